@@ -1,0 +1,86 @@
+"""The registry: names that a config may use, and the classes or functions behind them.
+
+It holds classes only; configs are values that are passed along.
+"""
+
+import difflib
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar
+
+from ppose.errors import ConfigError
+
+T = TypeVar("T")
+
+COMPONENT = "ppose: built from a config spec"
+GIVEN = "ppose: given by the code that builds the component"
+
+# `backbone: Component[nn.Layer]` - the config holds a spec (a name, `!Name {..}`, `{Name: {..}}`), the
+# constructor receives the built object.
+Component = Annotated[T, COMPONENT]
+# `keypoint_set: Given[KeypointSet]` - never a config key; the caller of `create` hands it over.
+Given = Annotated[T, GIVEN]
+
+# Where components live, in the order of the import direction. Imported only when a name is looked up that
+# is not known yet, so that reading an inference config does not import networks or datasets.
+_COMPONENT_PACKAGES = (
+    "ppose.keypoints",
+    "ppose.transforms",
+    "ppose.data",
+    "ppose.models",
+    "ppose.engine.optimizer",
+)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A registered component: its target and, where a block has keys for another reader, their class."""
+
+    name: str
+    target: Callable[..., Any]
+    settings: type | None = None
+
+
+_entries: dict[str, Entry] = {}
+
+
+def register(target: Callable[..., Any] | None = None, *, settings: type | None = None) -> Any:
+    """Mark a class or function as a component that configs may name.
+
+    Use it bare (``@register``) or with ``settings``: a dataclass of the keys that stand in the component's
+    config block but are read by others (a network's block says whether to flip at test time, for instance).
+    """
+
+    def mark(component: Callable[..., Any]) -> Callable[..., Any]:
+        name = component.__name__
+        known = _entries.get(name)
+        if known is not None and known.target.__module__ != component.__module__:
+            raise ValueError(f"'{name}' is registered by both {known.target.__module__} and {component.__module__}")
+        _entries[name] = Entry(name, component, settings)
+        return component
+
+    return mark if target is None else mark(target)
+
+
+def find_entry(name: str) -> Entry | None:
+    """The entry of that name, or None; imports the component packages one by one until it is found."""
+    for package in _COMPONENT_PACKAGES:
+        if name in _entries:
+            break
+        importlib.import_module(package)
+    return _entries.get(name)
+
+
+def get_entry(name: str) -> Entry:
+    """The entry of that name; raises ConfigError with the nearest known names."""
+    entry = find_entry(name)
+    if entry is None:
+        raise ConfigError(f"unknown component '{name}'{suggest(name, _entries)}")
+    return entry
+
+
+def suggest(word: str, known: Any) -> str:
+    """``"; did you mean 'x'?"`` for the nearest of the known words, or an empty string."""
+    near = difflib.get_close_matches(str(word), [str(k) for k in known], n=1, cutoff=0.6)
+    return f"; did you mean '{near[0]}'?" if near else ""
