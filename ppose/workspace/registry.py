@@ -5,7 +5,7 @@ It holds classes only; configs are values that are passed along.
 
 import difflib
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
@@ -40,24 +40,34 @@ class Entry:
     name: str
     target: Callable[..., Any]
     settings: type | None = None
+    ignored: tuple[str, ...] = ()
 
 
 _entries: dict[str, Entry] = {}
 
 
-def register(target: Callable[..., Any] | None = None, *, settings: type | None = None) -> Any:
-    """Mark a class or function as a component that configs may name.
+def register(
+    target: Callable[..., Any] | None = None,
+    *,
+    names: Sequence[str] = (),
+    settings: type | None = None,
+    ignored: Sequence[str] = (),
+) -> Any:
+    """Mark a class or function as a component that configs may name; its parameters are its block's keys.
 
-    Use it bare (``@register``) or with ``settings``: a dataclass of the keys that stand in the component's
-    config block but are read by others (a network's block says whether to flip at test time, for instance).
+    ``names`` replaces its own name. ``settings`` is a dataclass of keys that stand in the same block but are
+    read by others (a network's block says whether to flip at test time). ``ignored`` keys are accepted in the
+    block, with a warning that they have no effect.
     """
 
     def mark(component: Callable[..., Any]) -> Callable[..., Any]:
-        name = component.__name__
-        known = _entries.get(name)
-        if known is not None and known.target.__module__ != component.__module__:
-            raise ValueError(f"'{name}' is registered by both {known.target.__module__} and {component.__module__}")
-        _entries[name] = Entry(name, component, settings)
+        for name in names or (component.__name__,):
+            known = _entries.get(name)
+            if known is not None and known.target.__module__ != component.__module__:
+                raise ValueError(
+                    f"{known.target.__module__} and {component.__module__} both register '{name}'"
+                )
+            _entries[name] = Entry(name, component, settings, tuple(ignored))
         return component
 
     return mark if target is None else mark(target)
@@ -76,11 +86,18 @@ def get_entry(name: str) -> Entry:
     """The entry of that name; raises ConfigError with the nearest known names."""
     entry = find_entry(name)
     if entry is None:
-        raise ConfigError(f"unknown component '{name}'{suggest(name, _entries)}")
+        raise ConfigError(f"unknown component '{name}'{suggest(name, registered_names())}")
     return entry
 
 
-def suggest(word: str, known: Any) -> str:
+def registered_names() -> list[str]:
+    """All names that configs may use; imports every component package."""
+    for package in _COMPONENT_PACKAGES:
+        importlib.import_module(package)
+    return list(_entries)
+
+
+def suggest(word: str, known: Iterable[str]) -> str:
     """``"; did you mean 'x'?"`` for the nearest of the known words, or an empty string."""
     near = difflib.get_close_matches(str(word), [str(k) for k in known], n=1, cutoff=0.6)
     return f"; did you mean '{near[0]}'?" if near else ""

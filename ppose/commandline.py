@@ -1,0 +1,54 @@
+"""What every command shares: `-c` and `-o`, log lines, and errors as one clear line."""
+
+import argparse
+import errno
+import logging
+import os
+import sys
+from collections.abc import Callable
+
+from ppose.errors import PposeError
+
+INTERRUPTED = 130
+
+
+def make_parser(description: str) -> argparse.ArgumentParser:
+    """A parser with the options that every command takes: the config and its overrides."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("-c", "--config", required=True, metavar="FILE", help="config file (YAML)")
+    parser.add_argument(
+        "-o",
+        "--opt",
+        dest="overrides",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="KEY=VALUE",
+        help="override config keys, as in -o weights=a.pdparams EvalReader.batch_size=8; +key=value adds one",
+    )
+    return parser
+
+
+def run(main: Callable[[], None]) -> None:
+    """Run a command's main function; errors that a user can cause become one line and a non-zero exit."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
+    logging.getLogger("ppose").setLevel(logging.INFO)
+    try:
+        main()
+        sys.stdout.flush()
+    except PposeError as error:
+        _leave(f"error: {error}", 1)
+    except KeyboardInterrupt:
+        _leave("interrupted", INTERRUPTED)
+    except BrokenPipeError:  # the reader of our output, such as `head`, has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        if error.filename is None and error.errno != errno.ENOSPC:
+            raise
+        _leave(f"error: {error.strerror}: {error.filename or 'the output folder'}", 1)
+
+
+def _leave(message: str, code: int) -> None:
+    print(message, file=sys.stderr)
+    sys.exit(code)

@@ -1,0 +1,176 @@
+"""People in COCO's keypoint format, one sample a person."""
+
+import json
+import logging
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ppose.errors import DataError
+from ppose.geometry import bbox_xywh_to_center_scale, clip_boxes_xywh
+from ppose.keypoints import KeypointSet
+from ppose.transforms import read_image
+from ppose.workspace import Given, register
+
+_logger = logging.getLogger(__name__)
+
+GROUND_TRUTH_BOXES = "the people's own boxes (ground truth)"
+DETECTED_BOXES = "detected boxes"
+
+# People of one image follow each other, so the last image read serves the next sample in evaluation.
+_read_cached = lru_cache(maxsize=1)(read_image)
+
+
+@register(ignored=("pixel_std",))
+class KeypointTopDownCocoDataset:
+    """One sample a person of a COCO keypoint file, or one a box of a detection file.
+
+    Files are found in ``dataset_dir``: images in ``image_dir``, annotations in ``anno_path``. With
+    ``use_gt_bbox`` the boxes are the annotations' own; crowds, boxes without area and people without a
+    labelled keypoint are left out, as the official HRNet code does. Otherwise the boxes come from
+    ``bbox_file`` (a path, or a file in ``dataset_dir``) in COCO's results format, those of category 1 with a
+    score of at least ``image_thre``; the annotations may then be an image list (test-dev).
+
+    A sample holds image_file, image (H, W, 3) RGB, center, scale (image pixels, padded by 1.25 to the aspect
+    ratio of ``trainsize``) and, with the people's own boxes, keypoints (K, 2) and visible (K,). Beside the
+    samples, as arrays of their length: image_ids, areas (of the padded box) and bbox_scores.
+    """
+
+    def __init__(
+        self,
+        image_dir: str,
+        anno_path: str,
+        trainsize: Sequence[int],
+        keypoint_set: Given[KeypointSet],
+        dataset_dir: str = "",
+        num_joints: int | None = None,
+        use_gt_bbox: bool = True,
+        bbox_file: str | None = None,
+        image_thre: float = 0.0,
+    ) -> None:
+        self._image_folder = Path(dataset_dir) / image_dir
+        self.anno_file = Path(dataset_dir) / anno_path
+        self._keypoint_set = keypoint_set
+        if num_joints not in (None, keypoint_set.num_keypoints):
+            known = f"the keypoint set '{keypoint_set.name}' has {keypoint_set.num_keypoints}"
+            raise DataError(f"num_joints is {num_joints}, {known}")
+        content = read_annotations(self.anno_file)
+        images = {image["id"]: image for image in content["images"]}
+        if use_gt_bbox:
+            people = _annotated_people(content, images, keypoint_set, self.anno_file)
+            if bbox_file and _find_box_file(bbox_file, dataset_dir).is_file():
+                _logger.warning("bbox_file is not used, since use_gt_bbox is true")
+        elif bbox_file is None:
+            raise DataError("use_gt_bbox is false but no bbox_file is given: set EvalDataset.bbox_file")
+        else:
+            people = _detected_people(
+                _find_box_file(bbox_file, dataset_dir), images, self.anno_file, image_thre
+            )
+        if not people:
+            raise DataError(f"{self.anno_file}: nobody to look at: no usable box with labelled keypoints")
+        self.boxes = GROUND_TRUTH_BOXES if use_gt_bbox else DETECTED_BOXES
+        self._files = [images[person["image_id"]]["file_name"] for person in people]
+        self._keypoints = [person.get("keypoints") for person in people]
+        bboxes = np.array([person["bbox"] for person in people], np.float64)
+        self._centers, self._scales = bbox_xywh_to_center_scale(bboxes, trainsize[0] / trainsize[1])
+        self.image_ids = np.array([person["image_id"] for person in people])
+        self.areas = self._scales.prod(axis=1)
+        self.bbox_scores = np.array([person.get("score", 1.0) for person in people], np.float64)
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """The sample of one person; raises DataError that names the image where it cannot be read."""
+        file = self._image_folder / self._files[index]
+        sample = {
+            "image_file": str(file),
+            "image": _read_cached(file),
+            "center": self._centers[index],
+            "scale": self._scales[index],
+        }
+        if self._keypoints[index] is not None:
+            points = np.asarray(self._keypoints[index], np.float64).reshape(-1, 3)
+            sample["keypoints"], sample["visible"] = points[:, :2], (points[:, 2] > 0).astype(np.float32)
+        return sample
+
+
+def read_annotations(path: Path) -> dict[str, Any]:
+    """A COCO annotation file as parsed JSON with its list of images; DataError says what is wrong with it."""
+    content = _read_json(path, "annotation file")
+    if not isinstance(content, dict) or not isinstance(content.get("images"), list):
+        raise DataError(f"{path}: not a COCO annotation file: it has no list 'images'")
+    _require(content["images"], ("id", "file_name", "width", "height"), f"{path}: images")
+    return content
+
+
+def _require(entries: list[Any], keys: Sequence[str], where: str) -> None:
+    for index, entry in enumerate(entries):
+        missing = keys if not isinstance(entry, dict) else [key for key in keys if key not in entry]
+        if missing:
+            raise DataError(f"{where}[{index}]: has no {', '.join(missing)}")
+
+
+def _read_json(path: Path, kind: str) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise DataError(f"{kind} not found: {path}") from None
+    except OSError as error:
+        raise DataError(f"cannot read {kind} {path}: {error.strerror}") from None
+    except ValueError as error:
+        raise DataError(f"{path}: not a JSON file: {error}") from None
+
+
+def _annotated_people(content: dict, images: dict, keypoint_set: KeypointSet, file: Path) -> list[dict]:
+    annotations = content.get("annotations") or []
+    if not any("keypoints" in annotation for annotation in annotations):
+        raise DataError(
+            f"{file}: no annotation has keypoints; is it the person_keypoints file? "
+            "An image list works with detected boxes (use_gt_bbox: false)"
+        )
+    people = [a for a in annotations if "keypoints" in a and not a.get("iscrowd")]
+    _require(people, ("image_id", "bbox"), f"{file}: annotations")
+    people = [a for a in people if any(flag > 0 for flag in a["keypoints"][2::3])]
+    for person in people:
+        count = len(person["keypoints"]) // 3
+        if count != keypoint_set.num_keypoints:
+            raise DataError(
+                f"{file}: annotation {person.get('id')} has {count} keypoints, the keypoint set "
+                f"'{keypoint_set.name}' has {keypoint_set.num_keypoints}"
+            )
+        if person.get("image_id") not in images:
+            raise DataError(
+                f"{file}: annotation {person.get('id')} is of image {person.get('image_id')}, not listed"
+            )
+    if not people:
+        return []
+    sizes = np.array([(images[p["image_id"]]["width"], images[p["image_id"]]["height"]) for p in people])
+    boxes, valid = clip_boxes_xywh(np.array([p["bbox"] for p in people], np.float64), sizes)
+    valid &= np.array([p.get("area", 1) > 0 for p in people])
+    return [{**p, "bbox": box} for p, box, ok in zip(people, boxes, valid, strict=True) if ok]
+
+
+def _find_box_file(bbox_file: str, dataset_dir: str) -> Path:
+    path = Path(bbox_file)
+    return path if path.is_file() else Path(dataset_dir) / bbox_file
+
+
+def _detected_people(file: Path, images: dict, anno_file: Path, score_threshold: float) -> list[dict]:
+    content = _read_json(file, "detection file (bbox_file)")
+    keys = ("image_id", "bbox", "score")
+    if not isinstance(content, list) or any(
+        not isinstance(d, dict) or any(k not in d for k in keys) for d in content
+    ):
+        raise DataError(
+            f"{file}: expected COCO's results format: a list of {{image_id, category_id, bbox, score}}"
+        )
+    strangers = {d["image_id"] for d in content} - images.keys()
+    if strangers:
+        example = min(strangers, key=str)
+        raise DataError(f"{file}: {len(strangers)} of its images, such as {example}, are not in {anno_file}")
+    people = [d for d in content if d.get("category_id", 1) == 1 and d["score"] >= score_threshold]
+    return [d for d in people if d["bbox"][2] > 0 and d["bbox"][3] > 0]

@@ -1,0 +1,58 @@
+"""Images to look at: files or a folder, with boxes or as whole pictures."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ppose.errors import DataError
+from ppose.geometry import bbox_xywh_to_center_scale
+from ppose.workspace import Given, register
+
+IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+
+
+def list_images(folder: str | Path) -> list[Path]:
+    """The image files directly in a folder, by name; DataError where there is none."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise DataError(f"image folder not found: {folder}")
+    files = sorted(file for file in folder.iterdir() if file.suffix.lower() in IMAGE_ENDINGS)
+    if not files:
+        raise DataError(f"no image in {folder} (looked for {', '.join(IMAGE_ENDINGS)})")
+    return files
+
+
+@register(ignored=("anno_path", "dataset_dir", "image_dir"))
+class ImageFolder:
+    """One sample a person of the given images: image_file and, where it has a box, center and scale.
+
+    ``boxes`` holds (N, 4) bbox_xywh in image pixels for each image, or None for the whole image as one
+    person. ``image_indices`` (of all samples) says which image each sample is of.
+    """
+
+    def __init__(
+        self,
+        image_files: Given[Sequence[Path]],
+        trainsize: Given[Sequence[int]],
+        boxes: Given[Sequence[np.ndarray | None] | None] = None,
+    ) -> None:
+        self._files = image_files
+        boxes = [None] * len(image_files) if boxes is None else boxes
+        self._aspect_ratio = trainsize[0] / trainsize[1]
+        self._people: list[tuple[int, np.ndarray | None]] = []
+        for image, of_image in enumerate(boxes):
+            self._people += [(image, None)] if of_image is None else [(image, box) for box in of_image]
+        self.image_indices = np.array([image for image, _ in self._people], np.int64)
+
+    def __len__(self) -> int:
+        return len(self._people)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """The sample of one person; its image is read by the `Decode` transform."""
+        image, box = self._people[index]
+        sample: dict[str, Any] = {"image_file": str(self._files[image])}
+        if box is not None:
+            sample["center"], sample["scale"] = bbox_xywh_to_center_scale(box, self._aspect_ratio)
+        return sample

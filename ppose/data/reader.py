@@ -1,0 +1,110 @@
+"""Batches: transforms over samples, in worker processes."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+import paddle
+from paddle.io import BatchSampler, DataLoader
+
+from ppose.errors import DataError, PposeError
+from ppose.workspace import Component, register
+
+_BATCH_KEYS = ("index", "image", "warp", "heatmaps", "target_weight")
+
+
+class _Prepared(paddle.io.Dataset):
+    """A dataset after its transforms; random ones get a generator seeded by (seed, epoch, index)."""
+
+    def __init__(self, dataset: Any, transforms: Sequence[Callable], seed: int) -> None:
+        super().__init__()
+        self._dataset, self._transforms, self._seed = dataset, transforms, seed
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return len(self._dataset)
+
+    def __getitem__(self, index: int) -> dict[str, Any] | PposeError:
+        # Paddle turns an error in a worker into a page of text, so a user's error travels as a value.
+        try:
+            sample = self._dataset[index]
+            sample["index"] = index
+            sample["generator"] = np.random.default_rng((self._seed, self.epoch, index))
+            for transform in self._transforms:
+                sample = transform(sample)
+        except PposeError as error:
+            return error
+        return sample
+
+
+class _Collate:
+    """Stacks samples and applies the batch transforms; of a bad sample only the error's text remains."""
+
+    def __init__(self, transforms: Sequence[Callable]) -> None:
+        self._transforms = transforms
+
+    def __call__(self, samples: list[dict[str, Any] | PposeError]) -> dict[str, np.ndarray]:
+        for sample in samples:
+            if isinstance(sample, PposeError):
+                return {"error": np.frombuffer(str(sample).encode(), np.uint8).copy()}
+        batch = {key: np.stack([s[key] for s in samples]) for key in _BATCH_KEYS if key in samples[0]}
+        for transform in self._transforms:
+            batch = transform(batch)
+        return batch
+
+
+class Batches:
+    """Batches of a dataset: dicts of paddle tensors; random transforms vary with ``epoch``."""
+
+    def __init__(self, prepared: _Prepared, loader: DataLoader) -> None:
+        self._prepared, self._loader = prepared, loader
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return len(self._loader)
+
+    def __iter__(self) -> Iterator[dict[str, paddle.Tensor]]:
+        self._prepared.epoch = self.epoch
+        for batch in self._loader:
+            if "error" in batch:
+                raise DataError(batch["error"].numpy().tobytes().decode())
+            yield batch
+
+
+@register(names=("TrainReader", "EvalReader", "TestReader"), ignored=("inputs_def", "fuse_normalize"))
+class Reader:
+    """How samples become batches: transforms of each sample, then of the stacked batch.
+
+    A batch holds, as far as the transforms made them: index (N,), image (N, 3, h, w), warp (N, 2, 3),
+    heatmaps (N, K, H, W), target_weight (N, K, 1).
+    """
+
+    def __init__(
+        self,
+        sample_transforms: Sequence[Component[object]],
+        batch_transforms: Sequence[Component[object]] = (),
+        batch_size: int = 1,
+        shuffle: bool = False,
+        drop_last: bool = False,
+        use_shared_memory: bool = True,
+    ) -> None:
+        self.sample_transforms = sample_transforms
+        self.batch_transforms = batch_transforms
+        self.batch_size, self._shuffle, self._drop_last = batch_size, shuffle, drop_last
+        self._use_shared_memory = use_shared_memory
+
+    def batches(self, dataset: Any, *, workers: int, seed: int = 0) -> Batches:
+        """Batches of the dataset, made by that many worker processes (0: by this one)."""
+        prepared = _Prepared(dataset, self.sample_transforms, seed)
+        loader = DataLoader(
+            prepared,
+            batch_sampler=BatchSampler(
+                prepared, shuffle=self._shuffle, batch_size=self.batch_size, drop_last=self._drop_last
+            ),
+            collate_fn=_Collate(self.batch_transforms),
+            num_workers=workers,
+            use_shared_memory=self._use_shared_memory,
+            worker_init_fn=lambda _: cv2.setNumThreads(1),
+        )
+        return Batches(prepared, loader)

@@ -1,0 +1,187 @@
+"""Weights of a network: found, loaded with a report of what matched, and saved."""
+
+import logging
+import os
+import pickle
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import paddle
+from paddle import nn
+
+from ppose.download import fetch
+from ppose.engine.weights_reader import read_weights
+from ppose.errors import CheckpointError
+from ppose.models.published_names import own_names
+
+logger = logging.getLogger(__name__)
+
+_LISTED = 10
+# A counter of PyTorch's batch norm, for which Paddle has no counterpart.
+_PYTORCH_COUNTER = "num_batches_tracked"
+
+
+class Misshaped(NamedTuple):
+    """A parameter whose shape in the file is not the network's."""
+
+    name: str
+    got: tuple[int, ...]
+    expected: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """What of a weights file went into a network: own names, and the file's keys where they are unexpected."""
+
+    source: str
+    matched: tuple[str, ...]
+    missing: tuple[str, ...]
+    unexpected: tuple[str, ...]
+    misshaped: tuple[Misshaped, ...]
+
+    def summary(self) -> str:
+        """The report in one line."""
+        wanted = len(self.matched) + len(self.missing) + len(self.misshaped)
+        parts = [f"{self.source}: {len(self.matched)} of the network's {wanted} arrays loaded"]
+        parts += self.problems()
+        if self.unexpected:
+            parts.append(f"{len(self.unexpected)} unexpected in the file: {_list(self.unexpected)}")
+        return "; ".join(parts)
+
+    def problems(self) -> list[str]:
+        """What the network did not get, one text for the missing and one for the misshaped, where there are any."""
+        parts = []
+        if self.missing:
+            parts.append(f"{len(self.missing)} missing in the file: {_list(self.missing)}")
+        if self.misshaped:
+            shapes = [
+                f"{name} (got {list(got)}, expected {list(want)})" for name, got, want in self.misshaped
+            ]
+            parts.append(f"{len(self.misshaped)} of another shape: {_list(shapes)}")
+        return parts
+
+
+def find_weights(source: str | Path) -> Path:
+    """The local file of a URL (fetched if need be), a file, a path without ``.pdparams``, or a folder.
+
+    A folder stands for its ``model_final.pdparams``. Raises CheckpointError with what was tried, DownloadError
+    for a URL that cannot be had.
+    """
+    if not str(source):
+        raise CheckpointError("no weights given: expected a file, a folder, or a URL")
+    if "://" in str(source):
+        return fetch(str(source))
+    path = Path(source).expanduser()
+    tries = [path, path.with_name(f"{path.name}.pdparams"), path / "model_final.pdparams"]
+    for candidate in tries:
+        if candidate.is_file():
+            return candidate
+    if path.is_dir():
+        here = sorted(p.name for p in path.glob("*.pdparams"))
+        raise CheckpointError(
+            f"no model_final.pdparams in the folder {path}; it holds {_list(here) or 'no weights'}"
+        )
+    raise CheckpointError(f"no weights at {path}: tried {', '.join(map(str, tries))}")
+
+
+def load_weights(model: nn.Layer, source: str | Path, *, strict: bool) -> LoadReport:
+    """Load a weights file, under own or published key names, into a network; nothing is set on an error.
+
+    ``strict`` (evaluation): every parameter and buffer of the network must be in the file with its shape.
+    Not strict (pre-training: another head, a backbone alone): what is missing or misshaped keeps its
+    initial value, with a warning that lists it. Values are cast to the network's dtype.
+
+    Raises CheckpointError where nothing matches, where a loaded value is not finite, and, with ``strict``,
+    for anything missing or misshaped; the errors of ``find_weights`` and ``read_weights`` pass through.
+    """
+    path = find_weights(source)
+    state = model.state_dict()
+    arrays = {key: a for key, a in read_weights(path).items() if key.rsplit(".", 1)[-1] != _PYTORCH_COUNTER}
+    keys = _keys_by_name(path, own_names(arrays, state.keys()), state)
+    report = _compare(path, arrays, keys, state)
+    if not report.matched or (strict and report.problems()):
+        raise CheckpointError(_misfit(report, arrays, state))
+    for name in report.matched:
+        array = arrays[keys[name]]
+        if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
+            raise CheckpointError(
+                f"{path}: '{keys[name]}' holds NaN or infinite values; the file is of no use"
+            )
+    for name in report.matched:
+        array = np.ascontiguousarray(arrays[keys[name]])
+        # ascontiguousarray makes a scalar one-dimensional.
+        tensor = paddle.to_tensor(array.reshape(state[name].shape))
+        state[name].set_value(tensor.astype(state[name].dtype))
+    _log(report, strict)
+    return report
+
+
+def _keys_by_name(path: Path, names: Mapping[str, str], state: Mapping[str, paddle.Tensor]) -> dict[str, str]:
+    """The file's key for each own name."""
+    keys: dict[str, str] = {}
+    for key, name in names.items():
+        if name in state and keys.setdefault(name, key) != key:
+            raise CheckpointError(f"{path}: '{keys[name]}' and '{key}' are both weights of '{name}'")
+    return keys
+
+
+def _compare(
+    path: Path, arrays: Mapping[str, np.ndarray], keys: Mapping[str, str], state: Mapping[str, paddle.Tensor]
+) -> LoadReport:
+    used = set(keys.values())
+    shapes = [Misshaped(name, arrays[key].shape, tuple(state[name].shape)) for name, key in keys.items()]
+    return LoadReport(
+        source=str(path),
+        matched=tuple(s.name for s in shapes if s.got == s.expected),
+        missing=tuple(name for name in state if name not in keys),
+        unexpected=tuple(key for key in arrays if key not in used),
+        misshaped=tuple(s for s in shapes if s.got != s.expected),
+    )
+
+
+def _misfit(report: LoadReport, arrays: Iterable[str], state: Mapping[str, paddle.Tensor]) -> str:
+    if not report.matched and not report.misshaped:
+        return (
+            f"{report.source} looks like a checkpoint of another network: its keys are {_list(arrays, 3)}, "
+            f"the network's are {_list(state, 3)}"
+        )
+    other = len(report.matched) * 2 < len(state) or len(report.misshaped) * 4 > len(state)
+    looks = " (it looks like a checkpoint of another network)" if other else ""
+    return f"{report.source} does not fit the network{looks}: {'; '.join(report.problems())}"
+
+
+def _log(report: LoadReport, strict: bool) -> None:
+    is_doubtful = bool(report.unexpected) if strict else bool(report.problems())
+    logger.log(logging.WARNING if is_doubtful else logging.INFO, report.summary())
+
+
+def _list(names: Iterable[str], count: int = _LISTED) -> str:
+    names = list(names)
+    more = f" and {len(names) - count} more" if len(names) > count else ""
+    return ", ".join(names[:count]) + more
+
+
+def save_weights(model: nn.Layer, path: str | Path) -> None:
+    """Save parameters and buffers under their own names, in a form that ``paddle.load`` reads too.
+
+    The file is written beside its final name and renamed when it is whole: an earlier file of that name stays
+    as it was where the disk is full. Raises CheckpointError where it cannot be written.
+    """
+    path = Path(path)
+    arrays = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with part.open("wb") as file:
+                pickle.dump(arrays, file, protocol=4)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(part, path)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        raise CheckpointError(f"cannot write {path}: {error.strerror or error}") from error

@@ -1,0 +1,50 @@
+"""Runs a network over batches, and a metric over what it gives."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import paddle
+from tqdm import tqdm
+
+from ppose.engine.task import Task
+from ppose.geometry import invert_warp, transform_points
+from ppose.metrics import CocoKeypointMetric
+from ppose.models import flip_test
+
+Predict = Callable[[paddle.Tensor], paddle.Tensor]
+
+
+def make_predict(task: Task, model: paddle.nn.Layer) -> Predict:
+    """image (N, 3, h, w) -> heatmaps (N, K, H, W), with the flip test where the config asks for it."""
+    if not task.test.flip:
+        return model
+    flip_pairs, shift = task.keypoint_set.flip_pairs, task.shifts_heatmap
+    return lambda image: flip_test(model, image, flip_pairs, shift)
+
+
+@paddle.no_grad()
+def predict_keypoints(
+    predict: Predict, codec: Any, batches: Iterable[dict[str, paddle.Tensor]]
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Yield, batch by batch, index (N,), keypoints (N, K, 2) in image pixels and scores (N, K)."""
+    for batch in batches:
+        heatmaps = predict(batch["image"]).numpy()
+        keypoints, scores = codec.decode(heatmaps)
+        to_image = invert_warp(batch["warp"].numpy())
+        yield batch["index"].numpy(), transform_points(keypoints, to_image), scores
+
+
+def evaluate(task: Task, model: paddle.nn.Layer, dataset: Any, metric: CocoKeypointMetric) -> None:
+    """Feed a metric with the network's keypoints for every sample of the dataset; shows a progress bar."""
+    model.eval()
+    batches = task.batches("EvalReader", dataset)
+    progress = tqdm(batches, desc="evaluating", unit="batch", disable=None, leave=False)
+    for index, keypoints, scores in predict_keypoints(make_predict(task, model), task.codec, progress):
+        metric.update(
+            keypoints,
+            scores,
+            image_id=dataset.image_ids[index],
+            area=dataset.areas[index],
+            bbox_score=dataset.bbox_scores[index],
+        )

@@ -1,0 +1,102 @@
+"""Poses of people in image files."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import paddle
+from tqdm import tqdm
+
+from ppose.engine.evaluate import make_predict, predict_keypoints
+from ppose.engine.task import Task
+from ppose.errors import DataError
+from ppose.files import write_bytes, write_json
+from ppose.keypoints import KeypointSet
+from ppose.transforms import read_image
+from ppose.visualize import draw_poses
+
+
+def read_boxes(path: str | Path, image_files: Sequence[Path]) -> list[np.ndarray]:
+    """Boxes (N, 4) bbox_xywh for each image, from a JSON list of {"image" or "image_id", "bbox"}.
+
+    ``image`` is a file's name; an ``image_id`` belongs to the file whose name is that number, as COCO's are.
+    Images that the file does not name get none. Raises DataError for another form, and where not one entry
+    is of the given images.
+    """
+    try:
+        entries = json.loads(Path(path).read_bytes())
+        named = [(_image_of(entry), np.array(entry["bbox"], np.float64).reshape(4)) for entry in entries]
+    except FileNotFoundError:
+        raise DataError(f"box file not found: {path}") from None
+    except (ValueError, KeyError, TypeError):
+        raise DataError(
+            f'{path}: expected a JSON list of {{"image": "name.jpg", "bbox": [x, y, width, height]}}, '
+            'or with "image_id" in place of "image"'
+        ) from None
+    boxes: dict[str | int, list[np.ndarray]] = {}
+    for name, box in named:
+        if box[2] > 0 and box[3] > 0:
+            boxes.setdefault(name, []).append(box)
+    per_image = [
+        boxes.get(f.name, []) + boxes.get(int(f.stem) if f.stem.isdigit() else f.stem, [])
+        for f in image_files
+    ]
+    if not any(per_image):
+        raise DataError(f"{path}: none of its boxes is of the given images")
+    return [np.array(of_image, np.float64).reshape(-1, 4) for of_image in per_image]
+
+
+def _image_of(entry: dict[str, Any]) -> str | int:
+    return Path(entry["image"]).name if "image" in entry else int(entry["image_id"])
+
+
+def infer_images(
+    task: Task, model: paddle.nn.Layer, image_files: Sequence[Path], boxes: Sequence[np.ndarray] | None = None
+) -> list[np.ndarray]:
+    """Keypoints (N, K, 3) of the N people of each image: x, y in image pixels and score.
+
+    ``boxes`` holds (N, 4) bbox_xywh for each image; without it the whole image is one person.
+    """
+    dataset = task.dataset("TestDataset", image_files=image_files, boxes=boxes)
+    poses: list[list[np.ndarray]] = [[] for _ in image_files]
+    model.eval()
+    # A few images are done before worker processes have started.
+    batches = task.batches("TestReader", dataset, workers=0)
+    progress = tqdm(batches, desc="inferring", unit="batch", disable=None, leave=False)
+    for index, keypoints, scores in predict_keypoints(make_predict(task, model), task.codec, progress):
+        for sample, pose in zip(index, np.dstack([keypoints, scores]), strict=True):
+            poses[dataset.image_indices[sample]].append(pose)
+    count = task.keypoint_set.num_keypoints
+    return [np.array(of_image, np.float64).reshape(-1, count, 3) for of_image in poses]
+
+
+def save_poses(
+    folder: Path,
+    image_files: Sequence[Path],
+    poses: Sequence[np.ndarray],
+    boxes: Sequence[np.ndarray] | None,
+    keypoint_set: KeypointSet,
+    *,
+    threshold: float,
+) -> None:
+    """Write a picture of each image's people under its name, and `keypoints.json` with all of them."""
+    entries = []
+    for number, (file, people) in enumerate(zip(image_files, poses, strict=True)):
+        of_image = None if boxes is None else boxes[number]
+        image = draw_poses(
+            read_image(file, use_exif=True), people, keypoint_set, threshold=threshold, bbox_xywh=of_image
+        )
+        _, data = cv2.imencode(file.suffix, image[..., ::-1])
+        write_bytes(folder / file.name, data.tobytes())
+        for person, pose in enumerate(people):
+            entry = {"image": file.name, "category_id": 1, "keypoints": pose.ravel().tolist()}
+            entry["score"] = float(pose[:, 2].mean())
+            if file.stem.isdigit():
+                entry["image_id"] = int(file.stem)
+            if of_image is not None:
+                entry["bbox"] = of_image[person].tolist()
+            entries.append(entry)
+    write_json(folder / "keypoints.json", entries)

@@ -1,0 +1,135 @@
+"""What a config asks for, as objects. Of all code that runs networks, only this reads the config."""
+
+import logging
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+from paddle import nn
+
+from ppose.codecs import MSRAHeatmap, UDPHeatmap
+from ppose.data import Batches, Reader
+from ppose.errors import ConfigError
+from ppose.keypoints import BUILTIN_SETS, KeypointSet, get_keypoint_set
+from ppose.workspace import create, create_settings, run_settings
+from ppose.workspace.spec import read_spec
+
+_SET_OF_METRIC = {
+    ("KeyPointTopDownCOCOEval", 17): "coco17",
+    ("KeyPointTopDownMPIIEval", 16): "mpii16",
+}
+_TARGETS = ("ToHeatmapsTopDown", "ToHeatmapsTopDown_DARK", "ToHeatmapsTopDown_UDP")
+_logger = logging.getLogger(__name__)
+_AFFINES = ("TopDownAffine", "TopDownEvalAffine")
+
+
+class Task:
+    """A checked config's network, codec, keypoint set and readers; ConfigError where parts disagree."""
+
+    def __init__(self, cfg: dict[str, Any]) -> None:
+        self._cfg = cfg
+        self.settings = run_settings(cfg)
+        self.test = create_settings(self.settings.architecture, cfg)
+        self._check_sizes()
+        self._check_keypoints()
+
+    @cached_property
+    def keypoint_set(self) -> KeypointSet:
+        """The config's `KeypointSet` block, its `keypoint_set`, or the set of its metric."""
+        settings = self.settings
+        if "KeypointSet" in self._cfg:
+            return create("KeypointSet", self._cfg)
+        name = settings.keypoint_set or _SET_OF_METRIC.get((settings.metric, settings.num_joints))
+        if name is None:
+            raise ConfigError(
+                f"which {settings.num_joints} keypoints? Set keypoint_set to one of "
+                f"{', '.join(BUILTIN_SETS)}, or describe your own in a KeypointSet block"
+            )
+        return get_keypoint_set(name)
+
+    @cached_property
+    def codec(self) -> MSRAHeatmap | UDPHeatmap:
+        """The codec that encodes the training targets; a config without training has plain heatmaps."""
+        for spec in self._cfg.get("TrainReader", {}).get("sample_transforms", ()):
+            if read_spec(spec)[0] in _TARGETS:
+                return create(spec, self._cfg, **self._given).codec
+        size, heatmap_size = tuple(self.settings.trainsize), tuple(self.settings.hmsize)
+        return MSRAHeatmap(size, heatmap_size, use_dark=self.test.use_dark)
+
+    @property
+    def shifts_heatmap(self) -> bool:
+        """Whether the flip test moves the mirrored heatmaps by a pixel: mirrored pixels meet in UDP only."""
+        asked = self.test.shift_heatmap
+        return not isinstance(self.codec, UDPHeatmap) if asked is None else asked
+
+    def model(self) -> nn.Layer:
+        """The network, freshly initialised."""
+        return create(self.settings.architecture, self._cfg)
+
+    def dataset(self, key: str, **given: Any) -> Any:
+        """The dataset of `TrainDataset`, `EvalDataset` or `TestDataset`."""
+        spec = self._cfg.get(key)
+        if spec is None:
+            raise ConfigError(f"the config has no {key}")
+        return create(spec, self._cfg, **self._given, **given)
+
+    def reader(self, key: str) -> Reader:
+        """The reader of `TrainReader`, `EvalReader` or `TestReader`."""
+        if key not in self._cfg:
+            raise ConfigError(f"the config has no {key}")
+        return create(key, self._cfg, **self._given)
+
+    def batches(self, key: str, dataset: Any, *, workers: int | None = None) -> Batches:
+        """Batches of the dataset through a reader, with the config's `worker_num` unless ``workers`` says."""
+        return self.reader(key).batches(
+            dataset, workers=self.settings.worker_num if workers is None else workers
+        )
+
+    @property
+    def _given(self) -> dict[str, Any]:
+        return {
+            "keypoint_set": self.keypoint_set,
+            "trainsize": self.settings.trainsize,
+            "use_dark": self.test.use_dark,
+        }
+
+    def _check_keypoints(self) -> None:
+        settings, keypoint_set = self.settings, self.keypoint_set
+        if settings.num_joints != keypoint_set.num_keypoints:
+            raise ConfigError(
+                f"num_joints is {settings.num_joints}, the keypoint set '{keypoint_set.name}' has "
+                f"{keypoint_set.num_keypoints}"
+            )
+        for name, pairs in (("flip_perm", settings.flip_perm), ("its flip_perm", self.test.flip_perm)):
+            if pairs is not None and _unordered(pairs) != _unordered(keypoint_set.flip_pairs):
+                raise ConfigError(f"{name} is not the flip pairs of the keypoint set '{keypoint_set.name}'")
+
+    def _check_sizes(self) -> None:
+        """One input size and one heatmap size throughout."""
+        trainsize, hmsize = list(self.settings.trainsize), list(self.settings.hmsize)
+        for key, value in (("trainsize", trainsize), ("hmsize", hmsize)):
+            if len(value) != 2 or min(value) < 1:
+                raise ConfigError(f"{key}: got {value}, expected [width, height]")
+        for path, name, block in self._transform_specs():
+            for key, wanted in (("trainsize", trainsize), ("hmsize", hmsize)):
+                if key in block and list(block[key]) != wanted:
+                    raise ConfigError(f"{path}.{name}.{key} is {block[key]}, but {key} is {wanted}")
+        udp = {
+            path: block.get("use_udp", False)
+            for path, name, block in self._transform_specs()
+            if name in _AFFINES
+        }
+        if len(set(udp.values())) > 1:
+            _logger.warning("the warp is UDP's in some readers only: %s", udp)
+
+    def _transform_specs(self) -> list[tuple[str, str, dict[str, Any]]]:
+        specs = []
+        for key in ("TrainReader", "EvalReader", "TestReader"):
+            for spec in (self._cfg.get(key) or {}).get("sample_transforms", ()):
+                name, block = read_spec(spec)
+                specs.append((f"{key}.sample_transforms", name, block or {}))
+        return specs
+
+
+def _unordered(pairs: Sequence[Sequence[int]]) -> set[frozenset[int]]:
+    return {frozenset(pair) for pair in pairs}

@@ -1,0 +1,81 @@
+"""Random choices of flip, scale, rotation and half body: they edit numbers, one warp follows."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ppose.errors import ConfigError
+from ppose.geometry import bbox_xywh_to_center_scale
+from ppose.keypoints import KeypointSet
+from ppose.workspace import Given, register
+
+_HALF_BODY_PADDING = 1.5  # the official HRNet code's, around the tight box of the chosen half's keypoints
+
+
+@register(ignored=("pixel_std",))
+class RandomFlipHalfBodyTransform:
+    """Chooses at random a half body, scale, rotation and flip, as the official HRNet code does.
+
+    Reads image (its width), keypoints (K, 2), visible (K,), center, scale and the sample's generator;
+    changes center and scale, adds rotation (degrees, normal with deviation ``rot``, at most 2 ``rot``, in
+    60 % of samples) and flip (50 %). ``scale`` is the deviation of the scale factor, at most that much off 1.
+
+    With probability ``prob_half_body``, where more than ``num_joints_half_body`` keypoints are visible, the
+    crop shrinks to the upper or the lower body's visible keypoints. Which of the two is a fair coin; the
+    official code compares a standard normal to 0.5 and so takes the upper body in 69 % of cases.
+
+    ``upper_body_ids`` and ``flip_pairs``, where given, must be the keypoint set's own.
+    """
+
+    def __init__(
+        self,
+        trainsize: Sequence[int],
+        keypoint_set: Given[KeypointSet],
+        scale: float = 0.35,
+        rot: float = 40,
+        num_joints_half_body: int = 8,
+        prob_half_body: float = 0.3,
+        upper_body_ids: Sequence[int] | None = None,
+        flip_pairs: Sequence[Sequence[int]] | None = None,
+    ) -> None:
+        if flip_pairs is not None and {frozenset(p) for p in flip_pairs} != {
+            frozenset(p) for p in keypoint_set.flip_pairs
+        }:
+            raise ConfigError(f"flip_pairs are not those of the keypoint set '{keypoint_set.name}'")
+        upper = keypoint_set.upper_body if upper_body_ids is None else upper_body_ids
+        if any(not 0 <= index < keypoint_set.num_keypoints for index in upper):
+            raise ConfigError(f"upper_body_ids name keypoints that '{keypoint_set.name}' does not have")
+        self._is_upper = np.isin(np.arange(keypoint_set.num_keypoints), list(upper))
+        self._aspect_ratio = trainsize[0] / trainsize[1]
+        self._scale, self._rotation = scale, rot
+        self._half_body_minimum, self._half_body_probability = num_joints_half_body, prob_half_body
+
+    def __call__(self, sample: dict[str, Any]) -> dict[str, Any]:
+        """See the class."""
+        rng: np.random.Generator = sample["generator"]
+        visible = sample["visible"] > 0
+        if visible.sum() > self._half_body_minimum and rng.random() < self._half_body_probability:
+            self._take_half_body(sample, visible, rng)
+        factor = np.clip(1 + self._scale * rng.standard_normal(), 1 - self._scale, 1 + self._scale)
+        sample["scale"] = sample["scale"] * factor
+        turn = np.clip(self._rotation * rng.standard_normal(), -2 * self._rotation, 2 * self._rotation)
+        sample["rotation"] = float(turn) if rng.random() < 0.6 else 0.0
+        sample["flip"] = bool(rng.random() < 0.5)
+        if sample["flip"]:
+            x, y = sample["center"]
+            sample["center"] = np.array([sample["image"].shape[1] - 1 - x, y])
+        return sample
+
+    def _take_half_body(self, sample: dict[str, Any], visible: np.ndarray, rng: np.random.Generator) -> None:
+        halves = [visible & self._is_upper, visible & ~self._is_upper]
+        if rng.random() < 0.5:
+            halves.reverse()
+        chosen = next((half for half in halves if half.sum() > 2), None)
+        if chosen is None:
+            return
+        points = sample["keypoints"][chosen]
+        low, high = points.min(axis=0), points.max(axis=0)
+        bbox_xywh = np.concatenate([low, np.maximum(high - low, 1)])
+        _, scale = bbox_xywh_to_center_scale(bbox_xywh, self._aspect_ratio, padding=_HALF_BODY_PADDING)
+        sample["center"], sample["scale"] = points.mean(axis=0), scale

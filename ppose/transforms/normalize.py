@@ -1,0 +1,38 @@
+"""From uint8 pixels to the network's float input; for one sample and for a batch alike."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ppose.workspace import register
+
+
+@register
+class NormalizeImage:
+    """(image / 255 - mean) / std per channel, RGB; without ``is_scale`` the division by 255 is left out.
+
+    Reads image (.., H, W, 3) uint8; replaces it by float32.
+    """
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float], is_scale: bool = True) -> None:
+        deviation = np.asarray(std, np.float64) * (255.0 if is_scale else 1.0)
+        self._factor = (1.0 / deviation).astype(np.float32)
+        self._offset = (-np.asarray(mean, np.float64) / np.asarray(std, np.float64)).astype(np.float32)
+
+    def __call__(self, sample: dict[str, Any]) -> dict[str, Any]:
+        """See the class."""
+        image = sample["image"] * self._factor
+        image += self._offset
+        sample["image"] = image
+        return sample
+
+
+@register
+class Permute:
+    """Channels first: image (.., H, W, C) becomes (.., C, H, W), contiguous."""
+
+    def __call__(self, sample: dict[str, Any]) -> dict[str, Any]:
+        """See the class."""
+        sample["image"] = np.ascontiguousarray(np.moveaxis(sample["image"], -1, -3))
+        return sample

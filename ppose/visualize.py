@@ -1,0 +1,52 @@
+"""Draws poses on images."""
+
+import cv2
+import numpy as np
+
+from ppose.keypoints import KeypointSet
+
+# RGB; left, right and middle of the body.
+_LEFT, _RIGHT, _MIDDLE = (255, 128, 0), (0, 160, 255), (0, 220, 90)
+_BOX = (235, 235, 235)
+
+
+def draw_poses(
+    image: np.ndarray,
+    keypoints: np.ndarray,
+    keypoint_set: KeypointSet,
+    *,
+    threshold: float = 0.2,
+    bbox_xywh: np.ndarray | None = None,
+) -> np.ndarray:
+    """Return a copy of the image (H, W, 3 uint8, RGB) with the skeletons of N people on it.
+
+    ``keypoints`` is (N, K, 3): x, y in image pixels and score; those below ``threshold``, and the limbs at
+    them, are left out. ``bbox_xywh`` (N, 4) are drawn too.
+    """
+    canvas = image.copy()
+    colours = _keypoint_colours(keypoint_set)
+    for box in [] if bbox_xywh is None else bbox_xywh:
+        x, y, w, h = (round(v) for v in box)
+        cv2.rectangle(canvas, (x, y), (x + w, y + h), _BOX, 1, cv2.LINE_AA)
+    for pose in keypoints:
+        seen = (pose[:, 2] >= threshold) & np.isfinite(pose).all(axis=1)
+        # Line width follows the person's size, so that small people stay recognisable.
+        extent = np.ptp(pose[seen, :2], axis=0).max() if seen.any() else 0
+        width = max(1, round(extent / 120))
+        points = np.where(seen[:, None], pose[:, :2], 0).round().astype(int)
+        for a, b in keypoint_set.skeleton:
+            if seen[a] and seen[b]:
+                colour = colours[a] if colours[a] == colours[b] else _MIDDLE
+                cv2.line(canvas, points[a].tolist(), points[b].tolist(), colour, width, cv2.LINE_AA)
+        for index in np.flatnonzero(seen):
+            cv2.circle(canvas, points[index].tolist(), width + 1, colours[index], -1, cv2.LINE_AA)
+            cv2.circle(canvas, points[index].tolist(), width + 1, (255, 255, 255), 1, cv2.LINE_AA)
+    return canvas
+
+
+def _keypoint_colours(keypoint_set: KeypointSet) -> list[tuple[int, int, int]]:
+    colours = [_MIDDLE] * keypoint_set.num_keypoints
+    for a, b in keypoint_set.flip_pairs:
+        left = a if keypoint_set.names[a].lower().startswith("left") else b
+        colours[left], colours[a + b - left] = _LEFT, _RIGHT
+    return colours

@@ -1,0 +1,241 @@
+"""Reads a YAML file into cells: values that know their file and line, shared wherever an alias stands.
+
+Aliases are kept as references until the end, so that changing an anchored value (by a config that inherits
+it, or by an override) changes every place that refers to it.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ppose.errors import ConfigError
+
+_STANDARD = "tag:yaml.org,2002:"
+_MAX_VALUES = 100_000
+
+
+class _Loader(yaml.SafeLoader):
+    """SafeLoader that reads `1e-3` as a float, as YAML 1.2 does."""
+
+
+_Loader.yaml_implicit_resolvers = {k: list(v) for k, v in yaml.SafeLoader.yaml_implicit_resolvers.items()}
+_Loader.add_implicit_resolver(
+    _STANDARD + "float", re.compile(r"^[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
+
+
+@dataclass(eq=False)
+class Cell:
+    """One value of a config: a scalar, a dict of cells or a list of cells; an alias is the same object."""
+
+    value: Any
+    source: str  # "configs/a.yml:12", or "-o a.b=1"
+
+    def take(self, other: "Cell") -> None:
+        """Become a copy of the other cell; whoever refers to this one sees the new value."""
+        self.value, self.source = other.value, other.source
+
+
+def read_cells(path: Path) -> Cell:
+    """Read a YAML file; raises ConfigError with file and line for anything that is not a plain config."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(f"config file not found: {path}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read config file {path}: {error}") from None
+    root = parse_cells(text, str(path))
+    if root.value is None:
+        root.value = {}
+    if not isinstance(root.value, dict):
+        raise ConfigError(f"{path}: a config is a mapping of keys to values, this file holds something else")
+    return root
+
+
+def parse_cells(text: str, name: str, *, lines: bool = True) -> Cell:
+    """Parse YAML text; ``name`` (with the line unless ``lines`` is False) becomes each cell's source."""
+    try:
+        node = yaml.compose(text, Loader=_Loader)
+        return Cell(None, name) if node is None else _CellBuilder(name, lines).build(node)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{name}:{mark.line + 1}" if mark and lines else name
+        problem = getattr(error, "problem", None) or str(error)
+        raise ConfigError(f"{where}: not valid YAML: {' '.join(problem.split())}") from None
+    except RecursionError:
+        raise ConfigError(f"{name}: nested too deeply") from None
+
+
+class _CellBuilder:
+    def __init__(self, name: str, lines: bool) -> None:
+        self._name, self._lines = name, lines
+        self._built: dict[int, Cell] = {}
+        self._open: set[int] = set()
+        self._scalars = _Loader("")
+
+    def build(self, node: yaml.Node) -> Cell:
+        known = self._built.get(id(node))
+        if known is not None:
+            return known
+        source = self._source(node)
+        if id(node) in self._open:
+            raise ConfigError(f"{source}: an anchor that contains itself")
+        self._open.add(id(node))
+        cell = Cell(self._value(node, source), source)
+        self._open.discard(id(node))
+        self._built[id(node)] = cell
+        return cell
+
+    def _source(self, node: yaml.Node) -> str:
+        return f"{self._name}:{node.start_mark.line + 1}" if self._lines else self._name
+
+    def _value(self, node: yaml.Node, source: str) -> Any:
+        tag = self._component_tag(node, source)
+        if isinstance(node, yaml.MappingNode):
+            value = self._mapping(node)
+            if tag is None:
+                return value
+            if "type" in value:
+                raise ConfigError(f"{source}: !{tag} has a key 'type' of its own")
+            return {"type": Cell(tag, source), **value}
+        if isinstance(node, yaml.SequenceNode):
+            if tag is not None:
+                raise ConfigError(f"{source}: !{tag} must hold a mapping, not a list")
+            return [self.build(item) for item in node.value]
+        if tag is None:
+            return self._scalar(node, source)
+        if node.value:
+            raise ConfigError(f"{source}: !{tag} must hold a mapping, got '{node.value}'")
+        return {"type": Cell(tag, source)}
+
+    def _component_tag(self, node: yaml.Node, source: str) -> str | None:
+        if node.tag.startswith(_STANDARD):
+            kind = node.tag[len(_STANDARD) :]
+            if kind not in ("map", "seq", "str", "int", "float", "bool", "null", "timestamp", "merge"):
+                raise ConfigError(f"{source}: the tag !!{kind} is not allowed in a config")
+            return None
+        tag = node.tag.lstrip("!")
+        if not tag.isidentifier():
+            raise ConfigError(f"{source}: the tag {node.tag} is not the name of a component")
+        return tag
+
+    def _scalar(self, node: yaml.ScalarNode, source: str) -> Any:
+        if node.tag == _STANDARD + "timestamp":
+            return node.value
+        try:
+            return self._scalars.construct_object(node, deep=True)
+        except ValueError as error:
+            raise ConfigError(f"{source}: {error}") from None
+
+    def _mapping(self, node: yaml.MappingNode) -> dict[str, Cell]:
+        own: dict[str, Cell] = {}
+        merged: dict[str, Cell] = {}
+        for key_node, value_node in node.value:
+            source = self._source(key_node)
+            if key_node.tag == _STANDARD + "merge":
+                merged = {**merged, **self._merged(value_node, source)}
+                continue
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise ConfigError(f"{source}: a key must be a word")
+            key = str(self._scalar(key_node, source))
+            if key in own:
+                raise ConfigError(f"{source}: the key '{key}' stands twice in one block")
+            own[key] = self.build(value_node)
+        return {**merged, **own}
+
+    def _merged(self, node: yaml.Node, source: str) -> dict[str, Cell]:
+        parts = node.value if isinstance(node, yaml.SequenceNode) else [node]
+        merged: dict[str, Cell] = {}
+        for part in reversed(parts):
+            value = self.build(part).value
+            if not isinstance(value, dict):
+                raise ConfigError(f"{source}: '<<' takes a mapping or a list of mappings")
+            merged.update(value)
+        return merged
+
+
+def children(cell: Cell) -> Iterator[tuple[str | int, Cell]]:
+    """Keys and cells directly below a mapping or list."""
+    if isinstance(cell.value, dict):
+        yield from cell.value.items()
+    elif isinstance(cell.value, list):
+        yield from enumerate(cell.value)
+
+
+def first_places(root: Cell) -> dict[int, tuple[int, str | int]]:
+    """For every cell, the place (parent's id, key) where it stands first: its anchor; others are aliases."""
+    places: dict[int, tuple[int, str | int]] = {}
+    stack = [root]
+    while stack:
+        cell = stack.pop()
+        below = list(children(cell))
+        for key, child in below:
+            if id(child) not in places:
+                places[id(child)] = (id(cell), key)
+        stack.extend(child for _, child in reversed(below))
+        if len(places) > _MAX_VALUES:
+            raise ConfigError(f"{root.source}: the config holds more than {_MAX_VALUES} values")
+    return places
+
+
+def overlay(base: Cell, top: Cell) -> None:
+    """Lay a config over the one it inherits from, in place.
+
+    Mappings merge key by key, anything else replaces. A value that replaces an anchored one also moves the
+    aliases of that anchor, in both files. A block whose `type` changes is replaced whole.
+    """
+    places = first_places(base)
+    replaced: dict[int, Cell] = {}
+
+    def merge(below: Cell, above: Cell) -> None:
+        for key, cell in above.value.items():
+            old = below.value.get(key)
+            if old is None or places.get(id(old)) != (id(below), key):
+                below.value[key] = cell
+            elif isinstance(old.value, dict) and isinstance(cell.value, dict) and not _new_type(old, cell):
+                merge(old, cell)
+            else:
+                old.take(cell)
+                replaced[id(cell)] = old
+
+    merge(base, top)
+    _substitute(base, replaced)
+
+
+def _new_type(old: Cell, new: Cell) -> bool:
+    kinds = [cell.value["type"].value if "type" in cell.value else None for cell in (old, new)]
+    return kinds[1] is not None and kinds[0] != kinds[1]
+
+
+def _substitute(root: Cell, replaced: dict[int, Cell]) -> None:
+    seen: set[int] = set()
+    stack = [root]
+    while stack:
+        cell = stack.pop()
+        if id(cell) in seen:
+            continue
+        seen.add(id(cell))
+        for key, child in list(children(cell)):
+            cell.value[key] = replaced.get(id(child), child)
+        stack.extend(child for _, child in children(cell))
+
+
+def to_plain(cell: Cell) -> Any:
+    """Plain dicts, lists and scalars, nothing shared."""
+    budget = [_MAX_VALUES]
+
+    def convert(current: Cell) -> Any:
+        budget[0] -= 1
+        if budget[0] < 0:
+            raise ConfigError(f"{cell.source}: the config holds more than {_MAX_VALUES} values")
+        if isinstance(current.value, dict):
+            return {key: convert(child) for key, child in current.value.items()}
+        if isinstance(current.value, list):
+            return [convert(child) for child in current.value]
+        return current.value
+
+    return convert(cell)

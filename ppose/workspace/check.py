@@ -1,0 +1,125 @@
+"""Checks a config against the components that it names, before anything is built; all errors at once."""
+
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+from ppose.errors import ConfigError
+from ppose.workspace.cells import Cell, children, first_places, to_plain
+from ppose.workspace.registry import Entry, find_entry, registered_names, suggest
+from ppose.workspace.settings import IGNORED_KEYS, RunSettings
+from ppose.workspace.signature import Key, block_keys, settings_keys, type_error
+from ppose.workspace.spec import read_spec
+
+_logger = logging.getLogger(__name__)
+
+
+def check_config(root: Cell, name: str) -> None:
+    """Raise one ConfigError that lists everything wrong, a line each: source, dotted key, got, expected."""
+    check = _Check(root)
+    check.run()
+    if check.errors:
+        raise ConfigError("\n".join(check.errors))
+    if check.ignored:
+        _logger.warning("%s: accepted, but without effect here: %s", name, ", ".join(check.ignored))
+
+
+class _Check:
+    def __init__(self, root: Cell) -> None:
+        self.errors: list[str] = []
+        self.ignored: list[str] = []
+        self._root = root
+        self._anchored = _aliased_cells(root)
+
+    def run(self) -> None:
+        root = self._root
+        keys = settings_keys(RunSettings)
+        for name, cell in root.value.items():
+            if name in keys:
+                self._value(keys[name], cell, name)
+            elif name in IGNORED_KEYS:
+                self.ignored.append(name)
+            elif (entry := find_entry(name)) is not None:
+                self._block(entry, cell, name)
+            elif id(cell) not in self._anchored:  # an anchored value serves the rest of the file
+                self._error(cell, name, f"unknown key{suggest(name, [*keys, *registered_names()])}")
+        for name, key in keys.items():
+            if key.required and name not in root.value:
+                self.errors.append(f"{root.source}: {name}: missing")
+
+    def _block(self, entry: Entry, cell: Cell, path: str) -> None:
+        """Check a component's arguments; `type`, where the block names its component, is not one."""
+        if cell.value is None:
+            cell.value = {}
+        if not isinstance(cell.value, dict):
+            self._error(cell, path, f"got {to_plain(cell)!r}, expected a block of {entry.name}'s arguments")
+            return
+        keys = block_keys(entry)
+        for name, child in cell.value.items():
+            if name in entry.ignored:
+                self.ignored.append(f"{path}.{name}")
+            elif name in keys:
+                self._value(keys[name], child, f"{path}.{name}")
+            elif name != "type":
+                takes = ", ".join(keys) or "no arguments"
+                hint = suggest(name, keys) or f" ({entry.name} takes {takes})"
+                self._error(child, f"{path}.{name}", f"unknown key{hint}")
+        self._missing(entry, cell, path, cell.value)
+
+    def _missing(self, entry: Entry, cell: Cell, path: str, block: dict) -> None:
+        for name, key in block_keys(entry).items():
+            if key.required and name not in block:
+                self._error(cell, f"{path}.{name}", f"missing, {entry.name} needs it")
+
+    def _value(self, key: Key, cell: Cell, path: str) -> None:
+        if not key.component:
+            problem = type_error(to_plain(cell), key.annotation)
+            if problem:
+                self._error(cell, path, problem)
+        elif key.many and isinstance(cell.value, list):
+            for index, item in enumerate(cell.value):
+                self._spec(item, f"{path}.{index}")
+        elif key.many:
+            self._error(cell, path, f"got {to_plain(cell)!r}, expected a list of components")
+        elif cell.value is not None or key.required:
+            self._spec(cell, path)
+
+    def _spec(self, cell: Cell, path: str) -> None:
+        spec = read_spec(cell.value)
+        name = spec[0].value if spec and isinstance(spec[0], Cell) else spec and spec[0]
+        if not isinstance(name, str):
+            self._error(
+                cell,
+                path,
+                f"got {to_plain(cell)!r}, expected a component: Name, !Name {{..}} or Name: {{..}}",
+            )
+            return
+        entry = find_entry(name)
+        if entry is None:
+            self._error(cell, path, f"unknown component '{name}'{suggest(name, registered_names())}")
+        elif isinstance(cell.value, dict):
+            block = spec[1] if isinstance(spec[1], Cell) else Cell(spec[1], cell.source)
+            self._block(entry, block, path if "type" in cell.value else f"{path}.{name}")
+        elif name not in self._root.value:  # a bare name without a block: every argument has its default
+            self._missing(entry, cell, name, {})
+
+    def _error(self, cell: Cell, path: str, problem: str) -> None:
+        self.errors.append(f"{cell.source}: {path}: {problem}")
+
+
+def _aliased_cells(root: Cell) -> set[int]:
+    """Cells that stand in more than one place."""
+    places = first_places(root)
+    return {id(child) for parent, key, child in _walk(root) if places[id(child)] != (id(parent), key)}
+
+
+def _walk(root: Cell) -> Iterator[tuple[Cell, Any, Cell]]:
+    stack, seen = [root], set()
+    while stack:
+        cell = stack.pop()
+        if id(cell) in seen:
+            continue
+        seen.add(id(cell))
+        for key, child in children(cell):
+            yield cell, key, child
+            stack.append(child)

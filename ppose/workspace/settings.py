@@ -1,0 +1,53 @@
+"""The keys at a config's top level that are not a component's block."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from ppose.workspace.registry import Component
+
+# Keys of the published vocabulary without a use here: accepted, with one warning that lists them.
+IGNORED_KEYS = {
+    "num_classes": "there is one class, person",
+    "pixel_std": "scale is in image pixels",
+    "freeze_parameters": "a teacher never trains",
+    "distill_loss": "read when the config is a teacher's",
+    "slim": "not available in this version",
+    "QAT": "not available in this version",
+    "log_iter": "read in training",
+    "snapshot_epoch": "read in training",
+    "epoch": "read in training",
+    "find_unused_parameters": "not needed",
+    "print_flops": "not needed",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSettings:
+    """Top-level keys, their types and defaults.
+
+    ``trainsize`` and ``hmsize`` are (width, height) of the network's input and of its heatmaps. ``use_gpu``
+    None means: a GPU where Paddle finds one. ``keypoint_set`` names a built-in set; without it and without a
+    `KeypointSet` block the set follows from ``num_joints`` and ``metric``.
+    """
+
+    architecture: Component[object]
+    num_joints: int
+    trainsize: Sequence[int]
+    hmsize: Sequence[int]
+    flip_perm: Sequence[Sequence[int]] | None = None
+    keypoint_set: str | None = None
+    metric: str = "KeyPointTopDownCOCOEval"
+    weights: str | None = None
+    pretrain_weights: str | None = None
+    use_gpu: bool | None = None
+    save_dir: str = "output"
+    worker_num: int = 2
+    TrainDataset: Component[object] | None = None
+    EvalDataset: Component[object] | None = None
+    TestDataset: Component[object] | None = None
+
+
+def run_settings(cfg: dict[str, Any]) -> RunSettings:
+    """The top-level settings of a checked config."""
+    return RunSettings(**{f.name: cfg[f.name] for f in fields(RunSettings) if f.name in cfg})

@@ -1,0 +1,115 @@
+"""What a component's config block may hold, read from its signature and annotations."""
+
+import inspect
+from dataclasses import MISSING, dataclass, fields
+from functools import cache
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import typeguard
+
+from ppose.workspace.registry import COMPONENT, GIVEN, Entry
+
+
+@dataclass(frozen=True)
+class Key:
+    """One key of a block: its type, whether it must be there, who reads it."""
+
+    annotation: Any
+    required: bool = False
+    component: bool = False  # a spec, or with `many` a list of specs
+    many: bool = False
+
+
+@cache
+def block_keys(entry: Entry) -> dict[str, Key]:
+    """The keys of a component's block: constructor parameters, settings of other readers, ignored keys."""
+    keys = dict.fromkeys(entry.ignored, Key(Any))
+    if entry.settings is not None:
+        keys |= settings_keys(entry.settings)
+    hints = _type_hints(entry.target)
+    for name, parameter in inspect.signature(entry.target).parameters.items():
+        annotation = hints.get(name, Any)
+        if not _marked(annotation, GIVEN):
+            keys[name] = _key(annotation, required=parameter.default is inspect.Parameter.empty)
+    return keys
+
+
+@cache
+def settings_keys(settings: type) -> dict[str, Key]:
+    """The fields of a settings dataclass as keys."""
+    hints = get_type_hints(settings, include_extras=True)
+    return {
+        f.name: _key(hints[f.name], required=f.default is MISSING and f.default_factory is MISSING)
+        for f in fields(settings)
+    }
+
+
+@cache
+def given_names(entry: Entry) -> tuple[str, ...]:
+    """The constructor's parameters that the caller of `create` hands over."""
+    hints = _type_hints(entry.target)
+    return tuple(
+        name for name in inspect.signature(entry.target).parameters if _marked(hints.get(name), GIVEN)
+    )
+
+
+def _type_hints(target: Any) -> dict[str, Any]:
+    return get_type_hints(target.__init__ if inspect.isclass(target) else target, include_extras=True)
+
+
+def _marked(annotation: Any, mark: str) -> bool:
+    return get_origin(annotation) is Annotated and mark in annotation.__metadata__
+
+
+def _key(annotation: Any, *, required: bool) -> Key:
+    options = [a for a in get_args(annotation) if a is not NoneType]
+    if get_origin(annotation) in (Union, UnionType) and len(options) == 1 and _marked(options[0], COMPONENT):
+        return Key(annotation, required, component=True)
+    many = bool(options) and get_origin(annotation) is not Annotated and _marked(options[0], COMPONENT)
+    return Key(annotation, required, component=many or _marked(annotation, COMPONENT), many=many)
+
+
+def type_error(value: Any, annotation: Any) -> str | None:
+    """What is wrong with a plain config value for this annotation: "got .., expected ..", or None."""
+    try:
+        if isinstance(value, bool) and not _admits_bool(annotation):
+            raise typeguard.TypeCheckError("a boolean is not a number here")
+        typeguard.check_type(
+            value, annotation, collection_check_strategy=typeguard.CollectionCheckStrategy.ALL_ITEMS
+        )
+    except typeguard.TypeCheckError:
+        return f"got {value!r}, expected {describe(annotation)}"
+    return None
+
+
+def _admits_bool(annotation: Any) -> bool:
+    if annotation in (bool, Any, object):
+        return True
+    return any(_admits_bool(a) for a in get_args(annotation) if isinstance(a, type) or get_origin(a))
+
+
+def describe(annotation: Any) -> str:
+    """An annotation in words that a config's author knows."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return describe(arguments[0])
+    if origin is Literal:
+        return "one of " + ", ".join(map(str, arguments))
+    if origin in (Union, UnionType):
+        return " or ".join(describe(a) for a in arguments)
+    if annotation is NoneType:
+        return "nothing"
+    if origin is not None and issubclass(origin, dict):
+        return "a mapping"
+    if origin is not None:
+        return f"a list of {describe(arguments[0])}" if arguments else "a list"
+    words = {
+        int: "int",
+        float: "number",
+        str: "text",
+        bool: "true or false",
+        dict: "a mapping",
+        list: "a list",
+    }
+    return words.get(annotation, getattr(annotation, "__name__", str(annotation)))

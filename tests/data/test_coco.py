@@ -1,0 +1,116 @@
+"""The COCO dataset: which people it takes, with which boxes, and what it says of bad files."""
+
+import json
+
+import numpy as np
+import pytest
+
+from ppose.data import KeypointTopDownCocoDataset
+from ppose.errors import DataError
+from ppose.keypoints import get_keypoint_set
+
+COCO17 = get_keypoint_set("coco17")
+
+
+def make(folder, **changes):
+    arguments = {
+        "dataset_dir": str(folder), "image_dir": "images", "anno_path": "annotations.json",
+        "trainsize": [192, 256], "keypoint_set": COCO17, **changes,
+    }  # fmt: skip
+    return KeypointTopDownCocoDataset(**arguments)
+
+
+def edit(folder, change):
+    file = folder / "annotations.json"
+    content = json.loads(file.read_text())
+    change(content)
+    file.write_text(json.dumps(content))
+
+
+def test_takes_people_with_keypoints_and_no_crowd(coco_folder):
+    dataset = make(coco_folder)
+    assert len(dataset) == 6
+    assert dataset.image_ids.tolist() == [1, 1, 2, 2, 3, 3]
+    sample = dataset[1]
+    assert sample["image"].shape == (120, 160, 3)
+    annotation = json.loads((coco_folder / "annotations.json").read_text())["annotations"][1]
+    np.testing.assert_allclose(sample["keypoints"], np.reshape(annotation["keypoints"], (-1, 3))[:, :2])
+    # x=70, y=10, w=50, h=90 in a 160x120 image: the official code's last pixel is x + w - 1.
+    np.testing.assert_allclose(sample["center"], [70 + 49 / 2, 10 + 89 / 2])
+    np.testing.assert_allclose(sample["scale"], np.array([89 * 0.75, 89]) * 1.25)
+    assert dataset.areas[1] == pytest.approx(89 * 0.75 * 89 * 1.25**2)
+    assert "own boxes" in dataset.boxes
+
+
+def test_drops_boxes_without_area(coco_folder):
+    def change(content):
+        content["annotations"][0]["bbox"] = [10, 10, 0, 50]
+        content["annotations"][1]["bbox"] = [500, 10, 20, 50]  # outside the image
+        content["annotations"][4]["area"] = 0
+
+    edit(coco_folder, change)
+    assert make(coco_folder).image_ids.tolist() == [2, 3, 3]
+
+
+def test_detected_boxes(coco_folder):
+    detections = [
+        {"image_id": 2, "category_id": 1, "bbox": [5, 6, 30, 60], "score": 0.9},
+        {"image_id": 2, "category_id": 1, "bbox": [5, 6, 30, 60], "score": 0.2},
+        {"image_id": 1, "category_id": 3, "bbox": [5, 6, 30, 60], "score": 0.9},
+        {"image_id": 1, "category_id": 1, "bbox": [5, 6, 0, 60], "score": 0.9},
+    ]
+    (coco_folder / "boxes.json").write_text(json.dumps(detections))
+    dataset = make(coco_folder, use_gt_bbox=False, bbox_file="boxes.json", image_thre=0.5)
+    assert dataset.image_ids.tolist() == [2]
+    assert dataset.bbox_scores.tolist() == [0.9]
+    assert dataset.boxes == "detected boxes"
+    assert "keypoints" not in dataset[0]
+    np.testing.assert_allclose(dataset[0]["center"], [20, 36])
+
+
+def test_detected_boxes_need_no_annotations(coco_folder):
+    edit(coco_folder, lambda content: content.pop("annotations"))
+    (coco_folder / "boxes.json").write_text(
+        json.dumps([{"image_id": 1, "category_id": 1, "bbox": [5, 6, 30, 60], "score": 0.9}])
+    )
+    assert len(make(coco_folder, use_gt_bbox=False, bbox_file=str(coco_folder / "boxes.json"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "change", "expected"),
+    [
+        ({"anno_path": "none.json"}, None, "annotation file not found: .*none.json"),
+        ({}, lambda c: [a.pop("keypoints") for a in c["annotations"]], "no annotation has keypoints"),
+        (
+            {},
+            lambda c: c["annotations"][0].update(keypoints=[1, 2, 2] * 14),
+            "annotation 10 has 14 keypoints",
+        ),
+        ({}, lambda c: c["annotations"][0].update(image_id=77), "annotation 10 is of image 77"),
+        ({}, lambda c: c["annotations"][0].pop("bbox"), r"annotations\[0\]: has no bbox"),
+        ({}, lambda c: c["images"][0].pop("width"), r"images\[0\]: has no width"),
+        ({}, lambda c: c.pop("images"), "has no list 'images'"),
+        ({"num_joints": 16}, None, "num_joints is 16"),
+        ({"use_gt_bbox": False}, None, "no bbox_file is given"),
+        ({"use_gt_bbox": False, "bbox_file": "no.json"}, None, "detection file .* not found: .*no.json"),
+        ({"use_gt_bbox": False, "bbox_file": "annotations.json"}, None, "expected COCO's results format"),
+    ],
+)
+def test_bad_files_are_named(coco_folder, arguments, change, expected):
+    if change:
+        edit(coco_folder, change)
+    with pytest.raises(DataError, match=expected):
+        make(coco_folder, **arguments)
+
+
+def test_detections_of_other_images(coco_folder):
+    strange = [{"image_id": 99, "category_id": 1, "bbox": [5, 6, 30, 60], "score": 0.9}]
+    (coco_folder / "boxes.json").write_text(json.dumps(strange))
+    with pytest.raises(DataError, match=r"1 of its images, such as 99, are not in"):
+        make(coco_folder, use_gt_bbox=False, bbox_file="boxes.json")
+
+
+def test_a_missing_image_is_named(coco_folder):
+    (coco_folder / "images" / "000000000002.jpg").unlink()
+    with pytest.raises(DataError, match=r"image not found: .*000000000002\.jpg"):
+        make(coco_folder)[2]

@@ -1,0 +1,59 @@
+"""Batches: the same with any number of workers, random by (seed, epoch, index), errors as one line."""
+
+import numpy as np
+import pytest
+
+from ppose.data import KeypointTopDownCocoDataset, Reader
+from ppose.errors import DataError
+from ppose.keypoints import get_keypoint_set
+from ppose.transforms import NormalizeImage, Permute, RandomFlipHalfBodyTransform, TopDownAffine
+
+COCO17 = get_keypoint_set("coco17")
+SIZE = [48, 64]
+
+
+@pytest.fixture
+def dataset(coco_folder):
+    return KeypointTopDownCocoDataset(
+        "images", "annotations.json", SIZE, COCO17, dataset_dir=str(coco_folder)
+    )
+
+
+def make_reader(**options):
+    transforms = [RandomFlipHalfBodyTransform(SIZE, COCO17), TopDownAffine(SIZE, COCO17)]
+    batch_transforms = [NormalizeImage([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]), Permute()]
+    return Reader(transforms, batch_transforms, batch_size=4, **options)
+
+
+def collect(batches):
+    parts = [{key: value.numpy() for key, value in batch.items()} for batch in batches]
+    return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+
+
+def test_batches_do_not_depend_on_workers_and_vary_with_the_epoch(dataset):
+    alone = make_reader().batches(dataset, workers=0)
+    first = collect(alone)
+    assert first["image"].shape == (6, 3, 64, 48)
+    assert first["image"].dtype == np.float32
+    assert first["index"].tolist() == list(range(6))
+    with_workers = collect(make_reader().batches(dataset, workers=2))
+    np.testing.assert_array_equal(first["image"], with_workers["image"])
+    np.testing.assert_array_equal(first["warp"], with_workers["warp"])
+    np.testing.assert_array_equal(first["image"], collect(alone)["image"])
+    alone.epoch = 1
+    assert not np.array_equal(first["warp"], collect(alone)["warp"])
+    other_seed = collect(make_reader().batches(dataset, workers=0, seed=5))
+    assert not np.array_equal(first["warp"], other_seed["warp"])
+
+
+def test_drop_last_and_length(dataset):
+    assert len(make_reader().batches(dataset, workers=0)) == 2
+    assert len(make_reader(drop_last=True).batches(dataset, workers=0)) == 1
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_corrupt_image_is_one_line_that_names_it(dataset, coco_folder, workers):
+    file = coco_folder / "images" / "000000000003.jpg"
+    file.write_bytes(file.read_bytes()[:900])
+    with pytest.raises(DataError, match=r"^image is cut short: .*000000000003\.jpg \(900 bytes\)$"):
+        collect(make_reader().batches(dataset, workers=workers))

@@ -1,0 +1,85 @@
+"""Every config loads, checks and builds; the published ones unchanged."""
+
+from pathlib import Path
+
+import pytest
+
+from ppose.engine.task import Task
+from ppose.workspace import create, load_config
+
+ROOT = Path(__file__).resolve().parent.parent
+CONFIGS = sorted(path.stem for path in (ROOT / "configs").glob("*.yml"))
+PUBLISHED = [
+    "hrnet_w32_256x192",
+    "hrnet_w32_256x192_teacher",
+    "lite_hrnet_30_256x192_coco",
+    "lite_hrnet_30_256x192_coco_pact",
+    "lite_hrnet_30_256x192_coco_dist_pact",
+]
+
+
+def count_parameters(model):
+    return sum(p.size for p in model.parameters())
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_config_builds(name):
+    cfg = load_config(ROOT / "configs" / f"{name}.yml")
+    task = Task(cfg)
+    width, height = task.settings.trainsize
+    assert f"{height}x{width}" in name
+    assert list(task.settings.hmsize) == [width // 4, height // 4]
+    assert task.codec.heatmap_size == (width // 4, height // 4)
+    assert task.codec.sigma == {96: 1, 192: 2, 288: 3}[width]
+    assert task.codec.use_dark == task.codec.unbiased == ("dark" in name or "tinypose" in name)
+    assert cfg["weights"] == f"output/{name}/model_final"
+    for key in (
+        "TrainReader",
+        "EvalReader",
+        "TestReader",
+        "LearningRate",
+        "OptimizerBuilder",
+        "KeyPointMSELoss",
+    ):
+        create(key, cfg, keypoint_set=task.keypoint_set, trainsize=task.settings.trainsize, use_dark=False)
+    model = task.model()
+    if "w48" in name:
+        assert model.backbone.out_channels == [48]
+    if "pose_resnet" not in name:
+        assert cfg["HRNet" if "hrnet_w" in name else "LiteHRNet"]
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_config_builds_unchanged(reference, name):
+    cfg = load_config(reference / "reference" / "configs" / f"{name}.yml")
+    task = Task(cfg)
+    assert task.keypoint_set.name == "coco17"
+    assert not task.codec.use_dark
+    expected = 28_536_113 if name.startswith("hrnet") else 1_763_717  # reference/models/pdparams_*.json
+    assert count_parameters(task.model()) == expected
+
+
+@pytest.mark.parametrize("name", ["hrnet_w32_256x192", "lite_hrnet_30_256x192_coco"])
+def test_own_configs_mean_what_the_published_ones_do(reference, name):
+    own = load_config(ROOT / "configs" / f"{name}.yml")
+    published = load_config(reference / "reference" / "configs" / f"{name}.yml")
+    for key in (
+        "architecture",
+        "num_joints",
+        "trainsize",
+        "hmsize",
+        "epoch",
+        "LearningRate",
+        "metric",
+        "weights",
+    ):
+        assert own[key] == published[key], key
+    for block in ("HRNet", "LiteHRNet", "KeyPointMSELoss"):
+        assert own.get(block) == published.get(block)
+    own_steps = {k: v for step in own["TrainReader"]["sample_transforms"] for k, v in step.items()}
+    steps = {k: v for step in published["TrainReader"]["sample_transforms"] for k, v in step.items()}
+    assert list(own_steps) == list(steps)
+    for name_, block in steps.items():
+        for key, value in block.items():
+            if key in own_steps[name_]:
+                assert own_steps[name_][key] == value

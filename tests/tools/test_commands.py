@@ -1,0 +1,96 @@
+"""The commands from end to end on small data of the tests' own."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+import ppose
+from ppose.engine.checkpoint import save_weights
+from ppose.engine.task import Task
+from ppose.workspace import load_config
+
+CONFIG = "configs/tinypose_128x96.yml"
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    file = tmp_path_factory.mktemp("weights") / "model_final.pdparams"
+    save_weights(Task(load_config(CONFIG)).model(), file)
+    return file
+
+
+def data_overrides(folder):
+    return [
+        f"EvalDataset.dataset_dir={folder}", "EvalDataset.image_dir=images",
+        "EvalDataset.anno_path=annotations.json",
+    ]  # fmt: skip
+
+
+def test_eval_prints_a_table_and_writes_json(run_script, coco_folder, weights, tmp_path):
+    result = run_script(
+        "tools/eval.py", "-c", CONFIG, "--json", tmp_path / "m.json",
+        "-o", *data_overrides(coco_folder), f"weights={weights.parent}",
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert "own boxes" in result.stdout
+    metrics = json.loads((tmp_path / "m.json").read_text())
+    assert {"AP", "AP50", "AP75", "APm", "APl", "AR"} <= metrics.keys()
+    assert all(isinstance(value, float) for value in metrics.values())
+
+
+def test_prediction_only_needs_no_annotations(run_script, coco_folder, weights, tmp_path):
+    content = json.loads((coco_folder / "annotations.json").read_text())
+    del content["annotations"]
+    (coco_folder / "annotations.json").write_text(json.dumps(content))
+    boxes = [{"image_id": i, "category_id": 1, "bbox": [10, 10, 50, 90], "score": 0.8} for i in (1, 3)]
+    (coco_folder / "boxes.json").write_text(json.dumps(boxes))
+    result = run_script(
+        "tools/eval.py", "-c", CONFIG, "--save_prediction_only", "--output_eval", tmp_path / "out",
+        "-o", *data_overrides(coco_folder), f"weights={weights}",
+        "EvalDataset.use_gt_bbox=false", "EvalDataset.bbox_file=boxes.json", "TopDownHRNet.flip=false",
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    results = json.loads((tmp_path / "out" / "keypoints_results.json").read_text())
+    assert sorted(r["image_id"] for r in results) == [1, 3]
+    assert all(r["category_id"] == 1 and len(r["keypoints"]) == 51 and 0 <= r["score"] <= 1 for r in results)
+
+
+def test_infer_with_boxes_and_on_whole_images(run_script, coco_folder, weights, tmp_path):
+    boxes = [
+        {"image": "000000000001.jpg", "bbox": [10, 10, 50, 90]},
+        {"image_id": 3, "bbox": [70, 10, 50, 90]},
+        {"image_id": 3, "bbox": [10, 10, 50, 90]},
+    ]
+    (tmp_path / "boxes.json").write_text(json.dumps(boxes))
+    run = ["tools/infer.py", "-c", CONFIG, "--infer_dir", coco_folder / "images", "--draw_threshold", "0"]
+    with_boxes = run_script(
+        *run, "--boxes", tmp_path / "boxes.json", "--output_dir", tmp_path / "a", "-o", f"weights={weights}"
+    )
+    assert with_boxes.returncode == 0, with_boxes.stderr
+    poses = json.loads((tmp_path / "a" / "keypoints.json").read_text())
+    assert [(p["image"], p["bbox"][0]) for p in poses] == [
+        ("000000000001.jpg", 10), ("000000000003.jpg", 70), ("000000000003.jpg", 10),
+    ]  # fmt: skip
+    assert all(p["image_id"] == int(p["image"][:12]) and len(p["keypoints"]) == 51 for p in poses)
+    original = cv2.imread(str(coco_folder / "images" / "000000000003.jpg")).astype(int)
+    drawn = cv2.imread(str(tmp_path / "a" / "000000000003.jpg"))
+    assert drawn.shape == original.shape
+    assert np.abs(drawn - original).mean() > 1
+    whole = run_script(*run, "--output_dir", tmp_path / "b", "-o", f"weights={weights}")
+    assert whole.returncode == 0, whole.stderr
+    assert len(json.loads((tmp_path / "b" / "keypoints.json").read_text())) == 3
+
+
+def test_load_model_gives_the_commands_network(weights):
+    model = ppose.load_model(CONFIG, weights)
+    assert not model.training
+    import paddle
+
+    image = paddle.to_tensor(np.random.default_rng(0).standard_normal((2, 3, 128, 96)).astype("float32"))
+    before = image.numpy().copy()
+    assert model(image).shape == [2, 17, 32, 24]
+    np.testing.assert_array_equal(image.numpy(), before)
+    again = ppose.load_model(CONFIG, str(weights.parent))
+    np.testing.assert_array_equal(again(image).numpy(), model(image).numpy())

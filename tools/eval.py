@@ -1,0 +1,70 @@
+"""Evaluates a checkpoint on a dataset in COCO's keypoint format."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from ppose.commandline import make_parser, run
+
+
+def main() -> None:
+    parser = make_parser(__doc__)
+    parser.add_argument("--json", metavar="FILE", help="write the metrics to this file, as one flat object")
+    parser.add_argument(
+        "--save_prediction_only",
+        action="store_true",
+        help="write the results file in COCO's format (keypoints_results.json) and compute no metric",
+    )
+    parser.add_argument(
+        "--output_eval",
+        metavar="DIR",
+        help="folder of the results file (default: <save_dir>/<config>/result)",
+    )
+    parser.add_argument(
+        "--nms", choices=["oks", "soft_oks", "none"], default="oks", help="between the people of an image"
+    )
+    parser.add_argument(
+        "--oks_thre", type=float, default=0.9, help="OKS from which two people are one (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--in_vis_thre", type=float, default=0.2, help="keypoint score that counts in a person's score"
+    )
+    parser.add_argument("--no_rescore", action="store_true", help="score people by their box alone")
+    args = parser.parse_args()
+
+    from ppose.engine.evaluate import evaluate
+    from ppose.engine.load import load_trained
+    from ppose.engine.runtime import select_device
+    from ppose.engine.task import Task
+    from ppose.files import write_json
+    from ppose.metrics import CocoKeypointMetric, format_table
+    from ppose.workspace import load_config
+
+    task = Task(load_config(args.config, args.overrides))
+    select_device(task.settings.use_gpu)
+    dataset = task.dataset("EvalDataset")
+    metric = CocoKeypointMetric(
+        None if args.save_prediction_only else dataset.anno_file,
+        task.keypoint_set,
+        boxes=dataset.boxes,
+        nms=None if args.nms == "none" else args.nms,
+        oks_threshold=args.oks_thre,
+        visible_threshold=args.in_vis_thre,
+        rescore=not args.no_rescore,
+    )
+    evaluate(task, load_trained(task), dataset, metric)
+    if args.save_prediction_only:
+        folder = args.output_eval or Path(task.settings.save_dir) / Path(args.config).stem / "result"
+        file = Path(folder) / "keypoints_results.json"
+        metric.write_results(file)
+        print(f"{len(dataset)} people, {dataset.boxes}: {file}")
+        return
+    metrics = metric.compute()
+    print(format_table(metrics, dataset.boxes))
+    if args.json:
+        write_json(args.json, metrics)
+
+
+if __name__ == "__main__":
+    run(main)

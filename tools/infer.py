@@ -1,0 +1,50 @@
+"""Draws the poses of people in images, and writes them in COCO's results format."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from ppose.commandline import make_parser, run
+
+
+def main() -> None:
+    parser = make_parser(__doc__)
+    images = parser.add_mutually_exclusive_group(required=True)
+    images.add_argument("--infer_img", metavar="FILE", help="one image")
+    images.add_argument("--infer_dir", metavar="DIR", help="all images of a folder")
+    parser.add_argument(
+        "--boxes",
+        metavar="FILE",
+        help='people, a JSON list of {"image": "name.jpg", "bbox": [x, y, w, h]} (default: each image is one person)',
+    )
+    parser.add_argument(
+        "--output_dir",
+        metavar="DIR",
+        help="where pictures and keypoints.json go (default: <save_dir>/<config>/vis)",
+    )
+    parser.add_argument(
+        "--draw_threshold", type=float, default=0.2, help="lowest keypoint score drawn (default: %(default)s)"
+    )
+    args = parser.parse_args()
+
+    from ppose.data import list_images
+    from ppose.engine.infer import infer_images, read_boxes, save_poses
+    from ppose.engine.load import load_trained
+    from ppose.engine.runtime import select_device
+    from ppose.engine.task import Task
+    from ppose.workspace import load_config
+
+    task = Task(load_config(args.config, args.overrides))
+    select_device(task.settings.use_gpu)
+    files = [Path(args.infer_img)] if args.infer_img else list_images(args.infer_dir)
+    boxes = read_boxes(args.boxes, files) if args.boxes else None
+    poses = infer_images(task, load_trained(task), files, boxes)
+    folder = Path(args.output_dir or Path(task.settings.save_dir) / Path(args.config).stem / "vis")
+    save_poses(folder, files, poses, boxes, task.keypoint_set, threshold=args.draw_threshold)
+    people = sum(map(len, poses))
+    print(f"{people} people in {len(files)} images: pictures and keypoints.json in {folder}")
+
+
+if __name__ == "__main__":
+    run(main)
