@@ -1,7 +1,6 @@
 """Weights of a network: found, loaded with a report of what matched, and saved."""
 
 import logging
-import os
 import pickle
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -15,13 +14,12 @@ from paddle import nn
 from ppose.download import fetch
 from ppose.engine.weights_reader import read_weights
 from ppose.errors import CheckpointError
+from ppose.files import replacing
 from ppose.models.published_names import own_names
 
 logger = logging.getLogger(__name__)
 
 _LISTED = 10
-# A counter of PyTorch's batch norm, for which Paddle has no counterpart.
-_PYTORCH_COUNTER = "num_batches_tracked"
 
 
 class Misshaped(NamedTuple):
@@ -34,7 +32,7 @@ class Misshaped(NamedTuple):
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What of a weights file went into a network: own names, and the file's keys where they are unexpected."""
+    """What of a weights file went into a network: own names, and for ``unexpected`` the file's keys."""
 
     source: str
     matched: tuple[str, ...]
@@ -52,7 +50,7 @@ class LoadReport:
         return "; ".join(parts)
 
     def problems(self) -> list[str]:
-        """What the network did not get, one text for the missing and one for the misshaped, where there are any."""
+        """What the network did not get: a text for the missing and one for the misshaped, if any."""
         parts = []
         if self.missing:
             parts.append(f"{len(self.missing)} missing in the file: {_list(self.missing)}")
@@ -67,8 +65,8 @@ class LoadReport:
 def find_weights(source: str | Path) -> Path:
     """The local file of a URL (fetched if need be), a file, a path without ``.pdparams``, or a folder.
 
-    A folder stands for its ``model_final.pdparams``. Raises CheckpointError with what was tried, DownloadError
-    for a URL that cannot be had.
+    A folder stands for its ``model_final.pdparams``. Raises CheckpointError with what was tried, and
+    DownloadError for a URL that cannot be had.
     """
     if not str(source):
         raise CheckpointError("no weights given: expected a file, a folder, or a URL")
@@ -99,24 +97,36 @@ def load_weights(model: nn.Layer, source: str | Path, *, strict: bool) -> LoadRe
     """
     path = find_weights(source)
     state = model.state_dict()
-    arrays = {key: a for key, a in read_weights(path).items() if key.rsplit(".", 1)[-1] != _PYTORCH_COUNTER}
-    keys = _keys_by_name(path, own_names(arrays, state.keys()), state)
-    report = _compare(path, arrays, keys, state)
+    arrays = read_weights(path)
+    names = own_names(arrays, state.keys())
+    keys = _keys_by_name(path, names, state)
+    unexpected = tuple(key for key, name in names.items() if name not in state)
+    shapes = [Misshaped(name, arrays[key].shape, tuple(state[name].shape)) for name, key in keys.items()]
+    report = LoadReport(
+        source=str(path),
+        matched=tuple(shape.name for shape in shapes if shape.got == shape.expected),
+        missing=tuple(name for name in state if name not in keys),
+        unexpected=unexpected,
+        misshaped=tuple(shape for shape in shapes if shape.got != shape.expected),
+    )
     if not report.matched or (strict and report.problems()):
         raise CheckpointError(_misfit(report, arrays, state))
-    for name in report.matched:
-        array = arrays[keys[name]]
+    values = {name: arrays[keys[name]] for name in report.matched}
+    for name, array in values.items():
         if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
             raise CheckpointError(
                 f"{path}: '{keys[name]}' holds NaN or infinite values; the file is of no use"
             )
-    for name in report.matched:
-        array = np.ascontiguousarray(arrays[keys[name]])
-        # ascontiguousarray makes a scalar one-dimensional.
-        tensor = paddle.to_tensor(array.reshape(state[name].shape))
-        state[name].set_value(tensor.astype(state[name].dtype))
+    _set(state, values)
     _log(report, strict)
     return report
+
+
+def _set(state: Mapping[str, paddle.Tensor], values: Mapping[str, np.ndarray]) -> None:
+    for name, array in values.items():
+        # ascontiguousarray makes a scalar one-dimensional.
+        tensor = paddle.to_tensor(np.ascontiguousarray(array).reshape(array.shape))
+        state[name].set_value(tensor.astype(state[name].dtype))
 
 
 def _keys_by_name(path: Path, names: Mapping[str, str], state: Mapping[str, paddle.Tensor]) -> dict[str, str]:
@@ -128,27 +138,14 @@ def _keys_by_name(path: Path, names: Mapping[str, str], state: Mapping[str, padd
     return keys
 
 
-def _compare(
-    path: Path, arrays: Mapping[str, np.ndarray], keys: Mapping[str, str], state: Mapping[str, paddle.Tensor]
-) -> LoadReport:
-    used = set(keys.values())
-    shapes = [Misshaped(name, arrays[key].shape, tuple(state[name].shape)) for name, key in keys.items()]
-    return LoadReport(
-        source=str(path),
-        matched=tuple(s.name for s in shapes if s.got == s.expected),
-        missing=tuple(name for name in state if name not in keys),
-        unexpected=tuple(key for key in arrays if key not in used),
-        misshaped=tuple(s for s in shapes if s.got != s.expected),
-    )
-
-
 def _misfit(report: LoadReport, arrays: Iterable[str], state: Mapping[str, paddle.Tensor]) -> str:
     if not report.matched and not report.misshaped:
         return (
             f"{report.source} looks like a checkpoint of another network: its keys are {_list(arrays, 3)}, "
             f"the network's are {_list(state, 3)}"
         )
-    other = len(report.matched) * 2 < len(state) or len(report.misshaped) * 4 > len(state)
+    # Another head, or a backbone alone, leaves a few arrays over.
+    other = len(report.matched) < 0.9 * len(state)
     looks = " (it looks like a checkpoint of another network)" if other else ""
     return f"{report.source} does not fit the network{looks}: {'; '.join(report.problems())}"
 
@@ -170,18 +167,9 @@ def save_weights(model: nn.Layer, path: str | Path) -> None:
     The file is written beside its final name and renamed when it is whole: an earlier file of that name stays
     as it was where the disk is full. Raises CheckpointError where it cannot be written.
     """
-    path = Path(path)
     arrays = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with part.open("wb") as file:
-                pickle.dump(arrays, file, protocol=4)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
+        with replacing(path) as part, part.open("wb") as file:
+            pickle.dump(arrays, file, protocol=4)
     except OSError as error:
         raise CheckpointError(f"cannot write {path}: {error.strerror or error}") from error

@@ -84,11 +84,12 @@ class Array:
         # Python 2 wrote bytes as str.
         raw = raw.encode("latin-1") if isinstance(raw, str) else raw
         flat = array_from_bytes(raw, dtype.dtype.str, math.prod(shape))
+        flat = flat.astype(flat.dtype.newbyteorder("="), copy=False)
         self.array = flat.reshape(shape, order="F" if is_fortran else "C")
 
 
 class Storage(NamedTuple):
-    """A named run of ``count`` elements, kept apart from the pickle; ``code`` is a numpy dtype or BFLOAT16."""
+    """A run of ``count`` elements beside the pickle; ``code`` is a numpy type code or BFLOAT16."""
 
     key: str
     code: str

@@ -1,0 +1,18 @@
+"""Networks (image -> heatmaps), their loss, and the flip test."""
+
+from ppose.models.flip_test import flip_test
+from ppose.models.hrnet import HRNet
+from ppose.models.lite_hrnet import LiteHRNet
+from ppose.models.losses import KeyPointMSELoss
+from ppose.models.pose_resnet import PoseResNet
+from ppose.models.topdown import TopDownHRNet, TopDownSettings
+
+__all__ = [
+    "HRNet",
+    "KeyPointMSELoss",
+    "LiteHRNet",
+    "PoseResNet",
+    "TopDownHRNet",
+    "TopDownSettings",
+    "flip_test",
+]

@@ -169,16 +169,14 @@ def children(cell: Cell) -> Iterator[tuple[str | int, Cell]]:
 def first_places(root: Cell) -> dict[int, tuple[int, str | int]]:
     """For every cell, the place (parent's id, key) where it stands first: its anchor; others are aliases."""
     places: dict[int, tuple[int, str | int]] = {}
-    stack = [root]
-    while stack:
-        cell = stack.pop()
-        below = list(children(cell))
-        for key, child in below:
+
+    def visit(cell: Cell) -> None:
+        for key, child in children(cell):
             if id(child) not in places:
                 places[id(child)] = (id(cell), key)
-        stack.extend(child for _, child in reversed(below))
-        if len(places) > _MAX_VALUES:
-            raise ConfigError(f"{root.source}: the config holds more than {_MAX_VALUES} values")
+                visit(child)
+
+    visit(root)
     return places
 
 

@@ -44,7 +44,7 @@ def test_takes_people_with_keypoints_and_no_crowd(coco_folder):
 
 def test_drops_boxes_without_area(coco_folder):
     def change(content):
-        content["annotations"][0]["bbox"] = [10, 10, 0, 50]
+        content["annotations"][0]["bbox"] = [10, 10, 0, 0]
         content["annotations"][1]["bbox"] = [500, 10, 20, 50]  # outside the image
         content["annotations"][4]["area"] = 0
 

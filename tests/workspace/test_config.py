@@ -217,7 +217,16 @@ def test_missing_files_and_circles(write, tmp_path):
 def test_an_alias_bomb_is_refused(write):
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 9)]
-    assert "more than" in _fails(write("bomb.yml", "\n".join(lines)))
+    assert "more than" in _fails(write("bomb.yml", "\n".join([*lines, "flip_perm: *a8"])))
+
+
+def test_an_anchor_inside_a_block_is_found_before_its_aliases(write):
+    text = MODEL.replace("width: &width 32\n", "").replace(
+        "width: *width}\nHRNet: {width: *width}", "width: &w 32}\nHRNet: {width: *w}"
+    )
+    cfg = load_config(write("a.yml", text), ["TopDownHRNet.width=18"])
+    assert cfg["HRNet"]["width"] == 18
+    assert load_config(write("a.yml", text), ["HRNet.width=18"])["TopDownHRNet"]["width"] == 32
 
 
 def test_keys_without_use_are_accepted_with_one_warning(write, caplog):

@@ -1,0 +1,72 @@
+"""Gaussians on a pixel grid: the targets of heatmap training."""
+
+import math
+
+import numpy as np
+
+from ppose.errors import ConfigError
+
+_REACH = 3.0  # a Gaussian ends at this many sigmas, as in all published target code
+
+
+def draw_gaussians(
+    center: np.ndarray,
+    window_center: np.ndarray,
+    labelled: np.ndarray,
+    sigma: float,
+    heatmap_size: tuple[int, int],
+    *,
+    truncate: bool,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return heatmaps (K, H, W) with value exp(-|p - center|^2 / (2 sigma^2)), and target_weight (K, 1).
+
+    ``center`` (K, 2) is in heatmap pixels and need not be whole. The 3-sigma window lies around
+    ``window_center`` (K, 2): with ``truncate`` the map is zero outside of it, and a keypoint whose window
+    misses the map has an empty map and weight 0, like one that is not ``labelled`` (K,). The window reaches a
+    pixel further right and down in that test only, which is how the published code counts.
+    """
+    radius = _REACH * sigma
+    size = np.asarray(heatmap_size)
+    first, last = window_center - radius, window_center + radius + 1
+    drawn = labelled & ((first < size) & (last >= 0)).all(axis=1)
+    columns = _profile(center[:, 0], window_center[:, 0], size[0], sigma, radius if truncate else None)
+    rows = _profile(center[:, 1], window_center[:, 1], size[1], sigma, radius if truncate else None)
+    # A Gaussian is the product of one along x and one along y: W + H exponentials a map and not W * H.
+    heatmaps = (
+        np.where(drawn[:, None], rows, 0)[:, :, None] * np.where(drawn[:, None], columns, 0)[:, None, :]
+    )
+    return heatmaps, drawn.astype(np.float32)[:, None]
+
+
+def _profile(
+    center: np.ndarray, window_center: np.ndarray, length: int, sigma: float, radius: float | None
+) -> np.ndarray:
+    """One axis of the Gaussians: (K, length) float32."""
+    position = np.arange(length)
+    profile = np.exp(-((position - center[:, None]) ** 2) / (2 * sigma**2))
+    if radius is not None:
+        profile[np.abs(position - window_center[:, None]) > radius] = 0
+    return profile.astype(np.float32)
+
+
+def nearest_pixel(point: np.ndarray) -> np.ndarray:
+    """The pixel of a point, as the published code finds it: 0.5 is added, the fraction cut towards zero."""
+    return np.trunc(point + 0.5)
+
+
+def blur_kernel_size(sigma: float) -> int:
+    """The odd size of DARK's smoothing kernel for targets of this sigma: 5, 11, 17 for 1, 2, 3.
+
+    OpenCV's Gaussian of size k has the deviation 0.3 ((k - 1) / 2 - 1) + 0.8; in this size it is nearest to
+    sigma. That gives the sizes of DARK's published configs (11 and 17).
+    """
+    return 2 * max(1, round((sigma - 0.8) / 0.3 + 1)) + 1
+
+
+def check_codec_sizes(input_size: tuple[int, int], heatmap_size: tuple[int, int], sigma: float) -> None:
+    """Raise ConfigError where a codec's arguments cannot be meant."""
+    for name, size in (("input_size", input_size), ("heatmap_size", heatmap_size)):
+        if len(size) != 2 or min(size) < 2:
+            raise ConfigError(f"{name} is {tuple(size)}, expected (width, height) of at least 2 pixels each")
+    if not (math.isfinite(sigma) and sigma > 0):
+        raise ConfigError(f"sigma is {sigma}, expected heatmap pixels above 0")

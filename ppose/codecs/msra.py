@@ -1,0 +1,64 @@
+"""Gaussian heatmaps of the Simple Baselines and HRNet line, plain or unbiased."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ppose.codecs.gaussian import blur_kernel_size, check_codec_sizes, draw_gaussians, nearest_pixel
+from ppose.codecs.refine import find_peaks, shift_by_dark, shift_by_quarter
+
+
+@dataclass(frozen=True)
+class MSRAHeatmap:
+    """A Gaussian of height 1 at each keypoint; a heatmap pixel is input_size / heatmap_size input pixels.
+
+    N people, K keypoints. ``input_size`` (w, h) and ``heatmap_size`` (W, H) in pixels, ``sigma`` in heatmap
+    pixels. Plain Gaussians stand on the nearest whole heatmap pixel and end at 3 sigma (Xiao et al., ECCV
+    2018); ``unbiased`` ones stand on the point itself and do not end (DARK, Zhang et al., CVPR 2020).
+    ``use_dark`` decodes with DARK's expansion of the log heatmap; otherwise peaks move by a quarter pixel.
+    Raises ConfigError for sizes or a sigma that cannot be.
+
+    >>> codec = MSRAHeatmap((192, 256), (48, 64), unbiased=True, use_dark=True)
+    >>> heatmaps, target_weight = codec.encode(np.array([[95.3, 120.8]]), np.ones(1))
+    >>> codec.decode(heatmaps[None])[0].round(1)
+    array([[[ 95.3, 120.8]]])
+    """
+
+    input_size: tuple[int, int]
+    heatmap_size: tuple[int, int]
+    sigma: float = 2.0
+    unbiased: bool = False
+    use_dark: bool = False
+
+    def __post_init__(self) -> None:
+        check_codec_sizes(self.input_size, self.heatmap_size, self.sigma)
+
+    def encode(self, keypoints: np.ndarray, visible: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return heatmaps (K, H, W) float32 and target_weight (K, 1) of keypoints (K, 2) in input pixels.
+
+        A keypoint with ``visible`` (K,) 0, or so far outside that its Gaussian is, has zeros and weight 0.
+        """
+        point = np.asarray(keypoints, np.float64) / self._stride
+        pixel = nearest_pixel(point)
+        center, window = (point, point) if self.unbiased else (pixel, pixel)
+        return draw_gaussians(
+            center, window, np.asarray(visible) > 0, self.sigma, self.heatmap_size, truncate=not self.unbiased
+        )
+
+    def decode(self, heatmaps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return keypoints (N, K, 2) in input pixels and scores (N, K), the peaks' values.
+
+        A heatmap (of N, K, H, W) that is nowhere above 0, or holds NaN, gives the keypoint (0, 0) with that
+        score. Raises ConfigError for heatmaps of another size.
+        """
+        maps, peaks, scores = find_peaks(heatmaps, self.heatmap_size)
+        if self.use_dark:
+            points = shift_by_dark(maps, peaks, scores, blur_kernel_size(self.sigma))
+        else:
+            points = shift_by_quarter(maps, peaks, scores)
+        people = heatmaps.shape[:2]
+        return (points * self._stride).reshape(*people, 2), scores.reshape(people)
+
+    @property
+    def _stride(self) -> np.ndarray:
+        return np.asarray(self.input_size, np.float64) / self.heatmap_size

@@ -1,0 +1,127 @@
+"""Boxes to center and scale, and the affine maps between image, input and mirrored image; float64 throughout.
+
+Pixels: x right, y down, the center of the top-left pixel is (0, 0). A matrix is (2, 3) and maps (x, y, 1).
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ppose.errors import DataError
+
+
+def bbox_xywh_to_center_scale(
+    bbox_xywh: ArrayLike, aspect_ratio: float, padding: float = 1.25
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return center (..., 2) and scale (..., 2) in image pixels (w, h) of boxes (..., 4).
+
+    The box grows around its center to the aspect ratio (w / h) in the side that is too short, then by
+    ``padding`` in both; the center is (x + w / 2, y + h / 2) as in the official HRNet code. Raises DataError
+    for a box without extent.
+
+    >>> bbox_xywh_to_center_scale([10, 20, 30, 80], aspect_ratio=0.75)
+    (array([25., 60.]), array([ 75., 100.]))
+    """
+    corner, size = np.split(np.asarray(bbox_xywh, np.float64), 2, axis=-1)
+    height = np.maximum(size[..., 1], size[..., 0] / aspect_ratio)
+    usable = np.isfinite(corner).all(axis=-1) & np.isfinite(height) & (height > 0) & (size >= 0).all(axis=-1)
+    if not usable.all():
+        bad = np.concatenate([corner, size], axis=-1)[~usable].reshape(-1, 4)[0].tolist()
+        raise DataError(f"got the box {bad}, expected [x, y, width, height] in pixels with a positive size")
+    scale = np.stack([height * aspect_ratio, height], axis=-1) * padding
+    return corner + size / 2, scale
+
+
+def clip_boxes_xywh(bbox_xywh: ArrayLike, image_size: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Return boxes (..., 4) cut to images of size (..., 2), and (...,) which of them have something left.
+
+    As the official HRNet code prepares COCO: the last pixel covered is x + w - 1 and the result's width is
+    the distance of the first and the last, so a box inside the image becomes one pixel smaller. A box that
+    lies outside of the image is invalid; here, so is one of a single pixel, which has no extent.
+    """
+    corner, size = np.split(np.asarray(bbox_xywh, np.float64), 2, axis=-1)
+    first = np.maximum(corner, 0)
+    last = np.minimum(np.asarray(image_size, np.float64) - 1, first + np.maximum(size - 1, 0))
+    extent = last - first
+    valid = (extent >= 0).all(axis=-1) & (extent > 0).any(axis=-1)
+    return np.concatenate([first, extent], axis=-1), valid
+
+
+def get_warp_matrix(
+    center: ArrayLike, scale: ArrayLike, rotation: ArrayLike, output_size: Sequence[int]
+) -> np.ndarray:
+    """Return the matrix (..., 2, 3) from image pixels to input pixels.
+
+    ``center`` (..., 2) goes to output_size / 2, and the width of ``scale`` (..., 2) becomes the output's; the
+    height follows, as pixels stay square. A positive ``rotation`` (...,) in degrees turns the person
+    counter-clockwise in the output. As in the official HRNet code.
+    """
+    center, scale, radians = _as_warp_arrays(center, scale, rotation)
+    factor = output_size[0] / scale[..., 0]
+    cos, sin = np.cos(radians) * factor, np.sin(radians) * factor
+    linear = _stack_matrix(cos, sin, -sin, cos)
+    return _join(linear, center, np.asarray(output_size) / 2)
+
+
+def get_udp_warp_matrix(
+    center: ArrayLike, scale: ArrayLike, rotation: ArrayLike, output_size: Sequence[int]
+) -> np.ndarray:
+    """Return the matrix (..., 2, 3) from image pixels to input pixels that is exact under mirroring.
+
+    The box's sides go to the centers of the border pixels, 0 and output_size - 1, x and y each for itself
+    (UDP, Huang et al., CVPR 2020). A positive ``rotation`` (degrees) turns clockwise in the output, the
+    other way round than in `get_warp_matrix`; both are as published.
+    """
+    center, scale, radians = _as_warp_arrays(center, scale, rotation)
+    last = np.asarray(output_size, np.float64) - 1
+    factor_x, factor_y = np.moveaxis(last / scale, -1, 0)
+    cos, sin = np.cos(radians), np.sin(radians)
+    linear = _stack_matrix(cos * factor_x, -sin * factor_x, sin * factor_y, cos * factor_y)
+    return _join(linear, center, last / 2)
+
+
+def invert_warp(matrix: ArrayLike) -> np.ndarray:
+    """Return the inverse (..., 2, 3) of matrices (..., 2, 3)."""
+    matrix = np.asarray(matrix, np.float64)
+    linear = np.linalg.inv(matrix[..., :2])
+    return np.concatenate([linear, -linear @ matrix[..., 2:]], axis=-1)
+
+
+def transform_points(points: ArrayLike, matrix: ArrayLike) -> np.ndarray:
+    """Map points (..., 2) by one matrix (2, 3), or points (N, K, 2) by a matrix of their own (N, 2, 3)."""
+    points, matrix = np.asarray(points, np.float64), np.asarray(matrix, np.float64)
+    if matrix.ndim == 3 and points.ndim != 3:
+        raise ValueError(f"got points {points.shape} for matrices {matrix.shape}, expected (N, K, 2)")
+    shift = matrix[..., 2] if matrix.ndim == 2 else matrix[:, None, :, 2]
+    return points @ np.swapaxes(matrix[..., :2], -1, -2) + shift
+
+
+def mirror_matrix(width: int) -> np.ndarray:
+    """Return the matrix (2, 3) that mirrors an image of this width: x -> width - 1 - x."""
+    return np.array([[-1.0, 0.0, width - 1.0], [0.0, 1.0, 0.0]])
+
+
+def flip_keypoints(
+    keypoints: np.ndarray, visible: np.ndarray, flip_indices: np.ndarray, width: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return keypoints (..., K, 2) and visible (..., K) of the mirrored image, left and right swapped."""
+    mirrored = transform_points(keypoints, mirror_matrix(width))
+    return mirrored[..., flip_indices, :], visible[..., flip_indices]
+
+
+def _as_warp_arrays(
+    center: ArrayLike, scale: ArrayLike, rotation: ArrayLike
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return np.asarray(center, np.float64), np.asarray(scale, np.float64), np.deg2rad(rotation)
+
+
+def _stack_matrix(a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray) -> np.ndarray:
+    """[[a, b], [c, d]] over leading axes."""
+    return np.stack([np.stack([a, b], axis=-1), np.stack([c, d], axis=-1)], axis=-2)
+
+
+def _join(linear: np.ndarray, center: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """The matrix with this linear part that maps center to target."""
+    shift = target[..., None] - linear @ center[..., None]
+    return np.concatenate([linear, shift], axis=-1)

@@ -1,0 +1,249 @@
+"""COCO's keypoint metric, through pycocotools with the keypoint set's own sigmas."""
+
+import contextlib
+import io
+import json
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from ppose.errors import ConfigError, DataError
+from ppose.files import write_json
+from ppose.keypoints import KeypointSet
+from ppose.metrics.oks import oks_nms, soft_oks_nms
+
+METRIC_NAMES = ("AP", "AP50", "AP75", "APm", "APl", "AR", "AR50", "AR75", "ARm", "ARl")
+
+_PERSON = 1
+# A person's share of its box where annotations have no area, as in xtcocotools (its use_area=False).
+_AREA_OF_BOX = 0.53
+_logger = logging.getLogger(__name__)
+
+
+class CocoKeypointMetric:
+    """AP and AR over OKS thresholds 0.50 .. 0.95, of people with scores.
+
+    ``annotations`` is a COCO keypoint file, or its content; None where there are none (test-dev), for results
+    only. ``boxes`` says whose boxes the people were cut out by, for the table. A person's score is its box's
+    score, with ``rescore`` times the mean of the keypoint scores above ``visible_threshold``; then ``nms``
+    (see `oks_nms`, `soft_oks_nms`) takes out doubles within an image. The defaults are the official HRNet
+    code's. Raises DataError for annotations without keypoints, or with another number of them.
+    """
+
+    def __init__(
+        self,
+        annotations: str | Path | Mapping[str, Any] | None,
+        keypoint_set: KeypointSet,
+        *,
+        boxes: str,
+        nms: Literal["oks", "soft_oks"] | None = "oks",
+        oks_threshold: float = 0.9,
+        visible_threshold: float = 0.2,
+        rescore: bool = True,
+    ) -> None:
+        if nms not in (None, "oks", "soft_oks"):
+            raise ConfigError(f"nms is {nms!r}, expected oks, soft_oks or None")
+        if not 0 < oks_threshold <= 1:
+            raise ConfigError(f"oks_threshold is {oks_threshold}, expected a number above 0, up to 1")
+        self.boxes = boxes
+        self._keypoint_set = keypoint_set
+        self._ground_truth = None if annotations is None else read_ground_truth(annotations, keypoint_set)
+        self._nms = {None: None, "oks": oks_nms, "soft_oks": soft_oks_nms}[nms]
+        self._oks_threshold, self._visible_threshold = oks_threshold, visible_threshold
+        self._rescore = rescore
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all people."""
+        self._batches: list[tuple[np.ndarray, ...]] = []
+
+    def update(
+        self,
+        keypoints: np.ndarray,
+        scores: np.ndarray,
+        image_id: np.ndarray,
+        area: np.ndarray,
+        bbox_score: np.ndarray,
+    ) -> None:
+        """Add N people: keypoints (N, K, 2) in image pixels, scores (N, K), the others (N,).
+
+        ``area`` is that of the padded box, in square image pixels.
+        """
+        count = self._keypoint_set.num_keypoints
+        if keypoints.shape[1:] != (count, 2) or scores.shape != keypoints.shape[:2]:
+            raise ConfigError(
+                f"got keypoints {keypoints.shape} and scores {scores.shape}, expected (N, {count}, 2) and "
+                f"(N, {count}) for the keypoint set '{self._keypoint_set.name}'"
+            )
+        self._batches.append((keypoints, scores, *map(np.asarray, (image_id, area, bbox_score))))
+
+    def results(self) -> list[dict[str, Any]]:
+        """The people in COCO's results format after rescoring and NMS, sorted by image."""
+        if not self._batches:
+            return []
+        columns = map(np.concatenate, zip(*self._batches, strict=True))
+        keypoints, scores, image_id, area, person_score = columns
+        keypoints, scores = _finite(keypoints, scores)
+        if self._rescore:
+            person_score = person_score * _mean_above(scores, self._visible_threshold)
+        kept = self._keep(keypoints, person_score, image_id, area)
+        triplets = np.concatenate([keypoints, scores[..., None]], axis=-1).astype(np.float64)[kept]
+        return [
+            {"image_id": image, "category_id": _PERSON, "keypoints": flat, "score": score}
+            for image, flat, score in zip(
+                image_id[kept].tolist(),
+                triplets.reshape(len(kept), 3 * keypoints.shape[1]).tolist(),
+                person_score[kept].tolist(),
+                strict=True,
+            )
+        ]
+
+    def write_results(self, path: str | Path) -> None:
+        """Write `results()` as a JSON file, whole or not at all; for COCO's server, or for a look."""
+        write_json(path, self.results())
+
+    def compute(self) -> dict[str, float]:
+        """AP, AP50, AP75, APm, APl, AR, AR50, AR75, ARm, ARl in 0 .. 1, or -1 where nobody has that size."""
+        if self._ground_truth is None:
+            raise DataError("no annotations to evaluate against; results can be written without them")
+        return evaluate_results(self._ground_truth, self.results(), self._keypoint_set)
+
+    def _keep(
+        self, keypoints: np.ndarray, person_score: np.ndarray, image_id: np.ndarray, area: np.ndarray
+    ) -> np.ndarray:
+        """Indexes of the people that the NMS leaves, image after image."""
+        by_image = np.argsort(image_id, kind="stable")
+        if self._nms is None:
+            return by_image
+        sigmas, threshold = self._keypoint_set.sigmas, self._oks_threshold
+        starts = np.flatnonzero(image_id[by_image][1:] != image_id[by_image][:-1]) + 1
+        return np.concatenate(
+            [
+                people[self._nms(keypoints[people], person_score[people], area[people], sigmas, threshold)]
+                for people in np.split(by_image, starts)
+            ]
+        )
+
+
+def _finite(keypoints: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Without NaN, which JSON and sorting do not take."""
+    broken = ~(np.isfinite(keypoints).all(axis=-1) & np.isfinite(scores))
+    if broken.any():
+        _logger.warning("%d of %d keypoints are not finite: not found", broken.sum(), broken.size)
+    return np.where(broken[..., None], 0, keypoints), np.where(broken, 0, scores)
+
+
+def _mean_above(scores: np.ndarray, threshold: float) -> np.ndarray:
+    """Mean over the last axis of the scores above a threshold; 0 where none is."""
+    above = scores > threshold
+    return np.where(above, scores, 0).sum(axis=-1) / np.maximum(above.sum(axis=-1), 1)
+
+
+def evaluate_results(
+    ground_truth: COCO, results: Sequence[Mapping[str, Any]], keypoint_set: KeypointSet
+) -> dict[str, float]:
+    """AP and AR of results in COCO's format against annotations from `read_ground_truth`; quiet.
+
+    All annotated images count, also those without a result. Raises DataError for results of other images.
+    """
+    strangers = {result["image_id"] for result in results} - ground_truth.imgs.keys()
+    if strangers:
+        example = min(strangers, key=str)
+        raise DataError(f"{len(strangers)} images of the results, such as {example}, are not annotated")
+    keys = ("image_id", "category_id", "keypoints", "score")  # others would change how pycocotools reads it
+    with _quiet():
+        people = [{key: result[key] for key in keys} for result in results]
+        nobody = {**ground_truth.dataset, "annotations": []}  # loadRes fails on an empty list
+        found = ground_truth.loadRes(people) if people else _index(nobody)
+        evaluation = COCOeval(ground_truth, found, "keypoints")
+        evaluation.params.kpt_oks_sigmas = np.array(keypoint_set.sigmas)
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    return dict(zip(METRIC_NAMES, map(float, evaluation.stats), strict=True))
+
+
+def read_ground_truth(annotations: str | Path | Mapping[str, Any], keypoint_set: KeypointSet) -> COCO:
+    """Index COCO keypoint annotations, a file or its content, for `evaluate_results`; leaves them unchanged.
+
+    What other datasets in this format leave out is filled in: iscrowd 0, num_keypoints by counting,
+    area as 0.53 of the box. Raises DataError where keypoints are missing or are not the set's.
+    """
+    if isinstance(annotations, Mapping):
+        where, content = "the annotations", annotations
+    else:
+        where, content = str(annotations), _read_json(Path(annotations))
+    if not isinstance(content, Mapping) or not isinstance(content.get("images"), list):
+        raise DataError(f"{where}: not COCO annotations: there is no list 'images'")
+    people = [a for a in content.get("annotations") or [] if a.get("category_id", _PERSON) == _PERSON]
+    if not any("keypoints" in person for person in people):
+        raise DataError(f"{where}: no annotation has keypoints; is it the person_keypoints file?")
+    length = 3 * keypoint_set.num_keypoints
+    for person in people:
+        if missing := {"image_id", "bbox"} - person.keys():
+            raise DataError(f"{where}: annotation {person.get('id')} has no {', '.join(sorted(missing))}")
+        if len(person.get("keypoints", range(length))) != length:
+            raise DataError(
+                f"{where}: annotation {person.get('id')} has {len(person['keypoints']) / 3:g} keypoints, the "
+                f"keypoint set '{keypoint_set.name}' has {keypoint_set.num_keypoints}"
+            )
+    # Numbered from 1: pycocotools takes a person whose id is 0 for unmatched.
+    complete = [_complete(person, number, length) for number, person in enumerate(people, start=1)]
+    categories = [{"id": _PERSON, "name": "person"}]
+    with _quiet():
+        return _index({"images": content["images"], "annotations": complete, "categories": categories})
+
+
+def _complete(person: Mapping[str, Any], number: int, length: int) -> dict[str, Any]:
+    keypoints = person.get("keypoints", [0] * length)
+    width, height = person["bbox"][2:]
+    return {
+        "iscrowd": 0,
+        "num_keypoints": sum(flag > 0 for flag in keypoints[2::3]),
+        "area": width * height * _AREA_OF_BOX,
+        "category_id": _PERSON,
+        **person,
+        "keypoints": keypoints,
+        "id": number,
+    }
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise DataError(f"annotation file not found: {path}") from None
+    except OSError as error:
+        raise DataError(f"cannot read annotation file {path}: {error.strerror}") from None
+    except ValueError as error:
+        raise DataError(f"{path}: not a JSON file: {error}") from None
+
+
+def _index(dataset: dict[str, Any]) -> COCO:
+    coco = COCO()
+    coco.dataset = dataset
+    coco.createIndex()
+    return coco
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """What pycocotools prints goes to the log, at level debug."""
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        yield
+    _logger.debug("%s", printed.getvalue())
+
+
+def format_table(metrics: Mapping[str, float], boxes: str) -> str:
+    """The metrics as a table under a line that says which boxes they hold for; `-` is no value (-1)."""
+    widths = [max(len(name), 6) for name in metrics]
+    names = "  ".join(name.rjust(width) for name, width in zip(metrics, widths, strict=True))
+    numbers = ("-" if value < 0 else f"{value:.4f}" for value in metrics.values())
+    values = "  ".join(number.rjust(width) for number, width in zip(numbers, widths, strict=True))
+    return f"boxes: {boxes}\n{names}\n{values}"

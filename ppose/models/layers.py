@@ -1,0 +1,162 @@
+"""Parts that several networks share.
+
+Weights start as in the official HRNet and SimpleBaseline pose code: convolutions from a normal distribution
+with standard deviation 0.001, biases at 0, batch norms at scale 1 and shift 0.
+"""
+
+from collections.abc import Callable, Sequence
+
+import paddle
+import paddle.nn.functional as F
+from paddle import nn
+from paddle.nn.initializer import Constant, Normal
+
+from ppose.errors import ConfigError
+
+EXPANSION = 4
+INPUT_MULTIPLE = 32  # the deepest branch or stage has this stride, and every map is doubled back from it
+
+# step(in_channels, out_channels, stride, relu): a convolution between two branches, with its norm.
+Step = Callable[[int, int, int, bool], nn.Sequential]
+
+
+def initial_weight() -> paddle.ParamAttr:
+    """How a convolution's weight starts."""
+    return paddle.ParamAttr(initializer=Normal(0.0, 0.001))
+
+
+def conv2d(
+    in_channels: int,
+    out_channels: int,
+    kernel_size: int,
+    stride: int = 1,
+    groups: int = 1,
+    bias: bool = False,
+) -> nn.Conv2D:
+    """A convolution that keeps the map's size, up to the stride."""
+    return nn.Conv2D(
+        in_channels,
+        out_channels,
+        kernel_size,
+        stride,
+        padding=(kernel_size - 1) // 2,
+        groups=groups,
+        weight_attr=initial_weight(),
+        bias_attr=paddle.ParamAttr(initializer=Constant(0.0)) if bias else False,
+    )
+
+
+class Bottleneck(nn.Layer):
+    """1x1, 3x3, 1x1 residual block with 4 * channels outputs and the stride on the 3x3 (He et al., 2016)."""
+
+    def __init__(self, in_channels: int, channels: int, stride: int = 1) -> None:
+        super().__init__()
+        out_channels = channels * EXPANSION
+        self.conv1 = conv2d(in_channels, channels, 1)
+        self.bn1 = nn.BatchNorm2D(channels)
+        self.conv2 = conv2d(channels, channels, 3, stride)
+        self.bn2 = nn.BatchNorm2D(channels)
+        self.conv3 = conv2d(channels, out_channels, 1)
+        self.bn3 = nn.BatchNorm2D(out_channels)
+        self.downsample = None
+        if stride != 1 or in_channels != out_channels:
+            self.downsample = nn.Sequential(
+                conv2d(in_channels, out_channels, 1, stride), nn.BatchNorm2D(out_channels)
+            )
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        """(N, in_channels, H, W) -> (N, 4 * channels, H / stride, W / stride)."""
+        y = F.relu(self.bn1(self.conv1(x)))
+        y = F.relu(self.bn2(self.conv2(y)))
+        y = self.bn3(self.conv3(y))
+        return F.relu(y + (x if self.downsample is None else self.downsample(x)))
+
+
+def make_bottlenecks(in_channels: int, channels: int, count: int, stride: int = 1) -> nn.Sequential:
+    """A stage of bottlenecks; the first has the stride."""
+    rest = [Bottleneck(channels * EXPANSION, channels) for _ in range(count - 1)]
+    return nn.Sequential(Bottleneck(in_channels, channels, stride), *rest)
+
+
+class Transition(nn.LayerDict):
+    """Opens one more branch, from the last, at half its resolution; `step` where channel counts change."""
+
+    def __init__(self, previous: Sequence[int], channels: Sequence[int], step: Step) -> None:
+        super().__init__()
+        for i, (old, new) in enumerate(zip(previous, channels, strict=False)):
+            if old != new:
+                self[str(i)] = step(old, new, 1, True)
+        self[str(len(previous))] = nn.Sequential(step(previous[-1], channels[-1], 2, True))
+
+    def forward(self, maps: list[paddle.Tensor]) -> list[paddle.Tensor]:
+        """n maps, each at half the size of the one before -> n + 1 such maps."""
+        return [self[str(i)](x) if str(i) in self else x for i, x in enumerate([*maps, maps[-1]])]
+
+
+def make_fuse_layers(channels: Sequence[int], outputs: Sequence[int], step: Step) -> nn.LayerDict:
+    """Layers [str(i)][str(j)] that bring branch j to the channels and the size of branch i, for i in outputs.
+
+    Upwards: 1x1 convolution, norm, nearest upsampling. Downwards: steps of stride 2, all but the last with
+    ReLU and with branch j's channels (Sun et al., CVPR 2019, section 3).
+    """
+    return nn.LayerDict(
+        {
+            str(i): nn.LayerDict(
+                {str(j): _fuse_path(channels, j, i, step) for j in range(len(channels)) if j != i}
+            )
+            for i in outputs
+        }
+    )
+
+
+def _fuse_path(channels: Sequence[int], source: int, target: int, step: Step) -> nn.Sequential:
+    if source > target:
+        return nn.Sequential(
+            conv2d(channels[source], channels[target], 1),
+            nn.BatchNorm2D(channels[target]),
+            nn.Upsample(scale_factor=2 ** (source - target), mode="nearest"),
+        )
+    inner = [step(channels[source], channels[source], 2, True) for _ in range(target - source - 1)]
+    return nn.Sequential(*inner, step(channels[source], channels[target], 2, False))
+
+
+def freeze(
+    name: str, stages: Sequence[Sequence[nn.Layer]], freeze_at: int, network: nn.Layer, freeze_norm: bool
+) -> None:
+    """Stop the gradients of stages 0 to freeze_at (-1: none), and with freeze_norm hold all batch norms.
+
+    A held batch norm has no gradients and uses its running statistics, which do not move, in training too.
+    Raises ConfigError for a stage that is not there.
+    """
+    if not -1 <= freeze_at < len(stages):
+        raise ConfigError(
+            f"{name}.freeze_at: got {freeze_at}, expected -1 (nothing) to {len(stages) - 1} (all stages)"
+        )
+    held = [layer for stage in stages[: freeze_at + 1] for layer in stage]
+    if freeze_norm:
+        norms = [layer for layer in network.sublayers() if isinstance(layer, nn.BatchNorm2D)]
+        for norm in norms:
+            # Paddle takes this only in the constructor; set here, no builder has to pass it through.
+            norm._use_global_stats = True
+        held += norms
+    for layer in held:
+        for parameter in layer.parameters():
+            parameter.stop_gradient = True
+
+
+def check_return_idx(name: str, return_idx: Sequence[int]) -> None:
+    """Raise ConfigError unless return_idx names one or more of the four branches, each once."""
+    if not return_idx or len(set(return_idx)) < len(return_idx) or not set(return_idx) <= set(range(4)):
+        raise ConfigError(
+            f"{name}.return_idx: got {list(return_idx)}, expected different branches out of 0 (stride 4) to 3"
+        )
+
+
+def check_input(image: paddle.Tensor) -> None:
+    """Raise ConfigError unless an image batch (N, 3, h, w) has sides that the deepest stride divides."""
+    height, width = image.shape[2], image.shape[3]
+    if height % INPUT_MULTIPLE or width % INPUT_MULTIPLE:
+        raise ConfigError(
+            f"the network's input is {width}x{height} (width x height); "
+            f"set trainsize to multiples of {INPUT_MULTIPLE}"
+        )

@@ -1,0 +1,84 @@
+"""Parameter names of published checkpoints, as names of the networks here.
+
+Known: own names; HRNet and Lite-HRNet of PaddleDetection and PaddlePaddle/models; the official PyTorch HRNet
+and SimpleBaseline; mmpose 0.x and 1.x; backbone-only files of these and torchvision's ResNets.
+"""
+
+import re
+from collections.abc import Collection, Iterable
+
+# Whole-name rules for PaddleDetection's HRNet, which counts from 1. In a template, {n} is a group as it
+# stands and {n0} the same less one; {part} is conv or bn; {index} is the place of either in a Sequential.
+_STAGE = r"st(?P<n>\d)\.stage_st\d_(?P<m>\d)\."
+_KIND = r"(?P<kind>conv|norm)"
+_PADDLE_HRNET = [
+    (rf"conv_layer1_(?P<d>\d)\.{_KIND}", "{part}{d}"),
+    (rf"la1\.block_layer2_(?P<k>\d)\.conv(?P<d>\d)\.{_KIND}", "layer1.{k0}.{part}{d}"),
+    (rf"la1\.block_layer2_(?P<k>\d)\.conv_down\.{_KIND}", "layer1.{k0}.downsample.{index}"),
+    # The first branch of tr1 keeps its stride; all other transitions open a branch.
+    (rf"tr1\.transition_tr1_layer_1\.{_KIND}", "transition1.0.{index}"),
+    (rf"tr(?P<n>\d)\.transition_tr\d_layer_(?P<i>\d)\.{_KIND}", "transition{n}.{i0}.0.{index}"),
+    (
+        rf"{_STAGE}branches_func\.bb_st\d_\d_branch_layer_(?P<b>\d)_(?P<k>\d)\.conv(?P<d>\d)\.{_KIND}",
+        "stage{n}.{m0}.branches.{b0}.{k0}.{part}{d}",
+    ),
+    (
+        rf"{_STAGE}fuse_func\.residual_st\d_\d_layer_(?P<i>\d)_(?P<j>\d)\.{_KIND}",
+        "stage{n}.{m0}.fuse_layers.{i0}.{j0}.{index}",
+    ),
+    (
+        rf"{_STAGE}fuse_func\.residual_st\d_\d_layer_(?P<i>\d)_(?P<j>\d)_(?P<k>\d)\.{_KIND}",
+        "stage{n}.{m0}.fuse_layers.{i0}.{j0}.{k0}.{index}",
+    ),
+]
+_RULES = [(re.compile(pattern), template) for pattern, template in _PADDLE_HRNET]
+
+# Rules for parts of a name, one after the other.
+_PARTS = [
+    (re.compile(r"^module\."), ""),  # PyTorch's DataParallel
+    (re.compile(r"\.running_mean$"), "._mean"),
+    (re.compile(r"\.running_var$"), "._variance"),
+    (re.compile(r"\.bn\."), ".norm."),  # mmpose's Lite-HRNet
+]
+_PREFIX = re.compile(r"^(backbone|head|keypoint_head)\.")
+
+
+def own_names(keys: Iterable[str], wanted: Collection[str]) -> dict[str, str]:
+    """Map a checkpoint's keys to parameter names of the model, whose names are `wanted`.
+
+    A key that fits nowhere maps to a name that is not in `wanted`. PyTorch's counters of batches
+    (`num_batches_tracked`) are left out.
+
+    >>> own_names(["la1.block_layer2_1.conv1.norm._mean"], {"backbone.layer1.0.bn1._mean"})
+    {'la1.block_layer2_1.conv1.norm._mean': 'backbone.layer1.0.bn1._mean'}
+    """
+    wanted = frozenset(wanted)
+    return {key: _place(_normalise(key), wanted) for key in keys if not key.endswith("num_batches_tracked")}
+
+
+def _normalise(key: str) -> str:
+    for pattern, replacement in _PARTS:
+        key = pattern.sub(replacement, key)
+    prefix = _PREFIX.match(key)
+    start = prefix.end() if prefix else 0
+    module, _, last = key[start:].rpartition(".")
+    for pattern, template in _RULES:
+        match = pattern.fullmatch(module)
+        if match:
+            return f"{key[:start]}{_fill(template, match.groupdict())}.{last}"
+    return key
+
+
+def _fill(template: str, groups: dict[str, str]) -> str:
+    is_conv = groups.pop("kind") == "conv"
+    from_zero = {f"{name}0": int(number) - 1 for name, number in groups.items()}
+    return template.format(
+        **groups, **from_zero, part="conv" if is_conv else "bn", index="0" if is_conv else "1"
+    )
+
+
+def _place(name: str, wanted: frozenset[str]) -> str:
+    """The first of the name, without and with a prefix, that the model has; else the name itself."""
+    bare = _PREFIX.sub("", name)
+    head = re.sub(r"^final_layer\.", "final_conv.", bare)
+    return next((c for c in (name, bare, f"backbone.{bare}", head) if c in wanted), name)

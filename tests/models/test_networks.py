@@ -1,0 +1,161 @@
+import numpy as np
+import paddle
+import pytest
+
+from ppose.errors import ConfigError
+from ppose.models import HRNet, LiteHRNet, PoseResNet, TopDownHRNet
+
+
+def _image(size=64, batch=2):
+    return paddle.to_tensor(np.random.default_rng(1).normal(size=(batch, 3, size, size)).astype(np.float32))
+
+
+BACKBONES = {
+    "HRNet": lambda **keys: HRNet(width=4, **keys),
+    "LiteHRNet": lambda **keys: LiteHRNet("naive", **keys),
+}
+
+
+@pytest.mark.parametrize(
+    ("make", "channels"), [(BACKBONES["HRNet"], [4, 8, 16, 32]), (BACKBONES["LiteHRNet"], [30, 30, 60, 120])]
+)
+@pytest.mark.parametrize("return_idx", [[0], [2], [0, 1, 2, 3], [3, 1]])
+def test_backbone_returns_the_branches_asked_for(make, channels, return_idx):
+    backbone = make(return_idx=return_idx)
+    assert backbone.out_channels == [channels[i] for i in return_idx]
+    shapes = [list(x.shape) for x in backbone(_image())]
+    assert shapes == [[2, channels[i], 16 >> i, 16 >> i] for i in return_idx]
+
+
+@pytest.mark.parametrize("return_idx", [[], [4], [-1], [0, 0]])
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_backbone_refuses_unknown_branches(backbone, return_idx):
+    with pytest.raises(ConfigError, match=rf"{backbone}\.return_idx: got"):
+        BACKBONES[backbone](return_idx=return_idx)
+
+
+STAGES = {
+    "HRNet": [
+        ["conv1", "bn1", "conv2", "bn2"],
+        ["layer1"],
+        ["transition1", "stage2"],
+        ["transition2", "stage3"],
+        ["transition3", "stage4"],
+    ],
+    "LiteHRNet": [
+        ["stem"],
+        ["transition0", "stage0"],
+        ["transition1", "stage1"],
+        ["transition2", "stage2"],
+        ["head_layer"],
+    ],
+}
+
+
+@pytest.mark.parametrize("freeze_at", [-1, 0, 1, 3])
+@pytest.mark.parametrize("name", BACKBONES)
+def test_frozen_stages_get_no_gradient(name, freeze_at, fill_weights):
+    backbone = fill_weights(BACKBONES[name](freeze_at=freeze_at))
+    backbone(_image())[0].sum().backward()
+    for i, parts in enumerate(STAGES[name]):
+        of_stage = [p for n, p in backbone.named_parameters() if n.split(".")[0] in parts]
+        trained = [p for p in of_stage if p.grad is not None]
+        assert bool(trained) == (i > freeze_at), parts
+
+
+@pytest.mark.parametrize("freeze_at", [-2, 9])
+@pytest.mark.parametrize("name", BACKBONES)
+def test_backbone_refuses_unknown_stages(name, freeze_at):
+    with pytest.raises(ConfigError, match=rf"{name}\.freeze_at: got {freeze_at}, expected -1"):
+        BACKBONES[name](freeze_at=freeze_at)
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_held_norms_neither_learn_nor_move(name, fill_weights):
+    backbone = fill_weights(BACKBONES[name](freeze_norm=True))
+    norms = [layer for layer in backbone.sublayers() if isinstance(layer, paddle.nn.BatchNorm2D)]
+    before = [norm._mean.numpy().copy() for norm in norms]
+    backbone.train()
+    out = backbone(_image())[0]
+    out.sum().backward()
+    assert all(norm.weight.grad is None and norm.bias.grad is None for norm in norms)
+    np.testing.assert_array_equal(np.concatenate([n._mean.numpy() for n in norms]), np.concatenate(before))
+    assert any(p.grad is not None for p in backbone.parameters())
+    backbone.eval()
+    np.testing.assert_array_equal(out.numpy(), backbone(_image())[0].numpy())
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_free_norms_learn_and_move(name, fill_weights):
+    backbone = fill_weights(BACKBONES[name]())
+    backbone.train()
+    backbone(_image())[0].sum().backward()
+    norm = next(layer for layer in backbone.sublayers() if isinstance(layer, paddle.nn.BatchNorm2D))
+    assert norm.weight.grad is not None
+    assert np.abs(norm._mean.numpy()).max() > 1e-4
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: TopDownHRNet(HRNet(width=4), 5, 4),
+        lambda: TopDownHRNet(LiteHRNet("naive"), 5, 30),
+        lambda: PoseResNet(50, 5),
+    ],
+    ids=["hrnet", "lite_hrnet", "pose_resnet"],
+)
+def test_model_gives_heatmaps_in_every_mode(make):
+    model, image = make(), _image()
+    copy = image.numpy().copy()
+    for mode in (model.train, model.eval):
+        mode()
+        assert list(model(image).shape) == [2, 5, 16, 16]
+    np.testing.assert_array_equal(image.numpy(), copy)
+
+
+def test_width_must_be_the_backbones():
+    with pytest.raises(ConfigError, match=r"TopDownHRNet\.width: got 32, expected 40.*LiteHRNet"):
+        TopDownHRNet(LiteHRNet("lite_18"), 17, 32)
+
+
+@pytest.mark.parametrize("make", [*BACKBONES.values(), lambda: PoseResNet(50, 5)])
+def test_input_must_fit_the_strides(make):
+    with pytest.raises(ConfigError, match=r"80x64.*multiples of 32"):
+        make()(paddle.zeros([1, 3, 64, 80]))
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: TopDownHRNet(LiteHRNet("lite_18"), 17, 40), lambda: PoseResNet(50, 17)]
+)
+def test_weights_start_as_in_the_official_code(make):
+    for name, parameter in make().named_parameters():
+        values = parameter.numpy()
+        if values.ndim == 4:
+            assert abs(values.mean()) < 1e-3, name
+            assert values.std() == pytest.approx(1e-3, rel=0.5), name
+        else:
+            start = 1.0 if name.endswith(("weight", "_variance")) else 0.0
+            np.testing.assert_array_equal(values, start, err_msg=name)
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: TopDownHRNet(HRNet(width=4), 5, 4),
+        lambda: TopDownHRNet(LiteHRNet("lite_18"), 5, 40),
+        lambda: TopDownHRNet(LiteHRNet("naive"), 5, 30),
+        lambda: PoseResNet(50, 5),
+    ],
+    ids=["hrnet", "lite_hrnet", "naive", "pose_resnet"],
+)
+def test_static_graph_gives_the_same_heatmaps(make, fill_weights):
+    model = fill_weights(make())
+    model.eval()
+    image = _image()
+    spec = paddle.static.InputSpec([None, 3, 64, 64], "float32")
+    with paddle.no_grad():
+        expected = model(image).numpy()
+        heatmaps = paddle.jit.to_static(model, input_spec=[spec], full_graph=True)(image).numpy()
+    assert np.linalg.norm(expected) > 1e-3
+    assert np.linalg.norm(heatmaps - expected) <= 1e-3 * np.linalg.norm(expected)
