@@ -5,6 +5,7 @@ import errno
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Callable
 
 from ppose.errors import PposeError
@@ -33,6 +34,7 @@ def run(main: Callable[[], None]) -> None:
     """Run a command's main function; errors that a user can cause become one line and a non-zero exit."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
     logging.getLogger("ppose").setLevel(logging.INFO)
+    warnings.filterwarnings("ignore", module="paddle")  # of what Paddle's own modules import and call
     try:
         main()
         sys.stdout.flush()

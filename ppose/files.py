@@ -1,4 +1,4 @@
-"""Writing files so that a reader never sees half of one."""
+"""Reading and writing whole files: a reader never sees half of one."""
 
 import json
 import os
@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from ppose.errors import DataError
 
 
 @contextmanager
@@ -38,6 +40,18 @@ def write_bytes(path: str | Path, data: bytes) -> None:
     """Write a whole file, or leave what was there."""
     with replacing(path) as temporary:
         temporary.write_bytes(data)
+
+
+def read_json(path: str | Path, kind: str) -> Any:
+    """The content of a JSON file; DataError that names the file, which is a ``kind``, where it is none."""
+    try:
+        return json.loads(Path(path).read_bytes())
+    except FileNotFoundError:
+        raise DataError(f"{kind} not found: {path}") from None
+    except OSError as error:
+        raise DataError(f"cannot read {kind} {path}: {error.strerror}") from None
+    except ValueError as error:
+        raise DataError(f"{path}: not a JSON file: {error}") from None
 
 
 def write_json(path: str | Path, value: Any) -> None:

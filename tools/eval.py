@@ -28,7 +28,10 @@ def main() -> None:
         "--oks_thre", type=float, default=0.9, help="OKS from which two people are one (default: %(default)s)"
     )
     parser.add_argument(
-        "--in_vis_thre", type=float, default=0.2, help="keypoint score that counts in a person's score"
+        "--in_vis_thre",
+        type=float,
+        default=0.0,
+        help="a person's score is the mean of the keypoint scores above this (official HRNet code: 0.2)",
     )
     parser.add_argument("--no_rescore", action="store_true", help="score people by their box alone")
     args = parser.parse_args()

@@ -16,7 +16,7 @@ def main() -> None:
     parser.add_argument(
         "--boxes",
         metavar="FILE",
-        help='people, a JSON list of {"image": "name.jpg", "bbox": [x, y, w, h]} (default: each image is one person)',
+        help='people: JSON list of {"image": "a.jpg", "bbox": [x, y, w, h]} (default: each image is a person)',
     )
     parser.add_argument(
         "--output_dir",

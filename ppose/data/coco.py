@@ -1,6 +1,5 @@
 """People in COCO's keypoint format, one sample a person."""
 
-import json
 import logging
 from collections.abc import Sequence
 from functools import lru_cache
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ppose.errors import DataError
+from ppose.files import read_json
 from ppose.geometry import bbox_xywh_to_center_scale, clip_boxes_xywh
 from ppose.keypoints import KeypointSet
 from ppose.transforms import read_image
@@ -30,7 +30,8 @@ class KeypointTopDownCocoDataset:
 
     Files are found in ``dataset_dir``: images in ``image_dir``, annotations in ``anno_path``. With
     ``use_gt_bbox`` the boxes are the annotations' own; crowds, boxes without area and people without a
-    labelled keypoint are left out, as the official HRNet code does. Otherwise the boxes come from
+    labelled keypoint are left out, as the official HRNet code does; ``clip_bbox`` also cuts the boxes as it
+    does, to the image and smaller by a pixel. Otherwise the boxes come from
     ``bbox_file`` (a path, or a file in ``dataset_dir``) in COCO's results format, those of category 1 with a
     score of at least ``image_thre``; the annotations may then be an image list (test-dev).
 
@@ -50,6 +51,7 @@ class KeypointTopDownCocoDataset:
         use_gt_bbox: bool = True,
         bbox_file: str | None = None,
         image_thre: float = 0.0,
+        clip_bbox: bool = False,
     ) -> None:
         self._image_folder = Path(dataset_dir) / image_dir
         self.anno_file = Path(dataset_dir) / anno_path
@@ -60,7 +62,7 @@ class KeypointTopDownCocoDataset:
         content = read_annotations(self.anno_file)
         images = {image["id"]: image for image in content["images"]}
         if use_gt_bbox:
-            people = _annotated_people(content, images, keypoint_set, self.anno_file)
+            people = _annotated_people(content, images, keypoint_set, self.anno_file, clip_bbox)
             if bbox_file and _find_box_file(bbox_file, dataset_dir).is_file():
                 _logger.warning("bbox_file is not used, since use_gt_bbox is true")
         elif bbox_file is None:
@@ -100,7 +102,7 @@ class KeypointTopDownCocoDataset:
 
 def read_annotations(path: Path) -> dict[str, Any]:
     """A COCO annotation file as parsed JSON with its list of images; DataError says what is wrong with it."""
-    content = _read_json(path, "annotation file")
+    content = read_json(path, "annotation file")
     if not isinstance(content, dict) or not isinstance(content.get("images"), list):
         raise DataError(f"{path}: not a COCO annotation file: it has no list 'images'")
     _require(content["images"], ("id", "file_name", "width", "height"), f"{path}: images")
@@ -114,18 +116,9 @@ def _require(entries: list[Any], keys: Sequence[str], where: str) -> None:
             raise DataError(f"{where}[{index}]: has no {', '.join(missing)}")
 
 
-def _read_json(path: Path, kind: str) -> Any:
-    try:
-        return json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise DataError(f"{kind} not found: {path}") from None
-    except OSError as error:
-        raise DataError(f"cannot read {kind} {path}: {error.strerror}") from None
-    except ValueError as error:
-        raise DataError(f"{path}: not a JSON file: {error}") from None
-
-
-def _annotated_people(content: dict, images: dict, keypoint_set: KeypointSet, file: Path) -> list[dict]:
+def _annotated_people(
+    content: dict, images: dict, keypoint_set: KeypointSet, file: Path, clip_bbox: bool
+) -> list[dict]:
     annotations = content.get("annotations") or []
     if not any("keypoints" in annotation for annotation in annotations):
         raise DataError(
@@ -149,9 +142,14 @@ def _annotated_people(content: dict, images: dict, keypoint_set: KeypointSet, fi
     if not people:
         return []
     sizes = np.array([(images[p["image_id"]]["width"], images[p["image_id"]]["height"]) for p in people])
-    boxes, valid = clip_boxes_xywh(np.array([p["bbox"] for p in people], np.float64), sizes)
+    boxes = np.array([p["bbox"] for p in people], np.float64)
+    clipped, valid = clip_boxes_xywh(boxes, sizes)
     valid &= np.array([p.get("area", 1) > 0 for p in people])
-    return [{**p, "bbox": box} for p, box, ok in zip(people, boxes, valid, strict=True) if ok]
+    return [
+        {**p, "bbox": box}
+        for p, box, ok in zip(people, clipped if clip_bbox else boxes, valid, strict=True)
+        if ok
+    ]
 
 
 def _find_box_file(bbox_file: str, dataset_dir: str) -> Path:
@@ -160,7 +158,7 @@ def _find_box_file(bbox_file: str, dataset_dir: str) -> Path:
 
 
 def _detected_people(file: Path, images: dict, anno_file: Path, score_threshold: float) -> list[dict]:
-    content = _read_json(file, "detection file (bbox_file)")
+    content = read_json(file, "detection file (bbox_file)")
     keys = ("image_id", "bbox", "score")
     if not isinstance(content, list) or any(
         not isinstance(d, dict) or any(k not in d for k in keys) for d in content

@@ -66,7 +66,14 @@ class Batches:
 
     def __iter__(self) -> Iterator[dict[str, paddle.Tensor]]:
         self._prepared.epoch = self.epoch
-        for batch in self._loader:
+        # A forked worker would wait for ever for OpenCV's threads, which stay behind: none while it forks.
+        threads = cv2.getNumThreads()
+        cv2.setNumThreads(0)
+        try:
+            batches = iter(self._loader)
+        finally:
+            cv2.setNumThreads(threads)
+        for batch in batches:
             if "error" in batch:
                 raise DataError(batch["error"].numpy().tobytes().decode())
             yield batch
@@ -105,6 +112,5 @@ class Reader:
             collate_fn=_Collate(self.batch_transforms),
             num_workers=workers,
             use_shared_memory=self._use_shared_memory,
-            worker_init_fn=lambda _: cv2.setNumThreads(1),
         )
         return Batches(prepared, loader)

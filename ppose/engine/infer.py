@@ -1,6 +1,5 @@
 """Poses of people in image files."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from tqdm import tqdm
 from ppose.engine.evaluate import make_predict, predict_keypoints
 from ppose.engine.task import Task
 from ppose.errors import DataError
-from ppose.files import write_bytes, write_json
+from ppose.files import read_json, write_bytes, write_json
 from ppose.keypoints import KeypointSet
 from ppose.transforms import read_image
 from ppose.visualize import draw_poses
@@ -26,11 +25,9 @@ def read_boxes(path: str | Path, image_files: Sequence[Path]) -> list[np.ndarray
     Images that the file does not name get none. Raises DataError for another form, and where not one entry
     is of the given images.
     """
+    entries = read_json(path, "box file")
     try:
-        entries = json.loads(Path(path).read_bytes())
         named = [(_image_of(entry), np.array(entry["bbox"], np.float64).reshape(4)) for entry in entries]
-    except FileNotFoundError:
-        raise DataError(f"box file not found: {path}") from None
     except (ValueError, KeyError, TypeError):
         raise DataError(
             f'{path}: expected a JSON list of {{"image": "name.jpg", "bbox": [x, y, width, height]}}, '

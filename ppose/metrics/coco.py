@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from ppose.errors import ConfigError, DataError
-from ppose.files import write_json
+from ppose.files import read_json, write_json
 from ppose.keypoints import KeypointSet
 from ppose.metrics.oks import oks_nms, soft_oks_nms
 
@@ -30,9 +29,10 @@ class CocoKeypointMetric:
 
     ``annotations`` is a COCO keypoint file, or its content; None where there are none (test-dev), for results
     only. ``boxes`` says whose boxes the people were cut out by, for the table. A person's score is its box's
-    score, with ``rescore`` times the mean of the keypoint scores above ``visible_threshold``; then ``nms``
-    (see `oks_nms`, `soft_oks_nms`) takes out doubles within an image. The defaults are the official HRNet
-    code's. Raises DataError for annotations without keypoints, or with another number of them.
+    score, with ``rescore`` times the mean of the keypoint scores above ``visible_threshold`` (0.2 in the
+    official HRNet code); then ``nms`` (see `oks_nms`, `soft_oks_nms`) takes out doubles within an image, at
+    an OKS of 0.9 as there. Raises DataError for annotations without keypoints or with another number of
+    them.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class CocoKeypointMetric:
         boxes: str,
         nms: Literal["oks", "soft_oks"] | None = "oks",
         oks_threshold: float = 0.9,
-        visible_threshold: float = 0.2,
+        visible_threshold: float = 0.0,
         rescore: bool = True,
     ) -> None:
         if nms not in (None, "oks", "soft_oks"):
@@ -177,7 +177,7 @@ def read_ground_truth(annotations: str | Path | Mapping[str, Any], keypoint_set:
     if isinstance(annotations, Mapping):
         where, content = "the annotations", annotations
     else:
-        where, content = str(annotations), _read_json(Path(annotations))
+        where, content = str(annotations), read_json(annotations, "annotation file")
     if not isinstance(content, Mapping) or not isinstance(content.get("images"), list):
         raise DataError(f"{where}: not COCO annotations: there is no list 'images'")
     people = [a for a in content.get("annotations") or [] if a.get("category_id", _PERSON) == _PERSON]
@@ -211,17 +211,6 @@ def _complete(person: Mapping[str, Any], number: int, length: int) -> dict[str, 
         "keypoints": keypoints,
         "id": number,
     }
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise DataError(f"annotation file not found: {path}") from None
-    except OSError as error:
-        raise DataError(f"cannot read annotation file {path}: {error.strerror}") from None
-    except ValueError as error:
-        raise DataError(f"{path}: not a JSON file: {error}") from None
 
 
 def _index(dataset: dict[str, Any]) -> COCO:

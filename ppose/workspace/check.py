@@ -21,7 +21,9 @@ def check_config(root: Cell, name: str) -> None:
     if check.errors:
         raise ConfigError("\n".join(check.errors))
     if check.ignored:
-        _logger.warning("%s: accepted, but without effect here: %s", name, ", ".join(check.ignored))
+        _logger.warning(
+            "%s: accepted, but without effect here: %s", name, ", ".join(dict.fromkeys(check.ignored))
+        )
 
 
 class _Check:
@@ -57,7 +59,7 @@ class _Check:
         keys = block_keys(entry)
         for name, child in cell.value.items():
             if name in entry.ignored:
-                self.ignored.append(f"{path}.{name}")
+                self.ignored.append(name)
             elif name in keys:
                 self._value(keys[name], child, f"{path}.{name}")
             elif name != "type":

@@ -14,9 +14,6 @@ IGNORED_KEYS = {
     "distill_loss": "read when the config is a teacher's",
     "slim": "not available in this version",
     "QAT": "not available in this version",
-    "log_iter": "read in training",
-    "snapshot_epoch": "read in training",
-    "epoch": "read in training",
     "find_unused_parameters": "not needed",
     "print_flops": "not needed",
 }
@@ -43,6 +40,9 @@ class RunSettings:
     use_gpu: bool | None = None
     save_dir: str = "output"
     worker_num: int = 2
+    epoch: int = 210
+    snapshot_epoch: int = 10
+    log_iter: int = 20
     TrainDataset: Component[object] | None = None
     EvalDataset: Component[object] | None = None
     TestDataset: Component[object] | None = None

@@ -35,11 +35,19 @@ def test_takes_people_with_keypoints_and_no_crowd(coco_folder):
     assert sample["image"].shape == (120, 160, 3)
     annotation = json.loads((coco_folder / "annotations.json").read_text())["annotations"][1]
     np.testing.assert_allclose(sample["keypoints"], np.reshape(annotation["keypoints"], (-1, 3))[:, :2])
-    # x=70, y=10, w=50, h=90 in a 160x120 image: the official code's last pixel is x + w - 1.
-    np.testing.assert_allclose(sample["center"], [70 + 49 / 2, 10 + 89 / 2])
-    np.testing.assert_allclose(sample["scale"], np.array([89 * 0.75, 89]) * 1.25)
-    assert dataset.areas[1] == pytest.approx(89 * 0.75 * 89 * 1.25**2)
+    # x=70, y=10, w=50, h=90
+    np.testing.assert_allclose(sample["center"], [70 + 50 / 2, 10 + 90 / 2])
+    np.testing.assert_allclose(sample["scale"], np.array([90 * 0.75, 90]) * 1.25)
+    assert dataset.areas[1] == pytest.approx(90 * 0.75 * 90 * 1.25**2)
     assert "own boxes" in dataset.boxes
+
+
+def test_clipped_boxes_are_the_official_codes(coco_folder):
+    """Its last pixel is x + w - 1, in a 160x120 image 159 at most."""
+    edit(coco_folder, lambda content: content["annotations"][0].update(bbox=[140, 10, 50, 90]))
+    dataset = make(coco_folder, clip_bbox=True)
+    np.testing.assert_allclose(dataset[0]["center"], [140 + 19 / 2, 10 + 89 / 2])
+    np.testing.assert_allclose(dataset[1]["scale"], np.array([89 * 0.75, 89]) * 1.25)
 
 
 def test_drops_boxes_without_area(coco_folder):

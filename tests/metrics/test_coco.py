@@ -137,7 +137,7 @@ def test_person_score_is_the_boxes_times_the_mean_of_the_seen_keypoints():
     own = make_keypoint_set("own", ["a", "b", "c", "d"], [])
     points = np.array([np.zeros((4, 2)), np.full((4, 2), 500)])
     people = {"image_id": np.array([3, 3]), "area": np.full(2, 100.0), "bbox_score": np.array([0.5, 0.9])}
-    metric = CocoKeypointMetric(None, own, boxes="detected boxes")
+    metric = CocoKeypointMetric(None, own, boxes="detected boxes", visible_threshold=0.2)
     metric.update(points, scores, **people)
     first, second = metric.results()
     assert first["score"] == pytest.approx(0.5 * (0.9 + 0.5) / 2)
