@@ -1,0 +1,27 @@
+"""What the deployment side imports stays free of Paddle and of the training side."""
+
+import pytest
+
+DEPLOYED = ["codecs", "geometry", "keypoints", "metrics", "transforms", "visualize", "workspace", "download"]
+
+
+@pytest.mark.parametrize("module", DEPLOYED)
+def test_imports_neither_paddle_nor_networks(run_script, module):
+    script = f"""
+import sys, ppose.{module}
+heavy = [m for m in sys.modules if m.startswith(("paddle", "ppose.data", "ppose.models", "ppose.engine"))]
+assert not heavy, heavy
+"""
+    result = run_script("-c", script)
+    assert result.returncode == 0, result.stderr
+
+
+def test_a_transform_is_created_without_paddle(run_script):
+    script = """
+import sys
+from ppose.workspace import create
+create({"NormalizeImage": {"mean": [0, 0, 0], "std": [1, 1, 1]}}, {})
+assert "paddle" not in sys.modules
+"""
+    result = run_script("-c", script)
+    assert result.returncode == 0, result.stderr
