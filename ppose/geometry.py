@@ -102,14 +102,6 @@ def mirror_matrix(width: int) -> np.ndarray:
     return np.array([[-1.0, 0.0, width - 1.0], [0.0, 1.0, 0.0]])
 
 
-def flip_keypoints(
-    keypoints: np.ndarray, visible: np.ndarray, flip_indices: np.ndarray, width: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return keypoints (..., K, 2) and visible (..., K) of the mirrored image, left and right swapped."""
-    mirrored = transform_points(keypoints, mirror_matrix(width))
-    return mirrored[..., flip_indices, :], visible[..., flip_indices]
-
-
 def _as_warp_arrays(
     center: ArrayLike, scale: ArrayLike, rotation: ArrayLike
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

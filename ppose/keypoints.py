@@ -62,6 +62,10 @@ class KeypointSet:
             indices[[a, b]] = b, a
         return indices
 
+    def has_flip_pairs(self, pairs: Sequence[Sequence[int]]) -> bool:
+        """Whether these are the set's own flip pairs, in any order."""
+        return {frozenset(pair) for pair in pairs} == {frozenset(pair) for pair in self.flip_pairs}
+
     def _check_names(self) -> None:
         if not self.names:
             raise self._error("names is empty, expected at least one keypoint")

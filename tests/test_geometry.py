@@ -8,7 +8,6 @@ from ppose.errors import DataError
 from ppose.geometry import (
     bbox_xywh_to_center_scale,
     clip_boxes_xywh,
-    flip_keypoints,
     get_udp_warp_matrix,
     get_warp_matrix,
     invert_warp,
@@ -146,12 +145,3 @@ def test_clipping_by_hand():
     )
     np.testing.assert_array_equal(boxes[:2], [[0, 5, 29, 19], [90, 5, 9, 19]])
     assert valid.tolist() == [True, True, False, False]
-
-
-def test_flipping_twice_is_nothing_and_once_swaps_sides():
-    keypoints, visible = np.array([[[1.0, 2.0], [7.0, 3.0], [4.0, 5.0]]]), np.array([[1, 0, 1]])
-    flipped, seen = flip_keypoints(keypoints, visible, np.array([1, 0, 2]), width=10)
-    np.testing.assert_array_equal(flipped, [[[2, 3], [8, 2], [5, 5]]])
-    np.testing.assert_array_equal(seen, [[0, 1, 1]])
-    again, _ = flip_keypoints(flipped, seen, np.array([1, 0, 2]), width=10)
-    np.testing.assert_array_equal(again, keypoints)

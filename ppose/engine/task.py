@@ -1,7 +1,6 @@
 """What a config asks for, as objects. Of all code that runs networks, only this reads the config."""
 
 import logging
-from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -18,6 +17,8 @@ _SET_OF_METRIC = {
     ("KeyPointTopDownCOCOEval", 17): "coco17",
     ("KeyPointTopDownMPIIEval", 16): "mpii16",
 }
+_DATASETS = ("TrainDataset", "EvalDataset", "TestDataset")
+_READERS = ("TrainReader", "EvalReader", "TestReader")
 _TARGETS = ("ToHeatmapsTopDown", "ToHeatmapsTopDown_DARK", "ToHeatmapsTopDown_UDP")
 _logger = logging.getLogger(__name__)
 _AFFINES = ("TopDownAffine", "TopDownEvalAffine")
@@ -50,9 +51,9 @@ class Task:
     @cached_property
     def codec(self) -> MSRAHeatmap | UDPHeatmap:
         """The codec that encodes the training targets; a config without training has plain heatmaps."""
-        for spec in self._cfg.get("TrainReader", {}).get("sample_transforms", ()):
-            if read_spec(spec)[0] in _TARGETS:
-                return create(spec, self._cfg, **self._given).codec
+        for key, name, block in self._sized_specs():
+            if key == "TrainReader" and name in _TARGETS:
+                return create({name: block}, self._cfg, **self._given).codec
         size, heatmap_size = tuple(self.settings.trainsize), tuple(self.settings.hmsize)
         return MSRAHeatmap(size, heatmap_size, use_dark=self.test.use_dark)
 
@@ -100,8 +101,11 @@ class Task:
                 f"num_joints is {settings.num_joints}, the keypoint set '{keypoint_set.name}' has "
                 f"{keypoint_set.num_keypoints}"
             )
-        for name, pairs in (("flip_perm", settings.flip_perm), ("its flip_perm", self.test.flip_perm)):
-            if pairs is not None and _unordered(pairs) != _unordered(keypoint_set.flip_pairs):
+        for name, pairs in (
+            ("flip_perm", settings.flip_perm),
+            (f"{settings.architecture}.flip_perm", self.test.flip_perm),
+        ):
+            if pairs is not None and not keypoint_set.has_flip_pairs(pairs):
                 raise ConfigError(f"{name} is not the flip pairs of the keypoint set '{keypoint_set.name}'")
 
     def _check_sizes(self) -> None:
@@ -110,26 +114,21 @@ class Task:
         for key, value in (("trainsize", trainsize), ("hmsize", hmsize)):
             if len(value) != 2 or min(value) < 1:
                 raise ConfigError(f"{key}: got {value}, expected [width, height]")
-        for path, name, block in self._transform_specs():
+        uses_udp = {}
+        for path, name, block in self._sized_specs():
             for key, wanted in (("trainsize", trainsize), ("hmsize", hmsize)):
                 if key in block and list(block[key]) != wanted:
-                    raise ConfigError(f"{path}.{name}.{key} is {block[key]}, but {key} is {wanted}")
-        udp = {
-            path: block.get("use_udp", False)
-            for path, name, block in self._transform_specs()
-            if name in _AFFINES
-        }
-        if len(set(udp.values())) > 1:
-            _logger.warning("the warp is UDP's in some readers only: %s", udp)
+                    raise ConfigError(
+                        f"{path}, {name}: {key} is {block[key]}, but the config's {key} is {wanted}"
+                    )
+            if name in _AFFINES:
+                uses_udp[path] = block.get("use_udp", False)
+        if len(set(uses_udp.values())) > 1:
+            _logger.warning("the warp is UDP's in some readers only: %s", uses_udp)
 
-    def _transform_specs(self) -> list[tuple[str, str, dict[str, Any]]]:
-        specs = []
-        for key in ("TrainReader", "EvalReader", "TestReader"):
-            for spec in (self._cfg.get(key) or {}).get("sample_transforms", ()):
-                name, block = read_spec(spec)
-                specs.append((f"{key}.sample_transforms", name, block or {}))
-        return specs
-
-
-def _unordered(pairs: Sequence[Sequence[int]]) -> set[frozenset[int]]:
-    return {frozenset(pair) for pair in pairs}
+    def _sized_specs(self) -> list[tuple[str, str, dict[str, Any]]]:
+        """Key, component and arguments of everything that takes an image or heatmap size."""
+        specs = [(key, self._cfg[key]) for key in _DATASETS if self._cfg.get(key)]
+        for key in _READERS:
+            specs += [(key, spec) for spec in (self._cfg.get(key) or {}).get("sample_transforms", ())]
+        return [(key, name, block or {}) for key, spec in specs for name, block in [read_spec(spec)]]

@@ -39,13 +39,15 @@ class RandomFlipHalfBodyTransform:
         upper_body_ids: Sequence[int] | None = None,
         flip_pairs: Sequence[Sequence[int]] | None = None,
     ) -> None:
-        if flip_pairs is not None and {frozenset(p) for p in flip_pairs} != {
-            frozenset(p) for p in keypoint_set.flip_pairs
-        }:
-            raise ConfigError(f"flip_pairs are not those of the keypoint set '{keypoint_set.name}'")
+        if flip_pairs is not None and not keypoint_set.has_flip_pairs(flip_pairs):
+            raise ConfigError(
+                f"RandomFlipHalfBodyTransform.flip_pairs are not those of the set '{keypoint_set.name}'"
+            )
         upper = keypoint_set.upper_body if upper_body_ids is None else upper_body_ids
         if any(not 0 <= index < keypoint_set.num_keypoints for index in upper):
-            raise ConfigError(f"upper_body_ids name keypoints that '{keypoint_set.name}' does not have")
+            raise ConfigError(
+                f"RandomFlipHalfBodyTransform.upper_body_ids: '{keypoint_set.name}' has no such keypoints"
+            )
         self._is_upper = np.isin(np.arange(keypoint_set.num_keypoints), list(upper))
         self._aspect_ratio = trainsize[0] / trainsize[1]
         self._scale, self._rotation = scale, rot

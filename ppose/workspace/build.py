@@ -33,10 +33,7 @@ def create(name_or_spec: Any, cfg: dict[str, Any], **given: Any) -> Any:
         elif key in keys and keys[key].component and value is not None:
             value = create(value, cfg, **given)
         arguments[key] = value
-    try:
-        return entry.target(**arguments)
-    except ConfigError as error:
-        raise ConfigError(f"{name}: {error}") from None
+    return entry.target(**arguments)
 
 
 def create_settings(name: str, cfg: dict[str, Any]) -> Any:
