@@ -28,7 +28,7 @@ def _own_cache(tmp_path_factory, monkeypatch):
     monkeypatch.setenv("PPOSE_HOME", str(tmp_path_factory.mktemp("ppose_home")))
 
 
-def make_coco(folder: Path, *, keypoints: int = 17, images: int = 3, seed: int = 0) -> Path:
+def _write_coco(folder: Path, *, keypoints: int = 17, images: int = 3, seed: int = 0) -> Path:
     """A dataset in COCO's layout, noise for images; in each two people, a crowd and someone unlabelled."""
     rng = np.random.default_rng(seed)
     (folder / "images").mkdir(parents=True)
@@ -56,7 +56,13 @@ def make_coco(folder: Path, *, keypoints: int = 17, images: int = 3, seed: int =
 @pytest.fixture
 def coco_folder(tmp_path) -> Path:
     """A small dataset in COCO's format: 3 images, 6 usable people."""
-    return make_coco(tmp_path / "coco")
+    return _write_coco(tmp_path / "coco")
+
+
+@pytest.fixture
+def write_coco():
+    """Writes a small dataset in COCO's format with any number of keypoints."""
+    return _write_coco
 
 
 @pytest.fixture

@@ -172,7 +172,8 @@ def read_ground_truth(annotations: str | Path | Mapping[str, Any], keypoint_set:
     """Index COCO keypoint annotations, a file or its content, for `evaluate_results`; leaves them unchanged.
 
     What other datasets in this format leave out is filled in: iscrowd 0, num_keypoints by counting,
-    area as 0.53 of the box. Raises DataError where keypoints are missing or are not the set's.
+    area as 0.53 of the box. The categories that have keypoints count as one. Raises DataError where keypoints
+    are missing or are not the set's.
     """
     if isinstance(annotations, Mapping):
         where, content = "the annotations", annotations
@@ -180,8 +181,10 @@ def read_ground_truth(annotations: str | Path | Mapping[str, Any], keypoint_set:
         where, content = str(annotations), read_json(annotations, "annotation file")
     if not isinstance(content, Mapping) or not isinstance(content.get("images"), list):
         raise DataError(f"{where}: not COCO annotations: there is no list 'images'")
-    people = [a for a in content.get("annotations") or [] if a.get("category_id", _PERSON) == _PERSON]
-    if not any("keypoints" in person for person in people):
+    annotations = content.get("annotations") or []
+    kinds = {a.get("category_id") for a in annotations if "keypoints" in a}
+    people = [a for a in annotations if a.get("category_id") in kinds]
+    if not people:
         raise DataError(f"{where}: no annotation has keypoints; is it the person_keypoints file?")
     length = 3 * keypoint_set.num_keypoints
     for person in people:
@@ -206,8 +209,8 @@ def _complete(person: Mapping[str, Any], number: int, length: int) -> dict[str, 
         "iscrowd": 0,
         "num_keypoints": sum(flag > 0 for flag in keypoints[2::3]),
         "area": width * height * _AREA_OF_BOX,
-        "category_id": _PERSON,
         **person,
+        "category_id": _PERSON,
         "keypoints": keypoints,
         "id": number,
     }

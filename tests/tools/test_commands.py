@@ -1,6 +1,7 @@
 """The commands from end to end on small data of the tests' own."""
 
 import json
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -55,6 +56,43 @@ def test_prediction_only_needs_no_annotations(run_script, coco_folder, weights, 
     results = json.loads((tmp_path / "out" / "keypoints_results.json").read_text())
     assert sorted(r["image_id"] for r in results) == [1, 3]
     assert all(r["category_id"] == 1 and len(r["keypoints"]) == 51 and 0 <= r["score"] <= 1 for r in results)
+
+
+def test_own_keypoints_need_only_a_block_in_the_config(run_script, write_coco, tmp_path):
+    """Three keypoints, another category, a skeleton by names: perfect predictions would give AP 1."""
+    folder = write_coco(tmp_path / "coco", keypoints=3)
+    content = json.loads((folder / "annotations.json").read_text())
+    for annotation in content["annotations"]:
+        annotation["category_id"] = 7
+    (folder / "annotations.json").write_text(json.dumps(content))
+    config = tmp_path / "own.yml"
+    config.write_text(
+        f"""
+_BASE_: {Path(CONFIG).resolve()}
+num_joints: 3
+KeypointSet:
+  name: arrow
+  names: [tip, left, right]
+  flip_pairs: [[left, right]]
+  skeleton: [[tip, left], [tip, right]]
+  sigmas: [0.05, 0.05, 0.05]
+"""
+    )
+    save_weights(Task(load_config(config)).model(), tmp_path / "own.pdparams")
+    result = run_script(
+        "tools/eval.py", "-c", config, "--json", tmp_path / "m.json",
+        "-o", *data_overrides(folder), f"weights={tmp_path}/own.pdparams",
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert json.loads((tmp_path / "m.json").read_text())["AP"] >= 0  # not -1: there are people to find
+    result = run_script(
+        "tools/infer.py", "-c", config, "--infer_dir", folder / "images", "--output_dir", tmp_path / "vis",
+        "-o", f"weights={tmp_path}/own.pdparams",
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert all(
+        len(p["keypoints"]) == 9 for p in json.loads((tmp_path / "vis" / "keypoints.json").read_text())
+    )
 
 
 def test_infer_with_boxes_and_on_whole_images(run_script, coco_folder, weights, tmp_path):
