@@ -33,11 +33,13 @@ class Cell:
     """One value of a config: a scalar, a dict of cells or a list of cells; an alias is the same object."""
 
     value: Any
-    source: str  # "configs/a.yml:12", or "-o a.b=1"
+    source: str  # "configs/a.yml:12", or "-o a.b"
+    has_alias: bool = False  # stands, or once stood, in more than one place
 
     def take(self, other: "Cell") -> None:
         """Become a copy of the other cell; whoever refers to this one sees the new value."""
         self.value, self.source = other.value, other.source
+        self.has_alias = self.has_alias or other.has_alias
 
 
 def read_cells(path: Path) -> Cell:
@@ -80,6 +82,7 @@ class _CellBuilder:
     def build(self, node: yaml.Node) -> Cell:
         known = self._built.get(id(node))
         if known is not None:
+            known.has_alias = True
             return known
         source = self._source(node)
         if id(node) in self._open:

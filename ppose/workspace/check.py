@@ -1,11 +1,9 @@
 """Checks a config against the components that it names, before anything is built; all errors at once."""
 
 import logging
-from collections.abc import Iterator
-from typing import Any
 
 from ppose.errors import ConfigError
-from ppose.workspace.cells import Cell, children, first_places, to_plain
+from ppose.workspace.cells import Cell, to_plain
 from ppose.workspace.registry import Entry, find_entry, registered_names, suggest
 from ppose.workspace.settings import IGNORED_KEYS, RunSettings
 from ppose.workspace.signature import Key, block_keys, settings_keys, type_error
@@ -31,7 +29,6 @@ class _Check:
         self.errors: list[str] = []
         self.ignored: list[str] = []
         self._root = root
-        self._anchored = _aliased_cells(root)
 
     def run(self) -> None:
         root = self._root
@@ -43,7 +40,7 @@ class _Check:
                 self.ignored.append(name)
             elif (entry := find_entry(name)) is not None:
                 self._block(entry, cell, name)
-            elif id(cell) not in self._anchored:  # an anchored value serves the rest of the file
+            elif not cell.has_alias:  # a value that others refer to needs no meaning of its own
                 self._error(cell, name, f"unknown key{suggest(name, [*keys, *registered_names()])}")
         for name, key in keys.items():
             if key.required and name not in root.value:
@@ -107,21 +104,3 @@ class _Check:
 
     def _error(self, cell: Cell, path: str, problem: str) -> None:
         self.errors.append(f"{cell.source}: {path}: {problem}")
-
-
-def _aliased_cells(root: Cell) -> set[int]:
-    """Cells that stand in more than one place."""
-    places = first_places(root)
-    return {id(child) for parent, key, child in _walk(root) if places[id(child)] != (id(parent), key)}
-
-
-def _walk(root: Cell) -> Iterator[tuple[Cell, Any, Cell]]:
-    stack, seen = [root], set()
-    while stack:
-        cell = stack.pop()
-        if id(cell) in seen:
-            continue
-        seen.add(id(cell))
-        for key, child in children(cell):
-            yield cell, key, child
-            stack.append(child)

@@ -70,6 +70,13 @@ def test_overridden_alias_changes_only_its_place(write):
     assert cfg["width"] == cfg["TopDownHRNet"]["width"] == 32
 
 
+def test_an_anchored_value_of_ones_own_stays_known_when_its_last_alias_is_overridden(write):
+    text = MODEL.replace("batch_size: 16", "batch_size: *mine") + "\n"
+    path = write("a.yml", text.replace("\narchitecture", "\nmine: &mine 16\narchitecture", 1))
+    assert load_config(path, ["EvalReader.batch_size=4"])["EvalReader"]["batch_size"] == 4
+    assert load_config(path, ["mine=8"])["EvalReader"]["batch_size"] == 8
+
+
 def test_several_overrides_under_one_parent_all_hold(write):
     overrides = ["TopDownHRNet.flip=False", "TopDownHRNet.use_dark=true", "EvalDataset.bbox_file=b.json"]
     cfg = load_config(write("a.yml", MODEL), overrides)
