@@ -3,5 +3,13 @@
 from ppose.data.coco import KeypointTopDownCocoDataset
 from ppose.data.image_folder import ImageFolder, list_images
 from ppose.data.reader import Batches, Reader
+from ppose.data.synthetic import SyntheticPeopleDataset
 
-__all__ = ["Batches", "ImageFolder", "KeypointTopDownCocoDataset", "Reader", "list_images"]
+__all__ = [
+    "Batches",
+    "ImageFolder",
+    "KeypointTopDownCocoDataset",
+    "Reader",
+    "SyntheticPeopleDataset",
+    "list_images",
+]
