@@ -44,7 +44,7 @@ def main() -> None:
     dataset = task.dataset("EvalDataset")
     reader = task.reader("EvalReader")
     predict = make_predict(task, load_trained(task))
-    metric = CocoKeypointMetric(dataset.anno_file, task.keypoint_set, boxes=dataset.boxes)
+    metric = CocoKeypointMetric(dataset.anno_file, task.keypoint_set)
     with paddle.no_grad():
         predict(paddle.zeros([1, 3, *task.settings.trainsize[::-1]]))
         for start in range(0, len(dataset), reader.batch_size):

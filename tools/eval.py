@@ -50,7 +50,6 @@ def main() -> None:
     metric = CocoKeypointMetric(
         None if args.save_prediction_only else dataset.anno_file,
         task.keypoint_set,
-        boxes=dataset.boxes,
         nms=None if args.nms == "none" else args.nms,
         oks_threshold=args.oks_thre,
         visible_threshold=args.in_vis_thre,

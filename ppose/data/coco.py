@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ppose.coco_format import PERSON, read_detections, read_images, read_people
 from ppose.errors import DataError
 from ppose.files import read_json
 from ppose.geometry import bbox_xywh_to_center_scale, clip_boxes_xywh
@@ -59,10 +60,10 @@ class KeypointTopDownCocoDataset:
         if num_joints not in (None, keypoint_set.num_keypoints):
             known = f"the keypoint set '{keypoint_set.name}' has {keypoint_set.num_keypoints}"
             raise DataError(f"num_joints is {num_joints}, {known}")
-        content = read_annotations(self.anno_file)
-        images = {image["id"]: image for image in content["images"]}
+        content = read_json(self.anno_file, "annotation file")
+        images = read_images(content, str(self.anno_file))
         if use_gt_bbox:
-            people = _annotated_people(content, images, keypoint_set, self.anno_file, clip_bbox)
+            people = _labelled_people(content, images, keypoint_set, self.anno_file, clip_bbox)
             if bbox_file and _find_box_file(bbox_file, dataset_dir).is_file():
                 _logger.warning("bbox_file is not used, since use_gt_bbox is true")
         elif bbox_file is None:
@@ -71,8 +72,6 @@ class KeypointTopDownCocoDataset:
             people = _detected_people(
                 _find_box_file(bbox_file, dataset_dir), images, self.anno_file, image_thre
             )
-        if not people:
-            raise DataError(f"{self.anno_file}: nobody to look at: no usable box with labelled keypoints")
         self.boxes = GROUND_TRUTH_BOXES if use_gt_bbox else DETECTED_BOXES
         self._files = [images[person["image_id"]]["file_name"] for person in people]
         self._keypoints = [person.get("keypoints") for person in people]
@@ -100,56 +99,20 @@ class KeypointTopDownCocoDataset:
         return sample
 
 
-def read_annotations(path: Path) -> dict[str, Any]:
-    """A COCO annotation file as parsed JSON with its list of images; DataError says what is wrong with it."""
-    content = read_json(path, "annotation file")
-    if not isinstance(content, dict) or not isinstance(content.get("images"), list):
-        raise DataError(f"{path}: not a COCO annotation file: it has no list 'images'")
-    _require(content["images"], ("id", "file_name", "width", "height"), f"{path}: images")
-    return content
-
-
-def _require(entries: list[Any], keys: Sequence[str], where: str) -> None:
-    for index, entry in enumerate(entries):
-        missing = keys if not isinstance(entry, dict) else [key for key in keys if key not in entry]
-        if missing:
-            raise DataError(f"{where}[{index}]: has no {', '.join(missing)}")
-
-
-def _annotated_people(
-    content: dict, images: dict, keypoint_set: KeypointSet, file: Path, clip_bbox: bool
+def _labelled_people(
+    content: Any, images: dict, keypoint_set: KeypointSet, file: Path, clip_bbox: bool
 ) -> list[dict]:
-    annotations = content.get("annotations") or []
-    if not any("keypoints" in annotation for annotation in annotations):
-        raise DataError(
-            f"{file}: no annotation has keypoints; is it the person_keypoints file? "
-            "An image list works with detected boxes (use_gt_bbox: false)"
-        )
-    people = [a for a in annotations if "keypoints" in a and not a.get("iscrowd")]
-    _require(people, ("image_id", "bbox"), f"{file}: annotations")
-    people = [a for a in people if any(flag > 0 for flag in a["keypoints"][2::3])]
-    for person in people:
-        count = len(person["keypoints"]) // 3
-        if count != keypoint_set.num_keypoints:
-            raise DataError(
-                f"{file}: annotation {person.get('id')} has {count} keypoints, the keypoint set "
-                f"'{keypoint_set.name}' has {keypoint_set.num_keypoints}"
-            )
-        if person.get("image_id") not in images:
-            raise DataError(
-                f"{file}: annotation {person.get('id')} is of image {person.get('image_id')}, not listed"
-            )
-    if not people:
-        return []
-    sizes = np.array([(images[p["image_id"]]["width"], images[p["image_id"]]["height"]) for p in people])
-    boxes = np.array([p["bbox"] for p in people], np.float64)
-    clipped, valid = clip_boxes_xywh(boxes, sizes)
-    valid &= np.array([p.get("area", 1) > 0 for p in people])
-    return [
-        {**p, "bbox": box}
-        for p, box, ok in zip(people, clipped if clip_bbox else boxes, valid, strict=True)
-        if ok
+    people = [
+        p for p in read_people(content, keypoint_set, str(file)) if p["num_keypoints"] and not p["iscrowd"]
     ]
+    sizes = [(images[p["image_id"]]["width"], images[p["image_id"]]["height"]) for p in people]
+    boxes = np.array([p["bbox"] for p in people], np.float64).reshape(-1, 4)
+    clipped, valid = clip_boxes_xywh(boxes, np.reshape(sizes, (-1, 2)))
+    usable = [ok and p["area"] > 0 for p, ok in zip(people, valid, strict=True)]
+    if not any(usable):
+        raise DataError(f"{file}: nobody to look at: no person has a box with labelled keypoints")
+    boxes = clipped if clip_bbox else boxes
+    return [{**p, "bbox": box} for p, box, ok in zip(people, boxes, usable, strict=True) if ok]
 
 
 def _find_box_file(bbox_file: str, dataset_dir: str) -> Path:
@@ -158,17 +121,15 @@ def _find_box_file(bbox_file: str, dataset_dir: str) -> Path:
 
 
 def _detected_people(file: Path, images: dict, anno_file: Path, score_threshold: float) -> list[dict]:
-    content = read_json(file, "detection file (bbox_file)")
-    keys = ("image_id", "bbox", "score")
-    if not isinstance(content, list) or any(
-        not isinstance(d, dict) or any(k not in d for k in keys) for d in content
-    ):
+    boxes = read_detections(file, images, anno_file)
+    people = [d for d in boxes if d.get("category_id", PERSON) == PERSON]
+    scored = [d for d in people if d["score"] >= score_threshold]
+    usable = [d for d in scored if d["bbox"][2] > 0 and d["bbox"][3] > 0]
+    if not usable:
         raise DataError(
-            f"{file}: expected COCO's results format: a list of {{image_id, category_id, bbox, score}}"
+            f"{file}: nobody to look at: of {len(boxes)} boxes {len(people)} are of category {PERSON}, "
+            f"{len(scored)} of those score {score_threshold} or more, and none of these has an area"
         )
-    strangers = {d["image_id"] for d in content} - images.keys()
-    if strangers:
-        example = min(strangers, key=str)
-        raise DataError(f"{file}: {len(strangers)} of its images, such as {example}, are not in {anno_file}")
-    people = [d for d in content if d.get("category_id", 1) == 1 and d["score"] >= score_threshold]
-    return [d for d in people if d["bbox"][2] > 0 and d["bbox"][3] > 0]
+    if len(usable) < len(scored):
+        _logger.warning("%s: %d boxes without area are left out", file, len(scored) - len(usable))
+    return usable

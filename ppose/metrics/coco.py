@@ -11,6 +11,7 @@ import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from ppose.coco_format import PERSON, read_people
 from ppose.errors import ConfigError, DataError
 from ppose.files import read_json, write_json
 from ppose.keypoints import KeypointSet
@@ -18,9 +19,6 @@ from ppose.metrics.oks import oks_nms, soft_oks_nms
 
 METRIC_NAMES = ("AP", "AP50", "AP75", "APm", "APl", "AR", "AR50", "AR75", "ARm", "ARl")
 
-_PERSON = 1
-# A person's share of its box where annotations have no area, as in xtcocotools (its use_area=False).
-_AREA_OF_BOX = 0.53
 _logger = logging.getLogger(__name__)
 
 
@@ -28,7 +26,7 @@ class CocoKeypointMetric:
     """AP and AR over OKS thresholds 0.50 .. 0.95, of people with scores.
 
     ``annotations`` is a COCO keypoint file, or its content; None where there are none (test-dev), for results
-    only. ``boxes`` says whose boxes the people were cut out by, for the table. A person's score is its box's
+    only. A person's score is its box's
     score, with ``rescore`` times the mean of the keypoint scores above ``visible_threshold`` (0.2 in the
     official HRNet code); then ``nms`` (see `oks_nms`, `soft_oks_nms`) takes out doubles within an image, at
     an OKS of 0.9 as there. Raises DataError for annotations without keypoints or with another number of
@@ -40,7 +38,6 @@ class CocoKeypointMetric:
         annotations: str | Path | Mapping[str, Any] | None,
         keypoint_set: KeypointSet,
         *,
-        boxes: str,
         nms: Literal["oks", "soft_oks"] | None = "oks",
         oks_threshold: float = 0.9,
         visible_threshold: float = 0.0,
@@ -50,7 +47,10 @@ class CocoKeypointMetric:
             raise ConfigError(f"nms is {nms!r}, expected oks, soft_oks or None")
         if not 0 < oks_threshold <= 1:
             raise ConfigError(f"oks_threshold is {oks_threshold}, expected a number above 0, up to 1")
-        self.boxes = boxes
+        if not 0 <= visible_threshold < 1:
+            raise ConfigError(
+                f"visible_threshold is {visible_threshold}, expected a number from 0 to below 1"
+            )
         self._keypoint_set = keypoint_set
         self._ground_truth = None if annotations is None else read_ground_truth(annotations, keypoint_set)
         self._nms = {None: None, "oks": oks_nms, "soft_oks": soft_oks_nms}[nms]
@@ -94,7 +94,7 @@ class CocoKeypointMetric:
         kept = self._keep(keypoints, person_score, image_id, area)
         triplets = np.concatenate([keypoints, scores[..., None]], axis=-1).astype(np.float64)[kept]
         return [
-            {"image_id": image, "category_id": _PERSON, "keypoints": flat, "score": score}
+            {"image_id": image, "category_id": PERSON, "keypoints": flat, "score": score}
             for image, flat, score in zip(
                 image_id[kept].tolist(),
                 triplets.reshape(len(kept), 3 * keypoints.shape[1]).tolist(),
@@ -171,49 +171,18 @@ def evaluate_results(
 def read_ground_truth(annotations: str | Path | Mapping[str, Any], keypoint_set: KeypointSet) -> COCO:
     """Index COCO keypoint annotations, a file or its content, for `evaluate_results`; leaves them unchanged.
 
-    What other datasets in this format leave out is filled in: iscrowd 0, num_keypoints by counting,
-    area as 0.53 of the box. The categories that have keypoints count as one. Raises DataError where keypoints
-    are missing or are not the set's.
+    Raises DataError where keypoints are missing or are not the set's.
     """
     if isinstance(annotations, Mapping):
         where, content = "the annotations", annotations
     else:
         where, content = str(annotations), read_json(annotations, "annotation file")
-    if not isinstance(content, Mapping) or not isinstance(content.get("images"), list):
-        raise DataError(f"{where}: not COCO annotations: there is no list 'images'")
-    annotations = content.get("annotations") or []
-    kinds = {a.get("category_id") for a in annotations if "keypoints" in a}
-    people = [a for a in annotations if a.get("category_id") in kinds]
-    if not people:
-        raise DataError(f"{where}: no annotation has keypoints; is it the person_keypoints file?")
-    length = 3 * keypoint_set.num_keypoints
-    for person in people:
-        if missing := {"image_id", "bbox"} - person.keys():
-            raise DataError(f"{where}: annotation {person.get('id')} has no {', '.join(sorted(missing))}")
-        if len(person.get("keypoints", range(length))) != length:
-            raise DataError(
-                f"{where}: annotation {person.get('id')} has {len(person['keypoints']) / 3:g} keypoints, the "
-                f"keypoint set '{keypoint_set.name}' has {keypoint_set.num_keypoints}"
-            )
+    people = read_people(content, keypoint_set, where)
     # Numbered from 1: pycocotools takes a person whose id is 0 for unmatched.
-    complete = [_complete(person, number, length) for number, person in enumerate(people, start=1)]
-    categories = [{"id": _PERSON, "name": "person"}]
+    numbered = [{**p, "id": number, "category_id": PERSON} for number, p in enumerate(people, start=1)]
+    categories = [{"id": PERSON, "name": "person"}]
     with _quiet():
-        return _index({"images": content["images"], "annotations": complete, "categories": categories})
-
-
-def _complete(person: Mapping[str, Any], number: int, length: int) -> dict[str, Any]:
-    keypoints = person.get("keypoints", [0] * length)
-    width, height = person["bbox"][2:]
-    return {
-        "iscrowd": 0,
-        "num_keypoints": sum(flag > 0 for flag in keypoints[2::3]),
-        "area": width * height * _AREA_OF_BOX,
-        **person,
-        "category_id": _PERSON,
-        "keypoints": keypoints,
-        "id": number,
-    }
+        return _index({"images": content["images"], "annotations": numbered, "categories": categories})
 
 
 def _index(dataset: dict[str, Any]) -> COCO:

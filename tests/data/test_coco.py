@@ -95,7 +95,17 @@ def test_detected_boxes_need_no_annotations(coco_folder):
             "annotation 10 has 14 keypoints",
         ),
         ({}, lambda c: c["annotations"][0].update(image_id=77), "annotation 10 is of image 77"),
-        ({}, lambda c: c["annotations"][0].pop("bbox"), r"annotations\[0\]: has no bbox"),
+        ({}, lambda c: c["annotations"][0].pop("bbox"), "annotation 10: has no bbox"),
+        ({}, lambda c: c["annotations"].insert(0, 3), r"annotations\[0\]: got 3"),
+        ({}, lambda c: c["annotations"][0].update(bbox=[1, 2, 3]), r"annotation 10: bbox is \[1, 2, 3\]"),
+        ({}, lambda c: c["annotations"][0].update(bbox=[1, 2, float("nan"), 3]), "annotation 10: bbox is"),
+        (
+            {},
+            lambda c: c["annotations"][0].update(keypoints="x"),
+            "annotation 10: keypoints are not 51 numbers",
+        ),
+        ({}, lambda c: c["annotations"][0].update(area="x"), "annotation 10: area is 'x'"),
+        ({}, lambda c: c["images"][0].update(id="a"), "image ids are not all numbers, nor all texts: 'a'"),
         ({}, lambda c: c["images"][0].pop("width"), r"images\[0\]: has no width"),
         ({}, lambda c: c.pop("images"), "has no list 'images'"),
         ({"num_joints": 16}, None, "num_joints is 16"),
@@ -109,6 +119,35 @@ def test_bad_files_are_named(coco_folder, arguments, change, expected):
         edit(coco_folder, change)
     with pytest.raises(DataError, match=expected):
         make(coco_folder, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("box", "expected"),
+    [
+        ({"score": "0.9"}, r"\[0\]: expected bbox"),
+        ({"score": float("nan")}, r"\[0\]: expected bbox"),
+        ({"bbox": [1, 2, 3]}, r"\[0\]: expected bbox"),
+        ({"image_id": [1]}, "image ids are not all"),
+        ({"category_id": 2}, "of 1 boxes 0 are of category 1"),
+        ({"bbox": [1, 2, 0, 3]}, "1 of those score 0.5 or more, and none of these has an area"),
+        ({"score": 0.1}, "0 of those score 0.5 or more"),
+    ],
+)
+def test_bad_detections_are_named(coco_folder, box, expected):
+    content = [{"image_id": 1, "category_id": 1, "bbox": [5, 6, 30, 60], "score": 0.9, **box}]
+    (coco_folder / "boxes.json").write_text(json.dumps(content))
+    with pytest.raises(DataError, match=expected) as caught:
+        make(coco_folder, use_gt_bbox=False, bbox_file="boxes.json", image_thre=0.5)
+    assert "boxes.json" in str(caught.value)
+
+
+def test_several_categories(coco_folder):
+    """The one named person counts; where none is, one has to go."""
+    edit(coco_folder, lambda c: c["annotations"][0].update(category_id=2))
+    assert len(make(coco_folder)) == 5
+    edit(coco_folder, lambda c: c.pop("categories"))
+    with pytest.raises(DataError, match="several categories have keypoints: 1, 2"):
+        make(coco_folder)
 
 
 def test_detections_of_other_images(coco_folder):

@@ -73,7 +73,7 @@ def test_the_published_example_through_the_metric(reference):
     folder = reference / "reference/evaluators/coco100"
     annotations = folder / "person_keypoints_val2014_first100_rebuilt.json"
     results = json.loads((folder / "person_keypoints_val2014_fakekeypoints100_results.json").read_bytes())
-    metric = CocoKeypointMetric(annotations, COCO17, boxes="detected boxes", nms=None, rescore=False)
+    metric = CocoKeypointMetric(annotations, COCO17, nms=None, rescore=False)
     points = np.array([r["keypoints"] for r in results]).reshape(-1, 17, 3)
     metric.update(
         points[..., :2],
@@ -88,7 +88,7 @@ def test_the_published_example_through_the_metric(reference):
 
 def test_truth_itself_is_perfect_and_noise_is_not():
     annotations = _annotations(COCO17)
-    metric = CocoKeypointMetric(annotations, COCO17, boxes="own boxes")
+    metric = CocoKeypointMetric(annotations, COCO17)
     _feed(metric, annotations)
     assert metric.compute() == pytest.approx(dict.fromkeys(METRIC_NAMES, 1.0))
     metric.reset()
@@ -104,14 +104,14 @@ def test_the_sets_own_sigmas_and_count_are_used():
     for sigma in (0.2, 0.02):
         own = make_keypoint_set("own", names, [], sigmas=[sigma] * 5)
         annotations = _annotations(own)
-        metric = CocoKeypointMetric(annotations, own, boxes="own boxes")
+        metric = CocoKeypointMetric(annotations, own)
         _feed(metric, annotations, noise=4)
         found.append(metric.compute()["AP"])
     assert found[0] > 0.9 > 0.3 > found[1]
 
 
 def test_no_result_gives_zero():
-    metric = CocoKeypointMetric(_annotations(COCO17), COCO17, boxes="own boxes")
+    metric = CocoKeypointMetric(_annotations(COCO17), COCO17)
     assert metric.compute() == ZERO
     metric.update(np.zeros((0, 17, 2)), np.zeros((0, 17)), np.zeros(0, int), np.zeros(0), np.zeros(0))
     assert metric.compute() == ZERO
@@ -119,7 +119,7 @@ def test_no_result_gives_zero():
 
 def test_a_size_that_nobody_has_is_minus_one_and_a_dash():
     annotations = _annotations(COCO17, people=1)
-    metric = CocoKeypointMetric(annotations, COCO17, boxes="own boxes")
+    metric = CocoKeypointMetric(annotations, COCO17)
     _feed(metric, annotations)
     found = metric.compute()
     assert (found["APm"], found["APl"]) == (-1, pytest.approx(1))
@@ -137,14 +137,14 @@ def test_person_score_is_the_boxes_times_the_mean_of_the_seen_keypoints():
     own = make_keypoint_set("own", ["a", "b", "c", "d"], [])
     points = np.array([np.zeros((4, 2)), np.full((4, 2), 500)])
     people = {"image_id": np.array([3, 3]), "area": np.full(2, 100.0), "bbox_score": np.array([0.5, 0.9])}
-    metric = CocoKeypointMetric(None, own, boxes="detected boxes", visible_threshold=0.2)
+    metric = CocoKeypointMetric(None, own, visible_threshold=0.2)
     metric.update(points, scores, **people)
     first, second = metric.results()
     assert first["score"] == pytest.approx(0.5 * (0.9 + 0.5) / 2)
     assert second["score"] == 0
     assert first["keypoints"] == [0, 0, 0.9, 0, 0, 0.5, 0, 0, 0.2, 0, 0, 0.1]
     assert (first["image_id"], first["category_id"]) == (3, 1)
-    plain = CocoKeypointMetric(None, own, boxes="detected boxes", rescore=False)
+    plain = CocoKeypointMetric(None, own, rescore=False)
     plain.update(points, scores, **people)
     assert [p["score"] for p in plain.results()] == [0.9, 0.5]
 
@@ -152,7 +152,7 @@ def test_person_score_is_the_boxes_times_the_mean_of_the_seen_keypoints():
 @pytest.mark.parametrize(("nms", "left"), [("oks", 3), ("soft_oks", 4), (None, 4)])
 def test_doubles_go_within_an_image_only(nms, left):
     own = make_keypoint_set("own", ["a", "b"], [])
-    metric = CocoKeypointMetric(None, own, boxes="detected boxes", nms=nms)
+    metric = CocoKeypointMetric(None, own, nms=nms)
     for image_id, x, score in ((7, 0.0, 0.5), (2, 0.0, 0.6), (7, 0.1, 0.9), (7, 300.0, 0.2)):
         metric.update(
             np.full((1, 2, 2), x),
@@ -170,7 +170,7 @@ def test_doubles_go_within_an_image_only(nms, left):
 
 def test_results_are_written_whole_without_annotations(tmp_path):
     annotations = _annotations(COCO17)
-    metric = CocoKeypointMetric(None, COCO17, boxes="detected boxes")
+    metric = CocoKeypointMetric(None, COCO17)
     _feed(metric, annotations)
     metric.write_results(tmp_path / "deep" / "results.json")
     written = json.loads((tmp_path / "deep" / "results.json").read_text())
@@ -190,7 +190,7 @@ def test_what_other_datasets_leave_out_is_filled_in():
     spare["annotations"][0].pop("keypoints")
     del spare["categories"]
     before = copy.deepcopy(spare)
-    metric = CocoKeypointMetric(spare, COCO17, boxes="own boxes")
+    metric = CocoKeypointMetric(spare, COCO17)
     _feed(metric, complete)
     assert metric.compute()["AR"] == pytest.approx(1)
     assert spare == before
@@ -200,7 +200,7 @@ def test_what_other_datasets_leave_out_is_filled_in():
 
 
 def test_not_finite_keypoints_count_as_not_found(caplog):
-    metric = CocoKeypointMetric(None, COCO17, boxes="own boxes")
+    metric = CocoKeypointMetric(None, COCO17)
     scores = np.full((1, 17), 0.5)
     scores[0, 3] = np.nan
     metric.update(np.ones((1, 17, 2)), scores, np.array([1]), np.array([9.0]), np.ones(1))
@@ -224,7 +224,7 @@ def test_not_finite_keypoints_count_as_not_found(caplog):
         ),
         (
             '{"images": [], "annotations": [{"id": 4, "bbox": [0, 0, 1, 1], "keypoints": [1, 2, 2]}]}',
-            "annotation 4 has no image_id",
+            "annotation 4: has no image_id",
         ),
     ],
 )
@@ -232,19 +232,19 @@ def test_a_useless_annotation_file_is_named_with_its_fault(tmp_path, content, wo
     path = tmp_path / "instances.json"
     path.write_text(content)
     with pytest.raises(DataError) as error:
-        CocoKeypointMetric(path, COCO17, boxes="own boxes")
+        CocoKeypointMetric(path, COCO17)
     assert words in str(error.value)
     assert str(path) in str(error.value)
 
 
 def test_other_mistakes_are_named():
     with pytest.raises(DataError, match="annotation file not found"):
-        CocoKeypointMetric("nowhere.json", COCO17, boxes="own boxes")
+        CocoKeypointMetric("nowhere.json", COCO17)
     with pytest.raises(ConfigError, match="expected oks, soft_oks or None"):
-        CocoKeypointMetric(None, COCO17, boxes="own boxes", nms="hard")
+        CocoKeypointMetric(None, COCO17, nms="hard")
     with pytest.raises(ConfigError, match="oks_threshold is 0"):
-        CocoKeypointMetric(None, COCO17, boxes="own boxes", oks_threshold=0)
-    metric = CocoKeypointMetric(_annotations(COCO17), COCO17, boxes="own boxes")
+        CocoKeypointMetric(None, COCO17, oks_threshold=0)
+    metric = CocoKeypointMetric(_annotations(COCO17), COCO17)
     with pytest.raises(ConfigError, match=r"expected \(N, 17, 2\)"):
         metric.update(np.zeros((1, 16, 2)), np.zeros((1, 16)), np.zeros(1), np.zeros(1), np.zeros(1))
     metric.update(np.zeros((1, 17, 2)), np.ones((1, 17)), np.array([99]), np.ones(1), np.ones(1))
