@@ -12,6 +12,9 @@ from ppose.errors import PposeError
 
 INTERRUPTED = 130
 
+# What the user asks for, before Paddle writes its own choice of one thread into the environment.
+ASKED_THREADS = os.environ.get("OMP_NUM_THREADS")
+
 
 def make_parser(description: str) -> argparse.ArgumentParser:
     """A parser with the options that every command takes: the config and its overrides."""

@@ -40,7 +40,10 @@ def fetch(url: str, *, sha256: str | None = None, force: bool = False) -> Path:
     Raises DownloadError, with the URL and the way out, where the file cannot be had.
     """
     sha256 = (sha256 or KNOWN_SHA256.get(url) or "").lower()
-    scheme = urlsplit(url).scheme
+    try:
+        scheme = urlsplit(url).scheme
+    except ValueError as error:
+        raise DownloadError(f"cannot download {url}: {error}") from None
     if scheme == "file":
         return _local_file(url, sha256)
     if scheme not in ("http", "https"):

@@ -1,5 +1,6 @@
 """Reading and writing whole files: a reader never sees half of one."""
 
+import errno
 import json
 import os
 import tempfile
@@ -15,9 +16,13 @@ from ppose.errors import DataError
 def replacing(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path`` that takes its place on success and goes on any error.
 
-    Missing parent folders are made. OSError (a full disk, no permission) names ``path``.
+    Missing parent folders are made, links followed; a pipe or device is written to directly. OSError (a full
+    disk, no permission) names ``path``.
     """
-    path = Path(path)
+    path = Path(path).resolve()
+    if path.exists() and not path.is_file() and not path.is_dir():
+        yield path
+        return
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -30,10 +35,22 @@ def replacing(path: str | Path) -> Iterator[Path]:
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
     except OSError as error:
+        if error.filename not in (None, str(temporary)):
+            raise
         raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def check_writable(path: str | Path) -> None:
+    """Raise the OSError that writing this file would end with, before the work whose result it is to hold."""
+    path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "this is a folder, expected a file", str(path))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=path.resolve().parent):
+        pass
 
 
 def write_bytes(path: str | Path, data: bytes) -> None:

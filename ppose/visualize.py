@@ -25,15 +25,15 @@ def draw_poses(
     """
     canvas = image.copy()
     colours = _keypoint_colours(keypoint_set)
-    for box in [] if bbox_xywh is None else bbox_xywh:
-        x, y, w, h = (round(v) for v in box)
-        cv2.rectangle(canvas, (x, y), (x + w, y + h), _BOX, 1, cv2.LINE_AA)
+    reach = 4 * max(image.shape)  # OpenCV draws up to 2^31; nothing that far out is seen
+    for x, y, w, h in [] if bbox_xywh is None else bbox_xywh:
+        left, top, right, bottom = np.clip([x, y, x + w, y + h], -reach, reach).round().astype(int).tolist()
+        cv2.rectangle(canvas, (left, top), (right, bottom), _BOX, 1, cv2.LINE_AA)
     for pose in keypoints:
         seen = (pose[:, 2] >= threshold) & np.isfinite(pose).all(axis=1)
+        points = np.clip(np.where(seen[:, None], pose[:, :2], 0), -reach, reach).round().astype(int)
         # Line width follows the person's size, so that small people stay recognisable.
-        extent = np.ptp(pose[seen, :2], axis=0).max() if seen.any() else 0
-        width = max(1, round(extent / 120))
-        points = np.where(seen[:, None], pose[:, :2], 0).round().astype(int)
+        width = max(1, round(np.ptp(points[seen], axis=0).max() / 120)) if seen.any() else 1
         for a, b in keypoint_set.skeleton:
             if seen[a] and seen[b]:
                 colour = colours[a] if colours[a] == colours[b] else _MIDDLE

@@ -1,10 +1,11 @@
 """Files are whole or not there: what was there before an error stays."""
 
 import errno
+from pathlib import Path
 
 import pytest
 
-from ppose.files import replacing, write_json
+from ppose.files import check_writable, replacing, write_json
 
 
 def test_an_error_leaves_the_earlier_file_and_nothing_else(tmp_path):
@@ -21,6 +22,26 @@ def test_an_error_leaves_the_earlier_file_and_nothing_else(tmp_path):
     assert caught.value.filename == str(file)
     assert file.read_text() == '{"a": 1}'
     assert [p.name for p in file.parent.iterdir()] == ["a.json"]
+
+
+def test_links_are_followed_and_devices_written_to(tmp_path):
+    (tmp_path / "real.json").write_text("old")
+    (tmp_path / "link.json").symlink_to("real.json")
+    write_json(tmp_path / "link.json", 1)
+    assert (tmp_path / "link.json").is_symlink()
+    assert (tmp_path / "real.json").read_text() == "1"
+    write_json("/dev/null", 1)
+    assert Path("/dev/null").is_char_device()
+
+
+def test_what_cannot_be_written_is_told_beforehand(tmp_path):
+    check_writable(tmp_path / "new" / "a.json")
+    assert list((tmp_path / "new").iterdir()) == []
+    with pytest.raises(IsADirectoryError):
+        check_writable(tmp_path)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="file"):
+        check_writable(tmp_path / "file" / "a.json")
 
 
 def test_an_interrupt_leaves_nothing(tmp_path):

@@ -19,7 +19,7 @@ def main() -> None:
     parser.add_argument(
         "--output_eval",
         metavar="DIR",
-        help="folder of the results file (default: <save_dir>/<config>/result)",
+        help="folder of that results file (default: <save_dir>/<config>/result)",
     )
     parser.add_argument(
         "--nms", choices=["oks", "soft_oks", "none"], default="oks", help="between the people of an image"
@@ -35,17 +35,28 @@ def main() -> None:
     )
     parser.add_argument("--no_rescore", action="store_true", help="score people by their box alone")
     args = parser.parse_args()
+    if args.save_prediction_only and args.json:
+        parser.error("--json needs metrics, --save_prediction_only computes none")
 
     from ppose.engine.evaluate import evaluate
     from ppose.engine.load import load_trained
     from ppose.engine.runtime import select_device
     from ppose.engine.task import Task
-    from ppose.files import write_json
+    from ppose.errors import ConfigError
+    from ppose.files import check_writable, write_json
     from ppose.metrics import CocoKeypointMetric, format_table
     from ppose.workspace import load_config
 
     task = Task(load_config(args.config, args.overrides))
     select_device(task.settings.use_gpu)
+    if task.settings.metric != "KeyPointTopDownCOCOEval":
+        raise ConfigError(
+            f"metric is {task.settings.metric}; only KeyPointTopDownCOCOEval can be computed here"
+        )
+    folder = args.output_eval or Path(task.settings.save_dir) / Path(args.config).stem / "result"
+    results_file = Path(folder) / "keypoints_results.json"
+    if args.save_prediction_only or args.json:
+        check_writable(results_file if args.save_prediction_only else args.json)
     dataset = task.dataset("EvalDataset")
     metric = CocoKeypointMetric(
         None if args.save_prediction_only else dataset.anno_file,
@@ -57,10 +68,8 @@ def main() -> None:
     )
     evaluate(task, load_trained(task), dataset, metric)
     if args.save_prediction_only:
-        folder = args.output_eval or Path(task.settings.save_dir) / Path(args.config).stem / "result"
-        file = Path(folder) / "keypoints_results.json"
-        metric.write_results(file)
-        print(f"{len(dataset)} people, {dataset.boxes}: {file}")
+        metric.write_results(results_file)
+        print(f"{len(dataset)} people in {dataset.boxes}: {results_file}")
         return
     metrics = metric.compute()
     print(format_table(metrics, dataset.boxes))

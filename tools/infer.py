@@ -29,7 +29,7 @@ def main() -> None:
     args = parser.parse_args()
 
     from ppose.data import list_images
-    from ppose.engine.infer import infer_images, read_boxes, save_poses
+    from ppose.engine.infer import check_output, infer_images, read_boxes, save_poses
     from ppose.engine.load import load_trained
     from ppose.engine.runtime import select_device
     from ppose.engine.task import Task
@@ -37,10 +37,11 @@ def main() -> None:
 
     task = Task(load_config(args.config, args.overrides))
     select_device(task.settings.use_gpu)
-    files = [Path(args.infer_img)] if args.infer_img else list_images(args.infer_dir)
-    boxes = read_boxes(args.boxes, files) if args.boxes else None
-    poses = infer_images(task, load_trained(task), files, boxes)
+    files = list_images(args.infer_dir) if args.infer_img is None else [Path(args.infer_img)]
+    boxes = None if args.boxes is None else read_boxes(args.boxes, files)
     folder = Path(args.output_dir or Path(task.settings.save_dir) / Path(args.config).stem / "vis")
+    check_output(folder, files)
+    poses = infer_images(task, load_trained(task), files, boxes)
     save_poses(folder, files, poses, boxes, task.keypoint_set, threshold=args.draw_threshold)
     people = sum(map(len, poses))
     print(f"{people} people in {len(files)} images: pictures and keypoints.json in {folder}")

@@ -25,7 +25,7 @@ DETECTED_BOXES = "detected boxes"
 _read_cached = lru_cache(maxsize=1)(read_image)
 
 
-@register(ignored=("pixel_std",))
+@register(kind="dataset", ignored=("pixel_std",))
 class KeypointTopDownCocoDataset:
     """One sample a person of a COCO keypoint file, or one a box of a detection file.
 

@@ -18,13 +18,15 @@ def list_images(folder: str | Path) -> list[Path]:
     folder = Path(folder)
     if not folder.is_dir():
         raise DataError(f"image folder not found: {folder}")
-    files = sorted(file for file in folder.iterdir() if file.suffix.lower() in IMAGE_ENDINGS)
+    files = sorted(
+        file for file in folder.iterdir() if file.suffix.lower() in IMAGE_ENDINGS and file.is_file()
+    )
     if not files:
         raise DataError(f"no image in {folder} (looked for {', '.join(IMAGE_ENDINGS)})")
     return files
 
 
-@register(ignored=("anno_path", "dataset_dir", "image_dir"))
+@register(kind="image folder", ignored=("anno_path", "dataset_dir", "image_dir"))
 class ImageFolder:
     """One sample a person of the given images: image_file and, where it has a box, center and scale.
 

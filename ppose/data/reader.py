@@ -1,14 +1,15 @@
 """Batches: transforms over samples, in worker processes."""
 
+import traceback
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import cv2
 import numpy as np
 import paddle
 from paddle.io import BatchSampler, DataLoader
 
-from ppose.errors import DataError, PposeError
+from ppose.errors import ConfigError, DataError, PposeError
 from ppose.workspace import Component, register
 
 _BATCH_KEYS = ("index", "image", "warp", "heatmaps", "target_weight")
@@ -25,33 +26,52 @@ class _Prepared(paddle.io.Dataset):
     def __len__(self) -> int:
         return len(self._dataset)
 
-    def __getitem__(self, index: int) -> dict[str, Any] | PposeError:
-        # Paddle turns an error in a worker into a page of text, so a user's error travels as a value.
+    def __getitem__(self, index: int) -> dict[str, Any] | Exception:
+        # An error that a worker raises makes Paddle's loader wait for ever, so errors travel as values.
         try:
             sample = self._dataset[index]
             sample["index"] = index
             sample["generator"] = np.random.default_rng((self._seed, self.epoch, index))
             for transform in self._transforms:
                 sample = transform(sample)
-        except PposeError as error:
+        except Exception as error:
             return error
         return sample
 
 
 class _Collate:
-    """Stacks samples and applies the batch transforms; of a bad sample only the error's text remains."""
+    """Stacks samples and applies the batch transforms; of an error only its text remains."""
 
     def __init__(self, transforms: Sequence[Callable]) -> None:
         self._transforms = transforms
 
-    def __call__(self, samples: list[dict[str, Any] | PposeError]) -> dict[str, np.ndarray]:
+    def __call__(self, samples: list[dict[str, Any] | Exception]) -> dict[str, np.ndarray]:
+        try:
+            return self._collate(samples)
+        except PposeError as error:
+            return {"error": _to_bytes(str(error))}
+        except Exception as error:
+            return {"fault": _to_bytes("".join(traceback.format_exception(error)))}
+
+    def _collate(self, samples: list[dict[str, Any] | Exception]) -> dict[str, np.ndarray]:
         for sample in samples:
-            if isinstance(sample, PposeError):
-                return {"error": np.frombuffer(str(sample).encode(), np.uint8).copy()}
+            if isinstance(sample, Exception):
+                raise sample
         batch = {key: np.stack([s[key] for s in samples]) for key in _BATCH_KEYS if key in samples[0]}
         for transform in self._transforms:
             batch = transform(batch)
         return batch
+
+
+def _to_bytes(text: str) -> np.ndarray:
+    return np.frombuffer(text.encode(), np.uint8).copy()
+
+
+def _raise_error_of(batch: dict[str, paddle.Tensor]) -> None:
+    if "error" in batch:
+        raise DataError(batch["error"].numpy().tobytes().decode())
+    if "fault" in batch:
+        raise RuntimeError(batch["fault"].numpy().tobytes().decode())
 
 
 class Batches:
@@ -74,12 +94,15 @@ class Batches:
         finally:
             cv2.setNumThreads(threads)
         for batch in batches:
-            if "error" in batch:
-                raise DataError(batch["error"].numpy().tobytes().decode())
+            _raise_error_of(batch)
             yield batch
 
 
-@register(names=("TrainReader", "EvalReader", "TestReader"), ignored=("inputs_def", "fuse_normalize"))
+@register(
+    kind="reader",
+    names=("TrainReader", "EvalReader", "TestReader"),
+    ignored=("inputs_def", "fuse_normalize", "drop_empty"),
+)
 class Reader:
     """How samples become batches: transforms of each sample, then of the stacked batch.
 
@@ -89,16 +112,18 @@ class Reader:
 
     def __init__(
         self,
-        sample_transforms: Sequence[Component[object]],
-        batch_transforms: Sequence[Component[object]] = (),
+        sample_transforms: Sequence[Annotated[Callable, Component("transform")]],
+        batch_transforms: Sequence[Annotated[Callable, Component("transform")]] = (),
         batch_size: int = 1,
         shuffle: bool = False,
         drop_last: bool = False,
         use_shared_memory: bool = True,
     ) -> None:
+        if batch_size < 1:
+            raise ConfigError(f"batch_size is {batch_size}, expected 1 or more")
         self.sample_transforms = sample_transforms
         self.batch_transforms = batch_transforms
-        self.batch_size, self._shuffle, self._drop_last = batch_size, shuffle, drop_last
+        self.batch_size, self.shuffle, self.drop_last = batch_size, shuffle, drop_last
         self._use_shared_memory = use_shared_memory
 
     def batches(self, dataset: Any, *, workers: int, seed: int = 0) -> Batches:
@@ -107,7 +132,7 @@ class Reader:
         loader = DataLoader(
             prepared,
             batch_sampler=BatchSampler(
-                prepared, shuffle=self._shuffle, batch_size=self.batch_size, drop_last=self._drop_last
+                prepared, shuffle=self.shuffle, batch_size=self.batch_size, drop_last=self.drop_last
             ),
             collate_fn=_Collate(self.batch_transforms),
             num_workers=workers,

@@ -73,7 +73,7 @@ def find_weights(source: str | Path) -> Path:
     if "://" in str(source):
         return fetch(str(source))
     path = Path(source).expanduser()
-    tries = [path, path.with_name(f"{path.name}.pdparams"), path / "model_final.pdparams"]
+    tries = [path, Path(f"{path}.pdparams"), path / "model_final.pdparams"]
     for candidate in tries:
         if candidate.is_file():
             return candidate

@@ -11,6 +11,7 @@ from ppose.engine.task import Task
 from ppose.geometry import invert_warp, transform_points
 from ppose.metrics import CocoKeypointMetric
 from ppose.models import flip_test
+from ppose.models.layers import check_input
 
 Predict = Callable[[paddle.Tensor], paddle.Tensor]
 
@@ -29,6 +30,7 @@ def predict_keypoints(
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Yield, batch by batch, index (N,), keypoints (N, K, 2) in image pixels and scores (N, K)."""
     for batch in batches:
+        check_input(batch["image"])
         heatmaps = predict(batch["image"]).numpy()
         keypoints, scores = codec.decode(heatmaps)
         to_image = invert_warp(batch["warp"].numpy())

@@ -1,7 +1,7 @@
 """Learning rate and optimizer, as the config describes them."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import paddle
 
@@ -12,7 +12,7 @@ from ppose.workspace import Component, register
 Schedule = Callable[[int], float]
 
 
-@register
+@register(kind="schedule")
 class PiecewiseDecay:
     """Times ``gamma`` from each of the ``milestones`` (epochs) on."""
 
@@ -24,7 +24,7 @@ class PiecewiseDecay:
         return self._gamma ** sum(step >= epoch * steps_per_epoch for epoch in self._milestones)
 
 
-@register
+@register(kind="schedule")
 class LinearWarmup:
     """From ``start_factor`` to 1 over the first ``steps`` steps, in a straight line."""
 
@@ -41,7 +41,9 @@ class LinearWarmup:
 class LearningRate:
     """``base_lr`` times the factors of all ``schedulers``, changed every step."""
 
-    def __init__(self, base_lr: float = 0.001, schedulers: Sequence[Component[object]] = ()) -> None:
+    def __init__(
+        self, base_lr: float = 0.001, schedulers: Sequence[Annotated[Callable, Component("schedule")]] = ()
+    ) -> None:
         self._base_lr, self._schedulers = base_lr, schedulers
 
     def __call__(self, steps_per_epoch: int) -> paddle.optimizer.lr.LRScheduler:

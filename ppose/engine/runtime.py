@@ -4,6 +4,7 @@ import os
 
 import paddle
 
+from ppose.commandline import ASKED_THREADS
 from ppose.errors import DeviceError
 
 
@@ -22,7 +23,6 @@ def select_device(use_gpu: bool | None) -> str:
         raise DeviceError(f"use_gpu is true, but {reason}; -o use_gpu=false runs on the CPU")
     device = "gpu" if available and use_gpu is not False else "cpu"
     paddle.set_device(device)
-    # Paddle takes one thread where nothing is said, and writes that into the environment as it loads.
-    if device == "cpu" and os.environ.get("OMP_NUM_THREADS") == "1":
+    if device == "cpu" and ASKED_THREADS is None:  # Paddle would take one thread
         paddle.base.core.set_num_threads(len(os.sched_getaffinity(0)))
     return device

@@ -13,6 +13,10 @@ from ppose.keypoints import BUILTIN_SETS, KeypointSet, get_keypoint_set
 from ppose.workspace import create, create_settings, run_settings
 from ppose.workspace.spec import read_spec
 
+_logger = logging.getLogger(__name__)
+
+# Of every network here: from the input to the heatmaps, and to the deepest feature map.
+_STRIDE, _INPUT_MULTIPLE = 4, 32
 _SET_OF_METRIC = {
     ("KeyPointTopDownCOCOEval", 17): "coco17",
     ("KeyPointTopDownMPIIEval", 16): "mpii16",
@@ -20,7 +24,6 @@ _SET_OF_METRIC = {
 _DATASETS = ("TrainDataset", "EvalDataset", "TestDataset")
 _READERS = ("TrainReader", "EvalReader", "TestReader")
 _TARGETS = ("ToHeatmapsTopDown", "ToHeatmapsTopDown_DARK", "ToHeatmapsTopDown_UDP")
-_logger = logging.getLogger(__name__)
 _AFFINES = ("TopDownAffine", "TopDownEvalAffine")
 
 
@@ -30,6 +33,8 @@ class Task:
     def __init__(self, cfg: dict[str, Any]) -> None:
         self._cfg = cfg
         self.settings = run_settings(cfg)
+        if self.settings.worker_num < 0:
+            raise ConfigError(f"worker_num is {self.settings.worker_num}, expected 0 or more")
         self.test = create_settings(self.settings.architecture, cfg)
         self._check_sizes()
         self._check_keypoints()
@@ -78,7 +83,12 @@ class Task:
         """The reader of `TrainReader`, `EvalReader` or `TestReader`."""
         if key not in self._cfg:
             raise ConfigError(f"the config has no {key}")
-        return create(key, self._cfg, **self._given)
+        reader = create(key, self._cfg, **self._given)
+        if key != "TrainReader" and (reader.shuffle or reader.drop_last):
+            raise ConfigError(
+                f"{key}: shuffle and drop_last are for training; here everybody counts, in order"
+            )
+        return reader
 
     def batches(self, key: str, dataset: Any, *, workers: int | None = None) -> Batches:
         """Batches of the dataset through a reader, with the config's `worker_num` unless ``workers`` says."""
@@ -99,7 +109,8 @@ class Task:
         if settings.num_joints != keypoint_set.num_keypoints:
             raise ConfigError(
                 f"num_joints is {settings.num_joints}, the keypoint set '{keypoint_set.name}' has "
-                f"{keypoint_set.num_keypoints}"
+                f"{keypoint_set.num_keypoints}; choose another keypoint_set, or describe your own in a "
+                "KeypointSet block"
             )
         for name, pairs in (
             ("flip_perm", settings.flip_perm),
@@ -114,6 +125,11 @@ class Task:
         for key, value in (("trainsize", trainsize), ("hmsize", hmsize)):
             if len(value) != 2 or min(value) < 1:
                 raise ConfigError(f"{key}: got {value}, expected [width, height]")
+        if any(side % _INPUT_MULTIPLE for side in trainsize) or hmsize != [s // _STRIDE for s in trainsize]:
+            raise ConfigError(
+                f"trainsize is {trainsize} and hmsize {hmsize}; expected multiples of {_INPUT_MULTIPLE}, "
+                "and for hmsize a quarter of them"
+            )
         uses_udp = {}
         for path, name, block in self._sized_specs():
             for key, wanted in (("trainsize", trainsize), ("hmsize", hmsize)):
@@ -131,4 +147,8 @@ class Task:
         specs = [(key, self._cfg[key]) for key in _DATASETS if self._cfg.get(key)]
         for key in _READERS:
             specs += [(key, spec) for spec in (self._cfg.get(key) or {}).get("sample_transforms", ())]
-        return [(key, name, block or {}) for key, spec in specs for name, block in [read_spec(spec)]]
+        named = [(key, *read_spec(spec)) for key, spec in specs]
+        # A bare name has its arguments in the config's block of that name.
+        return [
+            (key, name, self._cfg.get(name) or {} if block is None else block) for key, name, block in named
+        ]

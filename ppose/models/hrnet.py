@@ -70,7 +70,7 @@ def _conv_step(in_channels: int, out_channels: int, stride: int, relu: bool) -> 
     return nn.Sequential(*parts, *([nn.ReLU()] if relu else []))
 
 
-@register
+@register(kind="backbone")
 class HRNet(nn.Layer):
     """Image (N, 3, h, w), h and w multiples of 32 -> a list of the maps of the branches in return_idx.
 

@@ -153,7 +153,12 @@ def check_return_idx(name: str, return_idx: Sequence[int]) -> None:
 
 
 def check_input(image: paddle.Tensor) -> None:
-    """Raise ConfigError unless an image batch (N, 3, h, w) has sides that the deepest stride divides."""
+    """Raise ConfigError unless it is (N, 3, h, w), in floats, with sides that the deepest stride divides."""
+    if image.shape[1] != 3 or "float" not in str(image.dtype):
+        raise ConfigError(
+            f"the network's input is {image.shape}, {image.dtype}, expected (N, 3, h, w) in floats; "
+            "do the reader's transforms end with NormalizeImage and Permute?"
+        )
     height, width = image.shape[2], image.shape[3]
     if height % INPUT_MULTIPLE or width % INPUT_MULTIPLE:
         raise ConfigError(

@@ -246,7 +246,7 @@ class IterativeHead(nn.Layer):
         return outputs[::-1]
 
 
-@register
+@register(kind="backbone")
 class LiteHRNet(nn.Layer):
     """Image (N, 3, h, w), h and w multiples of 32 -> a list of the maps of the branches in return_idx.
 

@@ -5,7 +5,7 @@ import paddle
 from ppose.workspace import register
 
 
-@register
+@register(kind="loss")
 class KeyPointMSELoss:
     """Mean squared error of heatmaps, each weighted by its keypoint's target_weight.
 

@@ -18,7 +18,7 @@ _DECONV_CHANNELS = 256
 _DECONVS = 3
 
 
-@register(settings=TopDownSettings)
+@register(kind="architecture", settings=TopDownSettings, ignored=("post_process",))
 class PoseResNet(nn.Layer):
     """Image (N, 3, h, w), h and w multiples of 32 -> heatmaps (N, num_joints, h / 4, w / 4).
 

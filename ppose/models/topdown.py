@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import paddle
 from paddle import nn
@@ -16,18 +17,17 @@ class TopDownSettings:
     """Keys of a pose network's config block that training and evaluation read, not the network.
 
     The defaults are PaddleDetection's, but for shift_heatmap: None leaves it to the codec. flip_perm pairs
-    the left with the right keypoints; post_process is accepted for compatibility.
+    the left with the right keypoints.
     """
 
-    loss: str = "KeyPointMSELoss"
-    post_process: str = "HRNetPostProcess"
+    loss: Annotated[str, Component("loss")] = "KeyPointMSELoss"
     flip_perm: Sequence[Sequence[int]] | None = None
     flip: bool = True
     shift_heatmap: bool | None = None
     use_dark: bool = True
 
 
-@register(settings=TopDownSettings)
+@register(kind="architecture", settings=TopDownSettings, ignored=("post_process",))
 class TopDownHRNet(nn.Layer):
     """Image (N, 3, h, w) -> heatmaps (N, num_joints, h / 4, w / 4), in training and evaluation alike.
 
@@ -35,7 +35,9 @@ class TopDownHRNet(nn.Layer):
     and its stride has to be 4. Raises ConfigError if `width` is not its channel count.
     """
 
-    def __init__(self, backbone: Component[nn.Layer], num_joints: int, width: int) -> None:
+    def __init__(
+        self, backbone: Annotated[nn.Layer, Component("backbone")], num_joints: int, width: int
+    ) -> None:
         super().__init__()
         if backbone.out_channels[0] != width:
             raise ConfigError(

@@ -17,7 +17,7 @@ from ppose.keypoints import KeypointSet
 from ppose.workspace import Given, register
 
 
-@register
+@register(kind="transform")
 class TopDownAffine:
     """Cuts the person out: warps the image, and the keypoints with it, to the network's input.
 
@@ -50,7 +50,7 @@ class TopDownAffine:
         return sample
 
 
-@register
+@register(kind="transform")
 class TopDownEvalAffine:
     """TopDownAffine for inference: a sample without a box is the whole image as one person.
 

@@ -13,7 +13,7 @@ from ppose.workspace import Given, register
 _HALF_BODY_PADDING = 1.5  # the official HRNet code's, around the tight box of the chosen half's keypoints
 
 
-@register(ignored=("pixel_std",))
+@register(kind="transform", ignored=("pixel_std",))
 class RandomFlipHalfBodyTransform:
     """Chooses at random a half body, scale, rotation and flip, as the official HRNet code does.
 

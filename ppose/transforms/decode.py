@@ -42,11 +42,19 @@ def read_image(path: str | Path, *, use_exif: bool = False) -> np.ndarray:
 def _is_truncated(data: bytes) -> bool:
     """OpenCV fills what is missing with grey and goes on; compressed data itself never holds a marker."""
     if data.startswith(_JPEG_START):
-        return data.rfind(_JPEG_END) < data.rfind(_JPEG_SCAN)
+        return data.find(_JPEG_END, _start_of_scan(data)) < 0
     return data.startswith(_PNG_START) and _PNG_END not in data
 
 
-@register
+def _start_of_scan(data: bytes) -> int:
+    """Where a JPEG's compressed data begins, after its segments: thumbnails in them have markers too."""
+    position = 2
+    while data[position : position + 1] == b"\xff" and data[position : position + 2] != _JPEG_SCAN:
+        position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
+    return position
+
+
+@register(kind="transform")
 class Decode:
     """Reads the image of a sample that has none yet, turned as its EXIF orientation says.
 

@@ -22,7 +22,7 @@ class EncodeHeatmaps:
         return sample
 
 
-@register(names=("ToHeatmapsTopDown",))
+@register(kind="transform", names=("ToHeatmapsTopDown",))
 def make_msra_targets(
     hmsize: Sequence[int], trainsize: Given[Sequence[int]], use_dark: Given[bool], sigma: float = 2
 ) -> EncodeHeatmaps:
@@ -32,7 +32,7 @@ def make_msra_targets(
     )
 
 
-@register(names=("ToHeatmapsTopDown_DARK",))
+@register(kind="transform", names=("ToHeatmapsTopDown_DARK",))
 def make_unbiased_targets(
     hmsize: Sequence[int], trainsize: Given[Sequence[int]], use_dark: Given[bool], sigma: float = 2
 ) -> EncodeHeatmaps:
@@ -42,7 +42,7 @@ def make_unbiased_targets(
     )
 
 
-@register(names=("ToHeatmapsTopDown_UDP",))
+@register(kind="transform", names=("ToHeatmapsTopDown_UDP",))
 def make_udp_targets(
     hmsize: Sequence[int], trainsize: Given[Sequence[int]], use_dark: Given[bool], sigma: float = 2
 ) -> EncodeHeatmaps:

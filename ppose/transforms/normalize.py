@@ -5,10 +5,11 @@ from typing import Any
 
 import numpy as np
 
+from ppose.errors import ConfigError
 from ppose.workspace import register
 
 
-@register
+@register(kind="transform")
 class NormalizeImage:
     """(image / 255 - mean) / std per channel, RGB; without ``is_scale`` the division by 255 is left out.
 
@@ -16,6 +17,11 @@ class NormalizeImage:
     """
 
     def __init__(self, mean: Sequence[float], std: Sequence[float], is_scale: bool = True) -> None:
+        if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
+            raise ConfigError(
+                f"NormalizeImage: got mean {list(mean)} and std {list(std)}, expected three numbers each, "
+                "those of std above 0"
+            )
         deviation = np.asarray(std, np.float64) * (255.0 if is_scale else 1.0)
         self._factor = (1.0 / deviation).astype(np.float32)
         self._offset = (-np.asarray(mean, np.float64) / np.asarray(std, np.float64)).astype(np.float32)
@@ -28,7 +34,7 @@ class NormalizeImage:
         return sample
 
 
-@register
+@register(kind="transform")
 class Permute:
     """Channels first: image (.., H, W, C) becomes (.., C, H, W), contiguous."""
 

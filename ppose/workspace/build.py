@@ -30,7 +30,7 @@ def create(name_or_spec: Any, cfg: dict[str, Any], **given: Any) -> Any:
             continue
         if key in keys and keys[key].many:
             value = [create(item, cfg, **given) for item in value]
-        elif key in keys and keys[key].component and value is not None:
+        elif key in keys and keys[key].kind and value is not None:
             value = create(value, cfg, **given)
         arguments[key] = value
     return entry.target(**arguments)

@@ -131,8 +131,10 @@ class _CellBuilder:
             return node.value
         try:
             return self._scalars.construct_object(node, deep=True)
-        except ValueError as error:
-            raise ConfigError(f"{source}: {error}") from None
+        except (ValueError, LookupError):
+            raise ConfigError(
+                f"{source}: '{node.value}' is not a {node.tag.removeprefix(_STANDARD)}"
+            ) from None
 
     def _mapping(self, node: yaml.MappingNode) -> dict[str, Cell]:
         own: dict[str, Cell] = {}

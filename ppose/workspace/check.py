@@ -3,7 +3,7 @@
 import logging
 
 from ppose.errors import ConfigError
-from ppose.workspace.cells import Cell, to_plain
+from ppose.workspace.cells import Cell, first_places, to_plain
 from ppose.workspace.registry import Entry, find_entry, registered_names, suggest
 from ppose.workspace.settings import IGNORED_KEYS, RunSettings
 from ppose.workspace.signature import Key, block_keys, settings_keys, type_error
@@ -33,15 +33,21 @@ class _Check:
     def run(self) -> None:
         root = self._root
         keys = settings_keys(RunSettings)
+        places = first_places(root)
         for name, cell in root.value.items():
             if name in keys:
                 self._value(keys[name], cell, name)
             elif name in IGNORED_KEYS:
-                self.ignored.append(name)
+                self.ignored.append(f"{name} ({IGNORED_KEYS[name]})")
             elif (entry := find_entry(name)) is not None:
                 self._block(entry, cell, name)
-            elif not cell.has_alias:  # a value that others refer to needs no meaning of its own
+            elif not (
+                cell.has_alias and places[id(cell)] == (id(root), name)
+            ):  # an anchor may be of any name
                 self._error(cell, name, f"unknown key{suggest(name, [*keys, *registered_names()])}")
+        architecture = root.value.get("architecture")
+        if architecture is not None and isinstance(architecture.value, str):
+            self._spec(architecture, "architecture", "architecture")
         for name, key in keys.items():
             if key.required and name not in root.value:
                 self.errors.append(f"{root.source}: {name}: missing")
@@ -71,19 +77,19 @@ class _Check:
                 self._error(cell, f"{path}.{name}", f"missing, {entry.name} needs it")
 
     def _value(self, key: Key, cell: Cell, path: str) -> None:
-        if not key.component:
+        if not key.kind:
             problem = type_error(to_plain(cell), key.annotation)
             if problem:
                 self._error(cell, path, problem)
         elif key.many and isinstance(cell.value, list):
             for index, item in enumerate(cell.value):
-                self._spec(item, f"{path}.{index}")
+                self._spec(item, f"{path}.{index}", key.kind)
         elif key.many:
             self._error(cell, path, f"got {to_plain(cell)!r}, expected a list of components")
         elif cell.value is not None or key.required:
-            self._spec(cell, path)
+            self._spec(cell, path, key.kind)
 
-    def _spec(self, cell: Cell, path: str) -> None:
+    def _spec(self, cell: Cell, path: str, kind: str) -> None:
         spec = read_spec(cell.value)
         name = spec[0].value if spec and isinstance(spec[0], Cell) else spec and spec[0]
         if not isinstance(name, str):
@@ -96,6 +102,8 @@ class _Check:
         entry = find_entry(name)
         if entry is None:
             self._error(cell, path, f"unknown component '{name}'{suggest(name, registered_names())}")
+        elif entry.kind != kind:
+            self._error(cell, path, f"got {name}, which is no {kind}")
         elif isinstance(cell.value, dict):
             block = spec[1] if isinstance(spec[1], Cell) else Cell(spec[1], cell.source)
             self._block(entry, block, path if "type" in cell.value else f"{path}.{name}")

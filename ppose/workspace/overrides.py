@@ -65,7 +65,7 @@ def _step(root: Cell, holder: Cell, part: str, path: list[str], places: dict, *,
     if places.get(id(child)) != (id(holder), key) and isinstance(child.value, dict | list):
         child = Cell(child.value.copy(), child.source)  # an aliased block: only this place changes
         holder.value[key] = child
-    if child.value is None and (adds or key in _known_keys(path[:-1], holder)):
+    if child.value is None:
         child.value = {}
     return child
 
@@ -76,7 +76,7 @@ def _find(holder: Cell, part: str) -> str | int | None:
         return part if part in holder.value else None
     if not isinstance(holder.value, list):
         return None
-    if part.lstrip("-").isdigit():
+    if part.removeprefix("-").isdecimal():
         index = int(part)
         return index % len(holder.value) if -len(holder.value) <= index < len(holder.value) else None
     for index, item in enumerate(holder.value):
@@ -114,7 +114,7 @@ def _names(root: Cell, word: str) -> bool:
 def _nowhere(root: Cell, holder: Cell, path: list[str]) -> ConfigError:
     where = ".".join(path)
     if isinstance(holder.value, dict):
-        known = [*holder.value, *_known_keys(path[:-1], holder)]
+        known = {*holder.value, *_known_keys(path[:-1], holder)} - {path[-1]}
         hint = suggest(path[-1], known) or f" (+{where}=... adds one)"
         return ConfigError(f"override '{where}': no such key in this config{hint}")
     if isinstance(holder.value, list):

@@ -13,14 +13,22 @@ from ppose.errors import ConfigError
 
 T = TypeVar("T")
 
-COMPONENT = "ppose: built from a config spec"
 GIVEN = "ppose: given by the code that builds the component"
 
-# `backbone: Component[nn.Layer]` - the config holds a spec (a name, `!Name {..}`, `{Name: {..}}`), the
-# constructor receives the built object.
-Component = Annotated[T, COMPONENT]
 # `keypoint_set: Given[KeypointSet]` - never a config key; the caller of `create` hands it over.
 Given = Annotated[T, GIVEN]
+
+
+@dataclass(frozen=True)
+class Component:
+    """Marks a parameter whose config value names a component of that kind; the constructor gets the object.
+
+    `backbone: Annotated[nn.Layer, Component("backbone")]` stands in configs as `HRNet`, `!HRNet {..}` or
+    `HRNet: {..}`.
+    """
+
+    kind: str
+
 
 # Where components live, in the order of the import direction. Imported only when a name is looked up that
 # is not known yet, so that reading an inference config does not import networks or datasets.
@@ -35,10 +43,11 @@ _COMPONENT_PACKAGES = (
 
 @dataclass(frozen=True)
 class Entry:
-    """A registered component: its target and, where a block has keys for another reader, their class."""
+    """A registered component; ``settings`` is the class of the keys in its block that others read."""
 
     name: str
     target: Callable[..., Any]
+    kind: str
     settings: type | None = None
     ignored: tuple[str, ...] = ()
 
@@ -49,15 +58,17 @@ _entries: dict[str, Entry] = {}
 def register(
     target: Callable[..., Any] | None = None,
     *,
+    kind: str = "",
     names: Sequence[str] = (),
     settings: type | None = None,
     ignored: Sequence[str] = (),
 ) -> Any:
     """Mark a class or function as a component that configs may name; its parameters are its block's keys.
 
-    ``names`` replaces its own name. ``settings`` is a dataclass of keys that stand in the same block but are
-    read by others (a network's block says whether to flip at test time). ``ignored`` keys are accepted in the
-    block, with a warning that they have no effect.
+    ``kind`` is what it may stand for in a config (see `Component`). ``names`` replaces its own name.
+    ``settings`` is a dataclass of keys that stand in the same block but are read by others (a network's block
+    says whether to flip at test time). ``ignored`` keys are accepted in the block, with a warning that they
+    have no effect.
     """
 
     def mark(component: Callable[..., Any]) -> Callable[..., Any]:
@@ -67,7 +78,7 @@ def register(
                 raise ValueError(
                     f"{known.target.__module__} and {component.__module__} both register '{name}'"
                 )
-            _entries[name] = Entry(name, component, settings, tuple(ignored))
+            _entries[name] = Entry(name, component, kind, settings, tuple(ignored))
         return component
 
     return mark if target is None else mark(target)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from ppose.workspace.registry import Component
 
@@ -28,13 +28,13 @@ class RunSettings:
     `KeypointSet` block the set follows from ``num_joints`` and ``metric``.
     """
 
-    architecture: Component[object]
+    architecture: str
     num_joints: int
     trainsize: Sequence[int]
     hmsize: Sequence[int]
     flip_perm: Sequence[Sequence[int]] | None = None
     keypoint_set: str | None = None
-    metric: str = "KeyPointTopDownCOCOEval"
+    metric: Literal["KeyPointTopDownCOCOEval", "KeyPointTopDownMPIIEval"] = "KeyPointTopDownCOCOEval"
     weights: str | None = None
     pretrain_weights: str | None = None
     use_gpu: bool | None = None
@@ -43,9 +43,9 @@ class RunSettings:
     epoch: int = 210
     snapshot_epoch: int = 10
     log_iter: int = 20
-    TrainDataset: Component[object] | None = None
-    EvalDataset: Component[object] | None = None
-    TestDataset: Component[object] | None = None
+    TrainDataset: Annotated[object, Component("dataset")] | None = None
+    EvalDataset: Annotated[object, Component("dataset")] | None = None
+    TestDataset: Annotated[object, Component("image folder")] | None = None
 
 
 def run_settings(cfg: dict[str, Any]) -> RunSettings:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 import typeguard
 
-from ppose.workspace.registry import COMPONENT, GIVEN, Entry
+from ppose.workspace.registry import GIVEN, Component, Entry
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Key:
 
     annotation: Any
     required: bool = False
-    component: bool = False  # a spec, or with `many` a list of specs
+    kind: str = ""  # of the component that its spec names; with `many`, of each in a list of specs
     many: bool = False
 
 
@@ -63,11 +63,17 @@ def _marked(annotation: Any, mark: str) -> bool:
 
 
 def _key(annotation: Any, *, required: bool) -> Key:
+    if get_origin(annotation) is Annotated:
+        return Key(annotation, required, _kind(annotation))
     options = [a for a in get_args(annotation) if a is not NoneType]
-    if get_origin(annotation) in (Union, UnionType) and len(options) == 1 and _marked(options[0], COMPONENT):
-        return Key(annotation, required, component=True)
-    many = bool(options) and get_origin(annotation) is not Annotated and _marked(options[0], COMPONENT)
-    return Key(annotation, required, component=many or _marked(annotation, COMPONENT), many=many)
+    kind = _kind(options[0]) if len(options) == 1 else ""
+    is_optional = get_origin(annotation) in (Union, UnionType)
+    return Key(annotation, required, kind, many=bool(kind) and not is_optional)
+
+
+def _kind(annotation: Any) -> str:
+    marks = annotation.__metadata__ if get_origin(annotation) is Annotated else ()
+    return next((mark.kind for mark in marks if isinstance(mark, Component)), "")
 
 
 def type_error(value: Any, annotation: Any) -> str | None:

@@ -52,6 +52,14 @@ def test_drop_last_and_length(dataset):
 
 
 @pytest.mark.parametrize("workers", [0, 2])
+def test_a_fault_of_the_code_is_an_error_and_no_hang(dataset, workers):
+    with pytest.raises(RuntimeError, match="ZeroDivisionError"):
+        collect(Reader([lambda sample: 1 / 0]).batches(dataset, workers=workers))
+    with pytest.raises(RuntimeError, match="ZeroDivisionError"):
+        collect(Reader([], [lambda batch: 1 / 0]).batches(dataset, workers=workers))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
 def test_a_corrupt_image_is_one_line_that_names_it(dataset, coco_folder, workers):
     file = coco_folder / "images" / "000000000003.jpg"
     file.write_bytes(file.read_bytes()[:900])

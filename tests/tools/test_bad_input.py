@@ -95,6 +95,31 @@ def test_bad_weights(run_script, weights, data, name, expected):
     assert_one_line(run_script("tools/eval.py", "-c", CONFIG, "-o", *data, f"weights={source}"), *expected)
 
 
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (["metric=KeyPointTopDownMPIIEval"], ["only KeyPointTopDownCOCOEval"]),
+        (["metric=foo"], ["metric: got 'foo'", "KeyPointTopDownCOCOEval"]),
+        (["worker_num=-1"], ["worker_num is -1"]),
+        (["EvalReader.batch_size=0"], ["batch_size is 0"]),
+        (["EvalReader.drop_last=true"], ["EvalReader: shuffle and drop_last"]),
+        (["EvalReader.batch_transforms=[Permute]"], ["NormalizeImage and Permute"]),
+        (["trainsize=[90,128]"], ["trainsize is [90, 128]", "multiples of 32"]),
+        (["weights=."], ["no model_final.pdparams in the folder ."]),
+        (["weights=http://[x/a.pdparams"], ["http://[x/a.pdparams"]),
+        (["num_joints=5"], ["num_joints is 5", "KeypointSet block"]),
+    ],
+)
+def test_other_mistakes(run_script, weights, data, overrides, expected):
+    own = f"weights={weights}/own.pdparams"
+    assert_one_line(run_script("tools/eval.py", "-c", CONFIG, "-o", *data, own, *overrides), *expected)
+
+
+def test_json_into_a_folder_is_told_before_the_work(run_script, data, tmp_path):
+    result = run_script("tools/eval.py", "-c", CONFIG, "--json", tmp_path, "-o", *data, "weights=none")
+    assert_one_line(result, "this is a folder")
+
+
 def test_a_checkpoint_that_would_run_a_command_does_not(run_script, data, tmp_path):
     trace = tmp_path / "it_ran"
     (tmp_path / "evil.pdparams").write_bytes(pickle.dumps({"w": _Evil(f"touch {trace}")}))
@@ -144,6 +169,7 @@ def test_images_to_infer(run_script, weights, tmp_path):
         (["--infer_dir", tmp_path / "none"], ["image folder not found"]),
         (["--infer_img", tmp_path / "none.jpg"], ["image not found", "none.jpg"]),
         (["--infer_img", tmp_path / "a.jpg", "--boxes", tmp_path / "none.json"], ["box file not found"]),
+        (["--infer_img", tmp_path / "a.jpg", "--output_dir", tmp_path], ["holds the images themselves"]),
     ):
         assert_one_line(run_script("tools/infer.py", "-c", CONFIG, *arguments, "-o", own), *expected)
 

@@ -116,6 +116,13 @@ def test_infer_with_boxes_and_on_whole_images(run_script, coco_folder, weights, 
     drawn = cv2.imread(str(tmp_path / "a" / "000000000003.jpg"))
     assert drawn.shape == original.shape
     assert np.abs(drawn - original).mean() > 1
+    far = [{"image_id": 1, "bbox": [0, 0, 1e12, 1e12]}, {"image_id": 1, "bbox": [1, 1, -5, 9]}]
+    (tmp_path / "far.json").write_text(json.dumps(far))
+    strange = run_script(
+        *run, "--boxes", tmp_path / "far.json", "--output_dir", tmp_path / "c", "-o", f"weights={weights}"
+    )
+    assert strange.returncode == 0, strange.stderr
+    assert "1 of 2 boxes are of no given image or have no area" in strange.stderr
     whole = run_script(*run, "--output_dir", tmp_path / "b", "-o", f"weights={weights}")
     assert whole.returncode == 0, whole.stderr
     assert len(json.loads((tmp_path / "b" / "keypoints.json").read_text())) == 3

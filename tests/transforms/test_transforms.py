@@ -143,6 +143,19 @@ def test_normalise_and_permute_samples_and_batches():
     np.testing.assert_allclose(unscaled[..., 0], (batch[0, ..., 0] - 0.485) / 0.229, rtol=1e-5)
 
 
+def test_a_photo_with_a_film_behind_it_is_whole(tmp_path):
+    """Phones append a film to the JPEG, and anything may stand in it."""
+    _, data = cv2.imencode(".jpg", np.zeros((20, 40, 3), np.uint8))
+    (tmp_path / "a.jpg").write_bytes(data.tobytes() + b"film \xff\xda film")
+    assert read_image(tmp_path / "a.jpg").shape == (20, 40, 3)
+
+
+def test_normalising_needs_three_numbers():
+    for mean, std in (([0, 0], [1, 1, 1]), ([0, 0, 0], [1, 0, 1])):
+        with pytest.raises(ConfigError, match="three numbers"):
+            NormalizeImage(mean, std)
+
+
 def test_read_image_formats(tmp_path):
     colour = np.zeros((20, 30, 3), np.uint8)
     colour[..., 2] = 250  # red, in OpenCV's order
@@ -180,6 +193,7 @@ def test_bad_images_are_named(tmp_path, ending):
     bad = tmp_path / f"bad{ending}"
     for data, expected in (
         (good.read_bytes()[:-200], "cut short"),
+        (good.read_bytes()[:40], "cut short"),
         (b"", "not a readable image"),
         (b"<html></html>", "not a readable image"),
     ):

@@ -185,6 +185,10 @@ def test_all_errors_at_once_with_file_line_key_and_suggestion(write):
         ("HRNet: {width: *width}", "HRNet: !!python/object:os.system {}", "not allowed in a config"),
         ("hmsize: [48, 64]", "hmsize: [48, 64", "not valid YAML"),
         ("- TopDownAffine: {trainsize: *trainsize}", "- 3", "expected a component"),
+        ("backbone: HRNet", "backbone: TopDownHRNet", "got TopDownHRNet, which is no backbone"),
+        ("- TopDownAffine: {trainsize: *trainsize}", "- HRNet", "got HRNet, which is no transform"),
+        ("!KeypointTopDownCocoDataset", "!ImageFolder", "which is no dataset"),
+        ("num_joints: &num_joints 17", "num_joints: &num_joints 17\nnm_joints: *num_joints", "unknown key"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_named(write, old, new, expected):
@@ -239,5 +243,6 @@ def test_an_anchor_inside_a_block_is_found_before_its_aliases(write):
 def test_keys_without_use_are_accepted_with_one_warning(write, caplog):
     load_config(write("a.yml", MODEL + "num_classes: 1\nslim: QAT\n"))
     assert [r.message for r in caplog.records if "without effect" in r.message] == [
-        f"{caplog.records[0].args[0]}: accepted, but without effect here: num_classes, slim"
+        f"{caplog.records[0].args[0]}: accepted, but without effect here: "
+        "num_classes (there is one class, person), slim (not available in this version)"
     ]

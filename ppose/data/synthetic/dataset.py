@@ -13,7 +13,7 @@ from ppose.keypoints import KeypointSet
 from ppose.workspace import Given, register
 
 
-@register
+@register(kind="dataset")
 class SyntheticPeopleDataset:
     """``num_images`` scenes of the size of ``trainsize`` (w, h), of each the person with the largest area.
 
