@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import cv2
 import numpy as np
 import paddle
-from paddle.io import BatchSampler, DataLoader
+from paddle.io import DataLoader
 
 from ppose.errors import ConfigError, DataError, PposeError
 from ppose.workspace import Component, register
@@ -74,18 +74,43 @@ def _raise_error_of(batch: dict[str, paddle.Tensor]) -> None:
         raise RuntimeError(batch["fault"].numpy().tobytes().decode())
 
 
-class Batches:
-    """Batches of a dataset: dicts of paddle tensors; random transforms vary with ``epoch``."""
+class _BatchOrder:
+    """The indices of each batch of an epoch, shuffled by (seed, epoch) alone, from batch ``start`` on."""
 
-    def __init__(self, prepared: _Prepared, loader: DataLoader) -> None:
-        self._prepared, self._loader = prepared, loader
-        self.epoch = 0
+    def __init__(self, count: int, batch_size: int, shuffle: bool, drop_last: bool, seed: int) -> None:
+        self._count, self.batch_size, self.shuffle, self.drop_last = count, batch_size, shuffle, drop_last
+        self._seed = seed
+        self.epoch = self.start = 0
 
     def __len__(self) -> int:
-        return len(self._loader)
+        return self._count // self.batch_size if self.drop_last else -(-self._count // self.batch_size)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        indices = np.arange(self._count)
+        if self.shuffle:
+            # The key keeps this generator apart from those of the samples.
+            entropy = np.random.SeedSequence((self._seed, self.epoch), spawn_key=(0,))
+            np.random.default_rng(entropy).shuffle(indices)
+        for batch in range(self.start, len(self)):
+            yield indices[batch * self.batch_size : (batch + 1) * self.batch_size].tolist()
+
+
+class Batches:
+    """Batches of a dataset: dicts of paddle tensors; order and random transforms vary with ``epoch``.
+
+    Iteration begins at batch ``start`` of the epoch; the length is that of the whole epoch.
+    """
+
+    def __init__(self, prepared: _Prepared, order: _BatchOrder, loader: DataLoader) -> None:
+        self._prepared, self._order, self._loader = prepared, order, loader
+        self.epoch = self.start = 0
+
+    def __len__(self) -> int:
+        return len(self._order)
 
     def __iter__(self) -> Iterator[dict[str, paddle.Tensor]]:
-        self._prepared.epoch = self.epoch
+        self._prepared.epoch = self._order.epoch = self.epoch
+        self._order.start = self.start
         # A forked worker would wait for ever for OpenCV's threads, which stay behind: none while it forks.
         threads = cv2.getNumThreads()
         cv2.setNumThreads(0)
@@ -129,13 +154,12 @@ class Reader:
     def batches(self, dataset: Any, *, workers: int, seed: int = 0) -> Batches:
         """Batches of the dataset, made by that many worker processes (0: by this one)."""
         prepared = _Prepared(dataset, self.sample_transforms, seed)
+        order = _BatchOrder(len(prepared), self.batch_size, self.shuffle, self.drop_last, seed)
         loader = DataLoader(
             prepared,
-            batch_sampler=BatchSampler(
-                prepared, shuffle=self.shuffle, batch_size=self.batch_size, drop_last=self.drop_last
-            ),
+            batch_sampler=order,
             collate_fn=_Collate(self.batch_transforms),
             num_workers=workers,
             use_shared_memory=self._use_shared_memory,
         )
-        return Batches(prepared, loader)
+        return Batches(prepared, order, loader)

@@ -1,5 +1,6 @@
 """Learning rate and optimizer, as the config describes them."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
@@ -22,6 +23,38 @@ class PiecewiseDecay:
     def __call__(self, step: int, steps_per_epoch: int) -> float:
         """The factor at this step."""
         return self._gamma ** sum(step >= epoch * steps_per_epoch for epoch in self._milestones)
+
+
+@register(kind="schedule")
+class CosineDecay:
+    """Half a cosine from 1 down to ``min_lr_ratio``, over ``max_epochs`` (SGDR, Loshchilov and Hutter, 2017).
+
+    factor = r + (1 - r) * (1 + cos(pi * t)) / 2, with t the share of the steps done, at most 1.
+    """
+
+    def __init__(self, max_epochs: int, min_lr_ratio: float = 0.0) -> None:
+        self._epochs, self._least = _positive("max_epochs", max_epochs), min_lr_ratio
+
+    def __call__(self, step: int, steps_per_epoch: int) -> float:
+        """The factor at this step."""
+        done = min(step / (self._epochs * steps_per_epoch), 1.0)
+        return self._least + (1 - self._least) * (1 + math.cos(math.pi * done)) / 2
+
+
+@register(kind="schedule")
+class PolynomialDecay:
+    """From 1 down to ``min_lr_ratio`` over ``max_epochs``: r + (1 - r) * (1 - t) ** power.
+
+    t is the share of the steps done, at most 1 (the `poly` policy of DeepLab, Chen et al., 2018).
+    """
+
+    def __init__(self, max_epochs: int, power: float = 0.9, min_lr_ratio: float = 0.0) -> None:
+        self._epochs, self._power, self._least = _positive("max_epochs", max_epochs), power, min_lr_ratio
+
+    def __call__(self, step: int, steps_per_epoch: int) -> float:
+        """The factor at this step."""
+        done = min(step / (self._epochs * steps_per_epoch), 1.0)
+        return self._least + (1 - self._least) * (1 - done) ** self._power
 
 
 @register(kind="schedule")
@@ -84,6 +117,8 @@ class OptimizerBuilder:
     ) -> paddle.optimizer.Optimizer:
         """The optimizer over these parameters."""
         arguments = {"grad_clip": self._clip, **self._arguments}
+        if self._decay is not None and self._name == "AdamW":
+            raise ConfigError("regularizer: AdamW decays by itself; set optimizer.weight_decay in its place")
         if self._decay is not None:
             arguments.setdefault("weight_decay", self._decay)
         try:
@@ -92,6 +127,12 @@ class OptimizerBuilder:
             )
         except TypeError as error:
             raise ConfigError(f"optimizer: {self._name} does not take these arguments: {error}") from None
+
+
+def _positive(name: str, value: int) -> int:
+    if value < 1:
+        raise ConfigError(f"{name} is {value}, expected 1 or more")
+    return value
 
 
 def _make_regularizer(block: dict[str, Any] | None) -> Any:

@@ -26,6 +26,10 @@ class RunSettings:
     ``trainsize`` and ``hmsize`` are (width, height) of the network's input and of its heatmaps. ``use_gpu``
     None means: a GPU where Paddle finds one. ``keypoint_set`` names a built-in set; without it and without a
     `KeypointSet` block the set follows from ``num_joints`` and ``metric``.
+
+    Training saves and evaluates every ``snapshot_epoch`` epochs and keeps the newest ``keep_snapshots``; it
+    stops early after ``patience`` epochs without a better AP. A step is ``accumulate`` batches. ``use_ema``
+    evaluates and saves a moving average of the weights.
     """
 
     architecture: str
@@ -43,6 +47,11 @@ class RunSettings:
     epoch: int = 210
     snapshot_epoch: int = 10
     log_iter: int = 20
+    keep_snapshots: int = 3
+    accumulate: int = 1
+    use_ema: bool = False
+    ema_decay: float = 0.9998
+    patience: int | None = None
     TrainDataset: Annotated[object, Component("dataset")] | None = None
     EvalDataset: Annotated[object, Component("dataset")] | None = None
     TestDataset: Annotated[object, Component("image folder")] | None = None

@@ -1,0 +1,49 @@
+"""The moving average of a network's weights."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import paddle
+from paddle import nn
+
+
+class MovingAverage:
+    """Exponential moving average of all floating arrays of a network, the batch norms' statistics included.
+
+    After step t (from 1 on), average = d * average + (1 - d) * weights with
+    d = min(decay, (1 + t) / (10 + t)): TensorFlow's ExponentialMovingAverage with num_updates,
+    so that early weights are soon forgotten.
+    """
+
+    def __init__(self, model: nn.Layer, decay: float) -> None:
+        self._model, self._decay = model, decay
+        self.arrays: dict[str, paddle.Tensor] = {
+            name: tensor.detach().clone() for name, tensor in model.state_dict().items()
+        }
+
+    @paddle.no_grad()
+    def update(self, step: int) -> None:
+        """Take in the weights as they are after this step, counted from 1."""
+        share = 1 - min(self._decay, (1 + step) / (10 + step))
+        for name, tensor in self._model.state_dict().items():
+            average = self.arrays[name]
+            if average.is_floating_point():
+                average.lerp_(tensor.detach(), paddle.full([], share, average.dtype))
+            else:
+                average.set_value(tensor)
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """The network holds the average within, and its own weights again after."""
+        state = self._model.state_dict()
+        own = {name: tensor.detach().clone() for name, tensor in state.items()}
+        _set(state, self.arrays)
+        try:
+            yield
+        finally:
+            _set(state, own)
+
+
+def _set(state: dict[str, paddle.Tensor], values: dict[str, paddle.Tensor]) -> None:
+    for name, tensor in state.items():
+        tensor.set_value(values[name])

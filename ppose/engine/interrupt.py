@@ -1,0 +1,48 @@
+"""Ctrl-C and SIGTERM end a training run after its step, with its state saved."""
+
+import os
+import signal
+from types import FrameType, TracebackType
+
+from ppose.engine.trainer import Trainer
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class StopOnSignal:
+    """Within it, the first SIGINT or SIGTERM stops the trainer after its step; the second ends the process.
+
+    ``received`` is the signal that came, or None. To be entered in the main thread.
+    """
+
+    def __init__(self, trainer: Trainer) -> None:
+        self._trainer = trainer
+        self._owner = os.getpid()
+        self._before: dict[signal.Signals, object] = {}
+        self.received: signal.Signals | None = None
+
+    def __enter__(self) -> "StopOnSignal":
+        self._before = {number: signal.signal(number, self._handle) for number in _SIGNALS}
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._restore()
+
+    def _restore(self) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if os.getpid() != self._owner:
+            # A loader's worker inherits this handler. A terminal's Ctrl-C goes to it too, which the trainer
+            # deals with; whoever sends it SIGTERM means it.
+            if number == signal.SIGTERM:
+                os._exit(128 + number)
+            return
+        self.received = signal.Signals(number)
+        self._trainer.stop(interrupted=True)
+        self._restore()
+        # os.write, since print may be in the middle of a line that this signal came into.
+        os.write(2, f"\n{self.received.name}: saving after this step (again: leave at once)\n".encode())

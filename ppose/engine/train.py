@@ -1,0 +1,154 @@
+"""Puts a training run together from what a config asks for."""
+
+import json
+import logging
+import platform
+import shlex
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import paddle
+import yaml
+from paddle import nn
+
+import ppose
+from ppose.data import Batches
+from ppose.engine.checkpoint import load_weights
+from ppose.engine.ema import MovingAverage
+from ppose.engine.evaluate import evaluate
+from ppose.engine.hooks import Evaluate, LogProgress, RunLog, SaveCheckpoints
+from ppose.engine.state import STATE_FILE, TrainState
+from ppose.engine.task import Task
+from ppose.engine.trainer import Hook, Trainer
+from ppose.errors import ConfigError
+from ppose.files import write_bytes
+from ppose.metrics import CocoKeypointMetric
+from ppose.workspace import RunSettings, create
+from ppose.workspace.registry import find_entry
+
+_logger = logging.getLogger(__name__)
+
+
+def make_trainer(
+    cfg: dict[str, Any], folder: Path, *, seed: int, evaluates: bool, state: TrainState | None = None
+) -> Trainer:
+    """The trainer of a config, whose files go to ``folder``; it goes on from ``state`` where that is given.
+
+    Without one the network starts from `pretrain_weights`, or at random by ``seed``. Raises ConfigError,
+    DataError and CheckpointError.
+    """
+    task = Task(cfg)
+    settings = task.settings
+    _check_counts(settings)
+    loader = _make_loader(task, seed)
+    paddle.seed(seed)
+    model = task.model()
+    if state is None and settings.pretrain_weights:
+        load_weights(model, settings.pretrain_weights, strict=False)
+    steps_per_epoch = -(-len(loader) // settings.accumulate)
+    parameters = [parameter for parameter in model.parameters() if not parameter.stop_gradient]
+    optimizer = create("OptimizerBuilder", cfg)(create("LearningRate", cfg)(steps_per_epoch), parameters)
+    trainer = Trainer(
+        model,
+        loader,
+        optimizer,
+        create(task.test.loss, cfg),
+        _make_hooks(task, folder, evaluates),
+        epochs=settings.epoch,
+        accumulate=settings.accumulate,
+        average=MovingAverage(model, settings.ema_decay) if settings.use_ema else None,
+        seed=seed,
+        diagnostics=folder / "log",
+    )
+    if state is not None:
+        trainer.resume(state)
+    return trainer
+
+
+def _make_hooks(task: Task, folder: Path, evaluates: bool) -> list[Hook]:
+    settings = task.settings
+    every = settings.snapshot_epoch
+    log = RunLog(folder, echo=not sys.stderr.isatty())
+    hooks = [
+        LogProgress(log, settings.log_iter),
+        SaveCheckpoints(folder, every=every, keep=settings.keep_snapshots),
+    ]
+    if evaluates:
+        hooks.append(Evaluate(make_evaluation(task), folder, log, every=every, patience=settings.patience))
+    return hooks
+
+
+def make_evaluation(task: Task) -> Callable[[nn.Layer], dict[str, float]]:
+    """A function that gives the metrics of a network on the config's EvalDataset."""
+    dataset = task.dataset("EvalDataset")
+    metric = CocoKeypointMetric(dataset.anno_file, task.keypoint_set)
+
+    def judge(model: nn.Layer) -> dict[str, float]:
+        metric.reset()
+        evaluate(task, model, dataset, metric)
+        return metric.compute()
+
+    return judge
+
+
+def record_run(
+    folder: Path, cfg: dict[str, Any], *, seed: int, arguments: Sequence[str], resumes: bool
+) -> None:
+    """Write what is needed to repeat a run: `config.yml` as resolved, and `run.json`."""
+    if not resumes and (folder / STATE_FILE).exists():
+        _logger.warning("the earlier run in %s is overwritten (--resume goes on with it)", folder)
+    write_bytes(folder / "config.yml", dump_config(cfg).encode())
+    run = {
+        "command": shlex.join(arguments),
+        "seed": seed,
+        "started": time.strftime("%Y-%m-%d %H:%M:%S%z"),
+        "device": paddle.device.get_device(),
+        "ppose": ppose.__version__,
+        "paddle": paddle.__version__,
+        "numpy": np.__version__,
+        "opencv": cv2.__version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+    }
+    write_bytes(folder / "run.json", json.dumps(run, indent=1).encode() + b"\n")
+
+
+def dump_config(cfg: dict[str, Any]) -> str:
+    """A checked config as YAML that stands by itself: nothing inherited, no anchors.
+
+    Top-level values that only served as anchors are left out: as plain values no component would know them.
+    """
+    known = {setting.name for setting in fields(RunSettings)}
+    blocks = {key: value for key, value in cfg.items() if key in known or find_entry(key) is not None}
+    return yaml.dump(blocks, Dumper=_PlainDumper, sort_keys=False, default_flow_style=None, width=110)
+
+
+class _PlainDumper(yaml.SafeDumper):
+    def ignore_aliases(self, data: Any) -> bool:
+        """Write a value out wherever it stands."""
+        return True
+
+
+def _make_loader(task: Task, seed: int) -> Batches:
+    dataset, reader = task.dataset("TrainDataset"), task.reader("TrainReader")
+    loader = reader.batches(dataset, workers=task.settings.worker_num, seed=seed)
+    if len(loader) == 0:
+        raise ConfigError(
+            f"TrainReader gives no batch: the dataset has {len(dataset)} samples, batch_size is "
+            f"{reader.batch_size} and drop_last is true; set TrainReader.batch_size to {len(dataset)} or less"
+        )
+    return loader
+
+
+def _check_counts(settings: RunSettings) -> None:
+    for name in ("epoch", "snapshot_epoch", "log_iter", "accumulate", "keep_snapshots"):
+        if getattr(settings, name) < 1:
+            raise ConfigError(f"{name} is {getattr(settings, name)}, expected 1 or more")
+    if not 0 <= settings.ema_decay < 1:
+        raise ConfigError(f"ema_decay is {settings.ema_decay}, expected a number from 0 to below 1")

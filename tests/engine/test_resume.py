@@ -1,0 +1,165 @@
+"""A run that is stopped and resumed is the run that was not, and no kill loses what was saved."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ppose.engine.state import read_state
+from ppose.engine.train import make_trainer
+from ppose.engine.trainer import Hook
+from ppose.errors import CheckpointError
+from ppose.workspace import load_config
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG = ROOT / "configs" / "naive_lite_hrnet_18_256x192_coco.yml"
+
+
+@pytest.fixture
+def overrides(coco_folder):
+    """A small run: 6 people in 3 batches an epoch."""
+    data = {"dataset_dir": coco_folder, "image_dir": "images", "anno_path": "annotations.json"}
+    return [
+        *(f"{name}.{key}={value}" for name in ("TrainDataset", "EvalDataset") for key, value in data.items()),
+        "trainsize=[64,64]", "hmsize=[16,16]", "batch_size=2", "worker_num=0", "log_iter=1", "epoch=4",
+        "snapshot_epoch=1", "use_ema=true", "ema_decay=0.9", "LearningRate.schedulers.LinearWarmup.steps=7",
+    ]  # fmt: skip
+
+
+class StopAt(Hook):
+    def __init__(self, step):
+        self._step = step
+
+    def after_step(self, trainer):
+        if trainer.step == self._step:
+            trainer.stop(interrupted=True)
+
+
+def train(overrides, folder, *, stop_at=None, state=None, seed=3, more=()):
+    cfg = load_config(CONFIG, [*overrides, *more])
+    trainer = make_trainer(cfg, folder, seed=seed, evaluates=False, state=state)
+    if stop_at is not None:
+        trainer.hooks.insert(0, StopAt(stop_at))
+    trainer.fit()
+    return trainer
+
+
+def losses(folder):
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return {line["step"]: (line["loss"], line["lr"]) for line in lines if "loss" in line}
+
+
+@pytest.mark.parametrize(("stop_at", "workers"), [(6, 0), (4, 2)])
+def test_a_resumed_run_equals_the_straight_one(overrides, tmp_path, stop_at, workers):
+    """Four epochs, against stopping after two of them or within the second."""
+    straight = train(overrides, tmp_path / "straight")
+    more = [f"worker_num={workers}"]
+    train(overrides, tmp_path / "parts", stop_at=stop_at, more=more)
+    assert len(losses(tmp_path / "parts")) == stop_at
+    state = read_state(tmp_path / "parts")
+    assert state.seed == 3
+    resumed = train(overrides, tmp_path / "parts", state=state, seed=state.seed, more=more)
+    expected, got = losses(tmp_path / "straight"), losses(tmp_path / "parts")
+    assert list(got) == list(expected) == list(range(1, 13))
+    np.testing.assert_allclose(list(got.values()), list(expected.values()), rtol=0, atol=1e-6)
+    one, other = (read_state(tmp_path / name) for name in ("straight", "parts"))
+    assert len(one.optimizer) == 4 * sum(not p.stop_gradient for p in straight.model.parameters())
+    for group in ("model", "average", "optimizer"):
+        assert getattr(one, group).keys() == getattr(other, group).keys()
+        for name, array in getattr(one, group).items():
+            np.testing.assert_allclose(getattr(other, group)[name], array, rtol=0, atol=1e-6, err_msg=name)
+    assert resumed.progress == straight.progress
+
+
+def test_seeds_and_epochs_differ(overrides, tmp_path):
+    overrides = [*overrides, "epoch=1", "LearningRate.base_lr=0.0"]
+    runs = {}
+    for seed in (3, 4, 3):
+        train(overrides, tmp_path / "run", seed=seed)
+        new = list(losses(tmp_path / "run").values())
+        np.testing.assert_allclose(runs.setdefault(seed, new), new, rtol=0, atol=1e-6)
+    assert not np.allclose(runs[3], runs[4], rtol=0, atol=1e-6)
+
+
+def test_a_state_of_another_network_is_refused(overrides, tmp_path):
+    train([*overrides, "epoch=1"], tmp_path / "run")
+    other = ["LiteHRNet.network_type=lite_18", "width=40"]
+    with pytest.raises(CheckpointError, match="the training state is of another network"):
+        train(overrides, tmp_path / "run", state=read_state(tmp_path / "run"), more=other)
+
+
+WRITER = """
+import sys
+import numpy as np
+from ppose.engine.state import Progress, TrainState, write_state
+step = 0
+while True:
+    step += 1
+    arrays = {str(n): np.full((1000, 1000), step, np.float32) for n in range(4)}
+    write_state(sys.argv[1], TrainState(Progress(step), 1, 0, "Adam", arrays))
+    print(step, flush=True)
+"""
+
+
+def test_kill_while_a_state_is_written_leaves_the_last_one_whole(tmp_path):
+    file = tmp_path / "train_state.npz"
+    waits = np.linspace(0, 0.08, 5)
+    half_written = 0
+    for wait in waits:
+        writer = subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(file)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+        )
+        written = int(writer.stdout.readline())
+        time.sleep(wait)
+        writer.send_signal(signal.SIGKILL)
+        rest = writer.communicate()[0].split()
+        written = int(rest[-1]) if rest else written
+        state = read_state(file)
+        assert state.progress.epoch in (written, written + 1)  # the print may have been cut off
+        assert all((array == state.progress.epoch).all() for array in state.model.values())
+        half_written += len(list(tmp_path.glob(".*.part")))
+        file.unlink()
+    assert half_written > 0  # some were killed on the way, or the test shows nothing
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_saves_the_run_and_leaves_with_a_line(overrides, tmp_path, number, code):
+    """As a terminal does it, SIGINT goes to the loader's workers too."""
+    options = [*overrides, f"save_dir={tmp_path}", "epoch=500", "snapshot_epoch=500", "worker_num=1"]
+    run = [sys.executable, "tools/train.py", "-c", str(CONFIG), "-o", *options]
+    process = subprocess.Popen(
+        run, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    for line in process.stdout:
+        if "epoch 2/500" in line:
+            break
+    os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == code, error
+    assert f"stopped by {number.name} after step" in error
+    assert "Traceback" not in error
+    folder = tmp_path / CONFIG.stem
+    steps = len(losses(folder))
+    state = read_state(folder)
+    assert state.progress.epoch * 3 + state.progress.step_in_epoch == steps >= 4
+    assert not (folder / "model_final.pdparams").exists()
+    assert not list(folder.rglob("*.part"))
+    if number == signal.SIGTERM:
+        last = f"epoch={state.progress.epoch + 1}"
+        again = subprocess.run(
+            [*run, last, "snapshot_epoch=1", "--resume"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert again.returncode == 0, again.stderr
+        assert f"from step {steps}" in again.stdout
+        assert list(losses(folder)) == list(range(1, 3 * state.progress.epoch + 4))
+        assert (folder / "model_final.pdparams").is_file()

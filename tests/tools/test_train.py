@@ -1,0 +1,145 @@
+"""tools/train.py from end to end, and what users do wrong with it."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from ppose.engine.task import Task
+from ppose.engine.train import dump_config, make_trainer
+from ppose.workspace import load_config
+
+CONFIG = "configs/naive_lite_hrnet_18_256x192_coco.yml"
+NAME = "naive_lite_hrnet_18_256x192_coco"
+
+
+def data_overrides(folder):
+    data = {"dataset_dir": folder, "image_dir": "images", "anno_path": "annotations.json"}
+    return [
+        *(f"{name}.{key}={value}" for name in ("TrainDataset", "EvalDataset") for key, value in data.items()),
+        "trainsize=[64,64]", "hmsize=[16,16]", "worker_num=0",
+    ]  # fmt: skip
+
+
+def draw_people(folder, people=16, keypoints=17):
+    """Images of 16 "people": at each keypoint a disc in the keypoint's colour, at random places."""
+    rng = np.random.default_rng(0)
+    colours = [
+        cv2.cvtColor(np.uint8([[[hue, 255, 255 - 60 * (k % 2)]]]), cv2.COLOR_HSV2BGR)[0, 0].tolist()
+        for k, hue in enumerate(np.linspace(0, 170, keypoints).astype(int))
+    ]
+    (folder / "images").mkdir(parents=True)
+    content = {"images": [], "annotations": [], "categories": [{"id": 1, "name": "person"}]}
+    cells = np.stack(np.meshgrid(np.arange(5), np.arange(5)), -1).reshape(-1, 2)
+    for number in range(1, people + 1):
+        image = np.full((128, 128, 3), 40, np.uint8)
+        points = 14 + 24 * rng.permutation(cells)[:keypoints] + rng.integers(-4, 5, (keypoints, 2))
+        for point, colour in zip(points.tolist(), colours, strict=True):
+            cv2.circle(image, point, 7, colour, -1)
+        cv2.imwrite(str(folder / "images" / f"{number}.png"), image)
+        content["images"].append({"id": number, "file_name": f"{number}.png", "width": 128, "height": 128})
+        labels = np.column_stack([points, np.full(keypoints, 2)])
+        content["annotations"].append(
+            {
+                "id": number, "image_id": number, "category_id": 1, "bbox": [10, 10, 108, 108],
+                "area": 108 * 108 * 0.6, "iscrowd": 0, "num_keypoints": keypoints,
+                "keypoints": labels.ravel().tolist(),
+            }
+        )  # fmt: skip
+    (folder / "annotations.json").write_text(json.dumps(content))
+    return folder
+
+
+@pytest.fixture
+def train(run_script, tmp_path):
+    def _train(*arguments, overrides=()):
+        return run_script(
+            "tools/train.py", "-c", CONFIG, *arguments, "-o", f"save_dir={tmp_path}", *overrides
+        )
+
+    return _train
+
+
+def assert_one_line(result, *expected):
+    assert result.returncode == 1, result.stderr
+    assert "Traceback" not in result.stderr
+    lines = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1, result.stderr
+    for words in expected:
+        assert words in lines[0]
+
+
+@pytest.mark.heavy
+def test_overfits_16_images(tmp_path):
+    """In less than two minutes on two cores; flips are the only augmentation."""
+    folder = draw_people(tmp_path / "data")
+    options = [
+        "LiteHRNet.network_type=naive", "width=30", "rotation=0.0", "scale_factor=0.0",
+        "TrainReader.sample_transforms.RandomFlipHalfBodyTransform.prob_half_body=0", "epoch=90",
+        "sigma=1.5", "batch_size=8", "snapshot_epoch=90", "TopDownHRNet.flip=false", "use_ema=true",
+        "ema_decay=0.9", "LearningRate.base_lr=0.004",
+        "LearningRate.schedulers.PiecewiseDecay.milestones=[70, 85]",
+        "LearningRate.schedulers.LinearWarmup.steps=20",
+    ]  # fmt: skip
+    cfg = load_config("configs/tinypose_128x96.yml", [*data_overrides(folder), *options])
+    trainer = make_trainer(cfg, tmp_path / "run", seed=0, evaluates=True)
+    trainer.fit()
+    assert trainer.progress.best > 0.95
+
+
+def test_train_evaluate_and_fine_tune(train, run_script, coco_folder, tmp_path):
+    options = [*data_overrides(coco_folder), "batch_size=4", "epoch=2", "snapshot_epoch=1", "log_iter=1"]
+    result = train("--eval", "--seed", "5", overrides=options)
+    assert result.returncode == 0, result.stderr
+    folder = tmp_path / NAME
+    assert f"trained 2 epochs: {folder / 'model_final.pdparams'}; best AP" in result.stdout
+    assert "epoch 2/2 step 2/2 loss " in result.stdout
+    assert "epoch 2/2 step 2/2 loss " in (folder / "log" / "train.log").read_text()
+    run = json.loads((folder / "run.json").read_text())
+    assert run["seed"] == 5
+    assert "--seed 5" in run["command"]
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines if "AP" in line] == [2, 4]
+    # What was recorded is enough for the other commands.
+    evaluated = run_script(
+        "tools/eval.py", "-c", folder / "config.yml", "--json", tmp_path / "m.json", "-o", f"weights={folder}"
+    )
+    assert evaluated.returncode == 0, evaluated.stderr
+    assert json.loads((tmp_path / "m.json").read_text())["AP"] == pytest.approx(lines[-1]["AP"], abs=1e-6)
+    tuned = train("--weights", folder / "best_model.pdparams", overrides=[*options, "epoch=1"])
+    assert tuned.returncode == 0, tuned.stderr
+    assert "arrays loaded" in tuned.stderr
+    assert "the earlier run in" in tuned.stderr
+
+
+@pytest.mark.parametrize("name", [NAME, "hrnet_w32_256x192", "tinypose_128x96"])
+def test_the_recorded_config_is_the_config(tmp_path, name):
+    cfg = load_config(f"configs/{name}.yml", ["sigma=1.25"])
+    file = tmp_path / "config.yml"
+    file.write_text(dump_config(cfg))
+    again = load_config(file)
+    assert all(again[key] == cfg[key] for key in again)
+    assert set(cfg) - set(again) <= {
+        "sigma", "use_udp", "batch_size", "scale_factor", "rotation", "global_mean", "global_std", "width"
+    }  # fmt: skip
+    assert Task(again).codec.sigma == 1.25
+
+
+def test_bad_runs(train, coco_folder, tmp_path):
+    data = data_overrides(coco_folder)
+    assert_one_line(
+        train(overrides=[*data, "batch_size=7", "+TrainReader.drop_last=true"]),
+        "the dataset has 6 samples, batch_size is 7 and drop_last is true",
+    )
+    assert_one_line(train(overrides=[*data, "epoch=0"]), "epoch is 0, expected 1 or more")
+    assert_one_line(train("--resume", overrides=data), "no training state to resume from at", NAME)
+    (tmp_path / NAME).mkdir()
+    (tmp_path / NAME / "train_state.npz").write_bytes(b"PK\x03\x04 not much")
+    assert_one_line(train("--resume", overrides=data), "train_state.npz is no training state, or damaged")
+    (tmp_path / "file").write_text("in the way")
+    blocked = [*data, f"save_dir={tmp_path / 'file'}"]
+    assert_one_line(train(overrides=blocked), str(tmp_path / "file"))
+    assert_one_line(
+        train("--weights", tmp_path / "none.pdparams", overrides=data), "no weights at", "none.pdparams"
+    )
