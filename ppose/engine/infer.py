@@ -10,6 +10,7 @@ import numpy as np
 import paddle
 from tqdm import tqdm
 
+from ppose.coco_format import read_images
 from ppose.engine.evaluate import make_predict, predict_keypoints
 from ppose.engine.task import Task
 from ppose.errors import DataError
@@ -25,10 +26,15 @@ def read_boxes(path: str | Path, image_files: Sequence[Path]) -> list[np.ndarray
     """Boxes (N, 4) bbox_xywh for each image, from a JSON list of {"image" or "image_id", "bbox"}.
 
     ``image`` is a file's name; an ``image_id`` belongs to the file whose name is that number, as COCO's are.
+    A COCO annotation file will do as well: its people's boxes.
     Images that the file does not name get none. Raises DataError for another form, and where not one usable
     box is of the given images; those that are of none, or have no area, are counted in a warning.
     """
     entries = read_json(path, "box file")
+    if isinstance(entries, dict):
+        names = {image["id"]: image["file_name"] for image in read_images(entries, str(path)).values()}
+        people = entries.get("annotations") or []
+        entries = [{**p, "image": names.get(p.get("image_id"), "")} for p in people if isinstance(p, dict)]
     try:
         named = [(_image_of(entry), _read_box(entry["bbox"])) for entry in entries]
     except (ValueError, KeyError, TypeError, OverflowError):

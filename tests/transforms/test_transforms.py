@@ -29,12 +29,14 @@ def dotted_image(points, shape=(400, 500)):
     return np.repeat(image[..., None], 3, axis=2).round().astype(np.uint8)
 
 
+KEYPOINTS = np.random.default_rng(3).uniform([180, 120], [320, 300], (17, 2))
+IMAGE = dotted_image([KEYPOINTS[5]])
+
+
 def make_sample(**changes):
-    rng = np.random.default_rng(3)
-    keypoints = rng.uniform([180, 120], [320, 300], (17, 2))
     return {
-        "image": dotted_image([keypoints[5]]),
-        "keypoints": keypoints, "visible": np.arange(17, dtype=np.float32),
+        "image": IMAGE,
+        "keypoints": KEYPOINTS, "visible": np.arange(17, dtype=np.float32),
         "center": np.array([250.0, 210.0]), "scale": np.array([210.0, 280.0]),
         **changes,
     }  # fmt: skip
