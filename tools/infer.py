@@ -16,7 +16,7 @@ def main() -> None:
     parser.add_argument(
         "--boxes",
         metavar="FILE",
-        help='people: COCO annotations, or a JSON list of {"image": "a.jpg", "bbox": [x, y, w, h]} (default: whole images)',
+        help="people: COCO annotations, or a JSON list of {image, bbox} objects (default: whole images)",
     )
     parser.add_argument(
         "--output_dir",

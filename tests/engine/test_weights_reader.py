@@ -1,13 +1,10 @@
 """The weights reader against files that PyTorch, Paddle and safetensors wrote, and against hostile ones."""
 
 import base64
-import collections
 import contextlib
 import gzip
 import io
 import pickle
-import sys
-import types
 import zipfile
 import zlib
 
@@ -243,60 +240,10 @@ def test_damaged_bytes_never_end_in_another_error(tmp_path, kind):
 # The pickle is written under torch's names by stand-ins.
 
 
-class Call:
-    """Pickles as a call of any function."""
-
-    def __init__(self, function, *args):
-        self.function, self.args = function, args
-
-    def __reduce__(self):
-        return self.function, self.args
-
-
-def _rebuild_tensor_v2(*args):
-    raise AssertionError("only named in the pickle")
-
-
-class FloatStorage:
-    def __init__(self, key="0", count=24):
-        self.key, self.count = key, count
-
-
-_rebuild_tensor_v2.__module__ = "torch._utils"
-FloatStorage.__module__ = "torch"
-
-
-def torch_file(tensors: dict, storages: dict, monkeypatch) -> bytes:
-    """A zip file of torch.save: tensors as (storage, offset, size, stride), storages as bytes by key."""
-    modules = {name: types.ModuleType(name) for name in ("torch", "torch._utils")}
-    modules["torch._utils"]._rebuild_tensor_v2 = _rebuild_tensor_v2
-    modules["torch"].FloatStorage = FloatStorage
-
-    class Pickler(pickle.Pickler):
-        def persistent_id(self, obj):
-            if isinstance(obj, FloatStorage):
-                return "storage", FloatStorage, obj.key, "cpu", obj.count
-            return None
-
-    with monkeypatch.context() as patch:
-        for name, module in modules.items():
-            patch.setitem(sys.modules, name, module)
-        data = io.BytesIO()
-        hooks = collections.OrderedDict()
-        calls = {key: Call(_rebuild_tensor_v2, *tensor, False, hooks) for key, tensor in tensors.items()}
-        Pickler(data, 2).dump(calls)
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr("weights/data.pkl", data.getvalue())
-        for key, raw in storages.items():
-            archive.writestr(f"weights/data/{key}", raw)
-    return buffer.getvalue()
-
-
-def test_tensors_of_the_stand_in_writer_are_read(tmp_path, monkeypatch):
-    storage = FloatStorage()
+def test_tensors_of_the_stand_in_writer_are_read(tmp_path, torch_file):
+    storage = torch_file.storage("0", 24)
     tensors = {"a": (storage, 0, (4, 6), (6, 1)), "b": (storage, 7, (2, 3), (6, 2))}
-    content = torch_file(tensors, {"0": BASE.tobytes()}, monkeypatch)
+    content = torch_file(tensors, {"0": BASE.tobytes()})
     assert_same(read_weights(write(tmp_path, content)), {"a": BASE, "b": BASE[1:3, 1::2]})
 
 
@@ -318,16 +265,16 @@ def test_tensors_of_the_stand_in_writer_are_read(tmp_path, monkeypatch):
         (0.0, (1,), (1,)),
     ],
 )
-def test_tensors_beyond_their_storage_are_refused(tmp_path, monkeypatch, offset, size, stride):
-    tensors = {"a": (FloatStorage(), offset, size, stride)}
-    text = refusal(tmp_path, torch_file(tensors, {"0": BASE.tobytes()}, monkeypatch))
+def test_tensors_beyond_their_storage_are_refused(tmp_path, torch_file, offset, size, stride):
+    tensors = {"a": (torch_file.storage("0", 24), offset, size, stride)}
+    text = refusal(tmp_path, torch_file(tensors, {"0": BASE.tobytes()}))
     assert "truncated or damaged" in text
 
 
 @pytest.mark.parametrize(
     ("key", "count"), [("0", 25), ("0", 23), ("0", 10**15), ("0", -1), ("1", 24), ("../0", 24)]
 )
-def test_storages_of_another_length_are_refused(tmp_path, monkeypatch, key, count):
-    tensors = {"a": (FloatStorage(key, count), 0, (2,), (1,))}
-    text = refusal(tmp_path, torch_file(tensors, {"0": BASE.tobytes()}, monkeypatch))
+def test_storages_of_another_length_are_refused(tmp_path, torch_file, key, count):
+    tensors = {"a": (torch_file.storage(key, count), 0, (2,), (1,))}
+    text = refusal(tmp_path, torch_file(tensors, {"0": BASE.tobytes()}))
     assert "truncated or damaged" in text

@@ -7,11 +7,13 @@ that case holds only while even the order of sums is the published one.
 
 import importlib.util
 import json
+import pickle
 
 import numpy as np
 import paddle
 import pytest
 
+from ppose.engine.checkpoint import load_weights
 from ppose.models import HRNet, LiteHRNet, PoseResNet, TopDownHRNet
 from ppose.models.published_names import own_names
 
@@ -41,25 +43,39 @@ def _count_trained(model):
     )
 
 
+def _write_checkpoint(file, arrays, torch_file):
+    """A file as its publisher writes it: a pickle of Paddle's, or PyTorch's zip format."""
+    if file.suffix == ".pdparams":
+        file.write_bytes(pickle.dumps({**arrays, "StructuredToParameterName@@": {}}, 2))
+        return
+    tensors, storages = {}, {}
+    for number, (name, array) in enumerate(arrays.items()):
+        strides = tuple(step // 4 for step in array.strides)
+        tensors[name] = (torch_file.storage(str(number), array.size), 0, array.shape, strides)
+        storages[str(number)] = array.tobytes()
+    file.write_bytes(torch_file(tensors, storages))
+
+
 @pytest.mark.parametrize("case", CASES)
-def test_published_checkpoint_gives_published_heatmaps(reference, case):
+def test_published_checkpoint_gives_published_heatmaps(reference, torch_file, tmp_path, case):
     spec = importlib.util.spec_from_file_location("weights", reference / "reference" / "weights.py")
     weights = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(weights)
     stored = json.loads((reference / "reference" / "models" / f"{case}.json").read_text())
     expected = np.load(reference / "reference" / "models" / f"{case}.npz")["heatmaps"]
+    file = tmp_path / ("a.pdparams" if case.startswith("pdparams") else "a.pth")
+    arrays = {name: weights.named_weight(name, tuple(shape)) for name, shape in stored["names"].items()}
+    _write_checkpoint(file, arrays, torch_file)
 
     model = CASES[case]()
+    report = load_weights(model, file, strict=True)
     model.eval()
-    names = own_names(stored["names"], model.state_dict())
-    assert sorted(names.values()) == sorted(model.state_dict())
-    model.set_state_dict(
-        {own: weights.named_weight(key, tuple(stored["names"][key])) for key, own in names.items()}
-    )
     image = weights.case_input(*stored["input"][2:], stored["input"][0])
     with paddle.no_grad():
         heatmaps = model(paddle.to_tensor(image)).numpy()
 
+    assert len(report.matched) == len(arrays)
+    assert not report.unexpected
     assert _count_trained(model) == stored["parameters"]
     assert heatmaps.shape == tuple(stored["output"])
     assert np.linalg.norm(heatmaps - expected) <= 1e-4 * np.linalg.norm(expected)
