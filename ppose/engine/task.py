@@ -1,4 +1,4 @@
-"""What a config asks for, as objects. Of all code that runs networks, only this reads the config."""
+"""What a config asks for, as objects; of all code that runs networks, this and train.py read configs."""
 
 import logging
 from functools import cached_property

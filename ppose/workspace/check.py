@@ -41,9 +41,8 @@ class _Check:
                 self.ignored.append(f"{name} ({IGNORED_KEYS[name]})")
             elif (entry := find_entry(name)) is not None:
                 self._block(entry, cell, name)
-            elif not (
-                cell.has_alias and places[id(cell)] == (id(root), name)
-            ):  # an anchor may be of any name
+            elif not (cell.has_alias and places[id(cell)] == (id(root), name)):
+                # Anchors may be of any name: they are there for the values that refer to them.
                 self._error(cell, name, f"unknown key{suggest(name, [*keys, *registered_names()])}")
         architecture = root.value.get("architecture")
         if architecture is not None and isinstance(architecture.value, str):
