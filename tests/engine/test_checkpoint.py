@@ -4,7 +4,6 @@ import errno
 import logging
 import os
 import pickle
-import resource
 from pathlib import Path
 
 import numpy as np
@@ -233,20 +232,21 @@ def test_saved_weights_come_back_and_paddle_reads_them(tmp_path):
     assert_holds(third, expected)
 
 
-@pytest.fixture
-def small_files_only():
-    """Writing beyond 200 bytes of a file fails, as on a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (200, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
-def test_a_failed_write_leaves_the_earlier_file(tmp_path, small_files_only):
+def test_a_failed_write_leaves_the_earlier_file(run_script, tmp_path):
+    """A process that may write 200 bytes to a file, as on a full disk."""
     path = tmp_path / "a.pdparams"
     path.write_bytes(b"earlier")
-    with pytest.raises(CheckpointError, match=f"cannot write {path}: {os.strerror(errno.EFBIG)}"):
-        save_weights(Net(), path)
+    script = f"""
+import resource
+from paddle import nn
+from ppose.engine.checkpoint import save_weights
+net = nn.Linear(30, 30)
+resource.setrlimit(resource.RLIMIT_FSIZE, (200, resource.RLIM_INFINITY))
+save_weights(net, {str(path)!r})
+"""
+    result = run_script("-c", script)
+    assert result.returncode == 1
+    assert f"CheckpointError: cannot write {path}: {os.strerror(errno.EFBIG)}" in result.stderr
     assert path.read_bytes() == b"earlier"
     assert os.listdir(tmp_path) == ["a.pdparams"]
 
