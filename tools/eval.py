@@ -1,5 +1,6 @@
 """Evaluates a checkpoint on a dataset in COCO's keypoint format."""
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -8,7 +9,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from ppose.commandline import make_parser, run
 
 
-def main() -> None:
+def parse_arguments() -> argparse.Namespace:
     parser = make_parser(__doc__)
     parser.add_argument("--json", metavar="FILE", help="write the metrics to this file, as one flat object")
     parser.add_argument(
@@ -37,6 +38,11 @@ def main() -> None:
     args = parser.parse_args()
     if args.save_prediction_only and args.json:
         parser.error("--json needs metrics, --save_prediction_only computes none")
+    return args
+
+
+def main() -> None:
+    args = parse_arguments()
 
     from ppose.engine.evaluate import evaluate
     from ppose.engine.load import load_trained

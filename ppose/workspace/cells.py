@@ -80,6 +80,7 @@ class _CellBuilder:
         self._scalars = _Loader("")
 
     def build(self, node: yaml.Node) -> Cell:
+        """The cell of a node: the same one for the anchor and its aliases."""
         known = self._built.get(id(node))
         if known is not None:
             known.has_alias = True

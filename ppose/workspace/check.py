@@ -31,6 +31,7 @@ class _Check:
         self._root = root
 
     def run(self) -> None:
+        """Check every key of the config; what is found is in errors and ignored."""
         root = self._root
         keys = settings_keys(RunSettings)
         places = first_places(root)
