@@ -26,15 +26,15 @@ def read_boxes(path: str | Path, image_files: Sequence[Path]) -> list[np.ndarray
     """Boxes (N, 4) bbox_xywh for each image, from a JSON list of {"image" or "image_id", "bbox"}.
 
     ``image`` is a file's name; an ``image_id`` belongs to the file whose name is that number, as COCO's are.
-    A COCO annotation file will do as well: its people's boxes.
-    Images that the file does not name get none. Raises DataError for another form, and where not one usable
-    box is of the given images; those that are of none, or have no area, are counted in a warning.
+    A COCO annotation file will do as well: its people's boxes. Images that the file does not name get none.
+    Raises DataError for another form, and where not one usable box is of the given images; those that are of
+    none, or have no area, are counted in a warning.
     """
     entries = read_json(path, "box file")
     if isinstance(entries, dict):
-        names = {image["id"]: image["file_name"] for image in read_images(entries, str(path)).values()}
+        files = {image["id"]: image["file_name"] for image in read_images(entries, str(path)).values()}
         people = entries.get("annotations") or []
-        entries = [{**p, "image": names.get(p.get("image_id"), "")} for p in people if isinstance(p, dict)]
+        entries = [{**p, "image": files.get(p.get("image_id"), "")} for p in people if isinstance(p, dict)]
     try:
         named = [(_image_of(entry), _read_box(entry["bbox"])) for entry in entries]
     except (ValueError, KeyError, TypeError, OverflowError):
@@ -46,10 +46,9 @@ def read_boxes(path: str | Path, image_files: Sequence[Path]) -> list[np.ndarray
     for name, box in named:
         if np.isfinite(box).all() and (box[2:] > 0).all():
             boxes.setdefault(name, []).append(box)
-    per_image = [
-        boxes.get(f.name, []) + boxes.get(int(f.stem) if f.stem.isdecimal() else f.stem, [])
-        for f in image_files
-    ]
+    # A file without an ending has one name only, so that its boxes count once.
+    names_of = [dict.fromkeys([f.name, int(f.stem) if f.stem.isdecimal() else f.stem]) for f in image_files]
+    per_image = [[box for name in names for box in boxes.get(name, [])] for names in names_of]
     used = sum(map(len, per_image))
     if 0 < used < len(named):
         _logger.warning(

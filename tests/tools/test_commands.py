@@ -9,6 +9,7 @@ import pytest
 
 import ppose
 from ppose.engine.checkpoint import save_weights
+from ppose.engine.infer import read_boxes
 from ppose.engine.task import Task
 from ppose.workspace import load_config
 
@@ -132,6 +133,12 @@ def test_infer_with_boxes_and_on_whole_images(run_script, coco_folder, weights, 
     whole = run_script(*run, "--output_dir", tmp_path / "b", "-o", f"weights={weights}")
     assert whole.returncode == 0, whole.stderr
     assert len(json.loads((tmp_path / "b" / "keypoints.json").read_text())) == 3
+
+
+def test_boxes_of_a_file_without_an_ending_count_once(tmp_path):
+    (tmp_path / "boxes.json").write_text('[{"image": "photo", "bbox": [1, 2, 3, 4]}]')
+    (boxes,) = read_boxes(tmp_path / "boxes.json", [tmp_path / "photo"])
+    np.testing.assert_array_equal(boxes, [[1, 2, 3, 4]])
 
 
 def test_load_model_gives_the_commands_network(weights):
