@@ -13,7 +13,7 @@ setup: .venv/.ready
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	touch $@
 
-# The main job from end to end on the built-in data, in about seven minutes: data, training, AP, pictures.
+# The main job from end to end on the built-in data, in about eight minutes: data, training, AP, pictures.
 QUICK := -c configs/synthetic_lite_hrnet.yml
 quickstart: setup
 	$(BIN)/python dataset/make_synthetic.py --output dataset/synthetic --images 600 --val_images 100 --seed 0

@@ -25,10 +25,9 @@ def main() -> None:
     import numpy as np
     import paddle
 
-    from ppose.engine.evaluate import make_predict
+    from ppose.engine.evaluate import decode_in_image, make_predict, update_metric
     from ppose.engine.load import load_trained
     from ppose.engine.task import Task
-    from ppose.geometry import invert_warp, transform_points
     from ppose.metrics import CocoKeypointMetric
     from ppose.workspace import load_config
 
@@ -63,16 +62,10 @@ def main() -> None:
             with stage("network"):
                 heatmaps = predict(paddle.to_tensor(batch["image"])).numpy()
             with stage("decode"):
-                keypoints, scores = task.codec.decode(heatmaps)
-                keypoints = transform_points(keypoints, invert_warp(np.stack([s["warp"] for s in samples])))
+                warp = np.stack([s["warp"] for s in samples])
+                keypoints, scores = decode_in_image(task.codec, heatmaps, warp)
             with stage("metric"):
-                metric.update(
-                    keypoints,
-                    scores,
-                    image_id=dataset.image_ids[index],
-                    area=dataset.areas[index],
-                    bbox_score=dataset.bbox_scores[index],
-                )
+                update_metric(metric, dataset, index, keypoints, scores)
     with stage("metric"):
         ap = metric.compute()["AP"]
 

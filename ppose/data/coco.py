@@ -21,9 +21,6 @@ _logger = logging.getLogger(__name__)
 GROUND_TRUTH_BOXES = "the people's own boxes (ground truth)"
 DETECTED_BOXES = "detected boxes"
 
-# People of one image follow each other, so the last image read serves the next sample in evaluation.
-_read_cached = lru_cache(maxsize=1)(read_image)
-
 
 @register(kind="dataset", ignored=("pixel_std",))
 class KeypointTopDownCocoDataset:
@@ -56,7 +53,8 @@ class KeypointTopDownCocoDataset:
     ) -> None:
         self._image_folder = Path(dataset_dir) / image_dir
         self.anno_file = Path(dataset_dir) / anno_path
-        self._keypoint_set = keypoint_set
+        # People of one image follow each other: the last image read serves them all.
+        self._read = lru_cache(maxsize=1)(read_image)
         if num_joints not in (None, keypoint_set.num_keypoints):
             known = f"the keypoint set '{keypoint_set.name}' has {keypoint_set.num_keypoints}"
             raise DataError(f"num_joints is {num_joints}, {known}")
@@ -89,7 +87,7 @@ class KeypointTopDownCocoDataset:
         file = self._image_folder / self._files[index]
         sample = {
             "image_file": str(file),
-            "image": _read_cached(file),
+            "image": self._read(file),
             "center": self._centers[index],
             "scale": self._scales[index],
         }

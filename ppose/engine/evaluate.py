@@ -32,9 +32,26 @@ def predict_keypoints(
     for batch in batches:
         check_input(batch["image"])
         heatmaps = predict(batch["image"]).numpy()
-        keypoints, scores = codec.decode(heatmaps)
-        to_image = invert_warp(batch["warp"].numpy())
-        yield batch["index"].numpy(), transform_points(keypoints, to_image), scores
+        yield batch["index"].numpy(), *decode_in_image(codec, heatmaps, batch["warp"].numpy())
+
+
+def decode_in_image(codec: Any, heatmaps: np.ndarray, warp: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Heatmaps (N, K, H, W) and warp (N, 2, 3), image to input -> keypoints in image pixels, scores."""
+    keypoints, scores = codec.decode(heatmaps)
+    return transform_points(keypoints, invert_warp(warp)), scores
+
+
+def update_metric(
+    metric: CocoKeypointMetric, dataset: Any, index: np.ndarray, keypoints: np.ndarray, scores: np.ndarray
+) -> None:
+    """Feed a metric with keypoints (N, K, 2) and scores (N, K) of the dataset's samples ``index`` (N,)."""
+    metric.update(
+        keypoints,
+        scores,
+        image_id=dataset.image_ids[index],
+        area=dataset.areas[index],
+        bbox_score=dataset.bbox_scores[index],
+    )
 
 
 def evaluate(task: Task, model: paddle.nn.Layer, dataset: Any, metric: CocoKeypointMetric) -> None:
@@ -43,10 +60,4 @@ def evaluate(task: Task, model: paddle.nn.Layer, dataset: Any, metric: CocoKeypo
     batches = task.batches("EvalReader", dataset)
     progress = tqdm(batches, desc="evaluating", unit="batch", disable=None, leave=False)
     for index, keypoints, scores in predict_keypoints(make_predict(task, model), task.codec, progress):
-        metric.update(
-            keypoints,
-            scores,
-            image_id=dataset.image_ids[index],
-            area=dataset.areas[index],
-            bbox_score=dataset.bbox_scores[index],
-        )
+        update_metric(metric, dataset, index, keypoints, scores)

@@ -126,12 +126,7 @@ def set_arrays(tensors: Mapping[str, paddle.Tensor], arrays: Arrays, what: str) 
 
 def optimizer_arrays(optimizer: paddle.optimizer.Optimizer, model: nn.Layer) -> Arrays:
     """The optimizer's arrays by the network's names, which unlike Paddle's stay the same between runs."""
-    arrays = {}
-    for name, parameter, key, tensor in _accumulators(optimizer, model):
-        # Paddle's key is the parameter's own name, the role, and a counter.
-        role = key.removeprefix(f"{parameter}_").rpartition("_")[0]
-        arrays[f"{name}|{role}"] = tensor.numpy()
-    return arrays
+    return {f"{name}|{role}": tensor.numpy() for name, role, _, tensor in _accumulators(optimizer, model)}
 
 
 def set_optimizer_arrays(
@@ -141,8 +136,7 @@ def set_optimizer_arrays(
     own_name = type(optimizer).__name__
     if source_name != own_name:
         raise CheckpointError(f"the training state is of optimizer {source_name}, the config's is {own_name}")
-    keys = {(name, key.removeprefix(f"{parameter}_").rpartition("_")[0]): key
-            for name, parameter, key, _ in _accumulators(optimizer, model)}  # fmt: skip
+    keys = {(name, role): key for name, role, key, _ in _accumulators(optimizer, model)}
     parameters = dict(model.named_parameters())
     state = {}
     for key, array in arrays.items():
@@ -157,7 +151,7 @@ def set_optimizer_arrays(
 def _accumulators(
     optimizer: paddle.optimizer.Optimizer, model: nn.Layer
 ) -> list[tuple[str, str, str, paddle.Tensor]]:
-    """(the network's name, Paddle's name, Paddle's key, array) of every array of the optimizer."""
+    """(the network's name, role, Paddle's key, array) of every array of the optimizer."""
     names = {parameter.name: name for name, parameter in model.named_parameters()}
     found = []
     for key, value in optimizer.state_dict().items():
@@ -168,5 +162,7 @@ def _accumulators(
         starts = ("_".join(parts[:count]) for count in range(len(parts) - 1, 0, -1))
         parameter = next((start for start in starts if start in names), None)
         if parameter is not None:
-            found.append((names[parameter], parameter, key, value))
+            # Paddle's key is the parameter's own name, the role, and a counter.
+            role = key.removeprefix(f"{parameter}_").rpartition("_")[0]
+            found.append((names[parameter], role, key, value))
     return found

@@ -1,5 +1,6 @@
 """Reading images."""
 
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -58,11 +59,14 @@ def _start_of_scan(data: bytes) -> int:
 class Decode:
     """Reads the image of a sample that has none yet, turned as its EXIF orientation says.
 
-    Reads image_file; adds image.
+    Reads image_file; adds image. People of one image follow each other: the last image read serves them all.
     """
+
+    def __init__(self) -> None:
+        self._read = lru_cache(maxsize=1)(partial(read_image, use_exif=True))
 
     def __call__(self, sample: dict[str, Any]) -> dict[str, Any]:
         """See the class."""
         if "image" not in sample:
-            sample["image"] = read_image(sample["image_file"], use_exif=True)
+            sample["image"] = self._read(sample["image_file"])
         return sample
