@@ -20,6 +20,12 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=600, help="for training (default: %(default)s)")
     parser.add_argument("--val_images", type=int, default=150, help="for validation (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="same seed, same bytes (default: %(default)s)")
+    parser.add_argument(
+        "--people", type=int, default=3, metavar="MOST", help="in a picture (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--variety", type=float, default=1.0, help="of poses and views, 0 to 1 (default: %(default)s)"
+    )
     args = parser.parse_args()
 
     from ppose.data.synthetic import write_dataset
@@ -27,7 +33,9 @@ def main() -> None:
     parts = (("train", args.images, 0), ("val", args.val_images, VAL_FIRST_INDEX))
     for name, images, first_index in parts:
         folder = Path(args.output) / name
-        people = write_dataset(folder, images, args.seed, first_index=first_index)
+        people = write_dataset(
+            folder, images, args.seed, people=(1, args.people), first_index=first_index, variety=args.variety
+        )
         print(f"{folder}: {images} images, {people} people (images/, annotations.json)")
 
 

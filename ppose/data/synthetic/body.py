@@ -146,8 +146,11 @@ def sample_shape(rng: np.random.Generator) -> Shape:
     )
 
 
-def sample_pose(rng: np.random.Generator) -> Pose:
-    """Draw a pose: one of `HOLDS`, varied, within the limits; two in three are turned by under 60 degrees."""
+def sample_pose(rng: np.random.Generator, variety: float = 1.0) -> Pose:
+    """Draw a pose: one of `HOLDS`, varied, within the limits; two in three are turned by under 60 degrees.
+
+    ``variety`` from 0 to 1 says how far it is from standing still and facing the camera.
+    """
     hold = int(rng.choice(len(HOLDS), p=_HOLD_WEIGHTS))
     mean, swing, deviation = _HOLD_ANGLES[hold].T
     phase = rng.uniform(-1, 1)
@@ -156,14 +159,15 @@ def sample_pose(rng: np.random.Generator) -> Pose:
     trunk = np.array([_HOLD_LEANS[hold] + 8 * noise[0], 6 * noise[1], 9 * noise[2]])
     head = np.array([6 + 13 * noise[3] - 0.4 * trunk[0], 8 * noise[4], 26 * noise[5]])
     yaw = rng.normal(0, 38) if rng.random() < 0.6 else rng.uniform(-180, 180)
-    lying = rng.random() < 0.05
+    lying = rng.random() < 0.05 * variety
     roll = rng.choice((-1, 1)) * rng.uniform(65, 110) if lying else 5 * noise[6]
+    still = _HOLD_ANGLES[HOLDS.index("stand")][:, 0]
     return Pose(
         HOLDS[hold],
-        limbs.clip(*ANGLE_LIMITS.T),
-        trunk.clip(*TRUNK_LIMITS.T),
-        head.clip(*HEAD_LIMITS.T),
-        np.array([(yaw + 180) % 360 - 180, 4 * noise[7], roll]),
+        (still + variety * (limbs - still)).clip(*ANGLE_LIMITS.T),
+        (variety * trunk).clip(*TRUNK_LIMITS.T),
+        (variety * head).clip(*HEAD_LIMITS.T),
+        np.array([variety * ((yaw + 180) % 360 - 180), 4 * noise[7], roll]),
     )
 
 

@@ -28,20 +28,21 @@ class SyntheticPeopleDataset:
         keypoint_set: Given[KeypointSet],
         num_images: int = 10000,
         seed: int = 0,
+        variety: float = 1.0,
     ) -> None:
         if keypoint_set.names != COCO17.names:
             raise DataError(f"made-up people have the keypoints of coco17, got the set '{keypoint_set.name}'")
         if num_images < 1:
             raise DataError(f"got num_images {num_images}, expected at least 1")
         self._size = (int(trainsize[0]), int(trainsize[1]))
-        self._num_images, self._seed = num_images, seed
+        self._num_images, self._seed, self._variety = num_images, seed, variety
 
     def __len__(self) -> int:
         return self._num_images
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         """The sample of one scene."""
-        image, annotations = render_scene(self._seed, index, self._size, (1, 2))
+        image, annotations = render_scene(self._seed, index, self._size, (1, 2), self._variety)
         person = max(annotations, key=lambda annotation: annotation["area"])
         center, scale = bbox_xywh_to_center_scale(person["bbox"], self._size[0] / self._size[1])
         points = np.reshape(person["keypoints"], (-1, 3))

@@ -54,10 +54,10 @@ class Figure:
     look: Look
 
 
-def make_figure(rng: np.random.Generator) -> Figure:
-    """Draw a person, seen by a camera that looks slightly down, sometimes up."""
+def make_figure(rng: np.random.Generator, variety: float = 1.0) -> Figure:
+    """Draw a person, seen by a camera that looks slightly down, sometimes up; see `sample_pose`."""
     camera = rotate(np.array([1.0, 0, 0]), rng.normal(7, 9))
-    return build_figure(sample_shape(rng), sample_pose(rng), sample_look(rng), camera)
+    return build_figure(sample_shape(rng), sample_pose(rng, variety), sample_look(rng), camera)
 
 
 def build_figure(shape: Shape, pose: Pose, look: Look, camera: np.ndarray) -> Figure:

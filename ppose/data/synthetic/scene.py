@@ -40,13 +40,18 @@ class Scene:
 
 
 def render_scene(
-    seed: int, index: int, size: tuple[int, int] = (320, 256), people: tuple[int, int] = (1, 3)
+    seed: int,
+    index: int,
+    size: tuple[int, int] = (320, 256),
+    people: tuple[int, int] = (1, 3),
+    variety: float = 1.0,
 ) -> tuple[np.ndarray, list[dict[str, Any]]]:
     """Return a picture (H, W, 3) uint8 RGB and the annotations of its people, nearest last; at least one.
 
     The same ``seed`` and ``index`` (from 0) always give the same, and different ones have nothing to do with
     each other. ``size`` is (width, height); ``people`` are the fewest and the most that are put in, though
-    some may be covered entirely. An annotation is COCO's without ids: keypoints (x, y, flag of coco17), bbox
+    some may be covered entirely. ``variety`` from 0 to 1 is how much poses and views differ, and how often
+    things stand before people and the image's border cuts them. An annotation is COCO's without ids: keypoints (x, y, flag of coco17), bbox
     (xywh) and area of the visible silhouette, num_keypoints, iscrowd, category_id. Flags: 2 visible, 1
     hidden by something or by the person, 0 outside of the image or, as annotators of COCO do, not labelled:
     the face of someone who looks away, and the hidden keypoints of someone of whom hardly anything shows.
@@ -56,18 +61,22 @@ def render_scene(
         raise DataError(f"got seed {seed} and index {index}, expected 0 or more")
     if min(size) < 32 or not 1 <= people[0] <= people[1] <= 100:
         raise DataError(f"got size {size} and people {people}, expected sides from 32, 1 to 100 people")
+    if not 0 <= variety <= 1:
+        raise DataError(f"got variety {variety}, expected a number from 0 to 1")
     attempt = 0
     while True:  # nearly always once: only where nobody can be seen well enough another is drawn
         rng = np.random.default_rng((seed, index, attempt))
-        scene = draw_scene(rng, size, people)
+        scene = draw_scene(rng, size, people, variety)
         annotations = annotate(scene)
         if annotations:
             return _photograph(scene.image, rng), annotations
         attempt += 1
 
 
-def draw_scene(rng: np.random.Generator, size: tuple[int, int], people: tuple[int, int]) -> Scene:
-    """Draw and paint a scene."""
+def draw_scene(
+    rng: np.random.Generator, size: tuple[int, int], people: tuple[int, int], variety: float = 1.0
+) -> Scene:
+    """Draw and paint a scene; see `render_scene`."""
     image = paint_background(size, rng)
     shape = image.shape[:2]
     parts, owners = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
@@ -78,7 +87,7 @@ def draw_scene(rng: np.random.Generator, size: tuple[int, int], people: tuple[in
     count = int(rng.integers(people[0], people[1] + 1))
     figures: list[PlacedFigure] = []
     for _ in range(count):
-        figures.append(_place_at_random(size, count, figures, rng))
+        figures.append(_place_at_random(size, count, figures, rng, variety))
     figures.sort(key=lambda placed: placed.scale)
     silhouettes = []
     for position, placed in enumerate(figures):
@@ -88,7 +97,7 @@ def draw_scene(rng: np.random.Generator, size: tuple[int, int], people: tuple[in
         cv2.copyTo(own, own, parts)
         owners[own > 0] = position + 1
     for placed in figures:
-        if rng.random() < 0.3:
+        if rng.random() < 0.3 * variety:
             _paint_occluder(image, parts, owners, placed, rng)
     return Scene(image, parts, owners, tuple(figures), tuple(silhouettes))
 
@@ -125,15 +134,19 @@ def annotate(scene: Scene) -> list[dict[str, Any]]:
 
 
 def _place_at_random(
-    size: tuple[int, int], count: int, others: list[PlacedFigure], rng: np.random.Generator
+    size: tuple[int, int],
+    count: int,
+    others: list[PlacedFigure],
+    rng: np.random.Generator,
+    variety: float,
 ) -> PlacedFigure:
     """A new figure of ``count``, mostly whole in the image, in one of five cut by its border."""
-    placed = project(make_figure(rng), rng.uniform(2.2, 9))
+    placed = project(make_figure(rng, variety), rng.uniform(2.2, 9))
     low, high = placed.outline_xyxy[:2], placed.outline_xyxy[2:]
     fit = float((np.array(size) / (high - low)).min())
     crowding = 1 - 0.12 * min(count - 1, 4)
     scale = fit * rng.uniform(0.55, 0.98) * crowding
-    if rng.random() < 0.22:
+    if rng.random() < 0.22 * variety:
         scale *= rng.uniform(1.3, 2.2)
     slack = np.array(size) - (high - low) * scale
     shifts = slack * rng.uniform(-0.06, 1.06, (_PLACES_TRIED, 2))

@@ -23,11 +23,12 @@ def write_dataset(
     size: tuple[int, int] = (320, 256),
     people: tuple[int, int] = (1, 3),
     first_index: int = 0,
+    variety: float = 1.0,
 ) -> int:
     """Write ``folder``/images/*.jpg and ``folder``/annotations.json; return how many people were annotated.
 
-    The scenes are those of ``seed`` from ``first_index`` on; ``size`` (w, h) and ``people`` (fewest, most)
-    are theirs, see `render_scene`. Equal arguments write equal bytes. An annotation file that is there goes
+    The scenes are those of ``seed`` from ``first_index`` on; ``size`` (w, h), ``people`` (fewest, most) and
+    ``variety`` are theirs, see `render_scene`. Equal arguments write equal bytes. An annotation file that is there goes
     first and the new one comes last, whole, so that it never speaks of other images than those beside it.
     Raises DataError for impossible arguments, OSError, which names the file, where it cannot be written.
     """
@@ -38,7 +39,7 @@ def write_dataset(
     content: dict[str, Any] = {"images": [], "annotations": [], "categories": [_make_category()]}
     for image_id in range(1, images + 1):
         index = first_index + image_id - 1
-        image, annotations = render_scene(seed, index, size, people)
+        image, annotations = render_scene(seed, index, size, people, variety)
         name = f"{index:012d}.jpg"
         write_bytes(folder / IMAGES / name, _encode_jpeg(image, seed, index))
         entry = {"id": image_id, "file_name": name, "width": image.shape[1], "height": image.shape[0]}
