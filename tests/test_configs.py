@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from ppose.engine.task import Task
+from ppose.errors import ConfigError
 from ppose.workspace import create, load_config
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -84,3 +85,53 @@ def test_own_configs_mean_what_the_published_ones_do(reference, name):
         for key, value in block.items():
             if key in own_steps[name_]:
                 assert own_steps[name_][key] == value
+
+
+@pytest.mark.parametrize(
+    ("name", "lr", "batch_size"), [("tinypose_256x192", 2e-3, 128), ("tinypose_128x96", 8e-3, 512)]
+)
+def test_tinypose_trains_as_published(name, lr, batch_size):
+    """Numbers and order of PaddleDetection's configs/keypoint/tiny_pose."""
+    cfg = load_config(ROOT / "configs" / f"{name}.yml")
+    steps = {k: v for step in cfg["TrainReader"]["sample_transforms"] for k, v in step.items()}
+    assert list(steps) == [
+        "RandomFlipHalfBodyTransform",
+        "AugmentationbyInformantionDropping",
+        "TopDownAffine",
+        "ToHeatmapsTopDown_DARK",
+    ]
+    assert steps["RandomFlipHalfBodyTransform"]["scale"] == 0.25
+    assert steps["RandomFlipHalfBodyTransform"]["rot"] == 30
+    dropping = {"trainsize": cfg["trainsize"], "prob_cutout": 0.5, "offset_factor": 0.05, "num_patch": 1}
+    assert steps["AugmentationbyInformantionDropping"] == dropping
+    assert (cfg["LearningRate"]["base_lr"], cfg["TrainReader"]["batch_size"]) == (lr, batch_size)
+
+
+def test_a_config_lists_any_augmentation(tmp_path):
+    """Where the comment in coco_topdown.yml says, with lists for ranges, through a whole reader."""
+    (tmp_path / "own.yml").write_text(
+        f"""
+_BASE_: {ROOT}/configs/synthetic_lite_hrnet.yml
+TrainReader:
+  batch_size: 4
+  sample_transforms:
+  - RandomFlipHalfBodyTransform: {{trainsize: [64, 96], half_body_choice: published}}
+  - RandomShift: {{shift_factor: 0.1}}
+  - AugmentationbyInformantionDropping: {{trainsize: [64, 96], prob_cutout: 1}}
+  - TopDownAffine: {{trainsize: [64, 96]}}
+  - ColorJitter: {{hue: 0, p: 1.0}}
+  - GaussianBlur: {{sigma_limit: [1, 2], p: 1.0}}
+  - CoarseDropout: {{num_holes_range: [1, 1], hole_width_range: [0.1, 0.2], p: 1.0}}
+  - ToHeatmapsTopDown_DARK: {{hmsize: [16, 24], sigma: 1}}
+TrainDataset: !SyntheticPeopleDataset {{num_images: 4, trainsize: [64, 96]}}
+"""
+    )
+    task = Task(load_config(tmp_path / "own.yml"))
+    (batch,) = task.batches("TrainReader", task.dataset("TrainDataset"), workers=0)
+    assert batch["image"].shape == [4, 3, 96, 64]
+    assert batch["heatmaps"].shape == [4, 17, 24, 16]
+    (tmp_path / "wrong.yml").write_text((tmp_path / "own.yml").read_text().replace("published", "official"))
+    with pytest.raises(
+        ConfigError, match="half_body_choice: got 'official', expected one of fair, published"
+    ):
+        load_config(tmp_path / "wrong.yml")

@@ -1,7 +1,13 @@
-"""Losses between heatmaps."""
+"""Losses between heatmaps (N, K, H, W): predicted, target, and a target_weight (N, K, 1) of each keypoint.
+
+Each is called with these three and gives a scalar, ``loss_scale`` times a mean; without ``use_target_weight``
+every keypoint weighs 1.
+"""
 
 import paddle
+from paddle.nn import functional as F
 
+from ppose.errors import ConfigError
 from ppose.workspace import register
 
 
@@ -26,3 +32,112 @@ class KeyPointMSELoss:
         if self.use_target_weight:
             error = error * target_weight.unsqueeze(-1)
         return self.loss_scale * error.square().mean()
+
+
+@register(kind="loss")
+class KeyPointOHKMMSELoss:
+    """Mean squared error of each person's ``topk`` worst keypoints (online hard keypoint mining).
+
+    Chen et al., Cascaded Pyramid Network, CVPR 2018: with e[n,k] = mean_yx (w[n,k] * (p - t)[n,k,y,x])**2,
+    loss = loss_scale / N * sum_n mean of the ``topk`` largest e[n,:]. The official HRNet code's
+    JointsOHKMMSELoss with loss_scale 0.5; gradients reach the chosen keypoints only.
+    """
+
+    def __init__(self, use_target_weight: bool = True, loss_scale: float = 0.5, topk: int = 8) -> None:
+        if topk < 1:
+            raise ConfigError(f"KeyPointOHKMMSELoss.topk: got {topk}, expected 1 or more")
+        self.use_target_weight = use_target_weight
+        self.loss_scale = loss_scale
+        self.topk = topk
+
+    def __call__(
+        self, heatmaps: paddle.Tensor, target: paddle.Tensor, target_weight: paddle.Tensor
+    ) -> paddle.Tensor:
+        """Heatmaps and target (N, K, H, W), target_weight (N, K, 1) -> a scalar; ConfigError if topk > K."""
+        if self.topk > heatmaps.shape[1]:
+            raise ConfigError(
+                f"KeyPointOHKMMSELoss.topk is {self.topk}, but there are {heatmaps.shape[1]} keypoints; "
+                "set it to that or less"
+            )
+        error = heatmaps - target
+        if self.use_target_weight:
+            error = error * target_weight.unsqueeze(-1)
+        hardest, _ = error.square().mean(axis=[2, 3]).topk(self.topk, axis=1)
+        return self.loss_scale * hardest.mean()
+
+
+@register(kind="loss")
+class KeyPointSmoothL1Loss:
+    """Smooth L1 loss of heatmaps (Girshick, Fast R-CNN, ICCV 2015): outliers pull less than with squares.
+
+    loss = loss_scale * mean w[n,k] * f(p - t) with f(d) = d**2 / (2 beta) where |d| < beta, |d| - beta / 2
+    elsewhere. Heatmaps lie in 0 to 1, so from beta 1 on this is half the squared error over beta.
+    """
+
+    def __init__(self, use_target_weight: bool = True, loss_scale: float = 1.0, beta: float = 0.1) -> None:
+        if not beta > 0:
+            raise ConfigError(f"KeyPointSmoothL1Loss.beta: got {beta}, expected a number above 0")
+        self.use_target_weight = use_target_weight
+        self.loss_scale = loss_scale
+        self.beta = beta
+
+    def __call__(
+        self, heatmaps: paddle.Tensor, target: paddle.Tensor, target_weight: paddle.Tensor
+    ) -> paddle.Tensor:
+        """Heatmaps and target (N, K, H, W), target_weight (N, K, 1) -> a scalar."""
+        # Paddle's is Huber's, beta times as large.
+        loss = F.smooth_l1_loss(heatmaps, target, reduction="none", delta=self.beta) / self.beta
+        if self.use_target_weight:
+            loss = loss * target_weight.unsqueeze(-1)
+        return self.loss_scale * loss.mean()
+
+
+@register(kind="loss")
+class KeyPointAdaptiveWingLoss:
+    """Adaptive wing loss (Wang et al., ICCV 2019): small errors count more near a peak than far from it.
+
+    loss = loss_scale * mean w[n,k] * f(|p - t|, t), with the paper's equation 3, for targets in 0 to 1:
+
+        f(d, t) = omega * ln(1 + (d / epsilon)**(alpha - t))    where d < theta
+                  A * d - C                                     elsewhere
+
+    A(t) is the first line's slope at d = theta, and C makes the two meet there. The paper's weight map, which
+    adds weight around the peaks, is not part of it.
+    """
+
+    def __init__(
+        self,
+        use_target_weight: bool = True,
+        loss_scale: float = 1.0,
+        alpha: float = 2.1,
+        omega: float = 14.0,
+        epsilon: float = 1.0,
+        theta: float = 0.5,
+    ) -> None:
+        if not alpha > 2:  # (d / epsilon)**(alpha - t) needs an exponent above 1 to be smooth at d = 0
+            raise ConfigError(f"KeyPointAdaptiveWingLoss.alpha: got {alpha}, expected a number above 2")
+        if not all(number > 0 for number in (omega, epsilon, theta)):
+            raise ConfigError(
+                f"KeyPointAdaptiveWingLoss: got omega {omega}, epsilon {epsilon} and theta {theta}, expected "
+                "numbers above 0"
+            )
+        self.use_target_weight = use_target_weight
+        self.loss_scale = loss_scale
+        self.alpha, self.omega, self.epsilon, self.theta = alpha, omega, epsilon, theta
+
+    def __call__(
+        self, heatmaps: paddle.Tensor, target: paddle.Tensor, target_weight: paddle.Tensor
+    ) -> paddle.Tensor:
+        """Heatmaps and target (N, K, H, W), target_weight (N, K, 1) -> a scalar."""
+        exponent = self.alpha - target
+        distance = (heatmaps - target).abs()
+        # The second line is the first one's value at theta, plus slope * (distance - theta): each is computed
+        # of its own part of the distance, so that neither overflows where the other holds.
+        within = distance.clip(max=self.theta)
+        beyond = distance - within
+        at_theta = (self.theta / self.epsilon) ** exponent
+        slope = self.omega * exponent * at_theta / (1 + at_theta) / self.theta
+        loss = self.omega * ((within / self.epsilon) ** exponent).log1p() + slope * beyond
+        if self.use_target_weight:
+            loss = loss * target_weight.unsqueeze(-1)
+        return self.loss_scale * loss.mean()

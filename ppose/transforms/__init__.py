@@ -1,17 +1,24 @@
 """Steps over a sample: a dict that each reads and changes. Each class's docstring lists the keys."""
 
 from ppose.transforms.affine import TopDownAffine, TopDownEvalAffine
-from ppose.transforms.augment import RandomFlipHalfBodyTransform
+from ppose.transforms.appearance import ColorJitter, GaussianBlur
+from ppose.transforms.augment import RandomFlipHalfBodyTransform, RandomShift
 from ppose.transforms.decode import Decode, read_image
+from ppose.transforms.dropping import CoarseDropout, InformationDropping
 from ppose.transforms.heatmaps import EncodeHeatmaps
 from ppose.transforms.normalize import NormalizeImage, Permute
 
 __all__ = [
+    "CoarseDropout",
+    "ColorJitter",
     "Decode",
     "EncodeHeatmaps",
+    "GaussianBlur",
+    "InformationDropping",
     "NormalizeImage",
     "Permute",
     "RandomFlipHalfBodyTransform",
+    "RandomShift",
     "TopDownAffine",
     "TopDownEvalAffine",
     "read_image",

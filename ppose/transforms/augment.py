@@ -1,16 +1,20 @@
-"""Random choices of flip, scale, rotation and half body: they edit numbers, one warp follows."""
+"""Random choices of flip, scale, rotation, half body and shift: they edit numbers, one warp follows."""
 
 from collections.abc import Sequence
-from typing import Any
+from statistics import NormalDist
+from typing import Any, Literal
 
 import numpy as np
 
 from ppose.errors import ConfigError
 from ppose.geometry import bbox_xywh_to_center_scale
 from ppose.keypoints import KeypointSet
+from ppose.transforms.ranges import check_probability
 from ppose.workspace import Given, register
 
 _HALF_BODY_PADDING = 1.5  # the official HRNet code's, around the tight box of the chosen half's keypoints
+# How often the lower body is the half that is taken first.
+_LOWER_BODY_PROBABILITY = {"fair": 0.5, "published": 1 - NormalDist().cdf(0.5)}
 
 
 @register(kind="transform", ignored=("pixel_std",))
@@ -22,8 +26,10 @@ class RandomFlipHalfBodyTransform:
     60 % of samples) and flip (50 %). ``scale`` is the deviation of the scale factor, at most that much off 1.
 
     With probability ``prob_half_body``, where more than ``num_joints_half_body`` keypoints are visible, the
-    crop shrinks to the upper or the lower body's visible keypoints. Which of the two is a fair coin; the
-    official code compares a standard normal to 0.5 and so takes the upper body in 69 % of cases.
+    crop shrinks to the upper or the lower body's visible keypoints; to the other half where the chosen one
+    shows fewer than three. Which of the two it is, ``half_body_choice`` says: "fair" tosses a fair coin,
+    "published" takes the upper body in 69 % of cases, as the official code does. That code and those that
+    took it over draw a standard normal number, not a uniform one, and compare it to 0.5.
 
     ``upper_body_ids`` and ``flip_pairs``, where given, must be the keypoint set's own.
     """
@@ -36,9 +42,11 @@ class RandomFlipHalfBodyTransform:
         rot: float = 40,
         num_joints_half_body: int = 8,
         prob_half_body: float = 0.3,
+        half_body_choice: Literal["fair", "published"] = "fair",
         upper_body_ids: Sequence[int] | None = None,
         flip_pairs: Sequence[Sequence[int]] | None = None,
     ) -> None:
+        check_probability("RandomFlipHalfBodyTransform.prob_half_body", prob_half_body)
         if flip_pairs is not None and not keypoint_set.has_flip_pairs(flip_pairs):
             raise ConfigError(
                 f"RandomFlipHalfBodyTransform.flip_pairs are not those of the set '{keypoint_set.name}'"
@@ -52,6 +60,7 @@ class RandomFlipHalfBodyTransform:
         self._aspect_ratio = trainsize[0] / trainsize[1]
         self._scale, self._rotation = scale, rot
         self._half_body_minimum, self._half_body_probability = num_joints_half_body, prob_half_body
+        self._lower_body_probability = _LOWER_BODY_PROBABILITY[half_body_choice]
 
     def __call__(self, sample: dict[str, Any]) -> dict[str, Any]:
         """See the class."""
@@ -71,7 +80,7 @@ class RandomFlipHalfBodyTransform:
 
     def _take_half_body(self, sample: dict[str, Any], visible: np.ndarray, rng: np.random.Generator) -> None:
         halves = [visible & self._is_upper, visible & ~self._is_upper]
-        if rng.random() < 0.5:
+        if rng.random() < self._lower_body_probability:
             halves.reverse()
         chosen = next((half for half in halves if half.sum() > 2), None)
         if chosen is None:
@@ -81,3 +90,31 @@ class RandomFlipHalfBodyTransform:
         bbox_xywh = np.concatenate([low, np.maximum(high - low, 1)])
         _, scale = bbox_xywh_to_center_scale(bbox_xywh, self._aspect_ratio, padding=_HALF_BODY_PADDING)
         sample["center"], sample["scale"] = points.mean(axis=0), scale
+
+
+@register(kind="transform")
+class RandomShift:
+    """Moves the crop at random, as a box that a detector has put beside the person.
+
+    Reads center, scale and the sample's generator; changes center, so it stands before TopDownAffine, and
+    after RandomFlipHalfBodyTransform, whose half body sets center anew.
+
+    With probability ``shift_prob`` the center moves by ``shift_factor`` times the crop's size (w, h) times
+    a normal number, truncated to -1 to 1, in x and another in y: mmpose's RandomBBoxTransform.
+    """
+
+    _LOWEST, _HIGHEST = NormalDist().cdf(-1), NormalDist().cdf(1)
+
+    def __init__(self, shift_factor: float = 0.16, shift_prob: float = 0.3) -> None:
+        check_probability("RandomShift.shift_prob", shift_prob)
+        self._factor, self._probability = shift_factor, shift_prob
+
+    def __call__(self, sample: dict[str, Any]) -> dict[str, Any]:
+        """See the class."""
+        rng: np.random.Generator = sample["generator"]
+        if rng.random() < self._probability:
+            # Uniform numbers between the two ends' quantiles give the normal ones between the ends.
+            quantiles = rng.uniform(self._LOWEST, self._HIGHEST, 2)
+            offset = np.array([NormalDist().inv_cdf(quantile) for quantile in quantiles])
+            sample["center"] = sample["center"] + self._factor * offset * sample["scale"]
+        return sample
