@@ -46,6 +46,7 @@ def main() -> None:
 
     from ppose.engine.evaluate import evaluate
     from ppose.engine.load import load_trained
+    from ppose.engine.ranks import is_main, join_ranks
     from ppose.engine.runtime import select_device
     from ppose.engine.task import Task
     from ppose.errors import ConfigError
@@ -54,7 +55,7 @@ def main() -> None:
     from ppose.workspace import load_config
 
     task = Task(load_config(args.config, args.overrides))
-    select_device(task.settings.use_gpu)
+    join_ranks(select_device(task.settings.use_gpu))
     if task.settings.metric != "KeyPointTopDownCOCOEval":
         raise ConfigError(
             f"metric is {task.settings.metric}; only KeyPointTopDownCOCOEval can be computed here"
@@ -73,6 +74,8 @@ def main() -> None:
         rescore=not args.no_rescore,
     )
     evaluate(task, load_trained(task), dataset, metric)
+    if not is_main():
+        return
     if args.save_prediction_only:
         metric.write_results(results_file)
         print(f"{len(dataset)} people in {dataset.boxes}: {results_file}")

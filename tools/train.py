@@ -1,14 +1,20 @@
 """Trains what a config names."""
 
+import argparse
+import signal
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from ppose.commandline import make_parser, run
 
+if TYPE_CHECKING:
+    from ppose.engine.trainer import Trainer
 
-def main() -> None:
+
+def parse_arguments() -> argparse.Namespace:
     parser = make_parser(__doc__)
     parser.add_argument(
         "--eval", action="store_true", help="evaluate every snapshot_epoch, and keep the best model"
@@ -22,9 +28,27 @@ def main() -> None:
     )
     parser.add_argument("--weights", metavar="FILE", help="fine-tune: the same as -o pretrain_weights=FILE")
     parser.add_argument("--seed", type=int, help="of all random choices (default: 0, or the resumed run's)")
-    args = parser.parse_args()
+    parser.add_argument(
+        "--amp",
+        nargs="?",
+        const="bf16",
+        choices=["bf16", "fp16"],
+        help="mixed precision (bf16 unless said), on GPUs only: on the CPU Paddle has float32 alone",
+    )
+    parser.add_argument(
+        "--auto_scale_lr",
+        action="store_true",
+        help="multiply the learning rate by the images of a step over the config's base_batch_size",
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_arguments()
 
     from ppose.engine.interrupt import StopOnSignal
+    from ppose.engine.precision import Precision, check_precision
+    from ppose.engine.ranks import is_main, join_ranks
     from ppose.engine.runtime import select_device
     from ppose.engine.state import read_state
     from ppose.engine.train import make_trainer, record_run
@@ -33,21 +57,34 @@ def main() -> None:
     overrides = [*args.overrides, *([f"pretrain_weights={args.weights}"] if args.weights else [])]
     cfg = load_config(args.config, overrides)
     settings = run_settings(cfg)
-    select_device(settings.use_gpu)
+    device = select_device(settings.use_gpu)
+    check_precision(args.amp, device)
+    join_ranks(device)
     folder = Path(settings.save_dir) / Path(args.config).stem
     state = None if args.resume is None else read_state(args.resume or folder)
     seed = args.seed if args.seed is not None else state.seed if state else 0
-    trainer = make_trainer(cfg, folder, seed=seed, evaluates=args.eval, state=state)
-    record_run(folder, cfg, seed=seed, arguments=sys.argv, resumes=state is not None)
+    precision, scales = Precision(args.amp), args.auto_scale_lr
+    trainer = make_trainer(
+        cfg, folder, seed=seed, evaluates=args.eval, state=state, precision=precision, scales_rate=scales
+    )
+    if is_main():
+        record_run(folder, cfg, seed=seed, arguments=sys.argv, resumes=state is not None)
     with StopOnSignal(trainer) as stop:
         trainer.fit()
-    if stop.received and trainer.interrupted:
+    received = stop.received or signal.SIGTERM  # of several ranks, another one may have had it
+    if is_main():
+        print_end(trainer, folder, received.name)
+    sys.exit(128 + received if trainer.interrupted else 0)
+
+
+def print_end(trainer: "Trainer", folder: Path, received: str) -> None:
+    if trainer.interrupted:
         print(
-            f"stopped by {stop.received.name} after step {trainer.step}: the state is in {folder}; "
+            f"stopped by {received} after step {trainer.step}: the state is in {folder}; "
             "--resume goes on from there",
             file=sys.stderr,
         )
-        sys.exit(128 + stop.received)
+        return
     best = trainer.progress.best
     shown = f"; best AP {best:.4f}, epoch {trainer.progress.best_epoch}" if best is not None else ""
     print(f"trained {trainer.progress.epoch} epochs: {folder / 'model_final.pdparams'}{shown}")

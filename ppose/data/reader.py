@@ -1,5 +1,6 @@
 """Batches: transforms over samples, in worker processes."""
 
+import os
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated, Any
@@ -63,6 +64,11 @@ class _Collate:
         return batch
 
 
+def _leave_group(worker: int) -> None:
+    """Keep signals to the whole process group from the workers: the parent decides when to stop."""
+    os.setpgid(0, 0)
+
+
 def _to_bytes(text: str) -> np.ndarray:
     return np.frombuffer(text.encode(), np.uint8).copy()
 
@@ -75,11 +81,18 @@ def _raise_error_of(batch: dict[str, paddle.Tensor]) -> None:
 
 
 class _BatchOrder:
-    """The indices of each batch of an epoch, shuffled by (seed, epoch) alone, from batch ``start`` on."""
+    """The indices of each batch of an epoch, shuffled by (seed, epoch) alone, from batch ``start`` on.
 
-    def __init__(self, count: int, batch_size: int, shuffle: bool, drop_last: bool, seed: int) -> None:
-        self._count, self.batch_size, self.shuffle, self.drop_last = count, batch_size, shuffle, drop_last
-        self._seed = seed
+    Of several ranks each has its part of a batch that is that many times as large. A last batch of fewer
+    samples than ranks is filled up from the epoch's first ones, so that nobody is left without.
+    """
+
+    def __init__(
+        self, count: int, batch_size: int, shuffle: bool, drop_last: bool, seed: int, rank: int, ranks: int
+    ) -> None:
+        self._count, self.shuffle, self.drop_last = count, shuffle, drop_last
+        self._seed, self._rank, self._ranks = seed, rank, ranks
+        self.batch_size = batch_size * ranks
         self.epoch = self.start = 0
 
     def __len__(self) -> int:
@@ -92,7 +105,10 @@ class _BatchOrder:
             entropy = np.random.SeedSequence((self._seed, self.epoch), spawn_key=(0,))
             np.random.default_rng(entropy).shuffle(indices)
         for batch in range(self.start, len(self)):
-            yield indices[batch * self.batch_size : (batch + 1) * self.batch_size].tolist()
+            whole = indices[batch * self.batch_size : (batch + 1) * self.batch_size]
+            if len(whole) < self._ranks:
+                whole = np.resize(np.concatenate([whole, indices]), self._ranks)
+            yield np.array_split(whole, self._ranks)[self._rank].tolist()
 
 
 class Batches:
@@ -151,15 +167,16 @@ class Reader:
         self.batch_size, self.shuffle, self.drop_last = batch_size, shuffle, drop_last
         self._use_shared_memory = use_shared_memory
 
-    def batches(self, dataset: Any, *, workers: int, seed: int = 0) -> Batches:
-        """Batches of the dataset, made by that many worker processes (0: by this one)."""
+    def batches(self, dataset: Any, *, workers: int, seed: int = 0, rank: int = 0, ranks: int = 1) -> Batches:
+        """Batches of the dataset, made by that many worker processes (0: by this one), for one rank."""
         prepared = _Prepared(dataset, self.sample_transforms, seed)
-        order = _BatchOrder(len(prepared), self.batch_size, self.shuffle, self.drop_last, seed)
+        order = _BatchOrder(len(prepared), self.batch_size, self.shuffle, self.drop_last, seed, rank, ranks)
         loader = DataLoader(
             prepared,
             batch_sampler=order,
             collate_fn=_Collate(self.batch_transforms),
             num_workers=workers,
+            worker_init_fn=_leave_group,
             use_shared_memory=self._use_shared_memory,
         )
         return Batches(prepared, order, loader)

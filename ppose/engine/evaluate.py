@@ -5,8 +5,10 @@ from typing import Any
 
 import numpy as np
 import paddle
+from paddle.io import Subset
 from tqdm import tqdm
 
+from ppose.engine.ranks import add_up, is_main, meet, rank_count, this_rank
 from ppose.engine.task import Task
 from ppose.geometry import invert_warp, transform_points
 from ppose.metrics import CocoKeypointMetric
@@ -55,9 +57,29 @@ def update_metric(
 
 
 def evaluate(task: Task, model: paddle.nn.Layer, dataset: Any, metric: CocoKeypointMetric) -> None:
-    """Feed a metric with the network's keypoints for every sample of the dataset; shows a progress bar."""
+    """Feed a metric with the network's keypoints for every sample of the dataset; shows a progress bar.
+
+    Several ranks share the batches, and the metric of each gets everybody, once.
+    """
     model.eval()
-    batches = task.batches("EvalReader", dataset)
-    progress = tqdm(batches, desc="evaluating", unit="batch", disable=None, leave=False)
-    for index, keypoints, scores in predict_keypoints(make_predict(task, model), task.codec, progress):
-        update_metric(metric, dataset, index, keypoints, scores)
+    reader, count = task.reader("EvalReader"), task.keypoint_set.num_keypoints
+    own = own_samples(len(dataset), reader.batch_size)
+    batches = reader.batches(Subset(dataset, own), workers=task.settings.worker_num)
+    shown = None if is_main() else True
+    progress = tqdm(batches, desc="evaluating", unit="batch", disable=shown, leave=False)
+    keypoints, scores = np.zeros((len(dataset), count, 2)), np.zeros((len(dataset), count), np.float32)
+    for index, *found in predict_keypoints(make_predict(task, model), task.codec, progress):
+        keypoints[own[index]], scores[own[index]] = found
+    meet()  # some ranks are faster than others
+    # A person is in the arrays of one rank and 0 in the others'.
+    update_metric(metric, dataset, np.arange(len(dataset)), add_up(keypoints), add_up(scores))
+
+
+def own_samples(count: int, batch_size: int) -> np.ndarray:
+    """Indexes of this rank's part of ``count`` samples.
+
+    It is whole batches, every n-th of n ranks: so a sample's batch, on which the last digits of its heatmaps
+    depend, is the same for any number of ranks.
+    """
+    index = np.arange(count)
+    return index[index // batch_size % rank_count() == this_rank()]

@@ -12,6 +12,7 @@ from paddle import nn
 from tqdm import tqdm
 
 from ppose.engine.checkpoint import save_weights
+from ppose.engine.ranks import is_main
 from ppose.engine.state import STATE_FILE
 from ppose.engine.trainer import Hook, Trainer
 from ppose.files import write_bytes
@@ -170,7 +171,8 @@ class Evaluate(Hook):
     """Every ``every`` epochs and after the last: metrics of the network, and `best_model.pdparams` by AP.
 
     ``evaluate`` gives the metrics of a network. With ``patience`` the run stops once that many epochs went by
-    without a better AP. Stands after SaveCheckpoints, so that an evaluation that fails loses nothing.
+    without a better AP. Stands after SaveCheckpoints, so that an evaluation that fails loses nothing. It is a
+    hook of all ranks, which share the evaluation; the main rank writes.
     """
 
     def __init__(
@@ -193,17 +195,25 @@ class Evaluate(Hook):
         with trainer.averaged():
             metrics = self._evaluate(trainer.model)
             if progress.best is None or metrics["AP"] > progress.best:
-                save_weights(trainer.model, self._folder / "best_model.pdparams")
+                if is_main():
+                    save_weights(trainer.model, self._folder / "best_model.pdparams")
                 progress.best, progress.best_epoch = metrics["AP"], progress.epoch
-        trainer.save(self._folder / STATE_FILE)
+        gives_up = self._patience is not None and progress.epoch - progress.best_epoch >= self._patience
+        if gives_up:
+            trainer.stop(interrupted=False)
+        if is_main():
+            trainer.save(self._folder / STATE_FILE)
+            self._record(trainer, metrics, gives_up)
+
+    def _record(self, trainer: Trainer, metrics: dict[str, float], gives_up: bool) -> None:
+        progress = trainer.progress
         self._log.record({"epoch": progress.epoch, "step": trainer.step, **metrics})
         shown = ", ".join(f"{name} {metrics[name]:.4f}" for name in ("AP", "AP50", "AP75", "AR"))
         self._log.write(
             f"epoch {progress.epoch}: {shown} (best AP {progress.best:.4f}, epoch {progress.best_epoch})"
         )
-        if self._patience is not None and progress.epoch - progress.best_epoch >= self._patience:
+        if gives_up:
             self._log.write(f"stopped early: no better AP since epoch {progress.best_epoch}")
-            trainer.stop(interrupted=False)
 
 
 def is_due(trainer: Trainer, every: int) -> bool:

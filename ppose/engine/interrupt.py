@@ -4,6 +4,7 @@ import os
 import signal
 from types import FrameType, TracebackType
 
+from ppose.engine.ranks import rank_count
 from ppose.engine.trainer import Trainer
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -12,6 +13,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class StopOnSignal:
     """Within it, the first SIGINT or SIGTERM stops the trainer after its step; the second ends the process.
 
+    Of several ranks the second does nothing: the launcher sends it three times, and SIGKILL after 30 s.
     ``received`` is the signal that came, or None. To be entered in the main thread.
     """
 
@@ -43,6 +45,8 @@ class StopOnSignal:
             return
         self.received = signal.Signals(number)
         self._trainer.stop(interrupted=True)
+        if rank_count() > 1:
+            return
         self._restore()
         # os.write, since print may be in the middle of a line that this signal came into.
         os.write(2, f"\n{self.received.name}: saving after this step (again: leave at once)\n".encode())

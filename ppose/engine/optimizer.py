@@ -79,8 +79,8 @@ class LearningRate:
     ) -> None:
         self._base_lr, self._schedulers = base_lr, schedulers
 
-    def __call__(self, steps_per_epoch: int) -> paddle.optimizer.lr.LRScheduler:
-        """A Paddle scheduler to be stepped once per training step."""
+    def __call__(self, steps_per_epoch: int, scale: float = 1.0) -> paddle.optimizer.lr.LRScheduler:
+        """A Paddle scheduler to be stepped once per training step; ``scale`` multiplies the rate."""
 
         def factor(step: int) -> float:
             value = 1.0
@@ -88,7 +88,7 @@ class LearningRate:
                 value *= schedule(step, steps_per_epoch)
             return value
 
-        return paddle.optimizer.lr.LambdaDecay(self._base_lr, factor)
+        return paddle.optimizer.lr.LambdaDecay(self._base_lr * scale, factor)
 
 
 @register

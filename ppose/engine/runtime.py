@@ -5,6 +5,7 @@ import os
 import paddle
 
 from ppose.commandline import ASKED_THREADS
+from ppose.engine.ranks import rank_count
 from ppose.errors import DeviceError
 
 
@@ -23,6 +24,14 @@ def select_device(use_gpu: bool | None) -> str:
         raise DeviceError(f"use_gpu is true, but {reason}; -o use_gpu=false runs on the CPU")
     device = "gpu" if available and use_gpu is not False else "cpu"
     paddle.set_device(device)
-    if device == "cpu" and ASKED_THREADS is None:  # Paddle would take one thread
-        paddle.base.core.set_num_threads(len(os.sched_getaffinity(0)))
+    if device == "cpu":
+        _set_threads()
     return device
+
+
+def _set_threads() -> None:
+    """All cores, shared with the other ranks of this machine, unless the user has asked for a number."""
+    neighbours = int(os.environ.get("PADDLE_LOCAL_SIZE", rank_count()))
+    # Paddle would take one thread, and its launcher writes that into our environment.
+    if ASKED_THREADS is None or (ASKED_THREADS == "1" and neighbours > 1):
+        paddle.base.core.set_num_threads(max(len(os.sched_getaffinity(0)) // neighbours, 1))

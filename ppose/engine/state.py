@@ -44,6 +44,7 @@ class TrainState:
     """Progress, and the arrays of network, moving average (empty without one) and optimizer.
 
     ``optimizer`` is keyed by the parameter's name in the network and the array's role: `conv.weight|moment1`.
+    ``scaler`` is that of fp16's loss scale, empty without one; ``ranks`` the number of processes.
     """
 
     progress: Progress
@@ -53,6 +54,8 @@ class TrainState:
     model: Arrays
     average: Arrays = field(default_factory=dict)
     optimizer: Arrays = field(default_factory=dict)
+    scaler: dict[str, float] = field(default_factory=dict)
+    ranks: int = 1
 
 
 def write_state(path: str | Path, state: TrainState) -> None:
@@ -63,6 +66,8 @@ def write_state(path: str | Path, state: TrainState) -> None:
         "steps_per_epoch": state.steps_per_epoch,
         "seed": state.seed,
         "optimizer_name": state.optimizer_name,
+        "scaler": state.scaler,
+        "ranks": state.ranks,
     }
     arrays = {_META: np.frombuffer(json.dumps(meta).encode(), np.uint8)}
     for group in _GROUPS:
@@ -88,8 +93,8 @@ def read_state(path: str | Path) -> TrainState:
                 group, _, name = key.partition("/")
                 if name:
                     groups[group][name] = archive[key]
-        progress = Progress(**meta["progress"])
-        return TrainState(progress, meta["steps_per_epoch"], meta["seed"], meta["optimizer_name"], **groups)
+        del meta["format"]
+        return TrainState(**{**meta, "progress": Progress(**meta["progress"])}, **groups)
     except FileNotFoundError:
         raise CheckpointError(f"no training state to resume from at {file}") from None
     except OSError as error:

@@ -23,7 +23,10 @@ from ppose.engine.checkpoint import load_weights
 from ppose.engine.ema import MovingAverage
 from ppose.engine.evaluate import evaluate
 from ppose.engine.hooks import Evaluate, LogProgress, RunLog, SaveCheckpoints
+from ppose.engine.precision import Precision
+from ppose.engine.ranks import copy_from_main, is_main, rank_count, share, this_rank
 from ppose.engine.state import STATE_FILE, TrainState
+from ppose.engine.sync_norm import synchronise_norms
 from ppose.engine.task import Task
 from ppose.engine.trainer import Hook, Trainer
 from ppose.errors import ConfigError
@@ -36,24 +39,30 @@ _logger = logging.getLogger(__name__)
 
 
 def make_trainer(
-    cfg: dict[str, Any], folder: Path, *, seed: int, evaluates: bool, state: TrainState | None = None
+    cfg: dict[str, Any],
+    folder: Path,
+    *,
+    seed: int,
+    evaluates: bool,
+    state: TrainState | None = None,
+    precision: Precision | None = None,
+    scales_rate: bool = False,
 ) -> Trainer:
     """The trainer of a config, whose files go to ``folder``; it goes on from ``state`` where that is given.
 
-    Without one the network starts from `pretrain_weights`, or at random by ``seed``. Raises ConfigError,
-    DataError and CheckpointError.
+    Without one the network starts from `pretrain_weights`, or at random by ``seed``. ``scales_rate`` fits the
+    learning rate to the images of a step. Raises ConfigError, DataError and CheckpointError.
     """
     task = Task(cfg)
     settings = task.settings
     _check_counts(settings)
     loader = _make_loader(task, seed)
-    paddle.seed(seed)
-    model = task.model()
-    if state is None and settings.pretrain_weights:
-        load_weights(model, settings.pretrain_weights, strict=False)
+    scale = _rate_scale(task) if scales_rate else 1.0
+    model = _make_model(task, seed, resumes=state is not None)
     steps_per_epoch = -(-len(loader) // settings.accumulate)
     parameters = [parameter for parameter in model.parameters() if not parameter.stop_gradient]
-    optimizer = create("OptimizerBuilder", cfg)(create("LearningRate", cfg)(steps_per_epoch), parameters)
+    rate = create("LearningRate", cfg)(steps_per_epoch, scale)
+    optimizer = create("OptimizerBuilder", cfg)(rate, parameters)
     trainer = Trainer(
         model,
         loader,
@@ -63,6 +72,7 @@ def make_trainer(
         epochs=settings.epoch,
         accumulate=settings.accumulate,
         average=MovingAverage(model, settings.ema_decay) if settings.use_ema else None,
+        precision=precision,
         seed=seed,
         diagnostics=folder / "log",
     )
@@ -75,24 +85,28 @@ def _make_hooks(task: Task, folder: Path, evaluates: bool) -> list[Hook]:
     settings = task.settings
     every = settings.snapshot_epoch
     log = RunLog(folder, echo=not sys.stderr.isatty())
-    hooks = [
-        LogProgress(log, settings.log_iter),
-        SaveCheckpoints(folder, every=every, keep=settings.keep_snapshots),
-    ]
+    hooks = []
+    if is_main():
+        hooks.append(LogProgress(log, settings.log_iter))
+        hooks.append(SaveCheckpoints(folder, every=every, keep=settings.keep_snapshots))
     if evaluates:
         hooks.append(Evaluate(make_evaluation(task), folder, log, every=every, patience=settings.patience))
     return hooks
 
 
 def make_evaluation(task: Task) -> Callable[[nn.Layer], dict[str, float]]:
-    """A function that gives the metrics of a network on the config's EvalDataset."""
+    """A function that gives the metrics of a network on the config's EvalDataset, on every rank.
+
+    The network is that of the main rank, also in its batch norms' statistics, which differ without `sync_bn`.
+    """
     dataset = task.dataset("EvalDataset")
     metric = CocoKeypointMetric(dataset.anno_file, task.keypoint_set)
 
     def judge(model: nn.Layer) -> dict[str, float]:
         metric.reset()
+        copy_from_main(model)
         evaluate(task, model, dataset, metric)
-        return metric.compute()
+        return share(metric.compute() if is_main() else None)
 
     return judge
 
@@ -109,6 +123,7 @@ def record_run(
         "seed": seed,
         "started": time.strftime("%Y-%m-%d %H:%M:%S%z"),
         "device": paddle.device.get_device(),
+        "ranks": rank_count(),
         "ppose": ppose.__version__,
         "paddle": paddle.__version__,
         "numpy": np.__version__,
@@ -137,18 +152,54 @@ class _PlainDumper(yaml.SafeDumper):
 
 def _make_loader(task: Task, seed: int) -> Batches:
     dataset, reader = task.dataset("TrainDataset"), task.reader("TrainReader")
-    loader = reader.batches(dataset, workers=task.settings.worker_num, seed=seed)
+    ranks = rank_count()
+    loader = reader.batches(
+        dataset, workers=task.settings.worker_num, seed=seed, rank=this_rank(), ranks=ranks
+    )
     if len(loader) == 0:
+        among = f" on each of {ranks} processes" if ranks > 1 else ""
         raise ConfigError(
             f"TrainReader gives no batch: the dataset has {len(dataset)} samples, batch_size is "
-            f"{reader.batch_size} and drop_last is true; set TrainReader.batch_size to {len(dataset)} or less"
+            f"{reader.batch_size}{among} and drop_last is true; set TrainReader.batch_size to "
+            f"{len(dataset) // ranks} or less"
         )
     return loader
+
+
+def _make_model(task: Task, seed: int, *, resumes: bool) -> nn.Layer:
+    paddle.seed(seed)
+    model = task.model()
+    if not resumes and task.settings.pretrain_weights:
+        load_weights(model, task.settings.pretrain_weights, strict=False)
+    if task.settings.sync_bn:
+        synchronise_norms(model, "cpu" if paddle.device.get_device() == "cpu" else "gpu")
+    copy_from_main(model)
+    return model
+
+
+def _rate_scale(task: Task) -> float:
+    """Linear scaling (Goyal et al., 2017): k times the images in a step, k times the learning rate."""
+    settings, batch_size = task.settings, task.reader("TrainReader").batch_size
+    if settings.base_batch_size is None:
+        raise ConfigError(
+            "--auto_scale_lr: for how many images a step is the LearningRate meant? Set "
+            "base_batch_size, as in -o base_batch_size=512"
+        )
+    images = rank_count() * batch_size * settings.accumulate
+    scale = images / settings.base_batch_size
+    _logger.info(
+        "learning rate times %.4g: a step has %d images (%d processes, batch_size %d, accumulate %d), "
+        "base_batch_size is %d",
+        scale, images, rank_count(), batch_size, settings.accumulate, settings.base_batch_size,
+    )  # fmt: skip
+    return scale
 
 
 def _check_counts(settings: RunSettings) -> None:
     for name in ("epoch", "snapshot_epoch", "log_iter", "accumulate", "keep_snapshots"):
         if getattr(settings, name) < 1:
             raise ConfigError(f"{name} is {getattr(settings, name)}, expected 1 or more")
+    if settings.base_batch_size is not None and settings.base_batch_size < 1:
+        raise ConfigError(f"base_batch_size is {settings.base_batch_size}, expected 1 or more")
     if not 0 <= settings.ema_decay < 1:
         raise ConfigError(f"ema_decay is {settings.ema_decay}, expected a number from 0 to below 1")

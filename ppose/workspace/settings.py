@@ -29,7 +29,9 @@ class RunSettings:
 
     Training saves and evaluates every ``snapshot_epoch`` epochs and keeps the newest ``keep_snapshots``; it
     stops early after ``patience`` epochs without a better AP. A step is ``accumulate`` batches. ``use_ema``
-    evaluates and saves a moving average of the weights.
+    evaluates and saves a moving average of the weights. ``sync_bn`` takes batch norms over the batches of all
+    processes. ``base_batch_size`` is the images a step that the learning rate is meant for, all processes
+    together.
     """
 
     architecture: str
@@ -49,6 +51,8 @@ class RunSettings:
     log_iter: int = 20
     keep_snapshots: int = 3
     accumulate: int = 1
+    base_batch_size: int | None = None
+    sync_bn: bool = False
     use_ema: bool = False
     ema_decay: float = 0.9998
     patience: int | None = None

@@ -87,6 +87,33 @@ def test_seeds_and_epochs_differ(overrides, tmp_path):
     assert not np.allclose(runs[3], runs[4], rtol=0, atol=1e-6)
 
 
+def test_with_another_number_of_ranks_an_epoch_begins_anew(overrides, tmp_path, caplog):
+    train(overrides, tmp_path / "run", stop_at=4)
+    state = read_state(tmp_path / "run")
+    assert (state.ranks, state.progress.epoch, state.progress.step_in_epoch) == (1, 1, 1)
+    state.ranks = 2
+    trainer = make_trainer(
+        load_config(CONFIG, overrides), tmp_path / "run", seed=3, evaluates=False, state=state
+    )
+    assert (trainer.progress.epoch, trainer.progress.step_in_epoch) == (1, 0)
+    assert "had 2 ranks and 3 steps an epoch, and has 1 and 3 now: epoch 2 begins anew" in caplog.text
+
+
+@pytest.mark.parametrize(("images", "factor"), [(24, 0.25), (3, 2.0)])
+def test_the_learning_rate_fits_the_images_of_a_step(overrides, tmp_path, caplog, images, factor):
+    """batch_size 2, three of them a step: 6 images."""
+    caplog.set_level("INFO")
+    options = [*overrides, "accumulate=3", f"base_batch_size={images}"]
+    cfg = load_config(CONFIG, options)
+    rates = [
+        make_trainer(cfg, tmp_path, seed=0, evaluates=False, scales_rate=scales).optimizer.get_lr()
+        for scales in (False, True)
+    ]
+    assert rates[1] == pytest.approx(rates[0] * factor)
+    assert f"learning rate times {factor:g}: a step has 6 images" in caplog.text
+    assert caplog.text.count("learning rate times") == 1
+
+
 def test_a_state_of_another_network_is_refused(overrides, tmp_path):
     train([*overrides, "epoch=1"], tmp_path / "run")
     other = ["LiteHRNet.network_type=lite_18", "width=40"]

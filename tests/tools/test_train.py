@@ -8,6 +8,7 @@ import pytest
 
 from ppose.engine.task import Task
 from ppose.engine.train import dump_config, make_trainer
+from ppose.errors import ConfigError
 from ppose.workspace import load_config
 
 CONFIG = "configs/naive_lite_hrnet_18_256x192_coco.yml"
@@ -113,6 +114,16 @@ def test_train_evaluate_and_fine_tune(train, run_script, coco_folder, tmp_path):
     assert "the earlier run in" in tuned.stderr
 
 
+def test_a_share_without_a_batch_names_all_processes(coco_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("ppose.engine.train.rank_count", lambda: 2)
+    cfg = load_config(CONFIG, [*data_overrides(coco_folder), "batch_size=4", "+TrainReader.drop_last=true"])
+    expected = (
+        "has 6 samples, batch_size is 4 on each of 2 processes .* set TrainReader.batch_size to 3 or less"
+    )
+    with pytest.raises(ConfigError, match=expected):
+        make_trainer(cfg, tmp_path, seed=0, evaluates=False)
+
+
 @pytest.mark.parametrize("name", [NAME, "hrnet_w32_256x192", "tinypose_128x96"])
 def test_the_recorded_config_is_the_config(tmp_path, name):
     cfg = load_config(f"configs/{name}.yml", ["sigma=1.25"])
@@ -132,6 +143,11 @@ def test_bad_runs(train, coco_folder, tmp_path):
         train(overrides=[*data, "batch_size=7", "+TrainReader.drop_last=true"]),
         "the dataset has 6 samples, batch_size is 7 and drop_last is true",
     )
+    assert_one_line(train("--amp", overrides=data), "--amp bf16 needs a GPU", "leave --amp out")
+    assert_one_line(
+        train("--auto_scale_lr", overrides=[*data, "base_batch_size=null"]),
+        "for how many images a step is the LearningRate meant", "-o base_batch_size=512",
+    )  # fmt: skip
     assert_one_line(train(overrides=[*data, "epoch=0"]), "epoch is 0, expected 1 or more")
     assert_one_line(train("--resume", overrides=data), "no training state to resume from at", NAME)
     (tmp_path / NAME).mkdir()

@@ -1,0 +1,34 @@
+"""What is said and kept of a training run whose loss or weights are no longer finite."""
+
+from pathlib import Path
+
+import numpy as np
+import paddle
+from paddle import nn
+
+from ppose.engine.state import copy_arrays
+from ppose.errors import PposeError
+from ppose.files import replacing
+
+ADVICE = "Look at the data, try a lower LearningRate.base_lr or clip_grad_by_norm, and --resume"
+
+
+class DivergenceError(PposeError, ArithmeticError):
+    """The loss is no longer a finite number."""
+
+
+def describe_weights(model: nn.Layer) -> str:
+    """Whether the weights are finite still, as the end of a sentence."""
+    broken = [name for name, p in model.named_parameters() if not bool(paddle.isfinite(p).all())]
+    if not broken:
+        return "; the weights are finite"
+    return f"; {len(broken)} arrays of weights are not finite, the first is {broken[0]}"
+
+
+def write_diagnostics(
+    file: Path, batch: dict[str, paddle.Tensor], heatmaps: paddle.Tensor, loss: float
+) -> None:
+    """Write a batch, its loss and the network's heatmaps (`prediction`) to an npz file."""
+    with replacing(file) as temporary, temporary.open("wb") as out:
+        arrays = copy_arrays({**batch, "prediction": heatmaps.astype("float32")})
+        np.savez(out, loss=np.float64(loss), **arrays)

@@ -1,0 +1,139 @@
+"""The processes (ranks) of one run, which `paddle.distributed.launch` starts: what they tell each other.
+
+In a run of one process every function gives back what it got. All ranks call the same functions in the same
+order; where one is missing, the others end with RankError.
+"""
+
+import json
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import paddle
+import paddle.distributed as dist
+from paddle import nn
+
+from ppose.errors import PposeError
+
+_met = 0
+
+
+class RankError(PposeError, RuntimeError):
+    """Another process of the run is gone."""
+
+
+def rank_count() -> int:
+    """How many processes the run has."""
+    return dist.get_world_size()
+
+
+def this_rank() -> int:
+    """The number of this process, from 0 on."""
+    return dist.get_rank()
+
+
+def is_main() -> bool:
+    """Whether this is rank 0, which writes the logs and files of the run."""
+    return this_rank() == 0
+
+
+def join_ranks(device: str) -> None:
+    """Connect this process, on "gpu" or "cpu", to the others; from here on only the main rank warns."""
+    if rank_count() == 1:
+        return
+    if device == "cpu":
+        os.environ["PADDLE_DISTRI_BACKEND"] = "gloo"  # Paddle built for GPUs would take NCCL
+    with _listening():
+        dist.init_parallel_env()
+    if not is_main():
+        logging.getLogger("ppose").setLevel(logging.ERROR)
+
+
+def meet() -> None:
+    """Wait until all ranks are here, however long it takes: gloo's operations give up after 30 s.
+
+    It takes about 0.1 s, so it stands where one rank may keep the others waiting, not in every step.
+    """
+    global _met
+    if rank_count() == 1:
+        return
+    _met += 1
+    store, key = paddle.base.core.create_or_get_global_tcp_store(), "ppose/met"
+    with _listening():
+        store.add(key, 1)
+        while store.add(key, 0) < _met * rank_count():
+            time.sleep(0.001)
+
+
+def add_up(array: np.ndarray) -> np.ndarray:
+    """The sum of the ranks' arrays, which have one shape and type."""
+    if rank_count() == 1:
+        return array
+    tensor = paddle.to_tensor(array)
+    with _listening():
+        dist.all_reduce(tensor)
+        return tensor.numpy()
+
+
+def gather(value: float) -> np.ndarray:
+    """The ranks' values, (ranks,) float64."""
+    values = np.zeros(rank_count())
+    values[this_rank()] = value
+    return add_up(values)
+
+
+def share(value: Any) -> Any:
+    """The main rank's value, of JSON's types, on every rank; the others wait for it as long as it takes."""
+    if rank_count() == 1:
+        return value
+    meet()
+    text = json.dumps(value).encode() if is_main() else b""
+    length = int(add_up(np.array([len(text)]))[0])
+    letters = np.zeros(length, np.int32)
+    letters[: len(text)] = np.frombuffer(text, np.uint8)
+    return json.loads(add_up(letters).astype(np.uint8).tobytes())
+
+
+@paddle.no_grad()
+def copy_from_main(model: nn.Layer) -> None:
+    """Give the network the weights and statistics of the main rank's."""
+    _apply_to_all(list(model.state_dict().values()), lambda tensor: dist.broadcast(tensor, 0))
+
+
+@paddle.no_grad()
+def sum_gradients(model: nn.Layer) -> None:
+    """Replace the gradients of the network by the sum of the ranks' gradients."""
+    gradients = [parameter.grad for parameter in model.parameters() if not parameter.stop_gradient]
+    _apply_to_all([gradient for gradient in gradients if gradient is not None], dist.all_reduce)
+
+
+def _apply_to_all(tensors: Sequence[paddle.Tensor], operation: Callable[[paddle.Tensor], Any]) -> None:
+    """Run an operation that works in place once for all tensors of a type; a thousand times is slow."""
+    if rank_count() == 1:
+        return
+    for dtype in dict.fromkeys(tensor.dtype for tensor in tensors):
+        same = [tensor for tensor in tensors if tensor.dtype == dtype]
+        flat = paddle.concat([tensor.flatten() for tensor in same])
+        with _listening():
+            operation(flat)
+        parts = paddle.split(flat, [tensor.size for tensor in same])
+        for tensor, part in zip(same, parts, strict=True):
+            paddle.assign(part.reshape(tensor.shape), output=tensor)
+
+
+@contextmanager
+def _listening() -> Iterator[None]:
+    """What Paddle raises within means that a rank does not answer; it has many types for that."""
+    try:
+        yield
+    except (RuntimeError, ValueError, SystemError, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise RankError(
+            f"rank {this_rank()} lost another process of this run, which ended or was 30 s behind; "
+            f"see workerlog.* in {os.environ.get('PADDLE_LOG_DIR', 'the log folder of the launcher')}, then "
+            f"--resume ({reason[:200]})"
+        ) from error

@@ -1,0 +1,117 @@
+"""Run by the launcher, or alone, with a folder as argument: small trainings whose results go to `<rank>.npz`.
+
+What is computed is the same for any number of ranks.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import paddle
+from paddle import nn
+
+from ppose.engine.divergence import DivergenceError
+from ppose.engine.optimizer import LearningRate, OptimizerBuilder
+from ppose.engine.ranks import copy_from_main, gather, join_ranks, meet, rank_count, share, this_rank
+from ppose.engine.runtime import select_device
+from ppose.engine.sync_norm import synchronise_norms
+from ppose.engine.trainer import Hook, Trainer
+from ppose.models import KeyPointMSELoss
+
+COUNTS = (7, 4)  # images of each batch, over all ranks: of two, each then has another number
+
+
+class Loader:
+    """Batches of `COUNTS` images; of two ranks the first takes two thirds of each, the other the rest."""
+
+    def __init__(self):
+        rng = np.random.default_rng(0)
+        self.images = rng.standard_normal((sum(COUNTS), 3, 8, 8)).astype(np.float32)
+        self.heatmaps = rng.uniform(size=(sum(COUNTS), 2, 8, 8)).astype(np.float32)
+        self.epoch = self.start = 0
+
+    def __len__(self):
+        return len(COUNTS)
+
+    def __iter__(self):
+        for end, count in zip(np.cumsum(COUNTS), COUNTS, strict=True):
+            index = np.arange(end - count, end)
+            if rank_count() > 1:
+                index = np.split(index, [2 * count // 3])[this_rank()]
+            yield {
+                "image": paddle.to_tensor(self.images[index]),
+                "heatmaps": paddle.to_tensor(self.heatmaps[index]),
+                "target_weight": paddle.ones([len(index), 2, 1]),
+                "index": paddle.to_tensor(index),
+            }
+
+
+def make_model():
+    paddle.seed(1 + this_rank())  # the ranks begin with different weights
+    model = nn.Sequential(
+        nn.Conv2D(3, 4, 3, padding=1), nn.BatchNorm2D(4), nn.ReLU(), nn.Conv2D(4, 2, 1), nn.BatchNorm2D(2)
+    )
+    copy_from_main(model)
+    return model
+
+
+def train(model, loader=None, **options):
+    losses = []
+
+    class Losses(Hook):
+        def after_step(self, trainer):
+            losses.append((trainer.report.loss, trainer.report.images))
+
+    optimizer = OptimizerBuilder({"type": "SGD"})(LearningRate(1.0)(2), model.parameters())
+    loader = loader or Loader()
+    Trainer(model, loader, optimizer, KeyPointMSELoss(), [Losses()], epochs=2, **options).fit()
+    return losses
+
+
+def record(results, name, model, losses):
+    results.update({f"{name}/{key}": value.numpy() for key, value in model.state_dict().items()})
+    results[f"{name}/losses"] = np.array(losses)
+
+
+def train_all(results):
+    for name, accumulate in (("held", 1), ("accumulated", 2), ("synchronised", 1)):
+        model = make_model()
+        if name == "synchronised":
+            synchronise_norms(model, "cpu")
+        else:
+            for norm in (model[1], model[4]):
+                norm._use_global_stats = True
+        record(results, name, model, train(model, accumulate=accumulate))
+
+
+def diverge(folder):
+    """The last image is not a number: one rank sees it, all must stop."""
+    loader = Loader()
+    loader.heatmaps[-1] = np.nan
+    model = make_model()
+    before = [parameter.numpy() for parameter in model.parameters()]
+    try:
+        train(model, loader, accumulate=2, diagnostics=folder)
+    except DivergenceError as error:
+        after = [parameter.numpy() for parameter in model.parameters()]
+        trained = [n for n, p in enumerate(model.parameters()) if not p.stop_gradient]
+        return str(error), all((before[n] == after[n]).all() for n in trained)
+    return "no error", False
+
+
+def main():
+    folder = Path(sys.argv[1])
+    join_ranks(select_device(False))
+    results = {"initial": make_model()[0].weight.numpy()}
+    train_all(results)
+    results["gathered"] = gather(this_rank() + 0.5)
+    results["shared"] = share({"AP": 0.1, "nan": float("nan"), "name": "é"} if this_rank() == 0 else None)[
+        "name"
+    ]
+    results["error"], results["unchanged"] = diverge(folder)
+    meet()
+    np.savez(folder / f"{this_rank()}.npz", **results)
+
+
+if __name__ == "__main__":
+    main()
