@@ -28,6 +28,7 @@ class _Variant:
 
 
 _VARIANTS = {
+    "lite_8": _Variant((1, 1, 1), 40, True),
     "lite_18": _Variant((2, 4, 2), 40, True),
     "lite_30": _Variant((3, 8, 3), 40, True),
     "naive": _Variant((2, 4, 2), 30, False),
@@ -250,6 +251,7 @@ class IterativeHead(nn.Layer):
 class LiteHRNet(nn.Layer):
     """Image (N, 3, h, w), h and w multiples of 32 -> a list of the maps of the branches in return_idx.
 
+    lite_18 and lite_30 are the paper's; lite_8 has one module a stage, counted like those, for small budgets.
     With w = 40 (`naive`: 30), the maps' channels are w, w, 2w, 4w at strides 4, 8, 16, 32. freeze_at stops
     the gradients of the stages up to it: 0 the stem, 1 to 3 `stage0` to `stage2` with the transitions before
     them, -1 none. freeze_norm holds all batch norms. Raises ConfigError for another input size or an unknown
@@ -260,7 +262,7 @@ class LiteHRNet(nn.Layer):
 
     def __init__(
         self,
-        network_type: Literal["lite_18", "lite_30", "naive", "wider_naive"],
+        network_type: Literal["lite_8", "lite_18", "lite_30", "naive", "wider_naive"],
         freeze_at: int = -1,
         freeze_norm: bool = False,
         return_idx: Sequence[int] = (0,),

@@ -51,10 +51,11 @@ def render_scene(
     The same ``seed`` and ``index`` (from 0) always give the same, and different ones have nothing to do with
     each other. ``size`` is (width, height); ``people`` are the fewest and the most that are put in, though
     some may be covered entirely. ``variety`` from 0 to 1 is how much poses and views differ, and how often
-    things stand before people and the image's border cuts them. An annotation is COCO's without ids: keypoints (x, y, flag of coco17), bbox
-    (xywh) and area of the visible silhouette, num_keypoints, iscrowd, category_id. Flags: 2 visible, 1
-    hidden by something or by the person, 0 outside of the image or, as annotators of COCO do, not labelled:
-    the face of someone who looks away, and the hidden keypoints of someone of whom hardly anything shows.
+    things stand before people and the image's border cuts them. An annotation is COCO's without ids:
+    keypoints (x, y, flag of coco17), bbox (xywh) and area of the visible silhouette, num_keypoints, iscrowd,
+    category_id. Flags: 2 visible, 1 hidden by something or by the person, 0 outside of the image or, as
+    annotators of COCO do, not labelled: the face of someone who looks away, and the hidden keypoints of
+    someone of whom hardly anything shows.
     Raises DataError for arguments that give no scene.
     """
     if seed < 0 or index < 0:

@@ -28,8 +28,9 @@ def write_dataset(
     """Write ``folder``/images/*.jpg and ``folder``/annotations.json; return how many people were annotated.
 
     The scenes are those of ``seed`` from ``first_index`` on; ``size`` (w, h), ``people`` (fewest, most) and
-    ``variety`` are theirs, see `render_scene`. Equal arguments write equal bytes. An annotation file that is there goes
-    first and the new one comes last, whole, so that it never speaks of other images than those beside it.
+    ``variety`` are theirs, see `render_scene`. Equal arguments write equal bytes. An annotation file that is
+    there goes first and the new one comes last, whole, so that it never speaks of other images than those
+    beside it.
     Raises DataError for impossible arguments, OSError, which names the file, where it cannot be written.
     """
     if images < 1:
