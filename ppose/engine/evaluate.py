@@ -1,6 +1,7 @@
 """Runs a network over batches, and a metric over what it gives."""
 
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,10 +9,13 @@ import paddle
 from tqdm import tqdm
 
 from ppose.engine.task import Task
+from ppose.files import write_json
 from ppose.geometry import invert_warp, transform_points
 from ppose.metrics import CocoKeypointMetric
 from ppose.models import flip_test
 from ppose.models.layers import check_input
+
+RESULTS_FILE = "keypoints_results.json"
 
 Predict = Callable[[paddle.Tensor], paddle.Tensor]
 
@@ -61,3 +65,9 @@ def evaluate(task: Task, model: paddle.nn.Layer, dataset: Any, metric: CocoKeypo
     progress = tqdm(batches, desc="evaluating", unit="batch", disable=None, leave=False)
     for index, keypoints, scores in predict_keypoints(make_predict(task, model), task.codec, progress):
         update_metric(metric, dataset, index, keypoints, scores)
+
+
+def write_result(folder: Path, metric: CocoKeypointMetric, metrics: dict[str, float]) -> None:
+    """Write the people of an evaluation in COCO's results format, and its `metrics.json`, to a folder."""
+    metric.write_results(folder / RESULTS_FILE)
+    write_json(folder / "metrics.json", metrics)

@@ -29,7 +29,8 @@ class RunSettings:
 
     Training saves and evaluates every ``snapshot_epoch`` epochs and keeps the newest ``keep_snapshots``; it
     stops early after ``patience`` epochs without a better AP. A step is ``accumulate`` batches. ``use_ema``
-    evaluates and saves a moving average of the weights.
+    evaluates and saves a moving average of the weights. ``use_vdl`` logs for VisualDL to ``vdl_log_dir``, by
+    default the run's `log/visualdl`.
     """
 
     architecture: str
@@ -52,6 +53,8 @@ class RunSettings:
     use_ema: bool = False
     ema_decay: float = 0.9998
     patience: int | None = None
+    use_vdl: bool = False
+    vdl_log_dir: str | None = None
     TrainDataset: Annotated[object, Component("dataset")] | None = None
     EvalDataset: Annotated[object, Component("dataset")] | None = None
     TestDataset: Annotated[object, Component("image folder")] | None = None
