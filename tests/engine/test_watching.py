@@ -213,10 +213,6 @@ def test_curves_are_the_records():
 def test_the_picture_of_curves(train):
     folder = train(stop_at=1)
     assert cv2.imread(str(folder / "curves.png")).shape[0] > 300
-    height = {}
-    for evaluates in (False, True):
-        height[evaluates] = cv2.imread(str(train(evaluates=evaluates) / "curves.png")).shape[0]
-    assert height[True] > 1.4 * height[False]  # three panels, not two
     (folder / "curves.png").unlink()
     train("log_iter=50", stop_at=1)  # before the first line of the log
     assert not (folder / "curves.png").exists()
