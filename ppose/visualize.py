@@ -1,4 +1,6 @@
-"""Draws poses on images."""
+"""Draws poses and heatmaps on images."""
+
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -42,6 +44,20 @@ def draw_poses(
             cv2.circle(canvas, points[index].tolist(), width + 1, colours[index], -1, cv2.LINE_AA)
             cv2.circle(canvas, points[index].tolist(), width + 1, (255, 255, 255), 1, cv2.LINE_AA)
     return canvas
+
+
+def draw_heatmaps(image: np.ndarray, heatmaps: np.ndarray, stride: Sequence[float]) -> np.ndarray:
+    """Return the image (h, w, 3 uint8, RGB), darkened, with its heatmaps (K, H, W) over it.
+
+    Of all keypoints the highest value counts; what is 0 or below shows the image, 1 and above is red.
+    ``stride`` is image pixels per heatmap pixel (x, y); the centers of the first pixels meet.
+    """
+    highest = np.clip(np.nan_to_num(heatmaps).max(axis=0), 0, 1).astype(np.float32)
+    warp = np.array([[stride[0], 0, 0], [0, stride[1], 0]], np.float64)
+    values = cv2.warpAffine(highest, warp, (image.shape[1], image.shape[0]), flags=cv2.INTER_LINEAR)
+    colours = cv2.applyColorMap((255 * values).round().astype(np.uint8), cv2.COLORMAP_JET)[..., ::-1]
+    share = values[..., None]
+    return (0.5 * (1 - share) * image + share * colours).round().astype(np.uint8)
 
 
 def _keypoint_colours(keypoint_set: KeypointSet) -> list[tuple[int, int, int]]:

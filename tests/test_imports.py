@@ -25,3 +25,13 @@ assert "paddle" not in sys.modules
 """
     result = run_script("-c", script)
     assert result.returncode == 0, result.stderr
+
+
+def test_training_loads_what_draws_its_curves_only_to_draw_them(run_script):
+    script = """
+import sys, ppose.engine.train
+heavy = {"matplotlib", "visualdl"} & sys.modules.keys()
+assert not heavy, heavy
+"""
+    result = run_script("-c", script)
+    assert result.returncode == 0, result.stderr

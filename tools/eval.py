@@ -44,7 +44,7 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     args = parse_arguments()
 
-    from ppose.engine.evaluate import evaluate
+    from ppose.engine.evaluate import RESULTS_FILE, evaluate
     from ppose.engine.load import load_trained
     from ppose.engine.ranks import is_main, join_ranks
     from ppose.engine.runtime import select_device
@@ -61,7 +61,7 @@ def main() -> None:
             f"metric is {task.settings.metric}; only KeyPointTopDownCOCOEval can be computed here"
         )
     folder = args.output_eval or Path(task.settings.save_dir) / Path(args.config).stem / "result"
-    results_file = Path(folder) / "keypoints_results.json"
+    results_file = Path(folder) / RESULTS_FILE
     if args.save_prediction_only or args.json:
         check_writable(results_file if args.save_prediction_only else args.json)
     dataset = task.dataset("EvalDataset")

@@ -38,7 +38,7 @@ class MSRAHeatmap:
 
         A keypoint with ``visible`` (K,) 0, or so far outside that its Gaussian is, has zeros and weight 0.
         """
-        point = np.asarray(keypoints, np.float64) / self._stride
+        point = np.asarray(keypoints, np.float64) / self.stride
         pixel = nearest_pixel(point)
         center, window = (point, point) if self.unbiased else (pixel, pixel)
         return draw_gaussians(
@@ -57,8 +57,9 @@ class MSRAHeatmap:
         else:
             points = shift_by_quarter(maps, peaks, scores)
         people = heatmaps.shape[:2]
-        return (points * self._stride).reshape(*people, 2), scores.reshape(people)
+        return (points * self.stride).reshape(*people, 2), scores.reshape(people)
 
     @property
-    def _stride(self) -> np.ndarray:
+    def stride(self) -> np.ndarray:
+        """Input pixels per heatmap pixel, (x, y)."""
         return np.asarray(self.input_size, np.float64) / self.heatmap_size

@@ -31,7 +31,7 @@ class UDPHeatmap:
 
         A keypoint with ``visible`` (K,) 0, or so far outside that its Gaussian is, has zeros and weight 0.
         """
-        point = np.asarray(keypoints, np.float64) / self._stride
+        point = np.asarray(keypoints, np.float64) / self.stride
         labelled = np.asarray(visible) > 0
         return draw_gaussians(
             point, nearest_pixel(point), labelled, self.sigma, self.heatmap_size, truncate=True
@@ -46,8 +46,9 @@ class UDPHeatmap:
         maps, peaks, scores = find_peaks(heatmaps, self.heatmap_size)
         points = shift_by_udp_dark(maps, peaks, scores, blur_kernel_size(self.sigma))
         people = heatmaps.shape[:2]
-        return (points * self._stride).reshape(*people, 2), scores.reshape(people)
+        return (points * self.stride).reshape(*people, 2), scores.reshape(people)
 
     @property
-    def _stride(self) -> np.ndarray:
+    def stride(self) -> np.ndarray:
+        """Input pixels per heatmap pixel, (x, y)."""
         return (np.asarray(self.input_size, np.float64) - 1) / (np.asarray(self.heatmap_size) - 1)

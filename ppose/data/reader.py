@@ -124,6 +124,19 @@ class Batches:
     def __len__(self) -> int:
         return len(self._order)
 
+    def examples(self, count: int) -> dict[str, paddle.Tensor]:
+        """One batch of up to ``count`` samples from all over the dataset, as they are in the first epoch.
+
+        Made by this process; not to be called while batches are made.
+        """
+        count = min(count, len(self._prepared))
+        self._prepared.epoch = 0
+        samples = [self._prepared[i * len(self._prepared) // count] for i in range(count)]
+        batch = self._loader.collate_fn(samples)
+        batch = {key: paddle.to_tensor(value) for key, value in batch.items()}
+        _raise_error_of(batch)
+        return batch
+
     def __iter__(self) -> Iterator[dict[str, paddle.Tensor]]:
         self._prepared.epoch = self._order.epoch = self.epoch
         self._order.start = self.start

@@ -1,6 +1,7 @@
 """Runs a network over batches, and a metric over what it gives."""
 
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,13 @@ from tqdm import tqdm
 
 from ppose.engine.ranks import add_up, is_main, meet, rank_count, this_rank
 from ppose.engine.task import Task
+from ppose.files import write_json
 from ppose.geometry import invert_warp, transform_points
 from ppose.metrics import CocoKeypointMetric
 from ppose.models import flip_test
 from ppose.models.layers import check_input
+
+RESULTS_FILE = "keypoints_results.json"
 
 Predict = Callable[[paddle.Tensor], paddle.Tensor]
 
@@ -83,3 +87,9 @@ def own_samples(count: int, batch_size: int) -> np.ndarray:
     """
     index = np.arange(count)
     return index[index // batch_size % rank_count() == this_rank()]
+
+
+def write_result(folder: Path, metric: CocoKeypointMetric, metrics: dict[str, float]) -> None:
+    """Write the people of an evaluation in COCO's results format, and its `metrics.json`, to a folder."""
+    metric.write_results(folder / RESULTS_FILE)
+    write_json(folder / "metrics.json", metrics)

@@ -20,15 +20,18 @@ from paddle import nn
 import ppose
 from ppose.data import Batches
 from ppose.engine.checkpoint import load_weights
+from ppose.engine.curves import DrawCurves
 from ppose.engine.ema import MovingAverage
-from ppose.engine.evaluate import evaluate
+from ppose.engine.evaluate import evaluate, write_result
 from ppose.engine.hooks import Evaluate, LogProgress, RunLog, SaveCheckpoints
 from ppose.engine.precision import Precision
 from ppose.engine.ranks import copy_from_main, is_main, rank_count, share, this_rank
+from ppose.engine.samples import DrawSamples
 from ppose.engine.state import STATE_FILE, TrainState
 from ppose.engine.sync_norm import synchronise_norms
 from ppose.engine.task import Task
 from ppose.engine.trainer import Hook, Trainer
+from ppose.engine.visual_log import VisualLog
 from ppose.errors import ConfigError
 from ppose.files import write_bytes
 from ppose.metrics import CocoKeypointMetric
@@ -90,14 +93,21 @@ def _make_hooks(task: Task, folder: Path, evaluates: bool) -> list[Hook]:
         hooks.append(LogProgress(log, settings.log_iter))
         hooks.append(SaveCheckpoints(folder, every=every, keep=settings.keep_snapshots))
     if evaluates:
-        hooks.append(Evaluate(make_evaluation(task), folder, log, every=every, patience=settings.patience))
+        judge = make_evaluation(task, folder / "result")
+        hooks.append(Evaluate(judge, folder, log, every=every, patience=settings.patience))
+    if not is_main():
+        return hooks
+    hooks += [DrawSamples(folder / "vis", task, every=every), DrawCurves(folder)]
+    if settings.use_vdl:
+        hooks.append(VisualLog(folder, Path(settings.vdl_log_dir or folder / "log" / "visualdl")))
     return hooks
 
 
-def make_evaluation(task: Task) -> Callable[[nn.Layer], dict[str, float]]:
+def make_evaluation(task: Task, folder: Path) -> Callable[[nn.Layer], dict[str, float]]:
     """A function that gives the metrics of a network on the config's EvalDataset, on every rank.
 
     The network is that of the main rank, also in its batch norms' statistics, which differ without `sync_bn`.
+    The last results are left in ``folder``.
     """
     dataset = task.dataset("EvalDataset")
     metric = CocoKeypointMetric(dataset.anno_file, task.keypoint_set)
@@ -106,7 +116,11 @@ def make_evaluation(task: Task) -> Callable[[nn.Layer], dict[str, float]]:
         metric.reset()
         copy_from_main(model)
         evaluate(task, model, dataset, metric)
-        return share(metric.compute() if is_main() else None)
+        metrics = None
+        if is_main():
+            metrics = metric.compute()
+            write_result(folder, metric, metrics)
+        return share(metrics)
 
     return judge
 

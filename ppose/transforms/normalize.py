@@ -33,6 +33,10 @@ class NormalizeImage:
         sample["image"] = image
         return sample
 
+    def undo(self, image: np.ndarray) -> np.ndarray:
+        """The uint8 pixels (.., H, W, 3) of a normalised image of that shape."""
+        return np.clip((image - self._offset) / self._factor, 0, 255).round().astype(np.uint8)
+
 
 @register(kind="transform")
 class Permute:

@@ -31,7 +31,7 @@ class RunSettings:
     stops early after ``patience`` epochs without a better AP. A step is ``accumulate`` batches. ``use_ema``
     evaluates and saves a moving average of the weights. ``sync_bn`` takes batch norms over the batches of all
     processes. ``base_batch_size`` is the images a step that the learning rate is meant for, all processes
-    together.
+    together. ``use_vdl`` logs for VisualDL to ``vdl_log_dir``, by default the run's `log/visualdl`.
     """
 
     architecture: str
@@ -56,6 +56,8 @@ class RunSettings:
     use_ema: bool = False
     ema_decay: float = 0.9998
     patience: int | None = None
+    use_vdl: bool = False
+    vdl_log_dir: str | None = None
     TrainDataset: Annotated[object, Component("dataset")] | None = None
     EvalDataset: Annotated[object, Component("dataset")] | None = None
     TestDataset: Annotated[object, Component("image folder")] | None = None

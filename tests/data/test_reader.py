@@ -12,11 +12,13 @@ COCO17 = get_keypoint_set("coco17")
 SIZE = [48, 64]
 
 
+def fresh(folder):
+    return KeypointTopDownCocoDataset("images", "annotations.json", SIZE, COCO17, dataset_dir=str(folder))
+
+
 @pytest.fixture
 def dataset(coco_folder):
-    return KeypointTopDownCocoDataset(
-        "images", "annotations.json", SIZE, COCO17, dataset_dir=str(coco_folder)
-    )
+    return fresh(coco_folder)
 
 
 def make_reader(**options):
@@ -44,6 +46,24 @@ def test_batches_do_not_depend_on_workers_and_vary_with_the_epoch(dataset):
     assert not np.array_equal(first["warp"], collect(alone)["warp"])
     other_seed = collect(make_reader().batches(dataset, workers=0, seed=5))
     assert not np.array_equal(first["warp"], other_seed["warp"])
+
+
+def test_examples_are_samples_of_the_first_epoch(dataset, coco_folder):
+    batches = make_reader(shuffle=True, drop_last=True).batches(dataset, workers=0)
+    straight = make_reader().batches(dataset, workers=0)
+    expected = collect(straight)
+    batches.epoch = 1
+    second = collect(batches)
+    examples = {key: value.numpy() for key, value in batches.examples(3).items()}
+    assert examples["index"].tolist() == [0, 2, 4]
+    for key, value in expected.items():
+        np.testing.assert_array_equal(examples[key], value[[0, 2, 4]], err_msg=key)
+    np.testing.assert_array_equal(collect(batches)["image"], second["image"])  # nothing else has changed
+    assert batches.examples(100)["index"].tolist() == list(range(6))
+    for file in (coco_folder / "images").iterdir():
+        file.unlink()
+    with pytest.raises(DataError, match="image not found"):
+        make_reader().batches(fresh(coco_folder), workers=0).examples(2)
 
 
 def test_drop_last_and_length(dataset):

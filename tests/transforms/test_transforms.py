@@ -206,3 +206,11 @@ def test_bad_images_are_named(tmp_path, ending):
         read_image(tmp_path / "none.jpg")
     with pytest.raises(DataError, match="cannot read image"):
         read_image(tmp_path)
+
+
+@pytest.mark.parametrize("is_scale", [True, False])
+def test_a_normalised_image_comes_back(is_scale):
+    image = np.random.default_rng(0).integers(0, 256, (2, 5, 7, 3), dtype=np.uint8)
+    normalize = NormalizeImage([0.485, 0.456, 0.406], [0.229, 0.224, 0.225], is_scale)
+    np.testing.assert_array_equal(normalize.undo(normalize({"image": image})["image"]), image)
+    np.testing.assert_array_equal(normalize.undo(np.float32([[[-1e6, 0, 1e6]]]))[0, 0, [0, 2]], [0, 255])
