@@ -7,6 +7,7 @@ The shape here is of its own, and unlike its mirror image: the antennas and what
 apart. Nothing throws shadows.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -35,7 +36,7 @@ SKELETON = (
 
 # Metres; x to the right, y to the front, z up to the panel. Each antenna from its root to its tip.
 _PANEL_HALF, _BODY_HALF = np.array([0.40, 0.36]), np.array([0.28, 0.32])
-_PANEL_HEIGHT, _TOP, _BOTTOM = 0.17, 0.166, -0.17  # no body and panel in one plane
+_PANEL_TOP, _PANEL_BOTTOM, _TOP, _BOTTOM = 0.175, 0.165, 0.161, -0.17  # no two facets in one plane
 _ANTENNAS = np.array(
     [
         [(-0.18, 0.32, 0.08), (-0.18, 0.70, 0.08)],
@@ -52,6 +53,16 @@ _OVERSAMPLING = 2
 _FEWEST_INSIDE = 6
 
 
+def _turn(rotation_vector: Sequence[float]) -> np.ndarray:
+    """The matrix (3, 3) of a rotation about a vector by its length in radians."""
+    return cv2.Rodrigues(np.array(rotation_vector, np.float64))[0]
+
+
+# Approaches are within a cone around this view, on the panel from above and the front, turned by a roll.
+_APPROACH = _turn((np.deg2rad(130), 0, 0)) @ _turn((0, 0, np.deg2rad(155)))
+_CONE, _ROLL = np.deg2rad(60), np.deg2rad(45)
+
+
 @dataclass(frozen=True)
 class _Satellite:
     """Facets (Q, 4, 3), each with the name of its surface, and keypoints (11, 3)."""
@@ -66,10 +77,11 @@ def render_satellite(
 ) -> tuple[np.ndarray, list[dict[str, Any]]]:
     """Return a picture (H, W, 3) uint8 RGB, grey, and the annotation of its satellite, in a list.
 
-    The same ``seed`` and ``index`` (from 0) always give the same; ``size`` is (width, height). Attitude and
-    sunlight are any, distances such that the satellite is from a third of the picture to somewhat larger.
-    The annotation is COCO's without ids, as `render_scene` gives it; flags: 2 visible, 1 hidden by the
-    satellite itself, 0 outside of the image. Raises DataError for arguments that give no picture.
+    The same ``seed`` and ``index`` (from 0) always give the same; ``size`` is (width, height). The camera
+    is somewhere on an approach to the panel and the front, at distances at which the satellite is from a
+    third of the picture to larger than it; the sun is anywhere. The annotation is COCO's without ids, as
+    `render_scene` gives it; flags: 2 visible, 1 hidden by the satellite itself, 0 outside of the image.
+    Raises DataError for arguments that give no picture.
     """
     if seed < 0 or index < 0:
         raise DataError(f"got seed {seed} and index {index}, expected 0 or more")
@@ -106,24 +118,26 @@ def view(
 @lru_cache(maxsize=1)
 def make_satellite() -> _Satellite:
     """The body with its panel and antennas, around the origin."""
-    panel = _at_height(_SIGNS * _PANEL_HALF, _PANEL_HEIGHT)
+    cells, back = (_at_height(_SIGNS * _PANEL_HALF, z) for z in (_PANEL_TOP, _PANEL_BOTTOM))
     top, base = (_at_height(_SIGNS * _BODY_HALF, z) for z in (_TOP, _BOTTOM))
-    facets = [panel[::-1], panel, base]
-    surfaces = ["cells", "back of cells", "adapter"]
-    for side, surface in enumerate(("front", "right", "back", "left")):
-        after = (side + 1) % 4
-        facets.append(np.stack([base[after], base[side], top[side], top[after]]))
-        surfaces.append(surface)
+    facets = [cells[::-1], back, *_make_sides(cells, back), base, *_make_sides(top, base)]
+    surfaces = ["cells", "back of cells", *["rim"] * 4, "adapter", "front", "right", "back", "left"]
     for root, tip in _ANTENNAS:
         rod = _make_rod(root, tip)
         facets += rod
         surfaces += ["rod"] * len(rod)
-    keypoints = np.concatenate([panel, base, _ANTENNAS[:, 1]])
+    keypoints = np.concatenate([(cells + back) / 2, base, _ANTENNAS[:, 1]])
     return _Satellite(np.stack(facets), tuple(surfaces), keypoints)
 
 
 def _at_height(corners: np.ndarray, z: float) -> np.ndarray:
     return np.column_stack([corners, np.full(len(corners), z)])
+
+
+def _make_sides(top: np.ndarray, base: np.ndarray) -> list[np.ndarray]:
+    """The four facets between two squares: front, right, back, left."""
+    after = np.roll(np.arange(4), -1)
+    return list(np.stack([base[after], base, top, top[after]], axis=1))
 
 
 def _make_rod(root: np.ndarray, tip: np.ndarray, sides: int = 6) -> list[np.ndarray]:
@@ -143,16 +157,10 @@ def _camera(size: tuple[int, int]) -> tuple[float, np.ndarray]:
 
 
 def _sample_pose(size: tuple[int, int], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Attitude (3, 3), uniform over all rotations (Shoemake 1992), and position (3,) in metres."""
-    quaternion = rng.normal(size=4)
-    w, x, y, z = quaternion / np.linalg.norm(quaternion)
-    rotation = np.array(
-        [
-            [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
-            [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
-            [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
-        ]
-    )
+    """Attitude (3, 3), its line of sight uniform in the cone of approaches, and position (3,) in metres."""
+    way, cosine = rng.uniform(0, 2 * np.pi), rng.uniform(np.cos(_CONE), 1)
+    roll = _turn((0, 0, rng.uniform(-_ROLL, _ROLL)))
+    rotation = roll @ _turn(np.arccos(cosine) * np.array([np.cos(way), np.sin(way), 0])) @ _APPROACH
     focal_length, principal_point = _camera(size)
     share = rng.uniform(0.35, 1.15)
     distance = 2 * _RADIUS * focal_length / (share * min(size))
@@ -246,5 +254,5 @@ def _make_albedos() -> dict[str, np.ndarray]:
     cv2.rectangle(surfaces["left"], (8, 8), (56, 22), 0.95, -1)
     for x in range(10, 60, 14):
         cv2.line(surfaces["back"], (x, 4), (x, 60), 0.9, 4)
-    surfaces["rod"] = np.full((64, 64), 0.85, np.float32)
+    surfaces["rod"] = surfaces["rim"] = np.full((64, 64), 0.85, np.float32)
     return surfaces
