@@ -28,7 +28,6 @@ NAMES = (
     *(f"base_{corner}" for corner in _CORNERS),
     *("antenna_front", "antenna_left", "antenna_right"),
 )
-_BASE, _TIPS = 4, 8  # where in the keypoints these begin
 SKELETON = (
     *((0, 1), (1, 2), (2, 3), (3, 0), (4, 5), (5, 6), (6, 7), (7, 4)),
     *((0, 4), (1, 5), (2, 6), (3, 7), (0, 8), (3, 9), (1, 10)),
