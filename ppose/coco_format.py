@@ -85,7 +85,8 @@ def _checked_person(
     if isinstance(keypoints, list) and len(keypoints) != length:
         raise DataError(
             f"{entry} has {len(keypoints) / 3:g} keypoints, the keypoint set '{keypoint_set.name}' has "
-            f"{keypoint_set.num_keypoints}"
+            f"{keypoint_set.num_keypoints}: list the file's keypoints, in its order, as names in the "
+            "config's KeypointSet block, and set num_joints to their number"
         )
     if isinstance(person["image_id"], list | dict) or person["image_id"] not in images:
         raise DataError(f"{entry} is of image {person['image_id']}, which is not listed")

@@ -23,7 +23,8 @@ class RandomFlipHalfBodyTransform:
 
     Reads image (its width), keypoints (K, 2), visible (K,), center, scale and the sample's generator;
     changes center and scale, adds rotation (degrees, normal with deviation ``rot``, at most 2 ``rot``, in
-    60 % of samples) and flip (50 %). ``scale`` is the deviation of the scale factor, at most that much off 1.
+    60 % of samples) and flip, with probability ``prob_flip``: 0 for things unlike their mirror image.
+    ``scale`` is the deviation of the scale factor, at most that much off 1.
 
     With probability ``prob_half_body``, where more than ``num_joints_half_body`` keypoints are visible, the
     crop shrinks to the upper or the lower body's visible keypoints; to the other half where the chosen one
@@ -31,7 +32,8 @@ class RandomFlipHalfBodyTransform:
     "published" takes the upper body in 69 % of cases, as the official code does. That code and those that
     took it over draw a standard normal number, not a uniform one, and compare it to 0.5.
 
-    ``upper_body_ids`` and ``flip_pairs``, where given, must be the keypoint set's own.
+    ``upper_body_ids`` and ``flip_pairs``, where given, must be the keypoint set's own. A set without
+    upper body has no halves to shrink to.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class RandomFlipHalfBodyTransform:
         keypoint_set: Given[KeypointSet],
         scale: float = 0.35,
         rot: float = 40,
+        prob_flip: float = 0.5,
         num_joints_half_body: int = 8,
         prob_half_body: float = 0.3,
         half_body_choice: Literal["fair", "published"] = "fair",
@@ -57,6 +60,8 @@ class RandomFlipHalfBodyTransform:
                 f"RandomFlipHalfBodyTransform.upper_body_ids: '{keypoint_set.name}' has no such keypoints"
             )
         self._is_upper = np.isin(np.arange(keypoint_set.num_keypoints), list(upper))
+        self._has_halves = self._is_upper.any() and not self._is_upper.all()
+        self._flip_probability = prob_flip
         self._aspect_ratio = trainsize[0] / trainsize[1]
         self._scale, self._rotation = scale, rot
         self._half_body_minimum, self._half_body_probability = num_joints_half_body, prob_half_body
@@ -66,13 +71,14 @@ class RandomFlipHalfBodyTransform:
         """See the class."""
         rng: np.random.Generator = sample["generator"]
         visible = sample["visible"] > 0
-        if visible.sum() > self._half_body_minimum and rng.random() < self._half_body_probability:
+        splits = self._has_halves and visible.sum() > self._half_body_minimum
+        if splits and rng.random() < self._half_body_probability:
             self._take_half_body(sample, visible, rng)
         factor = np.clip(1 + self._scale * rng.standard_normal(), 1 - self._scale, 1 + self._scale)
         sample["scale"] = sample["scale"] * factor
         turn = np.clip(self._rotation * rng.standard_normal(), -2 * self._rotation, 2 * self._rotation)
         sample["rotation"] = float(turn) if rng.random() < 0.6 else 0.0
-        sample["flip"] = bool(rng.random() < 0.5)
+        sample["flip"] = bool(rng.random() < self._flip_probability)
         if sample["flip"]:
             x, y = sample["center"]
             sample["center"] = np.array([sample["image"].shape[1] - 1 - x, y])

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from ppose.errors import ConfigError, DataError
-from ppose.keypoints import get_keypoint_set
+from ppose.keypoints import get_keypoint_set, make_keypoint_set
 from ppose.transforms import (
     Decode,
     NormalizeImage,
@@ -119,6 +119,20 @@ def test_half_body_takes_either_half_by_a_fair_coin():
     assert np.mean(tops) == pytest.approx(0.5, abs=0.05)
     few = make_sample(generator=rng, visible=(np.arange(17) < 8).astype(float))
     np.testing.assert_allclose(transform(few)["scale"], [210, 280])  # 8 visible are not more than 8
+
+
+def test_without_an_upper_body_there_is_no_half_and_prob_flip_decides_on_flips():
+    names = [f"k{index}" for index in range(17)]
+    for upper in ([], names):
+        whole = make_keypoint_set("whole", names, [], upper_body=upper)
+        for probability, share in ((0.0, 0.0), (0.2, 0.2), (1.0, 1.0)):
+            transform = RandomFlipHalfBodyTransform(
+                SIZE, whole, scale=0, rot=0, prob_half_body=1.0, prob_flip=probability
+            )
+            rng = np.random.default_rng(0)
+            outs = [transform(make_sample(generator=rng, visible=np.ones(17))) for _ in range(500)]
+            assert np.mean([out["flip"] for out in outs]) == pytest.approx(share, abs=0.05 * (0 < share < 1))
+            assert all((out["scale"] == [210, 280]).all() for out in outs)
 
 
 def test_flip_pairs_must_be_those_of_the_set():

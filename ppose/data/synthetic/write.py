@@ -1,12 +1,15 @@
 """Writes scenes as a dataset in COCO's format."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
+from ppose.data.synthetic import satellite
 from ppose.data.synthetic.figure import COCO17
+from ppose.data.synthetic.satellite import render_satellite
 from ppose.data.synthetic.scene import render_scene
 from ppose.errors import DataError
 from ppose.files import write_bytes, write_json
@@ -33,14 +36,41 @@ def write_dataset(
     beside it.
     Raises DataError for impossible arguments, OSError, which names the file, where it cannot be written.
     """
+    category = _make_category("person", COCO17.names, COCO17.skeleton)
+    return _write_scenes(
+        folder,
+        images,
+        seed,
+        first_index,
+        category,
+        lambda index: render_scene(seed, index, size, people, variety),
+    )
+
+
+def write_satellites(folder: str | Path, images: int, seed: int, *, first_index: int = 0) -> int:
+    """Write pictures of a satellite as `write_dataset` does of people; return how many were annotated."""
+    category = _make_category("satellite", satellite.NAMES, satellite.SKELETON)
+    return _write_scenes(
+        folder, images, seed, first_index, category, lambda index: render_satellite(seed, index)
+    )
+
+
+def _write_scenes(
+    folder: str | Path,
+    images: int,
+    seed: int,
+    first_index: int,
+    category: dict[str, Any],
+    render: Callable[[int], tuple[np.ndarray, list[dict[str, Any]]]],
+) -> int:
     if images < 1:
         raise DataError(f"got {images} images to make for {folder}, expected at least 1")
     folder = Path(folder)
     (folder / ANNOTATIONS).unlink(missing_ok=True)
-    content: dict[str, Any] = {"images": [], "annotations": [], "categories": [_make_category()]}
+    content: dict[str, Any] = {"images": [], "annotations": [], "categories": [category]}
     for image_id in range(1, images + 1):
         index = first_index + image_id - 1
-        image, annotations = render_scene(seed, index, size, people, variety)
+        image, annotations = render(index)
         name = f"{index:012d}.jpg"
         write_bytes(folder / IMAGES / name, _encode_jpeg(image, seed, index))
         entry = {"id": image_id, "file_name": name, "width": image.shape[1], "height": image.shape[0]}
@@ -59,7 +89,9 @@ def _encode_jpeg(image: np.ndarray, seed: int, index: int) -> bytes:
     return data.tobytes()
 
 
-def _make_category() -> dict[str, Any]:
-    """COCO's person category; its skeleton counts keypoints from 1."""
-    skeleton = [[a + 1, b + 1] for a, b in COCO17.skeleton]
-    return {"id": 1, "name": "person", "keypoints": list(COCO17.names), "skeleton": skeleton}
+def _make_category(
+    name: str, keypoints: Sequence[str], skeleton: Sequence[tuple[int, int]]
+) -> dict[str, Any]:
+    """COCO's entry for the one category; its skeleton counts keypoints from 1."""
+    limbs = [[a + 1, b + 1] for a, b in skeleton]
+    return {"id": 1, "name": name, "keypoints": list(keypoints), "skeleton": limbs}

@@ -1,0 +1,172 @@
+"""docs/own_keypoints.md: its examples are read as they stand there, its commands run, its errors are real."""
+
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from ppose.engine.task import Task
+from ppose.errors import ConfigError, DataError
+from ppose.workspace import load_config
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = (ROOT / "docs" / "own_keypoints.md").read_text()
+
+
+def blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
+
+
+def commands():
+    lines = "".join(blocks("bash")).replace("\\\n", " ").splitlines()
+    return [shlex.split(line) for line in lines]
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A folder like a fresh clone, with the page's files in the places that it names."""
+    for name in ("tools", "ppose"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    shutil.copytree(ROOT / "configs", tmp_path / "configs")
+    config, _ = blocks("yaml")
+    (tmp_path / "configs" / "arrow.yml").write_text(config)
+    (annotations,) = blocks("json")
+    for part in ("train", "val"):
+        folder = tmp_path / "dataset" / "arrow" / part
+        (folder / "images").mkdir(parents=True)
+        (folder / "annotations.json").write_text(annotations)
+        image = np.random.default_rng(0).integers(0, 255, (240, 320, 3), dtype=np.uint8)
+        cv2.imwrite(str(folder / "images" / "street.jpg"), image)
+    shutil.copy(ROOT / "dataset" / "make_synthetic.py", tmp_path / "dataset")
+    return tmp_path
+
+
+def load_arrow(checkout, *overrides):
+    data = [f"{key}Dataset.dataset_dir={checkout}/dataset/arrow/train" for key in ("Train", "Eval")]
+    return load_config(checkout / "configs" / "arrow.yml", [*data, *overrides])
+
+
+def test_the_pages_label_and_config_give_the_sample_that_it_describes(checkout):
+    task = Task(load_arrow(checkout))
+    assert task.keypoint_set.names == ("tip", "left_tail", "right_tail")
+    assert task.keypoint_set.flip_pairs == ((1, 2),)
+    dataset = task.dataset("TrainDataset")
+    assert len(dataset) == 1
+    np.testing.assert_array_equal(dataset[0]["keypoints"], [[130, 55], [105, 165], [0, 0]])
+    np.testing.assert_array_equal(dataset[0]["visible"], [1, 1, 0])
+    assert task.test.flip
+    assert task.model().final_conv.weight.shape[0] == 3
+
+
+def test_the_pages_way_to_switch_flips_off(checkout):
+    config, off = blocks("yaml")
+    anchored = config.replace("trainsize: [", "trainsize: &trainsize [").replace(
+        "hmsize: [", "hmsize: &hmsize ["
+    )
+    (checkout / "configs" / "arrow.yml").write_text(anchored + off)
+    task = Task(load_arrow(checkout))
+    assert not task.test.flip
+    samples = task.reader("TrainReader").batches(task.dataset("TrainDataset"), workers=0)._prepared
+    for epoch in range(40):
+        samples.epoch = epoch
+        assert samples[0]["flip"] is False
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("num_joints=17", "num_joints is 17, the keypoint set 'arrow' has 3"),
+        (
+            "KeypointSet.flip_pairs=[[left_tial,right_tail]]",
+            "flip_pairs has 'left_tial', expected one of its names or indexes; did you mean 'left_tail'?",
+        ),
+        ("KeypointSet.sigmas=[0.05,0.05]", "2 sigmas for 3 keypoints"),
+        ("KeypointSet.names=[tip,left_tail,right_tail,tip]", "names has 'tip' twice"),
+        ("TopDownHRNet.flip_perm=[[0,1]]", "flip_perm is not the flip pairs of the keypoint set 'arrow'"),
+    ],
+)
+def test_mistakes_in_the_config_are_told_in_the_pages_words(checkout, override, words):
+    plus = "" if not override.startswith("TopDownHRNet.flip_perm") else "+"
+    with pytest.raises(ConfigError) as error:
+        Task(load_arrow(checkout, plus + override))
+    assert words in str(error.value)
+    assert "\n" not in str(error.value)
+    if not plus:
+        assert words in PAGE
+
+
+def change_annotations(checkout, part, change):
+    file = checkout / "dataset" / "arrow" / part / "annotations.json"
+    content = json.loads(file.read_text())
+    change(content["annotations"][0])
+    file.write_text(json.dumps(content))
+    return file
+
+
+def test_nothing_labelled(checkout):
+    change_annotations(checkout, "train", lambda a: a.update(keypoints=[130, 55, 0, 105, 165, 0, 0, 0, 0]))
+    words = "nobody to look at: no person has a box with labelled keypoints"
+    with pytest.raises(DataError, match=words):
+        Task(load_arrow(checkout)).dataset("TrainDataset")
+    assert words in PAGE
+
+
+@pytest.mark.parametrize(("tool", "part"), [("train", "train"), ("train", "val"), ("eval", "val")])
+def test_another_keypoint_count_in_the_file(checkout, tool, part):
+    file = change_annotations(checkout, part, lambda a: a["keypoints"].extend([9, 9, 2]))
+    run = [sys.executable, f"tools/{tool}.py", "-c", "configs/arrow.yml"] + ["--eval"] * (tool == "train")
+    result = subprocess.run(run, cwd=checkout, capture_output=True, text=True)
+    assert result.returncode == 1
+    (line,) = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    words = "annotation 1 has 4 keypoints, the keypoint set 'arrow' has 3"
+    assert f"{file.relative_to(checkout)}: {words}" in line
+    assert "KeypointSet block, and set num_joints" in line
+    assert "Traceback" not in result.stderr
+    assert words in PAGE
+
+
+def test_the_pages_figures_of_oks():
+    """exp(-d^2 / (2 s^2 (2 sigma)^2)) is 1/2 and 3/4 at the distances that the page gives."""
+    for share, of_page, pixels in ((0.5, "2.4 sigma s", 12), (0.75, "1.5 sigma s", 8)):
+        distance = 2 * np.sqrt(-2 * np.log(share))  # in sigma s
+        assert f"{distance:.1f} sigma s" == of_page
+        assert round(distance * 0.05 * 100) == pixels
+        assert of_page in PAGE
+    assert "12 and 8 pixels" in PAGE
+
+
+SMALL = {
+    "make_synthetic.py": ["--images", "6", "--val_images", "3"],
+    "train.py": ["-o", "epoch=1", "snapshot_epoch=1", "TrainReader.batch_size=4", "worker_num=0"],
+    "eval.py": ["-o", "worker_num=0"],
+    "infer.py": [],
+}
+
+
+@pytest.mark.heavy
+def test_every_command_of_the_page_runs(checkout):
+    """As it stands there, but with a few images and one epoch."""
+    outputs = []
+    for command in commands():
+        assert command[0] == "python"
+        small = SMALL[Path(command[1]).name]
+        run = [sys.executable, *command[1:], *small]
+        result = subprocess.run(run, cwd=checkout, capture_output=True, text=True)
+        assert result.returncode == 0, (command, result.stderr)
+        outputs.append(result.stdout)
+    assert len(outputs) == 7
+    assert "6 images, 6 satellites" in outputs[0]
+    for name, pictures in (("synthetic_satellite", 3), ("arrow", 1)):
+        folder = checkout / "output" / name
+        assert (folder / "model_final.pdparams").is_file()
+        poses = json.loads((folder / "vis" / "keypoints.json").read_text())
+        count = Task(load_config(checkout / "configs" / f"{name}.yml")).keypoint_set.num_keypoints
+        assert [len(pose["keypoints"]) for pose in poses] == [3 * count] * pictures
+        assert len(list((folder / "vis").glob("*.jpg"))) == pictures
