@@ -97,9 +97,15 @@ def transform_points(points: ArrayLike, matrix: ArrayLike) -> np.ndarray:
     return points @ np.swapaxes(matrix[..., :2], -1, -2) + shift
 
 
-def mirror_matrix(width: int) -> np.ndarray:
-    """Return the matrix (2, 3) that mirrors an image of this width: x -> width - 1 - x."""
-    return np.array([[-1.0, 0.0, width - 1.0], [0.0, 1.0, 0.0]])
+def mirror_warp(warp: np.ndarray, x: float) -> np.ndarray:
+    """Return the warp (2, 3) of an image that is first mirrored at the vertical line at x: p -> 2 x - p."""
+    return warp @ np.array([[-1.0, 0.0, 2 * x], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+
+
+def warp_of_reduced(warp: np.ndarray, reduction: int) -> np.ndarray:
+    """Return the warp (2, 3) of an image with one pixel for each r x r: pixel i is at r i + (r - 1) / 2."""
+    offset = (reduction - 1) / 2
+    return warp @ np.array([[reduction, 0.0, offset], [0.0, reduction, offset], [0.0, 0.0, 1.0]])
 
 
 def _as_warp_arrays(

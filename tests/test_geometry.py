@@ -11,7 +11,7 @@ from ppose.geometry import (
     get_udp_warp_matrix,
     get_warp_matrix,
     invert_warp,
-    mirror_matrix,
+    mirror_warp,
     transform_points,
 )
 
@@ -82,7 +82,7 @@ def test_points_move_with_the_pixels_of_a_flipped_warp():
     image = np.zeros((80, 120), np.float32)
     image[33, 47] = 1
     warp = get_warp_matrix([60.0, 40.0], [90.0, 120.0], 25.0, (180, 240))
-    warp = warp @ np.vstack([mirror_matrix(120), [0, 0, 1]])
+    warp = mirror_warp(warp, 59.5)
     moved = cv2.warpAffine(image, warp, (180, 240), flags=cv2.INTER_LINEAR)
     total = moved.sum()
     rows, columns = np.indices(moved.shape)

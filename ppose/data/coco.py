@@ -13,7 +13,7 @@ from ppose.errors import DataError
 from ppose.files import read_json
 from ppose.geometry import bbox_xywh_to_center_scale, clip_boxes_xywh
 from ppose.keypoints import KeypointSet
-from ppose.transforms import read_image
+from ppose.transforms import LazySample, read_image
 from ppose.workspace import Given, register
 
 _logger = logging.getLogger(__name__)
@@ -33,9 +33,10 @@ class KeypointTopDownCocoDataset:
     ``bbox_file`` (a path, or a file in ``dataset_dir``) in COCO's results format, those of category 1 with a
     score of at least ``image_thre``; the annotations may then be an image list (test-dev).
 
-    A sample holds image_file, image (H, W, 3) RGB, center, scale (image pixels, padded by 1.25 to the aspect
-    ratio of ``trainsize``) and, with the people's own boxes, keypoints (K, 2) and visible (K,). Beside the
-    samples, as arrays of their length: image_ids, areas (of the padded box) and bbox_scores.
+    A sample holds image_file, image (H, W, 3) RGB, read when it is asked for (`LazySample`), center, scale
+    (image pixels, padded by 1.25 to the aspect ratio of ``trainsize``) and, with the people's own boxes,
+    keypoints (K, 2) and visible (K,). Beside the samples, as arrays of their length: image_ids, areas (of the
+    padded box) and bbox_scores.
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class KeypointTopDownCocoDataset:
         image_thre: float = 0.0,
         clip_bbox: bool = False,
     ) -> None:
-        self._image_folder = Path(dataset_dir) / image_dir
+        image_folder = Path(dataset_dir) / image_dir
         self.anno_file = Path(dataset_dir) / anno_path
         # People of one image follow each other: the last image read serves them all.
         self._read = lru_cache(maxsize=1)(read_image)
@@ -71,8 +72,10 @@ class KeypointTopDownCocoDataset:
                 _find_box_file(bbox_file, dataset_dir), images, self.anno_file, image_thre
             )
         self.boxes = GROUND_TRUTH_BOXES if use_gt_bbox else DETECTED_BOXES
-        self._files = [images[person["image_id"]]["file_name"] for person in people]
-        self._keypoints = [person.get("keypoints") for person in people]
+        self._files = [str(image_folder / images[person["image_id"]]["file_name"]) for person in people]
+        self._points: np.ndarray | None = None
+        if use_gt_bbox:
+            self._points = np.array([person["keypoints"] for person in people], np.float64)
         bboxes = np.array([person["bbox"] for person in people], np.float64)
         self._centers, self._scales = bbox_xywh_to_center_scale(bboxes, trainsize[0] / trainsize[1])
         self.image_ids = np.array([person["image_id"] for person in people])
@@ -83,17 +86,16 @@ class KeypointTopDownCocoDataset:
         return len(self._files)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """The sample of one person; raises DataError that names the image where it cannot be read."""
-        file = self._image_folder / self._files[index]
-        sample = {
-            "image_file": str(file),
-            "image": self._read(file),
-            "center": self._centers[index],
-            "scale": self._scales[index],
-        }
-        if self._keypoints[index] is not None:
-            points = np.asarray(self._keypoints[index], np.float64).reshape(-1, 3)
-            sample["keypoints"], sample["visible"] = points[:, :2], (points[:, 2] > 0).astype(np.float32)
+        """The sample of one person; reading its image raises DataError that names one that cannot be read."""
+        sample = LazySample(
+            self._read,
+            image_file=self._files[index],
+            center=self._centers[index],
+            scale=self._scales[index],
+        )
+        if self._points is not None:
+            x, y, flag = self._points[index].reshape(-1, 3).T
+            sample["keypoints"], sample["visible"] = np.stack([x, y], axis=1), (flag > 0).astype(np.float32)
         return sample
 
 

@@ -3,7 +3,7 @@
 from ppose.transforms.affine import TopDownAffine, TopDownEvalAffine
 from ppose.transforms.appearance import ColorJitter, GaussianBlur
 from ppose.transforms.augment import RandomFlipHalfBodyTransform, RandomShift
-from ppose.transforms.decode import Decode, read_image
+from ppose.transforms.decode import Decode, LazySample, read_image, read_image_part
 from ppose.transforms.dropping import CoarseDropout, InformationDropping
 from ppose.transforms.heatmaps import EncodeHeatmaps
 from ppose.transforms.normalize import NormalizeImage, Permute
@@ -15,6 +15,7 @@ __all__ = [
     "EncodeHeatmaps",
     "GaussianBlur",
     "InformationDropping",
+    "LazySample",
     "NormalizeImage",
     "Permute",
     "RandomFlipHalfBodyTransform",
@@ -22,4 +23,5 @@ __all__ = [
     "TopDownAffine",
     "TopDownEvalAffine",
     "read_image",
+    "read_image_part",
 ]

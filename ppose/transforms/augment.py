@@ -21,10 +21,10 @@ _LOWER_BODY_PROBABILITY = {"fair": 0.5, "published": 1 - NormalDist().cdf(0.5)}
 class RandomFlipHalfBodyTransform:
     """Chooses at random a half body, scale, rotation and flip, as the official HRNet code does.
 
-    Reads image (its width), keypoints (K, 2), visible (K,), center, scale and the sample's generator;
-    changes center and scale, adds rotation (degrees, normal with deviation ``rot``, at most 2 ``rot``, in
-    60 % of samples) and flip, with probability ``prob_flip``: 0 for things unlike their mirror image.
-    ``scale`` is the deviation of the scale factor, at most that much off 1.
+    Reads keypoints (K, 2), visible (K,), center, scale and the sample's generator; changes center and scale,
+    adds rotation (degrees, normal with deviation ``rot``, at most 2 ``rot``, in 60 % of samples) and flip,
+    with probability ``prob_flip``: 0 for things unlike their mirror image. ``scale`` is the deviation of the
+    scale factor, at most that much off 1.
 
     With probability ``prob_half_body``, where more than ``num_joints_half_body`` keypoints are visible, the
     crop shrinks to the upper or the lower body's visible keypoints; to the other half where the chosen one
@@ -74,14 +74,11 @@ class RandomFlipHalfBodyTransform:
         splits = self._has_halves and visible.sum() > self._half_body_minimum
         if splits and rng.random() < self._half_body_probability:
             self._take_half_body(sample, visible, rng)
-        factor = np.clip(1 + self._scale * rng.standard_normal(), 1 - self._scale, 1 + self._scale)
+        factor = 1 + self._scale * min(max(rng.standard_normal(), -1.0), 1.0)
         sample["scale"] = sample["scale"] * factor
-        turn = np.clip(self._rotation * rng.standard_normal(), -2 * self._rotation, 2 * self._rotation)
-        sample["rotation"] = float(turn) if rng.random() < 0.6 else 0.0
+        turn = self._rotation * min(max(rng.standard_normal(), -2.0), 2.0)
+        sample["rotation"] = turn if rng.random() < 0.6 else 0.0
         sample["flip"] = bool(rng.random() < self._flip_probability)
-        if sample["flip"]:
-            x, y = sample["center"]
-            sample["center"] = np.array([sample["image"].shape[1] - 1 - x, y])
         return sample
 
     def _take_half_body(self, sample: dict[str, Any], visible: np.ndarray, rng: np.random.Generator) -> None:

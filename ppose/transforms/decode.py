@@ -1,5 +1,6 @@
 """Reading images."""
 
+from collections.abc import Callable
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -8,10 +9,9 @@ import cv2
 import numpy as np
 
 from ppose.errors import DataError
+from ppose.transforms import jpeg
 from ppose.workspace import register
 
-# The marker that ends a file of this kind, and the one after which it must come.
-_JPEG_START, _JPEG_SCAN, _JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
 _PNG_START, _PNG_END = b"\x89PNG", b"IEND"
 
 
@@ -22,15 +22,35 @@ def read_image(path: str | Path, *, use_exif: bool = False) -> np.ndarray:
     stored orientation, so datasets leave it off. Raises DataError that names a missing, truncated or
     unreadable file.
     """
+    return _decode(_read_whole_file(path), path, use_exif)
+
+
+def read_image_part(path: str | Path, rows: int, reduction: int) -> tuple[np.ndarray, int]:
+    """Read at least the first ``rows`` rows of an image file; of a JPEG at 1 / ``reduction`` (1, 2, 4, 8).
+
+    Returns the image (h, w, 3 or 4) uint8, RGB first, in the stored orientation, and the reduction that it
+    has: `jpeg.decode_part` gives it, and says where its pixels are, or `read_image` in full. Raises as that.
+    """
+    data = _read_whole_file(path)
+    part = jpeg.decode_part(data, rows, reduction) if data.startswith(jpeg.START) else None
+    return (_decode(data, path), 1) if part is None else (part, reduction)
+
+
+def _read_whole_file(path: str | Path) -> bytes:
     try:
-        data = Path(path).read_bytes()
+        with open(path, "rb") as file:
+            data = file.read()
     except FileNotFoundError:
         raise DataError(f"image not found: {path}") from None
     except OSError as error:
         raise DataError(f"cannot read image {path}: {error.strerror}") from None
-    flags = cv2.IMREAD_COLOR_RGB | (0 if use_exif else cv2.IMREAD_IGNORE_ORIENTATION)
     if _is_truncated(data):
         raise DataError(f"image is cut short: {path} ({len(data)} bytes)")
+    return data
+
+
+def _decode(data: bytes, path: str | Path, use_exif: bool = False) -> np.ndarray:
+    flags = cv2.IMREAD_COLOR_RGB | (0 if use_exif else cv2.IMREAD_IGNORE_ORIENTATION)
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
     except cv2.error:  # larger than OpenCV's limit on pixels, for instance
@@ -41,18 +61,28 @@ def read_image(path: str | Path, *, use_exif: bool = False) -> np.ndarray:
 
 
 def _is_truncated(data: bytes) -> bool:
-    """OpenCV fills what is missing with grey and goes on; compressed data itself never holds a marker."""
-    if data.startswith(_JPEG_START):
-        return data.find(_JPEG_END, _start_of_scan(data)) < 0
+    """Decoders fill what is missing with grey and go on; compressed data itself never holds a marker."""
+    if data.startswith(jpeg.START):
+        # Searched from the end, where it nearly always is.
+        return data.rfind(jpeg.END, jpeg.find_segment(data, (jpeg.SCAN,))) < 0
     return data.startswith(_PNG_START) and _PNG_END not in data
 
 
-def _start_of_scan(data: bytes) -> int:
-    """Where a JPEG's compressed data begins, after its segments: thumbnails in them have markers too."""
-    position = 2
-    while data[position : position + 1] == b"\xff" and data[position : position + 2] != _JPEG_SCAN:
-        position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
-    return position
+class LazySample(dict[str, Any]):
+    """A sample whose image is read when somebody first asks for it; ``"image" in sample``: somebody has.
+
+    So a warp that is the first may read only what it needs of image_file. ``read`` gives the whole image.
+    """
+
+    def __init__(self, read: Callable[[str], np.ndarray], **items: Any) -> None:
+        super().__init__(items)
+        self._read = read
+
+    def __missing__(self, key: str) -> np.ndarray:
+        if key != "image":
+            raise KeyError(key)
+        self["image"] = self._read(self["image_file"])
+        return self["image"]
 
 
 @register(kind="transform")

@@ -160,4 +160,4 @@ def test_detections_of_other_images(coco_folder):
 def test_a_missing_image_is_named(coco_folder):
     (coco_folder / "images" / "000000000002.jpg").unlink()
     with pytest.raises(DataError, match=r"image not found: .*000000000002\.jpg"):
-        make(coco_folder)[2]
+        make(coco_folder)[2]["image"]

@@ -1,0 +1,58 @@
+"""The part of a JPEG that a warp looks at, which is quicker to decode than the whole."""
+
+import numpy as np
+import simplejpeg
+
+START, SCAN, END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"  # markers: of the file, of compressed data
+_FRAMES = (b"\xff\xc0", b"\xff\xc1", b"\xff\xc2")  # baseline, extended and progressive
+_CHANNELS = (1, 3)  # grey and colour; four are CMYK
+REDUCTIONS = (1, 2, 4, 8)
+# The colour of the last row of a picture has no row below it to be interpolated from; so a few rows more.
+_MARGIN = 4
+
+
+def decode_part(data: bytes, rows: int, reduction: int) -> np.ndarray | None:
+    """Decode the first ``rows`` rows of a JPEG, at least, to 1, 1/2, 1/4 or 1/8 of its size.
+
+    Returns (h, ceil(W / r), 4) uint8, RGB and a channel without meaning (four bytes a pixel are quicker to
+    warp), in the stored orientation; None for a JPEG that only `read_image` knows, such as CMYK, or nobody.
+
+    A decoder reads rows in order and stops at the height that the header names, so it is given a lower one: a
+    crop of COCO ends at 3/4 of its picture in the mean. Of a reduced image the decoder leaves out the high
+    frequencies of each 8x8 block; a pixel stands for r x r pixels, and the center of pixel i lies at
+    r i + (r - 1) / 2 in the full image, in both axes.
+    """
+    frame = find_segment(data, _FRAMES)
+    if data[frame : frame + 2] not in _FRAMES or data[frame + 9] not in _CHANNELS:
+        return None
+    height, width = (int.from_bytes(data[frame + at : frame + at + 2], "big") for at in (5, 7))
+    if rows + _MARGIN < height:
+        height = max(rows, 1) + _MARGIN
+        data = data[: frame + 5] + height.to_bytes(2, "big") + data[frame + 7 :]
+    try:
+        # Not strict: what follows the last row is no error here.
+        return simplejpeg.decode_jpeg(
+            data,
+            "RGBX",
+            min_height=-(-height // reduction),
+            min_width=-(-width // reduction),
+            min_factor=reduction,
+            strict=False,
+        )
+    except ValueError:
+        return None
+
+
+def find_segment(data: bytes, markers: tuple[bytes, ...]) -> int:
+    """Where a JPEG's first segment with one of these markers begins, or where its segments end without one.
+
+    Segments have lengths, and what is in them may look like markers too: thumbnails do.
+    """
+    position = len(START)
+    while data[position : position + 1] == b"\xff":
+        marker = data[position : position + 2]
+        if marker == SCAN or marker in markers:
+            break
+        is_filling = marker == b"\xff\xff"
+        position += 1 if is_filling else 2 + int.from_bytes(data[position + 2 : position + 4], "big")
+    return position
