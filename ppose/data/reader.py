@@ -1,6 +1,8 @@
 """Batches: transforms over samples, in worker processes."""
 
+import ctypes
 import os
+import signal
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated, Any
@@ -13,6 +15,7 @@ from paddle.io import DataLoader
 from ppose.errors import ConfigError, DataError, PposeError
 from ppose.workspace import Component, register
 
+_PR_SET_PDEATHSIG = 1  # of Linux's prctl.h
 _BATCH_KEYS = ("index", "image", "warp", "heatmaps", "target_weight")
 
 
@@ -64,9 +67,13 @@ class _Collate:
         return batch
 
 
-def _leave_group(worker: int) -> None:
-    """Keep signals to the whole process group from the workers: the parent decides when to stop."""
+def _depend_on_parent(worker: int) -> None:
+    """Let a worker end when its parent does: at no signal to the whole process group, and never later.
+
+    Paddle's workers wait without a timeout, and would outlive a parent that is killed.
+    """
     os.setpgid(0, 0)
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _to_bytes(text: str) -> np.ndarray:
@@ -189,7 +196,7 @@ class Reader:
             batch_sampler=order,
             collate_fn=_Collate(self.batch_transforms),
             num_workers=workers,
-            worker_init_fn=_leave_group,
+            worker_init_fn=_depend_on_parent,
             use_shared_memory=self._use_shared_memory,
         )
         return Batches(prepared, order, loader)
