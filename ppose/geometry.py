@@ -116,7 +116,7 @@ def _as_warp_arrays(
 
 def _stack_matrix(a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray) -> np.ndarray:
     """[[a, b], [c, d]] over leading axes."""
-    return np.stack([np.stack([a, b], axis=-1), np.stack([c, d], axis=-1)], axis=-2)
+    return np.stack([a, b, c, d], axis=-1).reshape(*np.shape(a), 2, 2)
 
 
 def _join(linear: np.ndarray, center: np.ndarray, target: np.ndarray) -> np.ndarray:

@@ -29,24 +29,17 @@ def draw_gaussians(
     size = np.asarray(heatmap_size)
     first, last = window_center - radius, window_center + radius + 1
     drawn = labelled & ((first < size) & (last >= 0)).all(axis=1)
-    columns = _profile(center[:, 0], window_center[:, 0], size[0], sigma, radius if truncate else None)
-    rows = _profile(center[:, 1], window_center[:, 1], size[1], sigma, radius if truncate else None)
-    # A Gaussian is the product of one along x and one along y: W + H exponentials a map and not W * H.
-    heatmaps = (
-        np.where(drawn[:, None], rows, 0)[:, :, None] * np.where(drawn[:, None], columns, 0)[:, None, :]
-    )
+    # A Gaussian is the product of one along x and one along y, profiles (2, K, the longer side): W + H
+    # exponentials a map and not W * H.
+    position = np.arange(size.max())
+    profiles = np.exp(-((position - center.T[..., None]) ** 2) / (2 * sigma**2))
+    if truncate:
+        profiles[np.abs(position - window_center.T[..., None]) > radius] = 0
+    profiles[:, ~drawn] = 0
+    columns, rows = profiles.astype(np.float32)
+    width, height = heatmap_size
+    heatmaps = rows[:, :height, None] * columns[:, None, :width]
     return heatmaps, drawn.astype(np.float32)[:, None]
-
-
-def _profile(
-    center: np.ndarray, window_center: np.ndarray, length: int, sigma: float, radius: float | None
-) -> np.ndarray:
-    """One axis of the Gaussians: (K, length) float32."""
-    position = np.arange(length)
-    profile = np.exp(-((position - center[:, None]) ** 2) / (2 * sigma**2))
-    if radius is not None:
-        profile[np.abs(position - window_center[:, None]) > radius] = 0
-    return profile.astype(np.float32)
 
 
 def nearest_pixel(point: np.ndarray) -> np.ndarray:

@@ -11,7 +11,6 @@ from ppose.geometry import (
     bbox_xywh_to_center_scale,
     get_udp_warp_matrix,
     get_warp_matrix,
-    invert_warp,
     mirror_warp,
     transform_points,
     warp_of_reduced,
@@ -66,26 +65,24 @@ class TopDownAffine:
     def _cut_out(self, sample: dict[str, Any], warp: np.ndarray) -> np.ndarray:
         is_part = self._partial_decoding and isinstance(sample, LazySample) and "image" not in sample
         if is_part:
-            reduction = _find_reduction(warp)
-            rows = self._find_rows(warp, reduction)
-            image, reduction = read_image_part(sample["image_file"], rows, reduction)
+            image, reduction = read_image_part(sample["image_file"], *_find_part(warp, self._size))
             warp = warp_of_reduced(warp, reduction)
         else:
             image = sample["image"]
         image = cv2.warpAffine(image, warp, self._size, flags=cv2.INTER_LINEAR)
         return image if image.shape[2] == 3 else cv2.cvtColor(image, cv2.COLOR_RGBA2RGB)
 
-    def _find_rows(self, warp: np.ndarray, reduction: int) -> int:
-        """How many of the image's rows the warp reads; an interpolated point lies between two."""
-        _, (by_x, by_y, y) = invert_warp(warp)
-        lowest = y + max(by_x * (self._size[0] - 1), 0) + max(by_y * (self._size[1] - 1), 0)
-        return math.ceil(max(lowest, 0)) + 2 * reduction + 1
 
-
-def _find_reduction(warp: np.ndarray) -> int:
-    """The largest reduction of the image that the warp does not have to enlarge again, in any direction."""
-    enlargement = np.hypot(warp[:, 0], warp[:, 1]).max()
-    return max((r for r in REDUCTIONS if r * enlargement <= 1), default=1)
+def _find_part(warp: np.ndarray, size: tuple[int, int]) -> tuple[int, int]:
+    """How many of the image's rows the warp reads, and the largest reduction that it does not undo."""
+    (a, b, c), (d, e, f) = warp.tolist()
+    enlargement = max(math.hypot(a, b), math.hypot(d, e))
+    reduction = max((r for r in REDUCTIONS if r * enlargement <= 1), default=1)
+    # y of the input's corners in the image, by the inverse of the warp.
+    corners = ((x - c, y - f) for x in (0, size[0] - 1) for y in (0, size[1] - 1))
+    lowest = max((a * y - d * x) / (a * e - b * d) for x, y in corners)
+    # An interpolated point lies between two pixels, of r rows each.
+    return math.ceil(max(lowest, 0)) + 2 * reduction + 1, reduction
 
 
 @register(kind="transform")

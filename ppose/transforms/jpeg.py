@@ -28,7 +28,7 @@ def decode_part(data: bytes, rows: int, reduction: int) -> np.ndarray | None:
     height, width = (int.from_bytes(data[frame + at : frame + at + 2], "big") for at in (5, 7))
     if rows + _MARGIN < height:
         height = max(rows, 1) + _MARGIN
-        data = data[: frame + 5] + height.to_bytes(2, "big") + data[frame + 7 :]
+        data = b"".join((data[: frame + 5], height.to_bytes(2, "big"), memoryview(data)[frame + 7 :]))
     try:
         # Not strict: what follows the last row is no error here.
         return simplejpeg.decode_jpeg(

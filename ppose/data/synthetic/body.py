@@ -5,6 +5,7 @@ front with no rotation, these are x right, y down and z away from the camera. Si
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -76,7 +77,8 @@ _HOLD_WEIGHTS = np.array([0.2, 0.15, 0.1, 0.13, 0.05, 0.12, 0.05, 0.1, 0.1])
 _HOLD_ANGLES = np.array([angles for angles, _ in _HOLDS.values()])
 _HOLD_LEANS = np.array([lean for _, lean in _HOLDS.values()])
 _SIDES = np.array([1.0, -1.0])
-_X, _Y, _Z = np.eye(3)
+_IDENTITY = np.eye(3)
+_X, _Y, _Z = _IDENTITY
 
 
 @dataclass(frozen=True)
@@ -174,9 +176,15 @@ def sample_pose(rng: np.random.Generator, variety: float = 1.0) -> Pose:
 def rotate(axis: np.ndarray, degrees: np.ndarray | float) -> np.ndarray:
     """Rodrigues' rotation matrices (..., 3, 3) about a unit axis (3,) by angles (...,) in degrees."""
     radians = np.deg2rad(np.asarray(degrees, float))[..., None, None]
-    x, y, z = axis
+    cross, square = _make_cross(*axis.tolist())
+    return _IDENTITY + np.sin(radians) * cross + (1 - np.cos(radians)) * square
+
+
+@lru_cache(maxsize=8)
+def _make_cross(x: float, y: float, z: float) -> tuple[np.ndarray, np.ndarray]:
+    """The matrix (3, 3) of the cross product with an axis, and its square."""
     cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    return np.eye(3) + np.sin(radians) * cross + (1 - np.cos(radians)) * (cross @ cross)
+    return cross, cross @ cross
 
 
 def build_skeleton(pose: Pose, shape: Shape, camera: np.ndarray) -> Skeleton:

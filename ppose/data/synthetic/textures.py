@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 _SIZE = 128
+_RAMP = np.linspace(0, 1, 256)[:, None]
 
 
 @lru_cache(maxsize=1)
@@ -75,8 +76,7 @@ def lay_tiles(
 
 def colour_tones(tones: np.ndarray, dark: np.ndarray, light: np.ndarray) -> np.ndarray:
     """Turn tones (h, w) uint8 into an RGB image between two colours (3,)."""
-    ramp = np.linspace(0, 1, 256)[:, None]
-    table = (dark + ramp * (light - dark)).clip(0, 255).astype(np.uint8)
+    table = (dark + _RAMP * (light - dark)).clip(0, 255).astype(np.uint8)
     return cv2.LUT(cv2.merge([tones, tones, tones]), table[:, None])
 
 
