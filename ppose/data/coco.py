@@ -94,8 +94,9 @@ class KeypointTopDownCocoDataset:
             scale=self._scales[index],
         )
         if self._points is not None:
-            x, y, flag = self._points[index].reshape(-1, 3).T
-            sample["keypoints"], sample["visible"] = np.stack([x, y], axis=1), (flag > 0).astype(np.float32)
+            points = self._points[index].reshape(-1, 3)
+            sample["keypoints"] = points[:, :2].copy()
+            sample["visible"] = (points[:, 2] > 0).astype(np.float32)
         return sample
 
 
