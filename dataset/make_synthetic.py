@@ -20,7 +20,9 @@ def main() -> None:
     parser.add_argument(
         "--output", metavar="DIR", help="folder to fill (default: dataset/synthetic, or dataset/satellites)"
     )
-    parser.add_argument("--images", type=int, default=600, help="for training (default: %(default)s)")
+    parser.add_argument(
+        "--images", type=int, default=600, help="for training, 0 for none (default: %(default)s)"
+    )
     parser.add_argument("--val_images", type=int, default=150, help="for validation (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="same seed, same bytes (default: %(default)s)")
     parser.add_argument("--most_people", type=int, default=3, help="in a picture (default: %(default)s)")
@@ -39,6 +41,8 @@ def main() -> None:
         write = partial(write_dataset, people=(1, args.most_people), variety=args.variety)
     parts = (("train", args.images, 0), ("val", args.val_images, VAL_FIRST_INDEX))
     for name, images, first_index in parts:
+        if not images:
+            continue
         folder = Path(args.output or FOLDERS[args.of]) / name
         drawn = write(folder, images, args.seed, first_index=first_index)
         print(f"{folder}: {images} images, {drawn} {args.of} (images/, annotations.json)")
