@@ -124,6 +124,8 @@ TrainReader:
   - CoarseDropout: {{num_holes_range: [1, 1], hole_width_range: [0.1, 0.2], p: 1.0}}
   - ToHeatmapsTopDown_DARK: {{hmsize: [16, 24], sigma: 1}}
 TrainDataset: !SyntheticPeopleDataset {{num_images: 4, trainsize: [64, 96]}}
+trainsize: [64, 96]
+hmsize: [16, 24]
 """
     )
     task = Task(load_config(tmp_path / "own.yml"))

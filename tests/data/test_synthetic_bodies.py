@@ -79,3 +79,15 @@ def test_angles_turn_limbs_the_right_way(angle, axis, sign):
     moved = (getattr(after, ends) - getattr(before, ends))[:, axis]
     outwards = np.array([1, -1]) if axis == 0 else np.ones(2)
     assert (moved * outwards * sign > 0.05).all()
+
+
+def test_less_variety_is_nearer_to_standing_still_and_facing_the_camera():
+    def draw(variety):
+        poses = [sample_pose(np.random.default_rng(seed), variety) for seed in range(200)]
+        return np.array([p.limbs for p in poses]), np.array([p.root[0] for p in poses])
+
+    still, some, full = draw(0.0), draw(0.25), draw(1.0)
+    np.testing.assert_array_equal(still[0] - still[0][0], 0)
+    np.testing.assert_array_equal(still[1], 0)
+    np.testing.assert_allclose(some[1], 0.25 * full[1])
+    assert (some[0].std(axis=0) < 0.3 * full[0].std(axis=0)).all()

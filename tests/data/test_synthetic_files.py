@@ -69,6 +69,7 @@ def test_an_interrupted_run_leaves_no_annotations(tmp_path, monkeypatch):
         ({"people": (0, 2)}, r"people \(0, 2\)"),
         ({"people": (3, 2)}, r"people \(3, 2\)"),
         ({"size": (8, 8)}, r"size \(8, 8\)"),
+        ({"variety": 1.5}, "variety 1.5"),
     ],
 )
 def test_impossible_arguments_are_named(tmp_path, arguments, expected):
@@ -102,6 +103,11 @@ def test_the_command_writes_both_parts(tmp_path, run_script):
         assert len(files) == images
         pictures += [cv2.imread(str(file)).tobytes() for file in files]
     assert len(set(pictures)) == 5
-    failed = run_script("dataset/make_synthetic.py", "--output", tmp_path, "--images", 0)
+    alone = run_script(
+        "dataset/make_synthetic.py", "--output", tmp_path / "alone", "--images", 0, "--val_images", 1
+    )
+    assert alone.returncode == 0, alone.stderr
+    assert [folder.name for folder in (tmp_path / "alone").iterdir()] == ["val"]
+    failed = run_script("dataset/make_synthetic.py", "--output", tmp_path, "--images", -1)
     assert failed.returncode == 1
-    assert failed.stderr.strip().splitlines()[-1].startswith("error: got 0 images")
+    assert failed.stderr.strip().splitlines()[-1].startswith("error: got -1 images")

@@ -4,6 +4,7 @@ import pytest
 
 from ppose.errors import ConfigError
 from ppose.models import HRNet, LiteHRNet, PoseResNet, TopDownHRNet
+from ppose.models.layers import conv2d
 
 
 def _image(size=64, batch=2):
@@ -159,3 +160,20 @@ def test_static_graph_gives_the_same_heatmaps(make, fill_weights):
         heatmaps = paddle.jit.to_static(model, input_spec=[spec], full_graph=True)(image).numpy()
     assert np.linalg.norm(expected) > 1e-3
     assert np.linalg.norm(heatmaps - expected) <= 1e-3 * np.linalg.norm(expected)
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_a_pointwise_convolution_is_the_same_in_training_and_evaluation(bias):
+    rng = np.random.default_rng(0)
+    layer = conv2d(6, 4, 1, bias=bias)
+    for parameter in layer.parameters():
+        parameter.set_value(rng.normal(size=parameter.shape).astype(np.float32))
+    image = paddle.to_tensor(rng.normal(size=(2, 6, 5, 3)).astype(np.float32), stop_gradient=False)
+    results = []
+    for switch in (layer.train, layer.eval):
+        switch()
+        maps = layer(image)
+        results.append([maps, *paddle.grad(maps.square().sum(), [image, *layer.parameters()])])
+    for trained, evaluated in zip(*results, strict=True):
+        assert trained.shape == evaluated.shape
+        np.testing.assert_allclose(trained.numpy(), evaluated.numpy(), rtol=1e-4, atol=1e-4)
