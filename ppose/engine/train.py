@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import fields
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from ppose.engine.checkpoint import load_weights
 from ppose.engine.curves import DrawCurves
 from ppose.engine.ema import MovingAverage
 from ppose.engine.evaluate import evaluate, write_result
+from ppose.engine.folded_norms import find_folded_norms, unfold_norms
 from ppose.engine.hooks import Evaluate, LogProgress, RunLog, SaveCheckpoints
 from ppose.engine.precision import Precision
 from ppose.engine.ranks import copy_from_main, is_main, rank_count, share, this_rank
@@ -39,6 +41,8 @@ from ppose.workspace import RunSettings, create
 from ppose.workspace.registry import find_entry
 
 _logger = logging.getLogger(__name__)
+
+_IMAGES_FOR_STATISTICS = 256
 
 
 def make_trainer(
@@ -185,10 +189,27 @@ def _make_model(task: Task, seed: int, *, resumes: bool) -> nn.Layer:
     model = task.model()
     if not resumes and task.settings.pretrain_weights:
         load_weights(model, task.settings.pretrain_weights, strict=False)
+        _unfold_norms(task, model, seed)
     if task.settings.sync_bn:
         synchronise_norms(model, "cpu" if paddle.device.get_device() == "cpu" else "gpu")
     copy_from_main(model)
     return model
+
+
+def _unfold_norms(task: Task, model: nn.Layer, seed: int) -> None:
+    """Make weights trainable whose batch norms are folded, as those of exported models are."""
+    norms = find_folded_norms(model)
+    if not norms:
+        return
+    reader = task.reader("TrainReader")
+    batches = reader.batches(task.dataset("TrainDataset"), workers=0, seed=seed)
+    count = -(-_IMAGES_FOR_STATISTICS // reader.batch_size)
+    _logger.warning(
+        "the batch norms of %s are folded into its convolutions: their statistics are measured on training "
+        "images (LiteHRNet.freeze_norm and HRNet.freeze_norm keep them as they are)",
+        task.settings.pretrain_weights,
+    )
+    unfold_norms(model, norms, (batch["image"] for batch in islice(batches, count)))
 
 
 def _rate_scale(task: Task) -> float:

@@ -34,7 +34,7 @@ class PointwiseConv2D(nn.Conv2D):
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         """(N, in_channels, H, W) -> (N, out_channels, H, W)."""
-        if not (self.training and x.place.is_cpu_place()):
+        if not (self.training and paddle.in_dynamic_mode() and x.place.is_cpu_place()):
             return super().forward(x)
         maps = paddle.matmul(self.weight.flatten(1), x.flatten(2)).unflatten(2, x.shape[2:])
         return maps if self.bias is None else maps + self.bias.reshape([1, -1, 1, 1])

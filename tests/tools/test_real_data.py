@@ -40,3 +40,36 @@ def test_detected_boxes_of_coco_det(run_script, reference, tmp_path):
     metrics, printed = evaluate(run_script, reference, tmp_path, "tinypose_128x96", data)
     assert "detected boxes" in printed
     assert metrics["AP"] > 0.6
+
+
+@pytest.mark.heavy
+def test_fine_tuning_keeps_a_good_model_good(run_script, reference, tmp_path):
+    """Of the published PP-TinyPose on 100 real images; what counts is its AP on the 26 others."""
+    data = reference / "data" / "coco_dev"
+    content = json.loads((data / "annotations" / "person_keypoints.json").read_text())
+    content["images"].sort(key=lambda image: image["id"])
+    for name, images in (("train", content["images"][:100]), ("val", content["images"][100:])):
+        ids = {image["id"] for image in images}
+        people = [person for person in content["annotations"] if person["image_id"] in ids]
+        (tmp_path / f"{name}.json").write_text(
+            json.dumps({**content, "images": images, "annotations": people})
+        )
+    places = [
+        f"{key}Dataset.{name}={value}"
+        for key, file in (("Train", "train"), ("Eval", "val"))
+        for name, value in (
+            ("dataset_dir", data), ("image_dir", "images"), ("anno_path", tmp_path / f"{file}.json")
+        )
+    ]  # fmt: skip
+    before, _ = evaluate(run_script, reference, tmp_path, "tinypose_256x192", places)
+    result = run_script(
+        "tools/train.py", "-c", "configs/tinypose_256x192.yml", "--eval",
+        "--weights", reference / "data" / "weights" / "tinypose_256x192.pdparams",
+        "-o", *places, f"save_dir={tmp_path}", "batch_size=16", "epoch=2", "snapshot_epoch=2", "use_ema=true",
+        "ema_decay=0.9", "LearningRate.base_lr=0.00005",
+        "LearningRate.schedulers=[{CosineDecay: {max_epochs: 2}}, {LinearWarmup: {steps: 5}}]",
+        timeout=900,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    after = json.loads((tmp_path / "tinypose_256x192" / "result" / "metrics.json").read_text())
+    assert after["AP"] >= before["AP"] - 0.005, (before["AP"], after["AP"])

@@ -1,0 +1,156 @@
+"""Time and memory of a training step on the CPU, by network and batch, against other ways to run it.
+
+    python benchmarks/training_step.py -c configs/lite_hrnet_18_256x192_coco.yml --batch_sizes 4 16
+
+Each line is a process of its own: a way of running, a number of threads, a batch size. The table has the
+median seconds of a step (forward, backward, optimizer), images/s, the ratio to `plain` with the same threads
+and batch, and the peak memory. With --data, a training on drawn people with one worker process follows, and
+the share of its time that it waits for data.
+
+- `plain`: Paddle's own 1x1 convolutions, freed memory given back to the system;
+- `memory`: freed memory is kept (engine/runtime.py);
+- `ppose`: that, and 1x1 convolutions as matrix products (models/layers.py): what tools/train.py does;
+- `static`: `ppose` after paddle.jit.to_static.
+
+Learnt with it and beside it, on two cores, Paddle 3.2.2:
+- Half of Lite-HRNet's step are depthwise convolutions, two thirds of that their gradients: Paddle computes
+  each channel of each image alone, so that 80 maps of 6x4 pixels take as long as 20 of 24x16.
+- Tried for them, and left: nine shifted sums (25 times slower), unfold and a matrix product (3 times), rows
+  times banded matrices (5 times), the filter's gradient as matrix products (2 times), a matrix for each
+  channel's whole map (4 times quicker for 6x4, slower from 12x8 on: 5 to 15 % of a step), numba (twice as
+  quick for small maps, half as quick for large ones: not worth its 200 MB).
+- FLAGS_use_mkldnn changes nothing outside of exported graphs.
+- A second thread gains little on small maps: two processes of one thread each (paddle.distributed.launch
+  --nproc_per_node 2) train Lite-HRNet-8 at 128x64 about 1.5 times as quickly as one of two.
+- A moving average that looks its arrays up anew in each step took a tenth of Lite-HRNet's step.
+"""
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from itertools import product
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from ppose.commandline import make_parser, run
+
+WAYS = ("plain", "memory", "ppose", "static")
+
+
+def main() -> None:
+    parser = make_parser(__doc__.splitlines()[0])
+    parser.add_argument("--batch_sizes", type=int, nargs="+", default=[4, 16])
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
+    parser.add_argument("--steps", type=int, default=8, help="timed in each process (default: %(default)s)")
+    parser.add_argument("--data", action="store_true", help="measure the wait for data too")
+    parser.add_argument("--measure", nargs=3, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.measure:
+        way, batch, threads = args.measure[0], int(args.measure[1]), int(args.measure[2])
+        print(json.dumps(measure(args.config, args.overrides, way, batch, threads, args.steps)))
+        return
+    print(f"{'way':8} {'threads':>7} {'batch':>5} {'s/step':>8} {'images/s':>8} {'ratio':>6} {'MiB':>6}")
+    for threads, batch in product(args.threads, args.batch_sizes):
+        plain = None
+        for way in args.ways:
+            command = [sys.executable, __file__, *sys.argv[1:], "--measure", way, str(batch), str(threads)]
+            done = subprocess.run(command, capture_output=True, text=True)
+            if done.returncode:
+                reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
+                print(f"{way:8} {threads:7} {batch:5}  failed: {reason[:80]}")
+                continue
+            step, memory = json.loads(done.stdout.splitlines()[-1])
+            plain = plain or step
+            ratio = step / plain
+            print(f"{way:8} {threads:7} {batch:5} {step:8.3f} {batch / step:8.1f} {ratio:6.2f} {memory:6.0f}")
+    if args.data:
+        wait, total = measure_wait(args.config, args.overrides, args.batch_sizes[-1])
+        print(
+            f"waiting for data, 1 worker, batch {args.batch_sizes[-1]}: {wait / total:.1%} of {total:.1f} s"
+        )
+
+
+def measure(
+    config: str, overrides: list[str], way: str, batch: int, threads: int, steps: int
+) -> tuple[float, float]:
+    """Median seconds of a step, and peak memory in MiB."""
+    import paddle
+    from paddle import nn
+
+    from ppose.engine.runtime import select_device
+    from ppose.engine.task import Task
+    from ppose.models.layers import PointwiseConv2D
+    from ppose.workspace import create, load_config
+
+    if way == "plain":
+        paddle.set_device("cpu")
+    else:
+        select_device(use_gpu=False)
+    if way in ("plain", "memory"):
+        PointwiseConv2D.forward = nn.Conv2D.forward
+    paddle.base.core.set_num_threads(threads)
+    cfg = load_config(config, overrides)
+    task = Task(cfg)
+    model, (width, height) = task.model(), task.settings.trainsize
+    loss_of, keypoints = create(task.test.loss, cfg), task.keypoint_set.num_keypoints
+    optimizer = paddle.optimizer.Adam(
+        1e-3, parameters=[parameter for parameter in model.parameters() if not parameter.stop_gradient]
+    )
+    image, target = (
+        paddle.rand([batch, 3, height, width]),
+        paddle.rand([batch, keypoints, height // 4, width // 4]),
+    )
+    weight = paddle.ones([batch, keypoints, 1])
+    network = paddle.jit.to_static(model, full_graph=True) if way == "static" else model
+    network.train()
+    seconds = []
+    for _ in range(steps + 2):
+        begin = time.perf_counter()
+        loss = loss_of(network(image), target, weight)
+        loss.backward()
+        optimizer.step()
+        optimizer.clear_grad()
+        float(loss)
+        seconds.append(time.perf_counter() - begin)
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return statistics.median(seconds[2:]), memory
+
+
+def measure_wait(config: str, overrides: list[str], batch: int) -> tuple[float, float]:
+    """Seconds that ten steps on drawn people wait for data, and that they take in all."""
+    from ppose.engine.hooks import Hook
+    from ppose.engine.runtime import select_device
+    from ppose.engine.task import Task
+    from ppose.engine.train import make_trainer
+    from ppose.workspace import load_config
+
+    class Sum(Hook):
+        def __init__(self) -> None:
+            self.waited, self.total = [], []
+
+        def after_step(self, trainer: object) -> None:
+            self.waited.append(trainer.report.data_time)
+            self.total.append(trainer.report.step_time)
+
+    select_device(use_gpu=False)
+    size = list(Task(load_config(config, overrides)).settings.trainsize)
+    drawn = f"TrainDataset={{type: SyntheticPeopleDataset, trainsize: {size}, num_images: {12 * batch}}}"
+    options = [drawn, "worker_num=1", f"TrainReader.batch_size={batch}", "epoch=1", "use_vdl=false"]
+    times = Sum()
+    with tempfile.TemporaryDirectory() as folder:
+        cfg = load_config(config, [*overrides, *options])
+        trainer = make_trainer(cfg, Path(folder), seed=0, evaluates=False)
+        trainer.hooks = [times]
+        trainer.fit()
+    return sum(times.waited[2:]), sum(times.total[2:])
+
+
+if __name__ == "__main__":
+    run(main)
