@@ -96,7 +96,9 @@ def test_hrnet_overfits_16_images(tmp_path):
     options = [
         "pretrain_weights=null", "width=18", "batch_size=4", "TopDownHRNet.flip=false", "epoch=50",
         "snapshot_epoch=50", "LearningRate.base_lr=0.004",
-        "LearningRate.schedulers=[{CosineDecay: {max_epochs: 50}}, {LinearWarmup: {steps: 10}}]",
+        "LearningRate.schedulers.PiecewiseDecay.milestones=[40, 45]",
+        "LearningRate.schedulers.PiecewiseDecay.gamma=0.2",
+        "LearningRate.schedulers.LinearWarmup.steps=10",
         "TrainReader.sample_transforms=[{TopDownAffine: {trainsize: [64, 64]}}, "
         "{ToHeatmapsTopDown_DARK: {hmsize: [16, 16], sigma: 1.5}}]",
     ]  # fmt: skip
