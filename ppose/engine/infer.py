@@ -24,7 +24,9 @@ def infer_images(
     # A few images are done before worker processes have started.
     batches = task.batches("TestReader", dataset, workers=0)
     progress = tqdm(batches, desc="inferring", unit="batch", disable=None, leave=False)
-    for index, keypoints, scores in predict_keypoints(make_predict(task, model), task.codec, progress):
+    for index, keypoints, scores in predict_keypoints(
+        make_predict(task, model, flip=task.test.flip), task.codec, progress
+    ):
         for sample, pose in zip(index, np.dstack([keypoints, scores]), strict=True):
             poses[dataset.image_indices[sample]].append(pose)
     count = task.keypoint_set.num_keypoints

@@ -21,8 +21,7 @@ from ppose.workspace.cells import read_cells, to_plain
 from ppose.workspace.check import check_block
 
 INFER_CFG = "infer_cfg.yml"
-PADDLE_FILES = ("model.json", "model.pdiparams")
-ONNX_FILES = ("model.onnx",)
+MODEL_FILES = ("model.json", "model.pdiparams", "model.onnx")
 
 _FORMAT = 1
 _CHUNK = 1 << 20
@@ -117,8 +116,8 @@ def read_infer_cfg(path: str | Path) -> ModelFolder:
         )
     check_block(cells, _InferCfg)
     for name in cfg["files"]:
-        if name not in (*PADDLE_FILES, *ONNX_FILES):
-            raise ConfigError(f"{file}: files: got '{name}', expected names of {PADDLE_FILES + ONNX_FILES}")
+        if name not in MODEL_FILES:
+            raise ConfigError(f"{file}: files: got '{name}', expected some of {', '.join(MODEL_FILES)}")
     del cfg["format"]
     built = {"keypoint_set": create(cfg["keypoint_set"], {}), "codec": create(cfg["codec"], {})}
     folder = ModelFolder(path=path, **{**cfg, **built, "input_size": tuple(cfg["input_size"])})

@@ -76,7 +76,7 @@ def test_a_half_written_export(folder):
         ("TopDownEvalAffine:", "HRNet:", ConfigError, "got HRNet, which is no transform"),
         ("sigma: 1.5", "sigma: -1", ConfigError, "sigma is -1"),
         ("MSRAHeatmap", "MSRA", ConfigError, "unknown component 'MSRA'"),
-        ("model.onnx", "../model.onnx", ConfigError, "got '../model.onnx', expected names of"),
+        ("model.onnx", "../model.onnx", ConfigError, "got '../model.onnx', expected some of model.json"),
         ("input_size: [64, 96]", "input_size: [64, 64]", ConfigError, "input_size and the codec's differ"),
         ("names: [tip", "names: [[tip]", ConfigError, "infer_cfg.yml"),
         ("batch: null", "batch: !!python/object:os.system {}", ConfigError, "infer_cfg.yml"),
