@@ -14,9 +14,9 @@ from ppose.models import HRNet, LiteHRNet
 def deploy_form(model: nn.Layer) -> nn.Layer:
     """A copy of a pose network that is quicker to run: image (N, 3, h, w) -> the same heatmaps (N, K, H, W).
 
-    It is in eval mode and not to be trained. Batch norms are folded into the convolutions; branches that do not
-    reach the heatmaps are cut; Lite-HRNet's blocks and exchanges are rewritten (see `lite_blocks`). In exact
-    arithmetic the heatmaps are the same; in float32 they differ by rounding.
+    It is in eval mode and not to be trained. Batch norms are folded into the convolutions; branches that do
+    not reach the heatmaps are cut; Lite-HRNet's blocks and exchanges are rewritten (see `lite_blocks`). In
+    exact arithmetic the heatmaps are the same; in float32 they differ by rounding.
     """
     form = copy.deepcopy(model)
     form.eval()

@@ -11,10 +11,10 @@ _CONVOLUTIONS = (nn.Conv2D, nn.Conv2DTranspose)
 def fold_norms(network: nn.Layer) -> None:
     """Put every batch norm, in place, into the convolution that is registered before it; an Identity stays.
 
-    In eval mode a norm with running mean m, variance v, gain g and shift b gives g (x - m) / sqrt(v + eps) + b
-    per channel (Ioffe and Szegedy, ICML 2015): one factor for the weights and one shift for the bias, computed in
-    float64 and rounded once. ppose's networks register each norm after the convolution whose output it takes;
-    raises ValueError for a norm that stands elsewhere.
+    In eval mode a norm with running mean m, variance v, gain g and shift b gives
+    g (x - m) / sqrt(v + eps) + b per channel (Ioffe and Szegedy, ICML 2015): one factor for the weights and
+    one shift for the bias, computed in float64 and rounded once. ppose's networks register each norm after
+    the convolution whose output it takes; raises ValueError for a norm that stands elsewhere.
     """
     for parent in network.sublayers(include_self=True):
         before: nn.Layer | None = None

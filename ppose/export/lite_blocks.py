@@ -1,9 +1,10 @@
-"""Lite-HRNet's blocks without splits and shuffles: no channel moves, only its number is known to have changed.
+"""Lite-HRNet's blocks without splits and shuffles: no channel moves, only its number changes.
 
-A block of the trained network works on half of the channels and then interleaves both halves. Here it works on the
-map as a whole, with weights that leave the other half as it is (a gate of 1, a kernel of one 1, a mask), and the
-places of the halves, which the shuffle would have changed, are worked out beforehand. That is more arithmetic, on
-operators whose time is memory and calls, and none of the copies and changes of layout that took most of the time.
+A block of the trained network works on half of the channels and then interleaves both halves. Here it works
+on the map as a whole, with weights that leave the other half as it is (a gate of 1, a kernel of one 1, a
+mask), and the places of the halves, which the shuffle would have changed, are worked out beforehand. That is
+more arithmetic, on operators whose time is memory and calls, and none of the copies and changes of layout
+that took most of the time.
 """
 
 from collections.abc import Sequence
@@ -34,9 +35,9 @@ def split_and_shuffle(order: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 class WeightingForm(nn.Layer):
     """`ConditionalChannelWeighting` over whole maps; ``places`` are those of the weighted half of each.
 
-    The gates (SpatialWeighting) of all branches are computed together. They are not applied to the maps at once
-    but to the small weights that the next block multiplies its maps with, and so are the pooled maps, whose
-    means are those of the maps.
+    The gates (SpatialWeighting) of all branches are computed together, from the pooled maps, whose means are
+    those of the maps. They are not applied to the maps at once, but to the small weights that the next block
+    multiplies its maps with.
     """
 
     def __init__(
@@ -70,8 +71,8 @@ class WeightingForm(nn.Layer):
     ) -> tuple[list[paddle.Tensor], paddle.Tensor, paddle.Tensor]:
         """The same for the next block.
 
-        maps is one map per branch; gates (N, all channels, 1, 1) are to be multiplied with all of them; pooled
-        is all maps at the size of the last.
+        maps is one map per branch; gates (N, all channels, 1, 1) are still to be multiplied with them (None:
+        nothing is); pooled is all maps at the size of the last.
         """
         seen = pooled if gates is None else pooled * gates
         weights = F.sigmoid(self.cross2(F.relu(self.cross1(seen))))
@@ -95,7 +96,7 @@ def pool_to_last(maps: Sequence[paddle.Tensor]) -> paddle.Tensor:
 
 
 class ShuffleForm(nn.Layer):
-    """`ShuffleUnit` over a whole map without values below 0; ``places`` are those of the half that it changes."""
+    """`ShuffleUnit` over a whole map, nowhere below 0; ``places`` are those of the half that it changes."""
 
     def __init__(self, unit: ShuffleUnit, places: np.ndarray, channels: int) -> None:
         super().__init__()
@@ -126,7 +127,7 @@ class ShuffleForm(nn.Layer):
 def _make_gate(
     pairs: Sequence[tuple[nn.Conv2D, nn.Conv2D]], places: Sequence[np.ndarray], channels: int
 ) -> tuple[nn.Conv2D, nn.Conv2D]:
-    """Pairs of 1x1 convolutions, each over its own places, as one pair over all channels; others get `_OPEN`."""
+    """Pairs of 1x1 convolutions, each over its own places, as one pair; other channels get `_OPEN`."""
     widths = [weights_of(first)[0].shape[0] for first, _ in pairs]
     reduce, inner = np.zeros((sum(widths), channels, 1, 1)), np.zeros(sum(widths))
     restore, outer = np.zeros((channels, sum(widths), 1, 1)), np.full(channels, _OPEN)

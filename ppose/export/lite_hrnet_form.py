@@ -14,7 +14,7 @@ Orders = list[np.ndarray]
 
 
 def rewrite_lite_hrnet(network: LiteHRNet) -> None:
-    """Replace the modules, in place, and put the weights between them in the order that they leave channels in.
+    """Replace the modules, in place, and fit the weights between them to the order of channels that they leave.
 
     Norms have to be folded before.
     """
@@ -119,7 +119,7 @@ class _ShuffleModule(nn.Layer):
 
 
 def _fuse(layers: nn.LayerDict, maps: list[paddle.Tensor]) -> list[paddle.Tensor]:
-    """LiteModule's exchange, of maps whose first is doubled already, with layers as `_rewrite_module` leaves them.
+    """LiteModule's exchange, of maps whose first is doubled, with layers as `_rewrite_module` leaves them.
 
     What comes from below is added at the smallest size first: nearest upsampling by 4 is that by 2, twice.
     """
