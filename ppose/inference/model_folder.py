@@ -21,7 +21,9 @@ from ppose.workspace.cells import read_cells, to_plain
 from ppose.workspace.check import check_block
 
 INFER_CFG = "infer_cfg.yml"
-MODEL_FILES = ("model.json", "model.pdiparams", "model.onnx")
+PADDLE_FILES = ("model.json", "model.pdiparams")
+ONNX_FILES = ("model.onnx",)
+MODEL_FILES = PADDLE_FILES + ONNX_FILES
 
 _FORMAT = 1
 _CHUNK = 1 << 20

@@ -10,11 +10,11 @@ class OneEuroFilter:
 
     x' = a x + (1 - a) x'_last with a = 1 / (1 + 1 / (2 pi f dt)) and the cutoff f = min_cutoff + beta |v| in
     Hz, where v is the speed, filtered in the same way with speed_cutoff. Here v is in person's ``size`` a
-    second, so that near and far people are filtered alike; the defaults are those of MediaPipe's pose
-    landmarks, which does the same.
+    second, so that near and far people are filtered alike. With the defaults and 30 frames a second, jitter
+    of 1 % of the size falls to a third at rest, and motion up to 10 sizes a second lags by 3 % of the size.
     """
 
-    def __init__(self, min_cutoff: float = 0.05, beta: float = 80.0, speed_cutoff: float = 1.0) -> None:
+    def __init__(self, min_cutoff: float = 0.3, beta: float = 5.0, speed_cutoff: float = 1.0) -> None:
         self._min_cutoff, self._beta, self._speed_cutoff = min_cutoff, beta, speed_cutoff
         self._time: float | None = None
         self._value = self._speed = np.zeros(())

@@ -35,10 +35,10 @@ class Frames:
             if source.stat().st_size == 0:
                 raise DataError(f"video is empty: {source} (0 bytes)")
         self._is_camera = isinstance(source, int)
-        log_level = cv2.setLogLevel(0)
+        log_level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
         self._capture = cv2.VideoCapture(source if self._is_camera else str(source))
         seen, self._first = self._capture.read()
-        cv2.setLogLevel(log_level)
+        cv2.utils.logging.setLogLevel(log_level)
         if not seen:
             self._capture.release()
             if self._is_camera:
