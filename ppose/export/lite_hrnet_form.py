@@ -5,6 +5,7 @@ import paddle
 import paddle.nn.functional as F
 from paddle import nn
 
+from ppose.export.exchange import sum_from_below
 from ppose.export.fold import permute_path, scale_conv2d
 from ppose.export.lite_blocks import ShuffleForm, WeightingForm, pool_to_last, split_and_shuffle
 from ppose.models.lite_hrnet import LiteHRNet, LiteModule
@@ -14,7 +15,7 @@ Orders = list[np.ndarray]
 
 
 def rewrite_lite_hrnet(network: LiteHRNet) -> None:
-    """Replace the modules, in place, and fit the weights between them to the order of channels that they leave.
+    """Replace the modules, in place, and fit the weights between them to the channel order that they leave.
 
     Norms have to be folded before.
     """
@@ -119,20 +120,14 @@ class _ShuffleModule(nn.Layer):
 
 
 def _fuse(layers: nn.LayerDict, maps: list[paddle.Tensor]) -> list[paddle.Tensor]:
-    """LiteModule's exchange, of maps whose first is doubled, with layers as `_rewrite_module` leaves them.
-
-    What comes from below is added at the smallest size first: nearest upsampling by 4 is that by 2, twice.
-    """
+    """LiteModule's exchange, of maps whose first is doubled, with layers as `_rewrite_module` leaves them."""
     first = maps[0]
     fused = []
     for i, total in enumerate(maps):
+        paths = layers[str(i)]
         for j in range(i):
-            total = total + layers[str(i)][str(j)](first if j == 0 else maps[j])
-        below = None
-        for j in range(len(maps) - 1, i, -1):
-            projected = layers[str(i)][str(j)][0](maps[j])
-            below = projected if below is None else projected + below
-            below = F.interpolate(below, scale_factor=2, mode="nearest")
+            total = total + paths[str(j)](first if j == 0 else maps[j])
+        below = sum_from_below(paths, maps, i)
         total = total if below is None else total + below
         if i == 0:
             first = total
