@@ -5,7 +5,6 @@ import paddle
 import paddle.nn.functional as F
 from paddle import nn
 
-from ppose.export.exchange import sum_from_below
 from ppose.export.fold import permute_path, scale_conv2d
 from ppose.export.lite_blocks import ShuffleForm, WeightingForm, pool_to_last, split_and_shuffle
 from ppose.models.lite_hrnet import LiteHRNet, LiteModule
@@ -127,9 +126,24 @@ def _fuse(layers: nn.LayerDict, maps: list[paddle.Tensor]) -> list[paddle.Tensor
         paths = layers[str(i)]
         for j in range(i):
             total = total + paths[str(j)](first if j == 0 else maps[j])
-        below = sum_from_below(paths, maps, i)
+        below = _sum_from_below(paths, maps, i)
         total = total if below is None else total + below
         if i == 0:
             first = total
         fused.append(F.relu(total))
     return fused
+
+
+def _sum_from_below(paths: nn.LayerDict, maps: list[paddle.Tensor], i: int) -> paddle.Tensor | None:
+    """What the branches of lower resolution give to branch i, None to the last.
+
+    maps is one map per branch, each at half the size of the one before; paths are `make_fuse_layers`'s for
+    branch i, with folded norms: [str(j)][0] is the convolution of branch j. The sum is taken at the smallest
+    size that it can be: nearest upsampling by 4 is that by 2, twice.
+    """
+    total = None
+    for j in range(len(maps) - 1, i, -1):
+        projected = paths[str(j)][0](maps[j])
+        total = projected if total is None else projected + total
+        total = F.interpolate(total, scale_factor=2, mode="nearest")
+    return total
