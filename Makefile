@@ -6,10 +6,10 @@ BIN := .venv/bin
 
 setup: .venv/.ready
 
-.venv/.ready: requirements-base.txt requirements-cpu.txt requirements-dev.txt constraints.txt pyproject.toml
+.venv/.ready: requirements-base.txt requirements-cpu.txt requirements-runtimes.txt requirements-dev.txt constraints.txt pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-		-r requirements.txt -r requirements-dev.txt -c constraints.txt
+		-r requirements.txt -r requirements-runtimes.txt -r requirements-dev.txt -c constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	touch $@
 

@@ -42,7 +42,7 @@ def main() -> None:
     task = Task(load_config(args.config, args.overrides))
     dataset = task.dataset("EvalDataset")
     reader = task.reader("EvalReader")
-    predict = make_predict(task, load_trained(task))
+    predict = make_predict(task, load_trained(task), flip=task.test.flip)
     metric = CocoKeypointMetric(dataset.anno_file, task.keypoint_set)
     with paddle.no_grad():
         predict(paddle.zeros([1, 3, *task.settings.trainsize[::-1]]))

@@ -4,14 +4,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ppose.engine.load import load_model
+    from ppose.inference.predictor import Predictor
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "load_model"]
+__all__ = ["Predictor", "__version__", "load_model"]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "load_model":  # imported on first use: Paddle takes seconds to load
+    # Imported on first use: Paddle takes seconds to load, and an exported model may need none.
+    if name == "load_model":
         from ppose.engine.load import load_model
 
         return load_model
+    if name == "Predictor":
+        from ppose.inference.predictor import Predictor
+
+        return Predictor
     raise AttributeError(f"module 'ppose' has no attribute '{name}'")

@@ -23,3 +23,7 @@ class DownloadError(PposeError, OSError):
 
 class DeviceError(PposeError, RuntimeError):
     """The device that was asked for is not there."""
+
+
+class ExportError(PposeError, RuntimeError):
+    """A network cannot be exported, or what was exported does not compute what the network does."""

@@ -82,7 +82,7 @@ class KeypointSet:
         return ConfigError(f"keypoint set '{self.name}': {problem}")
 
 
-@register(names=("KeypointSet",))
+@register(kind="keypoint set", names=("KeypointSet",))
 def make_keypoint_set(
     name: str,
     names: Sequence[str],

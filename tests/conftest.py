@@ -15,6 +15,10 @@ import cv2
 import numpy as np
 import pytest
 
+from ppose.codecs import MSRAHeatmap
+from ppose.inference.model_folder import ModelFolder, file_sha256, write_infer_cfg
+from ppose.keypoints import make_keypoint_set
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -138,3 +142,84 @@ def torch_file():
     """Writes files of torch.save without PyTorch; its ``storage(key, count)`` is that of a tensor."""
     _torch_file.storage = _FloatStorage
     return _torch_file
+
+
+RED, BLUE = (220, 30, 30), (30, 30, 220)
+_INPUT, _STRIDE = (64, 96), 4
+
+
+def _export_two_colours(folder: Path) -> None:
+    """A graph whose answer is known: how much red, and how much blue, there is around each fourth pixel."""
+    import paddle
+    import paddle2onnx
+
+    conv = paddle.nn.Conv2D(3, 2, 7, stride=_STRIDE, padding=3, bias_attr=False)
+    weight = np.zeros(conv.weight.shape, "float32")
+    weight[0] = np.array([1, -0.5, -0.5])[:, None, None] / 20
+    weight[1] = np.array([-0.5, -0.5, 1])[:, None, None] / 20
+    conv.weight.set_value(weight)
+    mean = paddle.nn.AvgPool2D(3, 1, 1, exclusive=False)  # twice: an area gets one peak, at its middle
+    spec = paddle.static.InputSpec([None, 3, _INPUT[1], _INPUT[0]], "float32", "image")
+    network = paddle.nn.Sequential(conv, mean, mean)
+    paddle.jit.save(paddle.jit.to_static(network, [spec], full_graph=True), str(folder / "model"))
+    files = [str(folder / name) for name in ("model.json", "model.pdiparams", "model.onnx")]
+    paddle2onnx.export(*files[:2], save_file=files[2], opset_version=17, optimize_tool="None")
+    _name_output(files[2], "heatmaps")
+
+
+def _name_output(file: str, name: str) -> None:
+    import onnx
+
+    model = onnx.load(file)
+    old = model.graph.output[0].name
+    for node in model.graph.node:
+        node.output[:] = [name if output == old else output for output in node.output]
+    model.graph.output[0].name = name
+    onnx.save(model, file)
+
+
+@pytest.fixture(scope="session")
+def model_dir(tmp_path_factory) -> Path:
+    """A folder as of tools/export_model.py, for Paddle and ONNX; its keypoints: a red and a blue disc."""
+    folder = tmp_path_factory.mktemp("exported") / "two_colours"
+    folder.mkdir()
+    _export_two_colours(folder)
+    files = ("model.json", "model.pdiparams", "model.onnx")
+    write_infer_cfg(
+        ModelFolder(
+            path=folder,
+            name=folder.name,
+            input_size=_INPUT,
+            input_dtype="float32",
+            batch=None,
+            flip_test=False,
+            keypoint_set=make_keypoint_set("colours", ["red", "blue"], [], skeleton=[["red", "blue"]]),
+            codec=MSRAHeatmap(_INPUT, (_INPUT[0] // _STRIDE, _INPUT[1] // _STRIDE)),
+            sample_transforms=[{"TopDownEvalAffine": {"trainsize": list(_INPUT)}}],
+            batch_transforms=[{"NormalizeImage": {"mean": [0, 0, 0], "std": [1, 1, 1]}}, {"Permute": {}}],
+            weights_sha256="0" * 64,
+            files={name: file_sha256(folder / name) for name in files},
+            versions={},
+        )
+    )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def draw_person():
+    """Draws what `model_dir` finds on an RGB image, and returns its keypoints: red, blue."""
+
+    def _draw(image: np.ndarray, red: tuple[int, int], blue: tuple[int, int], radius: int = 8) -> np.ndarray:
+        cv2.circle(image, red, radius, RED, -1)
+        cv2.circle(image, blue, radius, BLUE, -1)
+        return np.array([red, blue])
+
+    return _draw
+
+
+@pytest.fixture
+def crowd(draw_person):
+    """An image (240, 320, 3), RGB, of two people, their keypoints (2, 2, 2) and bboxes_xyxy (2, 4)."""
+    image = np.full((240, 320, 3), 90, np.uint8)
+    people = [draw_person(image, (70, 60), (90, 150)), draw_person(image, (240, 90), (220, 180))]
+    return image, np.array(people), np.array([[40, 30, 120, 190], [190, 50, 270, 210]])

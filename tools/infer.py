@@ -28,11 +28,12 @@ def main() -> None:
     )
     args = parser.parse_args()
 
-    from ppose.data import list_images
-    from ppose.engine.infer import check_output, infer_images, read_boxes, save_poses
+    from ppose.engine.infer import infer_images
     from ppose.engine.load import load_trained
     from ppose.engine.runtime import select_device
     from ppose.engine.task import Task
+    from ppose.image_files import list_images, read_boxes
+    from ppose.pose_files import check_output, save_keypoints, save_pictures
     from ppose.workspace import load_config
 
     task = Task(load_config(args.config, args.overrides))
@@ -42,7 +43,8 @@ def main() -> None:
     folder = Path(args.output_dir or Path(task.settings.save_dir) / Path(args.config).stem / "vis")
     check_output(folder, files)
     poses = infer_images(task, load_trained(task), files, boxes)
-    save_poses(folder, files, poses, boxes, task.keypoint_set, threshold=args.draw_threshold)
+    save_pictures(folder, files, poses, boxes, task.keypoint_set, threshold=args.draw_threshold)
+    save_keypoints(folder, files, poses, boxes)
     people = sum(map(len, poses))
     print(f"{people} people in {len(files)} images: pictures and keypoints.json in {folder}")
 

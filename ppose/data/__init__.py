@@ -1,7 +1,7 @@
 """Datasets, and the readers that make batches of them."""
 
 from ppose.data.coco import KeypointTopDownCocoDataset
-from ppose.data.image_folder import ImageFolder, list_images
+from ppose.data.image_folder import ImageFolder
 from ppose.data.reader import Batches, Reader
 from ppose.data.synthetic import SyntheticPeopleDataset
 
@@ -11,5 +11,4 @@ __all__ = [
     "KeypointTopDownCocoDataset",
     "Reader",
     "SyntheticPeopleDataset",
-    "list_images",
 ]

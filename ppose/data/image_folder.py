@@ -6,24 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ppose.errors import DataError
 from ppose.geometry import bbox_xywh_to_center_scale
 from ppose.workspace import Given, register
-
-IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
-
-
-def list_images(folder: str | Path) -> list[Path]:
-    """The image files directly in a folder, by name; DataError where there is none."""
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise DataError(f"image folder not found: {folder}")
-    files = sorted(
-        file for file in folder.iterdir() if file.suffix.lower() in IMAGE_ENDINGS and file.is_file()
-    )
-    if not files:
-        raise DataError(f"no image in {folder} (looked for {', '.join(IMAGE_ENDINGS)})")
-    return files
 
 
 @register(kind="image folder", ignored=("anno_path", "dataset_dir", "image_dir"))

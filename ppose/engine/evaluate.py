@@ -22,9 +22,9 @@ RESULTS_FILE = "keypoints_results.json"
 Predict = Callable[[paddle.Tensor], paddle.Tensor]
 
 
-def make_predict(task: Task, model: paddle.nn.Layer) -> Predict:
-    """image (N, 3, h, w) -> heatmaps (N, K, H, W), with the flip test where the config asks for it."""
-    if not task.test.flip:
+def make_predict(task: Task, model: paddle.nn.Layer, *, flip: bool) -> Predict:
+    """image (N, 3, h, w) -> heatmaps (N, K, H, W), with or without the flip test."""
+    if not flip:
         return model
     flip_pairs, shift = task.keypoint_set.flip_pairs, task.shifts_heatmap
     return lambda image: flip_test(model, image, flip_pairs, shift)
@@ -72,7 +72,9 @@ def evaluate(task: Task, model: paddle.nn.Layer, dataset: Any, metric: CocoKeypo
     shown = None if is_main() else True
     progress = tqdm(batches, desc="evaluating", unit="batch", disable=shown, leave=False)
     keypoints, scores = np.zeros((len(dataset), count, 2)), np.zeros((len(dataset), count), np.float32)
-    for index, *found in predict_keypoints(make_predict(task, model), task.codec, progress):
+    for index, *found in predict_keypoints(
+        make_predict(task, model, flip=task.test.flip), task.codec, progress
+    ):
         keypoints[own[index]], scores[own[index]] = found
     meet()  # some ranks are faster than others
     # A person is in the arrays of one rank and 0 in the others'.

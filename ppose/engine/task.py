@@ -90,6 +90,16 @@ class Task:
             )
         return reader
 
+    def transforms(self, key: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """The specs of a reader's sample and batch transforms, each as {name: arguments}."""
+        self.reader(key)  # raises where there is none
+        block = self._cfg[key]
+        both = (block.get("sample_transforms") or (), block.get("batch_transforms") or ())
+        return tuple(
+            [{name: dict(self._arguments(name, given))} for name, given in map(read_spec, specs)]
+            for specs in both
+        )
+
     def batches(self, key: str, dataset: Any, *, workers: int | None = None) -> Batches:
         """Batches of the dataset through a reader, with the config's `worker_num` unless ``workers`` says."""
         return self.reader(key).batches(
@@ -148,7 +158,8 @@ class Task:
         for key in _READERS:
             specs += [(key, spec) for spec in (self._cfg.get(key) or {}).get("sample_transforms", ())]
         named = [(key, *read_spec(spec)) for key, spec in specs]
-        # A bare name has its arguments in the config's block of that name.
-        return [
-            (key, name, self._cfg.get(name) or {} if block is None else block) for key, name, block in named
-        ]
+        return [(key, name, self._arguments(name, block)) for key, name, block in named]
+
+    def _arguments(self, name: str, block: dict[str, Any] | None) -> dict[str, Any]:
+        """Those that stand in a spec; a bare name has its own in the config's block of that name."""
+        return (self._cfg.get(name) if block is None else block) or {}

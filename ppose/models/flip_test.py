@@ -19,8 +19,10 @@ def flip_test(
     (stride - 1) / stride of a heatmap pixel (SHIFT_HEATMAP of the official HRNet code; UDP, Huang et al.,
     CVPR 2020, section 3).
     """
-    plain, mirrored = model(paddle.concat([images, images.flip(axis=3)])).chunk(2, axis=0)
-    order = list(range(plain.shape[1]))
+    heatmaps = model(paddle.concat([images, images.flip(axis=3)]))
+    # In an exported graph the batch has no size yet, so that it cannot be cut in two; but it can be folded.
+    plain, mirrored = heatmaps.reshape([2, -1, *heatmaps.shape[1:]]).unbind()
+    order = list(range(heatmaps.shape[1]))
     for left, right in flip_pairs:
         order[left], order[right] = right, left
     mirrored = mirrored.flip(axis=3).index_select(paddle.to_tensor(order), axis=1)

@@ -14,7 +14,8 @@ from ppose.workspace import register
 class NormalizeImage:
     """(image / 255 - mean) / std per channel, RGB; without ``is_scale`` the division by 255 is left out.
 
-    Reads image (.., H, W, 3) uint8; replaces it by float32 that lies in memory as `Permute` wants it.
+    Reads image (.., H, W, 3) uint8; replaces it by float32 that lies in memory as `Permute` wants it: image
+    * ``factor`` + ``offset``, each (3,).
     """
 
     def __init__(self, mean: Sequence[float], std: Sequence[float], is_scale: bool = True) -> None:
@@ -24,8 +25,8 @@ class NormalizeImage:
                 "those of std above 0"
             )
         deviation = np.asarray(std, np.float64) * (255.0 if is_scale else 1.0)
-        self._factor = (1.0 / deviation).astype(np.float32)
-        self._offset = (-np.asarray(mean, np.float64) / np.asarray(std, np.float64)).astype(np.float32)
+        self.factor = (1.0 / deviation).astype(np.float32)
+        self.offset = (-np.asarray(mean, np.float64) / np.asarray(std, np.float64)).astype(np.float32)
 
     def __call__(self, sample: dict[str, Any]) -> dict[str, Any]:
         """See the class."""
@@ -36,14 +37,14 @@ class NormalizeImage:
         images = image.reshape(-1, height, width, 3)
         for one, out in zip(images, planes.reshape(-1, 3, height, width), strict=True):
             for channel, plane in enumerate(cv2.split(one)):
-                np.multiply(plane, self._factor[channel], out=out[channel])
-                out[channel] += self._offset[channel]
+                np.multiply(plane, self.factor[channel], out=out[channel])
+                out[channel] += self.offset[channel]
         sample["image"] = np.moveaxis(planes, -3, -1)
         return sample
 
     def undo(self, image: np.ndarray) -> np.ndarray:
         """The uint8 pixels (.., H, W, 3) of a normalised image of that shape."""
-        return np.clip((image - self._offset) / self._factor, 0, 255).round().astype(np.uint8)
+        return np.clip((image - self.offset) / self.factor, 0, 255).round().astype(np.uint8)
 
 
 @register(kind="transform")

@@ -1,6 +1,8 @@
 """Checks a config against the components that it names, before anything is built; all errors at once."""
 
 import logging
+from collections.abc import Callable
+from typing import Any
 
 from ppose.errors import ConfigError
 from ppose.workspace.cells import Cell, first_places, to_plain
@@ -22,6 +24,14 @@ def check_config(root: Cell, name: str) -> None:
         _logger.warning(
             "%s: accepted, but without effect here: %s", name, ", ".join(dict.fromkeys(check.ignored))
         )
+
+
+def check_block(cell: Cell, component: Callable[..., Any]) -> None:
+    """Raise one ConfigError unless a file's mapping holds the arguments of this class, by its signature."""
+    check = _Check(cell)
+    check.run_block(Entry(component.__name__, component, ""), cell)
+    if check.errors:
+        raise ConfigError("\n".join(check.errors))
 
 
 class _Check:
@@ -52,6 +62,10 @@ class _Check:
             if key.required and name not in root.value:
                 self.errors.append(f"{root.source}: {name}: missing")
 
+    def run_block(self, entry: Entry, cell: Cell) -> None:
+        """Check a mapping that is no config but one component's arguments."""
+        self._block(entry, cell, "")
+
     def _block(self, entry: Entry, cell: Cell, path: str) -> None:
         """Check a component's arguments; `type`, where the block names its component, is not one."""
         if cell.value is None:
@@ -64,17 +78,17 @@ class _Check:
             if name in entry.ignored:
                 self.ignored.append(name)
             elif name in keys:
-                self._value(keys[name], child, f"{path}.{name}")
+                self._value(keys[name], child, _join(path, name))
             elif name != "type":
                 takes = ", ".join(keys) or "no arguments"
                 hint = suggest(name, keys) or f" ({entry.name} takes {takes})"
-                self._error(child, f"{path}.{name}", f"unknown key{hint}")
+                self._error(child, _join(path, name), f"unknown key{hint}")
         self._missing(entry, cell, path, cell.value)
 
     def _missing(self, entry: Entry, cell: Cell, path: str, block: dict) -> None:
         for name, key in block_keys(entry).items():
             if key.required and name not in block:
-                self._error(cell, f"{path}.{name}", f"missing, {entry.name} needs it")
+                self._error(cell, _join(path, name), f"missing, {entry.name} needs it")
 
     def _value(self, key: Key, cell: Cell, path: str) -> None:
         if not key.kind:
@@ -112,3 +126,7 @@ class _Check:
 
     def _error(self, cell: Cell, path: str, problem: str) -> None:
         self.errors.append(f"{cell.source}: {path}: {problem}")
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name

@@ -9,8 +9,8 @@ import pytest
 
 import ppose
 from ppose.engine.checkpoint import save_weights
-from ppose.engine.infer import read_boxes
 from ppose.engine.task import Task
+from ppose.image_files import read_boxes
 from ppose.workspace import load_config
 
 CONFIG = "configs/tinypose_128x96.yml"

@@ -1,0 +1,150 @@
+"""A trained network becomes a folder that other programs run."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import paddle
+from paddle import nn
+
+import ppose
+from ppose.engine.checkpoint import find_weights
+from ppose.engine.evaluate import make_predict
+from ppose.engine.load import load_trained
+from ppose.engine.task import Task
+from ppose.errors import ConfigError, ExportError
+from ppose.export.deploy_form import deploy_form
+from ppose.export.graph import Graph, count_operators, save_graph, trace
+from ppose.export.normalization import fold_normalization
+from ppose.export.onnx_graph import convert_to_onnx, require_onnx
+from ppose.export.publish import publish, staging
+from ppose.export.upsample import use_matrix_upsampling
+from ppose.inference.model_folder import PADDLE_FILES, ModelFolder, file_sha256
+from ppose.inference.runtimes import open_runtime
+from ppose.transforms import NormalizeImage
+from ppose.workspace import create
+
+# Of the heatmaps, exported against trained: ||exported - trained|| / ||trained||.
+TOLERANCE = 1e-4
+
+_CHECKED_IMAGES = 2
+
+
+@dataclass(frozen=True)
+class Report:
+    """What an export has given.
+
+    ``operators`` counts them: in the trained network, in its graph for deployment, and as ONNX if exported
+    so. ``size`` is that of the new files, in bytes. ``difference`` is how far the heatmaps are off (see
+    `TOLERANCE`).
+    """
+
+    model: ModelFolder
+    operators: dict[str, int]
+    size: int
+    difference: float
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How to export: ``batch`` None leaves the number of images open; the others as in `ModelFolder`."""
+
+    format: Literal["paddle", "onnx"] = "paddle"
+    batch: int | None = None
+    fuse_normalize: bool = False
+    flip_test: bool = False
+
+
+def export_model(task: Task, name: str, folder: Path, options: Options) -> Report:
+    """Export a task's trained network to a folder; ``name`` is its config's.
+
+    The exported graph runs in a runtime, on two images (a static batch: on one batch), before the folder
+    changes. Raises
+    ExportError where its heatmaps are off by more than 1e-4 of the trained network's, where the network
+    cannot be converted, and ConfigError, CheckpointError and OSError.
+    """
+    start = time.perf_counter()
+    if options.format == "onnx":
+        require_onnx()
+    if options.batch is not None and options.batch < 1:
+        raise ConfigError(f"--batch is {options.batch}, expected 1 or more")
+    model, normalize = _describe(task, name, folder, options)
+    with staging(folder) as temporary:
+        trained = load_trained(task)
+        operators = {"trained": count_operators(trace(Graph(trained), model.input_size, model.batch))}
+        traced = trace(_make_graph(task, trained, normalize, options), model.input_size, model.batch)
+        operators["exported"] = count_operators(traced)
+        save_graph(traced, temporary)
+        if options.format == "onnx":
+            operators["onnx"] = convert_to_onnx(temporary)
+            for name in PADDLE_FILES:
+                (temporary / name).unlink()
+        written = replace(model, path=temporary, files={file.name: "" for file in temporary.iterdir()})
+        runtime = open_runtime(written, "onnxruntime" if options.format == "onnx" else "paddle")
+        predict = make_predict(task, trained, flip=options.flip_test)
+        difference = _compare(predict, runtime, model, normalize)
+        size = sum(file.stat().st_size for file in temporary.iterdir())
+        model = publish(temporary, model)
+    return Report(model, operators, size, difference, time.perf_counter() - start)
+
+
+def _make_graph(task: Task, trained: nn.Layer, normalize: NormalizeImage, options: Options) -> Graph:
+    network = deploy_form(trained)
+    use_matrix_upsampling(network)
+    mean = fold_normalization(network, normalize) if options.fuse_normalize else None
+    flip = (task.keypoint_set.flip_pairs, task.shifts_heatmap) if options.flip_test else None
+    return Graph(network, mean, flip)
+
+
+def _describe(task: Task, name: str, folder: Path, options: Options) -> tuple[ModelFolder, NormalizeImage]:
+    """The export's `infer_cfg.yml`, as yet without files, and the normalisation of the image."""
+    sample, batch = task.transforms("TestReader")
+    normalizations = [spec for spec in sample + batch if "NormalizeImage" in spec]
+    if len(normalizations) != 1:
+        raise ConfigError(f"TestReader has {len(normalizations)} NormalizeImage, expected one")
+    if options.fuse_normalize:
+        sample, batch = ([s for s in specs if "NormalizeImage" not in s] for specs in (sample, batch))
+    model = ModelFolder(
+        path=folder,
+        name=name,
+        input_size=task.codec.input_size,
+        input_dtype="uint8" if options.fuse_normalize else "float32",
+        batch=options.batch,
+        flip_test=options.flip_test,
+        keypoint_set=task.keypoint_set,
+        codec=task.codec,
+        sample_transforms=[spec for spec in sample if "Decode" not in spec],
+        batch_transforms=batch,
+        weights_sha256=file_sha256(find_weights(task.settings.weights or "")),
+        files={},
+        versions={"ppose": ppose.__version__, "paddlepaddle": paddle.__version__},
+    )
+    return model, create(normalizations[0], {})
+
+
+def _compare(
+    trained: Callable[[paddle.Tensor], paddle.Tensor],
+    exported: Callable[[np.ndarray], np.ndarray],
+    model: ModelFolder,
+    normalize: NormalizeImage,
+) -> float:
+    """||exported - trained|| / ||trained|| of the heatmaps of noise; ExportError where that is too much."""
+    width, height = model.input_size
+    shape = (model.batch or _CHECKED_IMAGES, height, width, 3)
+    pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    image = np.moveaxis(normalize({"image": pixels})["image"], -1, 1)
+    with paddle.no_grad():
+        expected = trained(paddle.to_tensor(image)).numpy()
+    given = np.moveaxis(pixels, -1, 1) if model.input_dtype == "uint8" else image
+    got = exported(np.ascontiguousarray(given))
+    difference, scale = np.linalg.norm(got - expected), np.linalg.norm(expected)
+    if not difference <= TOLERANCE * scale:
+        raise ExportError(
+            f"the exported heatmaps are off by {difference / scale:.1e} of the trained network's, expected "
+            f"{TOLERANCE:.0e} at most; nothing was written"
+        )
+    return float(difference / max(scale, np.finfo(np.float32).tiny))

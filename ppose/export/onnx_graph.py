@@ -1,0 +1,79 @@
+"""Paddle's saved graph as an ONNX model: converted, made small, checked."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from ppose.errors import ExportError
+
+OPSET = 17
+OUTPUT = "heatmaps"
+
+_INSTALL = "pip install -r requirements-runtimes.txt"
+
+
+def require_onnx() -> None:
+    """Raise ExportError unless all that converts and checks is installed."""
+    try:
+        import onnx  # noqa: F401
+        import onnx_graphsurgeon  # noqa: F401  (polygraphy would install it, without asking)
+        import onnxruntime  # noqa: F401
+        import onnxslim  # noqa: F401
+        import paddle2onnx  # noqa: F401
+    except ImportError as error:
+        raise ExportError(f"--format onnx needs {error.name}, which is not installed: {_INSTALL}") from None
+
+
+def convert_to_onnx(folder: Path) -> int:
+    """Write `model.onnx` beside a saved graph, opset 17; returns the number of operators.
+
+    Its input is `image`, its output `heatmaps`; a batch of any size is the dimension `batch`. Raises
+    ExportError with the converter's own words.
+    """
+    import onnx
+    import onnxslim
+
+    file = folder / "model.onnx"
+    _run_paddle2onnx(folder, file)
+    model = onnxslim.slim(onnx.load(file))
+    _name_ends(model)
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise ExportError(f"the converted model is not valid ONNX: {error}") from error
+    onnx.save(model, file)
+    return len(model.graph.node)
+
+
+def _run_paddle2onnx(folder: Path, file: Path) -> None:
+    # A process of its own: the converter aborts at an operator that it cannot convert.
+    result = subprocess.run(
+        [
+            *(sys.executable, "-m", "paddle2onnx.command", "--model_dir", folder, "--save_file", file),
+            *("--model_filename", "model.json", "--params_filename", "model.pdiparams"),
+            *("--opset_version", str(OPSET), "--enable_auto_update_opset", "False"),
+            *("--optimize_tool", "polygraphy"),  # folds shapes, which onnxslim leaves
+        ],
+        capture_output=True,
+        text=True,
+    )
+    if result.returncode or not file.is_file():
+        lines = [line for line in (result.stdout + result.stderr).splitlines() if "ERROR" in line]
+        reason = lines[-1] if lines else f"exit code {result.returncode}"
+        raise ExportError(f"paddle2onnx cannot convert the network: {reason}")
+
+
+def _name_ends(model: "onnx.ModelProto") -> None:  # noqa: F821
+    """Call the output and the batch by their names, which Paddle's format does not hold."""
+    graph = model.graph
+    old = graph.output[0].name
+    for node in graph.node:
+        for names in (node.input, node.output):
+            for i, name in enumerate(names):
+                if name == old:
+                    names[i] = OUTPUT
+    graph.output[0].name = OUTPUT
+    for value in (*graph.input, *graph.output):
+        dimension = value.type.tensor_type.shape.dim[0]
+        if dimension.HasField("dim_param"):
+            dimension.dim_param = "batch"

@@ -1,0 +1,84 @@
+"""Puts an export in its place: whole, or not at all."""
+
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+
+from ppose.errors import PposeError
+from ppose.inference.model_folder import (
+    INFER_CFG,
+    MODEL_FILES,
+    ModelFolder,
+    file_sha256,
+    read_model_folder,
+    write_infer_cfg,
+)
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextmanager
+def staging(folder: Path) -> Iterator[Path]:
+    """Yield a temporary folder within ``folder``, which is made if need be; it goes at the end.
+
+    OSError names ``folder``, or the file, which is told before any work where nothing can be written there.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        temporary = Path(tempfile.mkdtemp(prefix=".export-", dir=folder))
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(folder)) from error
+    try:
+        yield temporary
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def publish(temporary: Path, model: ModelFolder) -> ModelFolder:
+    """Move the model files of a temporary folder to ``model.path``, `infer_cfg.yml` last; returns the result.
+
+    ``model.files`` is filled in here. Another format of the same model stays beside the new one; files of
+    another model, which would no longer belong there, go.
+    """
+    new = [name for name in MODEL_FILES if (temporary / name).is_file()]
+    files = {name: file_sha256(temporary / name) for name in new}
+    model = replace(model, files={**_kept_files(model), **files})
+    write_infer_cfg(model, temporary / INFER_CFG)
+    for name in new:
+        _flush(temporary / name)
+    with _undisturbed():
+        for name in (*new, INFER_CFG):
+            (temporary / name).replace(model.path / name)
+        for name in set(MODEL_FILES) - set(model.files):
+            (model.path / name).unlink(missing_ok=True)
+    return model
+
+
+def _kept_files(model: ModelFolder) -> dict[str, str]:
+    """The files of an earlier export of the same model, by the same versions; none where it is another."""
+    with suppress(PposeError):
+        earlier = read_model_folder(model.path)
+        if replace(earlier, files=model.files) == model:
+            return earlier.files
+    return {}
+
+
+def _flush(file: Path) -> None:
+    with file.open("rb+") as opened:
+        os.fsync(opened.fileno())
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Ctrl-C and SIGTERM are not heard in these milliseconds, so that files of two exports do not mix."""
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,1 @@
+"""What runs an exported model; needs neither Paddle's training side nor datasets."""

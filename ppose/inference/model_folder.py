@@ -1,0 +1,155 @@
+"""The folder of an exported model: `infer_cfg.yml`, and the network in one or several formats.
+
+`infer_cfg.yml` says all that stands between an image with a box and keypoints: preprocessing, the graph's
+input, codec and keypoint set; and which files, by checksum, belong together.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+
+from ppose.codecs import MSRAHeatmap, UDPHeatmap
+from ppose.errors import ConfigError, DataError
+from ppose.files import write_bytes
+from ppose.keypoints import KeypointSet
+from ppose.workspace import Component, create, register
+from ppose.workspace.cells import read_cells, to_plain
+from ppose.workspace.check import check_block
+
+INFER_CFG = "infer_cfg.yml"
+PADDLE_FILES = ("model.json", "model.pdiparams")
+ONNX_FILES = ("model.onnx",)
+MODEL_FILES = PADDLE_FILES + ONNX_FILES
+
+_FORMAT = 1
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelFolder:
+    """An exported model, whose graph maps `image` (N, 3, h, w) to `heatmaps` (N, K, H, W) float32.
+
+    ``name`` is that of its config. ``input_size`` is (w, h). The image is RGB: normalised where
+    ``input_dtype`` is float32, as it is where uint8. ``batch`` is N, None any. ``flip_test``: the graph does
+    the flip test itself. ``sample_transforms`` and ``batch_transforms`` are specs for `create`: a sample with
+    an image (H, W, 3) RGB uint8, and center and scale unless the image is one person, becomes the graph's
+    input, stacked after the first. ``files`` are checksums (sha256) by name, ``weights_sha256`` that of the
+    checkpoint, ``versions`` by package.
+    """
+
+    path: Path
+    name: str
+    input_size: tuple[int, int]
+    input_dtype: Literal["float32", "uint8"]
+    batch: int | None
+    flip_test: bool
+    keypoint_set: KeypointSet
+    codec: MSRAHeatmap | UDPHeatmap
+    sample_transforms: list[dict[str, Any]]
+    batch_transforms: list[dict[str, Any]]
+    weights_sha256: str
+    files: dict[str, str]
+    versions: dict[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _InferCfg:
+    """The keys of `infer_cfg.yml` and their types."""
+
+    format: int
+    name: str
+    input_size: Sequence[int]
+    input_dtype: Literal["float32", "uint8"]
+    batch: int | None
+    flip_test: bool
+    keypoint_set: Annotated[KeypointSet, Component("keypoint set")]
+    codec: Annotated[object, Component("codec")]
+    sample_transforms: Sequence[Annotated[Callable, Component("transform")]]
+    batch_transforms: Sequence[Annotated[Callable, Component("transform")]]
+    weights_sha256: str
+    files: dict[str, str]
+    versions: dict[str, str]
+
+
+@register(kind="codec", names=("MSRAHeatmap",))
+def _make_msra_heatmap(
+    input_size: Sequence[int], heatmap_size: Sequence[int], sigma: float, unbiased: bool, use_dark: bool
+) -> MSRAHeatmap:
+    return MSRAHeatmap(tuple(input_size), tuple(heatmap_size), sigma, unbiased, use_dark)
+
+
+@register(kind="codec", names=("UDPHeatmap",))
+def _make_udp_heatmap(input_size: Sequence[int], heatmap_size: Sequence[int], sigma: float) -> UDPHeatmap:
+    return UDPHeatmap(tuple(input_size), tuple(heatmap_size), sigma)
+
+
+def read_model_folder(path: str | Path) -> ModelFolder:
+    """The exported model of a folder, its files checked.
+
+    Raises DataError where there is none, where another version has written it, and where a file is missing
+    or not the one that was exported; ConfigError for an `infer_cfg.yml` that somebody has spoilt.
+    """
+    folder = read_infer_cfg(path)
+    for name, checksum in folder.files.items():
+        file = folder.path / name
+        if not file.is_file() or file_sha256(file) != checksum:
+            problem = "is not the one that was exported" if file.exists() else "is missing"
+            raise DataError(f"half-written export: {file} {problem}; export again")
+    return folder
+
+
+def read_infer_cfg(path: str | Path) -> ModelFolder:
+    """As `read_model_folder`, without a look at the files that `infer_cfg.yml` names."""
+    path = Path(path)
+    file = path / INFER_CFG
+    if not file.is_file():
+        reason = "holds no exported model" if path.is_dir() else "is no folder"
+        raise DataError(f"{path} {reason} ({file} not found); tools/export_model.py makes one")
+    cells = read_cells(file)
+    cfg = to_plain(cells)
+    if cfg.get("format") != _FORMAT:
+        raise DataError(
+            f"{file} was made by another version (format {cfg.get('format')!r}, expected {_FORMAT}); "
+            "export again"
+        )
+    check_block(cells, _InferCfg)
+    for name in cfg["files"]:
+        if name not in MODEL_FILES:
+            raise ConfigError(f"{file}: files: got '{name}', expected some of {', '.join(MODEL_FILES)}")
+    del cfg["format"]
+    built = {"keypoint_set": create(cfg["keypoint_set"], {}), "codec": create(cfg["codec"], {})}
+    folder = ModelFolder(path=path, **{**cfg, **built, "input_size": tuple(cfg["input_size"])})
+    if folder.codec.input_size != folder.input_size:
+        raise ConfigError(f"{file}: input_size and the codec's differ")
+    return folder
+
+
+def write_infer_cfg(folder: ModelFolder, file: str | Path | None = None) -> None:
+    """Write `infer_cfg.yml` of a model into its folder, or to another file."""
+    cfg = {name: getattr(folder, name) for name in ModelFolder.__dataclass_fields__ if name != "path"}
+    cfg["keypoint_set"] = {"KeypointSet": asdict(folder.keypoint_set)}
+    cfg["codec"] = {type(folder.codec).__name__: asdict(folder.codec)}
+    text = yaml.safe_dump({"format": _FORMAT, **_to_lists(cfg)}, sort_keys=False, default_flow_style=None)
+    write_bytes(folder.path / INFER_CFG if file is None else file, text.encode())
+
+
+def file_sha256(path: str | Path) -> str:
+    """The sha256 of a file's content, hexadecimal."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _to_lists(value: Any) -> Any:
+    """The value with lists for all sequences, as YAML knows them, and none of them shared."""
+    if isinstance(value, Mapping):
+        return {key: _to_lists(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_to_lists(item) for item in value]
+    return value

@@ -1,0 +1,38 @@
+"""ONNX Runtime."""
+
+import numpy as np
+import onnxruntime
+
+from ppose.errors import DeviceError
+from ppose.inference.model_folder import ONNX_FILES, ModelFolder
+
+_PROVIDERS = {"cpu": "CPUExecutionProvider", "gpu": "CUDAExecutionProvider"}
+_ERRORS_ONLY = 3
+
+
+class OnnxRuntime:
+    """A session of ONNX Runtime; `Runtime`."""
+
+    name = "onnxruntime"
+
+    def __init__(self, session: onnxruntime.InferenceSession) -> None:
+        self._session = session
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        """See `Runtime`."""
+        return self._session.run(["heatmaps"], {"image": image})[0]
+
+
+def open_graph(folder: ModelFolder, *, device: str, precision: str, threads: int) -> OnnxRuntime:
+    """The session of `model.onnx`, all graph optimisations on; DeviceError without the GPU asked for."""
+    provider = _PROVIDERS[device]
+    if provider not in onnxruntime.get_available_providers():
+        raise DeviceError(
+            f"device is {device}, but this onnxruntime has no {provider} (pip install onnxruntime-gpu)"
+        )
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.log_severity_level = _ERRORS_ONLY
+    file = str(folder.path / ONNX_FILES[0])
+    return OnnxRuntime(onnxruntime.InferenceSession(file, options, providers=[provider]))

@@ -1,0 +1,104 @@
+"""Paddle Inference, on CPU and GPU."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import paddle
+from paddle import inference
+
+from ppose.errors import DeviceError
+from ppose.inference.model_folder import PADDLE_FILES, ModelFolder
+from ppose.inference.runtimes.tensorrt import convert_to_tensorrt
+
+_GPU_POOL_MB, _GPU = 200, 0
+
+
+class PaddleGraph:
+    """A graph of Paddle Inference with named inputs."""
+
+    def __init__(self, config: inference.Config) -> None:
+        self._predictor = inference.create_predictor(config)
+        names = self._predictor.get_input_names()
+        self._inputs = {name: self._predictor.get_input_handle(name) for name in names}
+
+    @property
+    def input_names(self) -> list[str]:
+        """The graph's inputs."""
+        return list(self._inputs)
+
+    def run(self, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        """All outputs, in the graph's order."""
+        for name, value in inputs.items():
+            self._inputs[name].copy_from_cpu(np.ascontiguousarray(value))
+        self._predictor.run()
+        names = self._predictor.get_output_names()
+        return [self._predictor.get_output_handle(name).copy_to_cpu() for name in names]
+
+
+class PaddleRuntime:
+    """An exported pose network in Paddle Inference; `Runtime`."""
+
+    name = "paddle"
+
+    def __init__(self, graph: PaddleGraph) -> None:
+        self._graph = graph
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        """See `Runtime`."""
+        return self._graph.run({"image": image})[0]
+
+
+def open_graph(
+    folder: ModelFolder,
+    *,
+    device: str,
+    precision: str,
+    threads: int,
+    enable_mkldnn: bool = True,
+    tensorrt_batch: int | None = None,
+    tensorrt_cache: str | Path | None = None,
+) -> PaddleRuntime:
+    """`model.json` in Paddle Inference; DeviceError without the GPU or TensorRT that is asked for."""
+    check_device(device)
+    graph, weights = (folder.path / name for name in PADDLE_FILES)
+    if tensorrt_batch is not None:
+        graph = convert_to_tensorrt(folder, precision, tensorrt_batch, tensorrt_cache)
+        weights = graph.with_suffix(weights.suffix)
+    config = make_config(
+        graph, weights, device=device, precision=precision, threads=threads, use_onednn=enable_mkldnn
+    )
+    return PaddleRuntime(PaddleGraph(config))
+
+
+def check_device(device: str) -> None:
+    """Raise DeviceError for a GPU that this build of Paddle, or this machine, has not."""
+    if device != "gpu":
+        return
+    if not paddle.is_compiled_with_cuda():
+        raise DeviceError("device is gpu, but this is the CPU build of Paddle (install requirements-gpu.txt)")
+    if paddle.device.cuda.device_count() == 0:
+        raise DeviceError("device is gpu, but no GPU is visible (see nvidia-smi and CUDA_VISIBLE_DEVICES)")
+
+
+def make_config(
+    graph: Path, weights: Path, *, device: str, precision: str, threads: int, use_onednn: bool
+) -> inference.Config:
+    """Paddle Inference's settings; graphs are `.json`, or `.pdmodel` of Paddle 2."""
+    config = inference.Config(str(graph), str(weights))
+    if graph.suffix == ".json":  # else memory_optimize_pass fails
+        config.enable_new_executor()
+        config.enable_new_ir(True)
+    config.disable_glog_info()
+    config.enable_memory_optim()
+    if device == "gpu":
+        kind = inference.PrecisionType.Half if precision == "fp16" else inference.PrecisionType.Float32
+        config.enable_use_gpu(_GPU_POOL_MB, _GPU, kind)
+        return config
+    config.disable_gpu()
+    config.set_cpu_math_library_num_threads(threads)
+    if use_onednn:
+        config.enable_mkldnn()
+    else:
+        config.disable_mkldnn()
+    return config

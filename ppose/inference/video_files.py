@@ -1,0 +1,112 @@
+"""Frames from video files and cameras, and results that stay usable wherever the work ends."""
+
+import contextlib
+import math
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TextIO
+
+import cv2
+import numpy as np
+
+from ppose.errors import DataError, DeviceError
+
+# FFmpeg reports about broken files itself, and read once, before the first file.
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+
+_DEFAULT_FPS = 25.0
+_CODEC = "mp4v"
+
+
+class Frames:
+    """Iterates over (time in seconds, frame (H, W, 3) uint8, RGB) of a video file or of a camera's number.
+
+    ``fps`` is the file's or the camera's, 25 where it does not say. Raises DataError for a file that is
+    missing, empty or unreadable, DeviceError for a camera that gives nothing.
+    """
+
+    def __init__(self, source: Path | int) -> None:
+        if isinstance(source, Path):
+            if not source.is_file():
+                raise DataError(f"video not found: {source}")
+            if source.stat().st_size == 0:
+                raise DataError(f"video is empty: {source} (0 bytes)")
+        self._is_camera = isinstance(source, int)
+        log_level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+        self._capture = cv2.VideoCapture(source if self._is_camera else str(source))
+        seen, self._first = self._capture.read()
+        cv2.utils.logging.setLogLevel(log_level)
+        if not seen:
+            self._capture.release()
+            if self._is_camera:
+                raise DeviceError(f"camera {source} gives no picture: is it there, and free?")
+            raise DataError(f"not a readable video: {source} ({source.stat().st_size} bytes)")
+        fps = self._capture.get(cv2.CAP_PROP_FPS)
+        self.fps = fps if math.isfinite(fps) and 0 < fps <= 1000 else _DEFAULT_FPS
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height."""
+        height, width = self._first.shape[:2]
+        return width, height
+
+    def __iter__(self) -> Iterator[tuple[float, np.ndarray]]:
+        frame, index, start = self._first, 0, time.monotonic()
+        seen = True
+        while seen:
+            now = time.monotonic() - start if self._is_camera else index / self.fps
+            yield now, cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+            seen, frame = self._capture.read()
+            index += 1
+        self._capture.release()
+
+
+class _VideoWriter:
+    """Writes frames (H, W, 3) uint8, RGB, all of one size."""
+
+    def __init__(self, path: Path, fps: float, size: tuple[int, int]) -> None:
+        self._writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*_CODEC), fps, size)
+        if not self._writer.isOpened():
+            raise DataError(f"cannot write a video of {size[0]}x{size[1]} pixels: {path}")
+
+    def write(self, frame: np.ndarray) -> None:
+        """Append a frame."""
+        self._writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+
+    def release(self) -> None:
+        """Write what makes the file playable."""
+        self._writer.release()
+
+
+@contextlib.contextmanager
+def writing_video(path: Path, fps: float, size: tuple[int, int]) -> Iterator[_VideoWriter]:
+    """A writer of an MP4 file, which is complete and in place when it is left, by Ctrl-C or an error too."""
+    with _keeping(path) as temporary:
+        writer = _VideoWriter(temporary, fps, size)
+        try:
+            yield writer
+        finally:
+            writer.release()
+
+
+@contextlib.contextmanager
+def writing_lines(path: Path) -> Iterator[TextIO]:
+    """A text file whose lines so far are in place when it is left, however that comes."""
+    with _keeping(path) as temporary, temporary.open("w") as file:
+        yield file
+
+
+@contextlib.contextmanager
+def _keeping(path: Path) -> Iterator[Path]:
+    """A temporary path of the same name that replaces ``path`` in any case; nobody reads it half-written."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
+        temporary = Path(folder) / path.name
+        try:
+            yield temporary
+        finally:
+            if temporary.is_file():
+                temporary.replace(path)

@@ -1,0 +1,91 @@
+"""The folder of an exported model: what is written is read again, and what is wrong is told in one line."""
+
+from dataclasses import replace
+
+import pytest
+
+from ppose.codecs import MSRAHeatmap, UDPHeatmap
+from ppose.errors import ConfigError, DataError
+from ppose.inference.model_folder import ModelFolder, file_sha256, read_model_folder, write_infer_cfg
+from ppose.keypoints import make_keypoint_set
+
+ARROW = make_keypoint_set("arrow", ["tip", "left", "right"], [["left", "right"]], [["tip", "left"]])
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "model.onnx").write_bytes(b"graph")
+    folder = ModelFolder(
+        path=tmp_path,
+        name="arrow_64x96",
+        input_size=(64, 96),
+        input_dtype="float32",
+        batch=None,
+        flip_test=True,
+        keypoint_set=ARROW,
+        codec=MSRAHeatmap((64, 96), (16, 24), sigma=1.5, use_dark=True),
+        sample_transforms=[{"TopDownEvalAffine": {"trainsize": [64, 96]}}],
+        batch_transforms=[
+            {"NormalizeImage": {"mean": [0.5, 0.5, 0.5], "std": [1e-3, 1, 1]}},
+            {"Permute": {}},
+        ],
+        weights_sha256="ab" * 32,
+        files={"model.onnx": file_sha256(tmp_path / "model.onnx")},
+        versions={"ppose": "0.1.0"},
+    )
+    write_infer_cfg(folder)
+    return folder
+
+
+def test_what_is_written_is_read_again(folder):
+    assert read_model_folder(folder.path) == folder
+    udp = replace(folder, codec=UDPHeatmap((64, 96), (16, 24)), batch=4, input_dtype="uint8")
+    write_infer_cfg(udp)
+    assert read_model_folder(str(folder.path)) == udp
+
+
+def test_a_folder_without_a_model(tmp_path):
+    with pytest.raises(DataError, match=r"holds no exported model .*export_model\.py makes one"):
+        read_model_folder(tmp_path)
+    with pytest.raises(DataError, match="none is no folder"):
+        read_model_folder(tmp_path / "none")
+
+
+def test_a_half_written_export(folder):
+    (folder.path / "model.onnx").write_bytes(b"grap")
+    with pytest.raises(DataError, match=r"half-written export: .*model\.onnx is not the one .* export again"):
+        read_model_folder(folder.path)
+    (folder.path / "model.onnx").unlink()
+    with pytest.raises(DataError, match=r"model\.onnx is missing; export again"):
+        read_model_folder(folder.path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "error", "expected"),
+    [
+        ("format: 1", "format: 2", DataError, r"another version \(format 2, expected 1\); export again"),
+        ("format: 1\n", "", DataError, "another version"),
+        (
+            "batch: null",
+            "batch: few",
+            ConfigError,
+            "infer_cfg.yml:5: batch: got 'few', expected int or nothing",
+        ),
+        ("flip_test: true\n", "", ConfigError, "flip_test: missing"),
+        ("TopDownEvalAffine:", "TopDownEvalAfine:", ConfigError, "did you mean 'TopDownEvalAffine'"),
+        ("TopDownEvalAffine:", "HRNet:", ConfigError, "got HRNet, which is no transform"),
+        ("sigma: 1.5", "sigma: -1", ConfigError, "sigma is -1"),
+        ("MSRAHeatmap", "MSRA", ConfigError, "unknown component 'MSRA'"),
+        ("model.onnx", "../model.onnx", ConfigError, "got '../model.onnx', expected some of model.json"),
+        ("input_size: [64, 96]", "input_size: [64, 64]", ConfigError, "input_size and the codec's differ"),
+        ("names: [tip", "names: [[tip]", ConfigError, "infer_cfg.yml"),
+        ("batch: null", "batch: !!python/object:os.system {}", ConfigError, "infer_cfg.yml"),
+    ],
+)
+def test_an_infer_cfg_that_is_not_as_it_was_written(folder, old, new, error, expected):
+    file = folder.path / "infer_cfg.yml"
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new, 1))
+    with pytest.raises(error, match=expected):
+        read_model_folder(folder.path)

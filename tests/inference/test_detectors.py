@@ -1,0 +1,165 @@
+"""Where the people are, by a detector of PaddleDetection's form and by OpenCV's own."""
+
+import cv2
+import numpy as np
+import paddle
+import pytest
+import yaml
+
+from ppose.errors import ConfigError, DataError, DeviceError
+from ppose.inference.detectors.hog import HogPeopleDetector
+from ppose.inference.detectors.paddle_detector import PaddleDetector
+from ppose.transforms import read_image
+
+RESIZE = {"type": "Resize", "target_size": [64, 96], "keep_ratio": False, "interp": 2}
+NORMALIZE = {"type": "NormalizeImage", "mean": [0.5, 0.4, 0.3], "std": [0.2, 0.2, 0.2], "is_scale": True}
+PERMUTE = {"type": "Permute"}
+PAD = {"type": "PadStride", "stride": 32}
+
+# class, score, and the box in the resized picture
+ROWS = [
+    [0, 0.6, 10, 5, 30, 50],
+    [0, 0.9, 40, 10, 60, 60],
+    [0, 0.3, 1, 1, 9, 9],
+    [1, 0.95, 5, 5, 20, 20],
+    [-1, 0.0, 0, 0, 0, 0],
+    [0, 0.8, -7, 20, 12, 500],
+]
+
+
+class Detector(paddle.nn.Layer):
+    """PicoDet's and PP-YOLOE's inputs and outputs: fixed boxes, scaled back to the original picture."""
+
+    def __init__(self):
+        super().__init__()
+        rows = paddle.nn.initializer.Assign(np.array(ROWS, "float32"))
+        self.rows = self.create_parameter([len(ROWS), 6], default_initializer=rows)
+
+    def forward(self, image, im_shape, scale_factor):
+        rows = self.rows
+        factor = paddle.concat([scale_factor.flip(axis=1)] * 2, axis=1)
+        boxes = rows[:, 2:] / factor
+        # The last row carries what was put in, so that a test sees it.
+        seen = paddle.concat([image.mean().reshape([1]), image.amax().reshape([1]), im_shape.reshape([2])])
+        shape = paddle.shape(image)[2:].astype("float32")
+        seen = paddle.concat([seen, shape]).reshape([1, 6])
+        return paddle.concat([paddle.concat([rows[:, :2], boxes], axis=1), seen]), paddle.shape(rows)[:1]
+
+
+@pytest.fixture(scope="module")
+def graph(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("detector")
+    spec = [
+        paddle.static.InputSpec([None, 3, None, None], "float32", "image"),
+        paddle.static.InputSpec([None, 2], "float32", "im_shape"),
+        paddle.static.InputSpec([None, 2], "float32", "scale_factor"),
+    ]
+    paddle.jit.save(paddle.jit.to_static(Detector(), spec, full_graph=True), str(folder / "model"))
+    return folder
+
+
+def configure(graph, steps, labels=("person", "bicycle")):
+    cfg = {"mode": "paddle", "arch": "PicoDet", "Preprocess": steps, "label_list": list(labels)}
+    (graph / "infer_cfg.yml").write_text(yaml.safe_dump(cfg))
+    return graph
+
+
+@pytest.fixture
+def image():
+    noise = np.random.default_rng(0).integers(0, 255, (128, 240, 3), dtype=np.uint8)
+    return cv2.normalize(cv2.GaussianBlur(noise, None, 8), None, 0, 255, cv2.NORM_MINMAX)
+
+
+def test_people_above_the_threshold_best_first(graph, image):
+    detector = PaddleDetector(configure(graph, [RESIZE, NORMALIZE, PERMUTE]), cpu_threads=1)
+    # 240x128 is resized to 96x64: x by 0.4, y by 0.5; what reaches out of the picture is cut.
+    expected = [[100, 20, 150, 120], [0, 40, 30, 128], [25, 10, 75, 100]]
+    np.testing.assert_allclose(detector(image), expected, atol=1e-3)
+    high = PaddleDetector(graph, threshold=0.85, cpu_threads=1)
+    np.testing.assert_allclose(high(image), expected[:1], atol=1e-3)
+    none = PaddleDetector(graph, threshold=0.99, cpu_threads=1)
+    assert none(image).shape == (0, 4)
+
+
+@pytest.mark.parametrize(
+    ("steps", "shape", "padded"),
+    [
+        ([RESIZE, NORMALIZE, PERMUTE], (64, 96), (64, 96)),
+        # The short side to 64 would make the long one 120: so the long one to 96.
+        ([{**RESIZE, "keep_ratio": True}, NORMALIZE, PERMUTE, PAD], (51, 96), (64, 96)),
+        ([{**RESIZE, "target_size": 96}, {**NORMALIZE, "norm_type": "none"}, PERMUTE], (96, 96), (96, 96)),
+        ([{**NORMALIZE, "is_scale": False}, {**RESIZE, "interp": 1}, PERMUTE], (64, 96), (64, 96)),
+    ],
+)
+def test_preprocessing_is_what_the_config_says(graph, image, steps, shape, padded):
+    detector = PaddleDetector(configure(graph, steps), cpu_threads=1)
+    seen = []
+    run = detector._graph.run
+    detector._graph.run = lambda inputs: seen.append((inputs, run(inputs))) or seen[-1][1]
+    detector(image)
+    inputs, (rows, _) = seen[0]
+    normalize = next(step for step in steps if step["type"] == "NormalizeImage")
+    interp = next(step for step in steps if step["type"] == "Resize")["interp"]
+    expected = image.astype(np.float64)
+    if steps[0]["type"] == "Resize":
+        expected = cv2.resize(image, shape[::-1], interpolation=interp).astype(np.float64)
+    expected = expected / 255 if normalize["is_scale"] else expected
+    if normalize.get("norm_type") != "none":
+        expected = (expected - normalize["mean"]) / normalize["std"]
+    if steps[0]["type"] != "Resize":
+        expected = cv2.resize(expected, shape[::-1], interpolation=interp)
+    found = inputs["image"][0]
+    assert found.shape == (3, *padded)
+    np.testing.assert_allclose(found[:, : shape[0], : shape[1]], expected.transpose(2, 0, 1), atol=0.15)
+    assert not found[:, shape[0] :].any()
+    np.testing.assert_array_equal(inputs["im_shape"], [shape])
+    assert rows[-1, 0] == pytest.approx(found.mean(), abs=1e-4)
+    np.testing.assert_array_equal(rows[-1, 4:], padded)
+
+
+def test_one_class_is_people_whatever_its_name(graph, image):
+    assert len(PaddleDetector(configure(graph, [RESIZE, NORMALIZE, PERMUTE], ["pedestrian"]))(image)) == 3
+
+
+def test_what_is_no_detector(graph, tmp_path):
+    with pytest.raises(DataError, match=r"no detector of PaddleDetection: expected infer_cfg\.yml"):
+        PaddleDetector(tmp_path)
+    for steps, labels, expected in (
+        ([RESIZE, {"type": "Mosaic"}], ("person",), "Mosaic"),
+        ([{**RESIZE, "size": 3}], ("person",), "size"),
+        ("no list", ("person",), "Preprocess"),
+        ([RESIZE], ("cat", "dog"), "label_list has no 'person'"),
+    ):
+        with pytest.raises(ConfigError, match=expected):
+            PaddleDetector(configure(graph, steps, labels))
+
+
+HOG_IMAGE, HOG_BOX = "data/coco_dev/images/000000030752.jpg", (214.93, 63.32, 118.21, 301.16)
+needs_hog = pytest.mark.skipif(not hasattr(cv2, "HOGDescriptor"), reason="this OpenCV has no contrib modules")
+
+
+@needs_hog
+def test_hog_finds_a_person(reference):
+    """Somebody upright; the box (x, y, w, h) is COCO's annotators'."""
+    detector = HogPeopleDetector()
+    image = read_image(reference / HOG_IMAGE)
+    found = detector(image)
+    x, y, w, h = HOG_BOX
+    left, top, right, bottom = found[0]
+    width = max(0, min(right, x + w) - max(left, x))
+    height = max(0, min(bottom, y + h) - max(top, y))
+    assert width * height / ((right - left) * (bottom - top) + w * h - width * height) > 0.5
+    large = detector(cv2.resize(image, None, fx=4, fy=4))
+    assert len(large)
+
+
+@needs_hog
+def test_hog_finds_nobody_in_nothing():
+    for shape in ((1, 1), (300, 400), (20, 3000)):
+        assert HogPeopleDetector()(np.full((*shape, 3), 90, np.uint8)).shape == (0, 4)
+
+
+def test_hog_that_is_not_there(monkeypatch):
+    monkeypatch.delattr(cv2, "HOGDescriptor", raising=False)
+    with pytest.raises(DeviceError, match="pip install opencv-contrib-python-headless"):
+        HogPeopleDetector()

@@ -1,0 +1,189 @@
+"""From an image and boxes to poses, whatever executes the graph."""
+
+import dataclasses
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+
+import ppose
+from ppose.codecs import UDPHeatmap
+from ppose.errors import ConfigError, DataError
+from ppose.inference.model_folder import read_model_folder
+from ppose.inference.predictor import Predictor
+from ppose.workspace import load_config
+
+PIXELS = 3  # a heatmap pixel is 8 image pixels in these pictures, and decoding knows quarters
+
+
+class Recorder:
+    """A runtime that keeps what it is given, and finds everything in the middle."""
+
+    name = "recorder"
+
+    def __init__(self, keypoints=2, shape=(24, 16)):
+        self.images, self._maps = [], (keypoints, *shape)
+
+    def __call__(self, image):
+        self.images.append(image)
+        heatmaps = np.zeros((len(image), *self._maps), np.float32)
+        heatmaps[:, :, self._maps[1] // 2, self._maps[2] // 2] = 1
+        return heatmaps
+
+
+@pytest.fixture(scope="module")
+def predictor(model_dir):
+    return Predictor.from_dir(model_dir, runtime="onnxruntime", cpu_threads=1)
+
+
+def keypoints_of(poses):
+    return np.array([pose.keypoints for pose in poses])
+
+
+@pytest.mark.parametrize("runtime", ["paddle", "onnxruntime", "openvino"])
+def test_every_runtime_finds_the_people(model_dir, crowd, runtime):
+    image, people, boxes = crowd
+    before = image.copy()
+    found = ppose.Predictor.from_dir(model_dir, runtime=runtime, cpu_threads=1)(image, boxes)
+    np.testing.assert_allclose(keypoints_of(found), people, atol=PIXELS)
+    np.testing.assert_array_equal([pose.bbox_xyxy for pose in found], boxes)
+    for pose in found:
+        assert pose.scores.shape == (2,)
+        assert pose.score == pytest.approx(pose.scores.mean())
+        assert 0.4 < pose.score < 1
+    np.testing.assert_array_equal(image, before)
+
+
+@pytest.mark.parametrize(("width", "height"), [(100, 600), (600, 100), (64, 96), (1600, 2400)])
+def test_a_whole_image_keeps_its_aspect_ratio(predictor, draw_person, width, height):
+    """Tall pictures are not cut, wide ones not squeezed: discs near the ends are found, and stay discs."""
+    image = np.full((height, width, 3), 90, np.uint8)
+    step = max(width / 64, height / 96)  # image pixels for one of the input's
+    red, blue = (width * 3 // 10, height // 10), (width * 7 // 10, height * 9 // 10)
+    truth = draw_person(image, red, blue, radius=round(4 * step))
+    (pose,) = predictor(image)
+    np.testing.assert_allclose(pose.keypoints, truth, atol=2.5 * step)
+    np.testing.assert_array_equal(pose.bbox_xyxy, [0, 0, width, height])
+
+
+def test_batches_change_nothing(model_dir, crowd):
+    """People of one image or of several, run one by one, all at once, or in batches that end anywhere."""
+    image, _, boxes = crowd
+    mirrored, there = image[:, ::-1].copy(), boxes.copy()
+    there[:, [0, 2]] = image.shape[1] - boxes[:, [2, 0]]
+    images, all_boxes = [image, mirrored, image], [boxes, np.zeros((0, 4)), there[:1]]
+    results = [
+        Predictor.from_dir(model_dir, runtime="onnxruntime", batch_size=size).predict_images(
+            images, all_boxes
+        )
+        for size in (1, 2, 3, 16)
+    ]
+    assert [len(poses) for poses in results[0]] == [2, 0, 1]
+    for other in results[1:]:
+        for poses, expected in zip(other, results[0], strict=True):
+            np.testing.assert_allclose(keypoints_of(poses), keypoints_of(expected), atol=1e-4)
+            np.testing.assert_allclose([p.scores for p in poses], [p.scores for p in expected], atol=1e-5)
+
+
+def test_people_of_several_images_share_a_batch(model_dir, crowd):
+    image, _, boxes = crowd
+    runtime = Recorder()
+    predictor = Predictor(read_model_folder(model_dir), runtime, batch_size=3)
+    predictor.predict_images([image, image], [boxes, boxes])
+    assert [len(batch) for batch in runtime.images] == [3, 1]
+    assert predictor.people == 4
+    assert all(seconds > 0 for seconds in predictor.seconds.values())
+
+
+def test_a_fixed_batch_is_filled_up(model_dir, crowd):
+    image, _, boxes = crowd
+    runtime = Recorder()
+    folder = dataclasses.replace(read_model_folder(model_dir), batch=4)
+    assert len(Predictor(folder, runtime, batch_size=1)(image, boxes)) == 2
+    assert runtime.images[0].shape == (4, 3, 96, 64)
+
+
+def test_the_graphs_input_is_that_of_evaluation(tmp_path, model_dir, crowd):
+    """The same pixels as the training side's reader makes, of boxes and of whole images."""
+    from ppose.engine.task import Task
+
+    task = Task(load_config("configs/tinypose_128x96.yml"))
+    cfg = load_config("configs/tinypose_128x96.yml")["TestReader"]
+    folder = dataclasses.replace(
+        read_model_folder(model_dir),
+        input_size=tuple(task.settings.trainsize),
+        keypoint_set=task.keypoint_set,
+        codec=task.codec,
+        sample_transforms=cfg["sample_transforms"][1:],
+        batch_transforms=cfg["batch_transforms"],
+    )
+    image, _, boxes = crowd
+    cv2.imwrite(str(tmp_path / "a.png"), image[..., ::-1])
+    for bboxes in (None, boxes):
+        xywh = None if bboxes is None else [np.hstack([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]])]
+        dataset = task.dataset("TestDataset", image_files=[tmp_path / "a.png"], boxes=xywh)
+        (batch,) = task.batches("TestReader", dataset, workers=0)
+        runtime = Recorder(17, (32, 24))
+        Predictor(folder, runtime)(image, bboxes)
+        np.testing.assert_array_equal(runtime.images[0], batch["image"].numpy())
+
+
+def test_decoding_is_the_folders_unless_told_otherwise(model_dir, crowd):
+    image, _, boxes = crowd
+    folder = read_model_folder(model_dir)
+    plain = keypoints_of(Predictor.from_dir(model_dir, runtime="onnxruntime")(image, boxes))
+    dark = keypoints_of(Predictor.from_dir(model_dir, runtime="onnxruntime", use_dark=True)(image, boxes))
+    again = keypoints_of(Predictor.from_dir(model_dir, runtime="onnxruntime", use_dark=False)(image, boxes))
+    assert not folder.codec.use_dark
+    np.testing.assert_array_equal(plain, again)
+    assert 0 < np.abs(plain - dark).max() < PIXELS
+    udp = dataclasses.replace(folder, codec=UDPHeatmap(folder.codec.input_size, folder.codec.heatmap_size))
+    with pytest.raises(ConfigError, match="UDP"):
+        Predictor(udp, Recorder(), use_dark=False)
+
+
+def test_nobody_is_an_empty_list(predictor, crowd):
+    assert predictor(crowd[0], []) == []
+    assert predictor.predict_images([], []) == []
+
+
+def test_a_single_pixel_and_twenty_megapixels(predictor, draw_person):
+    assert np.isfinite(predictor(np.full((1, 1, 3), 200, np.uint8))[0].keypoints).all()
+    image = np.full((4000, 5000, 3), 90, np.uint8)
+    truth = draw_person(image, (2000, 1500), (2200, 2400), radius=80)
+    (pose,) = predictor(image, [[1700, 1200, 2500, 2800]])
+    np.testing.assert_allclose(pose.keypoints, truth, atol=30)
+
+
+@pytest.mark.parametrize(
+    ("image", "expected"),
+    [
+        (np.zeros((4, 4), np.uint8), r"uint8 \(4, 4\), expected"),
+        (np.zeros((4, 4, 4), np.uint8), r"\(4, 4, 4\)"),
+        (np.zeros((4, 4, 3), np.float32), "float32"),
+        (np.zeros((0, 4, 3), np.uint8), r"\(0, 4, 3\)"),
+        ("a.jpg", "an image of str"),
+    ],
+)
+def test_other_images_are_refused(predictor, image, expected):
+    with pytest.raises(DataError, match=expected):
+        predictor(image)
+
+
+@pytest.mark.parametrize("boxes", [[[1, 2, 3]], [1, 2, 3, 4], [[9, 1, 2, 5]], [[1, 2, float("nan"), 4]]])
+def test_other_boxes_are_refused(predictor, crowd, boxes):
+    with pytest.raises(DataError, match="box"):
+        predictor(crowd[0], boxes)
+
+
+def test_a_half_written_folder_and_another_version(model_dir, tmp_path):
+    folder = shutil.copytree(model_dir, tmp_path / "copy")
+    (folder / "model.onnx").write_bytes((folder / "model.onnx").read_bytes()[:-10])
+    with pytest.raises(DataError, match=r"half-written export: .*model\.onnx"):
+        Predictor.from_dir(folder)
+    cfg = yaml.safe_load((folder / "infer_cfg.yml").read_text())
+    (folder / "infer_cfg.yml").write_text(yaml.safe_dump({**cfg, "format": 2}))
+    with pytest.raises(DataError, match=r"another version.*export again"):
+        Predictor.from_dir(folder)

@@ -1,0 +1,258 @@
+"""Which runtime is chosen, what it is told, and that all of them compute the same."""
+
+import dataclasses
+import importlib.util
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import paddle
+import pytest
+
+from ppose.errors import ConfigError, DataError, DeviceError
+from ppose.inference.model_folder import read_model_folder
+from ppose.inference.runtimes import choice, open_runtime, paddle_runtime, processor, tensorrt
+
+
+@pytest.fixture
+def folder(model_dir):
+    return read_model_folder(model_dir)
+
+
+@pytest.fixture
+def without(monkeypatch):
+    """Makes packages look as if they were not installed."""
+    real = importlib.util.find_spec
+
+    def _without(*names):
+        monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name in names else real(name))
+
+    return _without
+
+
+def heatmaps_of(image):
+    """The network of `model_dir`, by OpenCV: mean of red (blue) without the others, twice blurred."""
+    planes = image.astype(np.float64)
+    maps = []
+    for channel in (0, 2):
+        colour = 1.5 * planes[channel] - 0.5 * planes.sum(axis=0)
+        mean = cv2.boxFilter(colour, -1, (7, 7), borderType=cv2.BORDER_CONSTANT)[::4, ::4] * 49 / 20
+        for _ in range(2):
+            mean = cv2.boxFilter(mean, -1, (3, 3), borderType=cv2.BORDER_CONSTANT)
+        maps.append(mean)
+    return np.stack(maps)
+
+
+@pytest.mark.parametrize(
+    ("runtime", "options"),
+    [
+        ("paddle", {}),
+        ("paddle", {"enable_mkldnn": False}),
+        ("onnxruntime", {}),
+        ("openvino", {}),
+    ],
+)
+def test_all_compute_the_same(folder, runtime, options):
+    image = np.random.default_rng(0).random((3, 3, 96, 64), np.float32)
+    opened = open_runtime(folder, runtime, cpu_threads=1, **options)
+    assert opened.name == runtime
+    first = opened(image[:2])
+    expected = np.array([heatmaps_of(one) for one in image])
+    np.testing.assert_allclose(opened(image), expected, atol=1e-5)
+    np.testing.assert_allclose(first, expected[:2], atol=1e-5)  # and is not overwritten by the next
+
+
+def test_openvino_keeps_compiled_models(folder, tmp_path):
+    open_runtime(folder, "openvino", cache_dir=tmp_path)
+    assert list(tmp_path.iterdir())
+
+
+def test_bf16_is_near(folder):
+    try:
+        processor.check_bf16()
+    except DeviceError:
+        pytest.skip("this processor has no bfloat16")
+    image = np.random.default_rng(0).random((1, 3, 96, 64), np.float32)
+    full, half = (open_runtime(folder, "openvino", precision=p)(image) for p in ("fp32", "bf16"))
+    assert 0 < np.abs(full - half).max() < 0.02
+
+
+def test_bf16_on_another_processor(tmp_path):
+    (tmp_path / "cpuinfo").write_text("flags : fpu avx512_bf16 avx2\n")
+    processor.check_bf16(tmp_path / "cpuinfo")
+    (tmp_path / "cpuinfo").write_text("flags : fpu avx2\n")
+    with pytest.raises(DeviceError, match="no bfloat16"):
+        processor.check_bf16(tmp_path / "cpuinfo")
+
+
+@pytest.mark.parametrize(
+    ("missing", "removed", "expected"),
+    [
+        ((), (), "openvino"),
+        (("openvino",), (), "onnxruntime"),
+        (("openvino", "onnxruntime"), (), "paddle"),
+        ((), ("model.onnx",), "paddle"),
+    ],
+)
+def test_auto_takes_the_fastest_that_there_is(folder, without, caplog, missing, removed, expected):
+    without(*missing)
+    files = {name: value for name, value in folder.files.items() if name not in removed}
+    caplog.set_level("INFO", "ppose")
+    assert open_runtime(dataclasses.replace(folder, files=files)).name == expected
+    (line,) = caplog.messages
+    assert f"runtime: {expected} " in line
+    assert "the fastest" in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "missing", "error", "expected"),
+    [
+        ({"runtime": "onnxruntime"}, ("onnxruntime",), DeviceError, "pip install onnxruntime"),
+        ({}, ("onnxruntime", "openvino", "paddle"), DeviceError, "pip install openvino"),
+        ({"runtime": "torch"}, (), ConfigError, "runtime is 'torch', expected one of auto, paddle"),
+        ({"precision": "int8"}, (), ConfigError, "int8 is TensorRT's"),
+        ({"runtime": "onnxruntime", "precision": "bf16"}, (), ConfigError, "it has fp32"),
+        ({"runtime": "openvino", "device": "gpu"}, (), ConfigError, "does not run on device gpu"),
+        ({"runtime": "paddle", "device": "gpu"}, (), DeviceError, "device is gpu, but"),
+        ({"runtime": "onnxruntime", "device": "gpu"}, (), DeviceError, "no CUDAExecutionProvider"),
+        ({"cpu_threads": 0}, (), ConfigError, "cpu_threads is 0"),
+        ({"runtime": "onnxruntime", "enable_mkldnn": True}, (), ConfigError, "takes no enable_mkldnn"),
+    ],
+)
+def test_what_cannot_be_is_said_in_one_line(folder, without, arguments, missing, error, expected):
+    without(*missing)
+    with pytest.raises(error) as caught:
+        open_runtime(folder, **arguments)
+    assert expected in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("runtime", "removed", "expected"),
+    [
+        ("openvino", "model.onnx", "--format onnx adds it"),
+        ("paddle", "model.json", "no model.json+model.pdiparams"),
+    ],
+)
+def test_a_runtime_without_its_file(folder, runtime, removed, expected):
+    files = {name: value for name, value in folder.files.items() if name != removed}
+    with pytest.raises(DataError) as caught:
+        open_runtime(dataclasses.replace(folder, files=files), runtime)
+    assert expected in str(caught.value)
+
+
+def test_settings_of_paddle(folder):
+    def make(**changes):
+        asked = {"device": "cpu", "precision": "fp32", "threads": 3, "use_onednn": True, **changes}
+        return paddle_runtime.make_config(
+            folder.path / "model.json", folder.path / "model.pdiparams", **asked
+        )
+
+    config = make()
+    assert config.new_ir_enabled()
+    assert config.mkldnn_enabled()
+    assert config.cpu_math_library_num_threads() == 3
+    assert not config.use_gpu()
+    assert not make(use_onednn=False).mkldnn_enabled()
+
+
+class RecordingConfig:
+    """In place of paddle.inference.Config, which on a CPU build ignores the GPU."""
+
+    def __init__(self, *files):
+        self.files, self.calls = files, {}
+
+    def __getattr__(self, name):
+        return lambda *values: self.calls.__setitem__(name, values)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_settings_of_paddle_on_a_gpu(monkeypatch, precision):
+    monkeypatch.setattr(paddle_runtime.inference, "Config", RecordingConfig)
+    config = paddle_runtime.make_config(
+        Path("m.json"), Path("m.pdiparams"), device="gpu", precision=precision, threads=1, use_onednn=True
+    )
+    kinds = paddle_runtime.inference.PrecisionType
+    assert config.files == ("m.json", "m.pdiparams")
+    assert config.calls["enable_use_gpu"][2] == (kinds.Half if precision == "fp16" else kinds.Float32)
+    assert "enable_mkldnn" not in config.calls
+
+
+FAKE_EXPORT = """
+import enum, pathlib
+calls = []
+PrecisionMode = enum.Enum("PrecisionMode", ["FP32", "FP16", "INT8"])
+class Input:
+    def __init__(self, **shapes):
+        self.__dict__.update(shapes)
+class TensorRTConfig:
+    def __init__(self, inputs):
+        self.inputs = inputs
+def convert(path, config):
+    calls.append((path, config))
+    for ending in (".json", ".pdiparams"):
+        pathlib.Path(config.save_model_dir + ending).write_text("converted")
+"""
+
+
+@pytest.fixture
+def fake_tensorrt(tmp_path, monkeypatch):
+    """`paddle.tensorrt.export` and `tensorrt` as far as they are called; returns the calls of convert."""
+    (tmp_path / "tensorrt").mkdir()
+    (tmp_path / "tensorrt" / "__init__.py").write_text("")
+    (tmp_path / "tensorrt" / "export.py").write_text(FAKE_EXPORT)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(paddle, "__path__", [*paddle.__path__, str(tmp_path)])
+    monkeypatch.setattr(tensorrt, "version", lambda package: "10.5.0")
+    monkeypatch.setattr(tensorrt, "_gpu_name", lambda: "T4")
+    from paddle.tensorrt import export
+
+    yield export.calls
+    for name in [n for n in sys.modules if n.startswith(("paddle.tensorrt", "tensorrt"))]:
+        del sys.modules[name]
+
+
+def test_tensorrt_gets_the_models_shapes_and_is_built_once(folder, fake_tensorrt, tmp_path):
+    graph = tensorrt.convert_to_tensorrt(folder, "fp16", 8, tmp_path / "cache")
+    ((path, config),) = fake_tensorrt
+    (image,) = config.inputs
+    assert path == str(folder.path / "model.json")
+    assert (image.name, image.input_data_type) == ("image", "float32")
+    assert (image.min_input_shape, image.max_input_shape) == ([1, 3, 96, 64], [8, 3, 96, 64])
+    assert config.precision_mode.name == "FP16"
+    assert graph.parent.parent == tmp_path / "cache"
+    assert graph.read_text() == graph.with_suffix(".pdiparams").read_text() == "converted"
+    assert tensorrt.convert_to_tensorrt(folder, "fp16", 8, tmp_path / "cache") == graph
+    assert len(fake_tensorrt) == 1
+    fixed = dataclasses.replace(folder, batch=4)
+    others = [
+        tensorrt.convert_to_tensorrt(folder, "fp16", 2, tmp_path / "cache"),
+        tensorrt.convert_to_tensorrt(folder, "int8", 8, tmp_path / "cache"),
+        tensorrt.convert_to_tensorrt(fixed, "fp16", 8, tmp_path / "cache"),
+    ]
+    assert len({graph, *others}) == 4
+    assert fake_tensorrt[-1][1].inputs[0].min_input_shape == [4, 3, 96, 64]
+
+
+def test_tensorrt_that_is_not_there(folder):
+    with pytest.raises(DeviceError, match="TensorRT is not installed: pip install"):
+        tensorrt.convert_to_tensorrt(folder, "fp16", 8, None)
+
+
+def test_tensorrt_runs_in_paddle(folder, fake_tensorrt, tmp_path, monkeypatch):
+    """The converted graph, and not the exported one, goes to the GPU."""
+    made = []
+    monkeypatch.setattr(paddle_runtime, "check_device", lambda device: None)
+    monkeypatch.setattr(paddle_runtime.inference, "Config", RecordingConfig)
+    monkeypatch.setattr(paddle_runtime, "PaddleGraph", made.append)
+    open_runtime(
+        folder, "paddle", device="gpu", precision="int8", tensorrt_batch=4, tensorrt_cache=tmp_path / "cache"
+    )
+    (config,) = made
+    assert all(str(tmp_path / "cache") in file for file in config.files)
+    assert "enable_use_gpu" in config.calls
+
+
+def test_kinds_cover_the_names_that_may_be_asked_for():
+    assert {"auto", *choice._KINDS} == set(choice.get_args(choice.RuntimeName))

@@ -1,0 +1,141 @@
+"""Videos: colours, people in their tracks, and files that stay usable."""
+
+import json
+
+import numpy as np
+import pytest
+
+from ppose.errors import DataError, DeviceError
+from ppose.inference.predictor import Predictor
+from ppose.inference.tracking import Tracker
+from ppose.inference.video import process_video
+from ppose.inference.video_files import Frames, writing_lines, writing_video
+
+COUNT, FPS = 20, 10
+
+
+def where(frame):
+    """A person that walks to the right: red, blue."""
+    return (40 + 6 * frame, 50), (50 + 6 * frame, 120)
+
+
+@pytest.fixture(scope="module")
+def walk(tmp_path_factory, draw_person):
+    """A video of a grey room; somebody walks through, but is not there in frames 8 to 10."""
+    path = tmp_path_factory.mktemp("video") / "walk.mp4"
+    with writing_video(path, FPS, (240, 180)) as video:
+        for frame in range(COUNT):
+            image = np.full((180, 240, 3), 90, np.uint8)
+            if frame not in (8, 9, 10):
+                draw_person(image, *where(frame))
+            video.write(image)
+    return path
+
+
+def find_reddish(image):
+    """A detector for these pictures: a box around what is not grey."""
+    mask = (np.ptp(image.astype(int), axis=2) > 80).nonzero()
+    if not len(mask[0]):
+        return np.zeros((0, 4))
+    (top, left), (bottom, right) = np.min(mask, axis=1), np.max(mask, axis=1)
+    return np.array([[left - 10, top - 10, right + 10, bottom + 10]], np.float64)
+
+
+def run(model_dir, walk, output, find_people, **changes):
+    predictor = Predictor.from_dir(model_dir, runtime="onnxruntime", cpu_threads=1)
+    tracker = Tracker(predictor.keypoint_set.sigmas, similarity=changes.pop("similarity", "iou"))
+    asked = {"threshold": 0.2, "save_json": True, "frames_at_once": 8, **changes}
+    return process_video(Frames(walk), predictor, find_people, tracker, output, **asked)
+
+
+def read_lines(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_frames_are_rgb_in_order(walk):
+    frames = Frames(walk)
+    assert (frames.fps, frames.size) == (FPS, (240, 180))
+    seen = list(frames)
+    np.testing.assert_allclose([time for time, _ in seen], np.arange(COUNT) / FPS)
+    for index in (0, 19):
+        (x, y), (u, v) = where(index)
+        red, blue = seen[index][1][y, x].astype(int), seen[index][1][v, u].astype(int)
+        assert red[0] > red[2] + 100
+        assert blue[2] > blue[0] + 100
+
+
+@pytest.mark.parametrize("frames_at_once", [1, 8])
+def test_people_are_followed(model_dir, walk, tmp_path, frames_at_once):
+    output = tmp_path / "out" / "walk.mp4"
+    assert run(model_dir, walk, output, find_reddish, frames_at_once=frames_at_once) == COUNT
+    lines = read_lines(output.with_suffix(".jsonl"))
+    assert [line["frame"] for line in lines] == list(range(COUNT))
+    assert [line["time"] for line in lines] == pytest.approx([i / FPS for i in range(COUNT)])
+    for frame, line in enumerate(lines):
+        if frame in (8, 9, 10):
+            assert line["people"] == []
+            continue
+        (person,) = line["people"]
+        assert person["track_id"] == 1
+        points = np.array(person["keypoints"]).reshape(2, 3)
+        np.testing.assert_allclose(points[:, :2], where(frame), atol=4)
+        assert person["score"] == pytest.approx(points[:, 2].mean())
+    written = list(Frames(output))
+    assert len(written) == COUNT
+    assert written[0][1].shape == (180, 240, 3)
+    original = next(iter(Frames(walk)))[1].astype(int)
+    drawn = written[0][1].astype(int)
+    assert np.abs(drawn - original)[:, 30:60].max() > 60  # the person's limb
+    assert np.abs(drawn - original)[:, 120:].max() < 12  # the rest of the room, after a video codec
+    assert not list(output.parent.glob(".*"))
+
+
+def test_without_a_detector_a_frame_is_one_person(model_dir, walk, tmp_path):
+    run(model_dir, walk, tmp_path / "a.mp4", None, save_json=False)
+    assert len(list(Frames(tmp_path / "a.mp4"))) == COUNT
+    assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
+
+
+def test_what_was_done_before_an_error_is_kept(model_dir, walk, tmp_path):
+    calls = []
+
+    def fail_in_frame_5(image):
+        calls.append(image)
+        if len(calls) == 6:
+            raise KeyboardInterrupt
+        return find_reddish(image)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(model_dir, walk, tmp_path / "a.mp4", fail_in_frame_5, frames_at_once=1)
+    assert len(list(Frames(tmp_path / "a.mp4"))) == 5
+    assert len(read_lines(tmp_path / "a.jsonl")) == 5
+
+
+def test_what_is_no_video(tmp_path):
+    (tmp_path / "empty.mp4").write_bytes(b"")
+    (tmp_path / "text.mp4").write_text("this is no video " * 100)
+    for name, expected in (
+        ("none", "video not found"),
+        ("empty", r"\(0 bytes\)"),
+        ("text", "not a readable"),
+    ):
+        with pytest.raises(DataError, match=expected):
+            Frames(tmp_path / f"{name}.mp4")
+    with pytest.raises(DeviceError, match="camera 97 gives no picture"):
+        Frames(97)
+
+
+def test_a_cut_off_video(walk, tmp_path):
+    """Its index is at the end of the file, so there is nothing to be had."""
+    (tmp_path / "cut.mp4").write_bytes(walk.read_bytes()[:-500])
+    with pytest.raises(DataError, match="not a readable video"):
+        Frames(tmp_path / "cut.mp4")
+
+
+def test_lines_replace_an_older_file(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text("old\n")
+    with writing_lines(path) as lines:
+        lines.write("new\n")
+        assert path.read_text() == "old\n"
+    assert path.read_text() == "new\n"
