@@ -13,7 +13,7 @@ setup: .venv/.ready
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	touch $@
 
-# The main job from end to end on the built-in data: training (about six minutes), AP, pictures.
+# The main job from end to end on the built-in data: training (seven minutes), AP, export, pictures.
 QUICK := -c configs/synthetic_lite_hrnet.yml
 VAL := dataset/synthetic/val
 quickstart: setup
@@ -21,7 +21,9 @@ quickstart: setup
 	$(BIN)/python -m paddle.distributed.launch --nproc_per_node 2 --log_dir output/synthetic_lite_hrnet/log \
 		tools/train.py $(QUICK) --eval
 	$(BIN)/python tools/eval.py $(QUICK)
-	$(BIN)/python tools/infer.py $(QUICK) --infer_dir $(VAL)/images --boxes $(VAL)/annotations.json
+	$(BIN)/python tools/export_model.py $(QUICK)
+	$(BIN)/python deploy/infer.py --model_dir output_inference/synthetic_lite_hrnet \
+		--image_dir $(VAL)/images --boxes $(VAL)/annotations.json --output_dir output/synthetic_lite_hrnet/deployed
 
 test: setup
 	$(BIN)/python -m pytest -m "not heavy"
