@@ -35,7 +35,20 @@ def parse_arguments() -> argparse.Namespace:
         help="a person's score is the mean of the keypoint scores above this (official HRNet code: 0.2)",
     )
     parser.add_argument("--no_rescore", action="store_true", help="score people by their box alone")
+    parser.add_argument(
+        "--model_dir", metavar="DIR", help="evaluate this exported model in place of the config's weights"
+    )
+    parser.add_argument(
+        "--runtime",
+        choices=["auto", "paddle", "onnxruntime", "openvino"],
+        help="what runs the exported model (default: the fastest that is installed)",
+    )
+    parser.add_argument(
+        "--precision", choices=["fp32", "bf16", "fp16", "int8"], help="of the exported model (default: fp32)"
+    )
     args = parser.parse_args()
+    if args.model_dir is None and (args.runtime or args.precision):
+        parser.error("--runtime and --precision are for an exported model: --model_dir DIR")
     if args.save_prediction_only and args.json:
         parser.error("--json needs metrics, --save_prediction_only computes none")
     return args
@@ -50,12 +63,14 @@ def main() -> None:
     from ppose.engine.runtime import select_device
     from ppose.engine.task import Task
     from ppose.errors import ConfigError
+    from ppose.export.evaluate import evaluate_exported, open_exported
     from ppose.files import check_writable, write_json
     from ppose.metrics import CocoKeypointMetric, format_table
     from ppose.workspace import load_config
 
     task = Task(load_config(args.config, args.overrides))
-    join_ranks(select_device(task.settings.use_gpu))
+    device = select_device(task.settings.use_gpu)
+    join_ranks(device)
     if task.settings.metric != "KeyPointTopDownCOCOEval":
         raise ConfigError(
             f"metric is {task.settings.metric}; only KeyPointTopDownCOCOEval can be computed here"
@@ -73,7 +88,12 @@ def main() -> None:
         visible_threshold=args.in_vis_thre,
         rescore=not args.no_rescore,
     )
-    evaluate(task, load_trained(task), dataset, metric)
+    if args.model_dir is None:
+        evaluate(task, load_trained(task), dataset, metric)
+    else:
+        runtime, precision = args.runtime or "auto", args.precision or "fp32"
+        exported = open_exported(task, args.model_dir, runtime, device=device, precision=precision)
+        evaluate_exported(task, exported, dataset, metric)
     if not is_main():
         return
     if args.save_prediction_only:
@@ -81,6 +101,8 @@ def main() -> None:
         print(f"{len(dataset)} people in {dataset.boxes}: {results_file}")
         return
     metrics = metric.compute()
+    if args.model_dir is not None:
+        print(f"model: {args.model_dir} in {exported.runtime.name}, {precision}")
     print(format_table(metrics, dataset.boxes))
     if args.json:
         write_json(args.json, metrics)

@@ -1,5 +1,6 @@
 """Exports a trained network for other runtimes: Paddle Inference or ONNX, with all that runs it."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -30,6 +31,7 @@ def main() -> None:
     )
     parser.add_argument("--flip_test", action="store_true", help="do the flip test in the graph")
     args = parser.parse_args()
+    os.environ.setdefault("GLOG_minloglevel", "2")  # Paddle's notes about its own tracing
 
     from ppose.engine.runtime import select_device
     from ppose.engine.task import Task
@@ -43,10 +45,11 @@ def main() -> None:
     )
     name = Path(args.config).stem
     report = export_model(task, name, Path(args.output_dir) / name, options)
+    operators = ", ".join(f"{kind} {count}" for kind, count in report.operators.items())
     print(
-        f"{report.model.path}: {', '.join(report.model.files)}, infer_cfg.yml; "
-        f"{report.operators} operators, {report.size / 1e6:.1f} MB, heatmaps off by {report.difference:.1e}, "
-        f"in {report.seconds:.0f} s"
+        f"{report.model.path}: {', '.join(report.model.files)}, infer_cfg.yml\n"
+        f"{report.size / 1e6:.1f} MB in {report.seconds:.0f} s; operators: {operators}; "
+        f"heatmaps off by {report.difference:.1e} of the trained network's"
     )
 
 

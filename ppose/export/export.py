@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -17,11 +17,13 @@ from ppose.engine.load import load_trained
 from ppose.engine.task import Task
 from ppose.errors import ConfigError, ExportError
 from ppose.export.deploy_form import deploy_form
-from ppose.export.graph import Graph, run_graph, save_graph
+from ppose.export.graph import Graph, count_operators, save_graph, trace
 from ppose.export.normalization import fold_normalization
-from ppose.export.onnx_graph import convert_to_onnx, require_onnx, run_onnx
+from ppose.export.onnx_graph import convert_to_onnx, require_onnx
 from ppose.export.publish import publish, staging
-from ppose.inference.model_folder import ModelFolder, file_sha256
+from ppose.export.upsample import use_matrix_upsampling
+from ppose.inference.model_folder import PADDLE_FILES, ModelFolder, file_sha256
+from ppose.inference.runtimes import open_runtime
 from ppose.transforms import NormalizeImage
 from ppose.workspace import create
 
@@ -33,10 +35,15 @@ _CHECKED_IMAGES = 2
 
 @dataclass(frozen=True)
 class Report:
-    """What an export has given: the folder, how many operators and bytes, how far the heatmaps are off."""
+    """What an export has given.
+
+    ``operators`` counts them: in the trained network, in its graph for deployment, and as ONNX if exported
+    so. ``size`` is that of the new files, in bytes. ``difference`` is how far the heatmaps are off (see
+    `TOLERANCE`).
+    """
 
     model: ModelFolder
-    operators: int
+    operators: dict[str, int]
     size: int
     difference: float
     seconds: float
@@ -55,7 +62,8 @@ class Options:
 def export_model(task: Task, name: str, folder: Path, options: Options) -> Report:
     """Export a task's trained network to a folder; ``name`` is its config's.
 
-    The exported graph runs on two images (a static batch: on one batch) before the folder changes. Raises
+    The exported graph runs in a runtime, on two images (a static batch: on one batch), before the folder
+    changes. Raises
     ExportError where its heatmaps are off by more than 1e-4 of the trained network's, where the network
     cannot be converted, and ConfigError, CheckpointError and OSError.
     """
@@ -67,16 +75,18 @@ def export_model(task: Task, name: str, folder: Path, options: Options) -> Repor
     model, normalize = _describe(task, name, folder, options)
     with staging(folder) as temporary:
         trained = load_trained(task)
-        graph = _make_graph(task, trained, normalize, options)
-        operators = save_graph(graph, temporary, model.input_size, model.batch)
-        run = run_graph
+        operators = {"trained": count_operators(trace(Graph(trained), model.input_size, model.batch))}
+        traced = trace(_make_graph(task, trained, normalize, options), model.input_size, model.batch)
+        operators["exported"] = count_operators(traced)
+        save_graph(traced, temporary)
         if options.format == "onnx":
-            operators, run = convert_to_onnx(temporary), run_onnx
-            for file in temporary.glob("model.*"):
-                if file.name != "model.onnx":
-                    file.unlink()
+            operators["onnx"] = convert_to_onnx(temporary)
+            for name in PADDLE_FILES:
+                (temporary / name).unlink()
+        written = replace(model, path=temporary, files={file.name: "" for file in temporary.iterdir()})
+        runtime = open_runtime(written, "onnxruntime" if options.format == "onnx" else "paddle")
         predict = make_predict(task, trained, flip=options.flip_test)
-        difference = _compare(predict, lambda image: run(temporary, image), model, normalize)
+        difference = _compare(predict, runtime, model, normalize)
         size = sum(file.stat().st_size for file in temporary.iterdir())
         model = publish(temporary, model)
     return Report(model, operators, size, difference, time.perf_counter() - start)
@@ -84,6 +94,7 @@ def export_model(task: Task, name: str, folder: Path, options: Options) -> Repor
 
 def _make_graph(task: Task, trained: nn.Layer, normalize: NormalizeImage, options: Options) -> Graph:
     network = deploy_form(trained)
+    use_matrix_upsampling(network)
     mean = fold_normalization(network, normalize) if options.fuse_normalize else None
     flip = (task.keypoint_set.flip_pairs, task.shifts_heatmap) if options.flip_test else None
     return Graph(network, mean, flip)

@@ -31,25 +31,33 @@ class Graph(nn.Layer):
 
     def forward(self, image: paddle.Tensor) -> paddle.Tensor:
         """Image batch -> heatmaps."""
-        if self.mean is not None:
-            image = image.astype("float32") - self.mean
-        if self.flip is None:
-            return self.network(image)
-        return flip_test(self.network, image, *self.flip)
+        return _run(self, image)
 
 
-def save_graph(graph: Graph, folder: Path, size: tuple[int, int], batch: int | None) -> int:
-    """Write `model.json` and `model.pdiparams` for images of size (w, h); returns the number of operators."""
+# Nothing here depends on values, and Paddle takes a minute to look for that in the code of each layer.
+@paddle.jit.not_to_static
+def _run(graph: Graph, image: paddle.Tensor) -> paddle.Tensor:
+    if graph.mean is not None:
+        image = image.astype("float32") - graph.mean
+    if graph.flip is None:
+        return graph.network(image)
+    return flip_test(graph.network, image, *graph.flip)
+
+
+def trace(graph: Graph, size: tuple[int, int], batch: int | None) -> Graph:
+    """Make a graph static, for images of size (w, h); changes and returns it."""
     width, height = size
     dtype = "float32" if graph.mean is None else "uint8"
     spec = InputSpec([batch, 3, height, width], dtype, name="image")
     # Without full_graph the spec is not respected.
-    static = paddle.jit.to_static(graph, input_spec=[spec], full_graph=True)
-    paddle.jit.save(static, str(folder / "model"))
-    return len(static.forward.concrete_program.main_program.global_block().ops)
+    return paddle.jit.to_static(graph, input_spec=[spec], full_graph=True)
 
 
-@paddle.no_grad()
-def run_graph(folder: Path, image: np.ndarray) -> np.ndarray:
-    """Heatmaps of an image batch by the saved graph."""
-    return paddle.jit.load(str(folder / "model"))(paddle.to_tensor(image)).numpy()
+def count_operators(traced: Graph) -> int:
+    """How many operators a static graph has, those that make constants among them."""
+    return len(traced.forward.concrete_program.main_program.global_block().ops)
+
+
+def save_graph(traced: Graph, folder: Path) -> None:
+    """Write a static graph's `model.json` and `model.pdiparams`."""
+    paddle.jit.save(traced, str(folder / "model"))

@@ -4,25 +4,24 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
-
 from ppose.errors import ExportError
 
 OPSET = 17
-INPUT, OUTPUT = "image", "heatmaps"
+OUTPUT = "heatmaps"
 
 _INSTALL = "pip install -r requirements-runtimes.txt"
 
 
 def require_onnx() -> None:
-    """Raise ExportError unless what converts and checks is installed."""
+    """Raise ExportError unless all that converts and checks is installed."""
     try:
         import onnx  # noqa: F401
+        import onnx_graphsurgeon  # noqa: F401  (polygraphy would install it, without asking)
         import onnxruntime  # noqa: F401
         import onnxslim  # noqa: F401
         import paddle2onnx  # noqa: F401
     except ImportError as error:
-        raise ExportError(f"--format onnx needs {error.name}: {_INSTALL}") from None
+        raise ExportError(f"--format onnx needs {error.name}, which is not installed: {_INSTALL}") from None
 
 
 def convert_to_onnx(folder: Path) -> int:
@@ -53,7 +52,7 @@ def _run_paddle2onnx(folder: Path, file: Path) -> None:
             *(sys.executable, "-m", "paddle2onnx.command", "--model_dir", folder, "--save_file", file),
             *("--model_filename", "model.json", "--params_filename", "model.pdiparams"),
             *("--opset_version", str(OPSET), "--enable_auto_update_opset", "False"),
-            *("--optimize_tool", "None"),  # its tools leave nearly all; onnxslim follows
+            *("--optimize_tool", "polygraphy"),  # folds shapes, which onnxslim leaves
         ],
         capture_output=True,
         text=True,
@@ -78,11 +77,3 @@ def _name_ends(model: "onnx.ModelProto") -> None:  # noqa: F821
         dimension = value.type.tensor_type.shape.dim[0]
         if dimension.HasField("dim_param"):
             dimension.dim_param = "batch"
-
-
-def run_onnx(folder: Path, image: np.ndarray) -> np.ndarray:
-    """Heatmaps of an image batch by `model.onnx`, in ONNX Runtime."""
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
-    return session.run([OUTPUT], {INPUT: image})[0]

@@ -33,8 +33,8 @@ class Pose:
 class Predictor:
     """Finds the keypoints of the people in images; made by `from_dir`.
 
-    ``keypoint_set`` names the keypoints. ``seconds`` adds up where time goes: "preprocess", "network" and
-    "postprocess", over ``people`` so far.
+    ``keypoint_set`` names the keypoints, ``runtime_name`` is what executes the graph. ``seconds`` adds up
+    where time goes: "preprocess", "network" and "postprocess", over ``people`` so far.
     """
 
     def __init__(
@@ -45,6 +45,7 @@ class Predictor:
         self.keypoint_set = folder.keypoint_set
         self.batch_size = folder.batch or batch_size
         self._runtime, self._fixed_batch = runtime, folder.batch
+        self.runtime_name = runtime.name
         self._codec = _choose_decoding(folder.codec, use_dark)
         self._aspect_ratio = folder.input_size[0] / folder.input_size[1]
         given = {"keypoint_set": folder.keypoint_set, "trainsize": folder.input_size}

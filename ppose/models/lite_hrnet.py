@@ -237,13 +237,13 @@ class IterativeHead(nn.Layer):
         self.projects = nn.LayerList(
             [SeparableConv(channels[i], channels[max(i - 1, 0)]) for i in reversed(range(len(channels)))]
         )
+        self.upsample = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True)
 
     def forward(self, maps: list[paddle.Tensor]) -> list[paddle.Tensor]:
         """One map per branch -> as many, branch i now with branch i - 1's channels."""
         outputs = [self.projects[0](maps[-1])]
         for i in range(1, len(maps)):
-            below = F.interpolate(outputs[-1], scale_factor=2, mode="bilinear", align_corners=True)
-            outputs.append(self.projects[i](maps[-1 - i] + below))
+            outputs.append(self.projects[i](maps[-1 - i] + self.upsample(outputs[-1])))
         return outputs[::-1]
 
 

@@ -1,0 +1,92 @@
+"""Convolutions with other weights: batch norms folded in, channels put in another order."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from paddle import nn
+
+_CONVOLUTIONS = (nn.Conv2D, nn.Conv2DTranspose)
+
+
+def fold_norms(network: nn.Layer) -> None:
+    """Put every batch norm, in place, into the convolution that is registered before it; an Identity stays.
+
+    In eval mode a norm with running mean m, variance v, gain g and shift b gives
+    g (x - m) / sqrt(v + eps) + b per channel (Ioffe and Szegedy, ICML 2015): one factor for the weights and
+    one shift for the bias, computed in float64 and rounded once. ppose's networks register each norm after
+    the convolution whose output it takes; raises ValueError for a norm that stands elsewhere.
+    """
+    for parent in network.sublayers(include_self=True):
+        before: nn.Layer | None = None
+        for name, layer in list(parent.named_children()):
+            if isinstance(layer, nn.BatchNorm2D):
+                if not isinstance(before, _CONVOLUTIONS):
+                    raise ValueError(f"the norm {layer.full_name()} follows no convolution")
+                _fold(before, layer)
+                setattr(parent, name, nn.Identity())
+            before = layer
+
+
+def weights_of(layer: nn.Conv2D) -> tuple[np.ndarray, np.ndarray]:
+    """A convolution's weight and its bias, zeros where it has none, in float64."""
+    weight = layer.weight.numpy().astype(np.float64)
+    if layer.bias is not None:
+        return weight, layer.bias.numpy().astype(np.float64)
+    return weight, np.zeros(weight.shape[_output_axis(layer)])
+
+
+def set_weights(layer: nn.Conv2D, weight: np.ndarray, bias: np.ndarray) -> None:
+    """Give a convolution a weight and a bias, of any shape that its groups allow."""
+    for name, value in (("weight", weight), ("bias", bias)):
+        parameter = layer.create_parameter(value.shape)
+        parameter.set_value(value.astype(parameter.numpy().dtype))
+        setattr(layer, name, parameter)
+
+
+def make_conv2d(weight: np.ndarray, bias: np.ndarray, groups: int = 1) -> nn.Conv2D:
+    """A convolution of stride 1 that keeps the map's size."""
+    # Made with the least weights: they are replaced.
+    layer = nn.Conv2D(groups, groups, weight.shape[-1], padding=weight.shape[-1] // 2, groups=groups)
+    set_weights(layer, weight, bias)
+    return layer
+
+
+def permute_path(path: nn.Layer, inputs: Sequence[int], outputs: Sequence[int]) -> None:
+    """Make a chain of convolutions, in place, take and give its channels in another order.
+
+    Channel p of its input is what channel inputs[p] was, and so for its output. Each depthwise convolution
+    hands the order on to the dense one after it; there must be a dense one.
+    """
+    convs = [layer for layer in path.sublayers() if isinstance(layer, nn.Conv2D)]
+    dense = [k for k, conv in enumerate(convs) if conv._groups == 1]
+    for k, conv in enumerate(convs):
+        weight, bias = weights_of(conv)
+        if k < dense[0] or k > dense[-1]:
+            order = inputs if k < dense[0] else outputs
+            weight, bias = weight[order], bias[order]
+        if k == dense[0]:
+            weight = weight[:, inputs]
+        if k == dense[-1]:
+            weight, bias = weight[outputs], bias[outputs]
+        set_weights(conv, weight, bias)
+
+
+def scale_conv2d(conv: nn.Conv2D, factor: float) -> None:
+    """Multiply what a convolution gives, in place."""
+    weight, bias = weights_of(conv)
+    set_weights(conv, factor * weight, factor * bias)
+
+
+def _fold(layer: nn.Conv2D, norm: nn.BatchNorm2D) -> None:
+    mean, variance, gain, shift = (
+        x.numpy().astype(np.float64) for x in (norm._mean, norm._variance, norm.weight, norm.bias)
+    )
+    factor = gain / np.sqrt(variance + norm._epsilon)
+    weight, bias = weights_of(layer)
+    shape = [1, 1, 1, 1]
+    shape[_output_axis(layer)] = -1
+    set_weights(layer, weight * factor.reshape(shape), (bias - mean) * factor + shift)
+
+
+def _output_axis(layer: nn.Layer) -> int:
+    return 1 if isinstance(layer, nn.Conv2DTranspose) else 0

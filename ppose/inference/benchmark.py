@@ -1,0 +1,187 @@
+"""Measures predictors against each other: latency, throughput, memory, and where the time goes.
+
+Every contender has a process of its own, so that memory is its own and no library disturbs another; the
+processes run in turns, so that what else the machine does meets all of them.
+"""
+
+import itertools
+import multiprocessing
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ppose.errors import DeviceError, PposeError
+from ppose.inference.predictor import Predictor
+
+PARTS = ("preprocess", "network", "postprocess")
+
+_PAUSE = 0.3  # seconds; after its work OpenMP keeps cores busy for 0.2, which the next contender would feel
+_WARM_UP = 3
+
+# An image (H, W, 3) and the boxes of people in it (N, 4), xyxy.
+Scene = tuple[np.ndarray, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Contender:
+    """What `Predictor.from_dir` is called with; ``options`` are further ones of a runtime."""
+
+    model_dir: Path
+    runtime: str
+    precision: str = "fp32"
+    cpu_threads: int | None = None
+    batch_size: int = 1
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Result:
+    """Milliseconds a batch at the median and the 90th percentile, the medians of its parts, megabytes."""
+
+    runtime: str
+    p50: float
+    p90: float
+    parts: dict[str, float]
+    people_per_second: float
+    peak_memory: float
+
+
+def measure(
+    contenders: Sequence[Contender], scenes: Sequence[Scene], *, rounds: int, batches: int
+) -> list[Result | PposeError]:
+    """Results in the order of the contenders, or the error of one that cannot run.
+
+    In each of ``rounds`` every contender in turn runs ``batches`` batches of the scenes' people, from the
+    first on again when they are used up. ``people_per_second`` is that of the median batch. Images are in
+    memory: reading and decoding files is not measured. The peak of memory is the whole process's, Python and
+    libraries as well.
+    """
+    workers: list[_Worker] = []
+    try:
+        for contender in contenders:  # one after the other: opening takes both cores
+            workers.append(_Worker(contender, scenes))
+        able = [worker for worker in workers if worker.error is None]
+        for _ in range(rounds):
+            for worker in able:
+                time.sleep(_PAUSE)
+                worker.run(batches)
+        return [worker.finish() if worker.error is None else worker.error for worker in workers]
+    finally:
+        for worker in workers:
+            worker.stop()
+
+
+def make_scenes(people: int, seed: int = 0) -> list[Scene]:
+    """An image of noise, 640x480, with boxes of people at random places."""
+    rng = np.random.default_rng(seed)
+    image = rng.integers(0, 256, (480, 640, 3), np.uint8)
+    sizes = rng.uniform((60, 120), (200, 400), (people, 2))
+    corners = rng.uniform((0, 0), (640, 480) - sizes)
+    return [(image, np.concatenate([corners, corners + sizes], axis=1))]
+
+
+def split_scenes(scenes: Sequence[Scene], batch_size: int) -> Iterator[list[Scene]]:
+    """Lists of scenes with batch_size people each, for ever; people of several images may meet in one."""
+    singles = [(image, box[None]) for image, boxes in scenes for box in boxes]
+    endless = itertools.cycle(singles)
+    while True:
+        batch: list[Scene] = []
+        for image, box in itertools.islice(endless, batch_size):
+            if batch and batch[-1][0] is image:
+                batch[-1] = (image, np.concatenate([batch[-1][1], box]))
+            else:
+                batch.append((image, box))
+        yield batch
+
+
+class _Worker:
+    """A contender's process, at the other end of a pipe; ``error`` says why it cannot run."""
+
+    def __init__(self, contender: Contender, scenes: Sequence[Scene]) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._contender = contender
+        self._pipe, other = context.Pipe()
+        self._process = context.Process(target=_serve, args=(other, contender, scenes), daemon=True)
+        self._process.start()
+        other.close()
+        opened = self._receive()
+        self.error = opened if isinstance(opened, PposeError) else None
+        self._runtime = opened
+        self._seconds: list[np.ndarray] = []
+
+    def run(self, batches: int) -> None:
+        """Measure so many batches."""
+        self._pipe.send(batches)
+        self._seconds.append(self._receive())
+
+    def finish(self) -> Result:
+        """What all batches came to."""
+        self._pipe.send(None)
+        peak = self._receive()
+        seconds = np.concatenate(self._seconds)
+        p50, p90 = (float(np.percentile(seconds[:, 0], q)) * 1e3 for q in (50, 90))
+        parts = dict(zip(PARTS, (np.median(seconds[:, 1:], axis=0) * 1e3).tolist(), strict=True))
+        return Result(self._runtime, p50, p90, parts, self._contender.batch_size / p50 * 1e3, peak)
+
+    def stop(self) -> None:
+        """End the process."""
+        self._process.terminate()
+        self._process.join()
+
+    def _receive(self) -> Any:
+        try:
+            return self._pipe.recv()
+        except EOFError:
+            name = f"{self._contender.runtime} at batch size {self._contender.batch_size}"
+            raise DeviceError(
+                f"the process that measures {name} ended; was it killed for its memory?"
+            ) from None
+
+
+def _serve(pipe: Connection, contender: Contender, scenes: Sequence[Scene]) -> None:
+    try:
+        predictor = Predictor.from_dir(
+            contender.model_dir,
+            runtime=contender.runtime,
+            precision=contender.precision,
+            cpu_threads=contender.cpu_threads,
+            batch_size=contender.batch_size,
+            **contender.options,
+        )
+    except PposeError as error:
+        pipe.send(error)
+        return
+    batches = split_scenes(scenes, contender.batch_size)
+    run_batches(predictor, batches, _WARM_UP)
+    pipe.send(predictor.runtime_name)
+    while True:
+        count = pipe.recv()
+        if count is None:
+            pipe.send(_peak_memory())
+        else:
+            run_batches(predictor, batches, 1)
+            pipe.send(run_batches(predictor, batches, count))
+
+
+def run_batches(predictor: Predictor, batches: Iterator[list[Scene]], count: int) -> np.ndarray:
+    """Seconds (count, 1 + parts): of the whole, and of each part."""
+    rows = []
+    for batch in itertools.islice(batches, count):
+        images, boxes = zip(*batch, strict=True)
+        predictor.reset_times()
+        start = time.perf_counter()
+        predictor.predict_images(images, boxes)
+        rows.append([time.perf_counter() - start, *(predictor.seconds[part] for part in PARTS)])
+    return np.array(rows)
+
+
+def _peak_memory() -> float:
+    """Megabytes that this process held at its peak."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    kilobytes = next(line.split()[1] for line in lines if line.startswith("VmHWM:"))
+    return int(kilobytes) / 1024

@@ -1,0 +1,67 @@
+import time
+
+import numpy as np
+import pytest
+
+from ppose.errors import ConfigError
+from ppose.inference.benchmark import Contender, make_scenes, measure, run_batches, split_scenes
+from ppose.inference.model_folder import read_model_folder
+from ppose.inference.predictor import Predictor
+
+
+def test_batches_take_everyone_in_turn_with_their_image():
+    images = [np.zeros((9, 9, 3), np.uint8), np.ones((9, 9, 3), np.uint8)]
+    boxes = [np.arange(12).reshape(3, 4), np.arange(12, 20).reshape(2, 4)]
+    batches = split_scenes(list(zip(images, boxes, strict=True)), 4)
+    first, second = next(batches), next(batches)
+    assert [(image is images[1], found.tolist()) for image, found in first] == [
+        (False, boxes[0].tolist()),
+        (True, boxes[1][:1].tolist()),
+    ]
+    assert [(image is images[1], found.tolist()) for image, found in second] == [
+        (True, boxes[1][1:].tolist()),
+        (False, boxes[0].tolist()),
+    ]
+
+
+def test_made_up_people_are_within_the_image():
+    ((image, boxes),) = make_scenes(100)
+    assert boxes.shape == (100, 4)
+    assert boxes.min() >= 0
+    assert (boxes[:, 2:] <= image.shape[1::-1]).all()
+    assert (boxes[:, 2:] - boxes[:, :2] >= 60).all()
+
+
+class Sleeper:
+    """A runtime that takes 30 ms a person."""
+
+    name = "sleeper"
+
+    def __call__(self, image):
+        time.sleep(0.03 * len(image))
+        return np.zeros((len(image), 2, 24, 16), np.float32)
+
+
+def test_times_are_of_whole_batches_and_say_where_they_went(model_dir):
+    predictor = Predictor(read_model_folder(model_dir), Sleeper(), batch_size=2)
+    seconds = run_batches(predictor, split_scenes(make_scenes(8), 2), 3)
+    assert seconds.shape == (3, 4)
+    whole, parts = seconds[:, 0], seconds[:, 1:]
+    assert (parts[:, 1] >= 0.06).all()
+    assert (parts > 0).all()
+    assert (parts.sum(axis=1) <= whole).all()
+    np.testing.assert_allclose(parts.sum(axis=1), whole, rtol=0.2)  # little happens in between
+
+
+def test_contenders_are_measured_side_by_side(model_dir):
+    contenders = [
+        Contender(model_dir, "onnxruntime", cpu_threads=1, batch_size=2),
+        Contender(model_dir, "onnxruntime", precision="bf16"),
+    ]
+    result, error = measure(contenders, make_scenes(4), rounds=2, batches=3)
+    assert result.runtime == "onnxruntime"
+    assert 0 < result.p50 <= result.p90
+    assert 0 < sum(result.parts.values()) <= 3 * result.p50
+    assert result.people_per_second == pytest.approx(2000 / result.p50)
+    assert 20 < result.peak_memory < 2000
+    assert isinstance(error, ConfigError)
