@@ -14,8 +14,8 @@ from ppose.workspace import register
 class NormalizeImage:
     """(image / 255 - mean) / std per channel, RGB; without ``is_scale`` the division by 255 is left out.
 
-    Reads image (.., H, W, 3) uint8; replaces it by float32 that lies in memory as `Permute` wants it,
-    which is image * ``factor`` + ``offset``, each (3,) float32.
+    Reads image (.., H, W, 3) uint8; replaces it by float32 that lies in memory as `Permute` wants it: image
+    * ``factor`` + ``offset``, each (3,).
     """
 
     def __init__(self, mean: Sequence[float], std: Sequence[float], is_scale: bool = True) -> None:
