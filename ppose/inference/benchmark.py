@@ -8,6 +8,7 @@ import itertools
 import multiprocessing
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -22,6 +23,7 @@ PARTS = ("preprocess", "network", "postprocess")
 
 _PAUSE = 0.3  # seconds; after its work OpenMP keeps cores busy for 0.2, which the next contender would feel
 _WARM_UP = 3
+_PATIENCE = 5.0  # seconds for a process to end by itself
 
 # An image (H, W, 3) and the boxes of people in it (N, 4), xyxy.
 Scene = tuple[np.ndarray, np.ndarray]
@@ -130,8 +132,9 @@ class _Worker:
 
     def stop(self) -> None:
         """End the process."""
-        self._process.terminate()
-        self._process.join()
+        self._pipe.close()
+        self._process.join(_PATIENCE)
+        self._process.kill()  # not terminate: Paddle answers that with a report
 
     def _receive(self) -> Any:
         try:
@@ -159,13 +162,19 @@ def _serve(pipe: Connection, contender: Contender, scenes: Sequence[Scene]) -> N
     batches = split_scenes(scenes, contender.batch_size)
     run_batches(predictor, batches, _WARM_UP)
     pipe.send(predictor.runtime_name)
-    while True:
-        count = pipe.recv()
+    for count in _receive_all(pipe):
         if count is None:
             pipe.send(_peak_memory())
         else:
             run_batches(predictor, batches, 1)
             pipe.send(run_batches(predictor, batches, count))
+
+
+def _receive_all(pipe: Connection) -> Iterator[Any]:
+    """What arrives until the other end closes."""
+    with suppress(EOFError):
+        while True:
+            yield pipe.recv()
 
 
 def run_batches(predictor: Predictor, batches: Iterator[list[Scene]], count: int) -> np.ndarray:
