@@ -50,6 +50,7 @@ class RandomFlipHalfBodyTransform:
         flip_pairs: Sequence[Sequence[int]] | None = None,
     ) -> None:
         check_probability("RandomFlipHalfBodyTransform.prob_half_body", prob_half_body)
+        check_probability("RandomFlipHalfBodyTransform.prob_flip", prob_flip)
         if flip_pairs is not None and not keypoint_set.has_flip_pairs(flip_pairs):
             raise ConfigError(
                 f"RandomFlipHalfBodyTransform.flip_pairs are not those of the set '{keypoint_set.name}'"
