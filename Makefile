@@ -26,7 +26,7 @@ quickstart: setup
 		--image_dir $(VAL)/images --boxes $(VAL)/annotations.json --output_dir output/synthetic_lite_hrnet/deployed
 
 test: setup
-	$(BIN)/python -m pytest -m "not heavy"
+	$(BIN)/python -m pytest -n 2 -m "not heavy"
 
 test-heavy: setup
 	$(BIN)/python -m pytest -m heavy

@@ -178,7 +178,7 @@ class Reader:
         batch_size: int = 1,
         shuffle: bool = False,
         drop_last: bool = False,
-        use_shared_memory: bool = True,
+        use_shared_memory: bool = False,
     ) -> None:
         if batch_size < 1:
             raise ConfigError(f"batch_size is {batch_size}, expected 1 or more")
@@ -197,6 +197,8 @@ class Reader:
             collate_fn=_Collate(self.batch_transforms),
             num_workers=workers,
             worker_init_fn=_depend_on_parent,
+            # Shared memory is quicker, but a worker that is forked while another thread of Paddle's holds the
+            # lock of its memory statistics waits for that lock for ever when it shares its first batch.
             use_shared_memory=self._use_shared_memory,
         )
         return Batches(prepared, order, loader)
