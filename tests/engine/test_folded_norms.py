@@ -11,9 +11,12 @@ def fill(model, seed=0):
     """Weights of some size, and norms that scale and shift but have no statistics: folded ones."""
     rng = np.random.default_rng(seed)
     for name, tensor in model.state_dict().items():
-        if not name.endswith(("_mean", "_variance")):
-            size = 0.3 if tensor.ndim > 1 else 0.1
-            tensor.set_value((rng.normal(size=tensor.shape) * size + (tensor.ndim == 1)).astype(np.float32))
+        if tensor.ndim > 1:
+            size = np.sqrt(1.6 / np.prod(tensor.shape[1:]))
+            tensor.set_value((rng.normal(size=tensor.shape) * size).astype(np.float32))
+        elif not name.endswith(("_mean", "_variance")):
+            center = 1.0 if name.endswith("weight") else 0.0
+            tensor.set_value((center + 0.1 * rng.normal(size=tensor.shape)).astype(np.float32))
 
 
 def draw_images(batches=3, batch=4):
@@ -30,6 +33,8 @@ def test_unfolding_keeps_the_function_and_makes_it_trainable(make):
     images = draw_images()
     model.eval()
     before = model(images[0])[0].numpy()
+    assert np.isfinite(before).all()
+    assert np.abs(before).max() > 1e-3
     norms = find_folded_norms(model)
     assert len(norms) == sum(isinstance(layer, nn.BatchNorm2D) for layer in model.sublayers())
     unfold_norms(model, norms, images)
