@@ -63,9 +63,8 @@ def export_model(task: Task, name: str, folder: Path, options: Options) -> Repor
     """Export a task's trained network to a folder; ``name`` is its config's.
 
     The exported graph runs in a runtime, on two images (a static batch: on one batch), before the folder
-    changes. Raises
-    ExportError where its heatmaps are off by more than 1e-4 of the trained network's, where the network
-    cannot be converted, and ConfigError, CheckpointError and OSError.
+    changes. Raises ExportError where its heatmaps are off by more than 1e-4 of the trained network's and
+    where the network cannot be converted, ConfigError, CheckpointError and OSError.
     """
     start = time.perf_counter()
     if options.format == "onnx":

@@ -8,7 +8,10 @@ import paddle
 from paddle import nn
 from paddle.static import InputSpec
 
+from ppose.files import write_bytes
 from ppose.models import flip_test
+
+_PROBE = 1 << 16  # bytes
 
 FlipPairs = Sequence[Sequence[int]]
 
@@ -59,5 +62,9 @@ def count_operators(traced: Graph) -> int:
 
 
 def save_graph(traced: Graph, folder: Path) -> None:
-    """Write a static graph's `model.json` and `model.pdiparams`."""
+    """Write a static graph's `model.json` and `model.pdiparams`; OSError where the disk is full."""
     paddle.jit.save(traced, str(folder / "model"))
+    # Paddle leaves half a file on a full disk, and says nothing; then this does not fit either.
+    probe = folder / "probe"
+    write_bytes(probe, bytes(_PROBE))
+    probe.unlink()

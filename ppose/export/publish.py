@@ -26,7 +26,8 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 def staging(folder: Path) -> Iterator[Path]:
     """Yield a temporary folder within ``folder``, which is made if need be; it goes at the end.
 
-    OSError names ``folder``, or the file, which is told before any work where nothing can be written there.
+    OSError names ``folder``, before any work where nothing can be written there. If ``folder`` is empty at
+    the end, it goes too.
     """
     folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -37,6 +38,8 @@ def staging(folder: Path) -> Iterator[Path]:
         yield temporary
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+        with suppress(OSError):  # not empty
+            folder.rmdir()
 
 
 def publish(temporary: Path, model: ModelFolder) -> ModelFolder:

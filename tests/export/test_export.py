@@ -1,0 +1,120 @@
+"""An export from end to end: the exported network is the trained one, in every runtime."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import paddle
+import pytest
+
+from ppose.engine.checkpoint import save_weights
+from ppose.engine.load import load_trained
+from ppose.engine.task import Task
+from ppose.errors import ConfigError, ExportError
+from ppose.export import export
+from ppose.export.evaluate import Exported
+from ppose.export.export import Options, export_model
+from ppose.export.onnx_graph import _run_paddle2onnx
+from ppose.inference.model_folder import read_model_folder
+from ppose.inference.runtimes import open_runtime
+from ppose.models import flip_test
+from ppose.workspace import load_config
+
+SMALL = ["trainsize=[64,64]", "hmsize=[16,16]", "LiteHRNet.network_type=lite_8"]
+CONFIG = "configs/lite_hrnet_18_256x192_coco.yml"
+
+
+@pytest.fixture(scope="module")
+def task(tmp_path_factory):
+    """A small Lite-HRNet whose weights and statistics are far from those of a new one."""
+    file = tmp_path_factory.mktemp("weights") / "model_final.pdparams"
+    task = Task(load_config(CONFIG, [*SMALL, f"weights={file}"]))
+    network, rng = task.model(), np.random.default_rng(0)
+    for name, tensor in network.state_dict().items():
+        if name.endswith("_variance") or (tensor.ndim == 1 and name.endswith("weight")):
+            value = rng.uniform(0.8, 1.2, tensor.shape)
+        elif tensor.ndim == 4:
+            value = rng.standard_normal(tensor.shape) / np.sqrt(np.prod(tensor.shape[1:]))
+        else:
+            value = rng.standard_normal(tensor.shape) * 0.1
+        tensor.set_value(value.astype(np.float32))
+    save_weights(network, file)
+    return task
+
+
+def _expected(task, pixels, flips):
+    """Heatmaps of pixels (N, H, W, 3) by the trained network, normalised by hand."""
+    model = load_trained(task)
+    image = (pixels / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
+    image = paddle.to_tensor(image.transpose(0, 3, 1, 2).astype(np.float32))
+    with paddle.no_grad():
+        if flips:
+            return flip_test(model, image, task.keypoint_set.flip_pairs, True).numpy(), image.numpy()
+        return model(image).numpy(), image.numpy()
+
+
+@pytest.mark.parametrize("batch", [None, 2])
+def test_every_runtime_gives_the_trained_networks_heatmaps(task, tmp_path, batch):
+    """Plain with any batch; with a static one: normalisation and flip test in the graph."""
+    inside = batch is not None
+    options = Options(batch=batch, fuse_normalize=inside, flip_test=inside)
+    for kind in ("paddle", "onnx"):
+        report = export_model(task, "small", tmp_path, replace(options, format=kind))
+        assert report.difference < 1e-4
+    assert report.operators["onnx"] < report.operators["exported"] < report.operators["trained"]
+    model = read_model_folder(tmp_path)
+    assert set(model.files) == {"model.json", "model.pdiparams", "model.onnx"}
+    assert {file.name for file in tmp_path.iterdir()} == {*model.files, "infer_cfg.yml"}
+    assert (model.batch, model.flip_test) == (batch, inside)
+    assert model.input_dtype == ("uint8" if inside else "float32")
+    transforms = [name for spec in model.sample_transforms + model.batch_transforms for name in spec]
+    assert transforms == ["TopDownEvalAffine", *([] if inside else ["NormalizeImage"]), "Permute"]
+
+    pixels = np.random.default_rng(1).integers(0, 256, (3, 64, 64, 3), np.uint8)
+    expected, image = _expected(task, pixels, inside)
+    given = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)) if inside else image
+    for name in ("paddle", "onnxruntime", "openvino"):
+        exported = Exported(model, open_runtime(model, name))
+        for count in (1, 2) if inside else (1, 3, 2):
+            got = exported(given[:count])
+            assert got.dtype == np.float32
+            difference = np.linalg.norm(got - expected[:count]) / np.linalg.norm(expected[:count])
+            assert difference < 1e-4, (name, count)
+
+
+def test_a_wrong_export_is_refused_and_the_earlier_one_stays(task, tmp_path, monkeypatch):
+    export_model(task, "small", tmp_path, Options())
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    right = export.deploy_form
+
+    def deform(model):
+        form = right(model)
+        form.final_conv.bias.set_value(form.final_conv.bias + 1)
+        return form
+
+    monkeypatch.setattr(export, "deploy_form", deform)
+    with pytest.raises(ExportError, match=r"heatmaps are off by .* of the trained network's, expected 1e-04"):
+        export_model(task, "small", tmp_path, Options())
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+def test_a_graph_that_cannot_be_converted(tmp_path):
+    """paddle2onnx ends its process; ours says why."""
+
+    class Strange(paddle.nn.Layer):
+        def forward(self, image):
+            return image.chunk(2, axis=0)[0]
+
+    spec = paddle.static.InputSpec([None, 3, 8, 8], "float32", name="image")
+    static = paddle.jit.to_static(Strange(), input_spec=[spec], full_graph=True)
+    paddle.jit.save(static, str(tmp_path / "model"))
+    with pytest.raises(ExportError, match=r"paddle2onnx cannot convert the network: .*split"):
+        _run_paddle2onnx(tmp_path, Path(tmp_path / "model.onnx"))
+
+
+def test_a_reader_without_a_normalisation(task, tmp_path):
+    changed = Task(load_config(CONFIG, [*SMALL, "TestReader.batch_transforms=[Permute]"]))
+    with pytest.raises(ConfigError, match="TestReader has 0 NormalizeImage, expected one"):
+        export_model(changed, "small", tmp_path, Options())
+    with pytest.raises(ConfigError, match="--batch is 0"):
+        export_model(task, "small", tmp_path, Options(batch=0))

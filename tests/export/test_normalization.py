@@ -1,0 +1,42 @@
+"""Normalisation in the network: exact, at the border of the image too."""
+
+import copy
+
+import numpy as np
+import paddle
+import pytest
+from paddle import nn
+
+from ppose.errors import ExportError
+from ppose.export.graph import Graph
+from ppose.export.normalization import fold_normalization
+from ppose.transforms import NormalizeImage
+
+NORMALIZE = NormalizeImage([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+
+
+def test_pixels_in_give_what_normalised_pixels_gave():
+    paddle.seed(1)
+    network = nn.Sequential(nn.Conv2D(3, 4, 3, stride=2, padding=1), nn.ReLU(), nn.Conv2D(4, 2, 3, padding=1))
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 12, 16, 3), np.uint8)
+    normalised = (pixels / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
+    expected = network(paddle.to_tensor(normalised.transpose(0, 3, 1, 2).astype(np.float32))).numpy()
+    folded = copy.deepcopy(network)
+    mean = fold_normalization(folded, NORMALIZE)
+    image = paddle.to_tensor(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)))
+    got = Graph(folded, mean)(image).numpy()
+    for border in (np.s_[..., 0, :], np.s_[..., -1, :], np.s_[..., 0], np.s_[..., -1], np.s_[:]):
+        np.testing.assert_allclose(got[border], expected[border], rtol=1e-5, atol=1e-5)
+    # What folding the mean into the bias would give is wrong at the border: there is something to test.
+    plain = copy.deepcopy(folded)
+    first = plain[0]
+    into_bias = (first.weight * paddle.to_tensor(mean).reshape([1, 3, 1, 1])).sum(axis=[1, 2, 3])
+    first.bias.set_value(first.bias - into_bias)
+    wrong = plain(image.astype("float32")).numpy()
+    assert np.abs(wrong - expected)[..., 0].max() > 0.1
+    np.testing.assert_allclose(wrong[..., 2:-1, 2:-1], expected[..., 2:-1, 2:-1], rtol=1e-3, atol=1e-3)
+
+
+def test_a_network_without_such_a_convolution():
+    with pytest.raises(ExportError, match="found 0; export without --fuse_normalize"):
+        fold_normalization(nn.Sequential(nn.Conv2D(4, 4, 3)), NORMALIZE)
