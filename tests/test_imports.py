@@ -2,7 +2,10 @@
 
 import pytest
 
-DEPLOYED = ["codecs", "geometry", "keypoints", "metrics", "transforms", "visualize", "workspace", "download"]
+DEPLOYED = [
+    *("codecs", "geometry", "keypoints", "metrics", "transforms", "visualize", "workspace", "download"),
+    *("inference", "inference.command", "inference.runtimes", "pose_files", "image_files"),
+]
 
 
 @pytest.mark.parametrize("module", DEPLOYED)

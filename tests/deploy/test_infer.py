@@ -1,6 +1,7 @@
 """deploy/infer.py as a user runs it, on good input and on bad."""
 
 import json
+import runpy
 import shutil
 import signal
 import struct
@@ -27,6 +28,20 @@ def infer(run_script, model_dir, tmp_path):
 
     def _infer(*arguments, model=model_dir):
         return run_script(INFER, "--model_dir", model, "--output_dir", tmp_path / "out", *arguments)
+
+    return _infer
+
+
+@pytest.fixture
+def infer_here(model_dir, tmp_path, monkeypatch, capsys):
+    """As `infer`, in this process: quicker."""
+
+    def _infer(*arguments, model=model_dir):
+        out = ["--output_dir", tmp_path / "out"]
+        monkeypatch.setattr(sys, "argv", list(map(str, [INFER, "--model_dir", model, *out, *arguments])))
+        with pytest.raises(SystemExit) as leave:
+            runpy.run_path(str(ROOT / INFER), run_name="__main__")
+        return subprocess.CompletedProcess(arguments, leave.value.code, *capsys.readouterr())
 
     return _infer
 
@@ -204,7 +219,7 @@ def test_ctrl_c_leaves_a_playable_video(model_dir, tmp_path):
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["long.jsonl", "long.mp4"]
 
 
-def test_what_users_do_wrong_is_one_line(infer, photo, model_dir, tmp_path):
+def test_what_users_do_wrong_is_one_line(infer_here, photo, model_dir, tmp_path):
     image = ["--image_file", photo]
     half = shutil.copytree(model_dir, tmp_path / "half")
     (half / "model.onnx").unlink()
@@ -229,7 +244,7 @@ def test_what_users_do_wrong_is_one_line(infer, photo, model_dir, tmp_path):
         (model_dir, [*image, "--output_dir", tmp_path], ["holds the images themselves"]),
         (model_dir, [*image, "--det_model_dir", tmp_path / "empty"], ["no detector of PaddleDetection"]),
     ):
-        assert_one_line(infer(*arguments, model=model), *expected)
+        assert_one_line(infer_here(*arguments, model=model), *expected)
 
 
 def test_a_runtime_that_is_not_installed(run_script, model_dir, photo):
@@ -253,8 +268,8 @@ runpy.run_path("{INFER}", run_name="__main__")
         (["--image_dir", "x"], "not allowed with"),
     ],
 )
-def test_flags_that_do_not_go_together(infer, photo, arguments, expected):
-    result = infer("--image_file", photo, *arguments)
+def test_flags_that_do_not_go_together(infer_here, photo, arguments, expected):
+    result = infer_here("--image_file", photo, *arguments)
     assert result.returncode == 2
     assert expected in result.stderr
 

@@ -13,24 +13,24 @@ from ppose.codecs import UDPHeatmap
 from ppose.errors import ConfigError, DataError
 from ppose.inference.model_folder import read_model_folder
 from ppose.inference.predictor import Predictor
+from ppose.inference.runtimes import open_runtime
 from ppose.workspace import load_config
 
 PIXELS = 3  # a heatmap pixel is 8 image pixels in these pictures, and decoding knows quarters
 
 
 class Recorder:
-    """A runtime that keeps what it is given, and finds everything in the middle."""
+    """A runtime that keeps what it is given, and answers as another or with empty heatmaps."""
 
     name = "recorder"
 
-    def __init__(self, keypoints=2, shape=(24, 16)):
-        self.images, self._maps = [], (keypoints, *shape)
+    def __init__(self, runtime=None, shape=(2, 24, 16)):
+        self.images, self._shape = [], shape
+        self._runtime = runtime or (lambda image: np.zeros((len(image), *self._shape), np.float32))
 
     def __call__(self, image):
         self.images.append(image)
-        heatmaps = np.zeros((len(image), *self._maps), np.float32)
-        heatmaps[:, :, self._maps[1] // 2, self._maps[2] // 2] = 1
-        return heatmaps
+        return self._runtime(image)
 
 
 @pytest.fixture(scope="module")
@@ -98,11 +98,12 @@ def test_people_of_several_images_share_a_batch(model_dir, crowd):
 
 
 def test_a_fixed_batch_is_filled_up(model_dir, crowd):
-    image, _, boxes = crowd
-    runtime = Recorder()
+    image, people, boxes = crowd
     folder = dataclasses.replace(read_model_folder(model_dir), batch=4)
-    assert len(Predictor(folder, runtime, batch_size=1)(image, boxes)) == 2
-    assert runtime.images[0].shape == (4, 3, 96, 64)
+    runtime = Recorder(open_runtime(folder, "onnxruntime"))
+    found = Predictor(folder, runtime, batch_size=1)(image, boxes)
+    np.testing.assert_allclose(keypoints_of(found), people, atol=PIXELS)
+    assert [batch.shape for batch in runtime.images] == [(4, 3, 96, 64)]
 
 
 def test_the_graphs_input_is_that_of_evaluation(tmp_path, model_dir, crowd):
@@ -125,7 +126,7 @@ def test_the_graphs_input_is_that_of_evaluation(tmp_path, model_dir, crowd):
         xywh = None if bboxes is None else [np.hstack([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]])]
         dataset = task.dataset("TestDataset", image_files=[tmp_path / "a.png"], boxes=xywh)
         (batch,) = task.batches("TestReader", dataset, workers=0)
-        runtime = Recorder(17, (32, 24))
+        runtime = Recorder(shape=(17, 32, 24))
         Predictor(folder, runtime)(image, bboxes)
         np.testing.assert_array_equal(runtime.images[0], batch["image"].numpy())
 

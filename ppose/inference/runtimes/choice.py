@@ -1,7 +1,6 @@
 """Which runtime executes an exported model, from what is installed, exported and asked for."""
 
 import importlib
-import importlib.metadata
 import importlib.util
 import logging
 from collections.abc import Mapping
@@ -104,7 +103,8 @@ def open_runtime(
     opened = module.open_graph(folder, device=device, precision=precision, threads=threads, **options)
     why = " (the fastest that is installed and exported)" if runtime == "auto" else ""
     where = f"{threads} threads" if device == "cpu" else "GPU"
-    _logger.info("runtime: %s %s%s, %s, %s", name, _version(name), why, precision, where)
+    version = importlib.import_module(name).__version__
+    _logger.info("runtime: %s %s%s, %s, %s", name, version, why, precision, where)
     return opened
 
 
@@ -148,8 +148,3 @@ def _hint_of(precision: str) -> str:
 
 def _is_installed(name: str) -> bool:
     return importlib.util.find_spec(name) is not None
-
-
-def _version(name: str) -> str:
-    packages = importlib.metadata.packages_distributions().get(name, [name])
-    return importlib.metadata.version(packages[0])
