@@ -6,10 +6,11 @@ BIN := .venv/bin
 
 setup: .venv/.ready
 
-.venv/.ready: requirements-base.txt requirements-cpu.txt requirements-runtimes.txt requirements-dev.txt constraints.txt pyproject.toml
+.venv/.ready: requirements-base.txt requirements-cpu.txt requirements-runtimes.txt requirements-slim.txt requirements-dev.txt constraints.txt pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 		-r requirements.txt -r requirements-runtimes.txt -r requirements-dev.txt -c constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-slim.txt -c constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	touch $@
 

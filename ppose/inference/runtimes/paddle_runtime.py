@@ -99,8 +99,8 @@ def make_config(
     config.set_cpu_math_library_num_threads(threads)
     if use_onednn:
         config.enable_mkldnn()
-        # Tensors keep their memory from one run to the next: a fifth of Lite-HRNet's time went into getting it
-        # anew. The price is memory, 0.7 GB for one person and 3 GB for batches of 16.
+        # Tensors keep their memory from one run to the next: getting it anew took a fifth of Lite-HRNet's
+        # time. The price is memory, 0.7 GB for one person and 3 GB for batches of 16.
         paddle.set_flags({"FLAGS_eager_delete_tensor_gb": -1.0})
     else:
         config.disable_mkldnn()

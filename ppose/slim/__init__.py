@@ -1,0 +1,1 @@
+"""Smaller and quicker networks: quantization to eight bits, and distillation."""
