@@ -68,12 +68,18 @@ def quantize_weight(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def quantize_conv2d(conv: nn.Conv2D, quantization: ConvQuantization) -> None:
-    """Round a convolution's weight, in place, and note how its input is rounded."""
+    """Round a convolution's weight, in place, and from now on its input whenever it is called."""
     levels, steps = quantize_weight(conv.weight.numpy().astype(np.float64))
     conv.weight.set_value(levels * steps.reshape(-1, 1, 1, 1))
     setattr(conv, ATTRIBUTE, quantization)
+    if quantization.input is not None:
+        conv.register_forward_pre_hook(_round_input)
 
 
 def quantization_of(layer: nn.Layer) -> ConvQuantization | None:
     """How a layer is quantized; None: it is not."""
     return getattr(layer, ATTRIBUTE, None)
+
+
+def _round_input(conv: nn.Conv2D, inputs: tuple[paddle.Tensor, ...]) -> paddle.Tensor:
+    return quantization_of(conv).input(inputs[0])

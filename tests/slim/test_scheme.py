@@ -1,5 +1,7 @@
 """Rounding to eight bits against loops over numbers."""
 
+import copy
+
 import numpy as np
 import paddle
 import pytest
@@ -53,7 +55,7 @@ def test_inputs_are_cut_and_rounded(quantization, lowest, highest):
         assert got == pytest.approx(round(cut / quantization.step) * quantization.step, abs=1e-6)
 
 
-def test_a_convolution_says_how_it_is_quantized():
+def test_a_quantized_convolution_rounds_its_weight_and_its_input():
     conv = nn.Conv2D(3, 4, 3)
     before = conv.weight.numpy().copy()
     assert quantization_of(conv) is None
@@ -64,3 +66,7 @@ def test_a_convolution_says_how_it_is_quantized():
     off = np.abs(conv.weight.numpy() - before).reshape(4, -1).max(axis=1)
     assert (off > 0).all()
     assert (off <= step / 2 * (1 + 1e-4)).all()
+    image = paddle.randn([1, 3, 8, 8])
+    expected = nn.functional.conv2d(quantization.input(image), conv.weight, conv.bias)
+    for layer in (conv, copy.deepcopy(conv)):
+        np.testing.assert_array_equal(layer(image).numpy(), expected.numpy())
