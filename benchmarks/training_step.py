@@ -7,10 +7,9 @@ median seconds of a step (forward, backward, optimizer), images/s, the ratio to 
 and batch, and the peak memory. With --data, a training on drawn people with one worker process follows, and
 the share of its time that it waits for data.
 
-- `plain`: Paddle's own 1x1 convolutions, freed memory given back to the system;
+- `plain`: operator by operator, freed memory given back to the system;
 - `memory`: freed memory is kept (engine/runtime.py);
-- `ppose`: that, and 1x1 convolutions as matrix products (models/layers.py): what tools/train.py does;
-- `static`: `ppose` after paddle.jit.to_static.
+- `ppose`: that, and the network as a static graph (engine/static_network.py): what tools/train.py does.
 
 Learnt with it and beside it, on two cores, Paddle 3.2.2:
 - Half of Lite-HRNet's step are depthwise convolutions, two thirds of that their gradients: Paddle computes
@@ -19,6 +18,7 @@ Learnt with it and beside it, on two cores, Paddle 3.2.2:
   times banded matrices (5 times), the filter's gradient as matrix products (2 times), a matrix for each
   channel's whole map (4 times quicker for 6x4, slower from 12x8 on: 5 to 15 % of a step), numba (twice as
   quick for small maps, half as quick for large ones: not worth its 200 MB).
+- 1x1 convolutions as matrix products: 1.2 times as quick on one processor, no quicker on another.
 - FLAGS_use_mkldnn changes nothing outside of exported graphs.
 - A second thread gains little on small maps: two processes of one thread each (paddle.distributed.launch
   --nproc_per_node 2) train Lite-HRNet-8 at 128x64 about 1.5 times as quickly as one of two.
@@ -40,7 +40,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from ppose.commandline import make_parser, run
 
-WAYS = ("plain", "memory", "ppose", "static")
+WAYS = ("plain", "memory", "ppose")
 
 
 def main() -> None:
@@ -82,19 +82,16 @@ def measure(
 ) -> tuple[float, float]:
     """Median seconds of a step, and peak memory in MiB."""
     import paddle
-    from paddle import nn
 
     from ppose.engine.runtime import select_device
+    from ppose.engine.static_network import StaticNetwork
     from ppose.engine.task import Task
-    from ppose.models.layers import PointwiseConv2D
     from ppose.workspace import create, load_config
 
     if way == "plain":
         paddle.set_device("cpu")
     else:
         select_device(use_gpu=False)
-    if way in ("plain", "memory"):
-        PointwiseConv2D.forward = nn.Conv2D.forward
     paddle.base.core.set_num_threads(threads)
     cfg = load_config(config, overrides)
     task = Task(cfg)
@@ -108,7 +105,7 @@ def measure(
         paddle.rand([batch, keypoints, height // 4, width // 4]),
     )
     weight = paddle.ones([batch, keypoints, 1])
-    network = paddle.jit.to_static(model, full_graph=True) if way == "static" else model
+    network = StaticNetwork(model, (width, height)) if way == "ppose" else model
     network.train()
     seconds = []
     for _ in range(steps + 2):

@@ -223,3 +223,21 @@ def crowd(draw_person):
     image = np.full((240, 320, 3), 90, np.uint8)
     people = [draw_person(image, (70, 60), (90, 150)), draw_person(image, (240, 90), (220, 180))]
     return image, np.array(people), np.array([[40, 30, 120, 190], [190, 50, 270, 210]])
+
+
+@pytest.fixture
+def fill_weights():
+    """Function: set a network's convolutions to normal * sqrt(1.6 / fan_in), seeded; gives it back.
+
+    Activations stay of order one, so that comparisons see every layer.
+    """
+
+    def fill(model):
+        rng = np.random.default_rng(0)
+        for parameter in model.parameters():
+            if parameter.ndim == 4:
+                scale = np.sqrt(1.6 / np.prod(parameter.shape[1:]))
+                parameter.set_value(rng.normal(0, scale, parameter.shape).astype(np.float32))
+        return model
+
+    return fill

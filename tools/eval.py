@@ -61,6 +61,7 @@ def main() -> None:
     from ppose.engine.load import load_trained
     from ppose.engine.ranks import is_main, join_ranks
     from ppose.engine.runtime import select_device
+    from ppose.engine.static_network import quickest_form
     from ppose.engine.task import Task
     from ppose.errors import ConfigError
     from ppose.export.evaluate import evaluate_exported, open_exported
@@ -89,7 +90,8 @@ def main() -> None:
         rescore=not args.no_rescore,
     )
     if args.model_dir is None:
-        evaluate(task, load_trained(task), dataset, metric)
+        network = quickest_form(load_trained(task), task.codec.input_size, len(dataset))
+        evaluate(task, network, dataset, metric)
     else:
         runtime, precision = args.runtime or "auto", args.precision or "fp32"
         exported = open_exported(task, args.model_dir, runtime, device=device, precision=precision)

@@ -193,7 +193,7 @@ class Evaluate(Hook):
             return
         progress = trainer.progress
         with trainer.averaged():
-            metrics = self._evaluate(trainer.model)
+            metrics = self._evaluate(trainer.network)
             if progress.best is None or metrics["AP"] > progress.best:
                 if is_main():
                     save_weights(trainer.model, self._folder / "best_model.pdparams")

@@ -44,9 +44,9 @@ class DrawSamples(Hook):
         """Draw where it is time."""
         if not is_due(trainer, self._every):
             return
-        trainer.model.eval()
+        trainer.network.eval()
         with trainer.averaged():
-            heatmaps = trainer.model(self._batch["image"]).numpy()
+            heatmaps = trainer.network(self._batch["image"]).numpy()
         picture = self._draw(heatmaps)
         _, data = cv2.imencode(".png", picture[..., ::-1])
         write_bytes(picture_file(self._folder, trainer.progress.epoch), data.tobytes())

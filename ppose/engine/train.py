@@ -30,6 +30,7 @@ from ppose.engine.precision import Precision
 from ppose.engine.ranks import copy_from_main, is_main, rank_count, share, this_rank
 from ppose.engine.samples import DrawSamples
 from ppose.engine.state import STATE_FILE, TrainState
+from ppose.engine.static_network import quickest_form
 from ppose.engine.sync_norm import synchronise_norms
 from ppose.engine.task import Task
 from ppose.engine.trainer import Hook, Trainer
@@ -80,6 +81,7 @@ def make_trainer(
         accumulate=settings.accumulate,
         average=MovingAverage(model, settings.ema_decay) if settings.use_ema else None,
         precision=precision,
+        network=_form_to_train(task, model, batches=settings.epoch * len(loader)),
         seed=seed,
         diagnostics=folder / "log",
     )
@@ -194,6 +196,13 @@ def _make_model(task: Task, seed: int, *, resumes: bool) -> nn.Layer:
         synchronise_norms(model, "cpu" if paddle.device.get_device() == "cpu" else "gpu")
     copy_from_main(model)
     return model
+
+
+def _form_to_train(task: Task, model: nn.Layer, batches: int) -> nn.Layer:
+    if task.settings.sync_bn:  # synchronised norms talk to the other ranks, which a graph cannot
+        return model
+    images = batches * task.reader("TrainReader").batch_size
+    return quickest_form(model, task.codec.input_size, images)
 
 
 def _unfold_norms(task: Task, model: nn.Layer, seed: int) -> None:

@@ -84,7 +84,8 @@ class Trainer:
 
     A step is ``accumulate`` batches of each rank, whose gradients are averaged over all their images: that is
     the gradient of one large batch, whatever the number of ranks. ``average`` follows the weights after each
-    step. ``seed`` is for the network's own random choices. A batch whose loss is not finite is written to
+    step. ``network`` is the model in a quicker form, with the same parameters: that one runs, the model is
+    saved. ``seed`` is for the network's own random choices. A batch whose loss is not finite is written to
     ``diagnostics``, a folder, before DivergenceError stops the run, on all ranks.
     """
 
@@ -100,10 +101,12 @@ class Trainer:
         accumulate: int = 1,
         average: MovingAverage | None = None,
         precision: Precision | None = None,
+        network: nn.Layer | None = None,
         seed: int = 0,
         diagnostics: Path | None = None,
     ) -> None:
         self.model, self.loader, self.optimizer, self.loss = model, loader, optimizer, loss
+        self.network = model if network is None else network
         self.hooks, self.epochs, self.average, self.seed = hooks, epochs, average, seed
         self._accumulate, self._diagnostics = accumulate, diagnostics
         self._precision = precision or Precision()
@@ -189,7 +192,7 @@ class Trainer:
     def _run_epoch(self) -> bool:
         """Train the rest of this epoch; False where it was stopped on the way."""
         meet()  # the hooks take longer on the main rank
-        self.model.train()
+        self.network.train()
         self.loader.epoch = self.progress.epoch
         self.loader.start = self.progress.step_in_epoch * self._accumulate
         batches = iter(self.loader)
@@ -239,7 +242,7 @@ class Trainer:
     def _backward(self, batch: Batch, share: float) -> tuple[paddle.Tensor, float]:
         """Add a batch's gradients, times its share of the step; returns its heatmaps and loss."""
         with self._precision.autocast():
-            heatmaps = self.model(batch["image"])
+            heatmaps = self.network(batch["image"])
         loss = self.loss(heatmaps.astype("float32"), batch["heatmaps"], batch["target_weight"])
         self._precision.backward(loss * share)
         # Read once the backward pass is queued, so that a GPU is not left idle between the two.

@@ -25,21 +25,6 @@ def initial_weight() -> paddle.ParamAttr:
     return paddle.ParamAttr(initializer=Normal(0.0, 0.001))
 
 
-class PointwiseConv2D(nn.Conv2D):
-    """A 1x1 convolution of stride 1, as one matrix product where it is trained on a CPU.
-
-    Paddle's own takes longer there, with its backward pass (benchmarks/training_step.py). Evaluation and
-    export keep to the convolution, which other runtimes fuse with what stands beside it.
-    """
-
-    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
-        """(N, in_channels, H, W) -> (N, out_channels, H, W)."""
-        if not (self.training and paddle.in_dynamic_mode() and x.place.is_cpu_place()):
-            return super().forward(x)
-        maps = paddle.matmul(self.weight.flatten(1), x.flatten(2)).unflatten(2, x.shape[2:])
-        return maps if self.bias is None else maps + self.bias.reshape([1, -1, 1, 1])
-
-
 def conv2d(
     in_channels: int,
     out_channels: int,
@@ -49,8 +34,7 @@ def conv2d(
     bias: bool = False,
 ) -> nn.Conv2D:
     """A convolution that keeps the map's size, up to the stride."""
-    kind = PointwiseConv2D if kernel_size == stride == groups == 1 else nn.Conv2D
-    return kind(
+    return nn.Conv2D(
         in_channels,
         out_channels,
         kernel_size,

@@ -148,11 +148,11 @@ def test_ap_of_two_ranks_is_exactly_that_of_one(launch, run_script, write_coco, 
 def test_ranks_stop_together(launch, write_coco, tmp_path, victim):
     """A killed rank ends the run with an error; a signal to the launcher ends it with its state saved."""
     folder = write_coco(tmp_path / "data", images=30)  # 60 people: 15 steps
-    options = overrides(folder, tmp_path, epoch=500, snapshot_epoch=500, batch_size=2, worker_num=1)
+    options = overrides(folder, tmp_path, epoch=15, snapshot_epoch=15, batch_size=2, worker_num=1)
     command = ["tools/train.py", "-c", CONFIG, *options]
     process = launch(*command)
     for line in process.stdout:
-        if "epoch 1/500 step 2/15" in line:
+        if "epoch 1/15 step 2/15" in line:
             break
     pids = sorted(children_of(process.pid))
     workers = [worker for pid in pids for worker in children_of(pid)]

@@ -158,13 +158,13 @@ def test_kill_while_a_state_is_written_leaves_the_last_one_whole(tmp_path):
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_saves_the_run_and_leaves_with_a_line(overrides, tmp_path, number, code):
     """As a terminal does it, SIGINT goes to the loader's workers too."""
-    options = [*overrides, f"save_dir={tmp_path}", "epoch=500", "snapshot_epoch=500", "worker_num=1"]
+    options = [*overrides, f"save_dir={tmp_path}", "epoch=50", "snapshot_epoch=50", "worker_num=1"]
     run = [sys.executable, "tools/train.py", "-c", str(CONFIG), "-o", *options]
     process = subprocess.Popen(
         run, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
     for line in process.stdout:
-        if "epoch 2/500" in line:
+        if "epoch 2/50" in line:
             break
     os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)
     _, error = process.communicate(timeout=60)
