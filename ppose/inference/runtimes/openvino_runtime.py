@@ -1,6 +1,7 @@
 """OpenVINO, on the CPU."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import openvino
@@ -11,16 +12,31 @@ _TYPES = {"fp32": "f32", "bf16": "bf16"}
 
 
 class OpenVinoRuntime:
-    """A compiled model of OpenVINO; `Runtime`."""
+    """A model in OpenVINO; `Runtime`.
+
+    It is compiled at the first batch: once for one person, with all shapes fixed, which is a quarter quicker
+    for Lite-HRNet, and once for batches of any other size.
+    """
 
     name = "openvino"
 
-    def __init__(self, model: openvino.CompiledModel) -> None:
-        self._request = model.create_infer_request()
+    def __init__(self, file: Path, settings: dict[str, Any]) -> None:
+        self._core, self._settings = openvino.Core(), settings
+        self._model = self._core.read_model(str(file))
+        self._requests: dict[bool, openvino.InferRequest] = {}
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """See `Runtime`."""
-        return self._request.infer({0: image}, share_inputs=True)[0]
+        is_one = len(image) == 1
+        if is_one not in self._requests:
+            self._requests[is_one] = self._compile(image.shape if is_one else [-1, *image.shape[1:]])
+        return self._requests[is_one].infer({0: image}, share_inputs=True)[0]
+
+    def _compile(self, shape: list[int]) -> openvino.InferRequest:
+        model = self._model.clone()
+        if model.inputs[0].partial_shape.is_dynamic:
+            model.reshape(openvino.PartialShape(shape))
+        return self._core.compile_model(model, "CPU", self._settings).create_infer_request()
 
 
 def open_graph(
@@ -34,5 +50,4 @@ def open_graph(
     }
     if cache_dir is not None:
         settings["CACHE_DIR"] = str(cache_dir)
-    core = openvino.Core()
-    return OpenVinoRuntime(core.compile_model(str(folder.path / ONNX_FILES[0]), "CPU", settings))
+    return OpenVinoRuntime(folder.path / ONNX_FILES[0], settings)
