@@ -10,6 +10,8 @@ import paddle
 from paddle import nn
 from paddle.static import InputSpec
 
+from ppose.slim.qat import is_quantization_aware
+
 _WORTH_IT = 500  # images; from here on even small networks win back the making of their graphs
 
 
@@ -40,6 +42,10 @@ def _run(network: nn.Layer, image: paddle.Tensor) -> paddle.Tensor:
 
 
 def quickest_form(network: nn.Layer, size: tuple[int, int], images: int) -> nn.Layer:
-    """The static form of a network that is to run on so many images in all, on a CPU; else itself."""
-    is_worth_it = images >= _WORTH_IT and paddle.device.get_device() == "cpu"
-    return StaticNetwork(network, size) if is_worth_it else network
+    """The static form of a network that is to run on so many images in all, on a CPU; else itself.
+
+    Paddle's fake quantizers do not go into graphs, and a network that has them stays as it is.
+    """
+    if images < _WORTH_IT or paddle.device.get_device() != "cpu" or is_quantization_aware(network):
+        return network
+    return StaticNetwork(network, size)
