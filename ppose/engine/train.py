@@ -22,6 +22,7 @@ import ppose
 from ppose.data import Batches
 from ppose.engine.checkpoint import load_weights
 from ppose.engine.curves import DrawCurves
+from ppose.engine.distill import TeacherSetup, check_teacher, make_objective
 from ppose.engine.ema import MovingAverage
 from ppose.engine.evaluate import evaluate, write_result
 from ppose.engine.folded_norms import find_folded_norms, unfold_norms
@@ -54,11 +55,13 @@ def make_trainer(
     state: TrainState | None = None,
     precision: Precision | None = None,
     scales_rate: bool = False,
+    teacher: TeacherSetup | None = None,
 ) -> Trainer:
     """The trainer of a config, whose files go to ``folder``; it goes on from ``state`` where that is given.
 
     Without one the network starts from `pretrain_weights`, or at random by ``seed``. ``scales_rate`` fits the
-    learning rate to the images of a step. Raises ConfigError, DataError and CheckpointError.
+    learning rate to the images of a step. With a ``teacher`` the network is distilled. Raises ConfigError,
+    DataError and CheckpointError.
     """
     task = Task(cfg)
     settings = task.settings
@@ -67,15 +70,18 @@ def make_trainer(
     scale = _rate_scale(task) if scales_rate else 1.0
     model = _make_model(task, seed, resumes=state is not None)
     steps_per_epoch = -(-len(loader) // settings.accumulate)
-    parameters = [parameter for parameter in model.parameters() if not parameter.stop_gradient]
+    loss = create(task.test.loss, cfg)
+    objective, hooks = make_objective(task, loss, model, teacher, steps_per_epoch)
+    trained = (*model.parameters(), *objective.learnt.parameters())
+    parameters = [parameter for parameter in trained if not parameter.stop_gradient]
     rate = create("LearningRate", cfg)(steps_per_epoch, scale)
     optimizer = create("OptimizerBuilder", cfg)(rate, parameters)
     trainer = Trainer(
         model,
         loader,
         optimizer,
-        create(task.test.loss, cfg),
-        _make_hooks(task, folder, evaluates),
+        objective,
+        [*_make_hooks(task, folder, evaluates), *hooks],
         epochs=settings.epoch,
         accumulate=settings.accumulate,
         average=MovingAverage(model, settings.ema_decay) if settings.use_ema else None,
@@ -84,6 +90,7 @@ def make_trainer(
         diagnostics=folder / "log",
     )
     if state is not None:
+        check_teacher(state, objective.teacher)
         trainer.resume(state)
     return trainer
 
@@ -130,12 +137,21 @@ def make_evaluation(task: Task, folder: Path) -> Callable[[nn.Layer], dict[str, 
 
 
 def record_run(
-    folder: Path, cfg: dict[str, Any], *, seed: int, arguments: Sequence[str], resumes: bool
+    folder: Path,
+    cfg: dict[str, Any],
+    *,
+    seed: int,
+    arguments: Sequence[str],
+    resumes: bool,
+    teacher: TeacherSetup | None = None,
 ) -> None:
-    """Write what is needed to repeat a run: `config.yml` as resolved, and `run.json`."""
+    """Write what is needed to repeat a run: `config.yml` and a `teacher.yml` as resolved, and `run.json`."""
     if not resumes and (folder / STATE_FILE).exists():
         _logger.warning("the earlier run in %s is overwritten (--resume goes on with it)", folder)
     write_bytes(folder / "config.yml", dump_config(cfg).encode())
+    (folder / "teacher.yml").unlink(missing_ok=True)
+    if teacher is not None:
+        write_bytes(folder / "teacher.yml", dump_config(teacher.cfg).encode())
     run = {
         "command": shlex.join(arguments),
         "seed": seed,

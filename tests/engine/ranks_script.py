@@ -11,12 +11,14 @@ import paddle
 from paddle import nn
 
 from ppose.engine.divergence import DivergenceError
+from ppose.engine.objective import DistilledObjective, LabelObjective
 from ppose.engine.optimizer import LearningRate, OptimizerBuilder
 from ppose.engine.ranks import copy_from_main, gather, join_ranks, meet, rank_count, share, this_rank
 from ppose.engine.runtime import select_device
 from ppose.engine.sync_norm import synchronise_norms
 from ppose.engine.trainer import Hook, Trainer
 from ppose.models import KeyPointMSELoss
+from ppose.slim.distillation import DistFeatureLoss, Distillation, DistMSELoss, Teacher
 
 COUNTS = (7, 4)  # images of each batch, over all ranks: of two, each then has another number
 
@@ -55,16 +57,41 @@ def make_model():
     return model
 
 
-def train(model, loader=None, **options):
+class WithBackbone(nn.Layer):
+    """A network whose features can be distilled; a batch norm would see other batches on two ranks."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.backbone = nn.Conv2D(3, channels, 3, padding=1)
+        self.head = nn.Conv2D(channels, 2, 1)
+        self.backbone.register_forward_post_hook(lambda layer, inputs, output: [output])
+
+    def forward(self, image):
+        return self.head(self.backbone(image)[0])
+
+
+def make_distillation():
+    paddle.seed(5)  # as all ranks load the same weights
+    teacher = WithBackbone(5)
+    paddle.seed(6 + this_rank())
+    losses = [DistMSELoss(), DistFeatureLoss(4, 5, weight=0.5)]
+    distillation = Distillation(Teacher(teacher), losses, steps_per_epoch=2)
+    copy_from_main(distillation.learnt)
+    return distillation
+
+
+def train(model, loader=None, objective=None, **options):
     losses = []
 
     class Losses(Hook):
         def after_step(self, trainer):
-            losses.append((trainer.report.loss, trainer.report.images))
+            losses.append((trainer.report.loss, trainer.report.images, *trainer.report.parts.values()))
 
-    optimizer = OptimizerBuilder({"type": "SGD"})(LearningRate(1.0)(2), model.parameters())
+    objective = objective or LabelObjective(KeyPointMSELoss())
+    parameters = [*model.parameters(), *objective.learnt.parameters()]
+    optimizer = OptimizerBuilder({"type": "SGD"})(LearningRate(1.0)(2), parameters)
     loader = loader or Loader()
-    Trainer(model, loader, optimizer, KeyPointMSELoss(), [Losses()], epochs=2, **options).fit()
+    Trainer(model, loader, optimizer, objective, [Losses()], epochs=2, **options).fit()
     return losses
 
 
@@ -82,6 +109,16 @@ def train_all(results):
             for norm in (model[1], model[4]):
                 norm._use_global_stats = True
         record(results, name, model, train(model, accumulate=accumulate))
+
+
+def distil(results):
+    paddle.seed(1 + this_rank())
+    model = WithBackbone(4)
+    copy_from_main(model)
+    objective = DistilledObjective(KeyPointMSELoss(), make_distillation())
+    results["adapter"] = objective.learnt[0].adapter.weight.numpy()
+    record(results, "distilled", model, train(model, objective=objective, accumulate=2))
+    record(results, "adapters", objective.learnt, [])
 
 
 def diverge(folder):
@@ -104,6 +141,7 @@ def main():
     join_ranks(select_device(False))
     results = {"initial": make_model()[0].weight.numpy()}
     train_all(results)
+    distil(results)
     results["gathered"] = gather(this_rank() + 0.5)
     results["shared"] = share({"AP": 0.1, "nan": float("nan"), "name": "é"} if this_rank() == 0 else None)[
         "name"
