@@ -155,6 +155,18 @@ def test_a_teacher_is_neither_changed_nor_trained(batch):
     assert Teacher(again).fingerprint == teacher.fingerprint
 
 
+def test_losses_of_short_maps_are_float32(batch, monkeypatch):
+    """As networks give them within autocast on a GPU."""
+    student, teacher = Network(4, seed=1), Network(4, seed=2)
+    forward = Network.forward
+    monkeypatch.setattr(Network, "forward", lambda self, image: forward(self, image).astype("float16"))
+    losses = [DistMSELoss(), DistFeatureLoss(4, 4)]
+    objective = DistilledObjective(KeyPointMSELoss(), Distillation(Teacher(teacher), losses, 1))
+    outcome = objective(student, batch, step=0)
+    assert outcome.heatmaps.dtype == paddle.float16
+    assert {outcome.loss.dtype, *(part.dtype for part in outcome.parts.values())} == {paddle.float32}
+
+
 def test_maps_are_taken_without_a_trace(batch):
     network = Network(4, seed=1)
     network.eval()
