@@ -35,7 +35,8 @@ def test_config_builds(name):
         assert f"{height}x{width}" in name
         assert task.codec.sigma == {96: 1, 192: 2, 288: 3}[width]
         assert task.codec.use_dark == task.codec.unbiased == ("dark" in name or "tinypose" in name)
-    assert cfg["weights"] == f"output/{name}/model_final"
+    if "teacher" not in name:  # it comes trained
+        assert cfg["weights"] == f"output/{name}/model_final"
     for key in (
         "TrainReader",
         "EvalReader",
@@ -65,6 +66,18 @@ def test_published_config_builds_unchanged(reference, name):
     assert not task.codec.use_dark
     expected = 28_536_113 if name.startswith("hrnet") else 1_763_717  # reference/models/pdparams_*.json
     assert count_parameters(task.model()) == expected
+
+
+def test_the_teacher_is_the_published_one(reference):
+    name = "hrnet_w32_256x192_teacher.yml"
+    own, published = (load_config(f / name) for f in (ROOT / "configs", reference / "reference" / "configs"))
+    for key in ("weights", "trainsize", "hmsize", "architecture", "HRNet", "KeyPointMSELoss", "distill_loss"):
+        assert own[key] == published[key], key
+    assert own["distill_loss"] == [{"type": "DistMSELoss", "weight": 1.0, "key": "output"}]
+    networks = [Task(cfg).model() for cfg in (own, published)]
+    shapes = [{name: tensor.shape for name, tensor in net.state_dict().items()} for net in networks]
+    assert shapes[0] == shapes[1]
+    assert str(networks[0]) == str(networks[1])
 
 
 @pytest.mark.parametrize(

@@ -40,12 +40,32 @@ def parse_arguments() -> argparse.Namespace:
         action="store_true",
         help="multiply the learning rate by the images of a step over the config's base_batch_size",
     )
-    return parser.parse_args()
+    parser.add_argument("--distill_config", metavar="FILE", help="distil: the config of the teacher")
+    parser.add_argument(
+        "--distill_opt",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="KEY=VALUE",
+        help="override keys of the teacher's config, as in --distill_opt weights=FILE distill_loss.weight=2",
+    )
+    parser.add_argument(
+        "--teacher_cache",
+        metavar="DIR",
+        type=Path,
+        help="keep the teacher's answers there: saves its time where the same images come again, that is, "
+        "without random augmentation",
+    )
+    args = parser.parse_args()
+    if args.distill_config is None and (args.distill_opt or args.teacher_cache):
+        parser.error("--distill_opt and --teacher_cache are for distillation: --distill_config FILE")
+    return args
 
 
 def main() -> None:
     args = parse_arguments()
 
+    from ppose.engine.distill import TeacherSetup
     from ppose.engine.interrupt import StopOnSignal
     from ppose.engine.precision import Precision, check_precision
     from ppose.engine.ranks import is_main, join_ranks
@@ -56,6 +76,9 @@ def main() -> None:
 
     overrides = [*args.overrides, *([f"pretrain_weights={args.weights}"] if args.weights else [])]
     cfg = load_config(args.config, overrides)
+    teacher = None
+    if args.distill_config is not None:
+        teacher = TeacherSetup(load_config(args.distill_config, args.distill_opt), args.teacher_cache)
     settings = run_settings(cfg)
     device = select_device(settings.use_gpu)
     check_precision(args.amp, device, quantizes=settings.slim is not None)
@@ -63,12 +86,19 @@ def main() -> None:
     folder = Path(settings.save_dir) / Path(args.config).stem
     state = None if args.resume is None else read_state(args.resume or folder)
     seed = args.seed if args.seed is not None else state.seed if state else 0
-    precision, scales = Precision(args.amp), args.auto_scale_lr
     trainer = make_trainer(
-        cfg, folder, seed=seed, evaluates=args.eval, state=state, precision=precision, scales_rate=scales
+        cfg,
+        folder,
+        seed=seed,
+        evaluates=args.eval,
+        state=state,
+        precision=Precision(args.amp),
+        scales_rate=args.auto_scale_lr,
+        teacher=teacher,
     )
     if is_main():
-        record_run(folder, cfg, seed=seed, arguments=sys.argv, resumes=state is not None)
+        resumes = state is not None
+        record_run(folder, cfg, seed=seed, arguments=sys.argv, resumes=resumes, teacher=teacher)
     with StopOnSignal(trainer) as stop:
         trainer.fit()
     received = stop.received or signal.SIGTERM  # of several ranks, another one may have had it

@@ -13,7 +13,13 @@ if TYPE_CHECKING:  # importing it takes most of a second
     from matplotlib.figure import Figure
 
 # Key in metrics.jsonl, label.
-_CURVES = (("loss", "loss (mean of its steps)"), ("lr", "learning rate"), ("AP", "AP (0 to 1)"))
+_CURVES = (
+    ("loss", "loss (mean of its steps)"),
+    ("student_loss", "of it: the student's"),
+    ("distillation_loss", "of it: distillation"),
+    ("lr", "learning rate"),
+    ("AP", "AP (0 to 1)"),
+)
 
 
 class DrawCurves(Hook):
@@ -52,7 +58,7 @@ def _plot(axes: "Axes", key: str, label: str, records: list[dict[str, Any]]) -> 
     points = [(record["step"], record[key]) for record in records if key in record]
     marker = "." if len(points) < 50 else None  # a line through one point alone is not seen
     axes.plot(*zip(*points, strict=True), marker=marker, color="tab:blue")
-    if key == "loss":
+    if key.endswith("loss"):
         axes.set_yscale("log")
     else:
         axes.set_ylim(bottom=0)

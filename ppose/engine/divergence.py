@@ -26,9 +26,9 @@ def describe_weights(model: nn.Layer) -> str:
 
 
 def write_diagnostics(
-    file: Path, batch: dict[str, paddle.Tensor], heatmaps: paddle.Tensor, loss: float
+    file: Path, batch: dict[str, paddle.Tensor], heatmaps: paddle.Tensor, losses: dict[str, float]
 ) -> None:
-    """Write a batch, its loss and the network's heatmaps (`prediction`) to an npz file."""
+    """Write a batch, its `loss` with the parts and the network's heatmaps (`prediction`) to an npz file."""
     with replacing(file) as temporary, temporary.open("wb") as out:
         arrays = copy_arrays({**batch, "prediction": heatmaps.astype("float32")})
-        np.savez(out, loss=np.float64(loss), **arrays)
+        np.savez(out, **arrays, **{name: np.float64(loss) for name, loss in losses.items()})

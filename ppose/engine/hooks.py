@@ -63,9 +63,9 @@ def _step_of(line: bytes) -> float:
 
 
 class LogProgress(Hook):
-    """Every ``every`` steps and at the end of an epoch: loss, learning rate, times, images/s, time to go.
+    """Every ``every`` steps and at the end of an epoch: loss with parts, rate, times, images/s, time to go.
 
-    Loss and times are means over the last ``every`` steps. On a terminal a bar stands for the printed lines.
+    Losses and times are means over the last ``every`` steps. On a terminal a bar stands for the lines.
     """
 
     def __init__(self, log: RunLog, every: int) -> None:
@@ -100,9 +100,10 @@ class LogProgress(Hook):
         values = self._values(trainer)
         self._bar.set_postfix(loss=f"{values['loss']:.3g}", images_s=f"{values['images_per_s']:.1f}")
         left = (trainer.epochs * trainer.steps_per_epoch - trainer.step) * values["step_time"]
+        parts = "".join(f"{name} {values[name]:.6f} " for name in trainer.report.parts)
         self._log.write(
             f"epoch {values['epoch']}/{trainer.epochs} step {step}/{trainer.steps_per_epoch} "
-            f"loss {values['loss']:.6f} lr {values['lr']:.3g} data {values['data_time']:.3f} s "
+            f"loss {values['loss']:.6f} {parts}lr {values['lr']:.3g} data {values['data_time']:.3f} s "
             f"step {values['step_time']:.3f} s {values['images_per_s']:.1f} images/s "
             f"to go {timedelta(seconds=round(left))}"
         )
@@ -123,6 +124,10 @@ class LogProgress(Hook):
             "epoch": trainer.progress.epoch + 1,
             "step": trainer.step,
             "loss": sum(report.loss for report in self._window) / steps,
+            **{
+                name: sum(report.parts[name] for report in self._window) / steps
+                for name in trainer.report.parts
+            },
             "lr": trainer.report.learning_rate,
             "data_time": sum(report.data_time for report in self._window) / steps,
             "step_time": total / steps,

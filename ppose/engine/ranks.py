@@ -8,7 +8,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -79,9 +79,9 @@ def add_up(array: np.ndarray) -> np.ndarray:
         return tensor.numpy()
 
 
-def gather(value: float) -> np.ndarray:
-    """The ranks' values, (ranks,) float64."""
-    values = np.zeros(rank_count())
+def gather(value: float | Sequence[float]) -> np.ndarray:
+    """The ranks' values, (ranks,) or, of several each, (ranks, values), float64."""
+    values = np.zeros((rank_count(), *np.shape(value)))
     values[this_rank()] = value
     return add_up(values)
 
@@ -105,9 +105,9 @@ def copy_from_main(model: nn.Layer) -> None:
 
 
 @paddle.no_grad()
-def sum_gradients(model: nn.Layer) -> None:
-    """Replace the gradients of the network by the sum of the ranks' gradients."""
-    gradients = [parameter.grad for parameter in model.parameters() if not parameter.stop_gradient]
+def sum_gradients(parameters: Iterable[paddle.Tensor]) -> None:
+    """Replace the gradients of the parameters by the sum of the ranks' gradients."""
+    gradients = [parameter.grad for parameter in parameters if not parameter.stop_gradient]
     _apply_to_all([gradient for gradient in gradients if gradient is not None], dist.all_reduce)
 
 

@@ -89,11 +89,10 @@ def list_pictures(folder: Path) -> list[tuple[int, Path]]:
 
 
 def _find_normalize(task: Task) -> NormalizeImage:
-    reader = task.reader("TrainReader")
-    for transform in (*reader.sample_transforms, *reader.batch_transforms):
-        if isinstance(transform, NormalizeImage):
-            return transform
-    raise ConfigError("TrainReader has no NormalizeImage: the network's input is to be in floats")
+    normalize = task.normalization("TrainReader")
+    if normalize is None:
+        raise ConfigError("TrainReader has no NormalizeImage: the network's input is to be in floats")
+    return normalize
 
 
 def _enlarge(image: np.ndarray, factor: int) -> np.ndarray:

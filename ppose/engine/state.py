@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import paddle
-from paddle import nn
 
 from ppose.errors import CheckpointError
 from ppose.files import replacing
@@ -22,11 +21,12 @@ STATE_FILE = "train_state.npz"
 
 _META = "state.json"
 _FORMAT = 1
-_GROUPS = ("model", "average", "optimizer")
+_GROUPS = ("model", "average", "objective", "optimizer")
 # What reading a damaged archive may raise.
 _DAMAGE = (zipfile.BadZipFile, zlib.error, ValueError, KeyError, TypeError, EOFError, NotImplementedError)
 
 Arrays = dict[str, np.ndarray]
+Parameters = Mapping[str, paddle.Tensor]
 
 
 @dataclass
@@ -41,10 +41,11 @@ class Progress:
 
 @dataclass
 class TrainState:
-    """Progress, and the arrays of network, moving average (empty without one) and optimizer.
+    """Progress, and the arrays of network, moving average (empty without one), objective and optimizer.
 
-    ``optimizer`` is keyed by the parameter's name in the network and the array's role: `conv.weight|moment1`.
-    ``scaler`` is that of fp16's loss scale, empty without one; ``ranks`` the number of processes.
+    ``objective`` has what is learnt beside the network. ``optimizer`` is keyed by the parameter's name and
+    the array's role: `conv.weight|moment1`. ``scaler`` is that of fp16's loss scale, empty without one;
+    ``ranks`` the number of processes; ``teacher`` the objective's.
     """
 
     progress: Progress
@@ -53,9 +54,11 @@ class TrainState:
     optimizer_name: str
     model: Arrays
     average: Arrays = field(default_factory=dict)
+    objective: Arrays = field(default_factory=dict)
     optimizer: Arrays = field(default_factory=dict)
     scaler: dict[str, float] = field(default_factory=dict)
     ranks: int = 1
+    teacher: str = ""
 
 
 def write_state(path: str | Path, state: TrainState) -> None:
@@ -68,6 +71,7 @@ def write_state(path: str | Path, state: TrainState) -> None:
         "optimizer_name": state.optimizer_name,
         "scaler": state.scaler,
         "ranks": state.ranks,
+        "teacher": state.teacher,
     }
     arrays = {_META: np.frombuffer(json.dumps(meta).encode(), np.uint8)}
     for group in _GROUPS:
@@ -129,20 +133,20 @@ def set_arrays(tensors: Mapping[str, paddle.Tensor], arrays: Arrays, what: str) 
         tensor.set_value(arrays[name])
 
 
-def optimizer_arrays(optimizer: paddle.optimizer.Optimizer, model: nn.Layer) -> Arrays:
-    """The optimizer's arrays by the network's names, which unlike Paddle's stay the same between runs."""
-    return {f"{name}|{role}": tensor.numpy() for name, role, _, tensor in _accumulators(optimizer, model)}
+def optimizer_arrays(optimizer: paddle.optimizer.Optimizer, parameters: Parameters) -> Arrays:
+    """The optimizer's arrays by the parameters' names, which unlike Paddle's stay the same between runs."""
+    found = _accumulators(optimizer, parameters)
+    return {f"{name}|{role}": tensor.numpy() for name, role, _, tensor in found}
 
 
 def set_optimizer_arrays(
-    optimizer: paddle.optimizer.Optimizer, model: nn.Layer, arrays: Arrays, source_name: str
+    optimizer: paddle.optimizer.Optimizer, parameters: Parameters, arrays: Arrays, source_name: str
 ) -> None:
     """Set the arrays of an optimizer, fresh or not; CheckpointError where they are of another kind."""
     own_name = type(optimizer).__name__
     if source_name != own_name:
         raise CheckpointError(f"the training state is of optimizer {source_name}, the config's is {own_name}")
-    keys = {(name, role): key for name, role, key, _ in _accumulators(optimizer, model)}
-    parameters = dict(model.named_parameters())
+    keys = {(name, role): key for name, role, key, _ in _accumulators(optimizer, parameters)}
     state = {}
     for key, array in arrays.items():
         name, _, role = key.partition("|")
@@ -154,10 +158,10 @@ def set_optimizer_arrays(
 
 
 def _accumulators(
-    optimizer: paddle.optimizer.Optimizer, model: nn.Layer
+    optimizer: paddle.optimizer.Optimizer, parameters: Parameters
 ) -> list[tuple[str, str, str, paddle.Tensor]]:
-    """(the network's name, role, Paddle's key, array) of every array of the optimizer."""
-    names = {parameter.name: name for name, parameter in model.named_parameters()}
+    """(our name, role, Paddle's key, array) of every array of the optimizer."""
+    names = {parameter.name: name for name, parameter in parameters.items()}
     found = []
     for key, value in optimizer.state_dict().items():
         if not isinstance(value, paddle.Tensor):

@@ -11,6 +11,7 @@ from ppose.data import Batches, Reader
 from ppose.errors import ConfigError
 from ppose.keypoints import BUILTIN_SETS, KeypointSet, get_keypoint_set
 from ppose.slim.qat import QuantizationAwareTraining
+from ppose.transforms import NormalizeImage
 from ppose.workspace import create, create_settings, run_settings
 from ppose.workspace.spec import read_spec
 
@@ -105,6 +106,12 @@ class Task:
             [{name: dict(self._arguments(name, given))} for name, given in map(read_spec, specs)]
             for specs in both
         )
+
+    def normalization(self, key: str) -> NormalizeImage | None:
+        """The normalisation of a reader."""
+        reader = self.reader(key)
+        transforms = (*reader.sample_transforms, *reader.batch_transforms)
+        return next((step for step in transforms if isinstance(step, NormalizeImage)), None)
 
     def batches(self, key: str, dataset: Any, *, workers: int | None = None) -> Batches:
         """Batches of the dataset through a reader, with the config's `worker_num` unless ``workers`` says."""

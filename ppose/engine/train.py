@@ -22,11 +22,13 @@ import ppose
 from ppose.data import Batches
 from ppose.engine.checkpoint import load_weights, open_weights
 from ppose.engine.curves import DrawCurves
+from ppose.engine.distill import TeacherSetup, check_teacher, make_objective
 from ppose.engine.ema import MovingAverage
 from ppose.engine.evaluate import evaluate, write_result
 from ppose.engine.folded_norms import find_folded_norms, unfold_norms
 from ppose.engine.hooks import Evaluate, LogProgress, RunLog, SaveCheckpoints
 from ppose.engine.load import has_quantizers, load_quantized
+from ppose.engine.objective import Objective
 from ppose.engine.precision import Precision
 from ppose.engine.quantization import HoldRanges, KeepAlphasPositive
 from ppose.engine.ranks import copy_from_main, is_main, rank_count, share, this_rank
@@ -58,11 +60,13 @@ def make_trainer(
     state: TrainState | None = None,
     precision: Precision | None = None,
     scales_rate: bool = False,
+    teacher: TeacherSetup | None = None,
 ) -> Trainer:
     """The trainer of a config, whose files go to ``folder``; it goes on from ``state`` where that is given.
 
     Without one the network starts from `pretrain_weights`, or at random by ``seed``. ``scales_rate`` fits the
-    learning rate to the images of a step. Raises ConfigError, DataError and CheckpointError.
+    learning rate to the images of a step. With a ``teacher`` the network is distilled. Raises ConfigError,
+    DataError and CheckpointError.
     """
     task = Task(cfg)
     settings = task.settings
@@ -71,24 +75,28 @@ def make_trainer(
     scale = _rate_scale(task) if scales_rate else 1.0
     model = _make_model(task, seed, resumes=state is not None)
     steps_per_epoch = -(-len(loader) // settings.accumulate)
-    parameters = [parameter for parameter in model.parameters() if not parameter.stop_gradient]
+    loss = create(task.test.loss, cfg)
+    objective, hooks = make_objective(task, loss, model, teacher, steps_per_epoch)
+    trained = (*model.parameters(), *objective.learnt.parameters())
+    parameters = [parameter for parameter in trained if not parameter.stop_gradient]
     rate = create("LearningRate", cfg)(steps_per_epoch, scale)
     optimizer = create("OptimizerBuilder", cfg)(rate, parameters)
     trainer = Trainer(
         model,
         loader,
         optimizer,
-        create(task.test.loss, cfg),
-        _make_hooks(task, folder, evaluates),
+        objective,
+        [*_make_hooks(task, folder, evaluates), *hooks],
         epochs=settings.epoch,
         accumulate=settings.accumulate,
         average=MovingAverage(model, settings.ema_decay) if settings.use_ema else None,
         precision=precision,
-        network=_form_to_train(task, model, batches=settings.epoch * len(loader)),
+        network=_form_to_train(task, model, objective, batches=settings.epoch * len(loader)),
         seed=seed,
         diagnostics=folder / "log",
     )
     if state is not None:
+        check_teacher(state, objective.teacher)
         trainer.resume(state)
     return trainer
 
@@ -137,12 +145,21 @@ def make_evaluation(task: Task, folder: Path) -> Callable[[nn.Layer], dict[str, 
 
 
 def record_run(
-    folder: Path, cfg: dict[str, Any], *, seed: int, arguments: Sequence[str], resumes: bool
+    folder: Path,
+    cfg: dict[str, Any],
+    *,
+    seed: int,
+    arguments: Sequence[str],
+    resumes: bool,
+    teacher: TeacherSetup | None = None,
 ) -> None:
-    """Write what is needed to repeat a run: `config.yml` as resolved, and `run.json`."""
+    """Write what is needed to repeat a run: `config.yml` and a `teacher.yml` as resolved, and `run.json`."""
     if not resumes and (folder / STATE_FILE).exists():
         _logger.warning("the earlier run in %s is overwritten (--resume goes on with it)", folder)
     write_bytes(folder / "config.yml", dump_config(cfg).encode())
+    (folder / "teacher.yml").unlink(missing_ok=True)
+    if teacher is not None:
+        write_bytes(folder / "teacher.yml", dump_config(teacher.cfg).encode())
     run = {
         "command": shlex.join(arguments),
         "seed": seed,
@@ -204,8 +221,9 @@ def _make_model(task: Task, seed: int, *, resumes: bool) -> nn.Layer:
     return model
 
 
-def _form_to_train(task: Task, model: nn.Layer, batches: int) -> nn.Layer:
-    if task.settings.sync_bn:  # synchronised norms talk to the other ranks, which a graph cannot
+def _form_to_train(task: Task, model: nn.Layer, objective: Objective, batches: int) -> nn.Layer:
+    # A graph cannot talk to the other ranks, as synchronised norms do, and nobody can look into it.
+    if task.settings.sync_bn or objective.looks_inside:
         return model
     images = batches * task.reader("TrainReader").batch_size
     return quickest_form(model, task.codec.input_size, images)

@@ -3,7 +3,7 @@
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -16,6 +16,7 @@ from paddle import nn
 
 from ppose.engine.divergence import ADVICE, DivergenceError, describe_weights, write_diagnostics
 from ppose.engine.ema import MovingAverage
+from ppose.engine.objective import Batch, Objective
 from ppose.engine.precision import Precision
 from ppose.engine.ranks import add_up, gather, meet, rank_count, sum_gradients, this_rank
 from ppose.engine.state import (
@@ -29,9 +30,6 @@ from ppose.engine.state import (
 )
 
 _logger = logging.getLogger(__name__)
-
-Batch = dict[str, paddle.Tensor]
-Loss = Callable[[paddle.Tensor, paddle.Tensor, paddle.Tensor], paddle.Tensor]
 
 
 class Loader(Protocol):
@@ -52,9 +50,10 @@ class Loader(Protocol):
 
 @dataclass(frozen=True)
 class StepReport:
-    """The last step: loss and images of all ranks, rate, seconds waited for data and taken in all."""
+    """The last step: loss, parts and images of all ranks, rate, seconds waited for data and taken in all."""
 
     loss: float
+    parts: dict[str, float]
     learning_rate: float
     images: int
     data_time: float
@@ -81,7 +80,7 @@ class Hook:
 
 
 class Trainer:
-    """Trains a network on a loader's batches for a number of epochs.
+    """Trains a network, for an objective, on a loader's batches for a number of epochs.
 
     A step is ``accumulate`` batches of each rank, whose gradients are averaged over all their images: that is
     the gradient of one large batch, whatever the number of ranks. ``average`` follows the weights after each
@@ -95,7 +94,7 @@ class Trainer:
         model: nn.Layer,
         loader: Loader,
         optimizer: paddle.optimizer.Optimizer,
-        loss: Loss,
+        objective: Objective,
         hooks: Sequence[Hook] = (),
         *,
         epochs: int,
@@ -106,11 +105,13 @@ class Trainer:
         seed: int = 0,
         diagnostics: Path | None = None,
     ) -> None:
-        self.model, self.loader, self.optimizer, self.loss = model, loader, optimizer, loss
+        self.model, self.loader, self.optimizer, self.objective = model, loader, optimizer, objective
         self.network = model if network is None else network
         self.hooks, self.epochs, self.average, self.seed = hooks, epochs, average, seed
         self._accumulate, self._diagnostics = accumulate, diagnostics
         self._precision = precision or Precision()
+        learnt = {f"objective.{name}": parameter for name, parameter in objective.learnt.named_parameters()}
+        self._parameters = {**dict(model.named_parameters()), **learnt}
         self.steps_per_epoch = math.ceil(len(loader) / accumulate)
         self.progress = Progress()
         self.report: StepReport | None = None
@@ -150,7 +151,8 @@ class Trainer:
         need not show it, since Paddle's ReLU makes 0 of NaN.
         """
         model = copy_arrays(self.model.state_dict())
-        broken = [name for name, array in model.items() if not np.isfinite(array).all()]
+        objective = copy_arrays(self.objective.learnt.state_dict())
+        broken = [name for name, array in {**model, **objective}.items() if not np.isfinite(array).all()]
         if broken:
             raise DivergenceError(
                 f"{len(broken)} arrays of weights are not finite at step {self.step}, the first is "
@@ -165,7 +167,9 @@ class Trainer:
             optimizer_name=type(self.optimizer).__name__,
             model=model,
             average=copy_arrays(self.average.arrays) if self.average else {},
-            optimizer=optimizer_arrays(self.optimizer, self.model),
+            objective=objective,
+            optimizer=optimizer_arrays(self.optimizer, self._parameters),
+            teacher=self.objective.teacher,
         )
         write_state(path, state)
 
@@ -176,7 +180,8 @@ class Trainer:
         is another.
         """
         set_arrays(self.model.state_dict(), state.model, "the weights")
-        set_optimizer_arrays(self.optimizer, self.model, state.optimizer, state.optimizer_name)
+        set_arrays(self.objective.learnt.state_dict(), state.objective, "what is learnt beside the weights")
+        set_optimizer_arrays(self.optimizer, self._parameters, state.optimizer, state.optimizer_name)
         if self.average is not None:
             if not state.average:
                 _logger.warning("the training state has no moving average: it starts from the weights")
@@ -204,12 +209,12 @@ class Trainer:
                 break
             data_time = time.perf_counter() - begin
             learning_rate = self.optimizer.get_lr()
-            loss, images = self._train_step(group)
+            losses, images = self._train_step(group)
             self.progress.step_in_epoch += 1
             if self.average is not None:
                 self.average.update(self.step)
             step_time = time.perf_counter() - begin
-            self.report = StepReport(loss, learning_rate, images, data_time, step_time)
+            self.report = StepReport(losses.pop("loss"), losses, learning_rate, images, data_time, step_time)
             self._call("after_step")
             self._take_up_wishes()
             if self._stopping and self.progress.step_in_epoch < self.steps_per_epoch:
@@ -218,36 +223,36 @@ class Trainer:
         self.progress.step_in_epoch = 0
         return True
 
-    def _train_step(self, group: Sequence[Batch]) -> tuple[float, int]:
-        """One step of the optimizer; returns the mean loss over all ranks' images, and their number."""
+    def _train_step(self, group: Sequence[Batch]) -> tuple[dict[str, float], int]:
+        """One step of the optimizer; returns the mean `loss` and parts over all images, and their number."""
         # The network's random numbers depend on step and rank alone: a resumed run draws the same ones.
         entropy = (self.seed, self.step, this_rank())
         paddle.seed(int(np.random.SeedSequence(entropy).generate_state(1)[0]))
         images = int(add_up(np.array([sum(len(batch["image"]) for batch in group)]))[0])
-        mean, broken = 0.0, None
+        means, broken = {}, None
         for batch in group:
             share = len(batch["image"]) / images
-            heatmaps, value = self._backward(batch, share)
-            mean += value * share
-            if broken is None and not math.isfinite(value):
-                broken = batch, heatmaps, value
-        means = gather(mean)
-        if not np.isfinite(means).all():
-            raise self._diverged(means, broken)
-        sum_gradients(self.model)
+            heatmaps, losses = self._backward(batch, share)
+            means = {name: means.get(name, 0.0) + value * share for name, value in losses.items()}
+            if broken is None and not math.isfinite(losses["loss"]):
+                broken = batch, heatmaps, losses
+        of_ranks = dict(zip(means, gather(list(means.values())).T, strict=True))
+        if not np.isfinite(of_ranks["loss"]).all():
+            raise self._diverged(of_ranks["loss"], broken)
+        sum_gradients(self._parameters.values())
         self._precision.step(self.optimizer)
         self.optimizer.clear_grad()
         self._set_schedule(self.step + 1)
-        return float(means.sum()), images
+        return {name: float(values.sum()) for name, values in of_ranks.items()}, images
 
-    def _backward(self, batch: Batch, share: float) -> tuple[paddle.Tensor, float]:
-        """Add a batch's gradients, times its share of the step; returns its heatmaps and loss."""
+    def _backward(self, batch: Batch, share: float) -> tuple[paddle.Tensor, dict[str, float]]:
+        """Add a batch's gradients, times its share of the step; returns its heatmaps, `loss` and parts."""
         with self._precision.autocast():
-            heatmaps = self.network(batch["image"])
-        loss = self.loss(heatmaps.astype("float32"), batch["heatmaps"], batch["target_weight"])
-        self._precision.backward(loss * share)
+            outcome = self.objective(self.network, batch, self.step)
+        self._precision.backward(outcome.loss * share)
         # Read once the backward pass is queued, so that a GPU is not left idle between the two.
-        return heatmaps, float(loss)
+        values = {"loss": outcome.loss, **outcome.parts}
+        return outcome.heatmaps, {name: float(value) for name, value in values.items()}
 
     def _take_up_wishes(self) -> None:
         """Stop where any rank was asked to, so that all stop after the same step."""
@@ -260,16 +265,17 @@ class Trainer:
             scheduler.step(self.step if step is None else step)
 
     def _diverged(
-        self, means: np.ndarray, broken: tuple[Batch, paddle.Tensor, float] | None
+        self, of_ranks: np.ndarray, broken: tuple[Batch, paddle.Tensor, dict[str, float]] | None
     ) -> DivergenceError:
-        step, rank = self.step + 1, int(np.flatnonzero(~np.isfinite(means))[0])
-        whose = f" of rank {rank}" if len(means) > 1 else ""
-        text = f"the loss{whose} is {means[rank]} at step {step} (epoch {self.progress.epoch + 1})"
+        step, rank = self.step + 1, int(np.flatnonzero(~np.isfinite(of_ranks))[0])
+        whose = f" of rank {rank}" if len(of_ranks) > 1 else ""
+        text = f"the loss{whose} is {of_ranks[rank]} at step {step} (epoch {self.progress.epoch + 1})"
         text += describe_weights(self.model)
         if broken is not None and self._diagnostics is not None:
             name = f"diverged_step_{step}" + (f"_rank_{this_rank()}" if whose else "")
             file = self._diagnostics / f"{name}.npz"
             write_diagnostics(file, *broken)
+            text += "".join(f"; {name} is {value}" for name, value in broken[2].items() if name != "loss")
             text += f"; its batch is in {file}"
         return DivergenceError(f"{text}. {ADVICE}")
 

@@ -11,6 +11,7 @@ from ppose.workspace.check import check_config
 from ppose.workspace.overrides import apply_override
 
 _BASE = "_BASE_"
+_DISTILL_LOSS = "distill_loss"
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
@@ -22,8 +23,22 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, An
     root = _read(Path(path).expanduser(), ())
     for override in overrides:
         apply_override(root, override)
+    _list_distill_loss(root)
     check_config(root, str(path))
     return to_plain(root)
+
+
+def _list_distill_loss(root: Cell) -> None:
+    """The published `distill_loss: {name: X, ..}` means the list `[{type: X, ..}]`."""
+    cell = root.value.get(_DISTILL_LOSS)
+    if cell is None:
+        return
+    losses = cell.value if isinstance(cell.value, list) else [cell]
+    for index, loss in enumerate(losses):
+        if isinstance(loss.value, dict) and "name" in loss.value and "type" not in loss.value:
+            named = {"type" if key == "name" else key: value for key, value in loss.value.items()}
+            losses[index] = Cell(named, loss.source)
+    root.value[_DISTILL_LOSS] = Cell(losses, cell.source)
 
 
 def _read(path: Path, children: tuple[Path, ...]) -> Cell:

@@ -38,6 +38,7 @@ _COMPONENT_PACKAGES = (
     "ppose.data",
     "ppose.models",
     "ppose.slim.qat",
+    "ppose.slim.distillation",
     "ppose.engine.optimizer",
 )
 

@@ -10,8 +10,6 @@ from ppose.workspace.registry import Component
 IGNORED_KEYS = {
     "num_classes": "there is one class, person",
     "pixel_std": "scale is in image pixels",
-    "freeze_parameters": "a teacher never trains",
-    "distill_loss": "read when the config is a teacher's",
     "find_unused_parameters": "not needed",
     "print_flops": "not needed",
 }
@@ -29,8 +27,11 @@ class RunSettings:
     stops early after ``patience`` epochs without a better AP. A step is ``accumulate`` batches. ``use_ema``
     evaluates and saves a moving average of the weights. ``sync_bn`` takes batch norms over the batches of all
     processes. ``base_batch_size`` is the images a step that the learning rate is meant for, all processes
-    together. ``use_vdl`` logs for VisualDL to ``vdl_log_dir``, by default the run's `log/visualdl`. ``slim``
-    QAT trains for eight bits, as the `QAT` block says.
+    together. ``use_vdl`` logs for VisualDL to ``vdl_log_dir``, by default the run's `log/visualdl`.
+
+    ``slim`` QAT trains for eight bits, as the `QAT` block says. ``distill_loss`` are the losses between
+    student and teacher in a teacher's config, whose parameters are frozen always: ``freeze_parameters`` is of
+    the published vocabulary.
     """
 
     architecture: str
@@ -58,6 +59,8 @@ class RunSettings:
     patience: int | None = None
     use_vdl: bool = False
     vdl_log_dir: str | None = None
+    freeze_parameters: bool = True
+    distill_loss: Sequence[Annotated[object, Component("distillation loss")]] = ()
     TrainDataset: Annotated[object, Component("dataset")] | None = None
     EvalDataset: Annotated[object, Component("dataset")] | None = None
     TestDataset: Annotated[object, Component("image folder")] | None = None

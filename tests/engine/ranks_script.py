@@ -11,6 +11,7 @@ import paddle
 from paddle import nn
 
 from ppose.engine.divergence import DivergenceError
+from ppose.engine.objective import DistilledObjective, LabelObjective
 from ppose.engine.optimizer import LearningRate, OptimizerBuilder
 from ppose.engine.quantization import HoldRanges, KeepAlphasPositive
 from ppose.engine.ranks import copy_from_main, gather, join_ranks, meet, rank_count, share, this_rank
@@ -18,6 +19,7 @@ from ppose.engine.runtime import select_device
 from ppose.engine.sync_norm import synchronise_norms
 from ppose.engine.trainer import Hook, Trainer
 from ppose.models import KeyPointMSELoss
+from ppose.slim.distillation import DistFeatureLoss, Distillation, DistMSELoss, Teacher
 from ppose.slim.qat import QuantConfig, QuantizationAwareTraining, clipping_alphas, input_observers
 
 COUNTS = (7, 4)  # images of each batch, over all ranks: of two, each then has another number
@@ -57,16 +59,41 @@ def make_model():
     return model
 
 
-def train(model, loader=None, hooks=(), **options):
+class WithBackbone(nn.Layer):
+    """A network whose features can be distilled; a batch norm would see other batches on two ranks."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.backbone = nn.Conv2D(3, channels, 3, padding=1)
+        self.head = nn.Conv2D(channels, 2, 1)
+        self.backbone.register_forward_post_hook(lambda layer, inputs, output: [output])
+
+    def forward(self, image):
+        return self.head(self.backbone(image)[0])
+
+
+def make_distillation():
+    paddle.seed(5)  # as all ranks load the same weights
+    teacher = WithBackbone(5)
+    paddle.seed(6 + this_rank())
+    losses = [DistMSELoss(), DistFeatureLoss(4, 5, weight=0.5)]
+    distillation = Distillation(Teacher(teacher), losses, steps_per_epoch=2)
+    copy_from_main(distillation.learnt)
+    return distillation
+
+
+def train(model, loader=None, objective=None, hooks=(), **options):
     losses = []
 
     class Losses(Hook):
         def after_step(self, trainer):
-            losses.append((trainer.report.loss, trainer.report.images))
+            losses.append((trainer.report.loss, trainer.report.images, *trainer.report.parts.values()))
 
-    optimizer = OptimizerBuilder({"type": "SGD"})(LearningRate(1.0)(2), model.parameters())
+    objective = objective or LabelObjective(KeyPointMSELoss())
+    parameters = [*model.parameters(), *objective.learnt.parameters()]
+    optimizer = OptimizerBuilder({"type": "SGD"})(LearningRate(1.0)(2), parameters)
     loader = loader or Loader()
-    Trainer(model, loader, optimizer, KeyPointMSELoss(), [Losses(), *hooks], epochs=2, **options).fit()
+    Trainer(model, loader, optimizer, objective, [Losses(), *hooks], epochs=2, **options).fit()
     return losses
 
 
@@ -106,6 +133,16 @@ def train_quantized(results):
     results["ranges"] = np.array(ranges)
 
 
+def distil(results):
+    paddle.seed(1 + this_rank())
+    model = WithBackbone(4)
+    copy_from_main(model)
+    objective = DistilledObjective(KeyPointMSELoss(), make_distillation())
+    results["adapter"] = objective.learnt[0].adapter.weight.numpy()
+    record(results, "distilled", model, train(model, objective=objective, accumulate=2))
+    record(results, "adapters", objective.learnt, [])
+
+
 def diverge(folder):
     """The last image is not a number: one rank sees it, all must stop."""
     loader = Loader()
@@ -127,6 +164,7 @@ def main():
     results = {"initial": make_model()[0].weight.numpy()}
     train_all(results)
     train_quantized(results)
+    distil(results)
     results["gathered"] = gather(this_rank() + 0.5)
     results["shared"] = share({"AP": 0.1, "nan": float("nan"), "name": "é"} if this_rank() == 0 else None)[
         "name"

@@ -5,6 +5,7 @@ import paddle
 import pytest
 from paddle import nn
 
+from ppose.engine.objective import LabelObjective
 from ppose.engine.optimizer import LearningRate, OptimizerBuilder
 from ppose.engine.precision import Precision, check_precision
 from ppose.engine.state import read_state
@@ -86,7 +87,7 @@ def make_trainer(precision, model=None):
         return KeyPointMSELoss()(heatmaps, target, target_weight)
 
     optimizer = OptimizerBuilder({"type": "SGD"})(LearningRate(0.1)(3), model.parameters())
-    return Trainer(model, Loader(), optimizer, loss, epochs=1, precision=precision), seen
+    return Trainer(model, Loader(), optimizer, LabelObjective(loss), epochs=1, precision=precision), seen
 
 
 @pytest.mark.parametrize(("dtype", "expected"), [("bf16", "bfloat16"), ("fp16", "float16")])

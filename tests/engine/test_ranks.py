@@ -90,7 +90,9 @@ def test_a_training_of_two_ranks_is_that_of_one(launch, run_script, tmp_path):
                 and value.shape == (4, 3, 3, 3)
                 and (value != expected["initial"]).all()
             )
-    assert moved == 3
+    assert moved == 4
+    assert (expected["adapters/0.adapter.weight"] != expected["adapter"]).all()
+    assert expected["distilled/losses"].shape == (2, 4)  # loss, images, the student's part, distillation's
     assert expected["held/losses"][:, 1].tolist() == [7, 4, 7, 4]
     assert expected["accumulated/losses"][:, 1].tolist() == [11, 11]
     np.testing.assert_array_equal(first["learnt"], second["learnt"])

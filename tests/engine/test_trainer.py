@@ -11,6 +11,7 @@ from paddle import nn
 
 from ppose.engine.ema import MovingAverage
 from ppose.engine.hooks import Evaluate, LogProgress, RunLog, SaveCheckpoints
+from ppose.engine.objective import LabelObjective
 from ppose.engine.optimizer import (
     CosineDecay,
     LearningRate,
@@ -63,7 +64,7 @@ def make_trainer(hooks=(), *, model=None, loader=None, epochs=2, optimizer="Adam
     loader = ListLoader() if loader is None else loader
     schedule = LearningRate(rate)(len(loader))
     built = OptimizerBuilder({"type": optimizer})(schedule, model.parameters())
-    return Trainer(model, loader, built, KeyPointMSELoss(), hooks, epochs=epochs, **options)
+    return Trainer(model, loader, built, LabelObjective(KeyPointMSELoss()), hooks, epochs=epochs, **options)
 
 
 def arrays(model):
@@ -369,7 +370,7 @@ def test_the_rate_of_each_step_is_the_schedules():
     model, loader, recorder = make_model(), ListLoader(), Recorder()
     rate = LearningRate(0.1, [LinearWarmup(4, 0.5), PiecewiseDecay([1], 0.1)])(len(loader))
     optimizer = OptimizerBuilder({"type": "SGD"})(rate, model.parameters())
-    Trainer(model, loader, optimizer, KeyPointMSELoss(), [recorder], epochs=2).fit()
+    Trainer(model, loader, optimizer, LabelObjective(KeyPointMSELoss()), [recorder], epochs=2).fit()
     np.testing.assert_allclose(recorder.rates, [0.05, 0.0625, 0.075, 0.0875, 0.01, 0.01, 0.01, 0.01])
 
 

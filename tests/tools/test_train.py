@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 
 from ppose.data.synthetic import write_dataset
+from ppose.engine.checkpoint import save_weights
 from ppose.engine.task import Task
 from ppose.engine.train import dump_config, make_trainer
 from ppose.errors import ConfigError
 from ppose.workspace import load_config
 
 CONFIG = "configs/naive_lite_hrnet_18_256x192_coco.yml"
+TEACHER = "configs/hrnet_w32_256x192_teacher.yml"
 NAME = "naive_lite_hrnet_18_256x192_coco"
 
 
@@ -136,6 +138,33 @@ def test_train_evaluate_and_fine_tune(train, run_script, coco_folder, tmp_path):
     assert tuned.returncode == 0, tuned.stderr
     assert "arrays loaded" in tuned.stderr
     assert "the earlier run in" in tuned.stderr
+
+
+def test_distil(train, coco_folder, tmp_path):
+    """The flags reach the run, and what it was is recorded; their values go to the teacher alone."""
+    teacher = ["trainsize=[64,64]", "hmsize=[16,16]", "width=8"]
+    save_weights(Task(load_config(TEACHER, teacher)).model(), tmp_path / "teacher.pdparams")
+    options = [*data_overrides(coco_folder), "batch_size=6", "epoch=1", "log_iter=1"]
+    distil = [
+        "--distill_config",
+        TEACHER,
+        "--distill_opt",
+        *teacher,
+        f"weights={tmp_path / 'teacher.pdparams'}",
+    ]
+    result = train(*distil, "distill_loss.weight=2", "--teacher_cache", tmp_path / "cache", overrides=options)
+    assert result.returncode == 0, result.stderr
+    folder = tmp_path / NAME
+    assert "student_loss" in result.stdout
+    (line,) = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert line["loss"] == pytest.approx(line["student_loss"] + line["distillation_loss"])
+    assert load_config(folder / "teacher.yml")["distill_loss"][0]["weight"] == 2
+    assert load_config(folder / "config.yml")["LiteHRNet"]["network_type"] == "naive"
+    assert len(list((tmp_path / "cache").rglob("*.npz"))) == 6
+    assert cv2.imread(str(folder / "curves.png")).shape[0] > 800  # of four panels
+    result = train("--distill_opt", "width=8", overrides=options)
+    assert result.returncode == 2
+    assert "--distill_opt and --teacher_cache are for distillation: --distill_config FILE" in result.stderr
 
 
 def test_a_share_without_a_batch_names_all_processes(coco_folder, tmp_path, monkeypatch):

@@ -1,0 +1,143 @@
+"""A run's distillation, as the student's and the teacher's configs ask for it."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from paddle import nn
+
+from ppose.engine.load import load_trained
+from ppose.engine.objective import DistilledObjective, LabelObjective, Loss, Objective
+from ppose.engine.ranks import copy_from_main, rank_count
+from ppose.engine.state import TrainState
+from ppose.engine.task import Task
+from ppose.engine.trainer import Hook, Trainer
+from ppose.errors import CheckpointError, ConfigError
+from ppose.slim.distillation import Distillation, Teacher
+from ppose.slim.teacher_cache import TeacherCache
+from ppose.workspace import create
+
+_logger = logging.getLogger(__name__)
+
+_CACHE_BYTES = 32 << 30  # COCO's 150,000 people at 256x192 are 29
+
+
+@dataclass(frozen=True)
+class TeacherSetup:
+    """The config of a teacher, and the folder where its answers are kept, if they are."""
+
+    cfg: dict[str, Any]
+    cache_folder: Path | None = None
+
+
+def make_objective(
+    task: Task, loss: Loss, model: nn.Layer, teacher: TeacherSetup | None, steps_per_epoch: int
+) -> tuple[Objective, list[Hook]]:
+    """What the task's network is trained for, alone or with a teacher, and the hooks that this needs.
+
+    Nothing of the teacher's config reaches the student's. Raises ConfigError where the two do not fit, and
+    CheckpointError where the teacher's weights cannot be had.
+    """
+    if task.settings.distill_loss:
+        _logger.warning("distill_loss has an effect in a teacher's config only: --distill_config FILE")
+    if teacher is None:
+        return LabelObjective(loss), []
+    theirs = _teacher_task(teacher.cfg)
+    _check_pair(task, theirs)
+    _check_normalization(task, theirs, teacher.cfg)
+    cache = None
+    if teacher.cache_folder is not None:
+        cache = TeacherCache(teacher.cache_folder, limit=_CACHE_BYTES, writers=rank_count())
+    network = _load_teacher(theirs)
+    channels = {"student_channels": _channels(model), "teacher_channels": _channels(network)}
+    losses = [create(spec, teacher.cfg, **channels) for spec in theirs.settings.distill_loss]
+    distillation = Distillation(Teacher(network, cache), losses, steps_per_epoch)
+    copy_from_main(distillation.learnt)
+    return DistilledObjective(loss, distillation), [] if cache is None else [_WatchCache(cache)]
+
+
+class _WatchCache(Hook):
+    """Tells the teacher's cache when an epoch ends."""
+
+    def __init__(self, cache: TeacherCache) -> None:
+        self._cache = cache
+
+    def after_epoch(self, trainer: Trainer) -> None:
+        """Tell it."""
+        self._cache.end_epoch()
+
+
+def check_teacher(state: TrainState, teacher: str) -> None:
+    """Raise CheckpointError unless a run goes on with the teacher that it had, or without one as before.
+
+    ``teacher`` is the fingerprint of the one that it would have, empty for none.
+    """
+    if state.teacher == teacher:
+        return
+    if not teacher:
+        problem, way_out = "the run had a teacher", "give its --distill_config again"
+    elif not state.teacher:
+        problem, way_out = "the run had no teacher", "leave --distill_config out"
+    else:
+        problem, way_out = "the run had another teacher", "give the --distill_config and weights that it had"
+    raise CheckpointError(
+        f"cannot resume: {problem}; {way_out}, or start from the run's weights with --weights"
+    )
+
+
+def _teacher_task(cfg: dict[str, Any]) -> Task:
+    task = Task(cfg)
+    if not task.settings.freeze_parameters:
+        raise ConfigError("the teacher's config: freeze_parameters is false, but a teacher never trains")
+    if not task.settings.distill_loss:
+        raise ConfigError(
+            "the teacher's config has no distill_loss: add, for instance, "
+            "distill_loss: {name: DistMSELoss, weight: 1.0, key: output}"
+        )
+    if not task.settings.weights:
+        raise ConfigError("the teacher's config has no weights: set --distill_opt weights=FILE_OR_URL")
+    return task
+
+
+def _load_teacher(task: Task) -> nn.Layer:
+    try:
+        return load_trained(task)
+    except CheckpointError as error:
+        raise CheckpointError(f"the teacher: {error}") from error
+
+
+def _channels(network: nn.Layer) -> int | None:
+    """Those of its backbone's first map, where it has a backbone."""
+    return network.backbone.out_channels[0] if hasattr(network, "backbone") else None
+
+
+def _check_pair(student: Task, teacher: Task) -> None:
+    """The same keypoints of the same images of the same size."""
+    ours, theirs = student.keypoint_set, teacher.keypoint_set
+    if ours.names != theirs.names:
+        raise ConfigError(
+            f"the student's keypoint set is '{ours.name}' ({ours.num_keypoints} keypoints), the teacher's "
+            f"'{theirs.name}' ({theirs.num_keypoints}); a teacher has to know the same, in the same order"
+        )
+    sizes = [list(task.settings.trainsize) for task in (student, teacher)]
+    if sizes[0] != sizes[1]:
+        raise ConfigError(
+            f"the student's trainsize is {sizes[0]}, the teacher's {sizes[1]}: both see the same images; "
+            "choose a teacher of the student's size"
+        )
+
+
+def _check_normalization(student: Task, teacher: Task, teacher_cfg: dict[str, Any]) -> None:
+    """The pixels that the student gets are those that the teacher knows, as far as its config tells."""
+    key = next((key for key in ("EvalReader", "TestReader", "TrainReader") if key in teacher_cfg), None)
+    if key is None:
+        return
+    ours, theirs = student.normalization("TrainReader"), teacher.normalization(key)
+    numbers = [None if one is None else [*one.factor, *one.offset] for one in (ours, theirs)]
+    if None in numbers or not np.allclose(*numbers):
+        raise ConfigError(
+            f"NormalizeImage of the student's TrainReader is not that of the teacher's {key}: both networks "
+            "see the same images"
+        )

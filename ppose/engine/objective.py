@@ -1,0 +1,71 @@
+"""What a training step lowers: the loss of a batch, in all and in parts."""
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+import paddle
+from paddle import nn
+
+from ppose.slim.distillation import OUTPUT, Distillation, forward_maps
+
+Batch = dict[str, paddle.Tensor]
+# heatmaps, target (N, K, H, W) and target_weight (N, K, 1) -> scalar
+Loss = Callable[[paddle.Tensor, paddle.Tensor, paddle.Tensor], paddle.Tensor]
+
+
+class Outcome(NamedTuple):
+    """Of a batch: the scalar to lower, the network's heatmaps (N, K, H, W), the loss's parts by name."""
+
+    loss: paddle.Tensor
+    heatmaps: paddle.Tensor
+    parts: dict[str, paddle.Tensor]
+
+
+class Objective(Protocol):
+    """What a network is trained for.
+
+    ``learnt`` holds layers that are trained along with the network and no part of it. ``teacher`` tells who
+    else has a say, empty where nobody has: a run is resumed with the same. ``looks_inside`` says that it
+    takes more from the network than its heatmaps.
+    """
+
+    learnt: nn.Layer
+    teacher: str
+    looks_inside: bool
+
+    def __call__(self, model: nn.Layer, batch: Batch, step: int) -> Outcome:
+        """Run the network on a batch in this step, counted from 0; called within mixed precision.
+
+        Losses are of float32, and stay it: Paddle's autocast shortens convolutions and matrix products.
+        """
+
+
+class LabelObjective:
+    """The loss between a network's heatmaps and the labels' alone."""
+
+    def __init__(self, loss: Loss) -> None:
+        self._loss = loss
+        self.learnt, self.teacher, self.looks_inside = nn.Layer(), "", False
+
+    def __call__(self, model: nn.Layer, batch: Batch, step: int) -> Outcome:
+        """See the protocol."""
+        heatmaps = model(batch["image"])
+        loss = self._loss(heatmaps.astype("float32"), batch["heatmaps"], batch["target_weight"])
+        return Outcome(loss, heatmaps, {})
+
+
+class DistilledObjective:
+    """That loss, and what keeps the network from its teacher: loss = student_loss + distillation_loss."""
+
+    def __init__(self, loss: Loss, distillation: Distillation) -> None:
+        self._loss, self._distillation = loss, distillation
+        self.learnt, self.teacher = distillation.learnt, distillation.teacher.fingerprint
+        self.looks_inside = set(distillation.keys) != {OUTPUT}
+
+    def __call__(self, model: nn.Layer, batch: Batch, step: int) -> Outcome:
+        """See the protocol."""
+        maps = forward_maps(model, batch["image"], self._distillation.keys)
+        student = self._loss(maps[OUTPUT].astype("float32"), batch["heatmaps"], batch["target_weight"])
+        distilled = self._distillation(maps, batch["image"], batch["target_weight"], step)
+        parts = {"student_loss": student, "distillation_loss": distilled}
+        return Outcome(student + distilled, maps[OUTPUT], parts)

@@ -1,0 +1,91 @@
+"""A teacher's answers on disk, for images that come again."""
+
+import hashlib
+import logging
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import paddle
+
+from ppose.files import replacing
+
+_logger = logging.getLogger(__name__)
+
+# What reading a damaged archive may raise.
+_DAMAGE = (
+    zipfile.BadZipFile, zlib.error, ValueError, KeyError, TypeError, EOFError, NotImplementedError,
+    MemoryError, OSError,
+)  # fmt: skip
+
+Maps = dict[str, paddle.Tensor]
+
+
+class TeacherCache:
+    """Keeps maps of single images, float32, under a checksum of the image itself and of who was asked.
+
+    So no changed image or teacher is mixed up with another; images that differ in each epoch (random crops,
+    flips) are never found again. An answer is that of the batch in which the image came first, which differs
+    from another batch's by rounding. The folder grows up to ``limit`` bytes; ``writers`` processes may fill
+    it at once. A damaged file is made again.
+    """
+
+    def __init__(self, folder: Path, *, limit: int, writers: int = 1) -> None:
+        self._folder = folder
+        held = [file.stat().st_size for file in folder.rglob("*.npz")]
+        self._room = max(0, limit - sum(held)) // writers
+        self._is_new = not held
+        self.hits = 0
+
+    def look_up(
+        self, image: paddle.Tensor, kind: tuple[str, ...], ask: Callable[[paddle.Tensor], Maps]
+    ) -> Maps:
+        """The maps of images (N, 3, h, w); ``kind`` is who is asked, ``ask`` answers for those not here."""
+        files = [self._file(one, kind) for one in image.numpy()]
+        found = [_read(file) for file in files]
+        missing = [n for n, maps in enumerate(found) if maps is None]
+        self.hits += len(files) - len(missing)
+        if missing:
+            answers = {key: maps.numpy() for key, maps in ask(image[missing]).items()}
+            for row, n in enumerate(missing):
+                found[n] = {key: maps[row] for key, maps in answers.items()}
+                self._write(files[n], found[n])
+        return {key: paddle.to_tensor(np.stack([maps[key] for maps in found])) for key in found[0]}
+
+    def end_epoch(self) -> None:
+        """Warn, and fill it no more, where an epoch found nothing although there was something to find."""
+        if self.hits == 0 and self._room and not self._is_new:
+            _logger.warning(
+                "nothing of the teacher's cache was used in this epoch, and it is no longer filled: it helps "
+                "where the same images come again, without random crops, flips or colours"
+            )
+            self._room = 0
+        self.hits, self._is_new = 0, False
+
+    def _file(self, image: np.ndarray, kind: tuple[str, ...]) -> Path:
+        digest = hashlib.sha256(repr((kind, image.shape, str(image.dtype))).encode())
+        digest.update(np.ascontiguousarray(image))
+        name = digest.hexdigest()
+        return self._folder / name[:2] / f"{name}.npz"
+
+    def _write(self, file: Path, maps: dict[str, np.ndarray]) -> None:
+        size = sum(array.nbytes for array in maps.values())
+        if size > self._room:
+            return
+        try:
+            with replacing(file) as temporary, temporary.open("wb") as out:
+                np.savez(out, **maps)
+            self._room -= size
+        except OSError as error:
+            _logger.warning("the teacher's cache is no longer filled: %s: %s", error.filename, error.strerror)
+            self._room = 0
+
+
+def _read(file: Path) -> dict[str, np.ndarray] | None:
+    try:
+        with np.load(file, allow_pickle=False) as archive:
+            return {key: archive[key] for key in archive.files}
+    except _DAMAGE:  # or not there
+        return None
