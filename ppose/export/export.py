@@ -16,6 +16,7 @@ from ppose.engine.evaluate import make_predict
 from ppose.engine.load import load_trained
 from ppose.engine.task import Task
 from ppose.errors import ConfigError, ExportError
+from ppose.export.compact_json import compact_graph
 from ppose.export.deploy_form import deploy_form
 from ppose.export.graph import Graph, count_operators, save_graph, trace
 from ppose.export.int8_graph import digest_quantization, use_int8_convolutions, without_rounding
@@ -114,6 +115,8 @@ def _write_files(graph: Graph, model: ModelFolder, options: Options, folder: Pat
     traced = trace(graph, model.input_size, model.batch)
     operators = {"exported": count_operators(traced)}
     save_graph(traced, folder)
+    if model.is_int8 and not is_onnx:
+        compact_graph(folder / PADDLE_FILES[0])
     if is_onnx:
         operators["onnx"] = convert_to_onnx(folder, quantizations)
         for name in PADDLE_FILES:

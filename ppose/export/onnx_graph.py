@@ -48,6 +48,7 @@ def convert_to_onnx(folder: Path, quantizations: Mapping[str, ConvQuantization] 
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise ExportError(f"the converted model is not valid ONNX: {error}") from error
+    del model.graph.value_info[:]  # shapes that runtimes infer themselves
     onnx.save(model, file)
     return len(model.graph.node)
 
