@@ -14,7 +14,7 @@ from ppose.slim.input_range import CHOICES, InputRange
 from ppose.slim.scheme import ConvQuantization, quantize_conv2d
 from ppose.workspace import register
 
-Method = Literal["minmax", "percentile", "entropy"]
+Method = Literal["minmax", "percentile", "entropy", "mse"]
 
 
 @register
@@ -27,7 +27,7 @@ class PTQ:
     convolutions, one channel of which may be far smaller than the next, are in float unless ``depthwise``.
     """
 
-    method: Method = "percentile"
+    method: Method = "mse"
     depthwise: bool = False
     not_quantized: list[str] | None = None
     weights_only: list[str] | None = None

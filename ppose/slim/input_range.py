@@ -11,6 +11,8 @@ _BINS = 4096
 _COVERED = 0.9999
 # `choose_entropy` looks at every this many bins.
 _STRIDE = 8
+# Of the largest magnitude, those that `choose_mse` tries, the whole first.
+_PARTS = np.arange(100, 9, -1) / 100
 # Steps below this are no numbers of float32 with all their digits.
 _SMALLEST = 255 * float(np.finfo(np.float32).tiny)
 
@@ -70,9 +72,12 @@ def choose_entropy(observed: InputRange) -> InputQuantization:
     Of the ranges 0 .. i * width it takes that with the least Kullback-Leibler divergence of the rounded
     histogram from the cut one (Migacz, "8-bit inference with TensorRT", 2017): cut, what lies beyond counts
     in the last bin; rounded, the bins are merged to as many as there are levels, and each merged one is
-    spread evenly over those of its bins that hold anything.
+    spread evenly over those of its bins that hold anything. As in NVIDIA's pytorch-quantization, the first
+    bin counts as its neighbour: the zeros that ReLU leaves are a level whatever the range, and so many that
+    nothing else would matter.
     """
-    counts = np.trim_zeros(observed.counts, "b")
+    counts = np.trim_zeros(observed.counts, "b").copy()
+    counts[:1] = counts[1:2].sum()
     levels = _quantization(observed, 1.0).levels[1] + 1
     ends = range(len(counts), levels, -_STRIDE)
     if not ends:
@@ -81,10 +86,27 @@ def choose_entropy(observed: InputRange) -> InputQuantization:
     return _quantization(observed, min(best * observed.width, observed.largest))
 
 
+def choose_mse(observed: InputRange) -> InputQuantization:
+    """Cover the values that cutting and rounding change least, in mean squared error.
+
+    As in Nagel et al., "A White Paper on Neural Network Quantization", 2021, section 3.1, by trying 10 % to
+    100 % of the largest magnitude; the values of a bin count as its middle.
+    """
+    counts = np.trim_zeros(observed.counts, "b")
+    values = (np.arange(len(counts)) + 0.5) * observed.width
+
+    def loss(quantization: InputQuantization) -> float:
+        step, top = quantization.step, quantization.levels[1]
+        return float((counts * (np.minimum(np.rint(values / step), top) * step - values) ** 2).sum())
+
+    return min((_quantization(observed, part * observed.largest) for part in _PARTS), key=loss)
+
+
 CHOICES: dict[str, Callable[[InputRange], InputQuantization]] = {
     "minmax": choose_minmax,
     "percentile": choose_percentile,
     "entropy": choose_entropy,
+    "mse": choose_mse,
 }
 
 
@@ -106,4 +128,4 @@ def _divergence(counts: np.ndarray, end: int, levels: int) -> float:
 
 def _quantization(observed: InputRange, largest: float) -> InputQuantization:
     """Unsigned where nothing below 0 was seen. An input that is always 0 may have any step."""
-    return InputQuantization(largest if largest >= _SMALLEST else 1.0, signed=observed.lowest < 0)
+    return InputQuantization(float(largest) if largest >= _SMALLEST else 1.0, signed=observed.lowest < 0)

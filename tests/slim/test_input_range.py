@@ -10,6 +10,7 @@ from ppose.slim.input_range import (
     InputRange,
     choose_entropy,
     choose_minmax,
+    choose_mse,
     choose_percentile,
 )
 
@@ -60,7 +61,7 @@ def test_percentile_covers_all_but_the_outliers(batches):
 
 
 def loop_of_the_slides(counts, end, levels):
-    """The divergence of Migacz' pseudo-code (GTC 2017, slides 38 and 39), bin by bin."""
+    """The divergence of Migacz' pseudo-code (GTC 2017), bin by bin."""
     reference = [float(count) for count in counts[:end]]
     candidate = [0.0] * end
     for level in range(levels):
@@ -80,15 +81,39 @@ def loop_of_the_slides(counts, end, levels):
 @pytest.mark.parametrize("sign", ["signed", "unsigned"])
 def test_entropy_takes_the_cut_that_loses_least(sign):
     rng = np.random.default_rng(2)
-    values = np.concatenate([rng.normal(size=9_000), rng.normal(size=20) * 30])
-    observed = observe(values if sign == "signed" else np.abs(values))
+    values = np.concatenate([rng.normal(size=40_000), rng.normal(size=40) * 10])
+    # The first batch makes bins so wide that few, and loops over few, are used in the end.
+    observed = observe([0.4995 * np.abs(values).max()], values if sign == "signed" else values.clip(0))
+    counts = observed.counts.copy()
+    counts[0] = counts[1]
     levels = 128 if sign == "signed" else 256
     used = max(np.flatnonzero(observed.counts)) + 1
-    losses = {end: loop_of_the_slides(observed.counts, end, levels) for end in range(used, levels, -8)}
+    losses = {end: loop_of_the_slides(counts, end, levels) for end in range(used, levels, -8)}
     best = min(losses, key=losses.get)
+    before = observed.counts.copy()
     chosen = choose_entropy(observed)
+    np.testing.assert_array_equal(observed.counts, before)
     assert chosen.largest == pytest.approx(best * observed.width)
     assert chosen.largest < 0.5 * observed.largest
+
+
+@pytest.mark.parametrize("sign", ["signed", "unsigned"])
+def test_mse_changes_the_values_least(sign):
+    values = np.append(np.random.default_rng(3).normal(size=600_000), [20]).astype(np.float32)
+    if sign == "signed":
+        values[::2] *= -1
+    else:
+        values = np.abs(values)
+    levels = 127 if sign == "signed" else 255
+
+    def loss(largest):
+        step = largest / levels
+        return float(((np.clip(np.round(values / step), -levels, levels) * step - values) ** 2).mean())
+
+    chosen = choose_mse(observe(values)).largest
+    losses = [loss(largest) for largest in np.linspace(0.1, 1, 19) * np.abs(values).max()]
+    assert loss(chosen) <= 1.01 * min(losses)
+    assert loss(chosen) < 0.6 * loss(np.abs(values).max())
 
 
 @pytest.mark.parametrize("choose", CHOICES.values(), ids=CHOICES.keys())
