@@ -11,6 +11,7 @@ from paddle import nn
 from ppose.errors import CheckpointError, ConfigError, DataError
 from ppose.slim.choice import find_kept
 from ppose.slim.input_range import CHOICES, InputRange
+from ppose.slim.qat import is_quantization_aware
 from ppose.slim.scheme import ConvQuantization, quantize_conv2d
 from ppose.workspace import register
 
@@ -46,6 +47,10 @@ def quantize_network(model: nn.Layer, images: Iterable[paddle.Tensor], how: PTQ)
 
 def calibrate(model: nn.Layer, images: Iterable[paddle.Tensor], how: PTQ) -> dict[str, ConvQuantization]:
     """How to quantize each convolution that runs and is not to stay in float, by name; see above."""
+    if is_quantization_aware(model):
+        raise ConfigError(
+            "PTQ: this network was trained for eight bits (slim: QAT); tools/export_model.py exports it"
+        )
     kept = find_kept(model, how.not_quantized or [], "PTQ.not_quantized")
     weights_only = find_kept(model, how.weights_only or [], "PTQ.weights_only")
     names = [

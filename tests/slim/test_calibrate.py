@@ -11,6 +11,7 @@ from ppose.errors import CheckpointError, ConfigError, DataError
 from ppose.models import LiteHRNet, TopDownHRNet
 from ppose.slim.analyse import heatmap_error
 from ppose.slim.calibrate import PTQ, calibrate, find_convs, quantize_network
+from ppose.slim.qat import QuantizationAwareTraining
 from ppose.slim.scheme import quantization_of, quantize_weight
 
 
@@ -96,6 +97,13 @@ def test_transposed_convolutions_stay_in_float():
     model = nn.Sequential(nn.Conv2D(3, 4, 3), nn.Conv2DTranspose(4, 4, 2), nn.Conv2D(4, 2, 1))
     quantized = quantize_network(model, [paddle.randn([1, 3, 8, 8])], PTQ())
     assert [quantization_of(layer) is None for layer in quantized.sublayers()] == [False, True, False]
+
+
+def test_a_network_trained_for_eight_bits_is_refused():
+    model = nn.Sequential(nn.Conv2D(3, 4, 3), nn.ReLU())
+    QuantizationAwareTraining().wrap(model)
+    with pytest.raises(ConfigError, match=r"was trained for eight bits \(slim: QAT\)"):
+        calibrate(model, [paddle.randn([1, 3, 8, 8])], PTQ())
 
 
 def test_what_is_not_finite_is_named(network, batches):
