@@ -14,8 +14,10 @@ import pytest
 from ppose.engine.calibration import CalibrationImages, make_sampled_ap
 from ppose.engine.checkpoint import save_weights
 from ppose.engine.evaluate import evaluate
+from ppose.engine.load import load_trained
 from ppose.engine.task import Task
 from ppose.metrics import CocoKeypointMetric
+from ppose.slim.calibrate import PTQ, quantize_network
 from ppose.workspace import load_config
 
 CONFIG = "configs/lite_hrnet_18_256x192_coco.yml"
@@ -170,3 +172,19 @@ def test_options_that_do_not_go_together(quantize):
     assert boxes.returncode == 2
     assert "--boxes are of the images of --calib_dir" in boxes.stderr
     assert "--calib_images of 1 or more" in quantize("--calib_dir", ".", "--calib_images", "0").stderr
+
+
+@pytest.mark.heavy
+def test_real_weights_keep_their_ap(reference):
+    """PP-TinyPose as published, calibrated on every third of the 361 people; AP in float: see the README."""
+    data = {"dataset_dir": reference / "data" / "coco_dev", "image_dir": "images"}
+    data["anno_path"] = "annotations/person_keypoints.json"
+    weights = reference / "data" / "weights" / "tinypose_256x192.pdparams"
+    overrides = [f"EvalDataset.{key}={value}" for key, value in data.items()]
+    task = Task(load_config("configs/tinypose_256x192.yml", [*overrides, f"weights={weights}"]))
+    images = CalibrationImages.from_dataset(task, "EvalDataset", 120)
+    quantized = quantize_network(load_trained(task), images, PTQ())
+    dataset = task.dataset("EvalDataset")
+    metric = CocoKeypointMetric(dataset.anno_file, task.keypoint_set)
+    evaluate(task, quantized, dataset, metric)
+    assert metric.compute()["AP"] >= 0.6613 - 0.010
