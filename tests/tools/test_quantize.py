@@ -16,8 +16,11 @@ from ppose.engine.checkpoint import save_weights
 from ppose.engine.evaluate import evaluate
 from ppose.engine.load import load_trained
 from ppose.engine.task import Task
+from ppose.inference.model_folder import read_model_folder
+from ppose.inference.runtimes import open_runtime
 from ppose.metrics import CocoKeypointMetric
-from ppose.slim.calibrate import PTQ, quantize_network
+from ppose.slim.analyse import heatmap_error
+from ppose.slim.calibrate import PTQ, find_convs, quantize_network
 from ppose.workspace import load_config
 
 CONFIG = "configs/lite_hrnet_18_256x192_coco.yml"
@@ -27,9 +30,15 @@ SMALL = ["trainsize=[64,64]", "hmsize=[16,16]", "LiteHRNet.network_type=lite_8",
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
+    """Of a network whose weights let signals pass: as they start, they shrink to nothing."""
     paddle.seed(0)
+    model = Task(load_config(CONFIG, SMALL)).model()
+    for conv in find_convs(model).values():
+        paddle.nn.initializer.KaimingNormal()(conv.weight)
+    for _ in range(20):
+        model(paddle.randn([2, 3, 64, 64]))
     file = tmp_path_factory.mktemp("weights") / "model_final.pdparams"
-    save_weights(Task(load_config(CONFIG, SMALL)).model(), file)
+    save_weights(model, file)
     return file
 
 
@@ -114,6 +123,29 @@ def test_ap_of_a_part_is_that_of_all_people_of_some_images(write_coco, tmp_path)
     assert 1.5 * evaluate_all(task) < expected
     assert part(Centre()) == part(Centre()) == expected
     assert whole(Centre()) == evaluate_all(task)
+
+
+def test_what_was_calibrated_is_exported(quantize, coco_folder, weights, tmp_path):
+    overrides = [*SMALL, *data_overrides(coco_folder), f"weights={weights}"]
+    result = quantize(
+        "--calib_dataset", "TrainDataset", "--calib_images", "4", "--output_dir", tmp_path,
+        "--method", "minmax", "--not_quantized", "backbone.head_layer", "final_conv",
+        "-o", *overrides, "+PTQ.method=entropy",
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    folder = tmp_path / NAME
+    assert "convolutions in eight bits (minmax): heatmaps off by " in result.stdout
+    assert f"{folder}: model.json, model.pdiparams, infer_cfg.yml" in result.stdout
+    task = Task(load_config(CONFIG, overrides))
+    images = CalibrationImages.from_dataset(task, "TrainDataset", 4)
+    how = PTQ(method="minmax", not_quantized=["backbone.head_layer", "final_conv"])
+    model = load_trained(task)
+    image, quantized = images.sample(4), quantize_network(model, images, how)
+    got = paddle.to_tensor(open_runtime(read_model_folder(folder), "paddle")(image.numpy()))
+    expected = quantized(image)
+    off = float((got - expected).norm() / expected.norm())
+    assert off < 0.25 * heatmap_error(quantized, model, [image])
+    assert off < 0.02
 
 
 def test_layers_are_analysed_in_place_of_an_export(quantize, coco_folder, weights, tmp_path):
