@@ -26,6 +26,7 @@ def model(tmp_path):
         sample_transforms=[],
         batch_transforms=[{"Permute": {}}],
         weights_sha256="ab" * 32,
+        quantization_sha256=None,
         files={},
         versions={"ppose": "0.1.0"},
     )
