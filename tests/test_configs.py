@@ -6,6 +6,7 @@ import pytest
 
 from ppose.engine.task import Task
 from ppose.errors import ConfigError
+from ppose.slim.qat import clipping_alphas
 from ppose.workspace import create, load_config
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -45,6 +46,11 @@ def test_config_builds(name):
     ):
         create(key, cfg, keypoint_set=task.keypoint_set, trainsize=task.settings.trainsize, use_dark=False)
     model = task.model()
+    assert (task.quantization is not None) == ("pact" in name)
+    if "pact" in name:
+        task.quantization.wrap(model)
+        convolutions = [layer for layer in model.sublayers() if hasattr(layer, "_fake_quant_weight")]
+        assert len(convolutions) == len(clipping_alphas(model)) == {"h": 293, "l": 459, "t": 269}[name[0]]
     if "w48" in name:
         assert model.backbone.out_channels == [48]
     if "pose_resnet" not in name:
@@ -61,7 +67,15 @@ def test_published_config_builds_unchanged(reference, name):
     assert count_parameters(task.model()) == expected
 
 
-@pytest.mark.parametrize("name", ["hrnet_w32_256x192", "lite_hrnet_30_256x192_coco"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "hrnet_w32_256x192",
+        "lite_hrnet_30_256x192_coco",
+        "lite_hrnet_30_256x192_coco_pact",
+        "lite_hrnet_30_256x192_coco_dist_pact",
+    ],
+)
 def test_own_configs_mean_what_the_published_ones_do(reference, name):
     own = load_config(ROOT / "configs" / f"{name}.yml")
     published = load_config(reference / "reference" / "configs" / f"{name}.yml")
@@ -74,8 +88,13 @@ def test_own_configs_mean_what_the_published_ones_do(reference, name):
         "LearningRate",
         "metric",
         "weights",
+        "slim",
+        "QAT",
     ):
-        assert own[key] == published[key], key
+        assert own.get(key) == published.get(key), key
+    if "pact" in name:
+        assert own["pretrain_weights"] == published["pretrain_weights"]
+        assert own["TrainReader"]["batch_size"] == published["TrainReader"]["batch_size"] == 64
     for block in ("HRNet", "LiteHRNet", "KeyPointMSELoss"):
         assert own.get(block) == published.get(block)
     own_steps = {k: v for step in own["TrainReader"]["sample_transforms"] for k, v in step.items()}

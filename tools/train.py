@@ -58,7 +58,7 @@ def main() -> None:
     cfg = load_config(args.config, overrides)
     settings = run_settings(cfg)
     device = select_device(settings.use_gpu)
-    check_precision(args.amp, device)
+    check_precision(args.amp, device, quantizes=settings.slim is not None)
     join_ranks(device)
     folder = Path(settings.save_dir) / Path(args.config).stem
     state = None if args.resume is None else read_state(args.resume or folder)

@@ -85,19 +85,33 @@ def find_weights(source: str | Path) -> Path:
     raise CheckpointError(f"no weights at {path}: tried {', '.join(map(str, tries))}")
 
 
-def load_weights(model: nn.Layer, source: str | Path, *, strict: bool) -> LoadReport:
-    """Load a weights file, under own or published key names, into a network; nothing is set on an error.
+@dataclass(frozen=True)
+class WeightsFile:
+    """A weights file that has been read: its local path, and its arrays by the file's keys."""
+
+    path: Path
+    arrays: Mapping[str, np.ndarray]
+
+
+def open_weights(source: str | Path) -> WeightsFile:
+    """Find and read a weights file; the errors of ``find_weights`` and ``read_weights``."""
+    path = find_weights(source)
+    return WeightsFile(path, read_weights(path))
+
+
+def load_weights(model: nn.Layer, source: str | Path | WeightsFile, *, strict: bool) -> LoadReport:
+    """Load weights, under own or published key names, into a network; nothing is set on an error.
 
     ``strict`` (evaluation): every parameter and buffer of the network must be in the file with its shape.
     Not strict (pre-training: another head, a backbone alone): what is missing or misshaped keeps its
     initial value, with a warning that lists it. Values are cast to the network's dtype.
 
     Raises CheckpointError where nothing matches, where a loaded value is not finite, and, with ``strict``,
-    for anything missing or misshaped; the errors of ``find_weights`` and ``read_weights`` pass through.
+    for anything missing or misshaped; the errors of ``open_weights`` pass through.
     """
-    path = find_weights(source)
+    file = source if isinstance(source, WeightsFile) else open_weights(source)
+    path, arrays = file.path, file.arrays
     state = model.state_dict()
-    arrays = read_weights(path)
     names = own_names(arrays, state.keys())
     keys = _keys_by_name(path, names, state)
     unexpected = tuple(key for key, name in names.items() if name not in state)

@@ -1,14 +1,18 @@
 """The library's door: a trained network from a config and a checkpoint."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 from paddle import nn
 
-from ppose.engine.checkpoint import load_weights
+from ppose.engine.checkpoint import WeightsFile, load_weights, open_weights
 from ppose.engine.task import Task
-from ppose.errors import ConfigError
+from ppose.errors import CheckpointError, ConfigError
+from ppose.slim.qat import is_quantizer_key
 from ppose.workspace import load_config
+
+_logger = logging.getLogger(__name__)
 
 
 def load_model(
@@ -17,8 +21,8 @@ def load_model(
     """The network of a config file, with its trained weights, in eval mode.
 
     ``weights`` is a path or URL of a checkpoint; None takes the config's own `weights`. The network maps
-    image (N, 3, h, w), RGB as the config's NormalizeImage leaves it, to heatmaps (N, K, H, W). Raises
-    ConfigError and CheckpointError.
+    image (N, 3, h, w), RGB as the config's NormalizeImage leaves it, to heatmaps (N, K, H, W). With
+    `slim: QAT` it rounds as it did in training. Raises ConfigError and CheckpointError.
 
     >>> model = ppose.load_model("configs/tinypose_256x192.yml", "tiny.pdparams")  # doctest: +SKIP
     """
@@ -26,11 +30,42 @@ def load_model(
 
 
 def load_trained(task: Task, weights: str | Path | None = None) -> nn.Layer:
-    """The network of a task with its trained weights (the config's own where None), in eval mode."""
+    """The network of a task with its trained weights (the config's own where None), in eval mode.
+
+    With `slim: QAT` it has its fake quantizers, or is in float, with a warning, where the weights are.
+    """
     source = weights or task.settings.weights
     if not source:
         raise ConfigError("no weights are given: -o weights=FILE_OR_URL")
-    model = task.model()
-    load_weights(model, source, strict=True)
+    model, file = task.model(), open_weights(source)
+    if has_quantizers(task, file):
+        load_quantized(task, model, file, strict=True)
+    else:
+        if task.quantization is not None:
+            _logger.warning("%s has no fake quantizers: the network runs in float", file.path)
+        load_weights(model, file, strict=True)
     model.eval()
     return model
+
+
+def has_quantizers(task: Task, file: WeightsFile) -> bool:
+    """Whether weights are of a network with fake quantizers; CheckpointError where the config has none."""
+    found = any(map(is_quantizer_key, file.arrays))
+    if found and task.quantization is None:
+        raise CheckpointError(
+            f"{file.path} was trained with fake quantizers, the config is one in float: set slim: QAT, with "
+            "the QAT block of its training"
+        )
+    return found
+
+
+def load_quantized(task: Task, model: nn.Layer, file: WeightsFile, *, strict: bool) -> None:
+    """Give a network in float the task's fake quantizers, and the weights that were trained with them."""
+    task.quantization.wrap(model)
+    report = load_weights(model, file, strict=strict)
+    left = list(filter(is_quantizer_key, report.unexpected))
+    if left:
+        raise CheckpointError(
+            f"{file.path} was trained with another QAT block: {len(left)} arrays of fake quantizers have no "
+            f"place in the network, the first is {left[0]}"
+        )

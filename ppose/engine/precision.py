@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 import paddle
 
-from ppose.errors import DeviceError
+from ppose.errors import ConfigError, DeviceError
 
 _DTYPES = {"bf16": "bfloat16", "fp16": "float16"}
 
@@ -59,10 +59,15 @@ class Precision:
             self._scaler.load_state_dict({**self._scaler.state_dict(), **state, "scale": scale})
 
 
-def check_precision(dtype: str | None, device: str) -> None:
-    """Raise DeviceError where the device, "gpu" or "cpu", cannot train in this format."""
+def check_precision(dtype: str | None, device: str, *, quantizes: bool = False) -> None:
+    """Raise DeviceError where the device, "gpu" or "cpu", cannot train in this format.
+
+    ConfigError where the network ``quantizes``: Paddle's fake quantizers are in float32.
+    """
     if dtype is None:
         return
+    if quantizes:
+        raise ConfigError(f"--amp {dtype}: slim: QAT trains in float32; leave --amp out")
     if device == "cpu":
         raise DeviceError(
             f"--amp {dtype} needs a GPU: on the CPU Paddle has convolutions in float32 only; leave --amp out"

@@ -10,6 +10,7 @@ from ppose.codecs import MSRAHeatmap, UDPHeatmap
 from ppose.data import Batches, Reader
 from ppose.errors import ConfigError
 from ppose.keypoints import BUILTIN_SETS, KeypointSet, get_keypoint_set
+from ppose.slim.qat import QuantizationAwareTraining
 from ppose.workspace import create, create_settings, run_settings
 from ppose.workspace.spec import read_spec
 
@@ -69,8 +70,13 @@ class Task:
         return not isinstance(self.codec, UDPHeatmap) if asked is None else asked
 
     def model(self) -> nn.Layer:
-        """The network, freshly initialised."""
+        """The network, freshly initialised, in float."""
         return create(self.settings.architecture, self._cfg)
+
+    @cached_property
+    def quantization(self) -> QuantizationAwareTraining | None:
+        """What `slim: QAT` does to the network; None without it."""
+        return None if self.settings.slim is None else create("QAT", self._cfg)
 
     def dataset(self, key: str, **given: Any) -> Any:
         """The dataset of `TrainDataset`, `EvalDataset` or `TestDataset`."""

@@ -20,13 +20,15 @@ from paddle import nn
 
 import ppose
 from ppose.data import Batches
-from ppose.engine.checkpoint import load_weights
+from ppose.engine.checkpoint import load_weights, open_weights
 from ppose.engine.curves import DrawCurves
 from ppose.engine.ema import MovingAverage
 from ppose.engine.evaluate import evaluate, write_result
 from ppose.engine.folded_norms import find_folded_norms, unfold_norms
 from ppose.engine.hooks import Evaluate, LogProgress, RunLog, SaveCheckpoints
+from ppose.engine.load import has_quantizers, load_quantized
 from ppose.engine.precision import Precision
+from ppose.engine.quantization import HoldRanges, KeepAlphasPositive
 from ppose.engine.ranks import copy_from_main, is_main, rank_count, share, this_rank
 from ppose.engine.samples import DrawSamples
 from ppose.engine.state import STATE_FILE, TrainState
@@ -37,6 +39,7 @@ from ppose.engine.visual_log import VisualLog
 from ppose.errors import ConfigError
 from ppose.files import write_bytes
 from ppose.metrics import CocoKeypointMetric
+from ppose.slim.qat import is_quantization_aware
 from ppose.workspace import RunSettings, create
 from ppose.workspace.registry import find_entry
 
@@ -92,7 +95,9 @@ def _make_hooks(task: Task, folder: Path, evaluates: bool) -> list[Hook]:
     settings = task.settings
     every = settings.snapshot_epoch
     log = RunLog(folder, echo=not sys.stderr.isatty())
-    hooks = []
+    hooks: list[Hook] = []
+    if task.quantization is not None:
+        hooks += [HoldRanges(task.quantization.freeze_epoch), KeepAlphasPositive()]
     if is_main():
         hooks.append(LogProgress(log, settings.log_iter))
         hooks.append(SaveCheckpoints(folder, every=every, keep=settings.keep_snapshots))
@@ -188,12 +193,23 @@ def _make_model(task: Task, seed: int, *, resumes: bool) -> nn.Layer:
     paddle.seed(seed)
     model = task.model()
     if not resumes and task.settings.pretrain_weights:
-        load_weights(model, task.settings.pretrain_weights, strict=False)
-        _unfold_norms(task, model, seed)
+        _load_pretrained(task, model, seed)
+    if task.quantization is not None and not is_quantization_aware(model):
+        task.quantization.wrap(model)
     if task.settings.sync_bn:
         synchronise_norms(model, "cpu" if paddle.device.get_device() == "cpu" else "gpu")
     copy_from_main(model)
     return model
+
+
+def _load_pretrained(task: Task, model: nn.Layer, seed: int) -> None:
+    """Start from `pretrain_weights`: in float, or with fake quantizers, which the network then has too."""
+    file = open_weights(task.settings.pretrain_weights)
+    if has_quantizers(task, file):
+        load_quantized(task, model, file, strict=False)
+    else:
+        load_weights(model, file, strict=False)
+        _unfold_norms(task, model, seed)
 
 
 def _unfold_norms(task: Task, model: nn.Layer, seed: int) -> None:

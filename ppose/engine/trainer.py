@@ -68,6 +68,7 @@ class Hook:
     for each epoch:   before_epoch, then for each step: after_step; then after_epoch
     after_train
 
+    The network is in training mode from before_epoch on; a hook may put parts of it into eval mode there.
     After the last step of an epoch, ``progress.epoch`` counts that epoch too. A run that is interrupted goes
     from after_step straight to after_train; an error ends it with none of them.
     """
@@ -124,6 +125,7 @@ class Trainer:
         self._set_schedule()
         self._call("before_train")
         while self.progress.epoch < self.epochs and not self._stopping:
+            self.model.train()
             self._call("before_epoch")
             if self._run_epoch():
                 self._call("after_epoch")
@@ -189,7 +191,6 @@ class Trainer:
     def _run_epoch(self) -> bool:
         """Train the rest of this epoch; False where it was stopped on the way."""
         meet()  # the hooks take longer on the main rank
-        self.model.train()
         self.loader.epoch = self.progress.epoch
         self.loader.start = self.progress.step_in_epoch * self._accumulate
         batches = iter(self.loader)

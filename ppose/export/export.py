@@ -52,6 +52,15 @@ class Report:
     difference: float
     seconds: float
 
+    def describe(self) -> str:
+        """Two lines for the user."""
+        operators = ", ".join(f"{kind} {count}" for kind, count in self.operators.items())
+        return (
+            f"{self.model.path}: {', '.join(self.model.files)}, infer_cfg.yml\n"
+            f"{self.size / 1e6:.1f} MB in {self.seconds:.0f} s; operators: {operators}; "
+            f"heatmaps off by {self.difference:.1e} of the trained network's"
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class Options:

@@ -1,7 +1,8 @@
 """Parameter names of published checkpoints, as names of the networks here.
 
-Known: own names; HRNet and Lite-HRNet of PaddleDetection and PaddlePaddle/models; the official PyTorch HRNet
-and SimpleBaseline; mmpose 0.x and 1.x; backbone-only files of these and torchvision's ResNets.
+Known: own names, also as paddleslim wraps them; HRNet and Lite-HRNet of PaddleDetection and
+PaddlePaddle/models; the official PyTorch HRNet and SimpleBaseline; mmpose 0.x and 1.x; backbone-only files of
+these and torchvision's ResNets.
 """
 
 import re
@@ -39,21 +40,25 @@ _PARTS = [
     (re.compile(r"\.running_mean$"), "._mean"),
     (re.compile(r"\.running_var$"), "._variance"),
     (re.compile(r"\.bn\."), ".norm."),  # mmpose's Lite-HRNet
+    (re.compile(r"\._layer\."), "."),  # Paddle's observers of outputs hold the layer
 ]
 _PREFIX = re.compile(r"^(backbone|head|keypoint_head)\.")
+
+# PyTorch's counters of batches, and what Paddle observed of outputs.
+_USELESS = re.compile(r"num_batches_tracked$|\._ma_output_scale\.")
 
 
 def own_names(keys: Iterable[str], wanted: Collection[str]) -> dict[str, str]:
     """Map a checkpoint's keys to parameter names of the model, whose names are `wanted`.
 
-    A key that fits nowhere maps to a name that is not in `wanted`. PyTorch's counters of batches
-    (`num_batches_tracked`) are left out.
+    A key that fits nowhere maps to a name that is not in `wanted`. Keys that no network needs
+    (`num_batches_tracked`, `_ma_output_scale`) are left out.
 
     >>> own_names(["la1.block_layer2_1.conv1.norm._mean"], {"backbone.layer1.0.bn1._mean"})
     {'la1.block_layer2_1.conv1.norm._mean': 'backbone.layer1.0.bn1._mean'}
     """
     wanted = frozenset(wanted)
-    return {key: _place(_normalise(key), wanted) for key in keys if not key.endswith("num_batches_tracked")}
+    return {key: _place(_normalise(key), wanted) for key in keys if not _USELESS.search(key)}
 
 
 def _normalise(key: str) -> str:

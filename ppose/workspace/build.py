@@ -32,6 +32,8 @@ def create(name_or_spec: Any, cfg: dict[str, Any], **given: Any) -> Any:
             value = [create(item, cfg, **given) for item in value]
         elif key in keys and keys[key].kind and value is not None:
             value = create(value, cfg, **given)
+        elif key in keys and keys[key].block is not None:
+            value = keys[key].block(**value)
         arguments[key] = value
     return entry.target(**arguments)
 

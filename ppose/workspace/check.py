@@ -13,6 +13,8 @@ from ppose.workspace.spec import read_spec
 
 _logger = logging.getLogger(__name__)
 
+_BLOCK = "block"  # a block within a block, which names no component by `type`
+
 
 def check_config(root: Cell, name: str) -> None:
     """Raise one ConfigError that lists everything wrong, a line each: source, dotted key, got, expected."""
@@ -79,7 +81,7 @@ class _Check:
                 self.ignored.append(name)
             elif name in keys:
                 self._value(keys[name], child, _join(path, name))
-            elif name != "type":
+            elif name != "type" or entry.kind == _BLOCK:
                 takes = ", ".join(keys) or "no arguments"
                 hint = suggest(name, keys) or f" ({entry.name} takes {takes})"
                 self._error(child, _join(path, name), f"unknown key{hint}")
@@ -91,7 +93,9 @@ class _Check:
                 self._error(cell, _join(path, name), f"missing, {entry.name} needs it")
 
     def _value(self, key: Key, cell: Cell, path: str) -> None:
-        if not key.kind:
+        if key.block is not None:
+            self._block(Entry(path.rpartition(".")[2], key.block, _BLOCK), cell, path)
+        elif not key.kind:
             problem = type_error(to_plain(cell), key.annotation)
             if problem:
                 self._error(cell, path, problem)

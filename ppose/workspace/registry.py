@@ -37,6 +37,8 @@ _COMPONENT_PACKAGES = (
     "ppose.transforms",
     "ppose.data",
     "ppose.models",
+    "ppose.slim.calibrate",
+    "ppose.slim.qat",
     "ppose.engine.optimizer",
 )
 

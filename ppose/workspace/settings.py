@@ -12,8 +12,6 @@ IGNORED_KEYS = {
     "pixel_std": "scale is in image pixels",
     "freeze_parameters": "a teacher never trains",
     "distill_loss": "read when the config is a teacher's",
-    "slim": "not available in this version",
-    "QAT": "not available in this version",
     "find_unused_parameters": "not needed",
     "print_flops": "not needed",
 }
@@ -31,7 +29,8 @@ class RunSettings:
     stops early after ``patience`` epochs without a better AP. A step is ``accumulate`` batches. ``use_ema``
     evaluates and saves a moving average of the weights. ``sync_bn`` takes batch norms over the batches of all
     processes. ``base_batch_size`` is the images a step that the learning rate is meant for, all processes
-    together. ``use_vdl`` logs for VisualDL to ``vdl_log_dir``, by default the run's `log/visualdl`.
+    together. ``use_vdl`` logs for VisualDL to ``vdl_log_dir``, by default the run's `log/visualdl`. ``slim``
+    QAT trains for eight bits, as the `QAT` block says.
     """
 
     architecture: str
@@ -43,6 +42,7 @@ class RunSettings:
     metric: Literal["KeyPointTopDownCOCOEval", "KeyPointTopDownMPIIEval"] = "KeyPointTopDownCOCOEval"
     weights: str | None = None
     pretrain_weights: str | None = None
+    slim: Literal["QAT"] | None = None
     use_gpu: bool | None = None
     save_dir: str = "output"
     worker_num: int = 2

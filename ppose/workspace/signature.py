@@ -1,7 +1,7 @@
 """What a component's config block may hold, read from its signature and annotations."""
 
 import inspect
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import cache
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -19,6 +19,7 @@ class Key:
     required: bool = False
     kind: str = ""  # of the component that its spec names; with `many`, of each in a list of specs
     many: bool = False
+    block: type | None = None  # the dataclass whose fields are the keys of a block within the block
 
 
 @cache
@@ -65,6 +66,8 @@ def _marked(annotation: Any, mark: str) -> bool:
 def _key(annotation: Any, *, required: bool) -> Key:
     if get_origin(annotation) is Annotated:
         return Key(annotation, required, _kind(annotation))
+    if is_dataclass(annotation):
+        return Key(annotation, required, block=annotation)
     options = [a for a in get_args(annotation) if a is not NoneType]
     kind = _kind(options[0]) if len(options) == 1 else ""
     is_optional = get_origin(annotation) in (Union, UnionType)

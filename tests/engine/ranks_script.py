@@ -12,11 +12,13 @@ from paddle import nn
 
 from ppose.engine.divergence import DivergenceError
 from ppose.engine.optimizer import LearningRate, OptimizerBuilder
+from ppose.engine.quantization import HoldRanges, KeepAlphasPositive
 from ppose.engine.ranks import copy_from_main, gather, join_ranks, meet, rank_count, share, this_rank
 from ppose.engine.runtime import select_device
 from ppose.engine.sync_norm import synchronise_norms
 from ppose.engine.trainer import Hook, Trainer
 from ppose.models import KeyPointMSELoss
+from ppose.slim.qat import QuantConfig, QuantizationAwareTraining, clipping_alphas, input_observers
 
 COUNTS = (7, 4)  # images of each batch, over all ranks: of two, each then has another number
 
@@ -55,7 +57,7 @@ def make_model():
     return model
 
 
-def train(model, loader=None, **options):
+def train(model, loader=None, hooks=(), **options):
     losses = []
 
     class Losses(Hook):
@@ -64,7 +66,7 @@ def train(model, loader=None, **options):
 
     optimizer = OptimizerBuilder({"type": "SGD"})(LearningRate(1.0)(2), model.parameters())
     loader = loader or Loader()
-    Trainer(model, loader, optimizer, KeyPointMSELoss(), [Losses()], epochs=2, **options).fit()
+    Trainer(model, loader, optimizer, KeyPointMSELoss(), [Losses(), *hooks], epochs=2, **options).fit()
     return losses
 
 
@@ -82,6 +84,26 @@ def train_all(results):
             for norm in (model[1], model[4]):
                 norm._use_global_stats = True
         record(results, name, model, train(model, accumulate=accumulate))
+
+
+def train_quantized(results):
+    """Each rank sees ranges of its own, until they are held."""
+    model = make_model()
+    QuantizationAwareTraining(QuantConfig(activation_preprocess_type="PACT")).wrap(model)
+    alphas = clipping_alphas(model)
+    for alpha in alphas.values():
+        alpha.set_value(paddle.full([1], 0.5))
+    ranges = []
+
+    class Ranges(Hook):
+        def after_epoch(self, trainer):
+            ranges.append([observer._scale.item() for observer in input_observers(model)])
+
+    train(model, hooks=[HoldRanges(1), KeepAlphasPositive(), Ranges()])
+    learnt = [parameter for parameter in model.parameters() if not parameter.stop_gradient]
+    results["learnt"] = np.concatenate([parameter.numpy().ravel() for parameter in learnt])
+    results["alphas"] = np.array([alpha.item() for alpha in alphas.values()])
+    results["ranges"] = np.array(ranges)
 
 
 def diverge(folder):
@@ -104,6 +126,7 @@ def main():
     join_ranks(select_device(False))
     results = {"initial": make_model()[0].weight.numpy()}
     train_all(results)
+    train_quantized(results)
     results["gathered"] = gather(this_rank() + 0.5)
     results["shared"] = share({"AP": 0.1, "nan": float("nan"), "name": "é"} if this_rank() == 0 else None)[
         "name"

@@ -65,7 +65,10 @@ def records(folder):
 
 
 def test_a_training_of_two_ranks_is_that_of_one(launch, run_script, tmp_path):
-    """Gradients of unequal batches, accumulated ones, synchronised batch norms; a loss that is not finite."""
+    """Gradients of unequal batches, accumulated ones, synchronised batch norms; a loss that is not finite.
+
+    With fake quantizers the ranks learn the same weights, each with ranges of its own until they are held.
+    """
     alone, both = tmp_path / "alone", tmp_path / "both"
     alone.mkdir()
     both.mkdir()
@@ -90,6 +93,10 @@ def test_a_training_of_two_ranks_is_that_of_one(launch, run_script, tmp_path):
     assert moved == 3
     assert expected["held/losses"][:, 1].tolist() == [7, 4, 7, 4]
     assert expected["accumulated/losses"][:, 1].tolist() == [11, 11]
+    np.testing.assert_array_equal(first["learnt"], second["learnt"])
+    assert (first["alphas"] != 0.5).all()
+    assert (first["ranges"][0] != second["ranges"][0]).all()
+    assert (first["ranges"][1] == second["ranges"][1]).all()
     assert first["gathered"].tolist() == second["gathered"].tolist() == [0.5, 1.5]
     assert first["shared"] == second["shared"] == "é"
     for results in (first, second):

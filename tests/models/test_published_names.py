@@ -55,6 +55,15 @@ def test_key_finds_its_parameter(key, own):
     assert own_names([key], {own, "other.weight"}) == {key: own}
 
 
+def test_names_of_paddleslim_lose_what_wraps_a_layer():
+    key, own = (
+        "stem.conv1.conv._layer._act_preprocess.alpha",
+        "backbone.stem.conv1.conv._act_preprocess.alpha",
+    )
+    assert own_names([key], {own, "other.weight"}) == {key: own}
+    assert own_names(["backbone.stem.conv1.conv._ma_output_scale._scale"], {own}) == {}
+
+
 def test_counters_of_batches_are_left_out():
     assert own_names(["bn1.num_batches_tracked"], {"backbone.bn1.weight"}) == {}
 

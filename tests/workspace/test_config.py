@@ -241,8 +241,8 @@ def test_an_anchor_inside_a_block_is_found_before_its_aliases(write):
 
 
 def test_keys_without_use_are_accepted_with_one_warning(write, caplog):
-    load_config(write("a.yml", MODEL + "num_classes: 1\nslim: QAT\n"))
+    load_config(write("a.yml", MODEL + "num_classes: 1\nprint_flops: true\n"))
     assert [r.message for r in caplog.records if "without effect" in r.message] == [
         f"{caplog.records[0].args[0]}: accepted, but without effect here: "
-        "num_classes (there is one class, person), slim (not available in this version)"
+        "num_classes (there is one class, person), print_flops (not needed)"
     ]
