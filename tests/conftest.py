@@ -198,6 +198,7 @@ def model_dir(tmp_path_factory) -> Path:
             sample_transforms=[{"TopDownEvalAffine": {"trainsize": list(_INPUT)}}],
             batch_transforms=[{"NormalizeImage": {"mean": [0, 0, 0], "std": [1, 1, 1]}}, {"Permute": {}}],
             weights_sha256="0" * 64,
+            quantization_sha256=None,
             files={name: file_sha256(folder / name) for name in files},
             versions={},
         )

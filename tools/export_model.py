@@ -44,13 +44,7 @@ def main() -> None:
         format=args.format, batch=args.batch, fuse_normalize=args.fuse_normalize, flip_test=args.flip_test
     )
     name = Path(args.config).stem
-    report = export_model(task, name, Path(args.output_dir) / name, options)
-    operators = ", ".join(f"{kind} {count}" for kind, count in report.operators.items())
-    print(
-        f"{report.model.path}: {', '.join(report.model.files)}, infer_cfg.yml\n"
-        f"{report.size / 1e6:.1f} MB in {report.seconds:.0f} s; operators: {operators}; "
-        f"heatmaps off by {report.difference:.1e} of the trained network's"
-    )
+    print(export_model(task, name, Path(args.output_dir) / name, options).describe())
 
 
 if __name__ == "__main__":

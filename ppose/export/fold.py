@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from paddle import nn
 
+from ppose.slim.scheme import ConvQuantization, mark_quantized
+
 _CONVOLUTIONS = (nn.Conv2D, nn.Conv2DTranspose)
 
 
@@ -43,11 +45,15 @@ def set_weights(layer: nn.Conv2D, weight: np.ndarray, bias: np.ndarray) -> None:
         setattr(layer, name, parameter)
 
 
-def make_conv2d(weight: np.ndarray, bias: np.ndarray, groups: int = 1) -> nn.Conv2D:
-    """A convolution of stride 1 that keeps the map's size."""
+def make_conv2d(
+    weight: np.ndarray, bias: np.ndarray, groups: int = 1, quantization: ConvQuantization | None = None
+) -> nn.Conv2D:
+    """A convolution of stride 1 that keeps the map's size; of rounded weights if quantized."""
     # Made with the least weights: they are replaced.
     layer = nn.Conv2D(groups, groups, weight.shape[-1], padding=weight.shape[-1] // 2, groups=groups)
     set_weights(layer, weight, bias)
+    if quantization is not None:
+        mark_quantized(layer, quantization)
     return layer
 
 

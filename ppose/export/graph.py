@@ -19,17 +19,23 @@ FlipPairs = Sequence[Sequence[int]]
 class Graph(nn.Layer):
     """image (N, 3, h, w) -> heatmaps (N, K, H, W), as the network, which is in eval mode.
 
-    ``mean`` (3,) is subtracted from the image, which is uint8 then (see `fold_normalization`). ``flip`` holds
-    flip pairs and whether heatmaps shift (see `flip_test`).
+    ``normalization`` is a mean (3,), to be subtracted from the image, which is uint8 then, and a factor (3,)
+    (see `fold_normalization`). ``flip`` holds flip pairs and whether heatmaps shift (see `flip_test`).
     """
 
     def __init__(
-        self, network: nn.Layer, mean: np.ndarray | None = None, flip: tuple[FlipPairs, bool] | None = None
+        self,
+        network: nn.Layer,
+        normalization: tuple[np.ndarray, np.ndarray] | None = None,
+        flip: tuple[FlipPairs, bool] | None = None,
     ) -> None:
         super().__init__()
         self.network = network
         self.flip = flip
-        self.mean = None if mean is None else paddle.to_tensor(mean.reshape(1, 3, 1, 1))
+        self.mean = self.factor = None
+        if normalization is not None:
+            self.mean, factor = (paddle.to_tensor(x.reshape(1, 3, 1, 1)) for x in normalization)
+            self.factor = None if (factor == 1).all() else factor
         self.eval()
 
     def forward(self, image: paddle.Tensor) -> paddle.Tensor:
@@ -42,6 +48,8 @@ class Graph(nn.Layer):
 def _run(graph: Graph, image: paddle.Tensor) -> paddle.Tensor:
     if graph.mean is not None:
         image = image.astype("float32") - graph.mean
+    if graph.factor is not None:
+        image = image * graph.factor
     if graph.flip is None:
         return graph.network(image)
     return flip_test(graph.network, image, *graph.flip)

@@ -14,8 +14,10 @@ import paddle
 import paddle.nn.functional as F
 from paddle import nn
 
+from ppose.export.channel_rounding import merge_roundings
 from ppose.export.fold import make_conv2d, scale_conv2d, set_weights, weights_of
 from ppose.models.lite_hrnet import ConditionalChannelWeighting, ShuffleUnit
+from ppose.slim.scheme import ConvQuantization, quantization_of
 
 _OPEN = 40.0  # the sigmoid of it is 1 in float32
 
@@ -47,24 +49,21 @@ class WeightingForm(nn.Layer):
         self.channels = list(channels)
         starts = np.cumsum([0, *channels[:-1]])
         whole = [start + place for start, place in zip(starts, places, strict=True)]
+        total = sum(channels)
         cross, spatial = block.cross_resolution_weighting, block.spatial_weighting
-        pairs = [(cross.conv1.conv, cross.conv2.conv)]
-        self.cross1, self.cross2 = _make_gate(pairs, [np.concatenate(whole)], sum(channels))
-        pairs = [(layer.conv1.conv, layer.conv2.conv) for layer in spatial]
-        self.squeeze, self.excite = _make_gate(pairs, whole, sum(channels))
+        self.cross1, self.cross2 = _make_gate([cross], [np.concatenate(whole)], total)
+        self.squeeze, self.excite = _make_gate(spatial, whole, total)
         self.depthwise = nn.LayerList(
             [
-                _make_depthwise(layer.conv, place, count)
+                DepthwiseForm(layer.conv, place, count)
                 for layer, place, count in zip(block.depthwise_convs, places, channels, strict=True)
             ]
         )
 
     def double_first(self) -> None:
         """Make the first branch's map twice as large, and everything else as before."""
-        scale_conv2d(self.depthwise[0], 2)
-        weight, bias = weights_of(self.squeeze)
-        weight[:, : self.channels[0]] /= 2
-        set_weights(self.squeeze, weight, bias)
+        self.depthwise[0].double()
+        self.squeeze.double_inputs(self.channels[0])
 
     def forward(
         self, maps: list[paddle.Tensor], gates: paddle.Tensor | None, pooled: paddle.Tensor
@@ -95,6 +94,71 @@ def pool_to_last(maps: Sequence[paddle.Tensor]) -> paddle.Tensor:
     return paddle.concat([*pooled, maps[-1]], axis=1)
 
 
+class DepthwiseForm(nn.Layer):
+    """A depthwise convolution over a whole map; channels that are not at its ``places`` stay as they are."""
+
+    def __init__(self, conv: nn.Conv2D, places: np.ndarray, channels: int) -> None:
+        super().__init__()
+        weight, bias = np.zeros((channels, 1, 3, 3)), np.zeros(channels)
+        weight[places], bias[places] = weights_of(conv)
+        quantization = quantization_of(conv)
+        self.kept = None
+        if quantization is None or quantization.input is None:
+            weight[_others(places, channels), 0, 1, 1] = 1
+        else:  # the other channels are not to be rounded
+            self.kept = _make_mask(places, channels, conv.weight.dtype)
+        self.conv = make_conv2d(weight, bias, groups=channels, quantization=quantization)
+
+    def double(self) -> None:
+        """Make the output twice as large."""
+        scale_conv2d(self.conv, 2)
+        if self.kept is not None:
+            self.kept = 2 * self.kept
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        """(N, channels, H, W) -> the same shape."""
+        return self.conv(x) if self.kept is None else self.conv(x) + x * self.kept
+
+
+class MergedConv2D(nn.Layer):
+    """1x1 convolutions as one, each from its own ``inputs`` to its own ``outputs``, channels of the map.
+
+    ``bias`` is that of outputs that belong to none. One convolution alone stays quantized as it is. Several
+    round their inputs each in its own way; the weight is quantized if all of theirs are.
+    """
+
+    def __init__(
+        self,
+        convs: Sequence[nn.Conv2D],
+        inputs: Sequence[np.ndarray],
+        outputs: Sequence[np.ndarray],
+        shape: tuple[int, int],
+        bias: float,
+    ) -> None:
+        super().__init__()
+        weight, shift = np.zeros((*shape, 1, 1)), np.full(shape[0], bias)
+        for conv, to, of in zip(convs, outputs, inputs, strict=True):
+            weight[np.ix_(to, of)], shift[to] = weights_of(conv)
+        quantizations = [quantization_of(conv) for conv in convs]
+        quantization, self.rounding = quantizations[0], None
+        if len(convs) > 1:
+            quantization = ConvQuantization(input=None) if all(quantizations) else None
+            self.rounding = merge_roundings(quantizations, inputs, shape[1])
+        self.conv = make_conv2d(weight, shift, quantization=quantization)
+
+    def double_inputs(self, channels: int) -> None:
+        """Fit it to a map whose first channels are twice as large; each output takes all or none of them."""
+        weight, bias = weights_of(self.conv)
+        weight[:, :channels] /= 2
+        set_weights(self.conv, weight, bias)
+        if self.rounding is not None:
+            self.rounding.double(channels)
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        """(N, in_channels, H, W) -> (N, out_channels, H, W)."""
+        return self.conv(x if self.rounding is None else self.rounding(x))
+
+
 class ShuffleForm(nn.Layer):
     """`ShuffleUnit` over a whole map, nowhere below 0; ``places`` are those of the half that it changes."""
 
@@ -104,14 +168,12 @@ class ShuffleForm(nn.Layer):
         weight, bias = weights_of(expand.conv)
         wide = np.zeros((len(bias), channels, 1, 1))
         wide[:, places] = weight
-        self.expand = make_conv2d(wide, bias)
+        self.expand = make_conv2d(wide, bias, quantization=quantization_of(expand.conv))
         weight, bias = weights_of(project.conv)
         wide, shift = np.zeros((channels, weight.shape[1], 1, 1)), np.zeros(channels)
         wide[places], shift[places] = weight, bias
-        self.project = make_conv2d(wide, shift)
-        kept = np.ones((1, channels, 1, 1))
-        kept[:, places] = 0
-        self.kept = paddle.to_tensor(kept, dtype=self.project.weight.dtype)
+        self.project = make_conv2d(wide, shift, quantization=quantization_of(project.conv))
+        self.kept = _make_mask(places, channels, self.project.weight.dtype)
 
     def double(self) -> None:
         """Make the output twice as large."""
@@ -125,22 +187,24 @@ class ShuffleForm(nn.Layer):
 
 
 def _make_gate(
-    pairs: Sequence[tuple[nn.Conv2D, nn.Conv2D]], places: Sequence[np.ndarray], channels: int
-) -> tuple[nn.Conv2D, nn.Conv2D]:
-    """Pairs of 1x1 convolutions, each over its own places, as one pair; other channels get `_OPEN`."""
-    widths = [weights_of(first)[0].shape[0] for first, _ in pairs]
-    reduce, inner = np.zeros((sum(widths), channels, 1, 1)), np.zeros(sum(widths))
-    restore, outer = np.zeros((channels, sum(widths), 1, 1)), np.full(channels, _OPEN)
-    ends = np.cumsum(widths)
-    for (first, second), place, width, end in zip(pairs, places, widths, ends, strict=True):
-        rows = np.arange(end - width, end)
-        reduce[np.ix_(rows, place)], inner[rows] = weights_of(first)
-        restore[np.ix_(place, rows)], outer[place] = weights_of(second)
-    return make_conv2d(reduce, inner), make_conv2d(restore, outer)
+    gates: Sequence[nn.Layer], places: Sequence[np.ndarray], channels: int
+) -> tuple[MergedConv2D, MergedConv2D]:
+    """Pairs conv1, conv2 of 1x1 convolutions, each over its own places, as one pair; the others get `_OPEN`."""
+    first, second = ([getattr(gate, name).conv for gate in gates] for name in ("conv1", "conv2"))
+    ends = np.cumsum([conv.weight.shape[0] for conv in first])
+    inner = [np.arange(end - conv.weight.shape[0], end) for conv, end in zip(first, ends, strict=True)]
+    return (
+        MergedConv2D(first, places, inner, (ends[-1], channels), bias=0.0),
+        MergedConv2D(second, inner, places, (channels, ends[-1]), bias=_OPEN),
+    )
 
 
-def _make_depthwise(conv: nn.Conv2D, places: np.ndarray, channels: int) -> nn.Conv2D:
-    weight, bias = np.zeros((channels, 1, 3, 3)), np.zeros(channels)
-    weight[:, 0, 1, 1] = 1
-    weight[places], bias[places] = weights_of(conv)
-    return make_conv2d(weight, bias, groups=channels)
+def _others(places: np.ndarray, channels: int) -> np.ndarray:
+    return np.setdiff1d(np.arange(channels), places)
+
+
+def _make_mask(places: np.ndarray, channels: int, dtype: paddle.dtype) -> paddle.Tensor:
+    """(1, channels, 1, 1): 0 at the places, 1 elsewhere."""
+    mask = np.ones((1, channels, 1, 1))
+    mask[:, places] = 0
+    return paddle.to_tensor(mask, dtype=dtype)

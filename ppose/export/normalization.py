@@ -5,17 +5,19 @@ import paddle
 from paddle import nn
 
 from ppose.errors import ExportError
+from ppose.slim.scheme import quantization_of
 from ppose.transforms import NormalizeImage
 
 
 @paddle.no_grad()
-def fold_normalization(network: nn.Layer, normalize: NormalizeImage) -> np.ndarray:
-    """Scale the weights of the first convolution, in place; returns what is to be subtracted from pixels.
+def fold_normalization(network: nn.Layer, normalize: NormalizeImage) -> tuple[np.ndarray, np.ndarray]:
+    """Scale the weights of the first convolution, in place; returns what is left to do with pixels.
 
-    Normalising is (pixel - mean) * factor per channel. The factor goes into the weights exactly. The mean
-    (3,), in pixel values, cannot go into the bias: the convolution's padding is 0 in the normalised image,
-    which is the mean in the pixels'; so it has to be subtracted before the convolution pads. Raises
-    ExportError where no convolution, or more than one, takes three channels.
+    Normalising is (pixel - mean) * factor per channel; the two (3,) are returned. The factor goes into the
+    weights exactly, and is 1 then; but not where they are rounded. The mean, in pixel values, cannot go into
+    the bias: the convolution's padding is 0 in the normalised image, which is the mean in the pixels'; so it
+    has to be subtracted before the convolution pads. Raises ExportError where no convolution, or more than
+    one, takes three channels.
     """
     first = [
         layer
@@ -27,7 +29,10 @@ def fold_normalization(network: nn.Layer, normalize: NormalizeImage) -> np.ndarr
             f"the normalisation needs one convolution that takes the image, found {len(first)}; "
             "export without --fuse_normalize"
         )
+    mean = (-normalize.offset.astype(np.float64) / normalize.factor).astype(np.float32)
+    factor = normalize.factor.astype(np.float32)
+    if quantization_of(first[0]) is not None:
+        return mean, factor
     weight = first[0].weight
-    factor = paddle.to_tensor(normalize.factor).reshape([1, 3, 1, 1])
-    weight.set_value(weight * factor)
-    return (-normalize.offset.astype(np.float64) / normalize.factor).astype(np.float32)
+    weight.set_value(weight * paddle.to_tensor(factor).reshape([1, 3, 1, 1]))
+    return mean, np.ones_like(factor)

@@ -2,9 +2,12 @@
 
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from ppose.errors import ExportError
+from ppose.export.int8_onnx import insert_quantizations
+from ppose.slim.scheme import ConvQuantization
 
 OPSET = 17
 OUTPUT = "heatmaps"
@@ -24,23 +27,28 @@ def require_onnx() -> None:
         raise ExportError(f"--format onnx needs {error.name}, which is not installed: {_INSTALL}") from None
 
 
-def convert_to_onnx(folder: Path) -> int:
+def convert_to_onnx(folder: Path, quantizations: Mapping[str, ConvQuantization] | None = None) -> int:
     """Write `model.onnx` beside a saved graph, opset 17; returns the number of operators.
 
-    Its input is `image`, its output `heatmaps`; a batch of any size is the dimension `batch`. Raises
-    ExportError with the converter's own words.
+    Its input is `image`, its output `heatmaps`; a batch of any size is the dimension `batch`. The convolutions
+    with the weights that ``quantizations`` names become int8. Raises ExportError with the converter's own
+    words.
     """
     import onnx
     import onnxslim
 
     file = folder / "model.onnx"
     _run_paddle2onnx(folder, file)
-    model = onnxslim.slim(onnx.load(file))
+    model = onnx.load(file)
+    if quantizations:  # before equal weights become one
+        insert_quantizations(model, quantizations)
+    model = onnxslim.slim(model)
     _name_ends(model)
     try:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise ExportError(f"the converted model is not valid ONNX: {error}") from error
+    del model.graph.value_info[:]  # shapes that runtimes infer themselves
     onnx.save(model, file)
     return len(model.graph.node)
 

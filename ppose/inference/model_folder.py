@@ -25,7 +25,7 @@ PADDLE_FILES = ("model.json", "model.pdiparams")
 ONNX_FILES = ("model.onnx",)
 MODEL_FILES = PADDLE_FILES + ONNX_FILES
 
-_FORMAT = 1
+_FORMAT = 2
 _CHUNK = 1 << 20
 
 
@@ -38,7 +38,8 @@ class ModelFolder:
     the flip test itself. ``sample_transforms`` and ``batch_transforms`` are specs for `create`: a sample with
     an image (H, W, 3) RGB uint8, and center and scale unless the image is one person, becomes the graph's
     input, stacked after the first. ``files`` are checksums (sha256) by name, ``weights_sha256`` that of the
-    checkpoint, ``versions`` by package.
+    checkpoint, ``quantization_sha256`` that of the roundings of an int8 model (None: the model is float),
+    ``versions`` by package.
     """
 
     path: Path
@@ -52,8 +53,14 @@ class ModelFolder:
     sample_transforms: list[dict[str, Any]]
     batch_transforms: list[dict[str, Any]]
     weights_sha256: str
+    quantization_sha256: str | None
     files: dict[str, str]
     versions: dict[str, str]
+
+    @property
+    def is_int8(self) -> bool:
+        """Whether convolutions compute in eight bits."""
+        return self.quantization_sha256 is not None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +78,7 @@ class _InferCfg:
     sample_transforms: Sequence[Annotated[Callable, Component("transform")]]
     batch_transforms: Sequence[Annotated[Callable, Component("transform")]]
     weights_sha256: str
+    quantization_sha256: str | None
     files: dict[str, str]
     versions: dict[str, str]
 

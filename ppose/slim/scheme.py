@@ -37,8 +37,8 @@ class InputQuantization:
 
     @property
     def step(self) -> float:
-        """The difference of two levels' values."""
-        return self.largest / self.levels[1]
+        """The difference of two levels' values; 1 where the input is always 0."""
+        return self.largest / self.levels[1] if self.largest else 1.0
 
     def __call__(self, x: paddle.Tensor) -> paddle.Tensor:
         """The rounded input, of the same shape, in float32."""
@@ -71,6 +71,11 @@ def quantize_conv2d(conv: nn.Conv2D, quantization: ConvQuantization) -> None:
     """Round a convolution's weight, in place, and from now on its input whenever it is called."""
     levels, steps = quantize_weight(conv.weight.numpy().astype(np.float64))
     conv.weight.set_value(levels * steps.reshape(-1, 1, 1, 1))
+    mark_quantized(conv, quantization)
+
+
+def mark_quantized(conv: nn.Conv2D, quantization: ConvQuantization) -> None:
+    """Say how a convolution, whose weight is rounded already, is quantized: it rounds its input from now on."""
     setattr(conv, ATTRIBUTE, quantization)
     if quantization.input is not None:
         conv.register_forward_pre_hook(_round_input)

@@ -37,6 +37,7 @@ _COMPONENT_PACKAGES = (
     "ppose.transforms",
     "ppose.data",
     "ppose.models",
+    "ppose.slim.calibrate",
     "ppose.slim.qat",
     "ppose.slim.distillation",
     "ppose.engine.optimizer",

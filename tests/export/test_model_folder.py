@@ -30,6 +30,7 @@ def folder(tmp_path):
             {"Permute": {}},
         ],
         weights_sha256="ab" * 32,
+        quantization_sha256=None,
         files={"model.onnx": file_sha256(tmp_path / "model.onnx")},
         versions={"ppose": "0.1.0"},
     )
@@ -40,6 +41,9 @@ def folder(tmp_path):
 def test_what_is_written_is_read_again(folder):
     assert read_model_folder(folder.path) == folder
     udp = replace(folder, codec=UDPHeatmap((64, 96), (16, 24)), batch=4, input_dtype="uint8")
+    assert not folder.is_int8
+    udp = replace(udp, quantization_sha256="cd" * 32)
+    assert udp.is_int8
     write_infer_cfg(udp)
     assert read_model_folder(str(folder.path)) == udp
 
@@ -63,8 +67,8 @@ def test_a_half_written_export(folder):
 @pytest.mark.parametrize(
     ("old", "new", "error", "expected"),
     [
-        ("format: 1", "format: 2", DataError, r"another version \(format 2, expected 1\); export again"),
-        ("format: 1\n", "", DataError, "another version"),
+        ("format: 2", "format: 1", DataError, r"another version \(format 1, expected 2\); export again"),
+        ("format: 2\n", "", DataError, "another version"),
         (
             "batch: null",
             "batch: few",

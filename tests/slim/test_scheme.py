@@ -55,6 +55,12 @@ def test_inputs_are_cut_and_rounded(quantization, lowest, highest):
         assert got == pytest.approx(round(cut / quantization.step) * quantization.step, abs=1e-6)
 
 
+def test_an_input_that_is_always_zero_stays_so():
+    quantization = InputQuantization(0.0)
+    assert quantization.step == 1
+    np.testing.assert_array_equal(quantization(paddle.zeros([3])).numpy(), np.zeros(3))
+
+
 def test_a_quantized_convolution_rounds_its_weight_and_its_input():
     conv = nn.Conv2D(3, 4, 3)
     before = conv.weight.numpy().copy()

@@ -78,7 +78,8 @@ def open_runtime(
     ``cpu_threads`` None takes all cores that the process may use. ``options``, of Paddle alone:
     ``enable_mkldnn`` (oneDNN, default True), ``tensorrt_batch`` (the largest batch; its presence asks for
     TensorRT), ``tensorrt_cache`` (folder for its engines, default `tensorrt/` in the model's folder); of
-    OpenVINO: ``cache_dir`` (folder for compiled models). Raises ConfigError for what does not go together,
+    OpenVINO: ``cache_dir`` (folder for compiled models). A quantized model computes in int8 whatever the
+    precision, "fp32" or "int8". Raises ConfigError for what does not go together,
     DataError where the model's file is not in the folder, DeviceError for a package or device that is
     missing.
     """
@@ -92,11 +93,14 @@ def open_runtime(
     threads = own_cores() if cpu_threads is None else cpu_threads
     if threads < 1:
         raise ConfigError(f"cpu_threads is {threads}, expected 1 or more")
+    uses_tensorrt = "tensorrt_batch" in options
+    if not uses_tensorrt:
+        precision = _check_int8(folder, precision)
     name = _choose(folder, device, precision) if runtime == "auto" else runtime
     for option in options:
         if option not in _KINDS[name].options:
             raise ConfigError(f"runtime {name} takes no {option}")
-    _check(name, folder, device, precision, uses_tensorrt="tensorrt_batch" in options)
+    _check(name, folder, device, precision, uses_tensorrt=uses_tensorrt)
     if precision == "bf16" and device == "cpu":
         check_bf16()
     module = importlib.import_module(f"ppose.inference.runtimes.{_KINDS[name].module}")
@@ -104,8 +108,21 @@ def open_runtime(
     why = " (the fastest that is installed and exported)" if runtime == "auto" else ""
     where = f"{threads} threads" if device == "cpu" else "GPU"
     version = importlib.import_module(name).__version__
-    _logger.info("runtime: %s %s%s, %s, %s", name, version, why, precision, where)
+    shown = "int8" if folder.is_int8 else precision
+    _logger.info("runtime: %s %s%s, %s, %s", name, version, why, shown, where)
     return opened
+
+
+def _check_int8(folder: ModelFolder, precision: str) -> str:
+    """The precision of what an int8 model computes in floats, which is asked for as fp32 or int8."""
+    if not folder.is_int8:
+        return precision
+    if precision not in ("fp32", "int8"):
+        raise ConfigError(
+            f"{folder.path} is an int8 model, precision is {precision}; leave the precision out, or export the "
+            "float network"
+        )
+    return "fp32"
 
 
 def _choose(folder: ModelFolder, device: str, precision: str) -> str:
@@ -134,6 +151,9 @@ def _check(name: str, folder: ModelFolder, device: str, precision: str, *, uses_
         )
     if not _is_installed(name):
         raise DeviceError(f"runtime {name} is not installed: pip install {kind.install}")
+    if uses_tensorrt and (precision == "int8") != folder.is_int8:
+        kinds = ("an int8", "a float") if folder.is_int8 else ("a float", "an int8")
+        raise ConfigError(f"{folder.path} is {kinds[0]} model, TensorRT's {precision} takes {kinds[1]} one")
     if not kind.is_in(folder):
         way_out = " --format onnx" if kind.files == ONNX_FILES else ""
         raise DataError(
@@ -143,7 +163,7 @@ def _check(name: str, folder: ModelFolder, device: str, precision: str, *, uses_
 
 
 def _hint_of(precision: str) -> str:
-    return " (int8 is TensorRT's: --run_mode trt_int8)" if precision == "int8" else ""
+    return ": int8 is for models that are exported quantized" if precision == "int8" else ""
 
 
 def _is_installed(name: str) -> bool:

@@ -1,0 +1,87 @@
+"""Quantized convolutions (`ppose.slim.scheme`) as layers whose weights are int8, for Paddle's graph.
+
+The rounding is written in plain operators: division, round, clip, product; the weight is a cast and a product,
+which Paddle Inference does once, when it loads the graph. Paddle has `quantize_linear` and
+`dequantize_linear` too, but in the graphs of 3.2.2 the second computes the first.
+"""
+
+import copy
+import hashlib
+
+import numpy as np
+import paddle
+import paddle.nn.functional as F
+from paddle import nn
+
+from ppose.export.fold import weights_of
+from ppose.slim.scheme import InputQuantization, quantization_of, quantize_weight
+
+
+class Int8Conv2D(nn.Layer):
+    """A quantized convolution with the weight's levels in int8; computes what `conv` does."""
+
+    def __init__(self, conv: nn.Conv2D) -> None:
+        super().__init__()
+        weight, bias = weights_of(conv)
+        levels, steps = quantize_weight(weight)
+        self._rounding = quantization_of(conv).input
+        self._layout = {
+            "stride": conv._stride,
+            "padding": conv._updated_padding,
+            "dilation": conv._dilation,
+            "groups": conv._groups,
+        }
+        # Buffers, since there are no int8 parameters; in the shapes that the operators take them.
+        if self._rounding is not None:  # the convolution sees levels
+            steps = steps * np.float32(self._rounding.step)
+            self.register_buffer("input_step", paddle.to_tensor([self._rounding.step], dtype="float32"))
+        self.register_buffer("levels", paddle.to_tensor(levels))
+        self.register_buffer("steps", paddle.to_tensor(steps.reshape(-1, 1, 1, 1)))
+        self.register_buffer("bias", paddle.to_tensor(bias.astype(np.float32).reshape(1, -1, 1, 1)))
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        """(N, in_channels, H, W) -> (N, out_channels, H / stride, W / stride)."""
+        if self._rounding is not None:
+            x = (x / self.input_step).round().clip(*level_range(self._rounding))
+        return F.conv2d(x, self.levels.astype("float32") * self.steps, **self._layout) + self.bias
+
+
+def level_range(rounding: InputQuantization) -> tuple[int, int]:
+    """The lowest and the highest level that are used: rounding what was clipped is clipping the levels."""
+    low, high = rounding.levels
+    if rounding.clip is None:
+        return low, high
+    # Half a level up is rounded as Paddle does, away from zero.
+    edge = int(np.floor(rounding.clip / rounding.step + 0.5))
+    return max(low, -edge), min(high, edge)
+
+
+def quantized_convolutions(network: nn.Layer) -> dict[str, nn.Conv2D]:
+    """The convolutions of a network that are quantized, by name; none of a float network."""
+    return {name: layer for name, layer in network.named_sublayers() if quantization_of(layer) is not None}
+
+
+def digest_quantization(network: nn.Layer) -> str | None:
+    """A checksum (sha256) of all that quantization has done to a network; None for a float network."""
+    convolutions = quantized_convolutions(network)
+    digest = hashlib.sha256()
+    for name, conv in convolutions.items():
+        digest.update(f"{name} {quantization_of(conv)}".encode())
+        digest.update(conv.weight.numpy().tobytes())
+    return digest.hexdigest() if convolutions else None
+
+
+def without_rounding(network: nn.Layer) -> nn.Layer:
+    """A copy of a network whose convolutions do not round their inputs; their weights are as they were."""
+    copied = copy.deepcopy(network)
+    for conv in quantized_convolutions(copied).values():
+        conv._forward_pre_hooks.clear()
+    return copied
+
+
+def use_int8_convolutions(network: nn.Layer) -> None:
+    """Replace every quantized convolution by an `Int8Conv2D`, in place."""
+    for parent in network.sublayers(include_self=True):
+        for name, child in list(parent.named_children()):
+            if quantization_of(child) is not None:
+                setattr(parent, name, Int8Conv2D(child))

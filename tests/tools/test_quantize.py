@@ -1,0 +1,222 @@
+"""tools/quantize.py as a command, and what users do wrong with it."""
+
+import csv
+import json
+import runpy
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import paddle
+import pytest
+
+from ppose.engine.calibration import CalibrationImages, make_sampled_ap
+from ppose.engine.checkpoint import save_weights
+from ppose.engine.evaluate import evaluate
+from ppose.engine.load import load_trained
+from ppose.engine.task import Task
+from ppose.inference.model_folder import read_model_folder
+from ppose.inference.runtimes import open_runtime
+from ppose.metrics import CocoKeypointMetric
+from ppose.slim.analyse import heatmap_error
+from ppose.slim.calibrate import PTQ, find_convs, quantize_network
+from ppose.workspace import load_config
+
+CONFIG = "configs/lite_hrnet_18_256x192_coco.yml"
+NAME = "lite_hrnet_18_256x192_coco_int8"
+SMALL = ["trainsize=[64,64]", "hmsize=[16,16]", "LiteHRNet.network_type=lite_8", "worker_num=0"]
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """Of a network whose weights let signals pass: as they start, they shrink to nothing."""
+    paddle.seed(0)
+    model = Task(load_config(CONFIG, SMALL)).model()
+    for conv in find_convs(model).values():
+        paddle.nn.initializer.KaimingNormal()(conv.weight)
+    for _ in range(20):
+        model(paddle.randn([2, 3, 64, 64]))
+    file = tmp_path_factory.mktemp("weights") / "model_final.pdparams"
+    save_weights(model, file)
+    return file
+
+
+@pytest.fixture
+def quantize(monkeypatch, capsys):
+    """Run tools/quantize.py in this process: quicker."""
+
+    def _quantize(*arguments):
+        monkeypatch.setattr(sys, "argv", list(map(str, ["tools/quantize.py", "-c", CONFIG, *arguments])))
+        code = 0
+        try:
+            runpy.run_path("tools/quantize.py", run_name="__main__")
+        except SystemExit as leave:
+            code = leave.code
+        return subprocess.CompletedProcess(arguments, code, *capsys.readouterr())
+
+    return _quantize
+
+
+def data_overrides(folder):
+    return [
+        f"{key}Dataset.{name}={value}"
+        for key in ("Eval", "Train")
+        for name, value in (
+            ("dataset_dir", folder), ("image_dir", "images"), ("anno_path", "annotations.json")
+        )
+    ]  # fmt: skip
+
+
+def make_task(folder, *more):
+    return Task(load_config(CONFIG, [*SMALL, *data_overrides(folder), *more]))
+
+
+def test_images_are_those_that_the_network_sees_at_evaluation(coco_folder, tmp_path):
+    task = make_task(coco_folder, "EvalReader.batch_size=4")
+    people = [b["image"].numpy() for b in task.batches("EvalReader", task.dataset("EvalDataset"))]
+    people = np.concatenate(people)
+    batches = [batch.numpy() for batch in CalibrationImages.from_dataset(task, "TrainDataset", 100)]
+    assert [len(batch) for batch in batches] == [4, 2]
+    np.testing.assert_array_equal(np.concatenate(batches), people)
+    spread = CalibrationImages.from_dataset(task, "EvalDataset", 3)
+    np.testing.assert_array_equal(next(iter(spread)).numpy(), people[[0, 2, 4]])
+    np.testing.assert_array_equal(spread.sample(1).numpy(), people[:1])
+    boxed = CalibrationImages.from_folder(task, coco_folder / "images", 100, coco_folder / "annotations.json")
+    assert sum(len(batch) for batch in boxed) == 12  # the crowd and the unlabelled have boxes too
+    whole = CalibrationImages.from_folder(task, coco_folder / "images", 2)
+    assert [batch.shape for batch in whole] == [[2, 3, 64, 64]]
+
+
+class Centre(paddle.nn.Layer):
+    """Finds every keypoint at the middle of the box."""
+
+    def forward(self, image):
+        heatmaps = np.zeros((len(image), 17, 16, 16), np.float32)
+        heatmaps[:, :, 8, 8] = 1
+        return paddle.to_tensor(heatmaps)
+
+
+def test_ap_of_a_part_is_that_of_all_people_of_some_images(write_coco, tmp_path):
+    folder = write_coco(tmp_path / "coco", images=6)
+    content = json.loads((folder / "annotations.json").read_text())
+    for person in content["annotations"]:
+        if person["image_id"] in (1, 3, 5) and person["num_keypoints"]:
+            x, y, width, height = person["bbox"]
+            person["keypoints"] = [x + width / 2, y + height / 2, 2] * 17
+    (folder / "annotations.json").write_text(json.dumps(content))
+    for key in ("images", "annotations"):
+        of_part = [entry for entry in content[key] if entry.get("image_id", entry["id"]) in (1, 3, 5)]
+        content[key] = of_part
+    (folder / "part.json").write_text(json.dumps(content))
+
+    def evaluate_all(task):
+        dataset = task.dataset("EvalDataset")
+        metric = CocoKeypointMetric(dataset.anno_file, task.keypoint_set)
+        evaluate(task, Centre(), dataset, metric)
+        return metric.compute()["AP"]
+
+    options = ["TopDownHRNet.flip=false", "EvalReader.batch_size=4"]
+    task = make_task(folder, *options)
+    part, whole = make_sampled_ap(task, 6), make_sampled_ap(task, 100)
+    expected = evaluate_all(make_task(folder, *options, "EvalDataset.anno_path=part.json"))
+    assert 1.5 * evaluate_all(task) < expected
+    assert part(Centre()) == part(Centre()) == expected
+    assert whole(Centre()) == evaluate_all(task)
+
+
+def test_what_was_calibrated_is_exported(quantize, coco_folder, weights, tmp_path):
+    overrides = [*SMALL, *data_overrides(coco_folder), f"weights={weights}"]
+    result = quantize(
+        "--calib_dataset", "TrainDataset", "--calib_images", "4", "--output_dir", tmp_path,
+        "--method", "minmax", "--not_quantized", "backbone.head_layer", "final_conv",
+        "-o", *overrides, "+PTQ.method=entropy",
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    folder = tmp_path / NAME
+    assert "convolutions in eight bits (minmax): heatmaps off by " in result.stdout
+    assert f"{folder}: model.json, model.pdiparams, infer_cfg.yml" in result.stdout
+    task = Task(load_config(CONFIG, overrides))
+    images = CalibrationImages.from_dataset(task, "TrainDataset", 4)
+    how = PTQ(method="minmax", not_quantized=["backbone.head_layer", "final_conv"])
+    model = load_trained(task)
+    image, quantized = images.sample(4), quantize_network(model, images, how)
+    got = paddle.to_tensor(open_runtime(read_model_folder(folder), "paddle")(image.numpy()))
+    expected = quantized(image)
+    off = float((got - expected).norm() / expected.norm())
+    assert off < 0.25 * heatmap_error(quantized, model, [image])
+    assert off < 0.02
+
+
+def test_layers_are_analysed_in_place_of_an_export(quantize, coco_folder, weights, tmp_path):
+    analyse = ["--calib_dir", coco_folder / "images", "--analyse", "--output_dir", tmp_path / "out"]
+    data = ["-o", *SMALL, *data_overrides(coco_folder), f"weights={weights}"]
+    none = quantize(*analyse, *data, "EvalDataset.anno_path=none.json")
+    assert_one_line(none, "none.json", "--analyse_ap 0")
+    assert not (tmp_path / "out").exists()
+    kept = ["--not_quantized", "backbone.stage*", "backbone.transition*", "*.fuse_layers"]
+    result = quantize(*analyse, "--analyse_ap", "1", *kept, *data)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines()[0].split() == ["heatmap", "error", "AP", "quantized"]
+    folder = tmp_path / "out" / NAME
+    assert sorted(file.name for file in folder.iterdir()) == ["analysis.csv", "analysis.png"]
+    with (folder / "analysis.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["layer"] for row in rows[:2]] == ["(nothing)", "(everything)"]
+    layers = {row["layer"] for row in rows[2:]}
+    assert {"final_conv", "backbone.stem.conv1.conv"} <= layers
+    assert not any(name.startswith("backbone.stage") or "depthwise" in name for name in layers)
+    assert [row["AP"] != "" for row in rows] == [True] * 3 + [False] * (len(rows) - 3)
+    assert all(row["layer"] in result.stdout for row in rows)
+    assert cv2.imread(str(folder / "analysis.png")) is not None
+
+
+def assert_one_line(result, *expected):
+    assert result.returncode == 1, result.stderr
+    assert "Traceback" not in result.stderr
+    lines = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1, result.stderr
+    for words in expected:
+        assert words in lines[0]
+
+
+def test_bad_calibration(quantize, coco_folder, weights, tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "a.jpg").write_bytes(b"no image")
+    own = [*SMALL, f"weights={weights}"]
+    good = coco_folder / "images"
+    for folder, more, overrides, expected in (
+        (tmp_path / "none", [], own, ["image folder not found", "none"]),
+        (tmp_path / "empty", [], own, ["no image in", "empty"]),
+        (tmp_path / "broken", [], own, ["not a readable image", "a.jpg"]),
+        (good, ["--not_quantized", "final_cnv"], own, ["'final_cnv'", "did you mean 'final_conv'?"]),
+        (good, [], [*own, "+PTQ.method=max"], ["PTQ.method: got 'max'", "percentile"]),
+        (good, [], [*SMALL, f"weights={tmp_path}/none.pdparams"], ["no weights at", "none.pdparams"]),
+    ):
+        options = ["--calib_dir", folder, "--output_dir", tmp_path / "out", *more]
+        assert_one_line(quantize(*options, "-o", *overrides), *expected)
+
+
+def test_options_that_do_not_go_together(quantize):
+    assert "--calib_dir --calib_dataset is required" in quantize().stderr
+    boxes = quantize("--calib_dataset", "EvalDataset", "--boxes", "boxes.json")
+    assert boxes.returncode == 2
+    assert "--boxes are of the images of --calib_dir" in boxes.stderr
+    assert "--calib_images of 1 or more" in quantize("--calib_dir", ".", "--calib_images", "0").stderr
+
+
+@pytest.mark.heavy
+def test_real_weights_keep_their_ap(reference):
+    """PP-TinyPose as published, calibrated on every third of the 361 people; AP in float: see the README."""
+    data = {"dataset_dir": reference / "data" / "coco_dev", "image_dir": "images"}
+    data["anno_path"] = "annotations/person_keypoints.json"
+    weights = reference / "data" / "weights" / "tinypose_256x192.pdparams"
+    overrides = [f"EvalDataset.{key}={value}" for key, value in data.items()]
+    task = Task(load_config("configs/tinypose_256x192.yml", [*overrides, f"weights={weights}"]))
+    images = CalibrationImages.from_dataset(task, "EvalDataset", 120)
+    quantized = quantize_network(load_trained(task), images, PTQ())
+    dataset = task.dataset("EvalDataset")
+    metric = CocoKeypointMetric(dataset.anno_file, task.keypoint_set)
+    evaluate(task, quantized, dataset, metric)
+    assert metric.compute()["AP"] >= 0.6613 - 0.010

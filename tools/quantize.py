@@ -1,0 +1,132 @@
+"""Quantizes a trained network to eight bits without training and exports it, or tells what that harms."""
+
+import argparse
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from ppose.commandline import make_parser, run
+
+# People of a sample: for heatmap errors of each layer, of the whole network, and for AP.
+ANALYSED, COMPARED, JUDGED = 4, 16, 100
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = make_parser(__doc__)
+    images = parser.add_mutually_exclusive_group(required=True)
+    images.add_argument("--calib_dir", metavar="DIR", help="calibrate on the images of a folder")
+    images.add_argument(
+        "--calib_dataset",
+        choices=["TrainDataset", "EvalDataset"],
+        help="calibrate on people of this dataset of the config, which is better than whole images",
+    )
+    parser.add_argument(
+        "--boxes",
+        metavar="FILE",
+        help="people of --calib_dir: COCO annotations, or a JSON list of {image, bbox} objects "
+        "(default: each image is one person)",
+    )
+    parser.add_argument(
+        "--calib_images", type=int, default=128, metavar="N", help="how many people (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--method",
+        choices=["minmax", "percentile", "entropy", "mse"],
+        help="overrides the config's PTQ.method",
+    )
+    parser.add_argument(
+        "--not_quantized",
+        nargs="+",
+        metavar="LAYER",
+        help="convolutions to keep in float, by name or pattern; overrides the config's PTQ.not_quantized",
+    )
+    parser.add_argument(
+        "--output_dir",
+        default="output_inference",
+        metavar="DIR",
+        help="the export goes to a folder <config>_int8 in it (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--format",
+        choices=["paddle", "onnx"],
+        default="paddle",
+        help="a second format of the same model goes into the same folder (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--analyse",
+        action="store_true",
+        help="export nothing; list the layers by the harm that quantizing each alone does, in that folder",
+    )
+    parser.add_argument(
+        "--analyse_ap",
+        type=int,
+        default=10,
+        metavar="N",
+        help="with the AP of the N worst layers on a part of the EvalDataset (default: %(default)s; 0: none)",
+    )
+    args = parser.parse_args()
+    if args.boxes is not None and args.calib_dir is None:
+        parser.error("--boxes are of the images of --calib_dir")
+    if args.calib_images < 1 or args.analyse_ap < 0:
+        parser.error("expected --calib_images of 1 or more, and --analyse_ap of 0 or more")
+    return args
+
+
+def main() -> None:
+    args = parse_arguments()
+    os.environ.setdefault("GLOG_minloglevel", "2")  # Paddle's notes about its own tracing
+
+    from ppose.engine.calibration import CalibrationImages, make_sampled_ap
+    from ppose.engine.load import load_trained
+    from ppose.engine.runtime import select_device
+    from ppose.engine.task import Task
+    from ppose.errors import DataError
+    from ppose.export.export import Options, export_model
+    from ppose.export.onnx_graph import require_onnx
+    from ppose.files import check_writable
+    from ppose.slim.analyse import analyse, heatmap_error
+    from ppose.slim.calibrate import calibrate, find_convs, quantized_copy
+    from ppose.slim.harm_report import CSV_FILE, PICTURE_FILE, format_report, write_report
+    from ppose.workspace import create, load_config
+
+    cfg = load_config(args.config, args.overrides)
+    task = Task(cfg)
+    select_device(task.settings.use_gpu)
+    if args.format == "onnx":
+        require_onnx()
+    flags = {key: getattr(args, key) for key in ("method", "not_quantized") if getattr(args, key) is not None}
+    how = replace(create("PTQ", cfg), **flags)
+    if args.calib_dir is None:
+        images = CalibrationImages.from_dataset(task, args.calib_dataset, args.calib_images)
+    else:
+        images = CalibrationImages.from_folder(task, args.calib_dir, args.calib_images, args.boxes)
+    judge = None
+    if args.analyse and args.analyse_ap:
+        try:
+            judge = make_sampled_ap(task, JUDGED)
+        except DataError as error:
+            raise DataError(f"{error} (for the AP; --analyse_ap 0 leaves it out)") from None
+    model = load_trained(task)
+    name = f"{Path(args.config).stem}_int8"
+    folder = Path(args.output_dir) / name
+    check_writable(folder / CSV_FILE)
+    quantizations = calibrate(model, images, how)
+    if args.analyse:
+        rows = analyse(model, [images.sample(ANALYSED)], quantizations, judge, args.analyse_ap)
+        write_report(folder, rows)
+        print(f"{format_report(rows)}\nall of them: {folder / CSV_FILE}, {folder / PICTURE_FILE}")
+        return
+    quantized = quantized_copy(model, quantizations)
+    error = heatmap_error(quantized, model, [images.sample(COMPARED)])
+    print(
+        f"{len(quantizations)} of {len(find_convs(model))} convolutions in eight bits ({how.method}): "
+        f"heatmaps off by {100 * error:.1f} % of the network's in float, on calibration images"
+    )
+    print(export_model(task, name, folder, Options(format=args.format), trained=quantized).describe())
+
+
+if __name__ == "__main__":
+    run(main)
