@@ -1,10 +1,11 @@
-"""What the rewriting at export brings: the exported network against the trained one, exported as it is.
+"""What the rewriting at export and int8 bring: against the trained network, exported as it is.
 
     python benchmarks/deployment.py -c configs/lite_hrnet_30_256x192_coco.yml -o weights=...
 
-Exports both to a temporary folder, for Paddle and as ONNX, and runs them in turns in every runtime, one
+Exports all to a temporary folder, for Paddle and as ONNX, and runs them in turns in every runtime, one
 person at a time. "plain" is the network layer by layer as it is trained, "without oneDNN" Paddle with its own
-kernels.
+kernels, "int8" quantized by `PTQ` (--depthwise: depthwise convolutions too), with ranges taken from noise:
+times do not depend on them.
 """
 
 import sys
@@ -17,13 +18,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from ppose.commandline import make_parser, run
 
-PLAIN, EXPORTED = "plain", "exported"
+PLAIN, EXPORTED, INT8 = "plain", "exported", "int8"
 
 
 def main() -> None:
     parser = make_parser(__doc__.splitlines()[0])
     parser.add_argument("--cpu_threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--depthwise", action="store_true", help="int8 for depthwise convolutions too")
     args = parser.parse_args()
 
     from ppose.engine.task import Task
@@ -32,7 +34,8 @@ def main() -> None:
     from ppose.workspace import load_config
 
     with tempfile.TemporaryDirectory() as folder:
-        folders = export_both(Task(load_config(args.config, args.overrides)), Path(folder))
+        task = Task(load_config(args.config, args.overrides))
+        folders = export_all(task, Path(folder), depthwise=args.depthwise)
         contenders = make_contenders(folders, args.cpu_threads)
         results = measure(list(contenders.values()), make_scenes(64), rounds=args.rounds, batches=10)
     print(f"{args.config}, {args.cpu_threads} threads, one person at a time, milliseconds")
@@ -45,21 +48,27 @@ def main() -> None:
         print(f"  {name:42}{numbers[0]:11.1f}{numbers[1]:9.1f}{numbers[2]:9.1f}{result.peak_memory:9.0f}")
 
 
-def export_both(task: Any, folder: Path) -> dict[str, Path]:
-    """Both exports in both formats; prints how many operators each has."""
-    from ppose.export import export
+def export_all(task: Any, folder: Path, *, depthwise: bool) -> dict[str, Path]:
+    """All three exports in both formats; prints how many operators and bytes each has."""
+    import paddle
 
-    folders = {name: folder / name for name in (PLAIN, EXPORTED)}
+    from ppose.engine.load import load_trained
+    from ppose.export import export
+    from ppose.slim.calibrate import PTQ, quantize_network
+
+    trained = load_trained(task)
+    width, height = task.codec.input_size
+    quantized = quantize_network(trained, [paddle.randn([2, 3, height, width])], PTQ(depthwise=depthwise))
+    folders = {name: folder / name for name in (PLAIN, EXPORTED, INT8)}
     for name, path in folders.items():
+        network = quantized if name == INT8 else trained
         for kind in ("paddle", "onnx"):
             options = export.Options(format=kind)
-            if name == PLAIN:
-                with mock.patch.object(export, "deploy_form", lambda model: model):
-                    report = export.export_model(task, name, path, options)
-            else:
-                report = export.export_model(task, name, path, options)
-            exported = {key: count for key, count in report.operators.items() if key != "trained"}
-            print(f"{name}, operators: {', '.join(f'{key} {count}' for key, count in exported.items())}")
+            form = (lambda model: model) if name == PLAIN else export.deploy_form
+            with mock.patch.object(export, "deploy_form", form):
+                report = export.export_model(task, name, path, options, trained=network)
+            exported = ", ".join(f"{key} {n}" for key, n in report.operators.items() if key != "trained")
+            print(f"{name}, operators: {exported}; {report.size / 1e6:.1f} MB in {report.seconds:.0f} s")
     return folders
 
 
