@@ -14,8 +14,8 @@ from ppose.errors import ExportError
 from ppose.export.int8_graph import level_range, quantized_convolutions
 from ppose.slim.scheme import ConvQuantization, InputQuantization, quantize_weight
 
-# ONNX Runtime rounds biases to int32 with the product of the input's step and the weight's, and loses what
-# is beyond. A channel whose weights are next to nothing gets a larger step; its weights are off by 1e-4 of the bias.
+# ONNX Runtime rounds biases to int32 with the product of the input's step and the weight's, and loses what is
+# beyond. A channel whose weights are next to nothing gets a larger step, so that 1e-4 of its bias is lost.
 _BIAS_LEVELS = 2.0**30
 
 
