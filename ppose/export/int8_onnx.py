@@ -67,7 +67,7 @@ class _Int8Graph:
         self.gone: set[str] = set()
 
     def take_bias(self, conv: "onnx.NodeProto") -> None:  # noqa: F821
-        """Put the sum with a bias, which paddle2onnx writes apart, into a convolution, where runtimes want it."""
+        """Put the sum with a bias, which stands apart, into a convolution: runtimes want it there."""
         from onnx import numpy_helper
 
         takers = self._takers.get(conv.output[0], [])
