@@ -12,8 +12,8 @@ the share of its time that it waits for data.
 - `ppose`: that, and the network as a static graph (engine/static_network.py): what tools/train.py does.
 
 Measured on two threads, Paddle 3.2.2 (seconds a step plain and ppose, ratio), at 256x192: HRNet-W32, batch 4,
-14.4, 4.7, 0.33; Lite-HRNet-30, batch 8, 2.88, 2.00, 0.69; Lite-HRNet-18, batch 8, 1.70, 1.44, 0.85; at 128x64,
-on one thread: Lite-HRNet-8, batch 4, 0.114, 0.094, 0.82.
+14.4, 4.7, 0.33; Lite-HRNet-30, batch 8, 2.88, 2.00, 0.69; Lite-HRNet-18, batch 8, 1.70, 1.44, 0.85;
+at 128x64 on one thread: Lite-HRNet-8, batch 4, 0.114, 0.094, 0.82.
 
 Learnt with it and beside it:
 - Half of Lite-HRNet's step are depthwise convolutions, two thirds of that their gradients: Paddle computes

@@ -1,7 +1,7 @@
 """Quantized convolutions (`ppose.slim.scheme`) as layers whose weights are int8, for Paddle's graph.
 
-The rounding is written in plain operators: division, round, clip, product; the weight is a cast and a product,
-which Paddle Inference does once, when it loads the graph. Paddle has `quantize_linear` and
+The rounding is written in plain operators: division, round, clip; the weight is a cast and a product, which
+Paddle Inference does once, when it loads the graph. Paddle has `quantize_linear` and
 `dequantize_linear` too, but in the graphs of 3.2.2 the second computes the first.
 """
 

@@ -30,7 +30,7 @@ def require_onnx() -> None:
 def convert_to_onnx(folder: Path, quantizations: Mapping[str, ConvQuantization] | None = None) -> int:
     """Write `model.onnx` beside a saved graph, opset 17; returns the number of operators.
 
-    Its input is `image`, its output `heatmaps`; a batch of any size is the dimension `batch`. The convolutions
+    Its input is `image`, its output `heatmaps`; a batch of any size is the dimension `batch`. Convolutions
     with the weights that ``quantizations`` names become int8. Raises ExportError with the converter's own
     words.
     """

@@ -1,5 +1,6 @@
 """Quantized convolutions in exports: exact in every runtime, int8 on disk."""
 
+import copy
 import itertools
 from dataclasses import replace
 from pathlib import Path
@@ -33,7 +34,14 @@ from ppose.export.onnx_graph import convert_to_onnx
 from ppose.inference.model_folder import read_model_folder
 from ppose.inference.runtimes import onnx_runtime, open_runtime, openvino_runtime, paddle_runtime
 from ppose.models import HRNet, LiteHRNet, PoseResNet, TopDownHRNet
-from ppose.slim.scheme import ConvQuantization, InputQuantization, mark_quantized, quantize_weight
+from ppose.slim.qat import clipping_alphas
+from ppose.slim.scheme import (
+    ConvQuantization,
+    InputQuantization,
+    mark_quantized,
+    quantize_conv2d,
+    quantize_weight,
+)
 from ppose.workspace import load_config
 
 NETWORKS = {
@@ -72,7 +80,9 @@ def _quantize(network, image, kinds):
     ranges, hooks = {}, []
     convs = [layer for layer in network.sublayers() if isinstance(layer, nn.Conv2D)]
     for conv in convs:
-        hooks.append(conv.register_forward_pre_hook(lambda c, x: ranges.update({c: (x[0].min(), x[0].abs().max())})))
+        hooks.append(
+            conv.register_forward_pre_hook(lambda c, x: ranges.update({c: (x[0].min(), x[0].abs().max())}))
+        )
     network(image)
     for hook in hooks:
         hook.remove()
@@ -101,8 +111,16 @@ def _distance(got, expected):
 ALL_KINDS = ["signed", "unsigned", "clip", "weights", "float"]
 
 
-@pytest.mark.parametrize("name", ["HRNet", "PoseResNet", "lite_8", "wider_naive"])
-@pytest.mark.parametrize("kinds", [["signed"], ALL_KINDS], ids=["signed", "mixed"])
+@pytest.mark.parametrize(
+    ("name", "kinds"),
+    [
+        ("HRNet", ALL_KINDS),
+        pytest.param("PoseResNet", ALL_KINDS, marks=pytest.mark.heavy),
+        ("lite_8", ["signed"]),
+        ("lite_8", ALL_KINDS),
+        ("wider_naive", ALL_KINDS),
+    ],
+)
 @paddle.no_grad()
 def test_the_deploy_form_computes_what_the_trained_network_does(name, kinds):
     """In float64, where no rounding falls the other way; another image than that of the ranges."""
@@ -164,8 +182,6 @@ def branches():
 @pytest.fixture(scope="module")
 def branches_files(branches, tmp_path_factory):
     """The network's folders as Paddle's graph and ONNX."""
-    import copy
-
     folders = [tmp_path_factory.mktemp(name) for name in ("paddle", "onnx")]
     form = copy.deepcopy(branches)
     use_int8_convolutions(form)
@@ -231,6 +247,7 @@ def test_onnx_is_in_qdq_form(branches_files):
     constants = {c.name: numpy_helper.to_array(c) for c in model.graph.initializer}
     convs = [node for node in model.graph.node if node.op_type == "Conv"]
     assert len(convs) == 4
+    assert all(len(conv.input) == 3 for conv in convs)  # the bias is inside
     for conv in convs:
         source, weight = (made_by[name] for name in conv.input[:2])
         assert source.op_type == weight.op_type == "DequantizeLinear"
@@ -239,6 +256,25 @@ def test_onnx_is_in_qdq_form(branches_files):
         assert constants[weight.input[0]].shape[0] == constants[weight.input[1]].shape[0]
     kinds = [constants[made_by[made_by[conv.input[0]].input[0]].input[2]].dtype for conv in convs]
     assert sorted(map(str, kinds)) == ["int8", "int8", "int8", "uint8"]
+
+
+def test_a_bias_beside_tiny_weights_is_kept(tmp_path):
+    """ONNX Runtime's int32 biases hold 2**31 products of steps; a dead channel's bias is more."""
+    conv, last = nn.Conv2D(3, 2, 1), nn.Conv2D(2, 2, 1)
+    weight = np.array([1.0, 1e-12]).reshape(2, 1, 1, 1) * np.ones((2, 3, 1, 1))
+    conv.weight.set_value(weight.astype(np.float32))
+    conv.bias.set_value(np.array([0.1, 0.7], np.float32))
+    for layer, largest in ((conv, 1.0), (last, 4.0)):
+        quantize_conv2d(layer, ConvQuantization(InputQuantization(largest, signed=False)))
+    network = nn.Sequential(conv, nn.ReLU(), last)
+    image = np.random.default_rng(0).uniform(0, 1, (1, 3, 8, 8)).astype(np.float32)
+    expected = network(paddle.to_tensor(image)).numpy()
+    quantizations = take_quantizations(network)
+    save_graph(trace(Graph(network), (8, 8), None), tmp_path)
+    convert_to_onnx(tmp_path, quantizations)
+    for module in (onnx_runtime, openvino_runtime):
+        runtime = module.open_graph(SimpleNamespace(path=tmp_path), device="cpu", precision="fp32", threads=1)
+        np.testing.assert_allclose(runtime(image), expected, atol=0.02, err_msg=module.__name__)
 
 
 def test_weights_that_got_lost_in_the_conversion(branches_files):
@@ -323,6 +359,28 @@ def _check_export(tmp_path, network_type, options):
 
 def test_an_export_is_int8_in_every_runtime(tmp_path):
     _check_export(tmp_path, "lite_8", Options(batch=2, fuse_normalize=True))
+
+
+def test_a_network_trained_for_eight_bits_is_exported_in_them(tmp_path):
+    """The weights of a `slim: QAT` config, after a step with PACT's alphas where half of them cut inputs."""
+    overrides = ["trainsize=[64,64]", "hmsize=[16,16]", "LiteHRNet.network_type=lite_8"]
+    file = tmp_path / "model_final.pdparams"
+    task = Task(load_config("configs/lite_hrnet_30_256x192_coco_pact.yml", [*overrides, f"weights={file}"]))
+    image = paddle.to_tensor(np.random.default_rng(1).normal(size=(4, 3, 64, 64)).astype(np.float32))
+    network = _randomize(task.model(), image)
+    task.quantization.wrap(network)
+    network.train()
+    network(image)
+    network.eval()
+    for number, alpha in enumerate(clipping_alphas(network).values()):
+        alpha.set_value(paddle.full([1], 2.0 if number % 2 else 100.0))
+    save_weights(network, file)
+    report = export_model(task, "small", tmp_path / "exported", Options())
+    assert report.model.is_int8
+    exported = Exported(report.model, open_runtime(report.model, "paddle"))
+    with paddle.no_grad():
+        expected = load_trained(task)(image).numpy()
+    assert _distance(exported(image.numpy()), expected) < 0.05
 
 
 @pytest.mark.heavy
