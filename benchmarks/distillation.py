@@ -13,6 +13,9 @@ that is done is not done again while its folder in output/distillation is there.
 - `features`: DistFeatureLoss beside it;
 - `few labels, alone`: one keypoint in eight is labelled, always the same ones;
 - `few labels, heatmaps`: DistMSELoss beside it, of the keypoints without a label too.
+
+The README has the table. Tried once and left: weights of 30 and 1 for heatmaps and features together, AP 0.22
+in place of 0.50 without a teacher.
 """
 
 import argparse
