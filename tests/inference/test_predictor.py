@@ -185,6 +185,6 @@ def test_a_half_written_folder_and_another_version(model_dir, tmp_path):
     with pytest.raises(DataError, match=r"half-written export: .*model\.onnx"):
         Predictor.from_dir(folder)
     cfg = yaml.safe_load((folder / "infer_cfg.yml").read_text())
-    (folder / "infer_cfg.yml").write_text(yaml.safe_dump({**cfg, "format": 2}))
+    (folder / "infer_cfg.yml").write_text(yaml.safe_dump({**cfg, "format": 1}))
     with pytest.raises(DataError, match=r"another version.*export again"):
         Predictor.from_dir(folder)
