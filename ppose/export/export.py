@@ -16,6 +16,7 @@ from ppose.engine.evaluate import make_predict
 from ppose.engine.load import load_trained
 from ppose.engine.task import Task
 from ppose.errors import ConfigError, ExportError
+from ppose.export.compact_json import compact_graph
 from ppose.export.deploy_form import deploy_form
 from ppose.export.graph import Graph, count_operators, save_graph, trace
 from ppose.export.int8_graph import digest_quantization, use_int8_convolutions, without_rounding
@@ -26,11 +27,12 @@ from ppose.export.publish import publish, staging
 from ppose.export.upsample import use_matrix_upsampling
 from ppose.inference.model_folder import PADDLE_FILES, ModelFolder, file_sha256
 from ppose.inference.runtimes import open_runtime
+from ppose.slim.qat import is_quantization_aware, settle
 from ppose.transforms import NormalizeImage
 from ppose.workspace import create
 
-# Of the heatmaps, exported against trained: ||exported - trained|| / ||trained||. In int8, float error takes some
-# values to the next level, and deep down that grows: up to what the rounding of all inputs does, about.
+# Of the heatmaps, exported against trained: ||exported - trained|| / ||trained||. In int8, float error takes
+# some values to the next level, and deep down that grows: up to what the rounding of all inputs does, about.
 TOLERANCE, INT8_TOLERANCE = 1e-4, 2e-2
 
 _CHECKED_IMAGES = 2
@@ -89,7 +91,7 @@ def export_model(
         raise ConfigError(f"--batch is {options.batch}, expected 1 or more")
     model, normalize = _describe(task, name, folder, options)
     with staging(folder) as temporary:
-        trained = load_trained(task) if trained is None else trained
+        trained = _load(task) if trained is None else trained
         model = replace(model, quantization_sha256=digest_quantization(trained))
         operators = {"trained": count_operators(trace(Graph(trained), model.input_size, model.batch))}
         graph = _make_graph(task, trained, normalize, options)
@@ -102,6 +104,12 @@ def export_model(
         size = sum(file.stat().st_size for file in temporary.iterdir())
         model = publish(temporary, model)
     return Report(model, operators, size, difference, time.perf_counter() - start)
+
+
+def _load(task: Task) -> nn.Layer:
+    """The task's trained network; of one trained for eight bits, what is quantized in it."""
+    trained = load_trained(task)
+    return settle(trained) if is_quantization_aware(trained) else trained
 
 
 def _make_graph(task: Task, trained: nn.Layer, normalize: NormalizeImage, options: Options) -> Graph:
@@ -123,6 +131,8 @@ def _write_files(graph: Graph, model: ModelFolder, options: Options, folder: Pat
     traced = trace(graph, model.input_size, model.batch)
     operators = {"exported": count_operators(traced)}
     save_graph(traced, folder)
+    if model.is_int8 and not is_onnx:
+        compact_graph(folder / PADDLE_FILES[0])
     if is_onnx:
         operators["onnx"] = convert_to_onnx(folder, quantizations)
         for name in PADDLE_FILES:

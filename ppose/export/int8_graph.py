@@ -1,7 +1,7 @@
 """Quantized convolutions (`ppose.slim.scheme`) as layers whose weights are int8, for Paddle's graph.
 
-The rounding is written in plain operators: division, round, clip, product; the weight is a cast and a product,
-which Paddle Inference does once, when it loads the graph. Paddle has `quantize_linear` and
+The rounding is written in plain operators: division, round, clip; the weight is a cast and a product, which
+Paddle Inference does once, when it loads the graph. Paddle has `quantize_linear` and
 `dequantize_linear` too, but in the graphs of 3.2.2 the second computes the first.
 """
 
@@ -32,16 +32,17 @@ class Int8Conv2D(nn.Layer):
             "groups": conv._groups,
         }
         # Buffers, since there are no int8 parameters; in the shapes that the operators take them.
+        if self._rounding is not None:  # the convolution sees levels
+            steps = steps * np.float32(self._rounding.step)
+            self.register_buffer("input_step", paddle.to_tensor([self._rounding.step], dtype="float32"))
         self.register_buffer("levels", paddle.to_tensor(levels))
         self.register_buffer("steps", paddle.to_tensor(steps.reshape(-1, 1, 1, 1)))
         self.register_buffer("bias", paddle.to_tensor(bias.astype(np.float32).reshape(1, -1, 1, 1)))
-        if self._rounding is not None:
-            self.register_buffer("input_step", paddle.to_tensor([self._rounding.step], dtype="float32"))
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         """(N, in_channels, H, W) -> (N, out_channels, H / stride, W / stride)."""
         if self._rounding is not None:
-            x = (x / self.input_step).round().clip(*level_range(self._rounding)) * self.input_step
+            x = (x / self.input_step).round().clip(*level_range(self._rounding))
         return F.conv2d(x, self.levels.astype("float32") * self.steps, **self._layout) + self.bias
 
 

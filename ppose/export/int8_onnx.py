@@ -14,6 +14,10 @@ from ppose.errors import ExportError
 from ppose.export.int8_graph import level_range, quantized_convolutions
 from ppose.slim.scheme import ConvQuantization, InputQuantization, quantize_weight
 
+# ONNX Runtime rounds biases to int32 with the product of the input's step and the weight's, and loses what is
+# beyond. A channel whose weights are next to nothing gets a larger step, so that 1e-4 of its bias is lost.
+_BIAS_LEVELS = 2.0**30
+
 
 def take_quantizations(network: nn.Layer) -> dict[str, ConvQuantization]:
     """Make a network round no inputs, in place; returns how to quantize, by the names of its weights."""
@@ -33,8 +37,10 @@ def insert_quantizations(model: "onnx.ModelProto", quantizations: Mapping[str, C
         name = node.input[1] if node.op_type == "Conv" else None
         if name in quantizations:
             found.append(name)
+            graph.take_bias(node)
             nodes += graph.quantize(node, quantizations[name])
-        nodes.append(node)
+        if node.output[0] not in graph.gone:
+            nodes.append(node)
     if sorted(found) != sorted(quantizations):
         raise ExportError(
             f"{len(found)} quantized convolutions are in the converted model, expected {len(quantizations)}; "
@@ -45,25 +51,57 @@ def insert_quantizations(model: "onnx.ModelProto", quantizations: Mapping[str, C
 
 
 class _Int8Graph:
-    """Makes the operators and constants of quantized convolutions; inputs that are alike share theirs."""
+    """Makes the operators and constants of quantized convolutions; inputs that are alike share theirs.
+
+    ``gone`` are outputs of operators that went into a convolution.
+    """
 
     def __init__(self, graph: "onnx.GraphProto") -> None:  # noqa: F821
         self._graph = graph
-        self._weights = {constant.name: constant for constant in graph.initializer}
+        self._constants = {constant.name: constant for constant in graph.initializer}
         self._rounded: dict[tuple[str, InputQuantization], str] = {}
+        self._takers: dict[str, list[onnx.NodeProto]] = {}  # noqa: F821
+        for node in graph.node:
+            for name in node.input:
+                self._takers.setdefault(name, []).append(node)
+        self.gone: set[str] = set()
+
+    def take_bias(self, conv: "onnx.NodeProto") -> None:  # noqa: F821
+        """Put the sum with a bias, which stands apart, into a convolution: runtimes want it there."""
+        from onnx import numpy_helper
+
+        takers = self._takers.get(conv.output[0], [])
+        if len(conv.input) > 2 or len(takers) != 1 or takers[0].op_type != "Add":
+            return
+        (add,) = takers
+        other = add.input[1] if add.input[0] == conv.output[0] else add.input[0]
+        if other not in self._constants:
+            return
+        bias = numpy_helper.to_array(self._constants[other])
+        if bias.shape != (1, self._constants[conv.input[1]].dims[0], 1, 1):
+            return
+        conv.input.append(f"{conv.input[1]}_bias")
+        self._add(conv.input[2], bias.ravel())
+        conv.output[0] = add.output[0]
+        add.output[0] += "_gone"
+        self.gone.add(add.output[0])
 
     def quantize(self, conv: "onnx.NodeProto", quantization: ConvQuantization) -> Iterator["onnx.NodeProto"]:  # noqa: F821
         """What comes before a convolution, whose inputs are changed."""
         from onnx import helper, numpy_helper
 
         source, name = conv.input[:2]
-        weight = self._weights[name]
-        levels, steps = quantize_weight(numpy_helper.to_array(weight).astype(np.float64))
+        weight = self._constants[name]
+        values, rounding = numpy_helper.to_array(weight).astype(np.float64), quantization.input
+        levels, steps = quantize_weight(values)
+        if rounding is not None and len(conv.input) > 2:
+            bias = numpy_helper.to_array(self._constants[conv.input[2]]).astype(np.float64)
+            steps = np.maximum(steps, np.abs(bias) / rounding.step / _BIAS_LEVELS).astype(np.float32)
+            levels = np.rint(values / steps.reshape(-1, 1, 1, 1)).astype(np.int8)
         weight.CopyFrom(numpy_helper.from_array(levels, name))
         self._add(f"{name}_step", steps)
         conv.input[1] = f"{name}_float"
         yield helper.make_node("DequantizeLinear", [name, f"{name}_step"], [conv.input[1]], axis=0)
-        rounding = quantization.input
         if rounding is None:
             return
         key = source, rounding
@@ -78,8 +116,8 @@ class _Int8Graph:
         step = np.float32(rounding.step)
         kind = np.int8 if rounding.signed else np.uint8
         low, high = level_range(rounding)
-        # Also of signed inputs without PACT: to leave out the level -128, and since OpenVINO 2026.4 is wrong where
-        # such a QuantizeLinear follows a Concat.
+        # Also of signed inputs without PACT: to leave out the level -128, and since OpenVINO 2026.4 is wrong
+        # where such a QuantizeLinear follows a Concat.
         if (low, high) != (np.iinfo(kind).min, np.iinfo(kind).max):
             self._add(f"{name}_low", np.float32(low * step))
             self._add(f"{name}_high", np.float32(high * step))
@@ -96,4 +134,6 @@ class _Int8Graph:
     def _add(self, name: str, value: np.ndarray | np.generic) -> None:
         from onnx import numpy_helper
 
-        self._graph.initializer.append(numpy_helper.from_array(np.asarray(value), name))
+        constant = numpy_helper.from_array(np.asarray(value), name)
+        self._graph.initializer.append(constant)
+        self._constants[name] = constant

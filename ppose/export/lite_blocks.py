@@ -189,7 +189,7 @@ class ShuffleForm(nn.Layer):
 def _make_gate(
     gates: Sequence[nn.Layer], places: Sequence[np.ndarray], channels: int
 ) -> tuple[MergedConv2D, MergedConv2D]:
-    """Pairs conv1, conv2 of 1x1 convolutions, each over its own places, as one pair; the others get `_OPEN`."""
+    """Pairs conv1, conv2 of 1x1 convolutions, each over its own places, as one pair; others get `_OPEN`."""
     first, second = ([getattr(gate, name).conv for gate in gates] for name in ("conv1", "conv2"))
     ends = np.cumsum([conv.weight.shape[0] for conv in first])
     inner = [np.arange(end - conv.weight.shape[0], end) for conv, end in zip(first, ends, strict=True)]

@@ -30,7 +30,7 @@ def require_onnx() -> None:
 def convert_to_onnx(folder: Path, quantizations: Mapping[str, ConvQuantization] | None = None) -> int:
     """Write `model.onnx` beside a saved graph, opset 17; returns the number of operators.
 
-    Its input is `image`, its output `heatmaps`; a batch of any size is the dimension `batch`. The convolutions
+    Its input is `image`, its output `heatmaps`; a batch of any size is the dimension `batch`. Convolutions
     with the weights that ``quantizations`` names become int8. Raises ExportError with the converter's own
     words.
     """
@@ -48,6 +48,7 @@ def convert_to_onnx(folder: Path, quantizations: Mapping[str, ConvQuantization] 
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise ExportError(f"the converted model is not valid ONNX: {error}") from error
+    del model.graph.value_info[:]  # shapes that runtimes infer themselves
     onnx.save(model, file)
     return len(model.graph.node)
 

@@ -26,6 +26,9 @@ _logger = logging.getLogger(__name__)
 
 # Of a wrapped convolution, but no sublayer of it: the convolution that it replaced, with the same weight.
 _PLAIN = "_ppose_plain"
+# Where the moving average's sum and count begin: not at 0, which Paddle would not move from, nor at 1, as
+# Paddle has it, which for trained weights cuts large inputs and drops small ones in the first steps.
+_BEGIN = 1e-8
 # An input that was always 0 has had 0 as its largest magnitude; a step cannot be 0.
 _LEAST = 1e-6
 
@@ -94,7 +97,7 @@ class QuantizationAwareTraining:
 
         Weights keep their names; those of the quantizers follow, as `conv._fake_quant_input._scale` and
         `conv._act_preprocess.alpha`. PACT is paddleslim's: alpha begins at 100, and learns 1000 times as
-        fast as the rest. Raises ConfigError.
+        fast as the rest. Ranges of inputs begin with that of the first batch. Raises ConfigError.
         """
         kept = find_kept(model, self._not_quantized, "QAT.not_quantized")
         plain = dict(model.named_sublayers())
@@ -110,6 +113,8 @@ class QuantizationAwareTraining:
             raise ConfigError(f"slim: QAT: no convolution is left to quantize, {len(kept)} are not_quantized")
         for name, layer in wrapped:
             vars(layer)[_PLAIN] = plain[name]
+            layer._fake_quant_input._state.set_value(paddle.full([1], _BEGIN))
+            layer._fake_quant_input._accum.set_value(paddle.full([1], _BEGIN))
         if self._print:
             _logger.info(
                 "slim: QAT: %d convolutions in eight bits%s; in float: %s",
@@ -160,8 +165,8 @@ def input_observers(model: nn.Layer) -> list[nn.Layer]:
 
 def _input_quantization(name: str, layer: QuantizedConv2D) -> InputQuantization:
     observer = layer._fake_quant_input
-    # Both begin at 1, and the state of one that has seen an input is 1 + moving_rate or more.
-    if observer._state.item() == observer._accum.item() == 1:
+    count = observer._state.item()
+    if count < 0.5 or count == observer._accum.item() == 1:  # the latter in files of paddleslim's own
         raise CheckpointError(
             f"the quantizer of {name} has seen no input yet: were these weights trained with slim: QAT?"
         )

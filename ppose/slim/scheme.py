@@ -75,7 +75,7 @@ def quantize_conv2d(conv: nn.Conv2D, quantization: ConvQuantization) -> None:
 
 
 def mark_quantized(conv: nn.Conv2D, quantization: ConvQuantization) -> None:
-    """Say how a convolution, whose weight is rounded already, is quantized: it rounds its input from now on."""
+    """Say how a convolution with a rounded weight is quantized: it rounds its input from now on."""
     setattr(conv, ATTRIBUTE, quantization)
     if quantization.input is not None:
         conv.register_forward_pre_hook(_round_input)

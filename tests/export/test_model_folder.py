@@ -41,6 +41,9 @@ def folder(tmp_path):
 def test_what_is_written_is_read_again(folder):
     assert read_model_folder(folder.path) == folder
     udp = replace(folder, codec=UDPHeatmap((64, 96), (16, 24)), batch=4, input_dtype="uint8")
+    assert not folder.is_int8
+    udp = replace(udp, quantization_sha256="cd" * 32)
+    assert udp.is_int8
     write_infer_cfg(udp)
     assert read_model_folder(str(folder.path)) == udp
 

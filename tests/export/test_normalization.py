@@ -10,6 +10,7 @@ from paddle import nn
 from ppose.errors import ExportError
 from ppose.export.graph import Graph
 from ppose.export.normalization import fold_normalization
+from ppose.slim.scheme import ConvQuantization, InputQuantization, quantize_conv2d
 from ppose.transforms import NormalizeImage
 
 NORMALIZE = NormalizeImage([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
@@ -22,9 +23,10 @@ def test_pixels_in_give_what_normalised_pixels_gave():
     normalised = (pixels / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
     expected = network(paddle.to_tensor(normalised.transpose(0, 3, 1, 2).astype(np.float32))).numpy()
     folded = copy.deepcopy(network)
-    mean = fold_normalization(folded, NORMALIZE)
+    mean, factor = fold_normalization(folded, NORMALIZE)
+    np.testing.assert_array_equal(factor, np.ones(3))
     image = paddle.to_tensor(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)))
-    got = Graph(folded, mean)(image).numpy()
+    got = Graph(folded, (mean, factor))(image).numpy()
     for border in (np.s_[..., 0, :], np.s_[..., -1, :], np.s_[..., 0], np.s_[..., -1], np.s_[:]):
         np.testing.assert_allclose(got[border], expected[border], rtol=1e-5, atol=1e-5)
     # What folding the mean into the bias would give is wrong at the border: there is something to test.
@@ -35,6 +37,19 @@ def test_pixels_in_give_what_normalised_pixels_gave():
     wrong = plain(image.astype("float32")).numpy()
     assert np.abs(wrong - expected)[..., 0].max() > 0.1
     np.testing.assert_allclose(wrong[..., 2:-1, 2:-1], expected[..., 2:-1, 2:-1], rtol=1e-3, atol=1e-3)
+
+
+def test_a_quantized_first_convolution_keeps_its_weights():
+    network = nn.Sequential(nn.Conv2D(3, 4, 3, padding=1), nn.Conv2D(4, 2, 1))
+    quantize_conv2d(network[0], ConvQuantization(InputQuantization(2.7)))
+    before = network[0].weight.numpy()
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), np.uint8)
+    normalised = (pixels / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
+    expected = network(paddle.to_tensor(normalised.transpose(0, 3, 1, 2).astype(np.float32))).numpy()
+    graph = Graph(network, fold_normalization(network, NORMALIZE))
+    got = graph(paddle.to_tensor(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)))).numpy()
+    np.testing.assert_array_equal(network[0].weight.numpy(), before)
+    np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_a_network_without_such_a_convolution():

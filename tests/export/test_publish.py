@@ -53,7 +53,10 @@ def test_a_second_format_goes_beside_the_first(model):
     assert sorted(content(model.path)) == sorted([*PADDLE, *ONNX, "infer_cfg.yml"])
 
 
-@pytest.mark.parametrize("change", [{"weights_sha256": "cd" * 32}, {"batch": 1}, {"versions": {}}])
+@pytest.mark.parametrize(
+    "change",
+    [{"weights_sha256": "cd" * 32}, {"quantization_sha256": "cd" * 32}, {"batch": 1}, {"versions": {}}],
+)
 def test_files_of_another_model_do_not_stay(model, change):
     write(model, PADDLE)
     (model.path / "notes.txt").write_text("a user's own")

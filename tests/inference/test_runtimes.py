@@ -111,7 +111,7 @@ def test_auto_takes_the_fastest_that_there_is(folder, without, caplog, missing, 
         ({"runtime": "onnxruntime"}, ("onnxruntime",), DeviceError, "pip install onnxruntime"),
         ({}, ("onnxruntime", "openvino", "paddle"), DeviceError, "pip install openvino"),
         ({"runtime": "torch"}, (), ConfigError, "runtime is 'torch', expected one of auto, paddle"),
-        ({"precision": "int8"}, (), ConfigError, "int8 is TensorRT's"),
+        ({"precision": "int8"}, (), ConfigError, "int8 is for models that are exported quantized"),
         ({"runtime": "onnxruntime", "precision": "bf16"}, (), ConfigError, "it has fp32"),
         ({"runtime": "openvino", "device": "gpu"}, (), ConfigError, "does not run on device gpu"),
         ({"runtime": "paddle", "device": "gpu"}, (), DeviceError, "device is gpu, but"),
@@ -126,6 +126,16 @@ def test_what_cannot_be_is_said_in_one_line(folder, without, arguments, missing,
         open_runtime(folder, **arguments)
     assert expected in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_an_int8_model_says_so(folder, caplog, precision):
+    caplog.set_level("INFO", "ppose")
+    quantized = dataclasses.replace(folder, quantization_sha256="ab" * 32)
+    open_runtime(quantized, "onnxruntime", precision=precision, cpu_threads=1)
+    assert ", int8, 1 threads" in caplog.messages[0]
+    with pytest.raises(ConfigError, match="is an int8 model, precision is bf16; leave the precision out"):
+        open_runtime(quantized, "openvino", precision="bf16")
 
 
 @pytest.mark.parametrize(
@@ -246,9 +256,13 @@ def test_tensorrt_runs_in_paddle(folder, fake_tensorrt, tmp_path, monkeypatch):
     monkeypatch.setattr(paddle_runtime, "check_device", lambda device: None)
     monkeypatch.setattr(paddle_runtime.inference, "Config", RecordingConfig)
     monkeypatch.setattr(paddle_runtime, "PaddleGraph", made.append)
-    open_runtime(
-        folder, "paddle", device="gpu", precision="int8", tensorrt_batch=4, tensorrt_cache=tmp_path / "cache"
-    )
+    options = {"device": "gpu", "tensorrt_batch": 4, "tensorrt_cache": tmp_path / "cache"}
+    quantized = dataclasses.replace(folder, quantization_sha256="ab" * 32)
+    open_runtime(quantized, "paddle", precision="int8", **options)
+    assert fake_tensorrt[0][1].precision_mode.name == "INT8"
+    for model, precision in ((folder, "int8"), (quantized, "fp16")):
+        with pytest.raises(ConfigError, match=f"TensorRT's {precision} takes an? (int8|float) one"):
+            open_runtime(model, "paddle", precision=precision, **options)
     (config,) = made
     assert all(str(tmp_path / "cache") in file for file in config.files)
     assert "enable_use_gpu" in config.calls

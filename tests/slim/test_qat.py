@@ -134,9 +134,26 @@ def test_a_settled_network_computes_what_was_trained(name):
     assert names_of(settled, PointwiseConv2D) == names_of(plain, PointwiseConv2D) != []
 
 
+def test_the_range_of_inputs_is_the_mean_of_their_largest_with_weights_that_decay():
+    model = nn.Sequential(nn.Conv2D(3, 4, 1))
+    QuantizationAwareTraining(QuantConfig(moving_rate=0.8)).wrap(model)
+    largest = []
+    for _ in range(4):
+        x = paddle.randn([1, 3, 2, 2]) * 30
+        largest.append(float(x.abs().max()))
+        model(x)
+        weights = [0.8**age for age in range(len(largest))][::-1]
+        expected = sum(w * m for w, m in zip(weights, largest, strict=True)) / sum(weights)
+        assert model[0]._fake_quant_input._scale.item() == pytest.approx(expected, rel=1e-5)
+
+
 def test_a_network_that_saw_nothing_or_turns_signs_around_is_refused():
     model = nn.Sequential(nn.Conv2D(3, 4, 1))
     QuantizationAwareTraining(PACT).wrap(model)
+    with pytest.raises(CheckpointError, match="the quantizer of 0 has seen no input yet"):
+        settle(model)
+    for name in ("_state", "_accum"):  # where paddleslim begins
+        getattr(model[0]._fake_quant_input, name).set_value(paddle.ones([1]))
     with pytest.raises(CheckpointError, match="the quantizer of 0 has seen no input yet"):
         settle(model)
     model(paddle.ones([1, 3, 2, 2]))

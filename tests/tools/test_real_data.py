@@ -1,8 +1,21 @@
 """Real weights on real images: the numbers of the design, and the boxes that a table says it used."""
 
 import json
+from pathlib import Path
 
+import cv2
+import numpy as np
+import paddle
 import pytest
+
+from ppose import load_model
+from ppose.slim.qat import settle
+
+ROOT = Path(__file__).resolve().parents[2]
+RECIPE = [
+    "batch_size=8", "epoch=1", "use_ema=true", "ema_decay=0.9", "LearningRate.base_lr=0.00005",
+    "LearningRate.schedulers=[{CosineDecay: {max_epochs: 1}}, {LinearWarmup: {steps: 5}}]",
+]  # fmt: skip
 
 
 def evaluate(run_script, reference, tmp_path, config, data, *options):
@@ -42,9 +55,9 @@ def test_detected_boxes_of_coco_det(run_script, reference, tmp_path):
     assert metrics["AP"] > 0.6
 
 
-@pytest.mark.heavy
-def test_fine_tuning_keeps_a_good_model_good(run_script, reference, tmp_path):
-    """Of the published PP-TinyPose on 100 real images; what counts is its AP on the 26 others."""
+@pytest.fixture
+def parts_of_coco_dev(reference, tmp_path):
+    """Overrides: 100 real images to train on, the 26 others to evaluate."""
     data = reference / "data" / "coco_dev"
     content = json.loads((data / "annotations" / "person_keypoints.json").read_text())
     content["images"].sort(key=lambda image: image["id"])
@@ -54,13 +67,19 @@ def test_fine_tuning_keeps_a_good_model_good(run_script, reference, tmp_path):
         (tmp_path / f"{name}.json").write_text(
             json.dumps({**content, "images": images, "annotations": people})
         )
-    places = [
+    return [
         f"{key}Dataset.{name}={value}"
         for key, file in (("Train", "train"), ("Eval", "val"))
         for name, value in (
             ("dataset_dir", data), ("image_dir", "images"), ("anno_path", tmp_path / f"{file}.json")
         )
     ]  # fmt: skip
+
+
+@pytest.mark.heavy
+def test_fine_tuning_keeps_a_good_model_good(run_script, reference, parts_of_coco_dev, tmp_path):
+    """Of the published PP-TinyPose on 100 real images; what counts is its AP on the 26 others."""
+    places = parts_of_coco_dev
     before, _ = evaluate(run_script, reference, tmp_path, "tinypose_256x192", places)
     result = run_script(
         "tools/train.py", "-c", "configs/tinypose_256x192.yml", "--eval",
@@ -73,3 +92,33 @@ def test_fine_tuning_keeps_a_good_model_good(run_script, reference, tmp_path):
     assert result.returncode == 0, result.stderr
     after = json.loads((tmp_path / "tinypose_256x192" / "result" / "metrics.json").read_text())
     assert after["AP"] >= before["AP"] - 0.005, (before["AP"], after["AP"])
+
+
+@pytest.mark.heavy
+def test_eight_bits_keep_the_ap_of_float(run_script, reference, parts_of_coco_dev, tmp_path):
+    """PP-TinyPose trained a little with PACT, from weights whose batch norms are folded."""
+    before, _ = evaluate(run_script, reference, tmp_path, "tinypose_256x192", parts_of_coco_dev)
+    result = run_script(
+        "tools/train.py", "-c", "configs/tinypose_256x192_pact.yml", "--eval",
+        "--weights", reference / "data" / "weights" / "tinypose_256x192.pdparams",
+        "-o", *parts_of_coco_dev, f"save_dir={tmp_path}", *RECIPE,
+        timeout=900,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert "269 convolutions in eight bits with PACT" in result.stderr
+    assert "scipy" not in result.stdout + result.stderr
+    folder = tmp_path / "tinypose_256x192_pact"
+    after = json.loads((folder / "result" / "metrics.json").read_text())
+    assert after["AP"] >= before["AP"] - 0.010, (before["AP"], after["AP"])
+    assert_settles(folder / "best_model.pdparams", reference / "data" / "coco_dev" / "images")
+
+
+def assert_settles(weights, images):
+    """The plain network of a trained one gives its heatmaps."""
+    model = load_model(ROOT / "configs" / "tinypose_256x192_pact.yml", weights)
+    files = sorted(images.glob("*.jpg"))[:4]
+    pictures = np.stack([cv2.resize(cv2.imread(str(file)), (192, 256)) for file in files])
+    image = paddle.to_tensor(((pictures - 116) / 58).transpose(0, 3, 1, 2).astype(np.float32))
+    with paddle.no_grad():
+        expected, got = model(image), settle(model)(image)
+    assert float((got - expected).norm() / expected.norm()) < 0.02

@@ -119,8 +119,8 @@ def _check_int8(folder: ModelFolder, precision: str) -> str:
         return precision
     if precision not in ("fp32", "int8"):
         raise ConfigError(
-            f"{folder.path} is an int8 model, precision is {precision}; leave the precision out, or export the "
-            "float network"
+            f"{folder.path} is an int8 model, precision is {precision}; leave the precision out, or export "
+            "the float network"
         )
     return "fp32"
 
