@@ -6,7 +6,7 @@ import platform
 import shlex
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
 from itertools import islice
 from pathlib import Path
@@ -42,6 +42,7 @@ from ppose.engine.visual_log import VisualLog
 from ppose.errors import ConfigError
 from ppose.files import write_bytes
 from ppose.metrics import CocoKeypointMetric
+from ppose.slim.clipping import begin_alphas, find_clipping
 from ppose.slim.qat import is_quantization_aware
 from ppose.workspace import RunSettings, create
 from ppose.workspace.registry import find_entry
@@ -237,6 +238,18 @@ def _load_pretrained(task: Task, model: nn.Layer, seed: int) -> None:
     else:
         load_weights(model, file, strict=False)
         _unfold_norms(task, model, seed)
+        if task.quantization is not None:
+            images = task.quantization.calibration_images
+            clipping = find_clipping(model, _training_images(task, seed, images)) if images else {}
+            task.quantization.wrap(model)
+            begin_alphas(model, clipping)
+
+
+def _training_images(task: Task, seed: int, count: int) -> Iterator[paddle.Tensor]:
+    """Batches of at least so many images, if the dataset has them, as in the first epoch."""
+    reader = task.reader("TrainReader")
+    batches = reader.batches(task.dataset("TrainDataset"), workers=0, seed=seed)
+    return (batch["image"] for batch in islice(batches, -(-count // reader.batch_size)))
 
 
 def _unfold_norms(task: Task, model: nn.Layer, seed: int) -> None:
@@ -244,15 +257,12 @@ def _unfold_norms(task: Task, model: nn.Layer, seed: int) -> None:
     norms = find_folded_norms(model)
     if not norms:
         return
-    reader = task.reader("TrainReader")
-    batches = reader.batches(task.dataset("TrainDataset"), workers=0, seed=seed)
-    count = -(-_IMAGES_FOR_STATISTICS // reader.batch_size)
     _logger.warning(
         "the batch norms of %s are folded into its convolutions: their statistics are measured on training "
         "images (LiteHRNet.freeze_norm and HRNet.freeze_norm keep them as they are)",
         task.settings.pretrain_weights,
     )
-    unfold_norms(model, norms, (batch["image"] for batch in islice(batches, count)))
+    unfold_norms(model, norms, _training_images(task, seed, _IMAGES_FOR_STATISTICS))
 
 
 def _rate_scale(task: Task) -> float:

@@ -29,6 +29,8 @@ _PLAIN = "_ppose_plain"
 # Where the moving average's sum and count begin: not at 0, which Paddle would not move from, nor at 1, as
 # Paddle has it, which for trained weights cuts large inputs and drops small ones in the first steps.
 _BEGIN = 1e-8
+# Of the layers that stay in float, as many are logged by name.
+_LISTED = 10
 # An input that was always 0 has had 0 as its largest magnitude; a step cannot be 0.
 _LEAST = 1e-6
 
@@ -77,7 +79,10 @@ class QuantizationAwareTraining:
 
     ``print_model`` logs how many convolutions are quantized. ``not_quantized`` keeps convolutions in float,
     by name or pattern (see `find_kept`). From epoch ``freeze_epoch`` on, counted from 0, the highest levels
-    of inputs and the batch norms' statistics are held (Krishnamoorthi, 2018); None: never.
+    of inputs and the batch norms' statistics are held (Krishnamoorthi, 2018); None: never. With
+    ``calibration_images`` PACT's alphas begin, for weights in float, where that many training images put them
+    (see `find_clipping`), and not at 100. Without ``depthwise`` depthwise convolutions are in float: one
+    channel of their input may be far smaller than the next, and they hold few weights.
     """
 
     def __init__(
@@ -86,10 +91,21 @@ class QuantizationAwareTraining:
         print_model: bool = False,
         not_quantized: list[str] | None = None,  # a Sequence[str] would be a text, too
         freeze_epoch: int | None = None,
+        calibration_images: int = 0,
+        depthwise: bool = True,
     ) -> None:
-        if freeze_epoch is not None and freeze_epoch < 0:
-            raise ConfigError(f"QAT.freeze_epoch is {freeze_epoch}, expected 0 or more")
-        self.freeze_epoch = freeze_epoch
+        if calibration_images < 0:
+            raise ConfigError(f"QAT.calibration_images is {calibration_images}, expected 0 or more")
+        if calibration_images and quant_config.activation_preprocess_type is None:
+            raise ConfigError(
+                "QAT.calibration_images is for PACT: set activation_preprocess_type, or take it away"
+            )
+        if (
+            freeze_epoch is not None and freeze_epoch < 1
+        ):  # ranges that were never measured let nothing through
+            raise ConfigError(f"QAT.freeze_epoch is {freeze_epoch}, expected 1 or more")
+        self.freeze_epoch, self.calibration_images = freeze_epoch, calibration_images
+        self._depthwise = depthwise
         self._config, self._print, self._not_quantized = quant_config, print_model, not_quantized or []
 
     def wrap(self, model: nn.Layer) -> None:
@@ -101,6 +117,8 @@ class QuantizationAwareTraining:
         """
         kept = find_kept(model, self._not_quantized, "QAT.not_quantized")
         plain = dict(model.named_sublayers())
+        if not self._depthwise:
+            kept |= {name: conv for name, conv in _find(model, nn.Conv2D) if conv._groups > 1}
         for conv in kept.values():
             conv.skip_quant = True
         config = {**asdict(self._config), "moving_rate": float(self._config.moving_rate)}
@@ -120,7 +138,7 @@ class QuantizationAwareTraining:
                 "slim: QAT: %d convolutions in eight bits%s; in float: %s",
                 len(wrapped),
                 "" if self._config.activation_preprocess_type is None else " with PACT",
-                ", ".join(kept) or "none",
+                ", ".join(kept) or "none" if len(kept) <= _LISTED else len(kept),
             )
 
 

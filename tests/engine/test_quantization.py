@@ -216,6 +216,14 @@ def test_both_kinds_of_weights_are_a_start(weights, overrides, tmp_path, name):
     assert is_quantization_aware(trainer.model)
     assert all(bool((got[key] == value).all()) for key, value in expected.items())
     assert len(got) - len(expected) == (129 * 5 if name == "float" else 0)
+    if name == "float":
+        more = [f"pretrain_weights={weights[name]}", "QAT.calibration_images=6"]
+        begun = prepare(tmp_path / "run", overrides, *more)
+        alphas = [alpha.item() for alpha in clipping_alphas(begun.model).values()]
+        assert len(set(alphas)) > 100
+        assert min(alphas) > 0
+        image = begun.model.backbone.stem.conv1.conv._act_preprocess.alpha.item()
+        assert 1.5 < image < 2.7  # (1 - mean) / std
     if name == "pact":
         with pytest.raises(CheckpointError, match="set slim: QAT"):
             prepare(tmp_path / "run", overrides, f"pretrain_weights={weights[name]}", config=FLOAT)

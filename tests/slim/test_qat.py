@@ -198,6 +198,14 @@ def test_layers_are_kept_in_float_by_name(patterns, count, caplog):
     )
 
 
+def test_depthwise_convolutions_are_kept_in_float():
+    model = make("lite_8")
+    depthwise = {name for name, conv in model.named_sublayers() if getattr(conv, "_groups", 1) > 1}
+    QuantizationAwareTraining(PACT, not_quantized=["final_conv"], depthwise=False).wrap(model)
+    assert len(depthwise) > 30
+    assert set(names_of(model, nn.Conv2D)) == depthwise | {"final_conv"}
+
+
 def test_wrong_names_of_layers_are_errors():
     with pytest.raises(
         ConfigError,
@@ -236,7 +244,9 @@ QAT: {quant_config: {%s}, %s}
         ("moving_rate: 1", "", "moving_rate is 1, expected a number from 0 to below 1"),
         ("fuse_conv_bn: true", "", "fuse_conv_bn is true"),
         ("type: PACT", "", "quant_config.type: unknown key"),
-        ("", "freeze_epoch: -1", "freeze_epoch is -1"),
+        ("", "freeze_epoch: 0", "freeze_epoch is 0, expected 1 or more"),
+        ("", "calibration_images: 8", "calibration_images is for PACT"),
+        ("", "calibration_images: -8", "calibration_images is -8, expected 0 or more"),
         ("", "freeze: 1", "QAT.freeze: unknown key; did you mean 'freeze_epoch'?"),
         ("", "not_quantized: stem", "not_quantized: got 'stem', expected a list of text"),
     ],

@@ -21,7 +21,7 @@ from ppose.inference.runtimes import open_runtime
 from ppose.metrics import CocoKeypointMetric
 from ppose.slim.analyse import heatmap_error
 from ppose.slim.calibrate import PTQ, find_convs, quantize_network
-from ppose.workspace import load_config
+from ppose.workspace import create, load_config
 
 CONFIG = "configs/lite_hrnet_18_256x192_coco.yml"
 NAME = "lite_hrnet_18_256x192_coco_int8"
@@ -130,7 +130,7 @@ def test_what_was_calibrated_is_exported(quantize, coco_folder, weights, tmp_pat
     result = quantize(
         "--calib_dataset", "TrainDataset", "--calib_images", "4", "--output_dir", tmp_path,
         "--method", "minmax", "--not_quantized", "backbone.head_layer", "final_conv",
-        "-o", *overrides, "+PTQ.method=entropy",
+        "-o", *overrides, "PTQ.method=entropy",
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     folder = tmp_path / NAME
@@ -191,7 +191,7 @@ def test_bad_calibration(quantize, coco_folder, weights, tmp_path):
         (tmp_path / "empty", [], own, ["no image in", "empty"]),
         (tmp_path / "broken", [], own, ["not a readable image", "a.jpg"]),
         (good, ["--not_quantized", "final_cnv"], own, ["'final_cnv'", "did you mean 'final_conv'?"]),
-        (good, [], [*own, "+PTQ.method=max"], ["PTQ.method: got 'max'", "percentile"]),
+        (good, [], [*own, "PTQ.method=max"], ["PTQ.method: got 'max'", "percentile"]),
         (good, [], [*SMALL, f"weights={tmp_path}/none.pdparams"], ["no weights at", "none.pdparams"]),
     ):
         options = ["--calib_dir", folder, "--output_dir", tmp_path / "out", *more]
@@ -213,9 +213,10 @@ def test_real_weights_keep_their_ap(reference):
     data["anno_path"] = "annotations/person_keypoints.json"
     weights = reference / "data" / "weights" / "tinypose_256x192.pdparams"
     overrides = [f"EvalDataset.{key}={value}" for key, value in data.items()]
-    task = Task(load_config("configs/tinypose_256x192.yml", [*overrides, f"weights={weights}"]))
+    cfg = load_config("configs/tinypose_256x192.yml", [*overrides, f"weights={weights}"])
+    task = Task(cfg)
     images = CalibrationImages.from_dataset(task, "EvalDataset", 120)
-    quantized = quantize_network(load_trained(task), images, PTQ())
+    quantized = quantize_network(load_trained(task), images, create("PTQ", cfg))
     dataset = task.dataset("EvalDataset")
     metric = CocoKeypointMetric(dataset.anno_file, task.keypoint_set)
     evaluate(task, quantized, dataset, metric)
