@@ -24,8 +24,9 @@ class PTQ:
     """The `PTQ` block: how to quantize a trained network.
 
     ``method`` chooses the range of each convolution's input (see `input_range`). ``not_quantized`` keeps
-    convolutions in float, ``weights_only`` their inputs, by name or pattern (see `find_kept`). Depthwise
-    convolutions, one channel of which may be far smaller than the next, are in float unless ``depthwise``.
+    convolutions in float, ``weights_only`` their inputs, by name or pattern (see `find_kept`). Inputs of 1x1
+    pixels are in float: rounding them takes longer than it saves. Depthwise convolutions, one channel of
+    which may be far smaller than the next, are in float unless ``depthwise``.
     """
 
     method: Method = "mse"
@@ -63,8 +64,8 @@ def calibrate(model: nn.Layer, images: Iterable[paddle.Tensor], how: PTQ) -> dic
     _check_weights(model)
     choose = CHOICES[how.method]
     return {
-        name: ConvQuantization(None if name in weights_only else choose(values))
-        for name, values in observe_inputs(model, images, names).items()
+        name: ConvQuantization(None if name in weights_only or seen.is_vector else choose(seen))
+        for name, seen in observe_inputs(model, images, names).items()
     }
 
 

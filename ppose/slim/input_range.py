@@ -22,13 +22,15 @@ class InputRange:
 
     Its bins are equal and begin at 0; they double where a value lies beyond, so that one pass does. Bin i
     counts magnitudes from i * width to (i + 1) * width. At least half of the bins reach the largest magnitude
-    of the first batch or a later one, so a bin is 1/2048 of the range or finer.
+    of the first batch or a later one, so a bin is 1/2048 of the range or finer. ``is_vector`` says that all
+    tensors (N, C, H, W) were of 1x1 pixels.
     """
 
     def __init__(self) -> None:
         self.lowest = self.highest = 0.0
         self.width = 0.0
         self.counts = np.zeros(_BINS, np.int64)
+        self.is_vector = True
 
     @property
     def largest(self) -> float:
@@ -40,6 +42,7 @@ class InputRange:
         lowest, highest = float(values.min()), float(values.max())
         if not np.isfinite([lowest, highest]).all():
             raise ValueError("not finite")
+        self.is_vector &= values.shape[2:] == (1, 1)
         self.lowest, self.highest = min(self.lowest, lowest), max(self.highest, highest)
         self._widen()
         # In float64, in which one over the least width is finite.

@@ -46,10 +46,14 @@ def test_ranges_are_those_of_each_convolution_over_all_batches(network, batches)
         hook.remove()
     assert quantizations.keys() == seen.keys()
     for name, (first, second) in seen.items():
+        if first.shape[2:] == (1, 1):  # rounding it would take longer than it saves
+            assert quantizations[name].input is None, name
+            continue
         values = np.concatenate([first.ravel(), second.ravel()])
         assert quantizations[name].input.largest == np.abs(values).max(), name
         assert quantizations[name].input.signed == (values.min() < 0), name
-    assert {quantization.input.signed for quantization in quantizations.values()} == {True, False}
+    kinds = {quantization.input and quantization.input.signed for quantization in quantizations.values()}
+    assert kinds == {True, False, None}
 
 
 def test_a_quantized_copy_computes_what_its_rounded_convolutions_do(network, batches):
@@ -65,7 +69,8 @@ def test_a_quantized_copy_computes_what_its_rounded_convolutions_do(network, bat
         levels, steps = quantize_weight(before[f"{name}.weight"].astype(np.float64))
         np.testing.assert_allclose(conv.weight.numpy(), levels * steps.reshape(-1, 1, 1, 1), rtol=1e-6)
         given = paddle.randn([1, conv._in_channels, 8, 8])
-        rounded = quantization_of(conv).input(given)
+        rounding = quantization_of(conv).input
+        rounded = given if rounding is None else rounding(given)
         plain = nn.functional.conv2d(
             rounded, conv.weight, conv.bias, conv._stride, conv._padding, 1, conv._groups
         )
