@@ -4,12 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-_CONSTANTS = ("1.full", "1.full_int_array")
-
 
 def compact_graph(file: Path) -> None:
-    """Leave out of a graph what running it does not need, in place: equal constants, and where in
-    the network an operator comes from.
+    """Leave out of a graph what running it does not need, in place: operators that compute what another
+    one does, such as equal roundings of a map, and where in the network an operator comes from.
 
     The file is that of `paddle.jit.save`, format version 3 (Paddle 3.2): a list of operators, in which "#" is
     the kind, "A" attributes by name "N", "I" and "O" inputs and outputs by number, "OA" attributes of
@@ -23,7 +21,7 @@ def compact_graph(file: Path) -> None:
 
 
 def _compact(operators: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    known: dict[str, int] = {}  # constants by what they are
+    known: dict[str, list[int]] = {}  # the outputs of operators by what they compute
     number: dict[int, int] = {}  # of outputs that go, that of the equal one
     kept = []
     for operator in operators:
@@ -34,12 +32,12 @@ def _compact(operators: list[dict[str, Any]]) -> list[dict[str, Any]]:
         operator["A"] = [attribute for attribute in operator["A"] if attribute["N"] != "struct_name"]
         for given in operator["I"]:
             given["%"] = number.get(given["%"], given["%"])
-        if operator["#"] in _CONSTANTS:
-            (made,) = operator["O"]
-            key = json.dumps([operator["#"], operator["A"], made["TT"]])
-            if key in known:
-                number[made["%"]] = known[key]
-                continue
-            known[key] = made["%"]
+        made = [output["%"] for output in operator["O"]]
+        types = [output["TT"] for output in operator["O"]]
+        key = json.dumps([operator["#"], operator["A"], operator["I"], types])
+        if key in known:
+            number.update(zip(made, known[key], strict=True))
+            continue
+        known[key] = made
         kept.append(operator)
     return kept

@@ -114,7 +114,7 @@ def _load(task: Task) -> nn.Layer:
 
 def _make_graph(task: Task, trained: nn.Layer, normalize: NormalizeImage, options: Options) -> Graph:
     network = deploy_form(trained)
-    use_matrix_upsampling(network)
+    use_matrix_upsampling(network, task.codec.input_size)
     normalization = fold_normalization(network, normalize) if options.fuse_normalize else None
     flip = (task.keypoint_set.flip_pairs, task.shifts_heatmap) if options.flip_test else None
     return Graph(network, normalization, flip)

@@ -16,11 +16,18 @@ from paddle import nn
 from ppose.export.fold import weights_of
 from ppose.slim.scheme import InputQuantization, quantization_of, quantize_weight
 
+# What the operators and names of a packed weight take of the graph's file, about, in bytes.
+_PACKING_COST = 1000
+
 
 class Int8Conv2D(nn.Layer):
-    """A quantized convolution with the weight's levels in int8; computes what `conv` does."""
+    """A quantized convolution with the weight's levels in int8; computes what `conv` does.
 
-    def __init__(self, conv: nn.Conv2D) -> None:
+    ``input_step`` (1,) is the step of the input's rounding, if there is one: convolutions with equal steps
+    share the tensor, so that rounding one map for several of them is the same operator.
+    """
+
+    def __init__(self, conv: nn.Conv2D, input_step: paddle.Tensor | None) -> None:
         super().__init__()
         weight, bias = weights_of(conv)
         levels, steps = quantize_weight(weight)
@@ -34,8 +41,8 @@ class Int8Conv2D(nn.Layer):
         # Buffers, since there are no int8 parameters; in the shapes that the operators take them.
         if self._rounding is not None:  # the convolution sees levels
             steps = steps * np.float32(self._rounding.step)
-            self.register_buffer("input_step", paddle.to_tensor([self._rounding.step], dtype="float32"))
-        self.register_buffer("levels", paddle.to_tensor(levels))
+            self.register_buffer("input_step", input_step)
+        self.levels = Levels(levels)
         self.register_buffer("steps", paddle.to_tensor(steps.reshape(-1, 1, 1, 1)))
         self.register_buffer("bias", paddle.to_tensor(bias.astype(np.float32).reshape(1, -1, 1, 1)))
 
@@ -43,7 +50,51 @@ class Int8Conv2D(nn.Layer):
         """(N, in_channels, H, W) -> (N, out_channels, H / stride, W / stride)."""
         if self._rounding is not None:
             x = (x / self.input_step).round().clip(*level_range(self._rounding))
-        return F.conv2d(x, self.levels.astype("float32") * self.steps, **self._layout) + self.bias
+        return F.conv2d(x, self.levels() * self.steps, **self._layout) + self.bias
+
+
+class Levels(nn.Layer):
+    """A weight's ``levels`` (out, in, h, w) int8; of a 1x1 weight that is mostly zeros, its blocks alone.
+
+    A block is what connects some outputs with some inputs; all else is zero. Merged convolutions have
+    such weights (see `lite_blocks`).
+    """
+
+    def __init__(self, levels: np.ndarray) -> None:
+        super().__init__()
+        self._shape = levels.shape
+        outputs, inputs = find_blocks((levels != 0).any(axis=(2, 3)))
+        filled = outputs[:, None] == inputs
+        self._is_packed = levels.shape[2:] == (1, 1) and levels.size - filled.sum() > _PACKING_COST
+        self.register_buffer(
+            "values", paddle.to_tensor(levels[filled].ravel() if self._is_packed else levels)
+        )
+        if self._is_packed:
+            self.register_buffer("outputs", paddle.to_tensor(outputs.reshape(-1, 1, 1, 1)))
+            self.register_buffer("inputs", paddle.to_tensor(inputs.reshape(1, -1, 1, 1)))
+
+    def forward(self) -> paddle.Tensor:
+        """The levels (out, in, h, w) in float32."""
+        values = self.values.astype("float32")
+        if not self._is_packed:
+            return values
+        places = paddle.nonzero(self.outputs == self.inputs)
+        return paddle.scatter_nd(places, values, self._shape)
+
+
+def find_blocks(filled: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(out, in) bool -> the number of each output's block (out,) and of each input's (in,), int16.
+
+    Outputs and inputs that ``filled`` connects, also by way of others, have the same number; an output
+    without any has -1, such an input 0.
+    """
+    outputs = np.arange(1, len(filled) + 1)
+    while True:
+        inputs = (filled * outputs[:, None]).max(axis=0)
+        after = (filled * inputs).max(axis=1)
+        if (after == outputs).all():
+            return np.where(outputs > 0, outputs, -1).astype(np.int16), inputs.astype(np.int16)
+        outputs = after
 
 
 def level_range(rounding: InputQuantization) -> tuple[int, int]:
@@ -81,7 +132,13 @@ def without_rounding(network: nn.Layer) -> nn.Layer:
 
 def use_int8_convolutions(network: nn.Layer) -> None:
     """Replace every quantized convolution by an `Int8Conv2D`, in place."""
+    input_steps: dict[float | None, paddle.Tensor | None] = {None: None}
     for parent in network.sublayers(include_self=True):
         for name, child in list(parent.named_children()):
-            if quantization_of(child) is not None:
-                setattr(parent, name, Int8Conv2D(child))
+            quantization = quantization_of(child)
+            if quantization is None:
+                continue
+            step = None if quantization.input is None else quantization.input.step
+            if step not in input_steps:
+                input_steps[step] = paddle.to_tensor([step], dtype="float32")
+            setattr(parent, name, Int8Conv2D(child, input_steps[step]))

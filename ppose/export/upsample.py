@@ -1,5 +1,7 @@
 """Bilinear upsampling as matrix products."""
 
+from collections.abc import Iterable
+
 import numpy as np
 import paddle
 from paddle import nn
@@ -11,12 +13,20 @@ class MatrixUpsample(nn.Layer):
     Paddle Inference gives that operator to oneDNN, which does not know align_corners: heatmaps of Lite-HRNet
     were off by 27 % (Paddle 3.2.2). Matrix products are right everywhere, if the operands have three
     dimensions: oneDNN's products of a matrix with a convolution's output of four are wrong as well.
+
+    The matrices are buffers, one for each of the ``sides`` (heights and widths) of the maps that come: a
+    graph holds other constants as text.
     """
+
+    def __init__(self, sides: Iterable[int]) -> None:
+        super().__init__()
+        for side in sides:
+            self.register_buffer(f"matrix_{side}", paddle.to_tensor(interpolation_matrix(side)))
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         """(N, C, H, W) -> (N, C, 2H, 2W); all but N are known when the graph is made."""
         channels, height, width = x.shape[1:]
-        rows, columns = (paddle.to_tensor(interpolation_matrix(side)) for side in (height, width))
+        rows, columns = (getattr(self, f"matrix_{side}") for side in (height, width))
         wide = paddle.matmul(x.reshape([-1, channels * height, width]), columns, transpose_y=True)
         doubled = paddle.matmul(rows, wide.reshape([-1, height, 2 * width]))
         return doubled.reshape([-1, channels, 2 * height, 2 * width])
@@ -29,9 +39,27 @@ def interpolation_matrix(count: int) -> np.ndarray:
     return np.maximum(1 - distance, 0).astype(np.float32)
 
 
-def use_matrix_upsampling(network: nn.Layer) -> None:
-    """Replace every bilinear `nn.Upsample` of factor 2 with align_corners, in place."""
-    for layer in network.sublayers(include_self=True):
-        for name, child in list(layer.named_children()):
-            if isinstance(child, nn.Upsample) and child.mode == "bilinear" and child.align_corners:
-                setattr(layer, name, MatrixUpsample())
+@paddle.no_grad()
+def use_matrix_upsampling(network: nn.Layer, size: tuple[int, int]) -> None:
+    """Replace every bilinear `nn.Upsample` of factor 2 with align_corners, in place.
+
+    The network, which is in eval mode, runs once on an image of ``size`` (w, h), which shows the maps' sizes.
+    """
+    found = [
+        (parent, name, layer)
+        for parent in network.sublayers(include_self=True)
+        for name, layer in parent.named_children()
+        if isinstance(layer, nn.Upsample) and layer.mode == "bilinear" and layer.align_corners
+    ]
+    if not found:
+        return
+    sides: dict[nn.Layer, set[int]] = {layer: set() for _, _, layer in found}
+    hooks = [
+        layer.register_forward_pre_hook(lambda layer, inputs: sides[layer].update(inputs[0].shape[2:]))
+        for layer in sides
+    ]
+    network(paddle.zeros([1, 3, *reversed(size)]))
+    for hook in hooks:
+        hook.remove()
+    for parent, name, layer in found:
+        setattr(parent, name, MatrixUpsample(sides[layer]))

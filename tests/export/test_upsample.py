@@ -12,7 +12,7 @@ from ppose.export.upsample import MatrixUpsample, interpolation_matrix, use_matr
 def test_is_bilinear_upsampling_with_its_corners_kept(shape):
     """Against a loop: output i lies at i (n - 1) / (2n - 1) between two inputs."""
     x = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
-    got = MatrixUpsample()(paddle.to_tensor(x)).numpy()
+    got = MatrixUpsample(shape[2:])(paddle.to_tensor(x)).numpy()
     h, w = shape[2:]
     for i in range(2 * h):
         for j in range(2 * w):
@@ -33,8 +33,18 @@ def test_rows_of_the_matrix_are_weights():
 
 
 def test_replaces_this_upsampling_only():
+    """Also where one layer doubles maps of several sizes, as in Lite-HRNet's head."""
     kept = nn.Upsample(scale_factor=2, mode="nearest")
-    network = nn.Sequential(kept, nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True))
-    use_matrix_upsampling(network)
+    twice = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True)
+
+    class Network(nn.Sequential):
+        def forward(self, x):
+            return self[1](self[1](self[0](x)))
+
+    network = Network(kept, twice)
+    image = paddle.randn([1, 3, 8, 6])
+    expected = network(image).numpy()
+    use_matrix_upsampling(network, (6, 8))
     assert network[0] is kept
     assert isinstance(network[1], MatrixUpsample)
+    np.testing.assert_allclose(network(image).numpy(), expected, atol=1e-5)
