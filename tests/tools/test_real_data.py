@@ -99,7 +99,7 @@ def test_fine_tuning_keeps_a_good_model_good(run_script, reference, parts_of_coc
 def test_eight_bits_stay_near_the_ap_of_float(run_script, reference, parts_of_coco_dev, tmp_path):
     """PP-TinyPose trained a little with PACT, from weights whose batch norms are folded.
 
-    The aim, 0.010 below float, is not reached: 0.6399 against 0.6516 was measured. The bound is there to notice
+    The aim, 0.010 below float, is not reached: 0.6399 against 0.6516 was measured. The bound is to notice
     a recipe that fails, such as one with depthwise convolutions in eight bits and alphas from 100 (0.53).
     """
     before, _ = evaluate(run_script, reference, tmp_path, "tinypose_256x192", parts_of_coco_dev)
