@@ -104,7 +104,8 @@ def main() -> None:
         return
     metrics = metric.compute()
     if args.model_dir is not None:
-        print(f"model: {args.model_dir} in {exported.runtime.name}, {precision}")
+        shown = "int8" if exported.model.is_int8 else precision
+        print(f"model: {args.model_dir} in {exported.runtime.name}, {shown}")
     print(format_table(metrics, dataset.boxes))
     if args.json:
         write_json(args.json, metrics)

@@ -99,7 +99,7 @@ def test_fine_tuning_keeps_a_good_model_good(run_script, reference, parts_of_coc
 def test_eight_bits_stay_near_the_ap_of_float(run_script, reference, parts_of_coco_dev, tmp_path):
     """PP-TinyPose trained a little with PACT, from weights whose batch norms are folded.
 
-    The aim, 0.010 below float, is not reached: 0.6399 against 0.6516 was measured. The bound is to notice
+    The aim, 0.010 below float, is not reached: 0.6410 against 0.6516 was measured. The bound is to notice
     a recipe that fails, such as one with depthwise convolutions in eight bits and alphas from 100 (0.53).
     """
     before, _ = evaluate(run_script, reference, tmp_path, "tinypose_256x192", parts_of_coco_dev)
@@ -110,7 +110,7 @@ def test_eight_bits_stay_near_the_ap_of_float(run_script, reference, parts_of_co
         timeout=900,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
-    assert "173 convolutions in eight bits with PACT" in result.stderr
+    assert "168 convolutions in eight bits with PACT" in result.stderr
     assert "scipy" not in result.stdout + result.stderr
     folder = tmp_path / "tinypose_256x192_pact"
     after = json.loads((folder / "result" / "metrics.json").read_text())
