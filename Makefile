@@ -30,7 +30,7 @@ test: setup
 	$(BIN)/python -m pytest -n 2 -m "not heavy"
 
 test-heavy: setup
-	$(BIN)/python -m pytest -m heavy
+	$(BIN)/python -m pytest -n 2 -m heavy
 
 lint: setup
 	$(BIN)/ruff format --check .
