@@ -33,6 +33,22 @@ def make_parser(description: str) -> argparse.ArgumentParser:
     return parser
 
 
+def add_export_options(parser: argparse.ArgumentParser, name: str) -> None:
+    """Where an export goes, to a folder of that name, and in which format."""
+    parser.add_argument(
+        "--output_dir",
+        default="output_inference",
+        metavar="DIR",
+        help=f"the export goes to a folder {name} in it (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--format",
+        choices=["paddle", "onnx"],
+        default="paddle",
+        help="a second format of the same model goes into the same folder (default: %(default)s)",
+    )
+
+
 def run(main: Callable[[], None]) -> None:
     """Run a command's main function; errors that a user can cause become one line and a non-zero exit."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)

@@ -4,12 +4,19 @@ import errno
 import json
 import os
 import tempfile
+import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from ppose.errors import DataError
+
+# What reading a damaged archive of arrays (.npz) may raise.
+DAMAGED_ARCHIVE = (
+    zipfile.BadZipFile, zlib.error, ValueError, KeyError, TypeError, EOFError, NotImplementedError,
+)  # fmt: skip
 
 
 @contextmanager

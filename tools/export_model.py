@@ -6,23 +6,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from ppose.commandline import make_parser, run
+from ppose.commandline import add_export_options, make_parser, run
 
 
 def main() -> None:
     parser = make_parser(__doc__)
-    parser.add_argument(
-        "--output_dir",
-        default="output_inference",
-        metavar="DIR",
-        help="the export goes to a folder in it, named as the config (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--format",
-        choices=["paddle", "onnx"],
-        default="paddle",
-        help="a second format of the same model goes into the same folder (default: %(default)s)",
-    )
+    add_export_options(parser, "<config>")
     parser.add_argument(
         "--batch", type=int, metavar="N", help="images that the graph takes at a time (default: any number)"
     )

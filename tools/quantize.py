@@ -8,7 +8,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from ppose.commandline import make_parser, run
+from ppose.commandline import add_export_options, make_parser, run
 
 # People of a sample: for heatmap errors of each layer, of the whole network, and for AP.
 ANALYSED, COMPARED, JUDGED = 4, 16, 100
@@ -43,18 +43,7 @@ def parse_arguments() -> argparse.Namespace:
         metavar="LAYER",
         help="convolutions to keep in float, by name or pattern; overrides the config's PTQ.not_quantized",
     )
-    parser.add_argument(
-        "--output_dir",
-        default="output_inference",
-        metavar="DIR",
-        help="the export goes to a folder <config>_int8 in it (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--format",
-        choices=["paddle", "onnx"],
-        default="paddle",
-        help="a second format of the same model goes into the same folder (default: %(default)s)",
-    )
+    add_export_options(parser, "<config>_int8")
     parser.add_argument(
         "--analyse",
         action="store_true",

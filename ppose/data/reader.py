@@ -118,6 +118,12 @@ class _BatchOrder:
             yield np.array_split(whole, self._ranks)[self._rank].tolist()
 
 
+def spread(length: int, count: int) -> list[int]:
+    """Up to ``count`` indexes from all over a list of that length."""
+    count = min(count, length)
+    return [i * length // count for i in range(count)]
+
+
 class Batches:
     """Batches of a dataset: dicts of paddle tensors; order and random transforms vary with ``epoch``.
 
@@ -136,9 +142,8 @@ class Batches:
 
         Made by this process; not to be called while batches are made.
         """
-        count = min(count, len(self._prepared))
         self._prepared.epoch = 0
-        samples = [self._prepared[i * len(self._prepared) // count] for i in range(count)]
+        samples = [self._prepared[i] for i in spread(len(self._prepared), count)]
         batch = self._loader.collate_fn(samples)
         batch = {key: paddle.to_tensor(value) for key, value in batch.items()}
         _raise_error_of(batch)

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from ppose.coco_format import read_people
 from ppose.data import Batches
+from ppose.data.reader import spread
 from ppose.engine.evaluate import make_predict, predict_keypoints, update_metric
 from ppose.engine.task import Task
 from ppose.files import read_json
@@ -55,7 +56,7 @@ class CalibrationImages:
 
 
 def _subset(dataset: Any, count: int) -> Subset:
-    return Subset(dataset, _spread(len(dataset), count))
+    return Subset(dataset, spread(len(dataset), count))
 
 
 def make_sampled_ap(task: Task, count: int) -> Callable[[nn.Layer], float]:
@@ -65,7 +66,7 @@ def make_sampled_ap(task: Task, count: int) -> Callable[[nn.Layer], float]:
     """
     dataset = task.dataset("EvalDataset")
     known = np.unique(dataset.image_ids)
-    images = known[_spread(len(known), max(1, count * len(known) // len(dataset)))]
+    images = known[spread(len(known), max(1, count * len(known) // len(dataset)))]
     people = np.flatnonzero(np.isin(dataset.image_ids, images))
     metric = CocoKeypointMetric(_annotations_of(images, dataset.anno_file, task), task.keypoint_set)
     batches = list(task.batches("EvalReader", Subset(dataset, people.tolist()), workers=0))
@@ -91,9 +92,3 @@ def _annotations_of(images: np.ndarray, file: Path, task: Task) -> dict[str, Any
         "images": [image for image in content["images"] if image["id"] in ids],
         "annotations": [person for person in people if person["image_id"] in ids],
     }
-
-
-def _spread(length: int, count: int) -> list[int]:
-    """Up to ``count`` indexes from all over a list of that length."""
-    count = min(count, length)
-    return [i * length // count for i in range(count)]

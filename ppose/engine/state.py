@@ -5,8 +5,6 @@ index), the network's own (dropout) from (seed, step), and the learning rate fro
 """
 
 import json
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -15,15 +13,13 @@ import numpy as np
 import paddle
 
 from ppose.errors import CheckpointError
-from ppose.files import replacing
+from ppose.files import DAMAGED_ARCHIVE, replacing
 
 STATE_FILE = "train_state.npz"
 
 _META = "state.json"
 _FORMAT = 1
 _GROUPS = ("model", "average", "objective", "optimizer")
-# What reading a damaged archive may raise.
-_DAMAGE = (zipfile.BadZipFile, zlib.error, ValueError, KeyError, TypeError, EOFError, NotImplementedError)
 
 Arrays = dict[str, np.ndarray]
 Parameters = Mapping[str, paddle.Tensor]
@@ -105,7 +101,7 @@ def read_state(path: str | Path) -> TrainState:
         raise CheckpointError(f"{file} cannot be read: {error.strerror or error}") from error
     except CheckpointError:
         raise
-    except _DAMAGE as error:
+    except DAMAGED_ARCHIVE as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise CheckpointError(
             f"{file} is no training state, or damaged ({reason}); resume from another "

@@ -6,6 +6,8 @@ numbers (benchmarks/training_step.py). Making the graphs takes seconds: for eval
 (Lite-HRNet-30), for training three times that.
 """
 
+from collections.abc import Callable
+
 import paddle
 from paddle import nn
 from paddle.static import InputSpec
@@ -25,20 +27,28 @@ class StaticNetwork(nn.Layer):
     def __init__(self, network: nn.Layer, size: tuple[int, int]) -> None:
         super().__init__()
         self.network = network
-        width, height = size
-        spec = InputSpec([None, 3, height, width], "float32", name="image")
-        # Without full_graph the spec is not respected.
-        paddle.jit.to_static(self, input_spec=[spec], full_graph=True)
+        make_static(self, size)
 
     def forward(self, image: paddle.Tensor) -> paddle.Tensor:
         """Image batch -> heatmaps."""
-        return _run(self.network, image)
+        return run_as_it_is(self.network, image)
+
+
+def make_static(
+    layer: nn.Layer, size: tuple[int, int], *, batch: int | None = None, dtype: str = "float32"
+) -> None:
+    """Make a layer a graph, in place, for images (batch, 3, h, w) of size (w, h); batch None: any number."""
+    width, height = size
+    spec = InputSpec([batch, 3, height, width], dtype, name="image")
+    # Without full_graph the spec is not respected.
+    paddle.jit.to_static(layer, input_spec=[spec], full_graph=True)
 
 
 # Nothing in networks depends on values, and Paddle takes a minute to look for that in the code of each layer.
 @paddle.jit.not_to_static
-def _run(network: nn.Layer, image: paddle.Tensor) -> paddle.Tensor:
-    return network(image)
+def run_as_it_is(compute: Callable[[paddle.Tensor], paddle.Tensor], image: paddle.Tensor) -> paddle.Tensor:
+    """What a graph's layer computes, in operators alone: how it is written is not looked at."""
+    return compute(image)
 
 
 def quickest_form(network: nn.Layer, size: tuple[int, int], images: int) -> nn.Layer:

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import paddle
 from paddle import nn
-from paddle.static import InputSpec
 
+from ppose.engine.static_network import make_static, run_as_it_is
 from ppose.files import write_bytes
 from ppose.models import flip_test
 
@@ -40,28 +40,22 @@ class Graph(nn.Layer):
 
     def forward(self, image: paddle.Tensor) -> paddle.Tensor:
         """Image batch -> heatmaps."""
-        return _run(self, image)
+        return run_as_it_is(self._compute, image)
 
-
-# Nothing here depends on values, and Paddle takes a minute to look for that in the code of each layer.
-@paddle.jit.not_to_static
-def _run(graph: Graph, image: paddle.Tensor) -> paddle.Tensor:
-    if graph.mean is not None:
-        image = image.astype("float32") - graph.mean
-    if graph.factor is not None:
-        image = image * graph.factor
-    if graph.flip is None:
-        return graph.network(image)
-    return flip_test(graph.network, image, *graph.flip)
+    def _compute(self, image: paddle.Tensor) -> paddle.Tensor:
+        if self.mean is not None:
+            image = image.astype("float32") - self.mean
+        if self.factor is not None:
+            image = image * self.factor
+        if self.flip is None:
+            return self.network(image)
+        return flip_test(self.network, image, *self.flip)
 
 
 def trace(graph: Graph, size: tuple[int, int], batch: int | None) -> Graph:
     """Make a graph static, for images of size (w, h); changes and returns it."""
-    width, height = size
-    dtype = "float32" if graph.mean is None else "uint8"
-    spec = InputSpec([batch, 3, height, width], dtype, name="image")
-    # Without full_graph the spec is not respected.
-    return paddle.jit.to_static(graph, input_spec=[spec], full_graph=True)
+    make_static(graph, size, batch=batch, dtype="float32" if graph.mean is None else "uint8")
+    return graph
 
 
 def count_operators(traced: Graph) -> int:

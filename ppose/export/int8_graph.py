@@ -15,7 +15,7 @@ import paddle.nn.functional as F
 from paddle import nn
 
 from ppose.export.fold import weights_of
-from ppose.slim.scheme import InputQuantization, quantization_of, quantize_weight
+from ppose.slim.scheme import InputQuantization, quantization_of, quantize_weight, stop_rounding
 
 # What the operators and names of a packed weight take of the graph's file, about, in bytes.
 _PACKING_COST = 1000
@@ -122,7 +122,7 @@ def without_rounding(network: nn.Layer) -> nn.Layer:
     """A copy of a network whose convolutions do not round their inputs; their weights are as they were."""
     copied = copy.deepcopy(network)
     for conv in quantized_convolutions(copied).values():
-        conv._forward_pre_hooks.clear()
+        stop_rounding(conv)
     return copied
 
 

@@ -12,7 +12,7 @@ from paddle import nn
 
 from ppose.errors import ExportError
 from ppose.export.int8_graph import level_range, quantized_convolutions
-from ppose.slim.scheme import ConvQuantization, InputQuantization, quantize_weight
+from ppose.slim.scheme import ConvQuantization, InputQuantization, quantize_weight, stop_rounding
 
 # ONNX Runtime rounds biases to int32 with the product of the input's step and the weight's, and loses what is
 # beyond. A channel whose weights are next to nothing gets a larger step, so that 1e-4 of its bias is lost.
@@ -25,7 +25,7 @@ def take_quantizations(network: nn.Layer) -> dict[str, ConvQuantization]:
     for index, conv in enumerate(quantized_convolutions(network).values()):
         conv.weight.name = f"int8_{index}"
         quantizations[conv.weight.name] = conv.quantization
-        conv._forward_pre_hooks.clear()
+        stop_rounding(conv)
     return quantizations
 
 

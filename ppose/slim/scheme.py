@@ -81,6 +81,11 @@ def mark_quantized(conv: nn.Conv2D, quantization: ConvQuantization) -> None:
         conv.register_forward_pre_hook(_round_input)
 
 
+def stop_rounding(conv: nn.Conv2D) -> None:
+    """Make a quantized convolution take its input as it is; its weight stays rounded."""
+    conv._forward_pre_hooks.clear()
+
+
 def quantization_of(layer: nn.Layer) -> ConvQuantization | None:
     """How a layer is quantized; None: it is not."""
     return getattr(layer, ATTRIBUTE, None)

@@ -2,23 +2,15 @@
 
 import hashlib
 import logging
-import zipfile
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import paddle
 
-from ppose.files import replacing
+from ppose.files import DAMAGED_ARCHIVE, replacing
 
 _logger = logging.getLogger(__name__)
-
-# What reading a damaged archive may raise.
-_DAMAGE = (
-    zipfile.BadZipFile, zlib.error, ValueError, KeyError, TypeError, EOFError, NotImplementedError,
-    MemoryError, OSError,
-)  # fmt: skip
 
 Maps = dict[str, paddle.Tensor]
 
@@ -87,5 +79,5 @@ def _read(file: Path) -> dict[str, np.ndarray] | None:
     try:
         with np.load(file, allow_pickle=False) as archive:
             return {key: archive[key] for key in archive.files}
-    except _DAMAGE:  # or not there
+    except (*DAMAGED_ARCHIVE, MemoryError, OSError):  # or not there
         return None

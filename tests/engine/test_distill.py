@@ -6,6 +6,7 @@ import numpy as np
 import paddle
 import pytest
 from paddle import nn
+from runs import StopAt, data_overrides
 
 from ppose.engine.checkpoint import save_weights
 from ppose.engine.curves import DrawCurves
@@ -15,7 +16,7 @@ from ppose.engine.samples import DrawSamples
 from ppose.engine.state import read_state
 from ppose.engine.task import Task
 from ppose.engine.train import dump_config, make_trainer, record_run
-from ppose.engine.trainer import DivergenceError, Hook
+from ppose.engine.trainer import DivergenceError
 from ppose.engine.weights_reader import read_weights
 from ppose.errors import CheckpointError, ConfigError
 from ppose.workspace import load_config
@@ -80,22 +81,12 @@ def small(monkeypatch, teacher, tmp_path):
 @pytest.fixture
 def overrides(coco_folder):
     """A small run: 6 people in 3 batches an epoch."""
-    data = {"dataset_dir": coco_folder, "image_dir": "images", "anno_path": "annotations.json"}
     return [
-        *(f"{name}.{key}={value}" for name in ("TrainDataset", "EvalDataset") for key, value in data.items()),
+        *data_overrides(coco_folder),
         *SIZE, "LiteHRNet.network_type=lite_8", "width=40", "batch_size=2", "worker_num=0", "log_iter=1",
         "epoch=2", "snapshot_epoch=1", "use_ema=true", "use_vdl=false",
         "LearningRate.schedulers.LinearWarmup.steps=4",
     ]  # fmt: skip
-
-
-class StopAt(Hook):
-    def __init__(self, step):
-        self._step = step
-
-    def after_step(self, trainer):
-        if trainer.step == self._step:
-            trainer.stop(interrupted=True)
 
 
 def make(overrides, folder, setup, *more, state=None):

@@ -7,6 +7,7 @@ import paddle
 import pytest
 from paddle import nn
 from paddle.nn.quant.quant_layers import QuantizedConv2D
+from runs import StopAt, data_overrides
 
 from ppose.engine.checkpoint import save_weights
 from ppose.engine.load import load_model
@@ -27,21 +28,11 @@ SMALL = ["trainsize=[64,64]", "hmsize=[16,16]", "LiteHRNet.network_type=lite_8"]
 @pytest.fixture
 def overrides(coco_folder):
     """A small run: 6 people in 2 batches an epoch."""
-    data = {"dataset_dir": coco_folder, "image_dir": "images", "anno_path": "annotations.json"}
     return [
-        *(f"{name}.{key}={value}" for name in ("TrainDataset", "EvalDataset") for key, value in data.items()),
+        *data_overrides(coco_folder),
         *SMALL, "batch_size=3", "worker_num=0", "log_iter=1", "epoch=1", "snapshot_epoch=9", "use_vdl=false",
         "pretrain_weights=null", "LearningRate.schedulers.LinearWarmup.steps=2",
     ]  # fmt: skip
-
-
-class StopAt(Hook):
-    def __init__(self, step):
-        self._step = step
-
-    def after_step(self, trainer):
-        if trainer.step == self._step:
-            trainer.stop(interrupted=True)
 
 
 class Record(Hook):

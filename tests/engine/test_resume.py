@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from runs import StopAt, data_overrides
 
 from ppose.engine.state import read_state
 from ppose.engine.train import make_trainer
-from ppose.engine.trainer import Hook
 from ppose.errors import CheckpointError
 from ppose.workspace import load_config
 
@@ -24,21 +24,11 @@ CONFIG = ROOT / "configs" / "naive_lite_hrnet_18_256x192_coco.yml"
 @pytest.fixture
 def overrides(coco_folder):
     """A small run: 6 people in 3 batches an epoch."""
-    data = {"dataset_dir": coco_folder, "image_dir": "images", "anno_path": "annotations.json"}
     return [
-        *(f"{name}.{key}={value}" for name in ("TrainDataset", "EvalDataset") for key, value in data.items()),
+        *data_overrides(coco_folder),
         "trainsize=[64,64]", "hmsize=[16,16]", "batch_size=2", "worker_num=0", "log_iter=1", "epoch=4",
         "snapshot_epoch=1", "use_ema=true", "ema_decay=0.9", "LearningRate.schedulers.LinearWarmup.steps=7",
     ]  # fmt: skip
-
-
-class StopAt(Hook):
-    def __init__(self, step):
-        self._step = step
-
-    def after_step(self, trainer):
-        if trainer.step == self._step:
-            trainer.stop(interrupted=True)
 
 
 def train(overrides, folder, *, stop_at=None, state=None, seed=3, more=()):

@@ -9,35 +9,25 @@ import pytest
 from paddle import nn
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
+from runs import StopAt, data_overrides
 
 from ppose.engine import samples
 from ppose.engine.curves import plot_curves
 from ppose.engine.state import read_state
 from ppose.engine.task import Task
 from ppose.engine.train import make_trainer
-from ppose.engine.trainer import Hook
 from ppose.errors import ConfigError
 from ppose.workspace import load_config
 
 CONFIG = "configs/naive_lite_hrnet_18_256x192_coco.yml"
 
 
-class StopAt(Hook):
-    def __init__(self, step):
-        self._step = step
-
-    def after_step(self, trainer):
-        if trainer.step == self._step:
-            trainer.stop(interrupted=True)
-
-
 @pytest.fixture
 def train(coco_folder, tmp_path, monkeypatch):
     """Trains a network of one convolution on 6 people in 3 batches an epoch."""
     monkeypatch.setattr(Task, "model", lambda self: nn.Conv2D(3, 17, 4, stride=4))
-    data = {"dataset_dir": coco_folder, "image_dir": "images", "anno_path": "annotations.json"}
     overrides = [
-        *(f"{name}.{key}={value}" for name in ("TrainDataset", "EvalDataset") for key, value in data.items()),
+        *data_overrides(coco_folder),
         "trainsize=[64,64]", "hmsize=[16,16]", "batch_size=2", "worker_num=0", "log_iter=1", "epoch=4",
         "snapshot_epoch=2", "LearningRate.base_lr=0.01",
     ]  # fmt: skip

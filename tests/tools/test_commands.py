@@ -6,6 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from runs import data_overrides
 
 import ppose
 from ppose.engine.checkpoint import save_weights
@@ -23,17 +24,10 @@ def weights(tmp_path_factory):
     return file
 
 
-def data_overrides(folder):
-    return [
-        f"EvalDataset.dataset_dir={folder}", "EvalDataset.image_dir=images",
-        "EvalDataset.anno_path=annotations.json",
-    ]  # fmt: skip
-
-
 def test_eval_prints_a_table_and_writes_json(run_script, coco_folder, weights, tmp_path):
     result = run_script(
         "tools/eval.py", "-c", CONFIG, "--json", tmp_path / "m.json",
-        "-o", *data_overrides(coco_folder), f"weights={weights.parent}",
+        "-o", *data_overrides(coco_folder, ["EvalDataset"]), f"weights={weights.parent}",
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     assert "own boxes" in result.stdout
@@ -50,7 +44,7 @@ def test_prediction_only_needs_no_annotations(run_script, coco_folder, weights, 
     (coco_folder / "boxes.json").write_text(json.dumps(boxes))
     result = run_script(
         "tools/eval.py", "-c", CONFIG, "--save_prediction_only", "--output_eval", tmp_path / "out",
-        "-o", *data_overrides(coco_folder), f"weights={weights}",
+        "-o", *data_overrides(coco_folder, ["EvalDataset"]), f"weights={weights}",
         "EvalDataset.use_gt_bbox=false", "EvalDataset.bbox_file=boxes.json", "TopDownHRNet.flip=false",
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
@@ -82,7 +76,7 @@ KeypointSet:
     save_weights(Task(load_config(config)).model(), tmp_path / "own.pdparams")
     result = run_script(
         "tools/eval.py", "-c", config, "--json", tmp_path / "m.json",
-        "-o", *data_overrides(folder), f"weights={tmp_path}/own.pdparams",
+        "-o", *data_overrides(folder, ["EvalDataset"]), f"weights={tmp_path}/own.pdparams",
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     assert json.loads((tmp_path / "m.json").read_text())["AP"] >= 0  # not -1: there are people to find

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from runs import assert_one_line, data_overrides
 
 from ppose.engine.checkpoint import save_weights
 from ppose.engine.task import Task
@@ -20,22 +21,6 @@ def weights(tmp_path_factory):
     return file
 
 
-def assert_one_line(result, *expected):
-    assert result.returncode == 1, result.stderr
-    assert "Traceback" not in result.stderr
-    lines = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
-    assert len(lines) == 1, result.stderr
-    for words in expected:
-        assert words in lines[0]
-
-
-def data_overrides(folder):
-    return [
-        f"EvalDataset.dataset_dir={folder}", "EvalDataset.image_dir=images",
-        "EvalDataset.anno_path=annotations.json",
-    ]  # fmt: skip
-
-
 def test_an_exported_model_is_evaluated(run_script, coco_folder, weights, tmp_path):
     exported = run_script(
         "tools/export_model.py", "-c", CONFIG, "--output_dir", tmp_path, "--batch", "4",
@@ -45,7 +30,7 @@ def test_an_exported_model_is_evaluated(run_script, coco_folder, weights, tmp_pa
     assert f"{tmp_path / NAME}: model.json, model.pdiparams, infer_cfg.yml" in exported.stdout
     assert "operators: trained " in exported.stdout
     evaluate = ["tools/eval.py", "-c", CONFIG, "--model_dir", tmp_path / NAME]
-    data = [*SMALL, *data_overrides(coco_folder)]
+    data = [*SMALL, *data_overrides(coco_folder, ["EvalDataset"])]
     # Six people make a whole batch of four and a part of one.
     result = run_script(
         *evaluate, "--save_prediction_only", "--output_eval", tmp_path / "exported", "-o", *data

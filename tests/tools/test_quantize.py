@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import paddle
 import pytest
+from runs import assert_one_line, data_overrides
 
 from ppose.engine.calibration import CalibrationImages, make_sampled_ap
 from ppose.engine.checkpoint import save_weights
@@ -56,16 +57,6 @@ def quantize(monkeypatch, capsys):
         return subprocess.CompletedProcess(arguments, code, *capsys.readouterr())
 
     return _quantize
-
-
-def data_overrides(folder):
-    return [
-        f"{key}Dataset.{name}={value}"
-        for key in ("Eval", "Train")
-        for name, value in (
-            ("dataset_dir", folder), ("image_dir", "images"), ("anno_path", "annotations.json")
-        )
-    ]  # fmt: skip
 
 
 def make_task(folder, *more):
@@ -169,15 +160,6 @@ def test_layers_are_analysed_in_place_of_an_export(quantize, coco_folder, weight
     assert [row["AP"] != "" for row in rows] == [True] * 3 + [False] * (len(rows) - 3)
     assert all(row["layer"] in result.stdout for row in rows)
     assert cv2.imread(str(folder / "analysis.png")) is not None
-
-
-def assert_one_line(result, *expected):
-    assert result.returncode == 1, result.stderr
-    assert "Traceback" not in result.stderr
-    lines = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
-    assert len(lines) == 1, result.stderr
-    for words in expected:
-        assert words in lines[0]
 
 
 def test_bad_calibration(quantize, coco_folder, weights, tmp_path):

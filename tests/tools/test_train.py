@@ -5,6 +5,7 @@ import json
 import cv2
 import numpy as np
 import pytest
+from runs import assert_one_line, data_overrides
 
 from ppose.data.synthetic import write_dataset
 from ppose.engine.checkpoint import save_weights
@@ -18,12 +19,8 @@ TEACHER = "configs/hrnet_w32_256x192_teacher.yml"
 NAME = "naive_lite_hrnet_18_256x192_coco"
 
 
-def data_overrides(folder):
-    data = {"dataset_dir": folder, "image_dir": "images", "anno_path": "annotations.json"}
-    return [
-        *(f"{name}.{key}={value}" for name in ("TrainDataset", "EvalDataset") for key, value in data.items()),
-        "trainsize=[64,64]", "hmsize=[16,16]", "worker_num=0",
-    ]  # fmt: skip
+def small_run(folder):
+    return [*data_overrides(folder), "trainsize=[64,64]", "hmsize=[16,16]", "worker_num=0"]
 
 
 def draw_people(folder, people=16, keypoints=17):
@@ -65,15 +62,6 @@ def train(run_script, tmp_path):
     return _train
 
 
-def assert_one_line(result, *expected):
-    assert result.returncode == 1, result.stderr
-    assert "Traceback" not in result.stderr
-    lines = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
-    assert len(lines) == 1, result.stderr
-    for words in expected:
-        assert words in lines[0]
-
-
 @pytest.mark.heavy
 def test_overfits_16_built_in_images(tmp_path):
     """Lite-HRNet, in less than two minutes on two cores; no augmentation."""
@@ -106,14 +94,14 @@ def test_hrnet_overfits_16_images(tmp_path):
         "TrainReader.sample_transforms=[{TopDownAffine: {trainsize: [64, 64]}}, "
         "{ToHeatmapsTopDown_DARK: {hmsize: [16, 16], sigma: 1.5}}]",
     ]  # fmt: skip
-    cfg = load_config("configs/dark_hrnet_w32_256x192.yml", [*data_overrides(folder), *options])
+    cfg = load_config("configs/dark_hrnet_w32_256x192.yml", [*small_run(folder), *options])
     trainer = make_trainer(cfg, tmp_path / "run", seed=0, evaluates=True)
     trainer.fit()
     assert trainer.progress.best > 0.95
 
 
 def test_train_evaluate_and_fine_tune(train, run_script, coco_folder, tmp_path):
-    options = [*data_overrides(coco_folder), "batch_size=4", "epoch=2", "snapshot_epoch=1", "log_iter=1"]
+    options = [*small_run(coco_folder), "batch_size=4", "epoch=2", "snapshot_epoch=1", "log_iter=1"]
     result = train("--eval", "--seed", "5", overrides=options)
     assert result.returncode == 0, result.stderr
     folder = tmp_path / NAME
@@ -144,7 +132,7 @@ def test_distil(train, coco_folder, tmp_path):
     """The flags reach the run, and what it was is recorded; their values go to the teacher alone."""
     teacher = ["trainsize=[64,64]", "hmsize=[16,16]", "width=8"]
     save_weights(Task(load_config(TEACHER, teacher)).model(), tmp_path / "teacher.pdparams")
-    options = [*data_overrides(coco_folder), "batch_size=6", "epoch=1", "log_iter=1"]
+    options = [*small_run(coco_folder), "batch_size=6", "epoch=1", "log_iter=1"]
     distil = [
         "--distill_config",
         TEACHER,
@@ -169,7 +157,7 @@ def test_distil(train, coco_folder, tmp_path):
 
 def test_a_share_without_a_batch_names_all_processes(coco_folder, tmp_path, monkeypatch):
     monkeypatch.setattr("ppose.engine.train.rank_count", lambda: 2)
-    cfg = load_config(CONFIG, [*data_overrides(coco_folder), "batch_size=4", "+TrainReader.drop_last=true"])
+    cfg = load_config(CONFIG, [*small_run(coco_folder), "batch_size=4", "+TrainReader.drop_last=true"])
     expected = (
         "has 6 samples, batch_size is 4 on each of 2 processes .* set TrainReader.batch_size to 3 or less"
     )
@@ -191,7 +179,7 @@ def test_the_recorded_config_is_the_config(tmp_path, name):
 
 
 def test_bad_runs(train, coco_folder, tmp_path):
-    data = data_overrides(coco_folder)
+    data = small_run(coco_folder)
     assert_one_line(
         train(overrides=[*data, "batch_size=7", "+TrainReader.drop_last=true"]),
         "the dataset has 6 samples, batch_size is 7 and drop_last is true",
