@@ -90,7 +90,10 @@ def check_teacher(state: TrainState, teacher: str) -> None:
 
 
 def _teacher_task(cfg: dict[str, Any]) -> Task:
-    task = Task(cfg)
+    try:
+        task = Task(cfg)
+    except ConfigError as error:
+        raise ConfigError(f"the teacher's config: {error}") from error
     if not task.settings.freeze_parameters:
         raise ConfigError("the teacher's config: freeze_parameters is false, but a teacher never trains")
     if not task.settings.distill_loss:

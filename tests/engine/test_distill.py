@@ -311,6 +311,7 @@ ARROW = "+KeypointSet={name: arrow, names: [tip, left, right], flip_pairs: [[lef
             ["distill_loss=[]"],
             "the teacher's config has no distill_loss: add, for instance, distill_loss: {na",
         ),
+        (["hmsize=[32,32]"], r"the teacher's config: trainsize is \[64, 64\] and hmsize \[32, 32\]"),
         (["weights="], "the teacher's config has no weights: set --distill_opt weights=FILE_OR_URL"),
     ],
 )
