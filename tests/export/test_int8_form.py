@@ -6,11 +6,16 @@ import pytest
 from paddle import nn
 from quantized_networks import ALL_KINDS, distance, quantize, randomize
 
+from ppose.engine.calibration import CalibrationImages
+from ppose.engine.load import load_trained
+from ppose.engine.task import Task
 from ppose.export.channel_rounding import merge_roundings
 from ppose.export.deploy_form import deploy_form
 from ppose.export.int8_graph import digest_quantization, quantized_convolutions, without_rounding
 from ppose.models import HRNet, LiteHRNet, PoseResNet, TopDownHRNet
+from ppose.slim.calibrate import quantize_network
 from ppose.slim.scheme import ConvQuantization, InputQuantization, mark_quantized
+from ppose.workspace import create, load_config
 
 NETWORKS = {
     "HRNet": lambda: TopDownHRNet(HRNet(width=4), num_joints=5, width=4),
@@ -76,3 +81,24 @@ def test_the_checksum_is_of_weights_and_roundings(branches):
     mark_quantized(changed.last, ConvQuantization(InputQuantization(0.5, signed=False)))
     assert digest_quantization(changed) != digest
     assert digest_quantization(nn.Conv2D(3, 3, 1)) is None
+
+
+@pytest.mark.heavy
+@paddle.no_grad()
+def test_real_weights_give_the_same_heatmaps_where_float_error_is_small(reference):
+    """PP-TinyPose as published: float32 alone takes values to another level, and the heatmaps with them."""
+    weights = reference / "data" / "weights" / "tinypose_128x96.pdparams"
+    cfg = load_config("configs/tinypose_128x96.yml", [f"weights={weights}"])
+    task = Task(cfg)
+    images = CalibrationImages.from_folder(task, reference / "data" / "coco_dev" / "images", 16)
+    network = quantize_network(load_trained(task), images, create("PTQ", cfg))
+    image = images.sample(4)
+    expected = network(image).numpy()
+    paddle.set_default_dtype("float64")
+    try:
+        network, image = network.to(dtype="float64"), image.astype("float64")
+        exact = network(image).numpy()
+        assert distance(expected, exact) > 1e-2
+        assert distance(deploy_form(network)(image).numpy(), exact) < 1e-6
+    finally:
+        paddle.set_default_dtype("float32")
