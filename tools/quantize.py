@@ -5,10 +5,20 @@ import os
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from ppose.commandline import add_export_options, make_parser, run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from paddle.nn import Layer
+
+    from ppose.engine.calibration import CalibrationImages
+    from ppose.engine.task import Task
+    from ppose.slim.analyse import Harm
 
 # People of a sample: for heatmap errors of each layer, of the whole network, and for AP.
 ANALYSED, COMPARED, JUDGED = 4, 16, 100
@@ -45,6 +55,11 @@ def parse_arguments() -> argparse.Namespace:
     )
     add_export_options(parser, "<config>_int8")
     parser.add_argument(
+        "--eval",
+        action="store_true",
+        help="then print AP on the EvalDataset: in float, in eight bits as simulated, and exported",
+    )
+    parser.add_argument(
         "--analyse",
         action="store_true",
         help="export nothing; list the layers by the harm that quantizing each alone does, in that folder",
@@ -61,6 +76,8 @@ def parse_arguments() -> argparse.Namespace:
         parser.error("--boxes are of the images of --calib_dir")
     if args.calib_images < 1 or args.analyse_ap < 0:
         parser.error("expected --calib_images of 1 or more, and --analyse_ap of 0 or more")
+    if args.eval and args.analyse:
+        parser.error("--eval is of the export, and --analyse exports nothing")
     return args
 
 
@@ -68,17 +85,15 @@ def main() -> None:
     args = parse_arguments()
     os.environ.setdefault("GLOG_minloglevel", "2")  # Paddle's notes about its own tracing
 
-    from ppose.engine.calibration import CalibrationImages, make_sampled_ap
     from ppose.engine.load import load_trained
     from ppose.engine.runtime import select_device
     from ppose.engine.task import Task
-    from ppose.errors import DataError
     from ppose.export.export import Options, export_model
     from ppose.export.onnx_graph import require_onnx
     from ppose.files import check_writable
     from ppose.slim.analyse import analyse, heatmap_error
     from ppose.slim.calibrate import calibrate, find_convs, quantized_copy
-    from ppose.slim.harm_report import CSV_FILE, PICTURE_FILE, format_report, write_report
+    from ppose.slim.harm_report import CSV_FILE
     from ppose.workspace import create, load_config
 
     cfg = load_config(args.config, args.overrides)
@@ -88,25 +103,14 @@ def main() -> None:
         require_onnx()
     flags = {key: getattr(args, key) for key in ("method", "not_quantized") if getattr(args, key) is not None}
     how = replace(create("PTQ", cfg), **flags)
-    if args.calib_dir is None:
-        images = CalibrationImages.from_dataset(task, args.calib_dataset, args.calib_images)
-    else:
-        images = CalibrationImages.from_folder(task, args.calib_dir, args.calib_images, args.boxes)
-    judge = None
-    if args.analyse and args.analyse_ap:
-        try:
-            judge = make_sampled_ap(task, JUDGED)
-        except DataError as error:
-            raise DataError(f"{error} (for the AP; --analyse_ap 0 leaves it out)") from None
+    images, judge = find_images(task, args), make_judge(task, args)
+    dataset = task.dataset("EvalDataset") if args.eval else None
     model = load_trained(task)
-    name = f"{Path(args.config).stem}_int8"
-    folder = Path(args.output_dir) / name
+    folder = Path(args.output_dir) / f"{Path(args.config).stem}_int8"
     check_writable(folder / CSV_FILE)
     quantizations = calibrate(model, images, how)
     if args.analyse:
-        rows = analyse(model, [images.sample(ANALYSED)], quantizations, judge, args.analyse_ap)
-        write_report(folder, rows)
-        print(f"{format_report(rows)}\nall of them: {folder / CSV_FILE}, {folder / PICTURE_FILE}")
+        report_harm(folder, analyse(model, [images.sample(ANALYSED)], quantizations, judge, args.analyse_ap))
         return
     quantized = quantized_copy(model, quantizations)
     error = heatmap_error(quantized, model, [images.sample(COMPARED)])
@@ -114,7 +118,43 @@ def main() -> None:
         f"{len(quantizations)} of {len(find_convs(model))} convolutions in eight bits ({how.method}): "
         f"heatmaps off by {100 * error:.1f} % of the network's in float, on calibration images"
     )
-    print(export_model(task, name, folder, Options(format=args.format), trained=quantized).describe())
+    print(export_model(task, folder.name, folder, Options(format=args.format), trained=quantized).describe())
+    if dataset is not None:
+        report_ap(task, folder, {"in float": model, "in eight bits, simulated": quantized}, dataset)
+
+
+def find_images(task: "Task", args: argparse.Namespace) -> "CalibrationImages":
+    from ppose.engine.calibration import CalibrationImages
+
+    if args.calib_dir is None:
+        return CalibrationImages.from_dataset(task, args.calib_dataset, args.calib_images)
+    return CalibrationImages.from_folder(task, args.calib_dir, args.calib_images, args.boxes)
+
+
+def make_judge(task: "Task", args: argparse.Namespace) -> "Callable[[Layer], float] | None":
+    from ppose.engine.calibration import make_sampled_ap
+    from ppose.errors import DataError
+
+    try:
+        return make_sampled_ap(task, JUDGED) if args.analyse and args.analyse_ap else None
+    except DataError as error:
+        raise DataError(f"{error} (for the AP; --analyse_ap 0 leaves it out)") from None
+
+
+def report_harm(folder: Path, rows: "list[Harm]") -> None:
+    from ppose.slim.harm_report import CSV_FILE, PICTURE_FILE, format_report, write_report
+
+    write_report(folder, rows)
+    print(f"{format_report(rows)}\nall of them: {folder / CSV_FILE}, {folder / PICTURE_FILE}")
+
+
+def report_ap(task: "Task", folder: Path, networks: "dict[str, Layer]", dataset: Any) -> None:
+    from ppose.export.evaluate import compare_ap, open_exported
+
+    found = compare_ap(task, networks, open_exported(task, folder, "auto"), dataset)
+    print(f"AP without flip test, {dataset.boxes}:")
+    for way, ap in found.items():
+        print(f"{ap:.4f} {way}")
 
 
 if __name__ == "__main__":

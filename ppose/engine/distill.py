@@ -12,10 +12,11 @@ from ppose.engine.load import load_trained
 from ppose.engine.objective import DistilledObjective, LabelObjective, Loss, Objective
 from ppose.engine.ranks import copy_from_main, rank_count
 from ppose.engine.state import TrainState
+from ppose.engine.static_network import quickest_form
 from ppose.engine.task import Task
 from ppose.engine.trainer import Hook, Trainer
 from ppose.errors import CheckpointError, ConfigError
-from ppose.slim.distillation import Distillation, Teacher
+from ppose.slim.distillation import OUTPUT, Distillation, Teacher
 from ppose.slim.teacher_cache import TeacherCache
 from ppose.workspace import create
 
@@ -53,7 +54,8 @@ def make_objective(
     network = _load_teacher(theirs)
     channels = {"student_channels": _channels(model), "teacher_channels": _channels(network)}
     losses = [create(spec, teacher.cfg, **channels) for spec in theirs.settings.distill_loss]
-    distillation = Distillation(Teacher(network, cache), losses, steps_per_epoch)
+    form = _form_to_ask(task, network, {loss.key for loss in losses}, steps_per_epoch)
+    distillation = Distillation(Teacher(network, cache, form), losses, steps_per_epoch)
     copy_from_main(distillation.learnt)
     return DistilledObjective(loss, distillation), [] if cache is None else [_WatchCache(cache)]
 
@@ -88,7 +90,10 @@ def check_teacher(state: TrainState, teacher: str) -> None:
 
 
 def _teacher_task(cfg: dict[str, Any]) -> Task:
-    task = Task(cfg)
+    try:
+        task = Task(cfg)
+    except ConfigError as error:
+        raise ConfigError(f"the teacher's config: {error}") from error
     if not task.settings.freeze_parameters:
         raise ConfigError("the teacher's config: freeze_parameters is false, but a teacher never trains")
     if not task.settings.distill_loss:
@@ -106,6 +111,15 @@ def _load_teacher(task: Task) -> nn.Layer:
         return load_trained(task)
     except CheckpointError as error:
         raise CheckpointError(f"the teacher: {error}") from error
+
+
+def _form_to_ask(task: Task, network: nn.Layer, keys: set[str], steps_per_epoch: int) -> nn.Layer:
+    """The teacher's network, or a quicker form of it where only its heatmaps are asked for."""
+    if keys != {OUTPUT}:
+        return network
+    settings = task.settings
+    steps = settings.epoch * steps_per_epoch * settings.accumulate
+    return quickest_form(network, task.codec.input_size, steps * task.reader("TrainReader").batch_size)
 
 
 def _channels(network: nn.Layer) -> int | None:

@@ -60,10 +60,13 @@ def update_metric(
     )
 
 
-def evaluate(task: Task, model: paddle.nn.Layer, dataset: Any, metric: CocoKeypointMetric) -> None:
+def evaluate(
+    task: Task, model: paddle.nn.Layer, dataset: Any, metric: CocoKeypointMetric, *, flip: bool | None = None
+) -> None:
     """Feed a metric with the network's keypoints for every sample of the dataset; shows a progress bar.
 
-    Several ranks share the batches, and the metric of each gets everybody, once.
+    The flip test is done where the config asks for it, or where ``flip`` says. Several ranks share the
+    batches, and the metric of each gets everybody, once.
     """
     model.eval()
     reader, count = task.reader("EvalReader"), task.keypoint_set.num_keypoints
@@ -72,9 +75,8 @@ def evaluate(task: Task, model: paddle.nn.Layer, dataset: Any, metric: CocoKeypo
     shown = None if is_main() else True
     progress = tqdm(batches, desc="evaluating", unit="batch", disable=shown, leave=False)
     keypoints, scores = np.zeros((len(dataset), count, 2)), np.zeros((len(dataset), count), np.float32)
-    for index, *found in predict_keypoints(
-        make_predict(task, model, flip=task.test.flip), task.codec, progress
-    ):
+    predict = make_predict(task, model, flip=task.test.flip if flip is None else flip)
+    for index, *found in predict_keypoints(predict, task.codec, progress):
         keypoints[own[index]], scores[own[index]] = found
     meet()  # some ranks are faster than others
     # A person is in the arrays of one rank and 0 in the others'.

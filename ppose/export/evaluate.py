@@ -1,14 +1,17 @@
 """A metric over what an exported model gives, in the runtime that will run it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from paddle import nn
 from tqdm import tqdm
 
 from ppose.data import Reader
-from ppose.engine.evaluate import decode_in_image, update_metric
+from ppose.engine.evaluate import decode_in_image, evaluate, update_metric
+from ppose.engine.static_network import quickest_form
 from ppose.engine.task import Task
 from ppose.errors import ConfigError
 from ppose.inference.model_folder import ModelFolder, read_model_folder
@@ -67,3 +70,19 @@ def evaluate_exported(task: Task, exported: Exported, dataset: Any, metric: Coco
         heatmaps = exported(batch["image"].numpy())
         keypoints, scores = decode_in_image(model.codec, heatmaps, batch["warp"].numpy())
         update_metric(metric, dataset, batch["index"].numpy(), keypoints, scores)
+
+
+def compare_ap(
+    task: Task, networks: Mapping[str, nn.Layer], exported: Exported, dataset: Any
+) -> dict[str, float]:
+    """The AP of networks, by their names, and of an exported model, all with the flip test of the export."""
+    metric = CocoKeypointMetric(dataset.anno_file, task.keypoint_set)
+    found = {}
+    for name, network in networks.items():
+        metric.reset()
+        form = quickest_form(network, task.codec.input_size, len(dataset))
+        evaluate(task, form, dataset, metric, flip=exported.model.flip_test)
+        found[name] = metric.compute()["AP"]
+    metric.reset()
+    evaluate_exported(task, exported, dataset, metric)
+    return {**found, f"exported, in {exported.runtime.name}": metric.compute()["AP"]}

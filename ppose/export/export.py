@@ -44,22 +44,28 @@ class Report:
 
     ``operators`` counts them: in the trained network, in its graph for deployment, and as ONNX if exported
     so. ``size`` is that of the new files, in bytes. ``difference`` is how far the heatmaps are off (see
-    `TOLERANCE`).
+    `TOLERANCE`), and ``rounding``, of int8 models, how far they are where no input is rounded.
     """
 
     model: ModelFolder
     operators: dict[str, int]
     size: int
     difference: float
+    rounding: float | None
     seconds: float
 
     def describe(self) -> str:
         """Two lines for the user."""
         operators = ", ".join(f"{kind} {count}" for kind, count in self.operators.items())
+        difference = f"heatmaps off by {self.difference:.1e} of the trained network's"
+        if self.rounding is not None:
+            difference = (
+                f"heatmaps of noise off by {100 * self.difference:.1f} % of the quantized network's, which "
+                f"rounding its inputs moves by {100 * self.rounding:.1f} %"
+            )
         return (
             f"{self.model.path}: {', '.join(self.model.files)}, infer_cfg.yml\n"
-            f"{self.size / 1e6:.1f} MB in {self.seconds:.0f} s; operators: {operators}; "
-            f"heatmaps off by {self.difference:.1e} of the trained network's"
+            f"{self.size / 1e6:.1f} MB in {self.seconds:.0f} s; operators: {operators}; {difference}"
         )
 
 
@@ -100,10 +106,10 @@ def export_model(
         runtime = open_runtime(written, "onnxruntime" if options.format == "onnx" else "paddle")
         networks = [trained, without_rounding(trained)] if model.is_int8 else [trained]
         predicts = [make_predict(task, network, flip=options.flip_test) for network in networks]
-        difference = _compare(predicts, runtime, model, normalize)
+        difference, rounding = _compare(predicts, runtime, model, normalize)
         size = sum(file.stat().st_size for file in temporary.iterdir())
         model = publish(temporary, model)
-    return Report(model, operators, size, difference, time.perf_counter() - start)
+    return Report(model, operators, size, difference, rounding, time.perf_counter() - start)
 
 
 def _load(task: Task) -> nn.Layer:
@@ -172,10 +178,11 @@ def _compare(
     exported: Callable[[np.ndarray], np.ndarray],
     model: ModelFolder,
     normalize: NormalizeImage,
-) -> float:
-    """||exported - trained|| / ||trained|| of the heatmaps of noise; ExportError where that is too much.
+) -> tuple[float, float | None]:
+    """||exported - trained|| / ||trained|| of the heatmaps of noise; of int8 models, that of `unrounded` too.
 
-    predicts[0] is the trained network, of int8 models predicts[1] that without rounding of inputs.
+    predicts[0] is the trained network, of int8 models predicts[1] that without rounding of inputs. Raises
+    ExportError where the export is too far off.
     """
     width, height = model.input_size
     shape = (model.batch or _CHECKED_IMAGES, height, width, 3)
@@ -185,13 +192,14 @@ def _compare(
         expected, *unrounded = [predict(paddle.to_tensor(image)).numpy() for predict in predicts]
     given = np.moveaxis(pixels, -1, 1) if model.input_dtype == "uint8" else image
     difference = _distance(exported(np.ascontiguousarray(given)), expected)
-    tolerance = max(INT8_TOLERANCE, _distance(unrounded[0], expected)) if unrounded else TOLERANCE
+    rounding = _distance(unrounded[0], expected) if unrounded else None
+    tolerance = TOLERANCE if rounding is None else max(INT8_TOLERANCE, rounding)
     if not difference <= tolerance:
         raise ExportError(
             f"the exported heatmaps are off by {difference:.1e} of the trained network's, expected "
             f"{tolerance:.0e} at most; nothing was written"
         )
-    return difference
+    return difference, rounding
 
 
 def _distance(heatmaps: np.ndarray, expected: np.ndarray) -> float:

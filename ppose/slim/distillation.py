@@ -104,13 +104,17 @@ class Teacher:
     """A trained network that is asked and never changed: in eval mode, without gradients.
 
     ``fingerprint`` is of its weights and its layers. With a ``cache`` it answers from there where it can.
+    ``form`` is another form of the network that computes the same heatmaps, and is run in its place.
     """
 
-    def __init__(self, network: nn.Layer, cache: TeacherCache | None = None) -> None:
-        network.eval()
+    def __init__(
+        self, network: nn.Layer, cache: TeacherCache | None = None, form: nn.Layer | None = None
+    ) -> None:
         for parameter in network.parameters():
             parameter.stop_gradient = True
-        self._network, self.cache = network, cache
+        self._network = network if form is None else form
+        self._network.eval()
+        self.cache = cache
         self.fingerprint = _fingerprint(network)
 
     @paddle.no_grad()

@@ -26,10 +26,10 @@ class TeacherCache:
 
     def __init__(self, folder: Path, *, limit: int, writers: int = 1) -> None:
         self._folder = folder
-        held = [file.stat().st_size for file in folder.rglob("*.npz")]
-        self._room = max(0, limit - sum(held)) // writers
-        self._is_new = not held
-        self.hits = 0
+        held = sum(file.stat().st_size for file in folder.rglob("*.npz"))
+        self._room = max(0, limit - held) // writers
+        self._is_first = True
+        self.hits = self._asked = 0
 
     def look_up(
         self, image: paddle.Tensor, kind: tuple[str, ...], ask: Callable[[paddle.Tensor], Maps]
@@ -39,6 +39,7 @@ class TeacherCache:
         found = [_read(file) for file in files]
         missing = [n for n, maps in enumerate(found) if maps is None]
         self.hits += len(files) - len(missing)
+        self._asked += len(files)
         if missing:
             answers = {key: maps.numpy() for key, maps in ask(image[missing]).items()}
             for row, n in enumerate(missing):
@@ -47,14 +48,19 @@ class TeacherCache:
         return {key: paddle.to_tensor(np.stack([maps[key] for maps in found])) for key in found[0]}
 
     def end_epoch(self) -> None:
-        """Warn, and fill it no more, where an epoch found nothing although there was something to find."""
-        if self.hits == 0 and self._room and not self._is_new:
+        """Say how many answers were here; warn, and fill it no more, where it is of no use.
+
+        That is where nothing was, unless this is the first epoch: what the folder holds may be of another
+        teacher, or of other data.
+        """
+        _logger.info("the teacher's cache had %d of the %d answers of this epoch", self.hits, self._asked)
+        if self.hits == 0 and self._room and not self._is_first:
             _logger.warning(
                 "nothing of the teacher's cache was used in this epoch, and it is no longer filled: it helps "
                 "where the same images come again, without random crops, flips or colours"
             )
             self._room = 0
-        self.hits, self._is_new = 0, False
+        self.hits, self._asked, self._is_first = 0, 0, False
 
     def _file(self, image: np.ndarray, kind: tuple[str, ...]) -> Path:
         digest = hashlib.sha256(repr((kind, image.shape, str(image.dtype))).encode())

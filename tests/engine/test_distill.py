@@ -8,12 +8,14 @@ import pytest
 from paddle import nn
 from runs import StopAt, data_overrides
 
+from ppose.engine import static_network
 from ppose.engine.checkpoint import save_weights
 from ppose.engine.curves import DrawCurves
 from ppose.engine.distill import TeacherSetup
 from ppose.engine.load import load_trained
 from ppose.engine.samples import DrawSamples
 from ppose.engine.state import read_state
+from ppose.engine.static_network import StaticNetwork
 from ppose.engine.task import Task
 from ppose.engine.train import dump_config, make_trainer, record_run
 from ppose.engine.trainer import DivergenceError
@@ -132,6 +134,27 @@ def test_a_distilled_run(teacher, overrides, tmp_path):
     assert (
         f"student_loss {last['student_loss']:.6f} distillation_loss {last['distillation_loss']:.6f} lr" in log
     )
+
+
+def test_a_teacher_as_a_graph_gives_the_same_losses(small, overrides, tmp_path, monkeypatch):
+    """Where only its heatmaps are compared; the graph is of the same weights, in eval mode, and not saved."""
+    losses = []
+    for name, worth_it in (("plain", 500), ("graph", 1)):
+        monkeypatch.setattr(static_network, "_WORTH_IT", worth_it)
+        trainer = make(overrides, tmp_path / name, small())
+        asked = trainer.objective._distillation.teacher._network
+        assert isinstance(asked, StaticNetwork) == (name == "graph")
+        trainer.fit()
+        assert not any(layer.training for layer in asked.sublayers(include_self=True))
+        losses.append(
+            [(line["student_loss"], line["distillation_loss"]) for line in records(tmp_path / name)]
+        )
+    np.testing.assert_allclose(*losses, rtol=1e-4)
+    plain, graph = (read_state(tmp_path / name) for name in ("plain", "graph"))
+    assert plain.teacher == graph.teacher
+    assert set(plain.model) == set(graph.model)
+    looked_into = make(overrides, tmp_path, small(BOTH_LOSSES)).objective._distillation.teacher
+    assert not isinstance(looked_into._network, StaticNetwork)
 
 
 def test_the_first_step_is_that_of_plain_code(small, overrides, tmp_path):
@@ -288,6 +311,7 @@ ARROW = "+KeypointSet={name: arrow, names: [tip, left, right], flip_pairs: [[lef
             ["distill_loss=[]"],
             "the teacher's config has no distill_loss: add, for instance, distill_loss: {na",
         ),
+        (["hmsize=[32,32]"], r"the teacher's config: trainsize is \[64, 64\] and hmsize \[32, 32\]"),
         (["weights="], "the teacher's config has no weights: set --distill_opt weights=FILE_OR_URL"),
     ],
 )

@@ -5,6 +5,7 @@ import json
 import runpy
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -17,6 +18,7 @@ from ppose.engine.checkpoint import save_weights
 from ppose.engine.evaluate import evaluate
 from ppose.engine.load import load_trained
 from ppose.engine.task import Task
+from ppose.export.evaluate import compare_ap
 from ppose.inference.model_folder import read_model_folder
 from ppose.inference.runtimes import open_runtime
 from ppose.metrics import CocoKeypointMetric
@@ -79,41 +81,51 @@ def test_images_are_those_that_the_network_sees_at_evaluation(coco_folder, tmp_p
     assert [batch.shape for batch in whole] == [[2, 3, 64, 64]]
 
 
-class Centre(paddle.nn.Layer):
-    """Finds every keypoint at the middle of the box."""
+class Peak(paddle.nn.Layer):
+    """Finds every keypoint in one column of the box, half-way down: in the eighth it is the middle."""
+
+    def __init__(self, column):
+        super().__init__()
+        self._column = column
 
     def forward(self, image):
         heatmaps = np.zeros((len(image), 17, 16, 16), np.float32)
-        heatmaps[:, :, 8, 8] = 1
+        heatmaps[:, :, 8, self._column] = 1
         return paddle.to_tensor(heatmaps)
 
 
-def test_ap_of_a_part_is_that_of_all_people_of_some_images(write_coco, tmp_path):
-    folder = write_coco(tmp_path / "coco", images=6)
+def put_at_the_middle(folder, images):
+    """Put the keypoints of the people of some images at the middle of their boxes; returns the folder."""
     content = json.loads((folder / "annotations.json").read_text())
     for person in content["annotations"]:
-        if person["image_id"] in (1, 3, 5) and person["num_keypoints"]:
+        if person["image_id"] in images and person["num_keypoints"]:
             x, y, width, height = person["bbox"]
             person["keypoints"] = [x + width / 2, y + height / 2, 2] * 17
     (folder / "annotations.json").write_text(json.dumps(content))
+    return folder
+
+
+def evaluate_all(task, network):
+    dataset = task.dataset("EvalDataset")
+    metric = CocoKeypointMetric(dataset.anno_file, task.keypoint_set)
+    evaluate(task, network, dataset, metric)
+    return metric.compute()["AP"]
+
+
+def test_ap_of_a_part_is_that_of_all_people_of_some_images(write_coco, tmp_path):
+    folder = put_at_the_middle(write_coco(tmp_path / "coco", images=6), {1, 3, 5})
+    content = json.loads((folder / "annotations.json").read_text())
     for key in ("images", "annotations"):
         of_part = [entry for entry in content[key] if entry.get("image_id", entry["id"]) in (1, 3, 5)]
         content[key] = of_part
     (folder / "part.json").write_text(json.dumps(content))
-
-    def evaluate_all(task):
-        dataset = task.dataset("EvalDataset")
-        metric = CocoKeypointMetric(dataset.anno_file, task.keypoint_set)
-        evaluate(task, Centre(), dataset, metric)
-        return metric.compute()["AP"]
-
     options = ["TopDownHRNet.flip=false", "EvalReader.batch_size=4"]
     task = make_task(folder, *options)
     part, whole = make_sampled_ap(task, 6), make_sampled_ap(task, 100)
-    expected = evaluate_all(make_task(folder, *options, "EvalDataset.anno_path=part.json"))
-    assert 1.5 * evaluate_all(task) < expected
-    assert part(Centre()) == part(Centre()) == expected
-    assert whole(Centre()) == evaluate_all(task)
+    expected = evaluate_all(make_task(folder, *options, "EvalDataset.anno_path=part.json"), Peak(8))
+    assert 1.5 * evaluate_all(task, Peak(8)) < expected
+    assert part(Peak(8)) == part(Peak(8)) == expected
+    assert whole(Peak(8)) == evaluate_all(task, Peak(8))
 
 
 def test_what_was_calibrated_is_exported(quantize, coco_folder, weights, tmp_path):
@@ -162,6 +174,40 @@ def test_layers_are_analysed_in_place_of_an_export(quantize, coco_folder, weight
     assert cv2.imread(str(folder / "analysis.png")) is not None
 
 
+def test_ap_in_float_simulated_and_exported(quantize, coco_folder, weights, tmp_path):
+    data = [*SMALL, *data_overrides(coco_folder), f"weights={weights}"]
+    options = ["--calib_dataset", "TrainDataset", "--calib_images", "4", "--eval", "--output_dir", tmp_path]
+    missing = quantize(*options, "-o", *data, "EvalDataset.anno_path=none.json")
+    assert_one_line(missing, "none.json")
+    assert "calibrating" not in missing.stderr
+    result = quantize(*options, "-o", *data)
+    assert result.returncode == 0, result.stderr
+    title, *lines = result.stdout.splitlines()[-4:]
+    assert title == "AP without flip test, the people's own boxes (ground truth):"
+    ways = ["in float", "in eight bits, simulated", "exported, in paddle"]
+    assert [line.split(maxsplit=1)[1] for line in lines] == ways
+    assert all(0 <= float(line.split()[0]) <= 1 for line in lines)
+
+
+@pytest.mark.parametrize("flips", [False, True])
+def test_ap_is_of_each_network_with_the_exports_flip_test(write_coco, tmp_path, monkeypatch, flips):
+    """Everybody's keypoints are at the middle, whatever flip test the config asks for."""
+    folder = put_at_the_middle(write_coco(tmp_path / "coco", images=2), {1, 2})
+    networks = {"middle": Peak(8), "beside": Peak(10)}
+    expected = {}
+    for name, network in {**networks, "exported, in some": Peak(9)}.items():
+        expected[name] = evaluate_all(make_task(folder, f"TopDownHRNet.flip={str(flips).lower()}"), network)
+    assert len(set(expected.values())) == 3
+    monkeypatch.setattr(
+        "ppose.export.evaluate.evaluate_exported",
+        lambda task, exported, dataset, metric: evaluate(task, Peak(9), dataset, metric, flip=flips),
+    )
+    exported = SimpleNamespace(model=SimpleNamespace(flip_test=flips), runtime=SimpleNamespace(name="some"))
+    for asked in ("true", "false"):
+        task = make_task(folder, f"TopDownHRNet.flip={asked}")
+        assert compare_ap(task, networks, exported, task.dataset("EvalDataset")) == expected
+
+
 def test_bad_calibration(quantize, coco_folder, weights, tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "broken").mkdir()
@@ -185,6 +231,8 @@ def test_options_that_do_not_go_together(quantize):
     boxes = quantize("--calib_dataset", "EvalDataset", "--boxes", "boxes.json")
     assert boxes.returncode == 2
     assert "--boxes are of the images of --calib_dir" in boxes.stderr
+    both = quantize("--calib_dataset", "EvalDataset", "--analyse", "--eval")
+    assert "--eval is of the export, and --analyse exports nothing" in both.stderr
     assert "--calib_images of 1 or more" in quantize("--calib_dir", ".", "--calib_images", "0").stderr
 
 
@@ -199,7 +247,4 @@ def test_real_weights_keep_their_ap(reference):
     task = Task(cfg)
     images = CalibrationImages.from_dataset(task, "EvalDataset", 120)
     quantized = quantize_network(load_trained(task), images, create("PTQ", cfg))
-    dataset = task.dataset("EvalDataset")
-    metric = CocoKeypointMetric(dataset.anno_file, task.keypoint_set)
-    evaluate(task, quantized, dataset, metric)
-    assert metric.compute()["AP"] >= 0.6613 - 0.010
+    assert evaluate_all(task, quantized) >= 0.6613 - 0.010

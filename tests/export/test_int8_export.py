@@ -1,0 +1,104 @@
+"""Int8 exports: the heatmaps of the quantized network in every runtime, int8 on disk."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import paddle
+import pytest
+from paddle import nn
+from quantized_networks import ALL_KINDS, distance, quantize, randomize
+
+from ppose.engine.checkpoint import save_weights
+from ppose.engine.load import load_trained
+from ppose.engine.task import Task
+from ppose.export.evaluate import Exported
+from ppose.export.export import Options, export_model
+from ppose.inference.model_folder import read_model_folder
+from ppose.inference.runtimes import open_runtime
+from ppose.slim.calibrate import PTQ, quantize_network
+from ppose.slim.qat import clipping_alphas
+from ppose.workspace import load_config
+
+
+def _make_task(folder: Path, network_type: str) -> tuple[Task, nn.Layer]:
+    """A task of a small image, and its network, quantized in every way."""
+    file = folder / "model_final.pdparams"
+    overrides = ["trainsize=[64,64]", "hmsize=[16,16]", f"LiteHRNet.network_type={network_type}"]
+    task = Task(load_config("configs/lite_hrnet_18_256x192_coco.yml", [*overrides, f"weights={file}"]))
+    image = paddle.to_tensor(np.random.default_rng(1).normal(size=(4, 3, 64, 64)).astype(np.float32))
+    save_weights(randomize(task.model(), image), file)
+    network = load_trained(task)
+    quantize(network, image, ALL_KINDS)
+    return task, network
+
+
+def _check_export(tmp_path, network_type, options):
+    task, network = _make_task(tmp_path, network_type)
+    folder = tmp_path / "exported"
+    for kind in ("paddle", "onnx"):
+        report = export_model(task, "small", folder, replace(options, format=kind), trained=network)
+        assert report.difference < 0.02
+    model = read_model_folder(folder)
+    assert model.is_int8
+    assert set(model.files) == {"model.json", "model.pdiparams", "model.onnx"}
+    pixels = np.random.default_rng(2).integers(0, 256, (2, 3, 64, 64), np.uint8)
+    mean, deviation = (np.reshape(v, (3, 1, 1)) for v in ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]))
+    image = ((pixels / 255 - mean) / deviation).astype(np.float32)
+    with paddle.no_grad():
+        expected = network(paddle.to_tensor(image)).numpy()
+    for name in ("paddle", "onnxruntime", "openvino"):
+        got = Exported(model, open_runtime(model, name))(pixels if options.fuse_normalize else image)
+        assert distance(got, expected) < 0.02, name
+
+
+def test_an_export_is_int8_in_every_runtime(tmp_path):
+    _check_export(tmp_path, "lite_8", Options(batch=2, fuse_normalize=True))
+
+
+def test_a_network_trained_for_eight_bits_is_exported_in_them(tmp_path):
+    """The weights of a `slim: QAT` config, after a step with PACT's alphas where half of them cut inputs."""
+    overrides = ["trainsize=[64,64]", "hmsize=[16,16]", "LiteHRNet.network_type=lite_8"]
+    file = tmp_path / "model_final.pdparams"
+    task = Task(load_config("configs/lite_hrnet_30_256x192_coco_pact.yml", [*overrides, f"weights={file}"]))
+    image = paddle.to_tensor(np.random.default_rng(1).normal(size=(4, 3, 64, 64)).astype(np.float32))
+    network = randomize(task.model(), image)
+    task.quantization.wrap(network)
+    network.train()
+    network(image)
+    network.eval()
+    for number, alpha in enumerate(clipping_alphas(network).values()):
+        alpha.set_value(paddle.full([1], 2.0 if number % 2 else 100.0))
+    save_weights(network, file)
+    report = export_model(task, "small", tmp_path / "exported", Options())
+    assert report.model.is_int8
+    exported = Exported(report.model, open_runtime(report.model, "paddle"))
+    with paddle.no_grad():
+        expected = load_trained(task)(image).numpy()
+    assert distance(exported(image.numpy()), expected) < 0.05
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("network_type", ["lite_30", "wider_naive"])
+def test_exports_of_larger_networks(tmp_path, network_type):
+    _check_export(tmp_path, network_type, Options())
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("depthwise", [True, False])
+@pytest.mark.parametrize(
+    ("config", "largest"), [("lite_hrnet_30_256x192_coco", 3.8e6), ("hrnet_w32_256x192", 30e6)]
+)
+def test_size_of_int8_folders(tmp_path, config, largest, depthwise):
+    """In Paddle's format, `infer_cfg.yml` included; with the depthwise convolutions in int8 or in float."""
+    if config.startswith("hrnet") and not depthwise:
+        pytest.skip("HRNet has no depthwise convolutions")
+    file = tmp_path / "model_final.pdparams"
+    task = Task(load_config(f"configs/{config}.yml", [f"weights={file}"]))
+    width, height = task.codec.input_size
+    image = paddle.to_tensor(np.random.default_rng(1).normal(size=(2, 3, height, width)).astype(np.float32))
+    save_weights(randomize(task.model(), image), file)
+    network = quantize_network(load_trained(task), [image], PTQ(depthwise=depthwise))
+    report = export_model(task, config, tmp_path / "exported", Options(), trained=network)
+    size = sum(path.stat().st_size for path in report.model.path.iterdir())
+    assert size <= largest
