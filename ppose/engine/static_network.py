@@ -58,7 +58,7 @@ def run_as_it_is(compute: Callable[[paddle.Tensor], paddle.Tensor], image: paddl
 def _without_names_of_layers() -> Iterator[None]:
     """Keep Paddle from noting the layer of every operator, which its AutoParallel alone reads.
 
-    After each layer it lists the whole program again: two thirds of the time for Lite-HRNet-30's graph.
+    After each layer it lists the whole program again: two thirds of the time for tracing Lite-HRNet-30.
     """
     noting = layers.name_struct
     layers.name_struct = lambda name: nullcontext()
