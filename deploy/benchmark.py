@@ -74,9 +74,10 @@ def main() -> None:
     if not measured:
         raise results[0]
     print_table(measured)
-    for contender, result in zip(contenders, results, strict=True):
-        if isinstance(result, PposeError):
-            print(f"not measured: {contender.runtime}, {contender.precision}: {result}")
+    failed = [(c, r) for c, r in zip(contenders, results, strict=True) if isinstance(r, PposeError)]
+    lines = [f"not measured: {contender.runtime}, {contender.precision}: {why}" for contender, why in failed]
+    for line in dict.fromkeys(lines):  # once for all threads and batches
+        print(line)
     if args.json is not None:
         write_json(args.json, [to_record(contender, result) for contender, result in measured])
 

@@ -2,7 +2,9 @@
 
 import argparse
 import logging
+import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -19,6 +21,15 @@ def _boolean(text: str) -> bool:
     return values[text.lower()]
 
 
+def _whole_number(least: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"got '{text}', expected a whole number from {least} on")
+        return int(text)
+
+    return read
+
+
 def _add_switch(parser: argparse._ActionsContainer, name: str, default: bool | None, text: str) -> None:
     parser.add_argument(
         name, type=_boolean, nargs="?", const=True, default=default, metavar="BOOL", help=text
@@ -30,7 +41,7 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
     source.add_argument("--image_file", type=Path, metavar="FILE", help="one image")
     source.add_argument("--image_dir", type=Path, metavar="DIR", help="all images of a folder")
     source.add_argument("--video_file", type=Path, metavar="FILE", help="a video")
-    source.add_argument("--camera_id", type=int, metavar="N", help="a camera, until Ctrl-C")
+    source.add_argument("--camera_id", type=_whole_number(0), metavar="N", help="a camera, until Ctrl-C")
     people = parser.add_mutually_exclusive_group()
     people.add_argument(
         "--boxes", metavar="FILE", help="people in images: COCO annotations, or a JSON list of {image, bbox}"
@@ -53,14 +64,14 @@ def _add_runtime(parser: argparse.ArgumentParser) -> None:
         choices=["auto", "paddle", "onnxruntime", "openvino"],
         help="default: auto, the fastest that is installed and exported; paddle with TensorRT",
     )
-    parser.add_argument("--precision", choices=["fp32", "bf16", "fp16"], help="default: fp32")
+    parser.add_argument("--precision", choices=["fp32", "bf16", "fp16", "int8"], help="default: fp32")
     parser.add_argument(
         "--run_mode", choices=_RUN_MODES, default="paddle", help="trt_*: Paddle with TensorRT, on a GPU"
     )
     parser.add_argument(
-        "--batch_size", type=int, default=16, help="most people at once (default: %(default)s)"
+        "--batch_size", type=_whole_number(1), default=16, help="most people at once (default: %(default)s)"
     )
-    parser.add_argument("--cpu_threads", type=int, metavar="N", help="default: all cores")
+    parser.add_argument("--cpu_threads", type=_whole_number(1), metavar="N", help="default: all cores")
     _add_switch(
         parser,
         "--enable_mkldnn",
@@ -117,6 +128,7 @@ def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
 
 def main() -> None:
     args = parse_arguments()
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")  # no notes about odd files and lost frames
     if args.trt_min_shape or args.trt_opt_shape or args.trt_max_shape:
         logging.getLogger("ppose").warning(
             "--trt_*_shape have no effect: the input's size is the model's own"

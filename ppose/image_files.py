@@ -62,7 +62,9 @@ def read_boxes(path: str | Path, image_files: Sequence[Path]) -> list[np.ndarray
             "%s: %d of %d boxes are of no given image or have no area", path, len(named) - used, len(named)
         )
     if not used:
-        raise DataError(f"{path}: none of its boxes is of the given images")
+        raise DataError(
+            f"{path}: none of its boxes has an area and is of the given images, such as {image_files[0].name}"
+        )
     return [np.array(of_image, np.float64).reshape(-1, 4) for of_image in per_image]
 
 

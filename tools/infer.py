@@ -33,7 +33,7 @@ def main() -> None:
     from ppose.engine.runtime import select_device
     from ppose.engine.task import Task
     from ppose.image_files import list_images, read_boxes
-    from ppose.pose_files import check_output, save_keypoints, save_pictures
+    from ppose.pose_files import check_output, writing_poses
     from ppose.workspace import load_config
 
     task = Task(load_config(args.config, args.overrides))
@@ -43,8 +43,9 @@ def main() -> None:
     folder = Path(args.output_dir or Path(task.settings.save_dir) / Path(args.config).stem / "vis")
     check_output(folder, files)
     poses = infer_images(task, load_trained(task), files, boxes)
-    save_pictures(folder, files, poses, boxes, task.keypoint_set, threshold=args.draw_threshold)
-    save_keypoints(folder, files, poses, boxes)
+    with writing_poses(folder, task.keypoint_set, threshold=args.draw_threshold, save_json=True) as write:
+        for number, (file, of_image) in enumerate(zip(files, poses, strict=True)):
+            write(file, of_image, None if boxes is None else boxes[number])
     people = sum(map(len, poses))
     print(f"{people} people in {len(files)} images: pictures and keypoints.json in {folder}")
 

@@ -29,6 +29,7 @@ class Exported:
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """Heatmaps (N, K, H, W) of an image batch, which may be smaller than a static batch."""
+        self.model.check_image(image)
         missing = (self.model.batch or len(image)) - len(image)
         filled = np.concatenate([image, np.repeat(image[-1:], missing, axis=0)])
         return self.runtime(filled)[: len(image)]

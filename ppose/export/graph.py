@@ -1,5 +1,7 @@
 """The graph of an export: the network, with the flip test and the normalisation inside where asked for."""
 
+import os
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,7 +10,6 @@ import paddle
 from paddle import nn
 
 from ppose.engine.static_network import make_static, run_as_it_is
-from ppose.files import write_bytes
 from ppose.models import flip_test
 
 _PROBE = 1 << 16  # bytes
@@ -66,7 +67,20 @@ def count_operators(traced: Graph) -> int:
 def save_graph(traced: Graph, folder: Path) -> None:
     """Write a static graph's `model.json` and `model.pdiparams`; OSError where the disk is full."""
     paddle.jit.save(traced, str(folder / "model"))
-    # Paddle leaves half a file on a full disk, and says nothing; then this does not fit either.
-    probe = folder / "probe"
-    write_bytes(probe, bytes(_PROBE))
-    probe.unlink()
+    check_room(folder)
+
+
+def check_room(folder: Path) -> None:
+    """Raise OSError where no more can be written, so that the folder's files may have been cut short.
+
+    Paddle and paddle2onnx leave half a file on a full disk, and say nothing.
+    """
+    longest = max(file.stat().st_size for file in folder.iterdir())
+    try:
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.seek(longest)  # which takes no room, but a limit on the size of files counts it
+            probe.write(bytes(_PROBE))
+            probe.flush()
+            os.fsync(probe.fileno())
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(folder.parent)) from error

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ppose.errors import ExportError
+from ppose.export.graph import check_room
 from ppose.export.int8_onnx import insert_quantizations
 from ppose.slim.scheme import ConvQuantization
 
@@ -32,7 +33,7 @@ def convert_to_onnx(folder: Path, quantizations: Mapping[str, ConvQuantization] 
 
     Its input is `image`, its output `heatmaps`; a batch of any size is the dimension `batch`. Convolutions
     with the weights that ``quantizations`` names become int8. Raises ExportError with the converter's own
-    words.
+    words, OSError where the disk is full.
     """
     import onnx
     import onnxslim
@@ -65,6 +66,7 @@ def _run_paddle2onnx(folder: Path, file: Path) -> None:
         capture_output=True,
         text=True,
     )
+    check_room(folder)
     if result.returncode or not file.is_file():
         lines = [line for line in (result.stdout + result.stderr).splitlines() if "ERROR" in line]
         reason = lines[-1] if lines else f"exit code {result.returncode}"

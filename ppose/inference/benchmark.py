@@ -7,6 +7,7 @@ processes run in turns, so that what else the machine does meets all of them.
 import itertools
 import multiprocessing
 import time
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -147,6 +148,7 @@ class _Worker:
 
 
 def _serve(pipe: Connection, contender: Contender, scenes: Sequence[Scene]) -> None:
+    warnings.filterwarnings("ignore", module="paddle")  # as in every command, but this process is new
     try:
         predictor = Predictor.from_dir(
             contender.model_dir,

@@ -1,44 +1,56 @@
 """What deploy/infer.py does with its arguments."""
 
 import argparse
+import logging
+from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
 from ppose.errors import DataError
 from ppose.files import check_writable
 from ppose.image_files import list_images, read_boxes
 from ppose.inference.detectors import PersonDetector
 from ppose.inference.predictor import Predictor
+from ppose.inference.runtimes import import_runtime
 from ppose.inference.tracking import Tracker
 from ppose.inference.video import process_video, to_arrays
 from ppose.inference.video_files import Frames
-from ppose.pose_files import check_output, save_keypoints, save_pictures
+from ppose.pose_files import check_output, writing_poses
 from ppose.transforms import read_image
+
+_logger = logging.getLogger(__name__)
 
 _FRAMES_AT_ONCE = 8  # of a video; more gain nothing and need memory
 
 
 def infer_images(args: argparse.Namespace) -> None:
-    """A picture of each image with its people's poses, and with --save_json keypoints.json of all."""
+    """A picture of each image with its people's poses, and with --save_json keypoints.json of all.
+
+    Each is written as soon as it is done. An image that cannot be read is told of and left out, and is an
+    error in the end.
+    """
     files = [args.image_file] if args.image_dir is None else list_images(args.image_dir)
     check_output(args.output_dir, files)
     given = None if args.boxes is None else read_boxes(args.boxes, files)
     predictor, find_people = _open_predictor(args), _open_detector(args)
-    pairs = _read_pairs(files, given, find_people)
-    if args.run_benchmark:  # the first run of a graph takes longer
-        predictor(*next(_read_pairs(files, given, None)))
-        predictor.reset_times()
-    poses = list(predictor.iter_poses(pairs))
-    people = [to_arrays(of_image, predictor.keypoint_set.num_keypoints) for of_image in poses]
-    keypoints = [points for points, _ in people]
-    boxes = None if given is None and find_people is None else [found for _, found in people]
-    save_pictures(args.output_dir, files, keypoints, boxes, predictor.keypoint_set, threshold=args.threshold)
-    if args.save_json:
-        save_keypoints(args.output_dir, files, keypoints, boxes)
-    print(f"{sum(map(len, poses))} people in {len(files)} images: {args.output_dir}")
+    if args.run_benchmark:
+        _warm_up(predictor)
+    scenes = _Scenes(files, given, find_people)
+    settings = {"threshold": args.threshold, "save_json": args.save_json}
+    people = 0
+    with writing_poses(args.output_dir, predictor.keypoint_set, **settings) as write:
+        every = tqdm(predictor.iter_poses(scenes), "images", len(files), False, unit="image", disable=None)
+        for poses in every:
+            keypoints, boxes = to_arrays(poses, predictor.keypoint_set.num_keypoints)
+            write(scenes.read.popleft(), keypoints, None if given is None and find_people is None else boxes)
+            people += len(poses)
+    print(f"{people} people in {len(files) - len(scenes.problems)} images: {args.output_dir}")
     _report(args, predictor)
+    if scenes.problems:
+        raise DataError(f"{len(scenes.problems)} of {len(files)} images were left out: {scenes.problems[0]}")
 
 
 def infer_video(args: argparse.Namespace) -> None:
@@ -51,6 +63,8 @@ def infer_video(args: argparse.Namespace) -> None:
     check_writable(output)
     frames = Frames(source)
     predictor, find_people = _open_predictor(args), _open_detector(args)
+    if args.run_benchmark:
+        _warm_up(predictor)
     tracker = Tracker(predictor.keypoint_set.sigmas, similarity=args.tracking, smooth=args.smooth)
     count = process_video(
         frames,
@@ -88,6 +102,7 @@ def _open_predictor(args: argparse.Namespace) -> Predictor:
 
 def _open_detector(args: argparse.Namespace) -> PersonDetector | None:
     if args.det_model_dir is not None:
+        import_runtime("paddle")  # or else says how to install it
         from ppose.inference.detectors.paddle_detector import PaddleDetector
 
         return PaddleDetector(
@@ -103,17 +118,44 @@ def _open_detector(args: argparse.Namespace) -> PersonDetector | None:
     return None
 
 
-def _read_pairs(
-    files: Sequence[Path], given: Sequence[np.ndarray] | None, find_people: PersonDetector | None
-) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
-    """Image and bbox_xyxy of each file: those given, those found, or None for the whole image."""
-    for index, file in enumerate(files):
-        image = read_image(file, use_exif=True)
-        if given is not None:
-            corner, size = given[index][:, :2], given[index][:, 2:]
-            yield image, np.concatenate([corner, corner + size], axis=1)
-        else:
-            yield image, find_people(image) if find_people else None
+class _Scenes:
+    """Iterates over image and bbox_xyxy of each file: those given, those found, or None for the whole image.
+
+    ``read`` has the files whose images have been given out, oldest first; who has done with one takes it off.
+    ``problems`` says of each image that was left out why. A single image that cannot be read is a DataError.
+    """
+
+    def __init__(
+        self, files: Sequence[Path], given: Sequence[np.ndarray] | None, find_people: PersonDetector | None
+    ) -> None:
+        self._files, self._given, self._find_people = files, given, find_people
+        self.problems: list[str] = []
+        self.read: deque[Path] = deque()
+
+    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+        for index, file in enumerate(self._files):
+            try:
+                image = read_image(file, use_exif=True)
+            except DataError as error:
+                if len(self._files) == 1:
+                    raise
+                self.problems.append(str(error))
+                _logger.warning("left out: %s", error)
+                continue
+            boxes = self._find_people(image) if self._find_people else None
+            if self._given is not None:
+                corner, size = self._given[index][:, :2], self._given[index][:, 2:]
+                boxes = np.concatenate([corner, corner + size], axis=1)
+            self.read.append(file)
+            yield image, boxes
+
+
+def _warm_up(predictor: Predictor) -> None:
+    """Run the graph for one person and for a whole batch, of nobody: what it does at first takes longer."""
+    image = np.zeros((64, 64, 3), np.uint8)
+    for count in (1, predictor.batch_size):
+        predictor.predict_images([image] * count)
+    predictor.reset_times()
 
 
 def _report(args: argparse.Namespace, predictor: Predictor) -> None:

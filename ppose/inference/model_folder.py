@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import yaml
 
 from ppose.codecs import MSRAHeatmap, UDPHeatmap
@@ -56,6 +57,16 @@ class ModelFolder:
     quantization_sha256: str | None
     files: dict[str, str]
     versions: dict[str, str]
+
+    def check_image(self, image: np.ndarray) -> None:
+        """Raise ConfigError where what the transforms have made is not the graph's input."""
+        width, height = self.input_size
+        if image.shape[1:] != (3, height, width) or image.dtype != self.input_dtype:
+            raise ConfigError(
+                f"{self.path / INFER_CFG}: the transforms give {image.dtype} {list(image.shape[1:])}, the "
+                f"network takes {self.input_dtype} {[3, height, width]}; the file is not as it was exported: "
+                "export again"
+            )
 
     @property
     def is_int8(self) -> bool:
@@ -117,22 +128,35 @@ def read_infer_cfg(path: str | Path) -> ModelFolder:
     if not file.is_file():
         reason = "holds no exported model" if path.is_dir() else "is no folder"
         raise DataError(f"{path} {reason} ({file} not found); tools/export_model.py makes one")
-    cells = read_cells(file)
-    cfg = to_plain(cells)
-    if cfg.get("format") != _FORMAT:
-        raise DataError(
-            f"{file} was made by another version (format {cfg.get('format')!r}, expected {_FORMAT}); "
-            "export again"
-        )
-    check_block(cells, _InferCfg)
+    if file.stat().st_size == 0:
+        raise DataError(f"half-written export: {file} is empty; export again")
+    try:
+        cells = read_cells(file)
+        cfg = to_plain(cells)
+        if cfg.get("format") != _FORMAT:
+            raise DataError(
+                f"{file} was made by another version (format {cfg.get('format')!r}, expected {_FORMAT}); "
+                "export again"
+            )
+        check_block(cells, _InferCfg)
+        return _make_folder(path, cfg)
+    except ConfigError as error:  # one line a problem; the first will do, as nobody is to mend them
+        problem = str(error).partition("\n")[0].replace(f", {_InferCfg.__name__} needs it", "")
+        where = "" if str(file) in problem else f"{file}: "
+        raise ConfigError(f"{where}{problem}; the file is not as it was exported: export again") from None
+
+
+def _make_folder(path: Path, cfg: dict[str, Any]) -> ModelFolder:
     for name in cfg["files"]:
         if name not in MODEL_FILES:
-            raise ConfigError(f"{file}: files: got '{name}', expected some of {', '.join(MODEL_FILES)}")
+            raise ConfigError(f"files: got '{name}', expected some of {', '.join(MODEL_FILES)}")
+    if cfg["batch"] is not None and cfg["batch"] < 1:
+        raise ConfigError(f"batch is {cfg['batch']}, expected 1 or more, or nothing")
     del cfg["format"]
     built = {"keypoint_set": create(cfg["keypoint_set"], {}), "codec": create(cfg["codec"], {})}
     folder = ModelFolder(path=path, **{**cfg, **built, "input_size": tuple(cfg["input_size"])})
     if folder.codec.input_size != folder.input_size:
-        raise ConfigError(f"{file}: input_size and the codec's differ")
+        raise ConfigError("input_size and the codec's differ")
     return folder
 
 

@@ -44,7 +44,7 @@ class Predictor:
             raise ConfigError(f"batch_size is {batch_size}, expected 1 or more")
         self.keypoint_set = folder.keypoint_set
         self.batch_size = folder.batch or batch_size
-        self._runtime, self._fixed_batch = runtime, folder.batch
+        self._folder, self._runtime = folder, runtime
         self.runtime_name = runtime.name
         self._codec = _choose_decoding(folder.codec, use_dark)
         self._aspect_ratio = folder.input_size[0] / folder.input_size[1]
@@ -150,9 +150,11 @@ class Predictor:
 
     def _stack(self, samples: Sequence[dict[str, Any]]) -> np.ndarray:
         images = [sample["image"] for sample in samples]
-        if self._fixed_batch:
-            images += [np.zeros_like(images[0])] * (self._fixed_batch - len(images))
-        return _apply(self._of_batch, {"image": np.stack(images)})["image"]
+        missing = (self._folder.batch or len(images)) - len(images)
+        images += [np.zeros_like(images[0])] * missing
+        image = _apply(self._of_batch, {"image": np.stack(images)})["image"]
+        self._folder.check_image(image)
+        return image
 
     def _decode(self, heatmaps: np.ndarray, warps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         keypoints, scores = self._codec.decode(heatmaps)

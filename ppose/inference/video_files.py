@@ -1,8 +1,10 @@
 """Frames from video files and cameras, and results that stay usable wherever the work ends."""
 
 import contextlib
+import errno
 import math
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator
@@ -19,6 +21,7 @@ os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 _DEFAULT_FPS = 25.0
 _CODEC = "mp4v"
+_RESERVE = 4 << 20  # bytes, for the index at a video's end
 
 
 class Frames:
@@ -65,27 +68,43 @@ class Frames:
 
 
 class _VideoWriter:
-    """Writes frames (H, W, 3) uint8, RGB, all of one size."""
+    """Writes frames (H, W, 3) uint8, RGB, all of one size; in the end it will be the file ``target``."""
 
-    def __init__(self, path: Path, fps: float, size: tuple[int, int]) -> None:
+    def __init__(self, path: Path, target: Path, fps: float, size: tuple[int, int]) -> None:
+        self._path, self._target, self._count = path, target, 0
         self._writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*_CODEC), fps, size)
         if not self._writer.isOpened():
-            raise DataError(f"cannot write a video of {size[0]}x{size[1]} pixels: {path}")
+            raise DataError(f"cannot write a video of {size[0]}x{size[1]} pixels: {target}")
 
     def write(self, frame: np.ndarray) -> None:
-        """Append a frame."""
+        """Append a frame; OSError where too little room is left for what makes the file playable."""
+        if shutil.disk_usage(self._path.parent).free < _RESERVE:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._target))
         self._writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+        self._count += 1
 
     def release(self) -> None:
-        """Write what makes the file playable."""
+        """Write what makes the file playable; what is not goes, with an OSError where there were frames.
+
+        OpenCV itself reports no error of writing.
+        """
         self._writer.release()
+        video = cv2.VideoCapture(str(self._path))
+        is_whole = video.isOpened() and video.get(cv2.CAP_PROP_FRAME_COUNT) >= self._count
+        video.release()
+        if self._count and is_whole:
+            return
+        self._path.unlink(missing_ok=True)
+        if self._count:
+            problem = "the video could not be written whole (is the disk full?)"
+            raise OSError(errno.EIO, problem, str(self._target))
 
 
 @contextlib.contextmanager
 def writing_video(path: Path, fps: float, size: tuple[int, int]) -> Iterator[_VideoWriter]:
     """A writer of an MP4 file, which is complete and in place when it is left, by Ctrl-C or an error too."""
     with _keeping(path) as temporary:
-        writer = _VideoWriter(temporary, fps, size)
+        writer = _VideoWriter(temporary, path, fps, size)
         try:
             yield writer
         finally:
@@ -95,18 +114,31 @@ def writing_video(path: Path, fps: float, size: tuple[int, int]) -> Iterator[_Vi
 @contextlib.contextmanager
 def writing_lines(path: Path) -> Iterator[TextIO]:
     """A text file whose lines so far are in place when it is left, however that comes."""
-    with _keeping(path) as temporary, temporary.open("w") as file:
-        yield file
+    with _keeping(path) as temporary:
+        try:
+            with temporary.open("w") as file:
+                yield file
+        except OSError:  # a full disk, in the middle of a line
+            whole = temporary.read_bytes().rfind(b"\n") + 1
+            os.truncate(temporary, whole)
+            raise
 
 
 @contextlib.contextmanager
 def _keeping(path: Path) -> Iterator[Path]:
-    """A temporary path of the same name that replaces ``path`` in any case; nobody reads it half-written."""
+    """A temporary path of the same name that replaces ``path`` in any case; nobody reads it half-written.
+
+    An OSError that names no file gets this one's name.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
         temporary = Path(folder) / path.name
         try:
             yield temporary
+        except OSError as error:
+            if error.filename is not None:
+                raise
+            raise OSError(error.errno, error.strerror, str(path)) from error
         finally:
             if temporary.is_file():
                 temporary.replace(path)

@@ -55,3 +55,15 @@ def test_it_follows_the_networks_parameters(pair):
     before = static(image(1)).numpy()
     static.network.final_conv.bias.set_value(static.network.final_conv.bias + 1)
     np.testing.assert_allclose(static(image(1)).numpy(), before + 1, rtol=1e-4, atol=1e-5)
+
+
+def test_operators_of_a_graph_do_not_name_their_layers(pair):
+    """Most of the making of a large graph would be that; of other networks' graphs Paddle still does it."""
+    _, static = pair
+    static.eval()
+    program = static.forward.concrete_program.main_program
+    assert not any(op.has_attr("struct_name") for op in program.global_block().ops)
+    plain = paddle.jit.to_static(paddle.nn.Sequential(paddle.nn.Conv2D(3, 1, 1)), full_graph=True)
+    plain(image(1))
+    program = plain.forward.concrete_program.main_program
+    assert any(op.has_attr("struct_name") for op in program.global_block().ops)

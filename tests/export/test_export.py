@@ -1,5 +1,6 @@
 """An export from end to end: the exported network is the trained one, in every runtime."""
 
+import resource
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from ppose.errors import ConfigError, ExportError
 from ppose.export import export
 from ppose.export.evaluate import Exported
 from ppose.export.export import Options, export_model
+from ppose.export.graph import check_room
 from ppose.export.onnx_graph import _run_paddle2onnx
 from ppose.inference.model_folder import read_model_folder
 from ppose.inference.runtimes import open_runtime
@@ -96,6 +98,23 @@ def test_a_wrong_export_is_refused_and_the_earlier_one_stays(task, tmp_path, mon
     with pytest.raises(ExportError, match=r"heatmaps are off by .* of the trained network's, expected 1e-04"):
         export_model(task, "small", tmp_path, Options())
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+def test_a_file_that_may_have_been_cut_short(tmp_path):
+    """Paddle and paddle2onnx leave half a file where no more can be written, and say nothing."""
+    folder = tmp_path / "small" / ".export"
+    folder.mkdir(parents=True)
+    (folder / "model.json").write_bytes(bytes(100_000))
+    check_room(folder)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        with pytest.raises(OSError, match="File too large") as caught:
+            check_room(folder)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert caught.value.filename == str(folder.parent)
+    assert [file.name for file in folder.iterdir()] == ["model.json"]
 
 
 def test_a_graph_that_cannot_be_converted(tmp_path):

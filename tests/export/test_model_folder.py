@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from ppose.codecs import MSRAHeatmap, UDPHeatmap
@@ -55,6 +56,24 @@ def test_a_folder_without_a_model(tmp_path):
         read_model_folder(tmp_path / "none")
 
 
+def test_an_infer_cfg_that_was_not_written_out(folder):
+    (folder.path / "infer_cfg.yml").write_text("format: 2\nname: arrow\n")
+    with pytest.raises(ConfigError) as caught:
+        read_model_folder(folder.path)
+    assert "\n" not in str(caught.value)
+    assert str(caught.value).endswith("input_size: missing; the file is not as it was exported: export again")
+    (folder.path / "infer_cfg.yml").write_text("")
+    with pytest.raises(DataError, match=r"half-written export: .*infer_cfg\.yml is empty; export again"):
+        read_model_folder(folder.path)
+
+
+def test_an_image_that_is_not_the_networks_input(folder):
+    folder.check_image(np.zeros((2, 3, 96, 64), np.float32))
+    for image in (np.zeros((2, 96, 64, 3), np.float32), np.zeros((2, 3, 96, 64), np.uint8)):
+        with pytest.raises(ConfigError, match=r"the network takes float32 \[3, 96, 64\]; .* export again"):
+            folder.check_image(image)
+
+
 def test_a_half_written_export(folder):
     (folder.path / "model.onnx").write_bytes(b"grap")
     with pytest.raises(DataError, match=r"half-written export: .*model\.onnx is not the one .* export again"):
@@ -75,6 +94,7 @@ def test_a_half_written_export(folder):
             ConfigError,
             "infer_cfg.yml:5: batch: got 'few', expected int or nothing",
         ),
+        ("batch: null", "batch: 0", ConfigError, "infer_cfg.yml: batch is 0, expected 1 or more"),
         ("flip_test: true\n", "", ConfigError, "flip_test: missing"),
         ("TopDownEvalAffine:", "TopDownEvalAfine:", ConfigError, "did you mean 'TopDownEvalAffine'"),
         ("TopDownEvalAffine:", "HRNet:", ConfigError, "got HRNet, which is no transform"),

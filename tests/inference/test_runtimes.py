@@ -109,6 +109,38 @@ def test_auto_takes_the_fastest_that_there_is(folder, without, caplog, missing, 
     assert "the fastest" in line
 
 
+def test_a_runtime_that_does_not_load(folder, monkeypatch, caplog):
+    real = importlib.import_module
+
+    def import_module(name):
+        if name.endswith("openvino_runtime"):
+            raise ImportError("libtbb.so.12: cannot open shared object file")
+        return real(name)
+
+    monkeypatch.setattr(importlib, "import_module", import_module)
+    with pytest.raises(DeviceError, match=r"openvino is installed but does not load \(libtbb.so.12: "):
+        open_runtime(folder, "openvino")
+    assert open_runtime(folder).name == "onnxruntime"
+    assert "pip install --force-reinstall openvino" in caplog.text
+
+
+def test_a_package_that_refuses_to_be_found(folder, monkeypatch):
+    def find_spec(name):
+        raise ModuleNotFoundError(f"No module named '{name}'")
+
+    monkeypatch.setattr(importlib.util, "find_spec", find_spec)
+    with pytest.raises(DeviceError, match="runtime paddle is not installed: pip install paddlepaddle"):
+        open_runtime(folder, "paddle")
+
+
+def test_a_gpu_is_used_by_the_first_that_can(folder, monkeypatch):
+    """ONNX Runtime's CPU build beside Paddle's for GPUs is no reason to give up."""
+    monkeypatch.setattr(paddle_runtime, "check_device", lambda device: None)
+    monkeypatch.setattr(paddle_runtime.inference, "Config", RecordingConfig)
+    monkeypatch.setattr(paddle_runtime, "PaddleGraph", lambda config: config)
+    assert open_runtime(folder, device="gpu").name == "paddle"
+
+
 @pytest.mark.parametrize(
     ("arguments", "missing", "error", "expected"),
     [
@@ -120,6 +152,8 @@ def test_auto_takes_the_fastest_that_there_is(folder, without, caplog, missing, 
         ({"runtime": "openvino", "device": "gpu"}, (), ConfigError, "does not run on device gpu"),
         ({"runtime": "paddle", "device": "gpu"}, (), DeviceError, "device is gpu, but"),
         ({"runtime": "onnxruntime", "device": "gpu"}, (), DeviceError, "no CUDAExecutionProvider"),
+        ({"device": "gpu"}, (), DeviceError, "pip install onnxruntime-gpu); device is gpu, but"),
+        ({"precision": "fp16"}, (), ConfigError, "has precision fp16 on cpu, it may be fp32, bf16"),
         ({"cpu_threads": 0}, (), ConfigError, "cpu_threads is 0"),
         ({"runtime": "onnxruntime", "enable_mkldnn": True}, (), ConfigError, "takes no enable_mkldnn"),
     ],

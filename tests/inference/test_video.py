@@ -1,11 +1,15 @@
 """Videos: colours, people in their tracks, and files that stay usable."""
 
+import contextlib
 import json
+import resource
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from ppose.errors import DataError, DeviceError
+from ppose.inference import video_files
 from ppose.inference.predictor import Predictor
 from ppose.inference.tracking import Tracker
 from ppose.inference.video import process_video
@@ -109,6 +113,53 @@ def test_what_was_done_before_an_error_is_kept(model_dir, walk, tmp_path):
         run(model_dir, walk, tmp_path / "a.mp4", fail_in_frame_5, frames_at_once=1)
     assert len(list(Frames(tmp_path / "a.mp4"))) == 5
     assert len(read_lines(tmp_path / "a.jsonl")) == 5
+
+
+@contextlib.contextmanager
+def files_limited_to(size):
+    """No file of this process can be larger, which is like a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_video_that_cannot_be_written_whole_goes(model_dir, walk, tmp_path):
+    with files_limited_to(4000), pytest.raises(OSError, match="could not be written whole") as caught:
+        run(model_dir, walk, tmp_path / "a.mp4", find_reddish, save_json=False)
+    assert caught.value.filename == str(tmp_path / "a.mp4")
+    assert not list(tmp_path.iterdir())
+
+
+def test_lines_that_cannot_all_be_written_are_whole(tmp_path):
+    path = tmp_path / "a.jsonl"
+
+    def write_all():
+        with writing_lines(path) as lines:
+            lines.writelines(["x" * 149 + "\n"] * 10)
+
+    with files_limited_to(1000), pytest.raises(OSError, match="File too large") as caught:
+        write_all()
+    assert caught.value.filename == str(path)
+    assert path.read_text() == ("x" * 149 + "\n") * 6
+
+
+def test_a_disk_that_fills_up_leaves_a_playable_video(model_dir, walk, tmp_path, monkeypatch):
+    free = iter([1 << 30] * 7 + [1 << 20] * COUNT)
+    usage = lambda folder: SimpleNamespace(free=next(free))  # noqa: E731
+    monkeypatch.setattr(video_files.shutil, "disk_usage", usage)
+    with pytest.raises(OSError, match="No space left on device") as caught:
+        run(model_dir, walk, tmp_path / "a.mp4", find_reddish)
+    assert caught.value.filename == str(tmp_path / "a.mp4")
+    assert len(list(Frames(tmp_path / "a.mp4"))) == len(read_lines(tmp_path / "a.jsonl")) == 7
+
+
+def test_no_frame_is_no_video(tmp_path):
+    with writing_video(tmp_path / "a.mp4", 10, (32, 32)):
+        pass
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_is_no_video(tmp_path):

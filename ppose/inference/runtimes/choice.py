@@ -3,8 +3,9 @@
 import importlib
 import importlib.util
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
@@ -50,7 +51,7 @@ _KINDS = {
     "onnxruntime": _Kind(
         "onnx_runtime",
         ONNX_FILES,
-        "onnxruntime (on a GPU onnxruntime-gpu)",
+        "onnxruntime",
         {"cpu": ("fp32",), "gpu": ("fp32",)},
     ),
     "paddle": _Kind(
@@ -93,24 +94,48 @@ def open_runtime(
     threads = own_cores() if cpu_threads is None else cpu_threads
     if threads < 1:
         raise ConfigError(f"cpu_threads is {threads}, expected 1 or more")
-    uses_tensorrt = "tensorrt_batch" in options
-    if not uses_tensorrt:
+    if "tensorrt_batch" not in options:
         precision = _check_int8(folder, precision)
-    name = _choose(folder, device, precision) if runtime == "auto" else runtime
-    for option in options:
-        if option not in _KINDS[name].options:
-            raise ConfigError(f"runtime {name} takes no {option}")
-    _check(name, folder, device, precision, uses_tensorrt=uses_tensorrt)
-    if precision == "bf16" and device == "cpu":
-        check_bf16()
-    module = importlib.import_module(f"ppose.inference.runtimes.{_KINDS[name].module}")
-    opened = module.open_graph(folder, device=device, precision=precision, threads=threads, **options)
+    names = _find_able(folder, device, precision) if runtime == "auto" else [runtime]
+    settings = {"device": device, "precision": precision, "threads": threads, **options}
+    opened = _open_first(names, folder, settings)
     why = " (the fastest that is installed and exported)" if runtime == "auto" else ""
     where = f"{threads} threads" if device == "cpu" else "GPU"
-    version = importlib.import_module(name).__version__
+    version = importlib.import_module(opened.name).__version__
     shown = "int8" if folder.is_int8 else precision
-    _logger.info("runtime: %s %s%s, %s, %s", name, version, why, shown, where)
+    _logger.info("runtime: %s %s%s, %s, %s", opened.name, version, why, shown, where)
     return opened
+
+
+def import_runtime(name: str) -> ModuleType:
+    """The module here of a runtime; DeviceError where its package is not installed, or does not load."""
+    _require_installed(name)
+    try:
+        return importlib.import_module(f"ppose.inference.runtimes.{_KINDS[name].module}")
+    except ImportError as error:
+        reason = str(error).partition("\n")[0]
+        raise DeviceError(
+            f"runtime {name} is installed but does not load ({reason}): "
+            f"pip install --force-reinstall {_KINDS[name].install}"
+        ) from None
+
+
+def _open_first(names: Sequence[str], folder: ModelFolder, settings: Mapping[str, Any]) -> Runtime:
+    """The first of these runtimes that is there, with the device that is asked for."""
+    problems = {}
+    for name in names:
+        try:
+            _require_installed(name)
+            _check(name, folder, **settings)
+            opened = import_runtime(name).open_graph(folder, **settings)
+        except DeviceError as error:
+            problems[name] = str(error)
+            continue
+        for other, problem in problems.items():
+            if _is_installed(other):
+                _logger.warning("not %s: %s", other, problem)
+        return opened
+    raise DeviceError("; ".join(problems.values()))
 
 
 def _check_int8(folder: ModelFolder, precision: str) -> str:
@@ -125,46 +150,66 @@ def _check_int8(folder: ModelFolder, precision: str) -> str:
     return "fp32"
 
 
-def _choose(folder: ModelFolder, device: str, precision: str) -> str:
+def _find_able(folder: ModelFolder, device: str, precision: str) -> list[str]:
+    """The runtimes, fastest first, that have this precision on this device and a file in the folder."""
     able = [name for name, kind in _KINDS.items() if precision in kind.precisions.get(device, ())]
     if not able:
-        raise ConfigError(f"no runtime has precision {precision} on {device}{_hint_of(precision)}")
+        known = dict.fromkeys(p for kind in _KINDS.values() for p in kind.precisions.get(device, ()))
+        raise ConfigError(
+            f"no runtime has precision {precision} on {device}, it may be {', '.join(known)}"
+            f"{_hint_of(precision)}"
+        )
     exported = [name for name in able if _KINDS[name].is_in(folder)]
     if not exported:
-        wanted = " or ".join("+".join(_KINDS[name].files) for name in able)
-        raise DataError(f"{folder.path} has no file for {precision} on {device}: export {wanted}")
-    for name in exported:
-        if _is_installed(name):
-            return name
-    raise DeviceError(f"no runtime for {folder.path} is installed: pip install {_KINDS[exported[0]].install}")
+        raise DataError(_lacks(folder, able[0], f"{precision} on {device}"))
+    return exported
 
 
-def _check(name: str, folder: ModelFolder, device: str, precision: str, *, uses_tensorrt: bool) -> None:
-    kind = _KINDS[name]
+def _check(
+    name: str, folder: ModelFolder, *, device: str, precision: str, threads: int, **options: Any
+) -> None:
+    kind, uses_tensorrt = _KINDS[name], "tensorrt_batch" in options
+    for option in options:
+        if option not in kind.options:
+            raise ConfigError(f"runtime {name} takes no {option}")
     able = _TENSORRT_PRECISIONS if uses_tensorrt else kind.precisions.get(device)
     if able is None:
-        raise ConfigError(f"runtime {name} does not run on device {device} here")
+        others = [other for other, its in _KINDS.items() if device in its.precisions]
+        raise ConfigError(
+            f"runtime {name} does not run on device {device} here, but {' and '.join(others)} do"
+        )
     if precision not in able:
         raise ConfigError(
             f"runtime {name} has no precision {precision} on {device}, it has {', '.join(able)}"
             f"{_hint_of(precision)}"
         )
-    if not _is_installed(name):
-        raise DeviceError(f"runtime {name} is not installed: pip install {kind.install}")
     if uses_tensorrt and (precision == "int8") != folder.is_int8:
         kinds = ("an int8", "a float") if folder.is_int8 else ("a float", "an int8")
         raise ConfigError(f"{folder.path} is {kinds[0]} model, TensorRT's {precision} takes {kinds[1]} one")
     if not kind.is_in(folder):
-        way_out = " --format onnx" if kind.files == ONNX_FILES else ""
-        raise DataError(
-            f"{folder.path} has no {'+'.join(kind.files)}, which runtime {name} reads: "
-            f"tools/export_model.py{way_out} adds it"
-        )
+        raise DataError(_lacks(folder, name, f"runtime {name}"))
+    if precision == "bf16" and device == "cpu":
+        check_bf16()
+
+
+def _lacks(folder: ModelFolder, name: str, reader: str) -> str:
+    """That a folder has not the file that a runtime reads, and how it gets it."""
+    files = _KINDS[name].files
+    command = f"tools/export_model.py{' --format onnx' if files == ONNX_FILES else ''}"
+    return f"{folder.path} has no {'+'.join(files)}, which {reader} reads: {command} adds it"
 
 
 def _hint_of(precision: str) -> str:
     return ": int8 is for models that are exported quantized" if precision == "int8" else ""
 
 
+def _require_installed(name: str) -> None:
+    if not _is_installed(name):
+        raise DeviceError(f"runtime {name} is not installed: pip install {_KINDS[name].install}")
+
+
 def _is_installed(name: str) -> bool:
-    return importlib.util.find_spec(name) is not None
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ImportError:
+        return False

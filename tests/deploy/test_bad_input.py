@@ -1,0 +1,160 @@
+"""deploy/infer.py on bad input, and interrupted."""
+
+import itertools
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ppose.inference.predictor import Predictor
+from ppose.inference.video_files import Frames, writing_video
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+INFER = "deploy/infer.py"
+
+
+def assert_one_line(result, *expected):
+    assert result.returncode == 1, result.stderr
+    assert "Traceback" not in result.stderr
+    lines = [line for line in result.stderr.splitlines() if not line.startswith("INFO: ")]
+    assert len(lines) == 1, result.stderr
+    assert lines[0].startswith("error: ")
+    for words in expected:
+        assert words in lines[0]
+
+
+def test_an_image_that_cannot_be_read_does_not_cost_the_others(infer_here, photo, read_poses, tmp_path):
+    (tmp_path / "in").mkdir()
+    for name in "abc":
+        shutil.copy(photo, tmp_path / "in" / f"{name}.png")
+    (tmp_path / "in" / "b.png").write_bytes(photo.read_bytes()[:-200])
+    boxes = [{"image": f"{name}.png", "bbox": [40, 30, 80, 160]} for name in "abc"]
+    (tmp_path / "in.json").write_text(json.dumps(boxes))
+    result = infer_here("--image_dir", tmp_path / "in", "--boxes", tmp_path / "in.json", "--save_json")
+    assert result.returncode == 1
+    assert "2 people in 2 images" in result.stdout
+    assert result.stderr.splitlines()[-1].startswith(
+        "error: 1 of 3 images were left out: image is cut short:"
+    )
+    assert [entry["image"] for entry in read_poses()] == ["a.png", "c.png"]
+    pictures = sorted(path.name for path in (tmp_path / "out").glob("*.png"))
+    assert pictures == ["a.png", "c.png"]
+
+
+def test_ctrl_c_in_a_folder_keeps_what_was_done(infer_here, photo, read_poses, tmp_path, monkeypatch):
+    (tmp_path / "in").mkdir()
+    for name in "abc":
+        shutil.copy(photo, tmp_path / "in" / f"{name}.png")
+    finish = Predictor.iter_poses
+
+    def stop_after_two(self, pairs):
+        yield from itertools.islice(finish(self, pairs), 2)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Predictor, "iter_poses", stop_after_two)
+    result = infer_here("--image_dir", tmp_path / "in", "--save_json", "--batch_size", "1")
+    assert (result.returncode, result.stderr.splitlines()[-1]) == (130, "interrupted")
+    assert [entry["image"] for entry in read_poses()] == ["a.png", "b.png"]
+    assert sorted(path.name for path in (tmp_path / "out").glob("*")) == ["a.png", "b.png", "keypoints.json"]
+
+
+def test_ctrl_c_leaves_a_playable_video(model_dir, tmp_path):
+    with writing_video(tmp_path / "long.mp4", 25, (64, 64)) as video:
+        for frame in range(20000):
+            video.write(np.full((64, 64, 3), frame % 256, np.uint8))
+    command = [
+        sys.executable, INFER, "--model_dir", model_dir, "--video_file", tmp_path / "long.mp4",
+        "--output_dir", tmp_path / "out", "--save_json", "--runtime", "onnxruntime",
+    ]  # fmt: skip
+    process = subprocess.Popen(list(map(str, command)), cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    limit = time.monotonic() + 60
+    while not any((tmp_path / "out").glob(".long.jsonl.*/*")) and time.monotonic() < limit:
+        time.sleep(0.05)
+    time.sleep(0.7)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert "Traceback" not in errors
+    assert errors.splitlines()[-1] == "interrupted"
+    frames = len(list(Frames(tmp_path / "out" / "long.mp4")))
+    lines = (tmp_path / "out" / "long.jsonl").read_text().splitlines()
+    assert 0 < frames < 20000
+    assert abs(len(lines) - frames) <= 1
+    assert json.loads(lines[-1])["frame"] == len(lines) - 1
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["long.jsonl", "long.mp4"]
+
+
+def test_what_users_do_wrong_is_one_line(infer_here, photo, model_dir, tmp_path):
+    image = ["--image_file", photo]
+    half = shutil.copytree(model_dir, tmp_path / "half")
+    (half / "model.onnx").unlink()
+    other = shutil.copytree(model_dir, tmp_path / "other")
+    text = (other / "infer_cfg.yml").read_text()
+    (other / "infer_cfg.yml").write_text(text.replace("format: 2", "format: 9"))
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "zero.mp4").write_bytes(b"")
+    (tmp_path / "file").write_text("")
+    for model, arguments, expected in (
+        (tmp_path / "empty", image, ["holds no exported model", "tools/export_model.py"]),
+        (half, image, ["half-written export", "model.onnx", "export again"]),
+        (other, image, ["another version", "export again"]),
+        (model_dir, [*image, "--device", "gpu", "--runtime", "paddle"], ["device is gpu, but"]),
+        (model_dir, [*image, "--device", "GPU", "--run_mode", "trt_fp16"], ["device is gpu, but"]),
+        (model_dir, ["--video_file", tmp_path / "zero.mp4"], ["video is empty", "zero.mp4"]),
+        (model_dir, ["--video_file", tmp_path / "file"], ["video is empty"]),
+        (model_dir, ["--camera_id", "97"], ["camera 97 gives no picture"]),
+        (model_dir, ["--image_file", tmp_path / "file", "--save_json"], ["not a readable image"]),
+        (model_dir, ["--image_dir", tmp_path / "empty"], ["no image in"]),
+        (model_dir, [*image, "--output_dir", tmp_path / "file" / "out"], ["Not a directory"]),
+        (model_dir, [*image, "--output_dir", tmp_path], ["holds the images themselves"]),
+        (model_dir, [*image, "--det_model_dir", tmp_path / "empty"], ["no detector of PaddleDetection"]),
+    ):
+        assert_one_line(infer_here(*arguments, model=model), *expected)
+
+
+@pytest.mark.parametrize(
+    ("missing", "arguments", "package"),
+    [
+        ("openvino", ["--runtime", "openvino"], "openvino"),
+        ("paddle", ["--runtime", "onnxruntime", "--det_model_dir", "det"], "paddlepaddle"),
+    ],
+)
+def test_a_runtime_that_is_not_installed(run_script, model_dir, photo, missing, arguments, package):
+    script = f"""
+import importlib.util, runpy, sys
+find = importlib.util.find_spec
+importlib.util.find_spec = lambda name, *rest: None if name == "{missing}" else find(name, *rest)
+sys.argv = ["{INFER}", "--model_dir", "{model_dir}", "--image_file", "{photo}", *{arguments}]
+runpy.run_path("{INFER}", run_name="__main__")
+"""
+    assert_one_line(run_script("-c", script), f"runtime {missing} is not installed: pip install {package}")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--use_dark", "maybe"], "got 'maybe', expected true or false"),
+        (["--run_mode", "trt_int8", "--runtime", "openvino", "--device", "gpu"], "is Paddle's"),
+        (["--run_mode", "trt_fp16"], "needs --device gpu"),
+        (["--trt_calib_mode"], "--trt_calib_mode"),
+        (["--image_dir", "x"], "not allowed with"),
+        (["--batch_size", "0"], "got '0', expected a whole number from 1 on"),
+    ],
+)
+def test_flags_that_do_not_go_together(infer_here, photo, arguments, expected):
+    result = infer_here("--image_file", photo, *arguments)
+    assert result.returncode == 2
+    assert expected in result.stderr
+
+
+def test_a_camera_has_a_number_from_0_on(infer_here):
+    """OpenCV takes -1 for a request to choose, and crashes where there is none to choose from."""
+    result = infer_here("--camera_id=-1")
+    assert result.returncode == 2
+    assert "got '-1', expected a whole number from 0 on" in result.stderr
