@@ -53,7 +53,7 @@ def test_config_builds(name):
     assert (task.quantization is not None) == ("pact" in name)
     if "pact" in name:
         task.quantization.wrap(model)
-        in_float = depthwise + 5 if "tinypose" in name else 0  # and dense ones of the stem and the head
+        in_float = depthwise + 11 if "tinypose" in name else 0  # and dense ones of stem, transition and head
         assert len(clipping_alphas(model)) == convolutions - in_float
     if "w48" in name:
         assert model.backbone.out_channels == [48]

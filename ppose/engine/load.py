@@ -9,7 +9,7 @@ from paddle import nn
 from ppose.engine.checkpoint import WeightsFile, load_weights, open_weights
 from ppose.engine.task import Task
 from ppose.errors import CheckpointError, ConfigError
-from ppose.slim.qat import is_quantizer_key
+from ppose.slim.qat import is_quantizer_key, signed_as_before
 from ppose.workspace import load_config
 
 _logger = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ def has_quantizers(task: Task, file: WeightsFile) -> bool:
 def load_quantized(task: Task, model: nn.Layer, file: WeightsFile, *, strict: bool) -> None:
     """Give a network in float the task's fake quantizers, and the weights that were trained with them."""
     task.quantization.wrap(model)
-    report = load_weights(model, file, strict=strict)
+    report = load_weights(model, WeightsFile(file.path, signed_as_before(file.arrays)), strict=strict)
     left = list(filter(is_quantizer_key, report.unexpected))
     if left:
         raise CheckpointError(

@@ -18,8 +18,6 @@ def find_clipping(model: nn.Layer, images: Iterable[paddle.Tensor]) -> dict[str,
     finite.
     """
     observed = observe_inputs(model, images, find_convs(model))
-    for seen in observed.values():
-        seen.lowest = -seen.largest  # fake quantizers are signed, whatever the input
     return {name: choose_mse(seen).largest for name, seen in observed.items()}
 
 

@@ -2,23 +2,26 @@
 
 Each convolution's input is clipped at a learnt alpha (PACT: Choi et al., "PACT: Parameterized Clipping
 Activation for Quantized Neural Networks", 2018), then it and the weight are rounded to eight bits; gradients
-pass the rounding unchanged. The highest level of inputs is a moving average of their largest magnitude.
+pass the rounding unchanged. The highest level of inputs is a moving average of their largest magnitude; those
+that are never negative have levels from 0 to 255 (`InputQuantizer`).
 """
 
 import copy
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Literal
 
+import numpy as np
 import paddle
 from paddle import nn
-from paddle.nn.quant.quant_layers import FakeQuantMovingAverageAbsMax, MAOutputScaleLayer, QuantizedConv2D
+from paddle.nn.quant.quant_layers import MAOutputScaleLayer, QuantizedConv2D
 
 from ppose.errors import CheckpointError, ConfigError
 from ppose.slim.choice import find_kept
+from ppose.slim.input_quantizer import InputQuantizer
 from ppose.slim.scheme import ConvQuantization, InputQuantization, quantize_conv2d
 from ppose.workspace import register
 
@@ -123,7 +126,10 @@ class QuantizationAwareTraining:
             conv.skip_quant = True
         config = {**asdict(self._config), "moving_rate": float(self._config.moving_rate)}
         with _quiet():
-            _import_qat()({**config, "quantizable_layer_type": ["Conv2D"]}).quantize(model)
+            slim = _import_qat()(
+                {**config, "quantizable_layer_type": ["Conv2D"]}, act_quantize=InputQuantizer
+            )
+            slim.quantize(model)
         for name, layer in _find(model, MAOutputScaleLayer):
             _put(model, name, layer._layer)  # it measures the outputs, for an exporter that is not ours
         wrapped = _find(model, QuantizedConv2D)
@@ -131,6 +137,7 @@ class QuantizationAwareTraining:
             raise ConfigError(f"slim: QAT: no convolution is left to quantize, {len(kept)} are not_quantized")
         for name, layer in wrapped:
             vars(layer)[_PLAIN] = plain[name]
+            layer._fake_quant_input._moving_rate = config["moving_rate"]  # paddleslim does not hand it on
             layer._fake_quant_input._state.set_value(paddle.full([1], _BEGIN))
             layer._fake_quant_input._accum.set_value(paddle.full([1], _BEGIN))
         if self._print:
@@ -150,6 +157,12 @@ def is_quantization_aware(model: nn.Layer) -> bool:
 def is_quantizer_key(key: str) -> bool:
     """Whether a checkpoint's key is an array of a fake quantizer, which a network in float does not have."""
     return "._fake_quant_" in key or "._act_preprocess." in key
+
+
+def signed_as_before(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """A checkpoint's arrays; quantizers in it that do not tell are signed, as paddleslim's own are."""
+    scales = [key for key in arrays if key.endswith("._fake_quant_input._scale")]
+    return {key.removesuffix("_scale") + "_signed": np.ones(1, np.float32) for key in scales} | dict(arrays)
 
 
 def settle(model: nn.Layer) -> nn.Layer:
@@ -178,7 +191,7 @@ def clipping_alphas(model: nn.Layer) -> dict[str, paddle.Tensor]:
 
 def input_observers(model: nn.Layer) -> list[nn.Layer]:
     """The layers that follow the range of inputs while they are in training mode."""
-    return [layer for _, layer in _find(model, FakeQuantMovingAverageAbsMax)]
+    return [layer for _, layer in _find(model, InputQuantizer)]
 
 
 def _input_quantization(name: str, layer: QuantizedConv2D) -> InputQuantization:
@@ -190,11 +203,11 @@ def _input_quantization(name: str, layer: QuantizedConv2D) -> InputQuantization:
         )
     largest = max(observer._scale.item(), _LEAST)
     if layer._act_preprocess is None:
-        return InputQuantization(largest)
+        return InputQuantization(largest, observer.is_signed())
     alpha = layer._act_preprocess.alpha.item()
     if alpha <= 0:
         raise CheckpointError(f"PACT's alpha of {name} is {alpha:.3g}, expected above 0: train it again")
-    return InputQuantization(largest, clip=alpha if alpha < largest else None)
+    return InputQuantization(largest, observer.is_signed(), clip=alpha if alpha < largest else None)
 
 
 def _find(model: nn.Layer, kind: type) -> list[tuple[str, nn.Layer]]:

@@ -16,7 +16,7 @@ from ppose.engine.state import copy_arrays, read_state
 from ppose.engine.train import make_trainer
 from ppose.engine.trainer import Hook
 from ppose.errors import CheckpointError, ConfigError
-from ppose.slim.qat import clipping_alphas, is_quantization_aware, settle
+from ppose.slim.qat import clipping_alphas, input_observers, is_quantization_aware, settle
 from ppose.workspace import load_config
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -182,10 +182,13 @@ def test_weights_load_as_what_they_are(weights, caplog):
 
 
 def test_paddleslims_own_checkpoints_load(weights, tmp_path):
-    """Where each convolution stands in a layer that measures its output."""
+    """Where each convolution stands in a layer that measures its output, and all inputs are signed."""
     from paddleslim.dygraph.quant import QAT
 
     own = load_model(PACT, weights["pact"], SMALL)
+    assert not all(quantizer.is_signed() for quantizer in input_observers(own))
+    for quantizer in input_observers(own):
+        quantizer._signed.set_value(paddle.ones([1]))
     task_model = load_network(FLOAT)
     theirs = QAT({"activation_preprocess_type": "PACT"}).quantize(task_model)
     state = own.state_dict()
@@ -206,7 +209,7 @@ def test_both_kinds_of_weights_are_a_start(weights, overrides, tmp_path, name):
     got = trainer.model.state_dict()
     assert is_quantization_aware(trainer.model)
     assert all(bool((got[key] == value).all()) for key, value in expected.items())
-    assert len(got) - len(expected) == (129 * 5 if name == "float" else 0)
+    assert len(got) - len(expected) == (129 * 6 if name == "float" else 0)
     if name == "float":
         more = [f"pretrain_weights={weights[name]}", "QAT.calibration_images=6"]
         begun = prepare(tmp_path / "run", overrides, *more)

@@ -75,7 +75,8 @@ def test_a_network_trained_for_eight_bits_is_exported_in_them(tmp_path):
     exported = Exported(report.model, open_runtime(report.model, "paddle"))
     with paddle.no_grad():
         expected = load_trained(task)(image).numpy()
-    assert distance(exported(image.numpy()), expected) < 0.05
+    # Noise of 1e-7 on the image: 0.06 to 0.12. Signed where it was unsigned: 0.25; without clipping: 1.
+    assert distance(exported(image.numpy()), expected) < 0.15
 
 
 @pytest.mark.heavy

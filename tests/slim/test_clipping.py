@@ -10,13 +10,13 @@ from ppose.slim.qat import QuantConfig, QuantizationAwareTraining, clipping_alph
 
 
 def rounding_error(values, clip):
-    step = clip / 127
+    step = clip / (127 if values.min() < 0 else 255)
     return np.mean((np.rint(np.clip(values, -clip, clip) / step) * step - values) ** 2)
 
 
 @pytest.mark.parametrize("signed", [True, False])
 def test_the_clipping_is_that_which_rounding_changes_least(signed):
-    """Values whose outliers are not worth their levels; 127 of these above 0, also of inputs after ReLU."""
+    """Values whose outliers are not worth their levels: 127 of these above 0, 255 where none is below."""
     rng = np.random.default_rng(0)
     values = rng.laplace(size=(4, 3, 128, 128)).astype(np.float32)
     values[0, 0, 0, 0] = 16
@@ -26,7 +26,7 @@ def test_the_clipping_is_that_which_rounding_changes_least(signed):
     tried = np.linspace(2, 16, 50)
     best = min(rounding_error(values, clip) for clip in tried)
     assert list(clipping) == ["0"]
-    assert clipping["0"] < 13
+    assert clipping["0"] < 15
     assert rounding_error(values, clipping["0"]) < 1.02 * best
 
 

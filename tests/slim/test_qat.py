@@ -76,10 +76,12 @@ def test_every_convolution_is_wrapped_and_keeps_its_name(name, count):
     assert not is_quantization_aware(make(name))
 
 
-def naive_conv(x, weight, step, clip, channels):
+def naive_conv(x, weight, largest, clip, channels, signed):
     """A 1x1 convolution of one pixel, rounded as int8, by loops."""
+    low, high = (-127, 127) if signed else (0, 255)
+    step = largest / high
     rounded = [round(min(max(float(value), -clip), clip) / step) for value in x]
-    rounded = [min(max(level, -127), 127) * step for level in rounded]
+    rounded = [min(max(level, low), high) * step for level in rounded]
     result = []
     for row in weight.reshape(channels, -1).astype(float):
         own = max(abs(value) for value in row) / 127
@@ -87,21 +89,23 @@ def naive_conv(x, weight, step, clip, channels):
     return result
 
 
+@pytest.mark.parametrize("signed", [True, False])
 @pytest.mark.parametrize("alpha", [100.0, 1.1])
-def test_a_wrapped_and_a_settled_convolution_compute_what_int8_means(alpha):
+def test_a_wrapped_and_a_settled_convolution_compute_what_int8_means(alpha, signed):
     paddle.seed(3)
     model = nn.Sequential(nn.Conv2D(6, 4, 1, bias_attr=False))
     QuantizationAwareTraining(PACT).wrap(model)
     model.train()
-    model(paddle.rand([1, 6, 1, 1]) * 2)
+    model((paddle.rand([1, 6, 1, 1]) - (0.5 if signed else 0)) * 2)
     observer = model[0]._fake_quant_input
     model[0]._act_preprocess.alpha.set_value(paddle.full([1], alpha))
     model.eval()
     x = paddle.randn([1, 6, 1, 1]) * 2
-    step = observer._scale.item() / 127
-    expected = naive_conv(x.numpy().ravel(), model[0].weight.numpy(), step, alpha, 4)
+    largest = observer._scale.item()
+    expected = naive_conv(x.numpy().ravel(), model[0].weight.numpy(), largest, alpha, 4, signed)
     np.testing.assert_allclose(model(x).numpy().ravel(), expected, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(settle(model)(x).numpy().ravel(), expected, rtol=1e-5, atol=1e-6)
+    assert quantization_of(settle(model)[0]).input.signed == signed
 
 
 @pytest.mark.parametrize("name", NETWORKS)

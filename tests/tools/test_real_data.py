@@ -99,8 +99,7 @@ def test_fine_tuning_keeps_a_good_model_good(run_script, reference, parts_of_coc
 def test_eight_bits_stay_near_the_ap_of_float(run_script, reference, parts_of_coco_dev, tmp_path):
     """PP-TinyPose trained a little with PACT, from weights whose batch norms are folded.
 
-    The aim, 0.010 below float, is not reached: 0.6410 against 0.6516 was measured. The bound is to notice
-    a recipe that fails, such as one with depthwise convolutions in eight bits and alphas from 100 (0.53).
+    README.md has what other seeds and other parts of the images gave.
     """
     before, _ = evaluate(run_script, reference, tmp_path, "tinypose_256x192", parts_of_coco_dev)
     result = run_script(
@@ -110,11 +109,11 @@ def test_eight_bits_stay_near_the_ap_of_float(run_script, reference, parts_of_co
         timeout=900,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
-    assert "168 convolutions in eight bits with PACT" in result.stderr
+    assert "162 convolutions in eight bits with PACT" in result.stderr
     assert "scipy" not in result.stdout + result.stderr
     folder = tmp_path / "tinypose_256x192_pact"
     after = json.loads((folder / "result" / "metrics.json").read_text())
-    assert after["AP"] >= before["AP"] - 0.020, (before["AP"], after["AP"])
+    assert after["AP"] >= before["AP"] - 0.010, (before["AP"], after["AP"])
     assert_settles(folder / "best_model.pdparams", reference / "data" / "coco_dev" / "images")
 
 
@@ -137,5 +136,5 @@ def assert_settles(weights, images):
     pictures = np.stack([cv2.resize(cv2.imread(str(file)), (192, 256)) for file in files])
     with paddle.no_grad():
         model(paddle.to_tensor(((pictures - 116) / 58).transpose(0, 3, 1, 2).astype(np.float32)))
-    assert len(errors) == 168
+    assert len(errors) == 162
     assert max(errors) < 1e-3
