@@ -36,7 +36,8 @@ def test_an_image_that_cannot_be_read_does_not_cost_the_others(infer_here, photo
     (tmp_path / "in" / "b.png").write_bytes(photo.read_bytes()[:-200])
     boxes = [{"image": f"{name}.png", "bbox": [40, 30, 80, 160]} for name in "abc"]
     (tmp_path / "in.json").write_text(json.dumps(boxes))
-    result = infer_here("--image_dir", tmp_path / "in", "--boxes", tmp_path / "in.json", "--save_json")
+    found = ["--boxes", tmp_path / "in.json", "--save_json", "--runtime", "onnxruntime"]
+    result = infer_here("--image_dir", tmp_path / "in", *found)
     assert result.returncode == 1
     assert "2 people in 2 images" in result.stdout
     assert result.stderr.splitlines()[-1].startswith(
@@ -58,7 +59,9 @@ def test_ctrl_c_in_a_folder_keeps_what_was_done(infer_here, photo, read_poses, t
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Predictor, "iter_poses", stop_after_two)
-    result = infer_here("--image_dir", tmp_path / "in", "--save_json", "--batch_size", "1")
+    result = infer_here(
+        "--image_dir", tmp_path / "in", "--save_json", "--batch_size", "1", "--runtime", "onnxruntime"
+    )
     assert (result.returncode, result.stderr.splitlines()[-1]) == (130, "interrupted")
     assert [entry["image"] for entry in read_poses()] == ["a.png", "b.png"]
     assert sorted(path.name for path in (tmp_path / "out").glob("*")) == ["a.png", "b.png", "keypoints.json"]
