@@ -7,7 +7,7 @@ from typing import Any
 
 def compact_graph(file: Path) -> None:
     """Leave out of a graph what running it does not need, in place: operators that compute what another
-    one does, such as equal roundings of a map, and where in the network an operator comes from.
+    one does, such as equal roundings of a map, and attributes of outputs.
 
     The file is that of `paddle.jit.save`, format version 3 (Paddle 3.2): a list of operators, in which "#" is
     the kind, "A" attributes by name "N", "I" and "O" inputs and outputs by number, "OA" attributes of
@@ -29,7 +29,6 @@ def _compact(operators: list[dict[str, Any]]) -> list[dict[str, Any]]:
             kept.append(operator)
             continue
         operator["OA"] = []
-        operator["A"] = [attribute for attribute in operator["A"] if attribute["N"] != "struct_name"]
         for given in operator["I"]:
             given["%"] = number.get(given["%"], given["%"])
         made = [output["%"] for output in operator["O"]]
