@@ -43,6 +43,7 @@ from ppose.errors import ConfigError
 from ppose.files import write_bytes
 from ppose.metrics import CocoKeypointMetric
 from ppose.slim.clipping import begin_alphas, find_clipping
+from ppose.slim.equalize import equalize
 from ppose.slim.qat import is_quantization_aware
 from ppose.workspace import RunSettings, create
 from ppose.workspace.registry import find_entry
@@ -239,8 +240,10 @@ def _load_pretrained(task: Task, model: nn.Layer, seed: int) -> None:
         load_weights(model, file, strict=False)
         _unfold_norms(task, model, seed)
         if task.quantization is not None:
-            images = task.quantization.calibration_images
-            clipping = find_clipping(model, _training_images(task, seed, images)) if images else {}
+            count, clipping = task.quantization.calibration_images, {}
+            if count:
+                equalize(model, _training_images(task, seed, count))
+                clipping = find_clipping(model, _training_images(task, seed, count))
             task.quantization.wrap(model)
             begin_alphas(model, clipping)
 

@@ -9,7 +9,8 @@ import paddle
 from paddle import nn
 from tqdm import tqdm
 
-from ppose.slim.calibrate import find_convs, quantized_copy
+from ppose.slim.calibrate import quantized_copy
+from ppose.slim.convolutions import find_convs
 from ppose.slim.scheme import ConvQuantization, quantize_conv2d
 
 # What stands in the place of a layer's name.

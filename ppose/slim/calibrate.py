@@ -1,15 +1,17 @@
 """Post-training quantization: a trained network's convolutions in eight bits, by what goes through them."""
 
 import copy
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import paddle
 from paddle import nn
 
-from ppose.errors import CheckpointError, ConfigError, DataError
+from ppose.errors import CheckpointError, ConfigError
 from ppose.slim.choice import find_kept
+from ppose.slim.convolutions import find_convs, watch_inputs
+from ppose.slim.equalize import equalize
 from ppose.slim.input_range import CHOICES, InputRange
 from ppose.slim.qat import is_quantization_aware
 from ppose.slim.scheme import ConvQuantization, quantize_conv2d
@@ -36,18 +38,24 @@ class PTQ:
 
 
 def quantize_network(model: nn.Layer, images: Iterable[paddle.Tensor], how: PTQ) -> nn.Layer:
-    """A copy of a network, in eval mode, with quantized convolutions (see `quantize_conv2d`).
+    """A copy of a network, in eval mode, equalized (see `equalize`) and quantized (see `quantize_conv2d`).
 
-    ``images`` are batches (N, 3, h, w) of what the network will see, from which the ranges of the
-    convolutions' inputs are taken; the network itself is left in eval mode. Raises ConfigError for a pattern
-    that no convolution's name matches, or where nothing is left to quantize, CheckpointError for weights and
-    DataError for values that are not finite.
+    ``images`` are batches (N, 3, h, w) of what the network will see, which are gone through twice; the
+    network itself is left in eval mode. Raises what `calibrate` does.
     """
+    model = copy.deepcopy(model)
+    equalize(model, images)
     return quantized_copy(model, calibrate(model, images, how))
 
 
 def calibrate(model: nn.Layer, images: Iterable[paddle.Tensor], how: PTQ) -> dict[str, ConvQuantization]:
-    """How to quantize each convolution that runs and is not to stay in float, by name; see above."""
+    """How to quantize each convolution that runs and is not to stay in float, by name.
+
+    ``images`` are batches (N, 3, h, w), from which the ranges of the convolutions' inputs are taken; the
+    network is left in eval mode. Raises ConfigError for a pattern that no convolution's name matches, or
+    where nothing is left to quantize, CheckpointError for weights and DataError for values that are not
+    finite.
+    """
     if is_quantization_aware(model):
         raise ConfigError(
             "PTQ: this network was trained for eight bits (slim: QAT); tools/export_model.py exports it"
@@ -69,12 +77,6 @@ def calibrate(model: nn.Layer, images: Iterable[paddle.Tensor], how: PTQ) -> dic
     }
 
 
-def find_convs(model: nn.Layer) -> dict[str, nn.Conv2D]:
-    """The convolutions of a network by name; transposed ones are not among them."""
-    return {name: layer for name, layer in model.named_sublayers() if isinstance(layer, nn.Conv2D)}
-
-
-@paddle.no_grad()
 def observe_inputs(
     model: nn.Layer, images: Iterable[paddle.Tensor], names: Iterable[str]
 ) -> dict[str, InputRange]:
@@ -83,16 +85,9 @@ def observe_inputs(
     Raises DataError for values that are not finite.
     """
     observed: dict[str, InputRange] = {}
-    convs = find_convs(model)
-    hooks = [convs[name].register_forward_pre_hook(_make_observer(name, observed)) for name in names]
-    model.eval()
-    try:
-        for image in images:
-            if not bool(paddle.isfinite(model(image)).all()):
-                raise DataError("calibration: the network gives heatmaps that are not finite")
-    finally:
-        for hook in hooks:
-            hook.remove()
+    watch_inputs(
+        model, images, names, lambda name, values: observed.setdefault(name, InputRange()).observe(values)
+    )
     return observed
 
 
@@ -111,15 +106,3 @@ def _check_weights(model: nn.Layer) -> None:
     for key, value in model.state_dict().items():
         if not bool(paddle.isfinite(value).all()):
             raise CheckpointError(f"the weights are broken: {key} holds values that are not finite")
-
-
-def _make_observer(
-    name: str, observed: dict[str, InputRange]
-) -> Callable[[nn.Layer, tuple[paddle.Tensor, ...]], None]:
-    def observe(conv: nn.Layer, inputs: tuple[paddle.Tensor, ...]) -> None:
-        try:
-            observed.setdefault(name, InputRange()).observe(inputs[0].numpy())
-        except ValueError:
-            raise DataError(f"calibration: the input of the convolution {name} is not finite") from None
-
-    return observe

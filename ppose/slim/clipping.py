@@ -5,7 +5,8 @@ from collections.abc import Iterable
 import paddle
 from paddle import nn
 
-from ppose.slim.calibrate import find_convs, observe_inputs
+from ppose.slim.calibrate import observe_inputs
+from ppose.slim.convolutions import find_convs
 from ppose.slim.input_range import choose_mse
 from ppose.slim.qat import clipping_alphas
 

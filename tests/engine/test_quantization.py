@@ -218,6 +218,12 @@ def test_both_kinds_of_weights_are_a_start(weights, overrides, tmp_path, name):
         assert min(alphas) > 0
         image = begun.model.backbone.stem.conv1.conv._act_preprocess.alpha.item()
         assert 1.5 < image < 2.7  # (1 - mean) / std
+        state = begun.model.state_dict()
+        changed = {key for key, value in expected.items() if not bool((state[key] == value).all())}
+        assert changed > {
+            "backbone.transition1.2.0.1.weight",
+            "backbone.transition1.2.0.2.weight",
+        }  # equalized
     if name == "pact":
         with pytest.raises(CheckpointError, match="set slim: QAT"):
             prepare(tmp_path / "run", overrides, f"pretrain_weights={weights[name]}", config=FLOAT)

@@ -125,10 +125,3 @@ def test_odd_inputs_have_a_step(choose, values):
     assert np.isfinite(np.float32(1 / chosen.step))
     assert chosen.step > 0
     assert chosen.signed == (np.min(values) < 0)
-
-
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_values_that_are_not_finite_are_refused(bad):
-    observed = observe(np.ones(3))
-    with pytest.raises(ValueError, match="not finite"):
-        observed.observe(np.float32([1, bad, 2]))

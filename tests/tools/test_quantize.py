@@ -23,7 +23,8 @@ from ppose.inference.model_folder import read_model_folder
 from ppose.inference.runtimes import open_runtime
 from ppose.metrics import CocoKeypointMetric
 from ppose.slim.analyse import heatmap_error
-from ppose.slim.calibrate import PTQ, find_convs, quantize_network
+from ppose.slim.calibrate import PTQ, quantize_network
+from ppose.slim.convolutions import find_convs
 from ppose.workspace import create, load_config
 
 CONFIG = "configs/lite_hrnet_18_256x192_coco.yml"
