@@ -63,15 +63,6 @@ def test_all_compute_the_same(folder, runtime, options):
     np.testing.assert_allclose(first, expected[:2], atol=1e-5)  # and is not overwritten by the next
 
 
-def test_openvino_keeps_compiled_models(folder, tmp_path):
-    opened = open_runtime(folder, "openvino", cache_dir=tmp_path)
-    kept = []
-    for count in (1, 2, 3):  # one person; several
-        opened(np.zeros((count, 3, 96, 64), np.float32))
-        kept.append(len([file for file in tmp_path.iterdir() if file.suffix == ".blob"]))
-    assert kept == [1, 2, 2]
-
-
 def test_bf16_is_near(folder):
     try:
         processor.check_bf16()

@@ -10,6 +10,12 @@ from ppose.inference.model_folder import ONNX_FILES, ModelFolder
 
 _TYPES = {"fp32": "f32", "bf16": "bf16"}
 
+# One for the process and kept to its end, as OpenVINO advises. A Core's CPU plugin gives the thread that
+# first compiles a stack for signal handlers (SigAltStackSetup in its plugin.cpp, as of 2026.4), and unmaps
+# it when it goes. Where it goes in another thread, or before a younger one that then restores it, the stack
+# stays in place: the next signal, as of Ctrl-C or a loader's worker that ends, crashes or overwrites memory.
+_CORE = openvino.Core()
+
 
 class OpenVinoRuntime:
     """A model in OpenVINO; `Runtime`.
@@ -21,8 +27,8 @@ class OpenVinoRuntime:
     name = "openvino"
 
     def __init__(self, file: Path, settings: dict[str, Any]) -> None:
-        self._core, self._settings = openvino.Core(), settings
-        self._model = self._core.read_model(str(file))
+        self._settings = settings
+        self._model = _CORE.read_model(str(file))
         self._requests: dict[bool, openvino.InferRequest] = {}
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
@@ -36,7 +42,7 @@ class OpenVinoRuntime:
         model = self._model.clone()
         if model.inputs[0].partial_shape.is_dynamic:
             model.reshape(openvino.PartialShape(shape))
-        return self._core.compile_model(model, "CPU", self._settings).create_infer_request()
+        return _CORE.compile_model(model, "CPU", self._settings).create_infer_request()
 
 
 def open_graph(
