@@ -88,9 +88,10 @@ def make_contenders(folders: dict[str, Path], threads: int) -> dict[str, Any]:
     for name, path in folders.items():
         for runtime in ("paddle", "onnxruntime", "openvino"):
             contenders[f"{name}, {runtime}"] = Contender(path, runtime, cpu_threads=threads)
-    contenders["exported, openvino, bf16"] = Contender(
-        folders[EXPORTED], "openvino", precision="bf16", cpu_threads=threads
-    )
+    for name in (EXPORTED, INT8):
+        contenders[f"{name}, openvino, bf16"] = Contender(
+            folders[name], "openvino", precision="bf16", cpu_threads=threads
+        )
     return contenders
 
 

@@ -66,6 +66,7 @@ def main() -> None:
     from ppose.errors import ConfigError
     from ppose.export.evaluate import evaluate_exported, open_exported
     from ppose.files import check_writable, write_json
+    from ppose.inference.runtimes import name_precision
     from ppose.metrics import CocoKeypointMetric, format_table
     from ppose.workspace import load_config
 
@@ -104,7 +105,7 @@ def main() -> None:
         return
     metrics = metric.compute()
     if args.model_dir is not None:
-        shown = "int8" if exported.model.is_int8 else precision
+        shown = name_precision(exported.model, precision)
         print(f"model: {args.model_dir} in {exported.runtime.name}, {shown}")
     print(format_table(metrics, dataset.boxes))
     if args.json:

@@ -12,10 +12,12 @@ from quantized_networks import ALL_KINDS, distance, quantize, randomize
 from ppose.engine.checkpoint import save_weights
 from ppose.engine.load import load_trained
 from ppose.engine.task import Task
+from ppose.errors import DeviceError
 from ppose.export.evaluate import Exported
 from ppose.export.export import Options, export_model
 from ppose.inference.model_folder import read_model_folder
 from ppose.inference.runtimes import open_runtime
+from ppose.inference.runtimes.processor import check_bf16
 from ppose.slim.calibrate import PTQ, quantize_network
 from ppose.slim.qat import clipping_alphas
 from ppose.workspace import load_config
@@ -34,6 +36,7 @@ def _make_task(folder: Path, network_type: str) -> tuple[Task, nn.Layer]:
 
 
 def _check_export(tmp_path, network_type, options):
+    """Returns the exported model, an image for it, and the quantized network's heatmaps."""
     task, network = _make_task(tmp_path, network_type)
     folder = tmp_path / "exported"
     for kind in ("paddle", "onnx"):
@@ -47,13 +50,23 @@ def _check_export(tmp_path, network_type, options):
     image = ((pixels / 255 - mean) / deviation).astype(np.float32)
     with paddle.no_grad():
         expected = network(paddle.to_tensor(image)).numpy()
+    given = pixels if options.fuse_normalize else image
     for name in ("paddle", "onnxruntime", "openvino"):
-        got = Exported(model, open_runtime(model, name))(pixels if options.fuse_normalize else image)
+        got = Exported(model, open_runtime(model, name))(given)
         assert distance(got, expected) < 0.02, name
+    return model, given, expected
 
 
-def test_an_export_is_int8_in_every_runtime(tmp_path):
-    _check_export(tmp_path, "lite_8", Options(batch=2, fuse_normalize=True))
+def test_an_export_is_int8_in_every_runtime(tmp_path, caplog):
+    model, image, expected = _check_export(tmp_path, "lite_8", Options(batch=2, fuse_normalize=True))
+    try:
+        check_bf16()
+    except DeviceError:
+        return
+    caplog.set_level("INFO", "ppose")
+    got = Exported(model, open_runtime(model, "openvino", precision="bf16"))(image)
+    assert ", int8 and bf16, " in caplog.messages[0]
+    assert 1e-3 < distance(got, expected) < 0.05
 
 
 def test_a_network_trained_for_eight_bits_is_exported_in_them(tmp_path):

@@ -163,8 +163,10 @@ def test_an_int8_model_says_so(folder, caplog, precision):
     quantized = dataclasses.replace(folder, quantization_sha256="ab" * 32)
     open_runtime(quantized, "onnxruntime", precision=precision, cpu_threads=1)
     assert ", int8, 1 threads" in caplog.messages[0]
-    with pytest.raises(ConfigError, match="is an int8 model, precision is bf16; leave the precision out"):
-        open_runtime(quantized, "openvino", precision="bf16")
+    with pytest.raises(ConfigError, match="is an int8 model, precision is fp16; leave the precision out"):
+        open_runtime(quantized, "paddle", device="gpu", precision="fp16")
+    with pytest.raises(ConfigError, match="runtime onnxruntime has no precision bf16"):
+        open_runtime(quantized, "onnxruntime", precision="bf16")
 
 
 @pytest.mark.parametrize(

@@ -80,9 +80,9 @@ def open_runtime(
     ``enable_mkldnn`` (oneDNN, default True), ``tensorrt_batch`` (the largest batch; its presence asks for
     TensorRT), ``tensorrt_cache`` (folder for its engines, default `tensorrt/` in the model's folder); of
     OpenVINO: ``cache_dir`` (folder for compiled models). A quantized model computes in int8 whatever the
-    precision, "fp32" or "int8". Raises ConfigError for what does not go together,
-    DataError where the model's file is not in the folder, DeviceError for a package or device that is
-    missing.
+    precision, which is that of its layers in float ("int8" means fp32). Raises ConfigError for what does not
+    go together, DataError where the model's file is not in the folder, DeviceError for a package or device
+    that is missing.
     """
     for name, value, known in (
         ("runtime", runtime, get_args(RuntimeName)),
@@ -102,9 +102,16 @@ def open_runtime(
     why = " (the fastest that is installed and exported)" if runtime == "auto" else ""
     where = f"{threads} threads" if device == "cpu" else "GPU"
     version = importlib.import_module(opened.name).__version__
-    shown = "int8" if folder.is_int8 else precision
+    shown = name_precision(folder, precision)
     _logger.info("runtime: %s %s%s, %s, %s", opened.name, version, why, shown, where)
     return opened
+
+
+def name_precision(folder: ModelFolder, precision: str) -> str:
+    """What a model computes in, for the user."""
+    if not folder.is_int8:
+        return precision
+    return "int8 and bf16" if precision == "bf16" else "int8"
 
 
 def import_runtime(name: str) -> ModuleType:
@@ -139,15 +146,15 @@ def _open_first(names: Sequence[str], folder: ModelFolder, settings: Mapping[str
 
 
 def _check_int8(folder: ModelFolder, precision: str) -> str:
-    """The precision of what an int8 model computes in floats, which is asked for as fp32 or int8."""
+    """The precision of what a model computes in floats; that of an int8 model may be asked for as int8."""
     if not folder.is_int8:
         return precision
-    if precision not in ("fp32", "int8"):
+    if precision == "fp16":
         raise ConfigError(
-            f"{folder.path} is an int8 model, precision is {precision}; leave the precision out, or export "
+            f"{folder.path} is an int8 model, precision is fp16; leave the precision out, or export "
             "the float network"
         )
-    return "fp32"
+    return "fp32" if precision == "int8" else precision
 
 
 def _find_able(folder: ModelFolder, device: str, precision: str) -> list[str]:
