@@ -124,7 +124,7 @@ def test_the_graphs_input_is_that_of_evaluation(tmp_path, model_dir, crowd):
     cv2.imwrite(str(tmp_path / "a.png"), image[..., ::-1])
     for bboxes in (None, boxes):
         xywh = None if bboxes is None else [np.hstack([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]])]
-        dataset = task.dataset("TestDataset", image_files=[tmp_path / "a.png"], boxes=xywh)
+        dataset = task.dataset("TestDataset", images=[tmp_path / "a.png"], boxes=xywh)
         (batch,) = task.batches("TestReader", dataset, workers=0)
         runtime = Recorder(shape=(17, 32, 24))
         Predictor(folder, runtime)(image, bboxes)
