@@ -46,7 +46,10 @@ def infer_images(args: argparse.Namespace) -> None:
 
 
 def infer_video(args: argparse.Namespace) -> None:
-    """A video with its people's poses, of a video file or of a camera until Ctrl-C."""
+    """A video with its people's poses, of a video file or of a camera until Ctrl-C.
+
+    Of a file that was cut off there is what could be read, and an error in the end.
+    """
     is_camera = args.video_file is None
     source = args.camera_id if is_camera else args.video_file
     output = args.output_dir / (f"camera{source}.mp4" if is_camera else f"{source.stem}.mp4")
@@ -70,6 +73,7 @@ def infer_video(args: argparse.Namespace) -> None:
     )
     print(f"{count} frames: {output}")
     _report(args, predictor)
+    frames.check_whole()
 
 
 def _open_predictor(args: argparse.Namespace) -> Predictor:
