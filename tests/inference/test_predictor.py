@@ -99,8 +99,9 @@ def test_people_of_several_images_share_a_batch(model_dir, crowd):
 
 def test_a_fixed_batch_is_filled_up(model_dir, crowd):
     image, people, boxes = crowd
-    folder = dataclasses.replace(read_model_folder(model_dir), batch=4)
+    folder = read_model_folder(model_dir)
     runtime = Recorder(open_runtime(folder, "onnxruntime"))
+    folder = dataclasses.replace(folder, batch=4)
     found = Predictor(folder, runtime, batch_size=1)(image, boxes)
     np.testing.assert_allclose(keypoints_of(found), people, atol=PIXELS)
     assert [batch.shape for batch in runtime.images] == [(4, 3, 96, 64)]

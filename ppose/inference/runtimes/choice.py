@@ -22,9 +22,13 @@ _logger = logging.getLogger(__name__)
 
 
 class Runtime(Protocol):
-    """An exported graph that is ready to run: image (N, 3, h, w) -> heatmaps (N, K, H, W) float32."""
+    """An exported graph that is ready to run: image (N, 3, h, w) -> heatmaps (N, K, H, W) float32.
+
+    ``batch`` is N as the graph has it, None any.
+    """
 
     name: str
+    batch: int | None
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """Heatmaps of an image batch of the folder's input_dtype."""
@@ -99,6 +103,7 @@ def open_runtime(
     names = _find_able(folder, device, precision) if runtime == "auto" else [runtime]
     settings = {"device": device, "precision": precision, "threads": threads, **options}
     opened = _open_first(names, folder, settings)
+    folder.check_batch(opened.batch)
     why = " (the fastest that is installed and exported)" if runtime == "auto" else ""
     where = f"{threads} threads" if device == "cpu" else "GPU"
     version = importlib.import_module(opened.name).__version__
