@@ -82,7 +82,7 @@ def read_json(path: str | Path, kind: str) -> Any:
         raise DataError(f"{kind} not found: {path}") from None
     except OSError as error:
         raise DataError(f"cannot read {kind} {path}: {error.strerror}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # the latter: brackets in thousands of brackets
         raise DataError(f"{path}: not a JSON file: {error}") from None
 
 
