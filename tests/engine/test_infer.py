@@ -5,6 +5,7 @@ import pytest
 
 from ppose.engine.infer import infer_images
 from ppose.engine.task import Task
+from ppose.errors import ConfigError
 from ppose.workspace import load_config
 
 SIZES = ((60, 50), (90, 70), (40, 80), (64, 64), (50, 50))
@@ -52,3 +53,11 @@ def test_no_more_images_are_read_than_a_batch(make_task, network, scenes):
     for expected in ([0, 1], [0, 1], [0, 1, 2, 3]):
         next(found)
         assert taken == expected
+
+
+def test_people_that_no_transform_cuts_out(network):
+    """Where the image happens to be of the network's size."""
+    overrides = ["trainsize=[64,64]", "hmsize=[16,16]", "TestReader.sample_transforms=[Decode]"]
+    task = Task(load_config("configs/lite_hrnet_18_256x192_coco.yml", overrides))
+    with pytest.raises(ConfigError, match="add TopDownEvalAffine"):
+        next(infer_images(task, network, [(np.zeros((64, 64, 3), np.uint8), None)]))

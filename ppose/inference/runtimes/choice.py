@@ -66,6 +66,8 @@ _KINDS = {
         ("enable_mkldnn", "tensorrt_batch", "tensorrt_cache"),
     ),
 }
+# Of threads: beyond what processors have; with tens of thousands Paddle aborts and ONNX Runtime hangs.
+_MOST_THREADS = 1024
 _TENSORRT_PRECISIONS = ("fp32", "fp16", "int8")
 
 
@@ -96,8 +98,8 @@ def open_runtime(
         if value not in known:
             raise ConfigError(f"{name} is {value!r}, expected one of {', '.join(known)}")
     threads = own_cores() if cpu_threads is None else cpu_threads
-    if threads < 1:
-        raise ConfigError(f"cpu_threads is {threads}, expected 1 or more")
+    if not 1 <= threads <= _MOST_THREADS:
+        raise ConfigError(f"cpu_threads is {threads}, expected 1 to {_MOST_THREADS}")
     if "tensorrt_batch" not in options:
         precision = _check_int8(folder, precision)
     names = _find_able(folder, device, precision) if runtime == "auto" else [runtime]
