@@ -25,7 +25,9 @@ def _counts(text: str) -> list[int]:
 
 
 def _count(text: str) -> int:
-    return _counts(text)[0]
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"got '{text}', expected a whole number of 1 or more")
+    return int(text)
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -2,7 +2,6 @@
 
 import argparse
 import logging
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -128,7 +127,6 @@ def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
 
 def main() -> None:
     args = parse_arguments()
-    os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")  # no notes about odd files and lost frames
     if args.trt_min_shape or args.trt_opt_shape or args.trt_max_shape:
         logging.getLogger("ppose").warning(
             "--trt_*_shape have no effect: the input's size is the model's own"

@@ -19,7 +19,8 @@ def read_images(content: Any, where: str) -> dict[Any, dict[str, Any]]:
     """The images of an annotation file's content by their id; DataError where one lacks what is needed."""
     images = _index_images(content, ("id", "file_name", "width", "height"), where)
     for index, image in enumerate(images.values()):
-        if not isinstance(image["file_name"], str) or not _are_numbers([image["width"], image["height"]], 2):
+        size = [image["width"], image["height"]]
+        if not isinstance(image["file_name"], str) or not _are_numbers(size, 2) or min(size) < 1:
             raise DataError(f"{where}: images[{index}]: expected a file_name, and width and height in pixels")
     return images
 

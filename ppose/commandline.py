@@ -54,6 +54,7 @@ def run(main: Callable[[], None]) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
     logging.getLogger("ppose").setLevel(logging.INFO)
     warnings.filterwarnings("ignore", module="paddle")  # of what Paddle's own modules import and call
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")  # no notes about odd files and lost frames
     try:
         main()
         sys.stdout.flush()
@@ -64,6 +65,9 @@ def run(main: Callable[[], None]) -> None:
     except BrokenPipeError:  # the reader of our output, such as `head`, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except MemoryError as error:  # numpy's and Paddle's; the latter goes on with where in its code it was
+        reason = str(error).strip().splitlines()[:1]
+        _leave(f"error: {': '.join(['not enough memory', *reason])} (smaller batches need less)", 1)
     except OSError as error:
         if error.filename is None and error.errno != errno.ENOSPC:
             raise

@@ -51,13 +51,21 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 
 def check_writable(path: str | Path) -> None:
-    """Raise the OSError that writing this file would end with, before the work whose result it is to hold."""
+    """Raise the OSError that writing this file would end with, before the work whose result it is to hold.
+
+    Leaves nothing behind: a folder that is to be made is tried in the nearest one that there is.
+    """
     path = Path(path)
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, "this is a folder, expected a file", str(path))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=path.resolve().parent):
-        pass
+    folder = next(parent for parent in path.resolve().parents if parent.exists())
+    if not folder.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def write_bytes(path: str | Path, data: bytes) -> None:
@@ -74,7 +82,7 @@ def read_json(path: str | Path, kind: str) -> Any:
         raise DataError(f"{kind} not found: {path}") from None
     except OSError as error:
         raise DataError(f"cannot read {kind} {path}: {error.strerror}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # the latter: brackets in thousands of brackets
         raise DataError(f"{path}: not a JSON file: {error}") from None
 
 

@@ -35,13 +35,14 @@ def read_boxes(path: str | Path, image_files: Sequence[Path]) -> list[np.ndarray
     ``image`` is a file's name; an ``image_id`` belongs to the file whose name is that number, as COCO's are.
     A COCO annotation file will do as well: its people's boxes. Images that the file does not name get none.
     Raises DataError for another form, and where not one usable box is of the given images; those that are of
-    none, or have no area, are counted in a warning.
+    none, or smaller than a pixel, are counted in a warning.
     """
     entries = read_json(path, "box file")
     if isinstance(entries, dict):
         files = {image["id"]: image["file_name"] for image in read_images(entries, str(path)).values()}
-        people = entries.get("annotations") or []
-        entries = [{**p, "image": files.get(p.get("image_id"), "")} for p in people if isinstance(p, dict)]
+        given = entries.get("annotations")
+        people = [p for p in given if isinstance(p, dict)] if isinstance(given, list) else []
+        entries = ({**person, "image": files.get(person.get("image_id"), "")} for person in people)
     try:
         named = [(_image_of(entry), _read_box(entry["bbox"])) for entry in entries]
     except (ValueError, KeyError, TypeError, OverflowError):
@@ -51,7 +52,7 @@ def read_boxes(path: str | Path, image_files: Sequence[Path]) -> list[np.ndarray
         ) from None
     boxes: dict[str | int, list[np.ndarray]] = {}
     for name, box in named:
-        if np.isfinite(box).all() and (box[2:] > 0).all():
+        if np.isfinite(box).all() and (box[2:] >= 1).all():
             boxes.setdefault(name, []).append(box)
     # A file without an ending has one name only, so that its boxes count once.
     names_of = [dict.fromkeys([f.name, int(f.stem) if f.stem.isdecimal() else f.stem]) for f in image_files]
@@ -59,11 +60,15 @@ def read_boxes(path: str | Path, image_files: Sequence[Path]) -> list[np.ndarray
     used = sum(map(len, per_image))
     if 0 < used < len(named):
         _logger.warning(
-            "%s: %d of %d boxes are of no given image or have no area", path, len(named) - used, len(named)
+            "%s: %d of %d boxes are of no given image or smaller than a pixel",
+            path,
+            len(named) - used,
+            len(named),
         )
     if not used:
         raise DataError(
-            f"{path}: none of its boxes has an area and is of the given images, such as {image_files[0].name}"
+            f"{path}: none of its boxes is of the given images, such as {image_files[0].name}, and of a "
+            "pixel or more (bbox is in pixels: x, y, width, height)"
         )
     return [np.array(of_image, np.float64).reshape(-1, 4) for of_image in per_image]
 

@@ -51,7 +51,7 @@ class KeypointSet:
 
     @property
     def num_keypoints(self) -> int:
-        """K."""
+        """How many keypoints there are, K."""
         return len(self.names)
 
     @property

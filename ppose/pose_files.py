@@ -1,12 +1,15 @@
 """Poses in image files, written as pictures and as COCO's results."""
 
-from collections.abc import Callable, Iterator, Sequence
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+from tqdm import tqdm
 
 from ppose.errors import DataError
 from ppose.files import check_writable, write_bytes, write_json
@@ -14,7 +17,50 @@ from ppose.keypoints import KeypointSet
 from ppose.transforms import read_image
 from ppose.visualize import draw_poses
 
+_logger = logging.getLogger(__name__)
+
 KEYPOINTS_FILE = "keypoints.json"
+
+
+class ImageFiles:
+    """Iterates over (index, image (H, W, 3) uint8, RGB, turned as EXIF says) of files; holds no image.
+
+    One that cannot be read is told of and left out; where it is the only file, it is a DataError. ``read``
+    has the files whose images have been given out, oldest first; who has done with one takes it off.
+    """
+
+    def __init__(self, files: Sequence[Path]) -> None:
+        self._files = files
+        self._problems: list[str] = []
+        self.read: deque[Path] = deque()
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def __iter__(self) -> Iterator[tuple[int, np.ndarray]]:
+        for index, file in enumerate(self._files):
+            try:
+                image = read_image(file, use_exif=True)
+            except DataError as error:
+                if len(self._files) == 1:
+                    raise
+                self._problems.append(str(error))
+                _logger.warning("left out: %s", error)
+                continue
+            self.read.append(file)
+            yield index, image
+
+    @property
+    def readable(self) -> int:
+        """How many files there are without those that were left out so far."""
+        return len(self._files) - len(self._problems)
+
+    def check(self) -> None:
+        """Raise DataError, when all else is done, where images were left out."""
+        if self._problems:
+            raise DataError(
+                f"{len(self._problems)} of {len(self._files)} images were left out: {self._problems[0]}"
+            )
 
 
 def check_output(folder: Path, image_files: Sequence[Path]) -> None:
@@ -25,16 +71,35 @@ def check_output(folder: Path, image_files: Sequence[Path]) -> None:
     check_writable(folder / KEYPOINTS_FILE)
 
 
+def write_poses(
+    images: ImageFiles,
+    found: Iterable[tuple[np.ndarray, np.ndarray | None]],
+    folder: Path,
+    keypoint_set: KeypointSet,
+    *,
+    threshold: float,
+    save_json: bool,
+) -> int:
+    """Write the people of each image as soon as they are found; returns their number. Shows a progress bar.
+
+    ``found``, which iterates over ``images``, has for each, in order, keypoints (N, K, 3): x, y and score;
+    and bbox_xywh (N, 4), or None for a whole image. A picture of them gets the image's name. With
+    ``save_json``, `keypoints.json` has all people in COCO's results format in the end, after Ctrl-C or an
+    error too, unless nothing has been done.
+    """
+    people = 0
+    with _writing(folder, keypoint_set, threshold=threshold, save_json=save_json) as write:
+        for poses, boxes in tqdm(found, "images", len(images), False, unit="image", disable=None):
+            write(images.read.popleft(), poses, boxes)
+            people += len(poses)
+    return people
+
+
 @contextmanager
-def writing_poses(
+def _writing(
     folder: Path, keypoint_set: KeypointSet, *, threshold: float, save_json: bool
 ) -> Iterator[Callable[..., None]]:
-    """A function that writes the people of an image file: (file, poses, boxes).
-
-    ``poses`` holds keypoints (N, K, 3): x, y and score; ``boxes`` bbox_xywh (N, 4), or None for whole images.
-    It writes a picture of them under the image's name. With ``save_json``, `keypoints.json` has all people in
-    COCO's results format when this is left, by Ctrl-C or an error too, unless nothing has been done.
-    """
+    """A function that writes the people of an image file: (file, poses, boxes)."""
     entries: list[dict[str, Any]] = []
     is_done = False
 

@@ -35,13 +35,16 @@ def test_links_are_followed_and_devices_written_to(tmp_path):
 
 
 def test_what_cannot_be_written_is_told_beforehand(tmp_path):
-    check_writable(tmp_path / "new" / "a.json")
-    assert list((tmp_path / "new").iterdir()) == []
+    check_writable(tmp_path / "new" / "folder" / "a.json")
+    assert list(tmp_path.iterdir()) == []  # whatever the work ends with
     with pytest.raises(IsADirectoryError):
         check_writable(tmp_path)
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="file"):
         check_writable(tmp_path / "file" / "a.json")
+    with pytest.raises(OSError, match="No such file") as caught:
+        check_writable("/proc/new/a.json")
+    assert caught.value.filename == "/proc/new/a.json"
 
 
 def test_an_interrupt_leaves_nothing(tmp_path):

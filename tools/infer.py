@@ -33,7 +33,7 @@ def main() -> None:
     from ppose.engine.runtime import select_device
     from ppose.engine.task import Task
     from ppose.image_files import list_images, read_boxes
-    from ppose.pose_files import check_output, writing_poses
+    from ppose.pose_files import ImageFiles, check_output, write_poses
     from ppose.workspace import load_config
 
     task = Task(load_config(args.config, args.overrides))
@@ -42,12 +42,13 @@ def main() -> None:
     boxes = None if args.boxes is None else read_boxes(args.boxes, files)
     folder = Path(args.output_dir or Path(task.settings.save_dir) / Path(args.config).stem / "vis")
     check_output(folder, files)
-    poses = infer_images(task, load_trained(task), files, boxes)
-    with writing_poses(folder, task.keypoint_set, threshold=args.draw_threshold, save_json=True) as write:
-        for number, (file, of_image) in enumerate(zip(files, poses, strict=True)):
-            write(file, of_image, None if boxes is None else boxes[number])
-    people = sum(map(len, poses))
-    print(f"{people} people in {len(files)} images: pictures and keypoints.json in {folder}")
+    model, images = load_trained(task), ImageFiles(files)
+    scenes = ((image, None if boxes is None else boxes[index]) for index, image in images)
+    found = infer_images(task, model, scenes)
+    settings = {"threshold": args.draw_threshold, "save_json": True}
+    people = write_poses(images, found, folder, task.keypoint_set, **settings)
+    print(f"{people} people in {images.readable} images: pictures and keypoints.json in {folder}")
+    images.check()
 
 
 if __name__ == "__main__":

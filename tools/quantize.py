@@ -127,6 +127,7 @@ def main() -> None:
 
 
 def find_images(task: "Task", args: argparse.Namespace) -> "CalibrationImages":
+    """The images to calibrate on, of the folder or the dataset that the user names."""
     from ppose.engine.calibration import CalibrationImages
 
     if args.calib_dir is None:
@@ -135,6 +136,7 @@ def find_images(task: "Task", args: argparse.Namespace) -> "CalibrationImages":
 
 
 def make_judge(task: "Task", args: argparse.Namespace) -> "Callable[[Layer], float] | None":
+    """What gives a network's AP on a part of the EvalDataset; None where nobody asks for it."""
     from ppose.engine.calibration import make_sampled_ap
     from ppose.errors import DataError
 
@@ -145,6 +147,7 @@ def make_judge(task: "Task", args: argparse.Namespace) -> "Callable[[Layer], flo
 
 
 def report_harm(folder: Path, rows: "list[Harm]") -> None:
+    """Write and print which layers are harmed by eight bits, and how much."""
     from ppose.slim.harm_report import CSV_FILE, PICTURE_FILE, format_report, write_report
 
     write_report(folder, rows)
@@ -152,6 +155,7 @@ def report_harm(folder: Path, rows: "list[Harm]") -> None:
 
 
 def report_ap(task: "Task", folder: Path, networks: "dict[str, Layer]", dataset: Any) -> None:
+    """Print the AP of the networks and of the export."""
     from ppose.export.evaluate import compare_ap, open_exported
 
     found = compare_ap(task, networks, open_exported(task, folder, "auto"), dataset)

@@ -108,6 +108,7 @@ def main() -> None:
 
 
 def print_end(trainer: "Trainer", folder: Path, received: str) -> None:
+    """Tell how a run has ended: stopped by a signal of that name, or done."""
     if trainer.interrupted:
         print(
             f"stopped by {received} after step {trainer.step}: the state is in {folder}; "

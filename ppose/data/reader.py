@@ -200,7 +200,7 @@ class Reader:
             prepared,
             batch_sampler=order,
             collate_fn=_Collate(self.batch_transforms),
-            num_workers=workers,
+            num_workers=min(workers, len(order)),  # more would have nothing to do
             worker_init_fn=_depend_on_parent,
             # Shared memory is quicker, but a worker that is forked while another thread of Paddle's holds the
             # lock of its memory statistics waits for that lock for ever when it shares its first batch.

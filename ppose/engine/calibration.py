@@ -36,7 +36,7 @@ class CalibrationImages:
         """The people of a box file (see `read_boxes`) in a folder's images, or each image as one person."""
         files = list_images(folder)
         boxes = None if boxes_file is None else read_boxes(boxes_file, files)
-        dataset = task.dataset("TestDataset", image_files=files, boxes=boxes)
+        dataset = task.dataset("TestDataset", images=files, boxes=boxes)
         return cls(task.batches("TestReader", _subset(dataset, count), workers=0))
 
     @classmethod

@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from ppose.engine.ranks import add_up, is_main, meet, rank_count, this_rank
 from ppose.engine.task import Task
+from ppose.errors import ConfigError
 from ppose.files import write_json
 from ppose.geometry import invert_warp, transform_points
 from ppose.metrics import CocoKeypointMetric
@@ -37,6 +38,8 @@ def predict_keypoints(
     """Yield, batch by batch, index (N,), keypoints (N, K, 2) in image pixels and scores (N, K)."""
     for batch in batches:
         check_input(batch["image"])
+        if "warp" not in batch:
+            raise ConfigError("the reader's sample_transforms cut no people out: add TopDownEvalAffine")
         heatmaps = predict(batch["image"]).numpy()
         yield batch["index"].numpy(), *decode_in_image(codec, heatmaps, batch["warp"].numpy())
 

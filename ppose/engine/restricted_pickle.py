@@ -147,6 +147,7 @@ class ArrayUnpickler(pickle.Unpickler):
         super().__init__(file, encoding="latin-1")
 
     def find_class(self, module: str, name: str) -> Any:
+        """What stands for a name of the pickle; CheckpointError for names that no weights file needs."""
         if (module, name) not in self._allowed:
             raise CheckpointError(
                 f"is refused: its pickle names {module}.{name}, and only arrays and tensors are read "
@@ -155,6 +156,7 @@ class ArrayUnpickler(pickle.Unpickler):
         return self._allowed[module, name]
 
     def persistent_load(self, pid: Any) -> Storage:
+        """The storage that PyTorch's entry names; its bytes are beside the pickle."""
         kind, code, key, _, count, *view = pid
         if kind != "storage" or code not in _TORCH_STORAGES.values() or any(v is not None for v in view):
             raise CheckpointError(
@@ -172,6 +174,7 @@ class LegacyUnpickler(ArrayUnpickler):
         self.codes: dict[str, str] = {}
 
     def persistent_load(self, pid: Any) -> Storage:
+        """As above; the storage's element type goes to ``codes``."""
         storage = super().persistent_load(pid)
         self.codes[storage.key] = storage.code
         return storage

@@ -108,7 +108,7 @@ class Task:
         )
 
     def normalization(self, key: str) -> NormalizeImage | None:
-        """The normalisation of a reader."""
+        """The `NormalizeImage` of a reader, of its samples or its batches; None without one."""
         reader = self.reader(key)
         transforms = (*reader.sample_transforms, *reader.batch_transforms)
         return next((step for step in transforms if isinstance(step, NormalizeImage)), None)

@@ -27,8 +27,9 @@ def staging(folder: Path) -> Iterator[Path]:
     """Yield a temporary folder within ``folder``, which is made if need be; it goes at the end.
 
     OSError names ``folder``, before any work where nothing can be written there. If ``folder`` is empty at
-    the end, it goes too.
+    the end, it goes too, and those that were made for it.
     """
+    made = [folder, *(parent for parent in folder.parents if not parent.exists())]
     folder.mkdir(parents=True, exist_ok=True)
     try:
         temporary = Path(tempfile.mkdtemp(prefix=".export-", dir=folder))
@@ -39,7 +40,8 @@ def staging(folder: Path) -> Iterator[Path]:
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         with suppress(OSError):  # not empty
-            folder.rmdir()
+            for empty in made:
+                empty.rmdir()
 
 
 def publish(temporary: Path, model: ModelFolder) -> ModelFolder:

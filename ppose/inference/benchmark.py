@@ -158,11 +158,11 @@ def _serve(pipe: Connection, contender: Contender, scenes: Sequence[Scene]) -> N
             batch_size=contender.batch_size,
             **contender.options,
         )
+        batches = split_scenes(scenes, contender.batch_size)
+        run_batches(predictor, batches, _WARM_UP)
     except PposeError as error:
         pipe.send(error)
         return
-    batches = split_scenes(scenes, contender.batch_size)
-    run_batches(predictor, batches, _WARM_UP)
     pipe.send(predictor.runtime_name)
     for count in _receive_all(pipe):
         if count is None:

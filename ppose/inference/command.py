@@ -1,13 +1,9 @@
 """What deploy/infer.py does with its arguments."""
 
 import argparse
-import logging
-from collections import deque
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from ppose.errors import DataError
 from ppose.files import check_writable
@@ -18,10 +14,7 @@ from ppose.inference.runtimes import import_runtime
 from ppose.inference.tracking import Tracker
 from ppose.inference.video import process_video, to_arrays
 from ppose.inference.video_files import Frames
-from ppose.pose_files import check_output, writing_poses
-from ppose.transforms import read_image
-
-_logger = logging.getLogger(__name__)
+from ppose.pose_files import ImageFiles, check_output, write_poses
 
 _FRAMES_AT_ONCE = 8  # of a video; more gain nothing and need memory
 
@@ -35,26 +28,28 @@ def infer_images(args: argparse.Namespace) -> None:
     files = [args.image_file] if args.image_dir is None else list_images(args.image_dir)
     check_output(args.output_dir, files)
     given = None if args.boxes is None else read_boxes(args.boxes, files)
-    predictor, find_people = _open_predictor(args), _open_detector(args)
+    predictor, detector = _open_predictor(args), _open_detector(args)
     if args.run_benchmark:
         _warm_up(predictor)
-    scenes = _Scenes(files, given, find_people)
+    images, keypoint_set = ImageFiles(files), predictor.keypoint_set
+    are_whole = given is None and detector is None
+    found = (
+        (keypoints, None if are_whole else boxes)
+        for poses in predictor.iter_poses(_find_people(images, given, detector))
+        for keypoints, boxes in [to_arrays(poses, keypoint_set.num_keypoints)]
+    )
     settings = {"threshold": args.threshold, "save_json": args.save_json}
-    people = 0
-    with writing_poses(args.output_dir, predictor.keypoint_set, **settings) as write:
-        every = tqdm(predictor.iter_poses(scenes), "images", len(files), False, unit="image", disable=None)
-        for poses in every:
-            keypoints, boxes = to_arrays(poses, predictor.keypoint_set.num_keypoints)
-            write(scenes.read.popleft(), keypoints, None if given is None and find_people is None else boxes)
-            people += len(poses)
-    print(f"{people} people in {len(files) - len(scenes.problems)} images: {args.output_dir}")
+    people = write_poses(images, found, args.output_dir, keypoint_set, **settings)
+    print(f"{people} people in {images.readable} images: {args.output_dir}")
     _report(args, predictor)
-    if scenes.problems:
-        raise DataError(f"{len(scenes.problems)} of {len(files)} images were left out: {scenes.problems[0]}")
+    images.check()
 
 
 def infer_video(args: argparse.Namespace) -> None:
-    """A video with its people's poses, of a video file or of a camera until Ctrl-C."""
+    """A video with its people's poses, of a video file or of a camera until Ctrl-C.
+
+    Of a file that was cut off there is what could be read, and an error in the end.
+    """
     is_camera = args.video_file is None
     source = args.camera_id if is_camera else args.video_file
     output = args.output_dir / (f"camera{source}.mp4" if is_camera else f"{source.stem}.mp4")
@@ -78,6 +73,7 @@ def infer_video(args: argparse.Namespace) -> None:
     )
     print(f"{count} frames: {output}")
     _report(args, predictor)
+    frames.check_whole()
 
 
 def _open_predictor(args: argparse.Namespace) -> Predictor:
@@ -118,36 +114,16 @@ def _open_detector(args: argparse.Namespace) -> PersonDetector | None:
     return None
 
 
-class _Scenes:
-    """Iterates over image and bbox_xyxy of each file: those given, those found, or None for the whole image.
-
-    ``read`` has the files whose images have been given out, oldest first; who has done with one takes it off.
-    ``problems`` says of each image that was left out why. A single image that cannot be read is a DataError.
-    """
-
-    def __init__(
-        self, files: Sequence[Path], given: Sequence[np.ndarray] | None, find_people: PersonDetector | None
-    ) -> None:
-        self._files, self._given, self._find_people = files, given, find_people
-        self.problems: list[str] = []
-        self.read: deque[Path] = deque()
-
-    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
-        for index, file in enumerate(self._files):
-            try:
-                image = read_image(file, use_exif=True)
-            except DataError as error:
-                if len(self._files) == 1:
-                    raise
-                self.problems.append(str(error))
-                _logger.warning("left out: %s", error)
-                continue
-            boxes = self._find_people(image) if self._find_people else None
-            if self._given is not None:
-                corner, size = self._given[index][:, :2], self._given[index][:, 2:]
-                boxes = np.concatenate([corner, corner + size], axis=1)
-            self.read.append(file)
-            yield image, boxes
+def _find_people(
+    images: ImageFiles, given: Sequence[np.ndarray] | None, detector: PersonDetector | None
+) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+    """Image and bbox_xyxy of each file: those given, those found, or None for the whole image."""
+    for index, image in images:
+        boxes = detector(image) if detector else None
+        if given is not None:
+            corner, size = given[index][:, :2], given[index][:, 2:]
+            boxes = np.concatenate([corner, corner + size], axis=1)
+        yield image, boxes
 
 
 def _warm_up(predictor: Predictor) -> None:

@@ -68,6 +68,14 @@ class ModelFolder:
                 "export again"
             )
 
+    def check_batch(self, batch: int | None) -> None:
+        """Raise ConfigError where a graph takes another number of images (None: any) than the folder says."""
+        if batch != self.batch:
+            raise ConfigError(
+                f"{self.path / INFER_CFG}: batch is {_count(self.batch)}, the network takes {_count(batch)}; "
+                "the file is not as it was exported: export again"
+            )
+
     @property
     def is_int8(self) -> bool:
         """Whether convolutions compute in eight bits."""
@@ -176,6 +184,10 @@ def file_sha256(path: str | Path) -> str:
         while chunk := file.read(_CHUNK):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def _count(batch: int | None) -> str:
+    return "null (any number)" if batch is None else str(batch)
 
 
 def _to_lists(value: Any) -> Any:

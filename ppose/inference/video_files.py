@@ -15,11 +15,16 @@ import cv2
 import numpy as np
 
 from ppose.errors import DataError, DeviceError
+from ppose.inference.video_container import stated_size
 
 # FFmpeg reports about broken files itself, and read once, before the first file.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 _DEFAULT_FPS = 25.0
+# Seconds. A whole file too may state more frames than it shows: as an estimate from its length, which may be
+# that of its sound, or where a clip was cut without coding it anew: then up to a group of pictures (10 s by
+# x264's default) is in it but not shown.
+_CLEARLY_LOST = 10.0
 _CODEC = "mp4v"
 _RESERVE = 4 << 20  # bytes, for the index at a video's end
 
@@ -46,9 +51,14 @@ class Frames:
             self._capture.release()
             if self._is_camera:
                 raise DeviceError(f"camera {source} gives no picture: is it there, and free?")
-            raise DataError(f"not a readable video: {source} ({source.stat().st_size} bytes)")
+            size, stated = source.stat().st_size, stated_size(source)
+            cut = f" of {stated}: it was cut off" if size < stated else ""
+            raise DataError(f"not a readable video: {source} ({size} bytes{cut})")
         fps = self._capture.get(cv2.CAP_PROP_FPS)
-        self.fps = fps if math.isfinite(fps) and 0 < fps <= 1000 else _DEFAULT_FPS
+        is_known = math.isfinite(fps) and 0 < fps <= 1000
+        self.fps = fps if is_known else _DEFAULT_FPS
+        self._source, self._read, self._end = source, 0, 0.0
+        self._stated = self._capture.get(cv2.CAP_PROP_FRAME_COUNT) if is_known else 0
 
     @property
     def size(self) -> tuple[int, int]:
@@ -57,14 +67,32 @@ class Frames:
         return width, height
 
     def __iter__(self) -> Iterator[tuple[float, np.ndarray]]:
-        frame, index, start = self._first, 0, time.monotonic()
+        frame, self._read, start = self._first, 0, time.monotonic()
         seen = True
         while seen:
-            now = time.monotonic() - start if self._is_camera else index / self.fps
+            now = time.monotonic() - start if self._is_camera else self._read / self.fps
+            self._read += 1
+            self._end = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
             yield now, cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
             seen, frame = self._capture.read()
-            index += 1
         self._capture.release()
+
+    def check_whole(self) -> None:
+        """Raise DataError, after the last frame, where a file clearly lacks some of those that it states.
+
+        That is where it ends before the size that it states, or where by its own time it lacks more than half
+        and more than 10 s.
+        """
+        if self._is_camera or self._read >= self._stated:
+            return
+        length = self._stated / self.fps
+        lost = length - self._end if self._end else 0  # not all containers have times
+        is_cut = stated_size(self._source) > self._source.stat().st_size
+        if is_cut or lost > max(_CLEARLY_LOST, length / 2):
+            raise DataError(
+                f"video is cut short: {self._source} "
+                f"({self._read} of {self._stated:.0f} frames could be read)"
+            )
 
 
 class _VideoWriter:

@@ -107,6 +107,11 @@ def test_detected_boxes_need_no_annotations(coco_folder):
         ({}, lambda c: c["annotations"][0].update(area="x"), "annotation 10: area is 'x'"),
         ({}, lambda c: c["images"][0].update(id="a"), "image ids are not all numbers, nor all texts: 'a'"),
         ({}, lambda c: c["images"][0].pop("width"), r"images\[0\]: has no width"),
+        (
+            {},
+            lambda c: c["images"][0].update(width=-4),
+            r"images\[0\]: expected .* width and height in pixels",
+        ),
         ({}, lambda c: c.pop("images"), "has no list 'images'"),
         ({"num_joints": 16}, None, "num_joints is 16"),
         ({"use_gt_bbox": False}, None, "no bbox_file is given"),

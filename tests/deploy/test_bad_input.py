@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -91,6 +92,21 @@ def test_ctrl_c_leaves_a_playable_video(model_dir, tmp_path):
     assert abs(len(lines) - frames) <= 1
     assert json.loads(lines[-1])["frame"] == len(lines) - 1
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["long.jsonl", "long.mp4"]
+
+
+def test_a_video_that_was_cut_off_gives_what_there_is(infer_here, tmp_path):
+    writer = cv2.VideoWriter(str(tmp_path / "a.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 10, (64, 48))
+    for _ in range(20):
+        writer.write(np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8))
+    writer.release()
+    data = (tmp_path / "a.avi").read_bytes()
+    (tmp_path / "a.avi").write_bytes(data[: len(data) // 2])
+    result = infer_here("--video_file", tmp_path / "a.avi", "--save_json", "--runtime", "onnxruntime")
+    count = len((tmp_path / "out" / "a.jsonl").read_text().splitlines())
+    assert 5 < count < 15
+    assert len(list(Frames(tmp_path / "out" / "a.mp4"))) == count
+    assert f"{count} frames" in result.stdout
+    assert_one_line(result, f"video is cut short: {tmp_path / 'a.avi'} ({count} of 20 frames could be read)")
 
 
 def test_what_users_do_wrong_is_one_line(infer_here, photo, model_dir, tmp_path):

@@ -1,4 +1,8 @@
 import json
+import shutil
+
+import runs
+import yaml
 
 
 def _run(run_script, model_dir, *arguments):
@@ -45,5 +49,10 @@ def test_what_cannot_be_measured_is_one_line(run_script, model_dir, tmp_path):
     missing = _run(run_script, tmp_path)
     assert missing.returncode == 1
     assert "Traceback" not in missing.stderr
-    for arguments in (["--batch_size", "0"], ["--boxes", "boxes.json"]):
+    edited = shutil.copytree(model_dir, tmp_path / "edited")
+    cfg = yaml.safe_load((edited / "infer_cfg.yml").read_text())
+    del cfg["batch_transforms"][0]  # the normalisation
+    (edited / "infer_cfg.yml").write_text(yaml.safe_dump(cfg))
+    runs.assert_one_line(_run(run_script, edited, "--runtime", "onnxruntime"), "not as it was exported")
+    for arguments in (["--batch_size", "0"], ["--boxes", "boxes.json"], ["--rounds", "1,2"]):
         assert _run(run_script, model_dir, *arguments).returncode == 2

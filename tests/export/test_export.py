@@ -82,6 +82,10 @@ def test_every_runtime_gives_the_trained_networks_heatmaps(task, tmp_path, batch
             assert got.dtype == np.float32
             difference = np.linalg.norm(got - expected[:count]) / np.linalg.norm(expected[:count])
             assert difference < 1e-4, (name, count)
+        edited = replace(model, batch=None if inside else 2)  # by somebody, in infer_cfg.yml
+        says, takes = ("null", "2") if inside else ("2", "null")
+        with pytest.raises(ConfigError, match=f"infer_cfg.yml: batch is {says}.*takes {takes}.*export again"):
+            open_runtime(edited, name)
 
 
 def test_a_wrong_export_is_refused_and_the_earlier_one_stays(task, tmp_path, monkeypatch):

@@ -99,14 +99,16 @@ def test_exports_of_larger_networks(tmp_path, network_type):
 
 
 @pytest.mark.heavy
-@pytest.mark.parametrize("depthwise", [True, False])
 @pytest.mark.parametrize(
-    ("config", "largest"), [("lite_hrnet_30_256x192_coco", 3.8e6), ("hrnet_w32_256x192", 30e6)]
+    ("config", "depthwise", "largest"),
+    [
+        ("lite_hrnet_30_256x192_coco", True, 3.8e6),
+        ("lite_hrnet_30_256x192_coco", False, 3.8e6),
+        ("hrnet_w32_256x192", True, 30e6),  # which has no depthwise convolutions
+    ],
 )
-def test_size_of_int8_folders(tmp_path, config, largest, depthwise):
+def test_size_of_int8_folders(tmp_path, config, depthwise, largest):
     """In Paddle's format, `infer_cfg.yml` included; with the depthwise convolutions in int8 or in float."""
-    if config.startswith("hrnet") and not depthwise:
-        pytest.skip("HRNet has no depthwise convolutions")
     file = tmp_path / "model_final.pdparams"
     task = Task(load_config(f"configs/{config}.yml", [f"weights={file}"]))
     width, height = task.codec.input_size

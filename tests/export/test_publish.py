@@ -107,4 +107,11 @@ def test_a_signal_between_two_files_is_not_heard(model, monkeypatch):
 def test_a_first_export_that_fails_leaves_no_folder(model):
     with pytest.raises(KeyboardInterrupt), staging(model.path):
         raise KeyboardInterrupt
-    assert not model.path.exists()
+    assert not model.path.parent.exists()
+
+
+def test_a_folder_that_was_there_stays(model):
+    model.path.parent.mkdir()
+    with pytest.raises(KeyboardInterrupt), staging(model.path / "new"):
+        raise KeyboardInterrupt
+    assert not any(model.path.parent.iterdir())

@@ -99,8 +99,9 @@ def test_people_of_several_images_share_a_batch(model_dir, crowd):
 
 def test_a_fixed_batch_is_filled_up(model_dir, crowd):
     image, people, boxes = crowd
-    folder = dataclasses.replace(read_model_folder(model_dir), batch=4)
+    folder = read_model_folder(model_dir)
     runtime = Recorder(open_runtime(folder, "onnxruntime"))
+    folder = dataclasses.replace(folder, batch=4)
     found = Predictor(folder, runtime, batch_size=1)(image, boxes)
     np.testing.assert_allclose(keypoints_of(found), people, atol=PIXELS)
     assert [batch.shape for batch in runtime.images] == [(4, 3, 96, 64)]
@@ -124,7 +125,7 @@ def test_the_graphs_input_is_that_of_evaluation(tmp_path, model_dir, crowd):
     cv2.imwrite(str(tmp_path / "a.png"), image[..., ::-1])
     for bboxes in (None, boxes):
         xywh = None if bboxes is None else [np.hstack([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]])]
-        dataset = task.dataset("TestDataset", image_files=[tmp_path / "a.png"], boxes=xywh)
+        dataset = task.dataset("TestDataset", images=[tmp_path / "a.png"], boxes=xywh)
         (batch,) = task.batches("TestReader", dataset, workers=0)
         runtime = Recorder(shape=(17, 32, 24))
         Predictor(folder, runtime)(image, bboxes)

@@ -146,6 +146,7 @@ def test_a_gpu_is_used_by_the_first_that_can(folder, monkeypatch):
         ({"device": "gpu"}, (), DeviceError, "pip install onnxruntime-gpu); device is gpu, but"),
         ({"precision": "fp16"}, (), ConfigError, "has precision fp16 on cpu, it may be fp32, bf16"),
         ({"cpu_threads": 0}, (), ConfigError, "cpu_threads is 0"),
+        ({"cpu_threads": 99999}, (), ConfigError, "cpu_threads is 99999, expected 1 to 1024"),
         ({"runtime": "onnxruntime", "enable_mkldnn": True}, (), ConfigError, "takes no enable_mkldnn"),
     ],
 )

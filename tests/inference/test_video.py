@@ -178,8 +178,11 @@ def test_what_is_no_video(tmp_path):
 
 def test_a_cut_off_video(walk, tmp_path):
     """Its index is at the end of the file, so there is nothing to be had."""
-    (tmp_path / "cut.mp4").write_bytes(walk.read_bytes()[:-500])
-    with pytest.raises(DataError, match="not a readable video"):
+    data = walk.read_bytes()
+    (tmp_path / "cut.mp4").write_bytes(data[:-500])
+    with pytest.raises(
+        DataError, match=f"not a readable video.*{len(data) - 500} bytes of {len(data)}: it was"
+    ):
         Frames(tmp_path / "cut.mp4")
 
 

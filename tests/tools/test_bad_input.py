@@ -170,6 +170,21 @@ def test_images_to_infer(run_script, weights, tmp_path):
         assert_one_line(run_script("tools/infer.py", "-c", CONFIG, *arguments, "-o", own), *expected)
 
 
+def test_an_image_that_cannot_be_read_does_not_cost_the_others(run_script, weights, coco_folder, tmp_path):
+    image = coco_folder / "images" / "000000000002.jpg"
+    image.write_bytes(image.read_bytes()[:500])
+    result = run_script(
+        "tools/infer.py", "-c", CONFIG, "--infer_dir", image.parent, "--output_dir", tmp_path / "out",
+        "--boxes", coco_folder / "annotations.json", "-o", f"weights={weights}/own.pdparams",
+    )  # fmt: skip
+    assert "8 people in 2 images" in result.stdout
+    runs.assert_one_line(result, "1 of 3 images were left out: image is cut short:")
+    others = ["000000000001.jpg", "000000000003.jpg"]
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == [*others, "keypoints.json"]
+    poses = json.loads((tmp_path / "out" / "keypoints.json").read_text())
+    assert [pose["image"] for pose in poses] == [name for name in others for _ in range(4)]
+
+
 def test_an_output_folder_that_cannot_be_made(run_script, weights, coco_folder, tmp_path):
     (tmp_path / "file").write_text("")
     image = coco_folder / "images" / "000000000001.jpg"

@@ -65,7 +65,7 @@ class Look:
 
 
 def sample_look(rng: np.random.Generator) -> Look:
-    """Draw an appearance."""
+    """An appearance by chance: clothes, skin, hair, and now and then a skirt."""
     top, bottom = _sample_cloth(rng), _sample_cloth(rng)
     skirt = rng.uniform(0.45, 1.7) if rng.random() < 0.16 else 0.0
     if skirt and rng.random() < 0.5:

@@ -22,9 +22,13 @@ _logger = logging.getLogger(__name__)
 
 
 class Runtime(Protocol):
-    """An exported graph that is ready to run: image (N, 3, h, w) -> heatmaps (N, K, H, W) float32."""
+    """An exported graph that is ready to run: image (N, 3, h, w) -> heatmaps (N, K, H, W) float32.
+
+    ``batch`` is N as the graph has it, None any.
+    """
 
     name: str
+    batch: int | None
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """Heatmaps of an image batch of the folder's input_dtype."""
@@ -62,6 +66,8 @@ _KINDS = {
         ("enable_mkldnn", "tensorrt_batch", "tensorrt_cache"),
     ),
 }
+# Of threads: beyond what processors have; with tens of thousands Paddle aborts and ONNX Runtime hangs.
+_MOST_THREADS = 1024
 _TENSORRT_PRECISIONS = ("fp32", "fp16", "int8")
 
 
@@ -92,13 +98,14 @@ def open_runtime(
         if value not in known:
             raise ConfigError(f"{name} is {value!r}, expected one of {', '.join(known)}")
     threads = own_cores() if cpu_threads is None else cpu_threads
-    if threads < 1:
-        raise ConfigError(f"cpu_threads is {threads}, expected 1 or more")
+    if not 1 <= threads <= _MOST_THREADS:
+        raise ConfigError(f"cpu_threads is {threads}, expected 1 to {_MOST_THREADS}")
     if "tensorrt_batch" not in options:
         precision = _check_int8(folder, precision)
     names = _find_able(folder, device, precision) if runtime == "auto" else [runtime]
     settings = {"device": device, "precision": precision, "threads": threads, **options}
     opened = _open_first(names, folder, settings)
+    folder.check_batch(opened.batch)
     why = " (the fastest that is installed and exported)" if runtime == "auto" else ""
     where = f"{threads} threads" if device == "cpu" else "GPU"
     version = importlib.import_module(opened.name).__version__

@@ -17,6 +17,8 @@ class OnnxRuntime:
 
     def __init__(self, session: onnxruntime.InferenceSession) -> None:
         self._session = session
+        batch = session.get_inputs()[0].shape[0]
+        self.batch = batch if isinstance(batch, int) else None
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """See `Runtime`."""

@@ -29,6 +29,8 @@ class OpenVinoRuntime:
     def __init__(self, file: Path, settings: dict[str, Any]) -> None:
         self._settings = settings
         self._model = _CORE.read_model(str(file))
+        batch = self._model.inputs[0].partial_shape[0]
+        self.batch = batch.get_length() if batch.is_static else None
         self._requests: dict[bool, openvino.InferRequest] = {}
 
     def __call__(self, image: np.ndarray) -> np.ndarray:

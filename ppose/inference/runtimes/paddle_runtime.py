@@ -27,6 +27,11 @@ class PaddleGraph:
         """The graph's inputs."""
         return list(self._inputs)
 
+    def static_batch(self, name: str) -> int | None:
+        """The first side of an input whose shape is fixed, before the first run; else None."""
+        shape = self._inputs[name].shape()
+        return shape[0] if len(shape) > 1 else None
+
     def run(self, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """All outputs, in the graph's order."""
         for name, value in inputs.items():
@@ -41,8 +46,8 @@ class PaddleRuntime:
 
     name = "paddle"
 
-    def __init__(self, graph: PaddleGraph) -> None:
-        self._graph = graph
+    def __init__(self, graph: PaddleGraph, batch: int | None) -> None:
+        self._graph, self.batch = graph, batch
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """See `Runtime`."""
@@ -68,7 +73,9 @@ def open_graph(
     config = make_config(
         graph, weights, device=device, precision=precision, threads=threads, use_onednn=enable_mkldnn
     )
-    return PaddleRuntime(PaddleGraph(config))
+    opened = PaddleGraph(config)
+    # What Paddle says on GPUs, and of TensorRT's graphs, has not been seen.
+    return PaddleRuntime(opened, opened.static_batch("image") if device == "cpu" else folder.batch)
 
 
 def check_device(device: str) -> None:
