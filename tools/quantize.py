@@ -92,7 +92,7 @@ def main() -> None:
     from ppose.export.onnx_graph import require_onnx
     from ppose.files import check_writable
     from ppose.slim.analyse import analyse, heatmap_error
-    from ppose.slim.calibrate import calibrate, quantized_copy
+    from ppose.slim.calibrate import calibrate, choose_convs, quantized_copy
     from ppose.slim.convolutions import find_convs
     from ppose.slim.equalize import equalize
     from ppose.slim.harm_report import CSV_FILE
@@ -110,6 +110,7 @@ def main() -> None:
     model = load_trained(task)
     folder = Path(args.output_dir) / f"{Path(args.config).stem}_int8"
     check_writable(folder / CSV_FILE)
+    choose_convs(model, how)  # raises before the images are gone through
     equalize(model, images)
     quantizations = calibrate(model, images, how)
     if args.analyse:

@@ -43,25 +43,24 @@ def quantize_network(model: nn.Layer, images: Iterable[paddle.Tensor], how: PTQ)
     ``images`` are batches (N, 3, h, w) of what the network will see, which are gone through twice; the
     network itself is left in eval mode. Raises what `calibrate` does.
     """
+    choose_convs(model, how)  # raises before the images are gone through
     model = copy.deepcopy(model)
     equalize(model, images)
     return quantized_copy(model, calibrate(model, images, how))
 
 
-def calibrate(model: nn.Layer, images: Iterable[paddle.Tensor], how: PTQ) -> dict[str, ConvQuantization]:
-    """How to quantize each convolution that runs and is not to stay in float, by name.
+def choose_convs(model: nn.Layer, how: PTQ) -> list[str]:
+    """The names of the convolutions that are not to stay in float.
 
-    ``images`` are batches (N, 3, h, w), from which the ranges of the convolutions' inputs are taken; the
-    network is left in eval mode. Raises ConfigError for a pattern that no convolution's name matches, or
-    where nothing is left to quantize, CheckpointError for weights and DataError for values that are not
-    finite.
+    Raises ConfigError for a pattern that no convolution's name matches, or where nothing is left to quantize,
+    and CheckpointError for weights that are not finite.
     """
     if is_quantization_aware(model):
         raise ConfigError(
             "PTQ: this network was trained for eight bits (slim: QAT); tools/export_model.py exports it"
         )
     kept = find_kept(model, how.not_quantized or [], "PTQ.not_quantized")
-    weights_only = find_kept(model, how.weights_only or [], "PTQ.weights_only")
+    find_kept(model, how.weights_only or [], "PTQ.weights_only")
     names = [
         name
         for name, conv in find_convs(model).items()
@@ -70,6 +69,18 @@ def calibrate(model: nn.Layer, images: Iterable[paddle.Tensor], how: PTQ) -> dic
     if not names:
         raise ConfigError("PTQ: no convolution is left to quantize: all are in not_quantized or depthwise")
     _check_weights(model)
+    return names
+
+
+def calibrate(model: nn.Layer, images: Iterable[paddle.Tensor], how: PTQ) -> dict[str, ConvQuantization]:
+    """How to quantize each of the convolutions of `choose_convs` that runs, by name.
+
+    ``images`` are batches (N, 3, h, w), from which the ranges of the convolutions' inputs are taken; the
+    network is left in eval mode. Raises what `choose_convs` does, and DataError for values that are not
+    finite.
+    """
+    names = choose_convs(model, how)
+    weights_only = find_kept(model, how.weights_only or [], "PTQ.weights_only")
     choose = CHOICES[how.method]
     return {
         name: ConvQuantization(None if name in weights_only or seen.is_vector else choose(seen))
