@@ -10,7 +10,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from ppose.commandline import run
+from ppose.commandline import run, whole_number
 
 
 def _names(text: str) -> list[str]:
@@ -22,12 +22,6 @@ def _counts(text: str) -> list[int]:
     if not all(part.isdecimal() and int(part) for part in parts):
         raise argparse.ArgumentTypeError(f"got '{text}', expected whole numbers of 1 or more, as in 1,8")
     return [int(part) for part in parts]
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f"got '{text}', expected a whole number of 1 or more")
-    return int(text)
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -43,9 +37,11 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--boxes", metavar="FILE", help="people in them: COCO annotations, or a JSON list of {image, bbox}"
     )
-    parser.add_argument("--rounds", type=_count, default=10, help="turns of each (default: %(default)s)")
     parser.add_argument(
-        "--batches", type=_count, default=10, help="batches in each turn (default: %(default)s)"
+        "--rounds", type=whole_number(1), default=10, help="turns of each (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--batches", type=whole_number(1), default=10, help="batches in each turn (default: %(default)s)"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to a file as well")
     args = parser.parse_args()

@@ -3,12 +3,11 @@
 import argparse
 import logging
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from ppose.commandline import run
+from ppose.commandline import run, whole_number
 
 _RUN_MODES = ("paddle", "trt_fp32", "trt_fp16", "trt_int8")
 
@@ -18,15 +17,6 @@ def _boolean(text: str) -> bool:
     if text.lower() not in values:
         raise argparse.ArgumentTypeError(f"got '{text}', expected true or false")
     return values[text.lower()]
-
-
-def _whole_number(least: int) -> Callable[[str], int]:
-    def read(text: str) -> int:
-        if not text.isdecimal() or int(text) < least:
-            raise argparse.ArgumentTypeError(f"got '{text}', expected a whole number from {least} on")
-        return int(text)
-
-    return read
 
 
 def _add_switch(parser: argparse._ActionsContainer, name: str, default: bool | None, text: str) -> None:
@@ -40,7 +30,7 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
     source.add_argument("--image_file", type=Path, metavar="FILE", help="one image")
     source.add_argument("--image_dir", type=Path, metavar="DIR", help="all images of a folder")
     source.add_argument("--video_file", type=Path, metavar="FILE", help="a video")
-    source.add_argument("--camera_id", type=_whole_number(0), metavar="N", help="a camera, until Ctrl-C")
+    source.add_argument("--camera_id", type=whole_number(0), metavar="N", help="a camera, until Ctrl-C")
     people = parser.add_mutually_exclusive_group()
     people.add_argument(
         "--boxes", metavar="FILE", help="people in images: COCO annotations, or a JSON list of {image, bbox}"
@@ -68,9 +58,9 @@ def _add_runtime(parser: argparse.ArgumentParser) -> None:
         "--run_mode", choices=_RUN_MODES, default="paddle", help="trt_*: Paddle with TensorRT, on a GPU"
     )
     parser.add_argument(
-        "--batch_size", type=_whole_number(1), default=16, help="most people at once (default: %(default)s)"
+        "--batch_size", type=whole_number(1), default=16, help="most people at once (default: %(default)s)"
     )
-    parser.add_argument("--cpu_threads", type=_whole_number(1), metavar="N", help="default: all cores")
+    parser.add_argument("--cpu_threads", type=whole_number(1), metavar="N", help="default: all cores")
     _add_switch(
         parser,
         "--enable_mkldnn",

@@ -33,6 +33,17 @@ def make_parser(description: str) -> argparse.ArgumentParser:
     return parser
 
 
+def whole_number(least: int) -> Callable[[str], int]:
+    """The ``type`` of an argument that is a whole number, ``least`` or more."""
+
+    def read(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"got '{text}', expected a whole number from {least} on")
+        return int(text)
+
+    return read
+
+
 def add_export_options(parser: argparse.ArgumentParser, name: str) -> None:
     """Where an export goes, to a folder of that name, and in which format."""
     parser.add_argument(
