@@ -2,8 +2,7 @@
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -87,32 +86,18 @@ def write_poses(
     ``save_json``, `keypoints.json` has all people in COCO's results format in the end, after Ctrl-C or an
     error too, unless nothing has been done.
     """
-    people = 0
-    with _writing(folder, keypoint_set, threshold=threshold, save_json=save_json) as write:
-        for poses, boxes in tqdm(found, "images", len(images), False, unit="image", disable=None):
-            write(images.read.popleft(), poses, boxes)
-            people += len(poses)
-    return people
-
-
-@contextmanager
-def _writing(
-    folder: Path, keypoint_set: KeypointSet, *, threshold: float, save_json: bool
-) -> Iterator[Callable[..., None]]:
-    """A function that writes the people of an image file: (file, poses, boxes)."""
     entries: list[dict[str, Any]] = []
     is_done = False
-
-    def write(file: Path, poses: np.ndarray, boxes: np.ndarray | None) -> None:
-        _save_picture(folder, file, poses, boxes, keypoint_set, threshold)
-        entries.extend(_describe_people(file, poses, boxes))
-
     try:
-        yield write
+        for poses, boxes in tqdm(found, "images", len(images), False, unit="image", disable=None):
+            file = images.read.popleft()
+            _save_picture(folder, file, poses, boxes, keypoint_set, threshold)
+            entries += _describe_people(file, poses, boxes)
         is_done = True
     finally:
         if save_json and (is_done or entries):
             write_json(folder / KEYPOINTS_FILE, entries)
+    return len(entries)
 
 
 def _save_picture(
