@@ -92,9 +92,8 @@ def main() -> None:
     from ppose.export.onnx_graph import require_onnx
     from ppose.files import check_writable
     from ppose.slim.analyse import analyse, heatmap_error
-    from ppose.slim.calibrate import calibrate, choose_convs, quantized_copy
+    from ppose.slim.calibrate import equalize_and_calibrate, quantized_copy
     from ppose.slim.convolutions import find_convs
-    from ppose.slim.equalize import equalize
     from ppose.slim.harm_report import CSV_FILE
     from ppose.workspace import create, load_config
 
@@ -110,9 +109,7 @@ def main() -> None:
     model = load_trained(task)
     folder = Path(args.output_dir) / f"{Path(args.config).stem}_int8"
     check_writable(folder / CSV_FILE)
-    choose_convs(model, how)  # raises before the images are gone through
-    equalize(model, images)
-    quantizations = calibrate(model, images, how)
+    quantizations = equalize_and_calibrate(model, images, how)
     if args.analyse:
         report_harm(folder, analyse(model, [images.sample(ANALYSED)], quantizations, judge, args.analyse_ap))
         return

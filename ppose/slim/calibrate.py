@@ -43,10 +43,17 @@ def quantize_network(model: nn.Layer, images: Iterable[paddle.Tensor], how: PTQ)
     ``images`` are batches (N, 3, h, w) of what the network will see, which are gone through twice; the
     network itself is left in eval mode. Raises what `calibrate` does.
     """
-    choose_convs(model, how)  # raises before the images are gone through
     model = copy.deepcopy(model)
+    return quantized_copy(model, equalize_and_calibrate(model, images, how))
+
+
+def equalize_and_calibrate(
+    model: nn.Layer, images: Iterable[paddle.Tensor], how: PTQ
+) -> dict[str, ConvQuantization]:
+    """`calibrate` of a network that is equalized before, in place (see `equalize`); raises the same."""
+    choose_convs(model, how)  # raises before the images are gone through
     equalize(model, images)
-    return quantized_copy(model, calibrate(model, images, how))
+    return calibrate(model, images, how)
 
 
 def choose_convs(model: nn.Layer, how: PTQ) -> list[str]:
