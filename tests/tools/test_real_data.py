@@ -37,16 +37,20 @@ def evaluate(run_script, reference, tmp_path, config, data, *options):
     return json.loads((tmp_path / "metrics.json").read_text()), result.stdout
 
 
+def coco_dev(reference):
+    return [
+        f"EvalDataset.dataset_dir={reference}/data/coco_dev", "EvalDataset.image_dir=images",
+        "EvalDataset.anno_path=annotations/person_keypoints.json",
+    ]  # fmt: skip
+
+
 # AP of ../shared/design.md: own boxes, no flip test, quarter-pixel decoding, OpenCV 5.
 @pytest.mark.parametrize(
     ("config", "expected"),
     [("tinypose_128x96", 0.5179), pytest.param("tinypose_256x192", 0.6336, marks=pytest.mark.heavy)],
 )
 def test_ap_of_real_weights_on_coco_dev(run_script, reference, tmp_path, config, expected):
-    data = [
-        f"EvalDataset.dataset_dir={reference}/data/coco_dev", "EvalDataset.image_dir=images",
-        "EvalDataset.anno_path=annotations/person_keypoints.json",
-    ]  # fmt: skip
+    data = coco_dev(reference)
     plain = ["TopDownHRNet.flip=false", "TopDownHRNet.use_dark=false"]
     metrics, printed = evaluate(run_script, reference, tmp_path, config, data, *plain)
     assert metrics["AP"] == pytest.approx(expected, abs=0.002)
@@ -127,12 +131,8 @@ def test_eight_bits_stay_near_the_ap_of_float(run_script, reference, parts_of_co
 
 @pytest.mark.heavy
 def test_int8_exports_give_the_quantized_networks_heatmaps(reference, tmp_path):
-    overrides = [
-        f"EvalDataset.dataset_dir={reference}/data/coco_dev", "EvalDataset.image_dir=images",
-        "EvalDataset.anno_path=annotations/person_keypoints.json",
-        f"weights={reference}/data/weights/tinypose_256x192.pdparams",
-    ]  # fmt: skip
-    cfg = load_config(ROOT / "configs" / "tinypose_256x192.yml", overrides)
+    weights = f"weights={reference}/data/weights/tinypose_256x192.pdparams"
+    cfg = load_config(ROOT / "configs" / "tinypose_256x192.yml", [*coco_dev(reference), weights])
     task = Task(cfg)
     images = CalibrationImages.from_dataset(task, "EvalDataset", 128)
     network = quantize_network(load_trained(task), images, create("PTQ", cfg))
