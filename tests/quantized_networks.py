@@ -1,5 +1,7 @@
 """Networks of random weights, quantized in every way, and how far their heatmaps are apart."""
 
+from dataclasses import replace
+
 import numpy as np
 import paddle
 from paddle import nn
@@ -31,7 +33,7 @@ def randomize(network, image):
 
 
 @paddle.no_grad()
-def quantize(network, image, kinds):
+def quantize(network, image, kinds, weights="portable"):
     """Quantize the convolutions, each in another of the kinds, with the ranges that an image gives."""
     ranges, hooks = {}, []
     convs = [layer for layer in network.sublayers() if isinstance(layer, nn.Conv2D)]
@@ -54,7 +56,8 @@ def quantize(network, image, kinds):
             "float": None,
         }[kind]
         if quantization is not None:
-            levels, steps = quantize_weight(conv.weight.numpy().astype(np.float64))
+            quantization = replace(quantization, weights=weights)
+            levels, steps = quantize_weight(conv.weight.numpy().astype(np.float64), weights)
             rounded = levels * steps.astype(np.float64).reshape(-1, 1, 1, 1)
             conv.weight.set_value(rounded.astype(conv.weight.numpy().dtype))
             mark_quantized(conv, quantization)

@@ -9,7 +9,7 @@ from paddle import nn
 from ppose.engine.checkpoint import WeightsFile, load_weights, open_weights
 from ppose.engine.task import Task
 from ppose.errors import CheckpointError, ConfigError
-from ppose.slim.qat import is_quantizer_key, signed_as_before
+from ppose.slim.qat import complete_quantizers, is_quantizer_key, weight_ranges
 from ppose.workspace import load_config
 
 _logger = logging.getLogger(__name__)
@@ -40,6 +40,11 @@ def load_trained(task: Task, weights: str | Path | None = None) -> nn.Layer:
     model, file = task.model(), open_weights(source)
     if has_quantizers(task, file):
         load_quantized(task, model, file, strict=True)
+        if weight_ranges(model) != {task.quantization.weights}:
+            _logger.warning(
+                "%s was trained with QAT.weights %s, the config has %s: it is rounded as it was trained",
+                file.path, " and ".join(sorted(weight_ranges(model))), task.quantization.weights,
+            )  # fmt: skip
     else:
         if task.quantization is not None:
             _logger.warning("%s has no fake quantizers: the network runs in float", file.path)
@@ -62,7 +67,7 @@ def has_quantizers(task: Task, file: WeightsFile) -> bool:
 def load_quantized(task: Task, model: nn.Layer, file: WeightsFile, *, strict: bool) -> None:
     """Give a network in float the task's fake quantizers, and the weights that were trained with them."""
     task.quantization.wrap(model)
-    report = load_weights(model, WeightsFile(file.path, signed_as_before(file.arrays)), strict=strict)
+    report = load_weights(model, WeightsFile(file.path, complete_quantizers(file.arrays)), strict=strict)
     left = list(filter(is_quantizer_key, report.unexpected))
     if left:
         raise CheckpointError(

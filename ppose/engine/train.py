@@ -44,7 +44,7 @@ from ppose.files import write_bytes
 from ppose.metrics import CocoKeypointMetric
 from ppose.slim.clipping import begin_alphas, find_clipping
 from ppose.slim.equalize import equalize
-from ppose.slim.qat import is_quantization_aware
+from ppose.slim.qat import is_quantization_aware, set_weight_range
 from ppose.workspace import RunSettings, create
 from ppose.workspace.registry import find_entry
 
@@ -236,6 +236,7 @@ def _load_pretrained(task: Task, model: nn.Layer, seed: int) -> None:
     file = open_weights(task.settings.pretrain_weights)
     if has_quantizers(task, file):
         load_quantized(task, model, file, strict=False)
+        set_weight_range(model, task.quantization.weights)
     else:
         load_weights(model, file, strict=False)
         _unfold_norms(task, model, seed)

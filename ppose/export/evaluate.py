@@ -15,7 +15,7 @@ from ppose.engine.static_network import quickest_form
 from ppose.engine.task import Task
 from ppose.errors import ConfigError
 from ppose.inference.model_folder import ModelFolder, read_model_folder
-from ppose.inference.runtimes import Runtime, open_runtime
+from ppose.inference.runtimes import Runtime, avoid_saturation, open_runtime
 from ppose.metrics import CocoKeypointMetric
 from ppose.workspace import create
 
@@ -40,7 +40,7 @@ def open_exported(task: Task, folder: str | Path, runtime: str, **options: Any) 
 
     Raises ConfigError where the task's data are not for this model, and what reading and loading raise.
     """
-    model = read_model_folder(folder)
+    model = avoid_saturation(read_model_folder(folder), runtime)
     if model.keypoint_set != task.keypoint_set:
         raise ConfigError(
             f"{folder} has the keypoint set '{model.keypoint_set.name}', the config another: "

@@ -19,7 +19,8 @@ from ppose.errors import ConfigError, ExportError
 from ppose.export.compact_json import compact_graph
 from ppose.export.deploy_form import deploy_form
 from ppose.export.graph import Graph, count_operators, save_graph, trace
-from ppose.export.int8_graph import digest_quantization, use_int8_convolutions, without_rounding
+from ppose.export.int8_graph import digest_quantization, use_int8_convolutions, weight_range, without_rounding
+from ppose.export.int8_levels import check_portable
 from ppose.export.int8_onnx import take_quantizations
 from ppose.export.normalization import fold_normalization
 from ppose.export.onnx_graph import convert_to_onnx, require_onnx
@@ -88,7 +89,8 @@ def export_model(
     are quantized (`ppose.slim.scheme`), the export is int8. The exported graph runs in a runtime, on two
     images (a static batch: on one batch), before the folder changes. Raises ExportError where its heatmaps
     are off by more than 1e-4 of the trained network's (int8: by 2 %, or by more than rounding the inputs
-    moves them) and where the network cannot be converted, ConfigError, CheckpointError and OSError.
+    moves them), where weights in the file are not portable that should be, and where the network cannot be
+    converted, ConfigError, CheckpointError and OSError.
     """
     start = time.perf_counter()
     if options.format == "onnx":
@@ -98,10 +100,14 @@ def export_model(
     model, normalize = _describe(task, name, folder, options)
     with staging(folder) as temporary:
         trained = _load(task) if trained is None else trained
-        model = replace(model, quantization_sha256=digest_quantization(trained))
+        model = replace(
+            model, quantization_sha256=digest_quantization(trained), int8_weights=weight_range(trained)
+        )
         operators = {"trained": count_operators(trace(Graph(trained), model.input_size, model.batch))}
         graph = _make_graph(task, trained, normalize, options)
         operators |= _write_files(graph, model, options, temporary)
+        if model.int8_weights == "portable":
+            check_portable(temporary)
         written = replace(model, path=temporary, files={file.name: "" for file in temporary.iterdir()})
         runtime = open_runtime(written, "onnxruntime" if options.format == "onnx" else "paddle")
         networks = [trained, without_rounding(trained)] if model.is_int8 else [trained]

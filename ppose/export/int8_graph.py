@@ -15,7 +15,13 @@ import paddle.nn.functional as F
 from paddle import nn
 
 from ppose.export.fold import weights_of
-from ppose.slim.scheme import InputQuantization, quantization_of, quantize_weight, stop_rounding
+from ppose.slim.scheme import (
+    InputQuantization,
+    WeightRange,
+    quantization_of,
+    quantize_weight,
+    stop_rounding,
+)
 
 # What the operators and names of a packed weight take of the graph's file, about, in bytes.
 _PACKING_COST = 1000
@@ -27,8 +33,9 @@ class Int8Conv2D(nn.Layer):
     def __init__(self, conv: nn.Conv2D) -> None:
         super().__init__()
         weight, bias = weights_of(conv)
-        levels, steps = quantize_weight(weight)
-        self._rounding = quantization_of(conv).input
+        quantization = quantization_of(conv)
+        levels, steps = quantize_weight(weight, quantization.weights)
+        self._rounding = quantization.input
         self._layout = {
             "stride": conv._stride,
             "padding": conv._updated_padding,
@@ -106,6 +113,12 @@ def level_range(rounding: InputQuantization) -> tuple[int, int]:
 def quantized_convolutions(network: nn.Layer) -> dict[str, nn.Conv2D]:
     """The convolutions of a network that are quantized, by name; none of a float network."""
     return {name: layer for name, layer in network.named_sublayers() if quantization_of(layer) is not None}
+
+
+def weight_range(network: nn.Layer) -> WeightRange | None:
+    """How the weights of a quantized network are rounded, full if any is; None for a float network."""
+    ranges = {quantization_of(conv).weights for conv in quantized_convolutions(network).values()}
+    return max(ranges, key=("portable", "full").index, default=None)
 
 
 def digest_quantization(network: nn.Layer) -> str | None:

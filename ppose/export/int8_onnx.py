@@ -93,7 +93,7 @@ class _Int8Graph:
         source, name = conv.input[:2]
         weight = self._constants[name]
         values, rounding = numpy_helper.to_array(weight).astype(np.float64), quantization.input
-        levels, steps = quantize_weight(values)
+        levels, steps = quantize_weight(values, quantization.weights)
         if rounding is not None and len(conv.input) > 2:
             bias = numpy_helper.to_array(self._constants[conv.input[2]]).astype(np.float64)
             steps = np.maximum(steps, np.abs(bias) / rounding.step / _BIAS_LEVELS).astype(np.float32)

@@ -8,6 +8,7 @@ that took most of the time.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import paddle
@@ -17,7 +18,7 @@ from paddle import nn
 from ppose.export.channel_rounding import merge_roundings
 from ppose.export.fold import make_conv2d, scale_conv2d, set_weights, weights_of
 from ppose.models.lite_hrnet import ConditionalChannelWeighting, ShuffleUnit
-from ppose.slim.scheme import ConvQuantization, quantization_of
+from ppose.slim.scheme import quantization_of
 
 _OPEN = 40.0  # the sigmoid of it is 1 in float32
 
@@ -142,7 +143,7 @@ class MergedConv2D(nn.Layer):
         quantizations = [quantization_of(conv) for conv in convs]
         quantization, self.rounding = quantizations[0], None
         if len(convs) > 1:
-            quantization = ConvQuantization(input=None) if all(quantizations) else None
+            quantization = replace(quantizations[0], input=None) if all(quantizations) else None
             self.rounding = merge_roundings(quantizations, inputs, shape[1])
         self.conv = make_conv2d(weight, shift, quantization=quantization)
 

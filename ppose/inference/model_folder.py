@@ -6,6 +6,7 @@ input, codec and keypoint set; and which files, by checksum, belong together.
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,9 +15,10 @@ import numpy as np
 import yaml
 
 from ppose.codecs import MSRAHeatmap, UDPHeatmap
-from ppose.errors import ConfigError, DataError
+from ppose.errors import ConfigError, DataError, PposeError
 from ppose.files import write_bytes
 from ppose.keypoints import KeypointSet
+from ppose.processor import saturates_int8
 from ppose.workspace import Component, create, register
 from ppose.workspace.cells import read_cells, to_plain
 from ppose.workspace.check import check_block
@@ -40,7 +42,8 @@ class ModelFolder:
     an image (H, W, 3) RGB uint8, and center and scale unless the image is one person, becomes the graph's
     input, stacked after the first. ``files`` are checksums (sha256) by name, ``weights_sha256`` that of the
     checkpoint, ``quantization_sha256`` that of the roundings of an int8 model (None: the model is float),
-    ``versions`` by package.
+    ``versions`` by package. ``int8_weights`` of an int8 model are portable, or full (None, of older exports,
+    too), which saturate in x86 processors without VNNI.
     """
 
     path: Path
@@ -57,6 +60,7 @@ class ModelFolder:
     quantization_sha256: str | None
     files: dict[str, str]
     versions: dict[str, str]
+    int8_weights: Literal["portable", "full"] | None = None
 
     def check_image(self, image: np.ndarray) -> None:
         """Raise ConfigError where what the transforms have made is not the graph's input."""
@@ -81,6 +85,11 @@ class ModelFolder:
         """Whether convolutions compute in eight bits."""
         return self.quantization_sha256 is not None
 
+    @property
+    def saturates(self) -> bool:
+        """Whether eight-bit arithmetic may give other results on this processor than the network's."""
+        return self.is_int8 and self.int8_weights != "portable" and saturates_int8()
+
 
 @dataclass(frozen=True, kw_only=True)
 class _InferCfg:
@@ -100,6 +109,7 @@ class _InferCfg:
     quantization_sha256: str | None
     files: dict[str, str]
     versions: dict[str, str]
+    int8_weights: Literal["portable", "full"] | None = None
 
 
 @register(kind="codec", names=("MSRAHeatmap",))
@@ -152,6 +162,17 @@ def read_infer_cfg(path: str | Path) -> ModelFolder:
         problem = str(error).partition("\n")[0].replace(f", {_InferCfg.__name__} needs it", "")
         where = "" if str(file) in problem else f"{file}: "
         raise ConfigError(f"{where}{problem}; the file is not as it was exported: export again") from None
+
+
+def find_float_export(folder: ModelFolder) -> ModelFolder | None:
+    """The export of the same weights in float, for the same images, in a folder beside an int8 model's."""
+    same = ("weights_sha256", "input_size", "codec", "keypoint_set", "flip_test")
+    for file in sorted(folder.path.resolve().parent.glob(f"*/{INFER_CFG}")):
+        with suppress(PposeError):
+            beside = read_model_folder(file.parent)
+            if not beside.is_int8 and all(getattr(beside, key) == getattr(folder, key) for key in same):
+                return beside
+    return None
 
 
 def _make_folder(path: Path, cfg: dict[str, Any]) -> ModelFolder:

@@ -16,7 +16,7 @@ from ppose.codecs import MSRAHeatmap, UDPHeatmap
 from ppose.errors import ConfigError, DataError
 from ppose.geometry import bbox_xywh_to_center_scale, invert_warp, transform_points
 from ppose.inference.model_folder import ModelFolder, read_model_folder
-from ppose.inference.runtimes import Runtime, open_runtime
+from ppose.inference.runtimes import Runtime, avoid_saturation, open_runtime
 from ppose.workspace import create
 
 
@@ -75,7 +75,7 @@ class Predictor:
         >>> predictor = ppose.Predictor.from_dir("output_inference/tinypose_256x192")  # doctest: +SKIP
         >>> poses = predictor(image, [[48.0, 20.0, 210.0, 390.0]])  # doctest: +SKIP
         """
-        folder = read_model_folder(model_dir)
+        folder = avoid_saturation(read_model_folder(model_dir), runtime)
         opened = open_runtime(
             folder, runtime, device=device, precision=precision, cpu_threads=cpu_threads, **options
         )

@@ -14,7 +14,7 @@ from ppose.slim.convolutions import find_convs, watch_inputs
 from ppose.slim.equalize import equalize
 from ppose.slim.input_range import CHOICES, InputRange
 from ppose.slim.qat import is_quantization_aware
-from ppose.slim.scheme import ConvQuantization, quantize_conv2d
+from ppose.slim.scheme import ConvQuantization, WeightRange, quantize_conv2d
 from ppose.workspace import register
 
 Method = Literal["minmax", "percentile", "entropy", "mse"]
@@ -28,13 +28,15 @@ class PTQ:
     ``method`` chooses the range of each convolution's input (see `input_range`). ``not_quantized`` keeps
     convolutions in float, ``weights_only`` their inputs, by name or pattern (see `find_kept`). Inputs of 1x1
     pixels are in float: rounding them takes longer than it saves. Depthwise convolutions, one channel of
-    which may be far smaller than the next, are in float unless ``depthwise``.
+    which may be far smaller than the next, are in float unless ``depthwise``. ``weights`` is portable for the
+    same results on every processor, or full (see `scheme`).
     """
 
     method: Method = "mse"
     depthwise: bool = False
     not_quantized: list[str] | None = None
     weights_only: list[str] | None = None
+    weights: WeightRange = "portable"
 
 
 def quantize_network(model: nn.Layer, images: Iterable[paddle.Tensor], how: PTQ) -> nn.Layer:
@@ -90,7 +92,7 @@ def calibrate(model: nn.Layer, images: Iterable[paddle.Tensor], how: PTQ) -> dic
     weights_only = find_kept(model, how.weights_only or [], "PTQ.weights_only")
     choose = CHOICES[how.method]
     return {
-        name: ConvQuantization(None if name in weights_only or seen.is_vector else choose(seen))
+        name: ConvQuantization(None if name in weights_only or seen.is_vector else choose(seen), how.weights)
         for name, seen in observe_inputs(model, images, names).items()
     }
 

@@ -22,7 +22,8 @@ from paddle.nn.quant.quant_layers import MAOutputScaleLayer, QuantizedConv2D
 from ppose.errors import CheckpointError, ConfigError
 from ppose.slim.choice import find_kept
 from ppose.slim.input_quantizer import InputQuantizer
-from ppose.slim.scheme import ConvQuantization, InputQuantization, quantize_conv2d
+from ppose.slim.scheme import ConvQuantization, InputQuantization, WeightRange, quantize_conv2d
+from ppose.slim.weight_quantizer import WeightQuantizer
 from ppose.workspace import register
 
 _logger = logging.getLogger(__name__)
@@ -85,7 +86,8 @@ class QuantizationAwareTraining:
     of inputs and the batch norms' statistics are held (Krishnamoorthi, 2018); None: never. With
     ``calibration_images`` PACT's alphas begin, for weights in float, where that many training images put them
     (see `find_clipping`), and not at 100. Without ``depthwise`` depthwise convolutions are in float: one
-    channel of their input may be far smaller than the next, and they hold few weights.
+    channel of their input may be far smaller than the next, and they hold few weights. ``weights`` is
+    portable for the same results on every processor, or full (see `scheme`).
     """
 
     def __init__(
@@ -96,6 +98,7 @@ class QuantizationAwareTraining:
         freeze_epoch: int | None = None,
         calibration_images: int = 0,
         depthwise: bool = True,
+        weights: WeightRange = "portable",
     ) -> None:
         if calibration_images < 0:
             raise ConfigError(f"QAT.calibration_images is {calibration_images}, expected 0 or more")
@@ -108,6 +111,7 @@ class QuantizationAwareTraining:
         ):  # ranges that were never measured let nothing through
             raise ConfigError(f"QAT.freeze_epoch is {freeze_epoch}, expected 1 or more")
         self.freeze_epoch, self.calibration_images = freeze_epoch, calibration_images
+        self.weights = weights
         self._depthwise = depthwise
         self._config, self._print, self._not_quantized = quant_config, print_model, not_quantized or []
 
@@ -137,6 +141,7 @@ class QuantizationAwareTraining:
             raise ConfigError(f"slim: QAT: no convolution is left to quantize, {len(kept)} are not_quantized")
         for name, layer in wrapped:
             vars(layer)[_PLAIN] = plain[name]
+            layer._fake_quant_weight = WeightQuantizer(layer.weight.shape[0], self.weights)
             layer._fake_quant_input._moving_rate = config["moving_rate"]  # paddleslim does not hand it on
             layer._fake_quant_input._state.set_value(paddle.full([1], _BEGIN))
             layer._fake_quant_input._accum.set_value(paddle.full([1], _BEGIN))
@@ -159,10 +164,24 @@ def is_quantizer_key(key: str) -> bool:
     return "._fake_quant_" in key or "._act_preprocess." in key
 
 
-def signed_as_before(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """A checkpoint's arrays; quantizers in it that do not tell are signed, as paddleslim's own are."""
-    scales = [key for key in arrays if key.endswith("._fake_quant_input._scale")]
-    return {key.removesuffix("_scale") + "_signed": np.ones(1, np.float32) for key in scales} | dict(arrays)
+def complete_quantizers(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """A checkpoint's arrays; quantizers in it that do not tell are as paddleslim's: signed, of full range."""
+    added = {}
+    for last, name, value in (("input", "_signed", 1.0), ("weight", "_portable", 0.0)):
+        scales = [key for key in arrays if key.endswith(f"._fake_quant_{last}._scale")]
+        added |= {key.removesuffix("_scale") + name: np.full(1, value, np.float32) for key in scales}
+    return added | dict(arrays)
+
+
+def weight_ranges(model: nn.Layer) -> set[WeightRange]:
+    """How the weights of a network with fake quantizers are rounded."""
+    return {layer.range() for _, layer in _find(model, WeightQuantizer)}
+
+
+def set_weight_range(model: nn.Layer, kind: WeightRange) -> None:
+    """Round all weights of a network with fake quantizers in this way."""
+    for _, layer in _find(model, WeightQuantizer):
+        layer.set_range(kind)
 
 
 def settle(model: nn.Layer) -> nn.Layer:
@@ -175,7 +194,9 @@ def settle(model: nn.Layer) -> nn.Layer:
     for name, layer in _find(model, QuantizedConv2D):
         conv = vars(layer)[_PLAIN]
         conv.training = layer.training
-        quantize_conv2d(conv, ConvQuantization(_input_quantization(name, layer)))
+        quantize_conv2d(
+            conv, ConvQuantization(_input_quantization(name, layer), layer._fake_quant_weight.range())
+        )
         _put(model, name, conv)
     return model
 

@@ -1,12 +1,18 @@
 """What "int8" means here: how a convolution's weights and input are rounded to eight bits.
 
-Weights have one step for each output channel, from their own largest magnitude, and levels -127 to 127;
+Weights have one step for each output channel, from their own largest magnitudes, and levels -127 to 127;
 inputs have one step for the whole tensor (Krishnamoorthi, "Quantizing deep convolutional networks for
 efficient inference", 2018). Zero is always a level, so that padding is exact. A convolution says how it is
 quantized by its attribute `quantization`; one without the attribute is in float.
+
+Weights are "portable" or "full". x86 processors without VNNI add two products of an input and a weight in
+sixteen bits, which saturate at 32,767: of portable weights no two levels of a channel exceed 128 together, so
+that 255 * 128 = 32,640 is the largest sum, wherever a runtime puts its pairs. Channels with one large weight
+keep a fine step, those with two alike have levels to 64. (ONNX Runtime's `reduce_range` has 64 for all.)
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import paddle
@@ -14,7 +20,10 @@ from paddle import nn
 
 ATTRIBUTE = "quantization"
 
-_WEIGHT_LEVELS = 127
+WeightRange = Literal["portable", "full"]
+
+# The highest level of a weight, and what the two largest portable levels of a channel are together at most.
+WEIGHT_LEVELS, PAIR_LEVELS = 127, 128
 
 
 @dataclass(frozen=True)
@@ -52,24 +61,50 @@ class ConvQuantization:
     """How a convolution is quantized; its weight holds rounded values. ``input`` None: weights alone."""
 
     input: InputQuantization | None
+    weights: WeightRange = "portable"
 
 
-def quantize_weight(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def quantize_weight(weight: np.ndarray, kind: WeightRange) -> tuple[np.ndarray, np.ndarray]:
     """A weight (C, ...) as levels (C, ...) int8 and steps (C,) float32; weight = levels * steps.
 
-    The weight may be rounded already: each channel's largest magnitude is the level 127, so that levels and
-    steps come back from rounded values, also after a channel was multiplied with a factor. A channel of zeros
-    has step 1.
+    The weight may be rounded already, in the same way: each channel's largest magnitude is the level 127, or,
+    if portable, that of the two largest together may be 128 instead. So levels and steps come back from
+    rounded values, also after a channel was multiplied with a factor. A channel of zeros has step 1.
     """
-    largest = np.abs(weight).reshape(len(weight), -1).max(axis=1)
-    steps = np.where(largest > 0, largest / _WEIGHT_LEVELS, 1.0)
-    levels = np.rint(weight / steps.reshape(-1, *[1] * (weight.ndim - 1)))
-    return levels.astype(np.int8), steps.astype(np.float32)
+    flat = weight.reshape(len(weight), -1)
+    largest, second = two_largest(flat)
+    steps = largest / WEIGHT_LEVELS
+    is_pair = (kind == "portable") & ((largest + second) / PAIR_LEVELS > steps)
+    steps = np.where(is_pair, (largest + second) / PAIR_LEVELS, steps)
+    steps = np.where(largest > 0, steps, 1.0)
+    levels = np.rint(flat / steps[:, None])
+    if is_pair.any():
+        levels[is_pair] = _keep_pairs(levels[is_pair], flat[is_pair])
+    return levels.reshape(weight.shape).astype(np.int8), steps.astype(np.float32)
+
+
+def two_largest(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The largest and the second largest magnitude (C,) of each row of values (C, n); 0 where n is 1."""
+    padded = np.pad(np.abs(values), ((0, 0), (1, 0)))
+    second, largest = np.partition(padded, -2, axis=1)[:, -2:].T
+    return largest, second
+
+
+def _keep_pairs(levels: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Levels (C, n) whose two largest are 128 together, also where both are half-way between levels."""
+    rows, order = np.arange(len(levels)), np.argsort(-np.abs(values), axis=1, kind="stable")
+    first, second = order[:, 0], order[:, 1]
+    top = levels[rows, first]
+    rest = PAIR_LEVELS - np.abs(top)
+    levels = np.clip(levels, -rest[:, None], rest[:, None])
+    levels[rows, second] = np.copysign(rest, values[rows, second])
+    levels[rows, first] = top
+    return levels
 
 
 def quantize_conv2d(conv: nn.Conv2D, quantization: ConvQuantization) -> None:
     """Round a convolution's weight, in place, and from now on its input whenever it is called."""
-    levels, steps = quantize_weight(conv.weight.numpy().astype(np.float64))
+    levels, steps = quantize_weight(conv.weight.numpy().astype(np.float64), quantization.weights)
     conv.weight.set_value(levels * steps.reshape(-1, 1, 1, 1))
     mark_quantized(conv, quantization)
 

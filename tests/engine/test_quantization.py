@@ -16,7 +16,14 @@ from ppose.engine.state import copy_arrays, read_state
 from ppose.engine.train import make_trainer
 from ppose.engine.trainer import Hook
 from ppose.errors import CheckpointError, ConfigError
-from ppose.slim.qat import clipping_alphas, input_observers, is_quantization_aware, settle
+from ppose.slim.qat import (
+    clipping_alphas,
+    input_observers,
+    is_quantization_aware,
+    set_weight_range,
+    settle,
+    weight_ranges,
+)
 from ppose.workspace import load_config
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -181,14 +188,15 @@ def test_weights_load_as_what_they_are(weights, caplog):
         load_model(PACT, weights["pact"], [*SMALL, "QAT.not_quantized=[final_conv]"])
 
 
-def test_paddleslims_own_checkpoints_load(weights, tmp_path):
-    """Where each convolution stands in a layer that measures its output, and all inputs are signed."""
+def test_paddleslims_own_checkpoints_load(weights, tmp_path, caplog):
+    """Of layers that measure a convolution's output, with signed inputs and weights of full range."""
     from paddleslim.dygraph.quant import QAT
 
     own = load_model(PACT, weights["pact"], SMALL)
     assert not all(quantizer.is_signed() for quantizer in input_observers(own))
     for quantizer in input_observers(own):
         quantizer._signed.set_value(paddle.ones([1]))
+    set_weight_range(own, "full")
     task_model = load_network(FLOAT)
     theirs = QAT({"activation_preprocess_type": "PACT"}).quantize(task_model)
     state = own.state_dict()
@@ -200,6 +208,8 @@ def test_paddleslims_own_checkpoints_load(weights, tmp_path):
     loaded = load_model(PACT, tmp_path / "theirs.pdparams", SMALL)
     image = paddle.randn([1, 3, 64, 64])
     np.testing.assert_array_equal(loaded(image).numpy(), own(image).numpy())
+    assert weight_ranges(loaded) == {"full"}
+    assert "was trained with QAT.weights full, the config has portable" in caplog.text
 
 
 @pytest.mark.parametrize("name", ["float", "pact"])
@@ -209,7 +219,7 @@ def test_both_kinds_of_weights_are_a_start(weights, overrides, tmp_path, name):
     got = trainer.model.state_dict()
     assert is_quantization_aware(trainer.model)
     assert all(bool((got[key] == value).all()) for key, value in expected.items())
-    assert len(got) - len(expected) == (129 * 6 if name == "float" else 0)
+    assert len(got) - len(expected) == (129 * 7 if name == "float" else 0)
     if name == "float":
         more = [f"pretrain_weights={weights[name]}", "QAT.calibration_images=6"]
         begun = prepare(tmp_path / "run", overrides, *more)

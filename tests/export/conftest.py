@@ -46,7 +46,7 @@ def branches():
         (network.last, InputQuantization(0.4, signed=False)),
     ):
         weight = conv.weight.numpy().astype(np.float64)
-        levels, steps = quantize_weight(weight)
+        levels, steps = quantize_weight(weight, "portable")
         conv.weight.set_value(levels * steps.reshape(-1, 1, 1, 1))
         conv.bias.set_value(np.random.default_rng(0).normal(0, 0.1, conv.bias.shape).astype(np.float32))
         mark_quantized(conv, ConvQuantization(rounding))

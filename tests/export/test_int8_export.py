@@ -17,7 +17,7 @@ from ppose.export.evaluate import Exported
 from ppose.export.export import Options, export_model
 from ppose.inference.model_folder import read_model_folder
 from ppose.inference.runtimes import open_runtime
-from ppose.inference.runtimes.processor import check_bf16
+from ppose.processor import check_bf16
 from ppose.slim.calibrate import PTQ, quantize_network
 from ppose.slim.qat import clipping_alphas
 from ppose.workspace import load_config

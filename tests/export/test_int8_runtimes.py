@@ -36,7 +36,7 @@ def test_every_runtime_computes_the_integer_arithmetic(branches, branches_files)
     def apply(conv, x, rounding, stride=1, padding=0, groups=1):
         cut = x if rounding.clip is None else np.clip(x, -rounding.clip, rounding.clip)
         levels = np.clip(np.rint(cut / np.float32(rounding.step)), *rounding.levels)
-        weight, steps = quantize_weight(conv.weight.numpy().astype(np.float64))
+        weight, steps = quantize_weight(conv.weight.numpy().astype(np.float64), "portable")
         if groups == 1:
             total = _convolve(levels, weight, stride, padding)
         else:

@@ -80,7 +80,7 @@ def test_weights_of_blocks_are_stored_without_the_zeros_between(tmp_path, use_on
     weight[:20, :30] = rng.normal(size=(20, 30))
     weight[20:50, 30:70] = rng.normal(size=(30, 40))
     weight = weight[np.ix_(rng.permutation(60), rng.permutation(80))]
-    levels, steps = quantize_weight(weight.reshape(60, 80, 1, 1))
+    levels, steps = quantize_weight(weight.reshape(60, 80, 1, 1), "portable")
     packed = Levels(levels)
     np.testing.assert_array_equal(packed().numpy(), levels)
     assert packed.values.shape == [20 * 30 + 30 * 40]

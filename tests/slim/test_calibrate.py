@@ -67,7 +67,7 @@ def test_a_quantized_copy_computes_what_its_rounded_convolutions_do(network, bat
     np.testing.assert_array_equal(network(image).numpy(), expected)
     convs = find_convs(quantized)
     for name, conv in convs.items():
-        levels, steps = quantize_weight(before[f"{name}.weight"].astype(np.float64))
+        levels, steps = quantize_weight(before[f"{name}.weight"].astype(np.float64), "portable")
         np.testing.assert_allclose(conv.weight.numpy(), levels * steps.reshape(-1, 1, 1, 1), rtol=1e-6)
         given = paddle.randn([1, conv._in_channels, 8, 8])
         rounding = quantization_of(conv).input

@@ -20,7 +20,8 @@ from ppose.slim.qat import (
     is_quantizer_key,
     settle,
 )
-from ppose.slim.scheme import quantization_of
+from ppose.slim.scheme import quantization_of, quantize_weight
+from ppose.slim.weight_quantizer import WeightQuantizer
 from ppose.workspace import create, load_config
 
 PACT = QuantConfig(activation_preprocess_type="PACT")
@@ -76,7 +77,7 @@ def test_every_convolution_is_wrapped_and_keeps_its_name(name, count):
     assert not is_quantization_aware(make(name))
 
 
-def naive_conv(x, weight, largest, clip, channels, signed):
+def naive_conv(x, weight, largest, clip, channels, signed, kind):
     """A 1x1 convolution of one pixel, rounded as int8, by loops."""
     low, high = (-127, 127) if signed else (0, 255)
     step = largest / high
@@ -84,17 +85,19 @@ def naive_conv(x, weight, largest, clip, channels, signed):
     rounded = [min(max(level, low), high) * step for level in rounded]
     result = []
     for row in weight.reshape(channels, -1).astype(float):
-        own = max(abs(value) for value in row) / 127
+        first, second = sorted(map(abs, row))[:-3:-1]
+        own = first / 127 if kind == "full" else max(first / 127, (first + second) / 128)
         result.append(sum(round(w / own) * own * value for w, value in zip(row, rounded, strict=True)))
     return result
 
 
+@pytest.mark.parametrize("kind", ["portable", "full"])
 @pytest.mark.parametrize("signed", [True, False])
 @pytest.mark.parametrize("alpha", [100.0, 1.1])
-def test_a_wrapped_and_a_settled_convolution_compute_what_int8_means(alpha, signed):
+def test_a_wrapped_and_a_settled_convolution_compute_what_int8_means(alpha, signed, kind):
     paddle.seed(3)
     model = nn.Sequential(nn.Conv2D(6, 4, 1, bias_attr=False))
-    QuantizationAwareTraining(PACT).wrap(model)
+    QuantizationAwareTraining(PACT, weights=kind).wrap(model)
     model.train()
     model((paddle.rand([1, 6, 1, 1]) - (0.5 if signed else 0)) * 2)
     observer = model[0]._fake_quant_input
@@ -102,10 +105,22 @@ def test_a_wrapped_and_a_settled_convolution_compute_what_int8_means(alpha, sign
     model.eval()
     x = paddle.randn([1, 6, 1, 1]) * 2
     largest = observer._scale.item()
-    expected = naive_conv(x.numpy().ravel(), model[0].weight.numpy(), largest, alpha, 4, signed)
+    expected = naive_conv(x.numpy().ravel(), model[0].weight.numpy(), largest, alpha, 4, signed, kind)
     np.testing.assert_allclose(model(x).numpy().ravel(), expected, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(settle(model)(x).numpy().ravel(), expected, rtol=1e-5, atol=1e-6)
     assert quantization_of(settle(model)[0]).input.signed == signed
+    assert quantization_of(settle(model)[0]).weights == kind
+
+
+def test_gradients_pass_the_rounding_of_weights_unchanged():
+    conv = nn.Conv2D(3, 4, 3, bias_attr=False)
+    quantizer = WeightQuantizer(4, "portable")
+    factor = paddle.randn(conv.weight.shape)
+    (quantizer(conv.weight) * factor).sum().backward()
+    np.testing.assert_array_equal(conv.weight.grad.numpy(), factor.numpy())
+    levels, steps = quantize_weight(conv.weight.numpy().astype(np.float64), "portable")
+    expected = levels * steps.reshape(-1, 1, 1, 1)
+    np.testing.assert_allclose(quantizer(conv.weight).numpy(), expected, rtol=1e-6, atol=1e-9)
 
 
 @pytest.mark.parametrize("name", NETWORKS)

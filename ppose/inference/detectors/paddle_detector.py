@@ -9,7 +9,7 @@ import numpy as np
 
 from ppose.errors import ConfigError, DataError
 from ppose.inference.runtimes.paddle_runtime import PaddleGraph, check_device, make_config
-from ppose.inference.runtimes.processor import own_cores
+from ppose.processor import own_cores
 from ppose.workspace import create
 from ppose.workspace.cells import read_cells, to_plain
 

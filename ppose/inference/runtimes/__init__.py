@@ -1,5 +1,11 @@
 """What executes an exported graph; each package is imported only where it is chosen."""
 
-from ppose.inference.runtimes.choice import Runtime, import_runtime, name_precision, open_runtime
+from ppose.inference.runtimes.choice import (
+    Runtime,
+    avoid_saturation,
+    import_runtime,
+    name_precision,
+    open_runtime,
+)
 
-__all__ = ["Runtime", "import_runtime", "name_precision", "open_runtime"]
+__all__ = ["Runtime", "avoid_saturation", "import_runtime", "name_precision", "open_runtime"]

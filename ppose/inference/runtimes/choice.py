@@ -11,8 +11,8 @@ from typing import Any, Literal, Protocol, get_args
 import numpy as np
 
 from ppose.errors import ConfigError, DataError, DeviceError
-from ppose.inference.model_folder import ONNX_FILES, PADDLE_FILES, ModelFolder
-from ppose.inference.runtimes.processor import check_bf16, own_cores
+from ppose.inference.model_folder import ONNX_FILES, PADDLE_FILES, ModelFolder, find_float_export
+from ppose.processor import check_bf16, own_cores
 
 RuntimeName = Literal["auto", "paddle", "onnxruntime", "openvino"]
 Device = Literal["cpu", "gpu"]
@@ -66,6 +66,8 @@ _KINDS = {
         ("enable_mkldnn", "tensorrt_batch", "tensorrt_cache"),
     ),
 }
+# What computes an int8 model in floats, with the results of eight bits.
+_FLOATS = "paddle"
 # Of threads: beyond what processors have; with tens of thousands Paddle aborts and ONNX Runtime hangs.
 _MOST_THREADS = 1024
 _TENSORRT_PRECISIONS = ("fp32", "fp16", "int8")
@@ -103,6 +105,8 @@ def open_runtime(
     if "tensorrt_batch" not in options:
         precision = _check_int8(folder, precision)
     names = _find_able(folder, device, precision) if runtime == "auto" else [runtime]
+    if folder.saturates:
+        names = sorted(names, key=lambda name: name != _FLOATS)
     settings = {"device": device, "precision": precision, "threads": threads, **options}
     opened = _open_first(names, folder, settings)
     folder.check_batch(opened.batch)
@@ -111,7 +115,26 @@ def open_runtime(
     version = importlib.import_module(opened.name).__version__
     shown = name_precision(folder, precision)
     _logger.info("runtime: %s %s%s, %s, %s", opened.name, version, why, shown, where)
+    if folder.saturates and device == "cpu" and opened.name != _FLOATS:
+        _logger.warning(
+            "%s has int8 weights of full range; this processor has no VNNI and saturates their products: the "
+            "keypoints may be wrong; export with PTQ.weights=portable, or take --runtime %s",
+            folder.name, _FLOATS,
+        )  # fmt: skip
     return opened
+
+
+def avoid_saturation(folder: ModelFolder, runtime: RuntimeName) -> ModelFolder:
+    """The folder to open: with "auto", for a model that would saturate here, its float export beside it."""
+    instead = find_float_export(folder) if runtime == "auto" and folder.saturates else None
+    if instead is None:
+        return folder
+    _logger.warning(
+        "%s has int8 weights of full range; this processor has no VNNI and saturates their products: %s is "
+        "taken instead, in float; PTQ.weights=portable exports int8 for every processor",
+        folder.path, instead.path,
+    )  # fmt: skip
+    return instead
 
 
 def name_precision(folder: ModelFolder, precision: str) -> str:

@@ -1,0 +1,39 @@
+"""What the processor offers."""
+
+import os
+import platform
+from functools import cache
+
+from archspec.cpu.detect import detected_info
+
+from ppose.errors import DeviceError
+
+_X86 = ("x86_64", "AMD64")
+# Also ARM's own name of bfloat16. macOS writes the flags of Intel's processors without the underscore.
+_BF16 = {"avx512_bf16", "amx_bf16", "bf16"}
+_VNNI = {"avx512_vnni", "avx512vnni", "avx_vnni", "amx_int8"}
+
+
+def own_cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+@cache
+def processor_flags() -> frozenset[str]:
+    """The processor's abilities by Linux's names, as Linux, macOS and Windows tell; empty if they do not."""
+    return frozenset(detected_info().features)
+
+
+def check_bf16() -> None:
+    """Raise DeviceError where the processor has no bfloat16 arithmetic."""
+    if not _BF16 & processor_flags():
+        raise DeviceError("precision is bf16, but this processor has no bfloat16 arithmetic; use fp32")
+
+
+def saturates_int8() -> bool:
+    """Whether runtimes add two products of eight bits in sixteen, which saturate (`vpmaddubsw`).
+
+    They do on x86 processors without VNNI: 255 * 127 * 2 is more than 32,767.
+    """
+    return platform.machine() in _X86 and not _VNNI & processor_flags()

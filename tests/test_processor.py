@@ -1,0 +1,53 @@
+"""What the processor offers, as told by the system."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from ppose import processor
+from ppose.errors import DeviceError
+
+
+@pytest.fixture
+def pretend(monkeypatch):
+    """Make the processor one of this machine and these flags."""
+
+    def set_flags(machine, flags):
+        monkeypatch.setattr(processor, "detected_info", lambda: SimpleNamespace(features=set(flags.split())))
+        monkeypatch.setattr(processor.platform, "machine", lambda: machine)
+        processor.processor_flags.cache_clear()
+
+    yield set_flags
+    processor.processor_flags.cache_clear()
+
+
+def test_bf16(pretend):
+    for flags in ("fpu avx512_bf16 avx2", "amx_bf16", "asimd bf16"):
+        pretend("x86_64", flags)
+        processor.check_bf16()
+    pretend("x86_64", "fpu avx2")
+    with pytest.raises(DeviceError, match="no bfloat16"):
+        processor.check_bf16()
+
+
+@pytest.mark.parametrize(
+    ("machine", "flags", "expected"),
+    [
+        ("x86_64", "avx2 fma", True),
+        ("x86_64", "avx2 avx512f avx512bw", True),
+        ("AMD64", "avx2", True),
+        ("x86_64", "", True),  # who does not tell may saturate
+        ("x86_64", "avx2 avx_vnni", False),
+        ("AMD64", "avx512f avx512_vnni", False),
+        ("x86_64", "avx512f avx512vnni", False),  # as macOS writes it
+        ("aarch64", "asimd", False),
+        ("arm64", "", False),
+    ],
+)
+def test_which_processors_saturate_int8(pretend, machine, flags, expected):
+    pretend(machine, flags)
+    assert processor.saturates_int8() is expected
+
+
+def test_this_processor_tells_its_flags():
+    assert processor.processor_flags()
