@@ -11,11 +11,11 @@ from typing import Any
 from paddle import nn
 from tqdm import tqdm
 
-from ppose.engine.checkpoint import save_weights
 from ppose.engine.ranks import is_main
 from ppose.engine.state import STATE_FILE
 from ppose.engine.trainer import Hook, Trainer
 from ppose.files import write_bytes
+from ppose.weights.checkpoint import save_weights
 
 METRICS_FILE = "metrics.jsonl"
 

@@ -20,7 +20,6 @@ from paddle import nn
 
 import ppose
 from ppose.data import Batches
-from ppose.engine.checkpoint import load_weights, open_weights
 from ppose.engine.curves import DrawCurves
 from ppose.engine.distill import TeacherSetup, check_teacher, make_objective
 from ppose.engine.ema import MovingAverage
@@ -45,6 +44,7 @@ from ppose.metrics import CocoKeypointMetric
 from ppose.slim.clipping import begin_alphas, find_clipping
 from ppose.slim.equalize import equalize
 from ppose.slim.qat import is_quantization_aware
+from ppose.weights.checkpoint import load_weights, open_weights
 from ppose.workspace import RunSettings, create
 from ppose.workspace.registry import find_entry
 

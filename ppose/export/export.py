@@ -11,7 +11,6 @@ import paddle
 from paddle import nn
 
 import ppose
-from ppose.engine.checkpoint import find_weights
 from ppose.engine.evaluate import make_predict
 from ppose.engine.load import load_trained
 from ppose.engine.task import Task
@@ -29,6 +28,7 @@ from ppose.inference.model_folder import PADDLE_FILES, ModelFolder, file_sha256
 from ppose.inference.runtimes import open_runtime
 from ppose.slim.qat import is_quantization_aware, settle
 from ppose.transforms import NormalizeImage
+from ppose.weights.checkpoint import find_weights
 from ppose.workspace import create
 
 # Of the heatmaps, exported against trained: ||exported - trained|| / ||trained||. In int8, float error takes

@@ -22,9 +22,9 @@ from ppose.engine.optimizer import (
 )
 from ppose.engine.state import read_state, write_state
 from ppose.engine.trainer import DivergenceError, Hook, Trainer
-from ppose.engine.weights_reader import read_weights
 from ppose.errors import CheckpointError, ConfigError
 from ppose.models import KeyPointMSELoss
+from ppose.weights.reader import read_weights
 
 
 class ListLoader:

@@ -14,7 +14,8 @@ from typing import BinaryIO, Protocol
 
 import numpy as np
 
-from ppose.engine.restricted_pickle import (
+from ppose.errors import CheckpointError
+from ppose.weights.restricted_pickle import (
     BFLOAT16,
     Array,
     ArrayUnpickler,
@@ -25,7 +26,6 @@ from ppose.engine.restricted_pickle import (
     itemsize,
     widen_bfloat16,
 )
-from ppose.errors import CheckpointError
 
 # Written first by torch.save before PyTorch 1.6 (torch/serialization.py).
 _TORCH_LEGACY_MAGIC = 0x1950A86A20F9469CFC6C

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from ppose import download
-from ppose.download import cached_path, fetch
 from ppose.errors import DownloadError
+from ppose.weights import download
+from ppose.weights.download import cached_path, fetch
 
 CONTENT = bytes(range(256)) * 5000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

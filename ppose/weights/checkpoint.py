@@ -5,17 +5,18 @@ import pickle
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import paddle
-from paddle import nn
 
-from ppose.download import fetch
-from ppose.engine.weights_reader import read_weights
 from ppose.errors import CheckpointError
 from ppose.files import replacing
-from ppose.models.published_names import own_names
+from ppose.weights.download import fetch
+from ppose.weights.published_names import own_names
+from ppose.weights.reader import read_weights
+
+if TYPE_CHECKING:
+    from paddle import Tensor, nn
 
 logger = logging.getLogger(__name__)
 
@@ -99,7 +100,7 @@ def open_weights(source: str | Path) -> WeightsFile:
     return WeightsFile(path, read_weights(path))
 
 
-def load_weights(model: nn.Layer, source: str | Path | WeightsFile, *, strict: bool) -> LoadReport:
+def load_weights(model: "nn.Layer", source: str | Path | WeightsFile, *, strict: bool) -> LoadReport:
     """Load weights, under own or published key names, into a network; nothing is set on an error.
 
     ``strict`` (evaluation): every parameter and buffer of the network must be in the file with its shape.
@@ -136,14 +137,16 @@ def load_weights(model: nn.Layer, source: str | Path | WeightsFile, *, strict: b
     return report
 
 
-def _set(state: Mapping[str, paddle.Tensor], values: Mapping[str, np.ndarray]) -> None:
+def _set(state: Mapping[str, "Tensor"], values: Mapping[str, np.ndarray]) -> None:
+    import paddle  # not at import: what only looks for or reads weights needs none
+
     for name, array in values.items():
         # ascontiguousarray makes a scalar one-dimensional.
         tensor = paddle.to_tensor(np.ascontiguousarray(array).reshape(array.shape))
         state[name].set_value(tensor.astype(state[name].dtype))
 
 
-def _keys_by_name(path: Path, names: Mapping[str, str], state: Mapping[str, paddle.Tensor]) -> dict[str, str]:
+def _keys_by_name(path: Path, names: Mapping[str, str], state: Mapping[str, "Tensor"]) -> dict[str, str]:
     """The file's key for each own name."""
     keys: dict[str, str] = {}
     for key, name in names.items():
@@ -152,7 +155,7 @@ def _keys_by_name(path: Path, names: Mapping[str, str], state: Mapping[str, padd
     return keys
 
 
-def _misfit(report: LoadReport, arrays: Iterable[str], state: Mapping[str, paddle.Tensor]) -> str:
+def _misfit(report: LoadReport, arrays: Iterable[str], state: Mapping[str, "Tensor"]) -> str:
     if not report.matched and not report.misshaped:
         return (
             f"{report.source} looks like a checkpoint of another network: its keys are {_list(arrays, 3)}, "
@@ -175,7 +178,7 @@ def _list(names: Iterable[str], count: int = _LISTED) -> str:
     return ", ".join(names[:count]) + more
 
 
-def save_weights(model: nn.Layer, path: str | Path) -> None:
+def save_weights(model: "nn.Layer", path: str | Path) -> None:
     """Save parameters and buffers under their own names, in a form that ``paddle.load`` reads too.
 
     The file is written beside its final name and renamed when it is whole: an earlier file of that name stays

@@ -11,8 +11,8 @@ import zlib
 import numpy as np
 import pytest
 
-from ppose.engine.weights_reader import read_weights
 from ppose.errors import CheckpointError
+from ppose.weights.reader import read_weights
 
 # Written by torch.save of PyTorch 2.13, zlib and base64 around it: EXPECTED under `state_dict`, beside a
 # numpy scalar and an optimizer state; `whole`, `transposed`, `part` share one storage.

@@ -8,8 +8,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from ppose.engine.weights_reader import read_weights
 from ppose.errors import CheckpointError
+from ppose.weights.reader import read_weights
 
 WEIGHTS = np.arange(6, dtype=np.float32).reshape(2, 3)
 

@@ -11,9 +11,9 @@ import paddle
 import pytest
 from paddle import nn
 
-from ppose.engine.checkpoint import find_weights, load_weights, save_weights
-from ppose.engine.weights_reader import read_weights
 from ppose.errors import CheckpointError, DownloadError
+from ppose.weights.checkpoint import find_weights, load_weights, save_weights
+from ppose.weights.reader import read_weights
 
 
 class Net(nn.Layer):
@@ -195,7 +195,7 @@ def test_values_that_are_not_finite_are_refused_by_key(tmp_path, value):
 
 def test_two_keys_of_one_parameter_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(
-        "ppose.engine.checkpoint.own_names", lambda keys, wanted: {k: k.removeprefix("ema.") for k in keys}
+        "ppose.weights.checkpoint.own_names", lambda keys, wanted: {k: k.removeprefix("ema.") for k in keys}
     )
     state = randomized(Net())
     state["ema.head.bias"] = state["head.bias"]
@@ -205,7 +205,7 @@ def test_two_keys_of_one_parameter_are_refused(tmp_path, monkeypatch):
 
 def test_published_keys_go_through_own_names(tmp_path, monkeypatch):
     monkeypatch.setattr(
-        "ppose.engine.checkpoint.own_names", lambda keys, wanted: {k: k.removeprefix("net.") for k in keys}
+        "ppose.weights.checkpoint.own_names", lambda keys, wanted: {k: k.removeprefix("net.") for k in keys}
     )
     net, expected = Net(), randomized(Net())
     path = write(tmp_path / "a.pdparams", {f"net.{name}": a for name, a in expected.items()})
@@ -239,7 +239,7 @@ def test_a_failed_write_leaves_the_earlier_file(run_script, tmp_path):
     script = f"""
 import resource
 from paddle import nn
-from ppose.engine.checkpoint import save_weights
+from ppose.weights.checkpoint import save_weights
 net = nn.Linear(30, 30)
 resource.setrlimit(resource.RLIMIT_FSIZE, (200, resource.RLIM_INFINITY))
 save_weights(net, {str(path)!r})

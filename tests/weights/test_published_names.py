@@ -3,7 +3,7 @@ import json
 import pytest
 
 from ppose.models import HRNet, PoseResNet, TopDownHRNet
-from ppose.models.published_names import own_names
+from ppose.weights.published_names import own_names
 
 # (published key, own name). PaddleDetection's names count from 1, the official ones from 0.
 HRNET = [
