@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from paddle import nn
 
+from ppose.engine.distributed.ranks import copy_from_main, rank_count
 from ppose.engine.load import load_trained
 from ppose.engine.objective import DistilledObjective, LabelObjective, Loss, Objective
-from ppose.engine.ranks import copy_from_main, rank_count
 from ppose.engine.state import TrainState
 from ppose.engine.static_network import quickest_form
 from ppose.engine.task import Task

@@ -9,10 +9,10 @@ from paddle import nn
 from runs import StopAt, data_overrides
 
 from ppose.engine import static_network
-from ppose.engine.curves import DrawCurves
 from ppose.engine.distill import TeacherSetup
+from ppose.engine.hooks.curves import DrawCurves
+from ppose.engine.hooks.samples import DrawSamples
 from ppose.engine.load import load_trained
-from ppose.engine.samples import DrawSamples
 from ppose.engine.state import read_state
 from ppose.engine.static_network import StaticNetwork
 from ppose.engine.task import Task

@@ -10,7 +10,7 @@ import pytest
 from paddle import nn
 
 from ppose.engine.ema import MovingAverage
-from ppose.engine.hooks import Evaluate, LogProgress, RunLog, SaveCheckpoints
+from ppose.engine.hooks.run import Evaluate, LogProgress, RunLog, SaveCheckpoints
 from ppose.engine.objective import LabelObjective
 from ppose.engine.optimizer import (
     CosineDecay,

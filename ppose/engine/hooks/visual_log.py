@@ -5,8 +5,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ppose.engine.hooks import METRICS_FILE
-from ppose.engine.samples import list_pictures
+from ppose.engine.hooks.run import METRICS_FILE
+from ppose.engine.hooks.samples import list_pictures
 from ppose.engine.trainer import Hook, Trainer
 from ppose.errors import ConfigError
 from ppose.transforms import read_image

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ppose.engine.hooks import METRICS_FILE
+from ppose.engine.hooks.run import METRICS_FILE
 from ppose.engine.trainer import Hook, Trainer
 from ppose.files import replacing
 

@@ -9,7 +9,7 @@ import paddle.distributed as dist
 from paddle import nn
 from paddle.autograd import PyLayer
 
-from ppose.engine.ranks import rank_count
+from ppose.engine.distributed.ranks import rank_count
 
 _AXES = (0, 2, 3)
 

@@ -11,7 +11,7 @@ from typing import Any
 from paddle import nn
 from tqdm import tqdm
 
-from ppose.engine.ranks import is_main
+from ppose.engine.distributed.ranks import is_main
 from ppose.engine.state import STATE_FILE
 from ppose.engine.trainer import Hook, Trainer
 from ppose.files import write_bytes

@@ -11,8 +11,8 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from runs import StopAt, data_overrides
 
-from ppose.engine import samples
-from ppose.engine.curves import plot_curves
+from ppose.engine.hooks import samples
+from ppose.engine.hooks.curves import plot_curves
 from ppose.engine.state import read_state
 from ppose.engine.task import Task
 from ppose.engine.train import make_trainer

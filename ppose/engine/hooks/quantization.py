@@ -5,8 +5,8 @@ import logging
 import paddle
 from paddle import nn
 
-from ppose.engine.ranks import copy_from_main, meet
-from ppose.engine.sync_norm import SyncBatchNorm2D
+from ppose.engine.distributed.ranks import copy_from_main, meet
+from ppose.engine.distributed.sync_norm import SyncBatchNorm2D
 from ppose.engine.trainer import Hook, Trainer
 from ppose.slim.qat import clipping_alphas, input_observers
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import paddle
 
-from ppose.engine.hooks import is_due
+from ppose.engine.hooks.run import is_due
 from ppose.engine.task import Task
 from ppose.engine.trainer import Hook, Trainer
 from ppose.errors import ConfigError

@@ -15,7 +15,7 @@ from ppose.data import Reader
 from ppose.engine.evaluate import own_samples
 from ppose.engine.state import read_state
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 CONFIG = "configs/naive_lite_hrnet_18_256x192_coco.yml"
 NAME = "naive_lite_hrnet_18_256x192_coco"
 
@@ -72,10 +72,10 @@ def test_a_training_of_two_ranks_is_that_of_one(launch, run_script, tmp_path):
     alone, both = tmp_path / "alone", tmp_path / "both"
     alone.mkdir()
     both.mkdir()
-    process = launch(ROOT / "tests" / "engine" / "ranks_script.py", both)
+    process = launch(ROOT / "tests" / "engine" / "distributed" / "ranks_script.py", both)
     output = finish(process)
     assert process.returncode == 0, output
-    result = run_script("-m", "tests.engine.ranks_script", alone)
+    result = run_script("-m", "tests.engine.distributed.ranks_script", alone)
     assert result.returncode == 0, result.stderr
     expected, first, second = (
         dict(np.load(file)) for file in (alone / "0.npz", both / "0.npz", both / "1.npz")

@@ -10,13 +10,21 @@ import numpy as np
 import paddle
 from paddle import nn
 
+from ppose.engine.distributed.ranks import (
+    copy_from_main,
+    gather,
+    join_ranks,
+    meet,
+    rank_count,
+    share,
+    this_rank,
+)
+from ppose.engine.distributed.sync_norm import synchronise_norms
 from ppose.engine.divergence import DivergenceError
+from ppose.engine.hooks.quantization import HoldRanges, KeepAlphasPositive
 from ppose.engine.objective import DistilledObjective, LabelObjective
 from ppose.engine.optimizer import LearningRate, OptimizerBuilder
-from ppose.engine.quantization import HoldRanges, KeepAlphasPositive
-from ppose.engine.ranks import copy_from_main, gather, join_ranks, meet, rank_count, share, this_rank
 from ppose.engine.runtime import select_device
-from ppose.engine.sync_norm import synchronise_norms
 from ppose.engine.trainer import Hook, Trainer
 from ppose.models import KeyPointMSELoss
 from ppose.slim.distillation import DistFeatureLoss, Distillation, DistMSELoss, Teacher
