@@ -8,7 +8,7 @@ from paddle import nn
 
 from ppose.engine.task import Task
 from ppose.errors import CheckpointError, ConfigError
-from ppose.slim.qat import is_quantizer_key, signed_as_before
+from ppose.quantization.qat import is_quantizer_key, signed_as_before
 from ppose.weights.checkpoint import WeightsFile, load_weights, open_weights
 from ppose.workspace import load_config
 

@@ -41,9 +41,9 @@ from ppose.engine.trainer import Hook, Trainer
 from ppose.errors import ConfigError
 from ppose.files import write_bytes
 from ppose.metrics import CocoKeypointMetric
-from ppose.slim.clipping import begin_alphas, find_clipping
-from ppose.slim.equalize import equalize
-from ppose.slim.qat import is_quantization_aware
+from ppose.quantization.clipping import begin_alphas, find_clipping
+from ppose.quantization.equalize import equalize
+from ppose.quantization.qat import is_quantization_aware
 from ppose.weights.checkpoint import load_weights, open_weights
 from ppose.workspace import RunSettings, create
 from ppose.workspace.registry import find_entry

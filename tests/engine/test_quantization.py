@@ -15,7 +15,7 @@ from ppose.engine.state import copy_arrays, read_state
 from ppose.engine.train import make_trainer
 from ppose.engine.trainer import Hook
 from ppose.errors import CheckpointError, ConfigError
-from ppose.slim.qat import clipping_alphas, input_observers, is_quantization_aware, settle
+from ppose.quantization.qat import clipping_alphas, input_observers, is_quantization_aware, settle
 from ppose.weights.checkpoint import save_weights
 from ppose.workspace import load_config
 

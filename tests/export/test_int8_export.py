@@ -17,8 +17,8 @@ from ppose.export.export import Options, export_model
 from ppose.inference.model_folder import read_model_folder
 from ppose.inference.runtimes import open_runtime
 from ppose.inference.runtimes.processor import check_bf16
-from ppose.slim.calibrate import PTQ, quantize_network
-from ppose.slim.qat import clipping_alphas
+from ppose.quantization.calibrate import PTQ, quantize_network
+from ppose.quantization.qat import clipping_alphas
 from ppose.weights.checkpoint import save_weights
 from ppose.workspace import load_config
 

@@ -8,7 +8,7 @@ from paddle import nn
 from ppose.engine.distributed.ranks import copy_from_main, meet
 from ppose.engine.distributed.sync_norm import SyncBatchNorm2D
 from ppose.engine.trainer import Hook, Trainer
-from ppose.slim.qat import clipping_alphas, input_observers
+from ppose.quantization.qat import clipping_alphas, input_observers
 
 _logger = logging.getLogger(__name__)
 

@@ -10,6 +10,7 @@ import numpy as np
 import paddle
 from paddle import nn
 
+from ppose.distillation.losses import DistFeatureLoss, Distillation, DistMSELoss, Teacher
 from ppose.engine.distributed.ranks import (
     copy_from_main,
     gather,
@@ -27,8 +28,7 @@ from ppose.engine.optimizer import LearningRate, OptimizerBuilder
 from ppose.engine.runtime import select_device
 from ppose.engine.trainer import Hook, Trainer
 from ppose.models import KeyPointMSELoss
-from ppose.slim.distillation import DistFeatureLoss, Distillation, DistMSELoss, Teacher
-from ppose.slim.qat import QuantConfig, QuantizationAwareTraining, clipping_alphas, input_observers
+from ppose.quantization.qat import QuantConfig, QuantizationAwareTraining, clipping_alphas, input_observers
 
 COUNTS = (7, 4)  # images of each batch, over all ranks: of two, each then has another number
 

@@ -14,7 +14,7 @@ import paddle
 from paddle import nn
 
 from ppose.models.lite_hrnet import ConvNorm, SeparableConv
-from ppose.slim.convolutions import watch_inputs
+from ppose.quantization.convolutions import watch_inputs
 
 # Of the largest channel's range, what the range of one is taken to be at least: some are always 0.
 _LEAST = 1e-3

@@ -9,12 +9,12 @@ import paddle
 from paddle import nn
 
 from ppose.errors import CheckpointError, ConfigError
-from ppose.slim.choice import find_kept
-from ppose.slim.convolutions import find_convs, watch_inputs
-from ppose.slim.equalize import equalize
-from ppose.slim.input_range import CHOICES, InputRange
-from ppose.slim.qat import is_quantization_aware
-from ppose.slim.scheme import ConvQuantization, quantize_conv2d
+from ppose.quantization.choice import find_kept
+from ppose.quantization.convolutions import find_convs, watch_inputs
+from ppose.quantization.equalize import equalize
+from ppose.quantization.input_range import CHOICES, InputRange
+from ppose.quantization.qat import is_quantization_aware
+from ppose.quantization.scheme import ConvQuantization, quantize_conv2d
 from ppose.workspace import register
 
 Method = Literal["minmax", "percentile", "entropy", "mse"]

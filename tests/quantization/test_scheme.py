@@ -7,7 +7,7 @@ import paddle
 import pytest
 from paddle import nn
 
-from ppose.slim.scheme import (
+from ppose.quantization.scheme import (
     ConvQuantization,
     InputQuantization,
     quantization_of,

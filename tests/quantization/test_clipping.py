@@ -5,8 +5,8 @@ import paddle
 import pytest
 from paddle import nn
 
-from ppose.slim.clipping import begin_alphas, find_clipping
-from ppose.slim.qat import QuantConfig, QuantizationAwareTraining, clipping_alphas
+from ppose.quantization.clipping import begin_alphas, find_clipping
+from ppose.quantization.qat import QuantConfig, QuantizationAwareTraining, clipping_alphas
 
 
 def rounding_error(values, clip):

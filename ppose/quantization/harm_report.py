@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ppose.files import replacing
-from ppose.slim.analyse import EVERYTHING, NOTHING, Harm
+from ppose.quantization.analyse import EVERYTHING, NOTHING, Harm
 
 if TYPE_CHECKING:  # importing it takes most of a second
     from matplotlib.figure import Figure

@@ -9,10 +9,10 @@ import paddle
 import pytest
 from paddle import nn
 
-from ppose.slim.analyse import EVERYTHING, NOTHING, Harm, analyse
-from ppose.slim.calibrate import PTQ, calibrate
-from ppose.slim.harm_report import format_report, write_report
-from ppose.slim.scheme import quantize_conv2d
+from ppose.quantization.analyse import EVERYTHING, NOTHING, Harm, analyse
+from ppose.quantization.calibrate import PTQ, calibrate
+from ppose.quantization.harm_report import format_report, write_report
+from ppose.quantization.scheme import quantize_conv2d
 
 
 @pytest.fixture

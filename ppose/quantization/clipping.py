@@ -5,10 +5,10 @@ from collections.abc import Iterable
 import paddle
 from paddle import nn
 
-from ppose.slim.calibrate import observe_inputs
-from ppose.slim.convolutions import find_convs
-from ppose.slim.input_range import choose_mse
-from ppose.slim.qat import clipping_alphas
+from ppose.quantization.calibrate import observe_inputs
+from ppose.quantization.convolutions import find_convs
+from ppose.quantization.input_range import choose_mse
+from ppose.quantization.qat import clipping_alphas
 
 
 def find_clipping(model: nn.Layer, images: Iterable[paddle.Tensor]) -> dict[str, float]:

@@ -6,8 +6,8 @@ import numpy as np
 import paddle
 from paddle import nn
 
-from ppose.export.int8_graph import level_range
-from ppose.slim.scheme import ConvQuantization
+from ppose.quantization.int8_graph import level_range
+from ppose.quantization.scheme import ConvQuantization
 
 # Whole numbers of it are all floats that matter, so that rounding to it changes nothing.
 _FINEST = 2.0**-40

@@ -20,9 +20,9 @@ from paddle import nn
 from paddle.nn.quant.quant_layers import MAOutputScaleLayer, QuantizedConv2D
 
 from ppose.errors import CheckpointError, ConfigError
-from ppose.slim.choice import find_kept
-from ppose.slim.input_quantizer import InputQuantizer
-from ppose.slim.scheme import ConvQuantization, InputQuantization, quantize_conv2d
+from ppose.quantization.choice import find_kept
+from ppose.quantization.input_quantizer import InputQuantizer
+from ppose.quantization.scheme import ConvQuantization, InputQuantization, quantize_conv2d
 from ppose.workspace import register
 
 _logger = logging.getLogger(__name__)

@@ -1,4 +1,4 @@
-"""Quantized convolutions (`ppose.slim.scheme`) in ONNX: QuantizeLinear and DequantizeLinear before each.
+"""Quantized convolutions (see `scheme`) in ONNX: QuantizeLinear and DequantizeLinear before each.
 
 This is the QDQ form that ONNX Runtime, OpenVINO and TensorRT take for int8 arithmetic. paddle2onnx 2.1.0
 converts no quantized graph (its mappers know float8 alone), so the float form is converted, in which the
@@ -11,8 +11,8 @@ import numpy as np
 from paddle import nn
 
 from ppose.errors import ExportError
-from ppose.export.int8_graph import level_range, quantized_convolutions
-from ppose.slim.scheme import ConvQuantization, InputQuantization, quantize_weight, stop_rounding
+from ppose.quantization.int8_graph import level_range, quantized_convolutions
+from ppose.quantization.scheme import ConvQuantization, InputQuantization, quantize_weight, stop_rounding
 
 # ONNX Runtime rounds biases to int32 with the product of the input's step and the weight's, and loses what is
 # beyond. A channel whose weights are next to nothing gets a larger step, so that 1e-4 of its bias is lost.

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ppose.slim.scheme import InputQuantization
+from ppose.quantization.scheme import InputQuantization
 
 _BINS = 4096
 # Of all values, those that `choose_percentile` covers.

@@ -9,9 +9,9 @@ import paddle
 from paddle import nn
 from tqdm import tqdm
 
-from ppose.slim.calibrate import quantized_copy
-from ppose.slim.convolutions import find_convs
-from ppose.slim.scheme import ConvQuantization, quantize_conv2d
+from ppose.quantization.calibrate import quantized_copy
+from ppose.quantization.convolutions import find_convs
+from ppose.quantization.scheme import ConvQuantization, quantize_conv2d
 
 # What stands in the place of a layer's name.
 NOTHING, EVERYTHING = "(nothing)", "(everything)"

@@ -7,11 +7,7 @@ import paddle
 import pytest
 from paddle import nn
 
-from ppose.engine.objective import DistilledObjective
-from ppose.engine.optimizer import CosineDecay, LinearWarmup, PiecewiseDecay, PolynomialDecay
-from ppose.errors import ConfigError
-from ppose.models import KeyPointMSELoss
-from ppose.slim.distillation import (
+from ppose.distillation.losses import (
     DistFeatureLoss,
     Distillation,
     DistMSELoss,
@@ -19,6 +15,10 @@ from ppose.slim.distillation import (
     Teacher,
     forward_maps,
 )
+from ppose.engine.objective import DistilledObjective
+from ppose.engine.optimizer import CosineDecay, LinearWarmup, PiecewiseDecay, PolynomialDecay
+from ppose.errors import ConfigError
+from ppose.models import KeyPointMSELoss
 
 N, K, H, W = 2, 3, 4, 5
 TARGET_WEIGHT = np.array([[1, 0, 0.5], [0, 1, 2]])[..., None]

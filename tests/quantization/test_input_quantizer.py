@@ -5,8 +5,8 @@ import paddle
 import pytest
 from paddle import nn
 
-from ppose.slim.input_quantizer import InputQuantizer
-from ppose.slim.qat import QuantConfig, QuantizationAwareTraining
+from ppose.quantization.input_quantizer import InputQuantizer
+from ppose.quantization.qat import QuantConfig, QuantizationAwareTraining
 
 
 def naive_rounding(values, largest, signed):

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from ppose.slim.input_range import (
+from ppose.quantization.input_range import (
     CHOICES,
     InputRange,
     choose_entropy,

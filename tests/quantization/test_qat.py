@@ -11,7 +11,7 @@ from paddle.nn.quant.quant_layers import MAOutputScaleLayer, QuantizedConv2D
 
 from ppose.errors import CheckpointError, ConfigError
 from ppose.models import HRNet, LiteHRNet, TopDownHRNet
-from ppose.slim.qat import (
+from ppose.quantization.qat import (
     QuantConfig,
     QuantizationAwareTraining,
     clipping_alphas,
@@ -20,7 +20,7 @@ from ppose.slim.qat import (
     is_quantizer_key,
     settle,
 )
-from ppose.slim.scheme import quantization_of
+from ppose.quantization.scheme import quantization_of
 from ppose.workspace import create, load_config
 
 PACT = QuantConfig(activation_preprocess_type="PACT")

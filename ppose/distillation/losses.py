@@ -11,9 +11,9 @@ from typing import Annotated, Any, Literal
 import paddle
 from paddle import nn
 
+from ppose.distillation.teacher_cache import TeacherCache
 from ppose.errors import ConfigError
 from ppose.models.losses import KeyPointMSELoss
-from ppose.slim.teacher_cache import TeacherCache
 from ppose.workspace import Component, Given, register
 
 OUTPUT, BACKBONE = "output", "backbone"

@@ -1,4 +1,4 @@
-"""Quantized convolutions (`ppose.slim.scheme`) as layers whose weights are int8, for Paddle's graph.
+"""Quantized convolutions (`ppose.quantization.scheme`) as layers whose weights are int8, for Paddle's graph.
 
 The rounding is written in plain operators: scale, floor, clip; the weight is a cast and a product, which
 Paddle Inference does once, when it loads the graph. Paddle has `quantize_linear` and `dequantize_linear` too,
@@ -14,8 +14,8 @@ import paddle
 import paddle.nn.functional as F
 from paddle import nn
 
-from ppose.export.fold import weights_of
-from ppose.slim.scheme import InputQuantization, quantization_of, quantize_weight, stop_rounding
+from ppose.quantization.convolutions import weights_of
+from ppose.quantization.scheme import InputQuantization, quantization_of, quantize_weight, stop_rounding
 
 # What the operators and names of a packed weight take of the graph's file, about, in bytes.
 _PACKING_COST = 1000

@@ -9,11 +9,11 @@ from paddle import nn
 
 from ppose.errors import CheckpointError, ConfigError, DataError
 from ppose.models import LiteHRNet, TopDownHRNet
-from ppose.slim.analyse import heatmap_error
-from ppose.slim.calibrate import PTQ, calibrate, quantize_network, quantized_copy
-from ppose.slim.convolutions import find_convs
-from ppose.slim.qat import QuantizationAwareTraining
-from ppose.slim.scheme import quantization_of, quantize_weight
+from ppose.quantization.analyse import heatmap_error
+from ppose.quantization.calibrate import PTQ, calibrate, quantize_network, quantized_copy
+from ppose.quantization.convolutions import find_convs
+from ppose.quantization.qat import QuantizationAwareTraining
+from ppose.quantization.scheme import quantization_of, quantize_weight
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import numpy as np
 import paddle
 import pytest
 
-from ppose.slim.teacher_cache import TeacherCache
+from ppose.distillation.teacher_cache import TeacherCache
 
 KIND = ("teacher", "float32", "output")
 SIZE = 2 * 3 * 2 * 4  # bytes of an answer

@@ -1,4 +1,4 @@
-"""A network's convolutions, and what goes into them."""
+"""A network's convolutions, their weights, and what goes into them."""
 
 from collections.abc import Callable, Iterable
 
@@ -12,6 +12,19 @@ from ppose.errors import DataError
 def find_convs(model: nn.Layer) -> dict[str, nn.Conv2D]:
     """The convolutions of a network by name; transposed ones are not among them."""
     return {name: layer for name, layer in model.named_sublayers() if isinstance(layer, nn.Conv2D)}
+
+
+def weights_of(layer: nn.Conv2D) -> tuple[np.ndarray, np.ndarray]:
+    """A convolution's weight and its bias, zeros where it has none, in float64."""
+    weight = layer.weight.numpy().astype(np.float64)
+    if layer.bias is not None:
+        return weight, layer.bias.numpy().astype(np.float64)
+    return weight, np.zeros(weight.shape[output_axis(layer)])
+
+
+def output_axis(layer: nn.Layer) -> int:
+    """The axis of a convolution's weight that counts its outputs."""
+    return 1 if isinstance(layer, nn.Conv2DTranspose) else 0
 
 
 @paddle.no_grad()
