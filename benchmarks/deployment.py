@@ -58,7 +58,7 @@ def export_all(task: Any, folder: Path, how: Any) -> dict[str, Path]:
 
     from ppose.engine.load import load_trained
     from ppose.export import export
-    from ppose.slim.calibrate import quantize_network
+    from ppose.quantization.calibrate import quantize_network
 
     trained = load_trained(task)
     width, height = task.codec.input_size

@@ -126,7 +126,7 @@ def measure(
 
 def measure_wait(config: str, overrides: list[str], batch: int) -> tuple[float, float]:
     """Seconds that ten steps on drawn people wait for data, and that they take in all."""
-    from ppose.engine.hooks import Hook
+    from ppose.engine.hooks.run import Hook
     from ppose.engine.runtime import select_device
     from ppose.engine.task import Task
     from ppose.engine.train import make_trainer

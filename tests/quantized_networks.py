@@ -6,7 +6,7 @@ import numpy as np
 import paddle
 from paddle import nn
 
-from ppose.slim.scheme import ConvQuantization, InputQuantization, mark_quantized, quantize_weight
+from ppose.quantization.scheme import ConvQuantization, InputQuantization, mark_quantized, quantize_weight
 
 ALL_KINDS = ["signed", "unsigned", "clip", "weights", "float"]
 

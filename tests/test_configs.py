@@ -7,7 +7,7 @@ from paddle import nn
 
 from ppose.engine.task import Task
 from ppose.errors import ConfigError
-from ppose.slim.qat import clipping_alphas
+from ppose.quantization.qat import clipping_alphas
 from ppose.workspace import create, load_config
 
 ROOT = Path(__file__).resolve().parent.parent

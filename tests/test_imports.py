@@ -3,8 +3,9 @@
 import pytest
 
 DEPLOYED = [
-    *("codecs", "geometry", "keypoints", "metrics", "transforms", "visualize", "workspace", "download"),
+    *("codecs", "geometry", "keypoints", "metrics", "transforms", "visualize", "workspace"),
     *("inference", "inference.command", "inference.runtimes", "pose_files", "image_files"),
+    "weights.checkpoint",
 ]
 
 

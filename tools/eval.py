@@ -57,9 +57,9 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     args = parse_arguments()
 
+    from ppose.engine.distributed.ranks import is_main, join_ranks
     from ppose.engine.evaluate import RESULTS_FILE, evaluate
     from ppose.engine.load import load_trained
-    from ppose.engine.ranks import is_main, join_ranks
     from ppose.engine.runtime import select_device
     from ppose.engine.static_network import quickest_form
     from ppose.engine.task import Task

@@ -66,9 +66,9 @@ def main() -> None:
     args = parse_arguments()
 
     from ppose.engine.distill import TeacherSetup
+    from ppose.engine.distributed.ranks import is_main, join_ranks
     from ppose.engine.interrupt import StopOnSignal
     from ppose.engine.precision import Precision, check_precision
-    from ppose.engine.ranks import is_main, join_ranks
     from ppose.engine.runtime import select_device
     from ppose.engine.state import read_state
     from ppose.engine.train import make_trainer, record_run

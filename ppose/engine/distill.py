@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 from paddle import nn
 
+from ppose.distillation.losses import OUTPUT, Distillation, Teacher
+from ppose.distillation.teacher_cache import TeacherCache
+from ppose.engine.distributed.ranks import copy_from_main, rank_count
 from ppose.engine.load import load_trained
 from ppose.engine.objective import DistilledObjective, LabelObjective, Loss, Objective
-from ppose.engine.ranks import copy_from_main, rank_count
 from ppose.engine.state import TrainState
 from ppose.engine.static_network import quickest_form
 from ppose.engine.task import Task
 from ppose.engine.trainer import Hook, Trainer
 from ppose.errors import CheckpointError, ConfigError
-from ppose.slim.distillation import OUTPUT, Distillation, Teacher
-from ppose.slim.teacher_cache import TeacherCache
 from ppose.workspace import create
 
 _logger = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ import paddle
 from paddle.io import Subset
 from tqdm import tqdm
 
-from ppose.engine.ranks import add_up, is_main, meet, rank_count, this_rank
+from ppose.engine.distributed.ranks import add_up, is_main, meet, rank_count, this_rank
 from ppose.engine.task import Task
 from ppose.errors import ConfigError
 from ppose.files import write_json

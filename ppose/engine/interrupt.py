@@ -4,7 +4,7 @@ import os
 import signal
 from types import FrameType, TracebackType
 
-from ppose.engine.ranks import rank_count
+from ppose.engine.distributed.ranks import rank_count
 from ppose.engine.trainer import Trainer
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)

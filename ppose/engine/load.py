@@ -6,10 +6,10 @@ from pathlib import Path
 
 from paddle import nn
 
-from ppose.engine.checkpoint import WeightsFile, load_weights, open_weights
 from ppose.engine.task import Task
 from ppose.errors import CheckpointError, ConfigError
-from ppose.slim.qat import complete_quantizers, is_quantizer_key, weight_ranges
+from ppose.quantization.qat import complete_quantizers, is_quantizer_key, weight_ranges
+from ppose.weights.checkpoint import WeightsFile, load_weights, open_weights
 from ppose.workspace import load_config
 
 _logger = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 import paddle
 from paddle import nn
 
-from ppose.slim.distillation import OUTPUT, Distillation, forward_maps
+from ppose.distillation.losses import OUTPUT, Distillation, forward_maps
 
 Batch = dict[str, paddle.Tensor]
 # heatmaps, target (N, K, H, W) and target_weight (N, K, 1) -> scalar

@@ -7,7 +7,7 @@ import platform
 import paddle
 
 from ppose.commandline import ASKED_THREADS
-from ppose.engine.ranks import rank_count
+from ppose.engine.distributed.ranks import rank_count
 from ppose.errors import DeviceError
 
 # Of glibc's mallopt.

@@ -14,7 +14,7 @@ from paddle import nn
 from paddle.nn.layer import layers
 from paddle.static import InputSpec
 
-from ppose.slim.qat import is_quantization_aware
+from ppose.quantization.qat import is_quantization_aware
 
 _WORTH_IT = 500  # images; from here on even small networks win back the making of their graphs
 

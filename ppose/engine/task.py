@@ -10,7 +10,7 @@ from ppose.codecs import MSRAHeatmap, UDPHeatmap
 from ppose.data import Batches, Reader
 from ppose.errors import ConfigError
 from ppose.keypoints import BUILTIN_SETS, KeypointSet, get_keypoint_set
-from ppose.slim.qat import QuantizationAwareTraining
+from ppose.quantization.qat import QuantizationAwareTraining
 from ppose.transforms import NormalizeImage
 from ppose.workspace import create, create_settings, run_settings
 from ppose.workspace.spec import read_spec

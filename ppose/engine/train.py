@@ -20,31 +20,31 @@ from paddle import nn
 
 import ppose
 from ppose.data import Batches
-from ppose.engine.checkpoint import load_weights, open_weights
-from ppose.engine.curves import DrawCurves
 from ppose.engine.distill import TeacherSetup, check_teacher, make_objective
+from ppose.engine.distributed.ranks import copy_from_main, is_main, rank_count, share, this_rank
+from ppose.engine.distributed.sync_norm import synchronise_norms
 from ppose.engine.ema import MovingAverage
 from ppose.engine.evaluate import evaluate, write_result
 from ppose.engine.folded_norms import find_folded_norms, unfold_norms
-from ppose.engine.hooks import Evaluate, LogProgress, RunLog, SaveCheckpoints
+from ppose.engine.hooks.curves import DrawCurves
+from ppose.engine.hooks.quantization import HoldRanges, KeepAlphasPositive
+from ppose.engine.hooks.run import Evaluate, LogProgress, RunLog, SaveCheckpoints
+from ppose.engine.hooks.samples import DrawSamples
+from ppose.engine.hooks.visual_log import VisualLog
 from ppose.engine.load import has_quantizers, load_quantized
 from ppose.engine.objective import Objective
 from ppose.engine.precision import Precision
-from ppose.engine.quantization import HoldRanges, KeepAlphasPositive
-from ppose.engine.ranks import copy_from_main, is_main, rank_count, share, this_rank
-from ppose.engine.samples import DrawSamples
 from ppose.engine.state import STATE_FILE, TrainState
 from ppose.engine.static_network import quickest_form
-from ppose.engine.sync_norm import synchronise_norms
 from ppose.engine.task import Task
 from ppose.engine.trainer import Hook, Trainer
-from ppose.engine.visual_log import VisualLog
 from ppose.errors import ConfigError
 from ppose.files import write_bytes
 from ppose.metrics import CocoKeypointMetric
-from ppose.slim.clipping import begin_alphas, find_clipping
-from ppose.slim.equalize import equalize
-from ppose.slim.qat import is_quantization_aware, set_weight_range
+from ppose.quantization.clipping import begin_alphas, find_clipping
+from ppose.quantization.equalize import equalize
+from ppose.quantization.qat import is_quantization_aware, set_weight_range
+from ppose.weights.checkpoint import load_weights, open_weights
 from ppose.workspace import RunSettings, create
 from ppose.workspace.registry import find_entry
 

@@ -14,11 +14,11 @@ import numpy as np
 import paddle
 from paddle import nn
 
+from ppose.engine.distributed.ranks import add_up, gather, meet, rank_count, sum_gradients, this_rank
 from ppose.engine.divergence import ADVICE, DivergenceError, describe_weights, write_diagnostics
 from ppose.engine.ema import MovingAverage
 from ppose.engine.objective import Batch, Objective
 from ppose.engine.precision import Precision
-from ppose.engine.ranks import add_up, gather, meet, rank_count, sum_gradients, this_rank
 from ppose.engine.state import (
     Progress,
     TrainState,

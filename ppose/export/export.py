@@ -11,7 +11,6 @@ import paddle
 from paddle import nn
 
 import ppose
-from ppose.engine.checkpoint import find_weights
 from ppose.engine.evaluate import make_predict
 from ppose.engine.load import load_trained
 from ppose.engine.task import Task
@@ -19,17 +18,23 @@ from ppose.errors import ConfigError, ExportError
 from ppose.export.compact_json import compact_graph
 from ppose.export.deploy_form import deploy_form
 from ppose.export.graph import Graph, count_operators, save_graph, trace
-from ppose.export.int8_graph import digest_quantization, use_int8_convolutions, weight_range, without_rounding
-from ppose.export.int8_levels import check_portable
-from ppose.export.int8_onnx import take_quantizations
 from ppose.export.normalization import fold_normalization
 from ppose.export.onnx_graph import convert_to_onnx, require_onnx
 from ppose.export.publish import publish, staging
 from ppose.export.upsample import use_matrix_upsampling
 from ppose.inference.model_folder import PADDLE_FILES, ModelFolder, file_sha256
 from ppose.inference.runtimes import open_runtime
-from ppose.slim.qat import is_quantization_aware, settle
+from ppose.quantization.int8_graph import (
+    digest_quantization,
+    use_int8_convolutions,
+    weight_range,
+    without_rounding,
+)
+from ppose.quantization.int8_levels import check_portable
+from ppose.quantization.int8_onnx import take_quantizations
+from ppose.quantization.qat import is_quantization_aware, settle
 from ppose.transforms import NormalizeImage
+from ppose.weights.checkpoint import find_weights
 from ppose.workspace import create
 
 # Of the heatmaps, exported against trained: ||exported - trained|| / ||trained||. In int8, float error takes
@@ -86,7 +91,7 @@ def export_model(
     """Export a task's trained network to a folder; ``name`` is its config's.
 
     ``trained`` is the network, in eval mode, by default the task's with its weights. Where its convolutions
-    are quantized (`ppose.slim.scheme`), the export is int8. The exported graph runs in a runtime, on two
+    are quantized (`quantization.scheme`), the export is int8. The exported graph runs in a runtime, on two
     images (a static batch: on one batch), before the folder changes. Raises ExportError where its heatmaps
     are off by more than 1e-4 of the trained network's (int8: by 2 %, or by more than rounding the inputs
     moves them), where weights in the file are not portable that should be, and where the network cannot be

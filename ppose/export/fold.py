@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from paddle import nn
 
-from ppose.slim.scheme import ConvQuantization, mark_quantized
+from ppose.quantization.convolutions import output_axis, weights_of
+from ppose.quantization.scheme import ConvQuantization, mark_quantized
 
 _CONVOLUTIONS = (nn.Conv2D, nn.Conv2DTranspose)
 
@@ -27,14 +28,6 @@ def fold_norms(network: nn.Layer) -> None:
                 _fold(before, layer)
                 setattr(parent, name, nn.Identity())
             before = layer
-
-
-def weights_of(layer: nn.Conv2D) -> tuple[np.ndarray, np.ndarray]:
-    """A convolution's weight and its bias, zeros where it has none, in float64."""
-    weight = layer.weight.numpy().astype(np.float64)
-    if layer.bias is not None:
-        return weight, layer.bias.numpy().astype(np.float64)
-    return weight, np.zeros(weight.shape[_output_axis(layer)])
 
 
 def set_weights(layer: nn.Conv2D, weight: np.ndarray, bias: np.ndarray) -> None:
@@ -90,9 +83,5 @@ def _fold(layer: nn.Conv2D, norm: nn.BatchNorm2D) -> None:
     factor = gain / np.sqrt(variance + norm._epsilon)
     weight, bias = weights_of(layer)
     shape = [1, 1, 1, 1]
-    shape[_output_axis(layer)] = -1
+    shape[output_axis(layer)] = -1
     set_weights(layer, weight * factor.reshape(shape), (bias - mean) * factor + shift)
-
-
-def _output_axis(layer: nn.Layer) -> int:
-    return 1 if isinstance(layer, nn.Conv2DTranspose) else 0

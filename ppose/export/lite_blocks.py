@@ -15,10 +15,11 @@ import paddle
 import paddle.nn.functional as F
 from paddle import nn
 
-from ppose.export.channel_rounding import merge_roundings
-from ppose.export.fold import make_conv2d, scale_conv2d, set_weights, weights_of
+from ppose.export.fold import make_conv2d, scale_conv2d, set_weights
 from ppose.models.lite_hrnet import ConditionalChannelWeighting, ShuffleUnit
-from ppose.slim.scheme import quantization_of
+from ppose.quantization.channel_rounding import merge_roundings
+from ppose.quantization.convolutions import weights_of
+from ppose.quantization.scheme import quantization_of
 
 _OPEN = 40.0  # the sigmoid of it is 1 in float32
 

@@ -5,7 +5,7 @@ import paddle
 from paddle import nn
 
 from ppose.errors import ExportError
-from ppose.slim.scheme import quantization_of
+from ppose.quantization.scheme import quantization_of
 from ppose.transforms import NormalizeImage
 
 

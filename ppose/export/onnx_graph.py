@@ -7,8 +7,8 @@ from pathlib import Path
 
 from ppose.errors import ExportError
 from ppose.export.graph import check_room
-from ppose.export.int8_onnx import insert_quantizations
-from ppose.slim.scheme import ConvQuantization
+from ppose.quantization.int8_onnx import insert_quantizations
+from ppose.quantization.scheme import ConvQuantization
 
 OPSET = 17
 OUTPUT = "heatmaps"

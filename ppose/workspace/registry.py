@@ -37,9 +37,9 @@ _COMPONENT_PACKAGES = (
     "ppose.transforms",
     "ppose.data",
     "ppose.models",
-    "ppose.slim.calibrate",
-    "ppose.slim.qat",
-    "ppose.slim.distillation",
+    "ppose.quantization.calibrate",
+    "ppose.quantization.qat",
+    "ppose.distillation.losses",
     "ppose.engine.optimizer",
 )
 

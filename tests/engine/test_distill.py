@@ -9,18 +9,18 @@ from paddle import nn
 from runs import StopAt, data_overrides
 
 from ppose.engine import static_network
-from ppose.engine.checkpoint import save_weights
-from ppose.engine.curves import DrawCurves
 from ppose.engine.distill import TeacherSetup
+from ppose.engine.hooks.curves import DrawCurves
+from ppose.engine.hooks.samples import DrawSamples
 from ppose.engine.load import load_trained
-from ppose.engine.samples import DrawSamples
 from ppose.engine.state import read_state
 from ppose.engine.static_network import StaticNetwork
 from ppose.engine.task import Task
 from ppose.engine.train import dump_config, make_trainer, record_run
 from ppose.engine.trainer import DivergenceError
-from ppose.engine.weights_reader import read_weights
 from ppose.errors import CheckpointError, ConfigError
+from ppose.weights.checkpoint import save_weights
+from ppose.weights.reader import read_weights
 from ppose.workspace import load_config
 
 STUDENT, TEACHER = "configs/naive_lite_hrnet_18_256x192_coco.yml", "configs/hrnet_w32_256x192_teacher.yml"

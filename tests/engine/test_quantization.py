@@ -9,14 +9,13 @@ from paddle import nn
 from paddle.nn.quant.quant_layers import QuantizedConv2D
 from runs import StopAt, data_overrides
 
-from ppose.engine.checkpoint import save_weights
 from ppose.engine.load import load_model
 from ppose.engine.precision import check_precision
 from ppose.engine.state import copy_arrays, read_state
 from ppose.engine.train import make_trainer
 from ppose.engine.trainer import Hook
 from ppose.errors import CheckpointError, ConfigError
-from ppose.slim.qat import (
+from ppose.quantization.qat import (
     clipping_alphas,
     input_observers,
     is_quantization_aware,
@@ -24,6 +23,7 @@ from ppose.slim.qat import (
     settle,
     weight_ranges,
 )
+from ppose.weights.checkpoint import save_weights
 from ppose.workspace import load_config
 
 ROOT = Path(__file__).resolve().parents[2]

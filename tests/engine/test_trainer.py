@@ -10,7 +10,7 @@ import pytest
 from paddle import nn
 
 from ppose.engine.ema import MovingAverage
-from ppose.engine.hooks import Evaluate, LogProgress, RunLog, SaveCheckpoints
+from ppose.engine.hooks.run import Evaluate, LogProgress, RunLog, SaveCheckpoints
 from ppose.engine.objective import LabelObjective
 from ppose.engine.optimizer import (
     CosineDecay,
@@ -22,9 +22,9 @@ from ppose.engine.optimizer import (
 )
 from ppose.engine.state import read_state, write_state
 from ppose.engine.trainer import DivergenceError, Hook, Trainer
-from ppose.engine.weights_reader import read_weights
 from ppose.errors import CheckpointError, ConfigError
 from ppose.models import KeyPointMSELoss
+from ppose.weights.reader import read_weights
 
 
 class ListLoader:

@@ -8,10 +8,10 @@ import pytest
 from paddle import nn
 
 from ppose.export.graph import Graph, save_graph, trace
-from ppose.export.int8_graph import use_int8_convolutions
-from ppose.export.int8_onnx import take_quantizations
 from ppose.export.onnx_graph import convert_to_onnx
-from ppose.slim.scheme import ConvQuantization, InputQuantization, mark_quantized, quantize_weight
+from ppose.quantization.int8_graph import use_int8_convolutions
+from ppose.quantization.int8_onnx import take_quantizations
+from ppose.quantization.scheme import ConvQuantization, InputQuantization, mark_quantized, quantize_weight
 
 
 class _Branches(nn.Layer):

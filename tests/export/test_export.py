@@ -8,7 +8,6 @@ import numpy as np
 import paddle
 import pytest
 
-from ppose.engine.checkpoint import save_weights
 from ppose.engine.load import load_trained
 from ppose.engine.task import Task
 from ppose.errors import ConfigError, ExportError
@@ -20,6 +19,7 @@ from ppose.export.onnx_graph import _run_paddle2onnx
 from ppose.inference.model_folder import read_model_folder
 from ppose.inference.runtimes import open_runtime
 from ppose.models import flip_test
+from ppose.weights.checkpoint import save_weights
 from ppose.workspace import load_config
 
 SMALL = ["trainsize=[64,64]", "hmsize=[16,16]", "LiteHRNet.network_type=lite_8"]

@@ -9,7 +9,6 @@ import pytest
 from paddle import nn
 from quantized_networks import ALL_KINDS, distance, quantize, randomize
 
-from ppose.engine.checkpoint import save_weights
 from ppose.engine.load import load_trained
 from ppose.engine.task import Task
 from ppose.errors import DeviceError
@@ -18,8 +17,9 @@ from ppose.export.export import Options, export_model
 from ppose.inference.model_folder import read_model_folder
 from ppose.inference.runtimes import open_runtime
 from ppose.processor import check_bf16
-from ppose.slim.calibrate import PTQ, quantize_network
-from ppose.slim.qat import clipping_alphas
+from ppose.quantization.calibrate import PTQ, quantize_network
+from ppose.quantization.qat import clipping_alphas
+from ppose.weights.checkpoint import save_weights
 from ppose.workspace import load_config
 
 

@@ -9,12 +9,12 @@ from quantized_networks import ALL_KINDS, distance, quantize, randomize
 from ppose.engine.calibration import CalibrationImages
 from ppose.engine.load import load_trained
 from ppose.engine.task import Task
-from ppose.export.channel_rounding import merge_roundings
 from ppose.export.deploy_form import deploy_form
-from ppose.export.int8_graph import digest_quantization, quantized_convolutions, without_rounding
 from ppose.models import HRNet, LiteHRNet, PoseResNet, TopDownHRNet
-from ppose.slim.calibrate import quantize_network
-from ppose.slim.scheme import ConvQuantization, InputQuantization, mark_quantized
+from ppose.quantization.calibrate import quantize_network
+from ppose.quantization.channel_rounding import merge_roundings
+from ppose.quantization.int8_graph import digest_quantization, quantized_convolutions, without_rounding
+from ppose.quantization.scheme import ConvQuantization, InputQuantization, mark_quantized
 from ppose.workspace import create, load_config
 
 NETWORKS = {

@@ -12,10 +12,10 @@ from paddle import nn
 
 from ppose.errors import ExportError
 from ppose.export.graph import Graph, save_graph, trace
-from ppose.export.int8_onnx import insert_quantizations, take_quantizations
 from ppose.export.onnx_graph import convert_to_onnx
 from ppose.inference.runtimes import onnx_runtime, openvino_runtime, paddle_runtime
-from ppose.slim.scheme import ConvQuantization, InputQuantization, quantize_conv2d, quantize_weight
+from ppose.quantization.int8_onnx import insert_quantizations, take_quantizations
+from ppose.quantization.scheme import ConvQuantization, InputQuantization, quantize_conv2d, quantize_weight
 
 
 def _convolve(levels, weight, stride, padding):

@@ -9,9 +9,9 @@ from paddle import nn
 
 from ppose.export.compact_json import compact_graph
 from ppose.export.graph import Graph, save_graph, trace
-from ppose.export.int8_graph import Levels, find_blocks, use_int8_convolutions
 from ppose.inference.runtimes import paddle_runtime
-from ppose.slim.scheme import ConvQuantization, InputQuantization, quantize_conv2d, quantize_weight
+from ppose.quantization.int8_graph import Levels, find_blocks, use_int8_convolutions
+from ppose.quantization.scheme import ConvQuantization, InputQuantization, quantize_conv2d, quantize_weight
 
 
 def test_a_compact_graph_is_smaller_and_the_same(branches_files, tmp_path):

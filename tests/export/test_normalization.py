@@ -10,7 +10,7 @@ from paddle import nn
 from ppose.errors import ExportError
 from ppose.export.graph import Graph
 from ppose.export.normalization import fold_normalization
-from ppose.slim.scheme import ConvQuantization, InputQuantization, quantize_conv2d
+from ppose.quantization.scheme import ConvQuantization, InputQuantization, quantize_conv2d
 from ppose.transforms import NormalizeImage
 
 NORMALIZE = NormalizeImage([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])

@@ -13,9 +13,9 @@ import numpy as np
 import paddle
 import pytest
 
-from ppose.engine.checkpoint import load_weights
 from ppose.models import HRNet, LiteHRNet, PoseResNet, TopDownHRNet
-from ppose.models.published_names import own_names
+from ppose.weights.checkpoint import load_weights
+from ppose.weights.published_names import own_names
 
 
 def _hrnet(width):

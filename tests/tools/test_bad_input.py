@@ -7,8 +7,8 @@ import pickle
 import pytest
 import runs
 
-from ppose.engine.checkpoint import save_weights
 from ppose.engine.task import Task
+from ppose.weights.checkpoint import save_weights
 from ppose.workspace import load_config
 
 CONFIG = "configs/tinypose_128x96.yml"

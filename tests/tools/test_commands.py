@@ -9,8 +9,8 @@ import pytest
 from runs import data_overrides
 
 import ppose
-from ppose.engine.checkpoint import save_weights
 from ppose.engine.task import Task
+from ppose.weights.checkpoint import save_weights
 from ppose.workspace import load_config
 
 CONFIG = "configs/tinypose_128x96.yml"

@@ -5,8 +5,8 @@ import json
 import pytest
 from runs import assert_one_line, data_overrides
 
-from ppose.engine.checkpoint import save_weights
 from ppose.engine.task import Task
+from ppose.weights.checkpoint import save_weights
 from ppose.workspace import load_config
 
 CONFIG = "configs/lite_hrnet_18_256x192_coco.yml"

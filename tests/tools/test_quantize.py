@@ -14,7 +14,6 @@ import pytest
 from runs import assert_one_line, data_overrides
 
 from ppose.engine.calibration import CalibrationImages, make_sampled_ap
-from ppose.engine.checkpoint import save_weights
 from ppose.engine.evaluate import evaluate
 from ppose.engine.load import load_trained
 from ppose.engine.task import Task
@@ -22,9 +21,10 @@ from ppose.export.evaluate import compare_ap
 from ppose.inference.model_folder import read_model_folder
 from ppose.inference.runtimes import open_runtime
 from ppose.metrics import CocoKeypointMetric
-from ppose.slim.analyse import heatmap_error
-from ppose.slim.calibrate import PTQ, quantize_network
-from ppose.slim.convolutions import find_convs
+from ppose.quantization.analyse import heatmap_error
+from ppose.quantization.calibrate import PTQ, quantize_network
+from ppose.quantization.convolutions import find_convs
+from ppose.weights.checkpoint import save_weights
 from ppose.workspace import create, load_config
 
 CONFIG = "configs/lite_hrnet_18_256x192_coco.yml"

@@ -16,8 +16,8 @@ from ppose.engine.load import load_trained
 from ppose.engine.task import Task
 from ppose.export.evaluate import open_exported
 from ppose.export.export import Options, export_model
-from ppose.slim.calibrate import quantize_network
-from ppose.slim.qat import settle
+from ppose.quantization.calibrate import quantize_network
+from ppose.quantization.qat import settle
 from ppose.workspace import create, load_config
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -8,10 +8,10 @@ import pytest
 from runs import assert_one_line, data_overrides
 
 from ppose.data.synthetic import write_dataset
-from ppose.engine.checkpoint import save_weights
 from ppose.engine.task import Task
 from ppose.engine.train import dump_config, make_trainer
 from ppose.errors import ConfigError
+from ppose.weights.checkpoint import save_weights
 from ppose.workspace import load_config
 
 CONFIG = "configs/naive_lite_hrnet_18_256x192_coco.yml"

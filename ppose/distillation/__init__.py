@@ -1,0 +1,1 @@
+"""Distillation: a trained network teaches another one."""

@@ -1,0 +1,84 @@
+"""Batch norms whose statistics are those of all ranks' batches, as if one process had them all.
+
+y = gamma * (x - mean) / sqrt(var + eps) + beta, with mean and var over the images and pixels of all ranks
+(Ioffe and Szegedy, ICML 2015; across devices: Peng et al., MegDet, CVPR 2018).
+"""
+
+import paddle
+import paddle.distributed as dist
+from paddle import nn
+from paddle.autograd import PyLayer
+
+from ppose.engine.distributed.ranks import rank_count
+
+_AXES = (0, 2, 3)
+
+
+def synchronise_norms(model: nn.Layer, device: str) -> None:
+    """Replace the batch norms of a network; those that are held (``freeze_norm``) stay as they are.
+
+    Paddle's own layer runs on GPUs only; on the CPU it is `SyncBatchNorm2D`.
+    """
+    if rank_count() == 1:
+        return
+    for layer in [model, *model.sublayers()]:
+        for name, norm in layer.named_children():
+            if isinstance(norm, nn.BatchNorm2D) and not norm._use_global_stats:
+                convert = SyncBatchNorm2D if device == "cpu" else nn.SyncBatchNorm.convert_sync_batchnorm
+                layer.add_sublayer(name, convert(norm))
+
+
+class SyncBatchNorm2D(nn.Layer):
+    """Takes over the arrays of a batch norm, under the same names; (N, C, H, W), whose N may vary by rank."""
+
+    def __init__(self, norm: nn.BatchNorm2D) -> None:
+        super().__init__()
+        self.weight, self.bias = norm.weight, norm.bias
+        self._mean, self._variance = norm._mean, norm._variance
+        self._momentum, self._epsilon = norm._momentum, norm._epsilon
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        """Normalise by the running statistics, or in training by the ranks', which move the running ones."""
+        if not self.training:
+            return nn.functional.batch_norm(
+                x, self._mean, self._variance, self.weight, self.bias, epsilon=self._epsilon
+            )
+        mean, variance, count = _statistics(x.detach())
+        with paddle.no_grad():
+            for running, new in ((self._mean, mean), (self._variance, variance)):
+                paddle.assign(self._momentum * running + (1 - self._momentum) * new.flatten(), output=running)
+        return _Normalise.apply(x, self.weight, self.bias, mean, variance, count, self._epsilon)
+
+
+class _Normalise(PyLayer):
+    """With x^ = (x - mean) / sqrt(var + eps) and sums over all n pixels of all ranks, the gradient is
+    dx = gamma / sqrt(var + eps) * (dy - sum(dy) / n - x^ * sum(dy * x^) / n)."""
+
+    @staticmethod
+    def forward(ctx, x, weight, bias, mean, variance, count, epsilon):  # noqa: ANN001, ANN205
+        inverse = 1 / (variance + epsilon).sqrt()  # Paddle's rsqrt is coarse on the CPU
+        normalised = (x - mean) * inverse
+        ctx.save_for_backward(normalised, weight, inverse, count)
+        return normalised * weight.reshape([1, -1, 1, 1]) + bias.reshape([1, -1, 1, 1])
+
+    @staticmethod
+    def backward(ctx, dy):  # noqa: ANN001, ANN205
+        normalised, weight, inverse, count = ctx.saved_tensor()
+        d_bias, d_weight = dy.sum(_AXES), (dy * normalised).sum(_AXES)
+        sums = paddle.stack([d_bias, d_weight])
+        dist.all_reduce(sums)  # only for dx: the parameters' gradients are added up with all others
+        means = (sums / count).reshape([2, 1, -1, 1, 1])
+        dx = weight.reshape([1, -1, 1, 1]) * inverse * (dy - means[0] - normalised * means[1])
+        return dx, d_weight, d_bias
+
+
+def _statistics(x: paddle.Tensor) -> tuple[paddle.Tensor, paddle.Tensor, paddle.Tensor]:
+    """Mean and variance (1, C, 1, 1) over the pixels of all ranks, and the number of these."""
+    pixels = x.shape[0] * x.shape[2] * x.shape[3]
+    sums = paddle.concat([x.sum(_AXES), paddle.full([1], pixels, x.dtype)])
+    dist.all_reduce(sums)
+    count = sums[-1]
+    mean = (sums[:-1] / count).reshape([1, -1, 1, 1])
+    squares = (x - mean).square().sum(_AXES)
+    dist.all_reduce(squares)
+    return mean, (squares / count).reshape([1, -1, 1, 1]), count

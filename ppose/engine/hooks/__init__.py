@@ -1,0 +1,1 @@
+"""What is done beside the training loop, each a `Hook` of the trainer."""

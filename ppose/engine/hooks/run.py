@@ -1,0 +1,226 @@
+"""What is done beside the training loop: log, evaluation, checkpoints."""
+
+import json
+import time
+from collections import deque
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from paddle import nn
+from tqdm import tqdm
+
+from ppose.engine.distributed.ranks import is_main
+from ppose.engine.state import STATE_FILE
+from ppose.engine.trainer import Hook, Trainer
+from ppose.files import write_bytes
+from ppose.weights.checkpoint import save_weights
+
+METRICS_FILE = "metrics.jsonl"
+
+
+class RunLog:
+    """The lines of a run: ``log/train.log`` for people, ``metrics.jsonl`` for programs, in its folder.
+
+    ``echo`` also prints the lines for people.
+    """
+
+    def __init__(self, folder: Path, *, echo: bool) -> None:
+        self._text, self._metrics, self._echo = folder / "log" / "train.log", folder / METRICS_FILE, echo
+
+    def begin(self, step: int) -> None:
+        """Keep what was recorded up to this step, when a run is resumed; drop the rest."""
+        lines = self._metrics.read_bytes().splitlines() if self._metrics.is_file() else []
+        kept = [line for line in lines if _step_of(line) <= step] if step else []
+        write_bytes(self._metrics, b"".join(line + b"\n" for line in kept))
+
+    def write(self, text: str) -> None:
+        """Add a line for people."""
+        if self._echo:
+            print(text, flush=True)
+        _append(self._text, f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}")
+
+    def record(self, values: dict[str, Any]) -> None:
+        """Add an object for programs; it has the ``step``."""
+        _append(self._metrics, json.dumps(values))
+
+
+def _append(path: Path, line: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def _step_of(line: bytes) -> float:
+    try:
+        return json.loads(line)["step"]
+    except (ValueError, KeyError, TypeError):
+        return float("inf")  # half a line, of a run that was killed
+
+
+class LogProgress(Hook):
+    """Every ``every`` steps and at the end of an epoch: loss with parts, rate, times, images/s, time to go.
+
+    Losses and times are means over the last ``every`` steps. On a terminal a bar stands for the lines.
+    """
+
+    def __init__(self, log: RunLog, every: int) -> None:
+        self._log, self._every = log, every
+        self._window: deque = deque(maxlen=every)
+        self._bar: tqdm | None = None
+
+    def before_train(self, trainer: Trainer) -> None:
+        """Open the log."""
+        self._log.begin(trainer.step)
+        done = f", from step {trainer.step}" if trainer.step else ""
+        self._log.write(f"training {trainer.epochs} epochs of {trainer.steps_per_epoch} steps{done}")
+
+    def before_epoch(self, trainer: Trainer) -> None:
+        """Open the epoch's bar, shown on a terminal only."""
+        self._bar = tqdm(
+            total=trainer.steps_per_epoch,
+            initial=trainer.progress.step_in_epoch,
+            desc=f"epoch {trainer.progress.epoch + 1}/{trainer.epochs}",
+            unit="step",
+            disable=None,
+            leave=False,
+        )
+
+    def after_step(self, trainer: Trainer) -> None:
+        """Take in the step, and log where it is time."""
+        self._window.append(trainer.report)
+        self._bar.update()
+        step = trainer.progress.step_in_epoch
+        if step % self._every and step != trainer.steps_per_epoch:
+            return
+        values = self._values(trainer)
+        self._bar.set_postfix(loss=f"{values['loss']:.3g}", images_s=f"{values['images_per_s']:.1f}")
+        left = (trainer.epochs * trainer.steps_per_epoch - trainer.step) * values["step_time"]
+        parts = "".join(f"{name} {values[name]:.6f} " for name in trainer.report.parts)
+        self._log.write(
+            f"epoch {values['epoch']}/{trainer.epochs} step {step}/{trainer.steps_per_epoch} "
+            f"loss {values['loss']:.6f} {parts}lr {values['lr']:.3g} data {values['data_time']:.3f} s "
+            f"step {values['step_time']:.3f} s {values['images_per_s']:.1f} images/s "
+            f"to go {timedelta(seconds=round(left))}"
+        )
+        self._log.record(values)
+
+    def after_epoch(self, trainer: Trainer) -> None:
+        """Close the epoch's bar."""
+        self._bar.close()
+
+    def after_train(self, trainer: Trainer) -> None:
+        """Close a bar that an interruption left open."""
+        if self._bar is not None:
+            self._bar.close()
+
+    def _values(self, trainer: Trainer) -> dict[str, Any]:
+        steps, total = len(self._window), sum(report.step_time for report in self._window)
+        return {
+            "epoch": trainer.progress.epoch + 1,
+            "step": trainer.step,
+            "loss": sum(report.loss for report in self._window) / steps,
+            **{
+                name: sum(report.parts[name] for report in self._window) / steps
+                for name in trainer.report.parts
+            },
+            "lr": trainer.report.learning_rate,
+            "data_time": sum(report.data_time for report in self._window) / steps,
+            "step_time": total / steps,
+            "images_per_s": sum(report.images for report in self._window) / total,
+        }
+
+
+class SaveCheckpoints(Hook):
+    """Saves the run in its folder, each file whole or not at all.
+
+    After every epoch `train_state.npz`, from which a run is resumed; every ``every`` epochs and after the
+    last `model_dump/<epoch>.pdparams` and its state, `.npz`, of which the newest ``keep`` stay; at the end
+    `model_final.pdparams`. An interrupted run saves `train_state.npz` at its last step. Weights files hold
+    the moving average where there is one.
+    """
+
+    def __init__(self, folder: Path, *, every: int, keep: int) -> None:
+        self._folder, self._dumps, self._every, self._keep = folder, folder / "model_dump", every, keep
+
+    def after_epoch(self, trainer: Trainer) -> None:
+        """Save the state and, where it is time, a dump."""
+        trainer.save(self._folder / STATE_FILE)
+        if is_due(trainer, self._every):
+            with trainer.averaged():
+                save_weights(trainer.model, self._dumps / f"{trainer.progress.epoch}.pdparams")
+            trainer.save(self._dumps / f"{trainer.progress.epoch}.npz")
+            self._rotate(trainer.progress.epoch)
+
+    def after_train(self, trainer: Trainer) -> None:
+        """Save the state of an interrupted run, or the weights of one that is done."""
+        if trainer.interrupted:
+            trainer.save(self._folder / STATE_FILE)
+            return
+        with trainer.averaged():
+            save_weights(trainer.model, self._folder / "model_final.pdparams")
+
+    def _rotate(self, newest: int) -> None:
+        epochs = {int(file.stem) for file in self._dumps.iterdir() if file.stem.isdigit()}
+        # Later ones are of an earlier run in this folder, and no reason to drop this run's own.
+        for epoch in sorted(epoch for epoch in epochs if epoch <= newest)[: -self._keep]:
+            for ending in ("pdparams", "npz"):
+                (self._dumps / f"{epoch}.{ending}").unlink(missing_ok=True)
+
+
+class Evaluate(Hook):
+    """Every ``every`` epochs and after the last: metrics of the network, and `best_model.pdparams` by AP.
+
+    ``evaluate`` gives the metrics of a network. With ``patience`` the run stops once that many epochs went by
+    without a better AP. Stands after SaveCheckpoints, so that an evaluation that fails loses nothing. It is a
+    hook of all ranks, which share the evaluation; the main rank writes.
+    """
+
+    def __init__(
+        self,
+        evaluate: Callable[[nn.Layer], dict[str, float]],
+        folder: Path,
+        log: RunLog,
+        *,
+        every: int,
+        patience: int | None = None,
+    ) -> None:
+        self._evaluate, self._folder, self._log = evaluate, folder, log
+        self._every, self._patience = every, patience
+
+    def after_epoch(self, trainer: Trainer) -> None:
+        """Evaluate where it is time."""
+        if not is_due(trainer, self._every):
+            return
+        progress = trainer.progress
+        with trainer.averaged():
+            metrics = self._evaluate(trainer.network)
+            if progress.best is None or metrics["AP"] > progress.best:
+                if is_main():
+                    save_weights(trainer.model, self._folder / "best_model.pdparams")
+                progress.best, progress.best_epoch = metrics["AP"], progress.epoch
+        gives_up = self._patience is not None and progress.epoch - progress.best_epoch >= self._patience
+        if gives_up:
+            trainer.stop(interrupted=False)
+        if is_main():
+            trainer.save(self._folder / STATE_FILE)
+            self._record(trainer, metrics, gives_up)
+
+    def _record(self, trainer: Trainer, metrics: dict[str, float], gives_up: bool) -> None:
+        progress = trainer.progress
+        self._log.record({"epoch": progress.epoch, "step": trainer.step, **metrics})
+        shown = ", ".join(f"{name} {metrics[name]:.4f}" for name in ("AP", "AP50", "AP75", "AR"))
+        self._log.write(
+            f"epoch {progress.epoch}: {shown} (best AP {progress.best:.4f}, epoch {progress.best_epoch})"
+        )
+        if gives_up:
+            self._log.write(f"stopped early: no better AP since epoch {progress.best_epoch}")
+
+
+def is_due(trainer: Trainer, every: int) -> bool:
+    """Whether something that is done every so many epochs, and after the last, is to be done now."""
+    return trainer.progress.epoch % every == 0 or trainer.progress.epoch == trainer.epochs

@@ -1,0 +1,92 @@
+"""How much harm quantizing each convolution does to a network."""
+
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import paddle
+from paddle import nn
+from tqdm import tqdm
+
+from ppose.quantization.calibrate import quantized_copy
+from ppose.quantization.convolutions import find_convs
+from ppose.quantization.scheme import ConvQuantization, quantize_conv2d
+
+# What stands in the place of a layer's name.
+NOTHING, EVERYTHING = "(nothing)", "(everything)"
+
+_TINY = 1e-30
+
+
+@dataclass(frozen=True)
+class Harm:
+    """Of a network with one convolution quantized, none or all: heatmap error, and AP where it was taken."""
+
+    layer: str
+    error: float
+    ap: float | None = None
+
+
+def analyse(
+    model: nn.Layer,
+    images: Sequence[paddle.Tensor],
+    quantizations: Mapping[str, ConvQuantization],
+    judge: Callable[[nn.Layer], float] | None = None,
+    judged: int = 0,
+) -> list[Harm]:
+    """The harm of quantizing nothing, everything, then each convolution alone, the most harmful first.
+
+    ``images`` are batches (N, 3, h, w); the error is `heatmap_error`'s. ``judge`` gives the AP of a network,
+    which is taken of the first two and of the ``judged`` most harmful convolutions. The network runs on the
+    images once for each convolution; it is left in eval mode, and else as it was. Shows progress bars.
+    """
+    errors = _errors_alone(model, images, quantizations)
+    everything = quantized_copy(model, quantizations)
+    rows = [
+        Harm(NOTHING, 0.0, judge and judge(model)),
+        Harm(EVERYTHING, heatmap_error(everything, model, images), judge and judge(everything)),
+    ]
+    worst = list(errors)[: judged if judge else 0]
+    for name in tqdm(worst, desc="AP of the worst", unit="layer", disable=None, leave=False):
+        with quantized_alone(model, name, quantizations[name]):
+            rows.append(Harm(name, errors.pop(name), judge(model)))
+    return rows + [Harm(name, error) for name, error in errors.items()]
+
+
+@paddle.no_grad()
+def heatmap_error(quantized: nn.Layer, model: nn.Layer, images: Sequence[paddle.Tensor]) -> float:
+    """||quantized - model|| / ||model|| of the heatmaps of batches of images."""
+    return _relative_error([quantized(image) for image in images], [model(image) for image in images])
+
+
+@contextmanager
+def quantized_alone(model: nn.Layer, name: str, quantization: ConvQuantization) -> Iterator[None]:
+    """Within it, the network runs with this one convolution quantized."""
+    conv = find_convs(model)[name]
+    quantized = copy.deepcopy(conv)
+    quantize_conv2d(quantized, quantization)
+    hook = conv.register_forward_post_hook(lambda _, inputs, output: quantized(*inputs))
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+@paddle.no_grad()
+def _errors_alone(
+    model: nn.Layer, images: Sequence[paddle.Tensor], quantizations: Mapping[str, ConvQuantization]
+) -> dict[str, float]:
+    model.eval()
+    expected = [model(image) for image in images]
+    errors = {}
+    for name in tqdm(quantizations, desc="analysing", unit="layer", disable=None, leave=False):
+        with quantized_alone(model, name, quantizations[name]):
+            errors[name] = _relative_error([model(image) for image in images], expected)
+    return dict(sorted(errors.items(), key=lambda item: -item[1]))
+
+
+def _relative_error(got: Sequence[paddle.Tensor], expected: Sequence[paddle.Tensor]) -> float:
+    off = sum(float((a - b).square().sum()) for a, b in zip(got, expected, strict=True))
+    scale = sum(float(b.square().sum()) for b in expected)
+    return (off / max(scale, _TINY)) ** 0.5

@@ -1,0 +1,128 @@
+"""Post-training quantization: a trained network's convolutions in eight bits, by what goes through them."""
+
+import copy
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import paddle
+from paddle import nn
+
+from ppose.errors import CheckpointError, ConfigError
+from ppose.quantization.choice import find_kept
+from ppose.quantization.convolutions import find_convs, watch_inputs
+from ppose.quantization.equalize import equalize
+from ppose.quantization.input_range import CHOICES, InputRange
+from ppose.quantization.qat import is_quantization_aware
+from ppose.quantization.scheme import ConvQuantization, WeightRange, quantize_conv2d
+from ppose.workspace import register
+
+Method = Literal["minmax", "percentile", "entropy", "mse"]
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class PTQ:
+    """The `PTQ` block: how to quantize a trained network.
+
+    ``method`` chooses the range of each convolution's input (see `input_range`). ``not_quantized`` keeps
+    convolutions in float, ``weights_only`` their inputs, by name or pattern (see `find_kept`). Inputs of 1x1
+    pixels are in float: rounding them takes longer than it saves. Depthwise convolutions, one channel of
+    which may be far smaller than the next, are in float unless ``depthwise``. ``weights`` is portable for the
+    same results on every processor, or full (see `scheme`).
+    """
+
+    method: Method = "mse"
+    depthwise: bool = False
+    not_quantized: list[str] | None = None
+    weights_only: list[str] | None = None
+    weights: WeightRange = "portable"
+
+
+def quantize_network(model: nn.Layer, images: Iterable[paddle.Tensor], how: PTQ) -> nn.Layer:
+    """A copy of a network, in eval mode, equalized (see `equalize`) and quantized (see `quantize_conv2d`).
+
+    ``images`` are batches (N, 3, h, w) of what the network will see, which are gone through twice; the
+    network itself is left in eval mode. Raises what `calibrate` does.
+    """
+    model = copy.deepcopy(model)
+    return quantized_copy(model, equalize_and_calibrate(model, images, how))
+
+
+def equalize_and_calibrate(
+    model: nn.Layer, images: Iterable[paddle.Tensor], how: PTQ
+) -> dict[str, ConvQuantization]:
+    """`calibrate` of a network that is equalized before, in place (see `equalize`); raises the same."""
+    choose_convs(model, how)  # raises before the images are gone through
+    equalize(model, images)
+    return calibrate(model, images, how)
+
+
+def choose_convs(model: nn.Layer, how: PTQ) -> list[str]:
+    """The names of the convolutions that are not to stay in float.
+
+    Raises ConfigError for a pattern that no convolution's name matches, or where nothing is left to quantize,
+    and CheckpointError for weights that are not finite.
+    """
+    if is_quantization_aware(model):
+        raise ConfigError(
+            "PTQ: this network was trained for eight bits (slim: QAT); tools/export_model.py exports it"
+        )
+    kept = find_kept(model, how.not_quantized or [], "PTQ.not_quantized")
+    find_kept(model, how.weights_only or [], "PTQ.weights_only")
+    names = [
+        name
+        for name, conv in find_convs(model).items()
+        if name not in kept and (how.depthwise or conv._groups == 1)
+    ]
+    if not names:
+        raise ConfigError("PTQ: no convolution is left to quantize: all are in not_quantized or depthwise")
+    _check_weights(model)
+    return names
+
+
+def calibrate(model: nn.Layer, images: Iterable[paddle.Tensor], how: PTQ) -> dict[str, ConvQuantization]:
+    """How to quantize each of the convolutions of `choose_convs` that runs, by name.
+
+    ``images`` are batches (N, 3, h, w), from which the ranges of the convolutions' inputs are taken; the
+    network is left in eval mode. Raises what `choose_convs` does, and DataError for values that are not
+    finite.
+    """
+    names = choose_convs(model, how)
+    weights_only = find_kept(model, how.weights_only or [], "PTQ.weights_only")
+    choose = CHOICES[how.method]
+    return {
+        name: ConvQuantization(None if name in weights_only or seen.is_vector else choose(seen), how.weights)
+        for name, seen in observe_inputs(model, images, names).items()
+    }
+
+
+def observe_inputs(
+    model: nn.Layer, images: Iterable[paddle.Tensor], names: Iterable[str]
+) -> dict[str, InputRange]:
+    """What goes into the convolutions of those names, of those that run; the network is left in eval mode.
+
+    Raises DataError for values that are not finite.
+    """
+    observed: dict[str, InputRange] = {}
+    watch_inputs(
+        model, images, names, lambda name, values: observed.setdefault(name, InputRange()).observe(values)
+    )
+    return observed
+
+
+def quantized_copy(model: nn.Layer, quantizations: Mapping[str, ConvQuantization]) -> nn.Layer:
+    """A copy of a network, in eval mode, with the convolutions of those names quantized."""
+    quantized = copy.deepcopy(model)
+    quantized.eval()
+    convs = find_convs(quantized)
+    for name, quantization in quantizations.items():
+        quantize_conv2d(convs[name], quantization)
+    return quantized
+
+
+def _check_weights(model: nn.Layer) -> None:
+    """ReLU turns NaN into 0 on some devices, so what goes through the network does not show it."""
+    for key, value in model.state_dict().items():
+        if not bool(paddle.isfinite(value).all()):
+            raise CheckpointError(f"the weights are broken: {key} holds values that are not finite")

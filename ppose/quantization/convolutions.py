@@ -1,0 +1,63 @@
+"""A network's convolutions, their weights, and what goes into them."""
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+import paddle
+from paddle import nn
+
+from ppose.errors import DataError
+
+
+def find_convs(model: nn.Layer) -> dict[str, nn.Conv2D]:
+    """The convolutions of a network by name; transposed ones are not among them."""
+    return {name: layer for name, layer in model.named_sublayers() if isinstance(layer, nn.Conv2D)}
+
+
+def weights_of(layer: nn.Conv2D) -> tuple[np.ndarray, np.ndarray]:
+    """A convolution's weight and its bias, zeros where it has none, in float64."""
+    weight = layer.weight.numpy().astype(np.float64)
+    if layer.bias is not None:
+        return weight, layer.bias.numpy().astype(np.float64)
+    return weight, np.zeros(weight.shape[output_axis(layer)])
+
+
+def output_axis(layer: nn.Layer) -> int:
+    """The axis of a convolution's weight that counts its outputs."""
+    return 1 if isinstance(layer, nn.Conv2DTranspose) else 0
+
+
+@paddle.no_grad()
+def watch_inputs(
+    model: nn.Layer,
+    images: Iterable[paddle.Tensor],
+    names: Iterable[str],
+    see: Callable[[str, np.ndarray], None],
+) -> None:
+    """Give ``see`` each input (N, C, H, W) of the convolutions of those names, with the name.
+
+    ``images`` are batches (N, 3, h, w); the network is left in eval mode. Raises DataError for values that
+    are not finite.
+    """
+    convs = find_convs(model)
+    hooks = [convs[name].register_forward_pre_hook(_make_watcher(name, see)) for name in names]
+    model.eval()
+    try:
+        for image in images:
+            if not bool(paddle.isfinite(model(image)).all()):
+                raise DataError("calibration: the network gives heatmaps that are not finite")
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _make_watcher(
+    name: str, see: Callable[[str, np.ndarray], None]
+) -> Callable[[nn.Layer, tuple[paddle.Tensor, ...]], None]:
+    def watch(conv: nn.Layer, inputs: tuple[paddle.Tensor, ...]) -> None:
+        values = inputs[0].numpy()
+        if not np.isfinite([values.min(), values.max()]).all():
+            raise DataError(f"calibration: the input of the convolution {name} is not finite")
+        see(name, values)
+
+    return watch

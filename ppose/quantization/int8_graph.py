@@ -1,0 +1,147 @@
+"""Quantized convolutions (`ppose.quantization.scheme`) as layers whose weights are int8, for Paddle's graph.
+
+The rounding is written in plain operators: scale, floor, clip; the weight is a cast and a product, which
+Paddle Inference does once, when it loads the graph. Paddle has `quantize_linear` and `dequantize_linear` too,
+but in the graphs of 3.2.2 the second computes the first; and beside oneDNN its `round` takes 15 ms for a map
+of 32x64x48, its `floor` 0.2.
+"""
+
+import copy
+import hashlib
+
+import numpy as np
+import paddle
+import paddle.nn.functional as F
+from paddle import nn
+
+from ppose.quantization.convolutions import weights_of
+from ppose.quantization.scheme import (
+    InputQuantization,
+    WeightRange,
+    quantization_of,
+    quantize_weight,
+    stop_rounding,
+)
+
+# What the operators and names of a packed weight take of the graph's file, about, in bytes.
+_PACKING_COST = 1000
+
+
+class Int8Conv2D(nn.Layer):
+    """A quantized convolution with the weight's levels in int8; computes what `conv` does."""
+
+    def __init__(self, conv: nn.Conv2D) -> None:
+        super().__init__()
+        weight, bias = weights_of(conv)
+        quantization = quantization_of(conv)
+        levels, steps = quantize_weight(weight, quantization.weights)
+        self._rounding = quantization.input
+        self._layout = {
+            "stride": conv._stride,
+            "padding": conv._updated_padding,
+            "dilation": conv._dilation,
+            "groups": conv._groups,
+        }
+        # Buffers, since there are no int8 parameters; in the shapes that the operators take them.
+        if self._rounding is not None:  # the convolution sees levels
+            steps = steps * np.float32(self._rounding.step)
+        self.levels = Levels(levels)
+        self.register_buffer("steps", paddle.to_tensor(steps.reshape(-1, 1, 1, 1)))
+        self.register_buffer("bias", paddle.to_tensor(bias.astype(np.float32).reshape(1, -1, 1, 1)))
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        """(N, in_channels, H, W) -> (N, out_channels, H / stride, W / stride)."""
+        if self._rounding is not None:
+            x = paddle.scale(x, 1 / self._rounding.step, bias=0.5).floor().clip(*level_range(self._rounding))
+        return F.conv2d(x, self.levels() * self.steps, **self._layout) + self.bias
+
+
+class Levels(nn.Layer):
+    """A weight's ``levels`` (out, in, h, w) int8; of a 1x1 weight that is mostly zeros, its blocks alone.
+
+    A block is what connects some outputs with some inputs; all else is zero. Merged convolutions have
+    such weights (see `lite_blocks`).
+    """
+
+    def __init__(self, levels: np.ndarray) -> None:
+        super().__init__()
+        self._shape = levels.shape
+        outputs, inputs = find_blocks((levels != 0).any(axis=(2, 3)))
+        filled = outputs[:, None] == inputs
+        self._is_packed = levels.shape[2:] == (1, 1) and levels.size - filled.sum() > _PACKING_COST
+        self.register_buffer(
+            "values", paddle.to_tensor(levels[filled].ravel() if self._is_packed else levels)
+        )
+        if self._is_packed:
+            self.register_buffer("outputs", paddle.to_tensor(outputs.reshape(-1, 1, 1, 1)))
+            self.register_buffer("inputs", paddle.to_tensor(inputs.reshape(1, -1, 1, 1)))
+
+    def forward(self) -> paddle.Tensor:
+        """The levels (out, in, h, w) in float32."""
+        values = self.values.astype("float32")
+        if not self._is_packed:
+            return values
+        places = paddle.nonzero(self.outputs == self.inputs)
+        return paddle.scatter_nd(places, values, self._shape)
+
+
+def find_blocks(filled: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(out, in) bool -> the number of each output's block (out,) and of each input's (in,), int16.
+
+    Outputs and inputs that ``filled`` connects, also by way of others, have the same number; an output
+    without any has -1, such an input 0.
+    """
+    outputs = np.arange(1, len(filled) + 1)
+    while True:
+        inputs = (filled * outputs[:, None]).max(axis=0)
+        after = (filled * inputs).max(axis=1)
+        if (after == outputs).all():
+            return np.where(outputs > 0, outputs, -1).astype(np.int16), inputs.astype(np.int16)
+        outputs = after
+
+
+def level_range(rounding: InputQuantization) -> tuple[int, int]:
+    """The lowest and the highest level that are used: rounding what was clipped is clipping the levels."""
+    low, high = rounding.levels
+    if rounding.clip is None:
+        return low, high
+    # Half a level up is rounded as Paddle does, away from zero.
+    edge = int(np.floor(rounding.clip / rounding.step + 0.5))
+    return max(low, -edge), min(high, edge)
+
+
+def quantized_convolutions(network: nn.Layer) -> dict[str, nn.Conv2D]:
+    """The convolutions of a network that are quantized, by name; none of a float network."""
+    return {name: layer for name, layer in network.named_sublayers() if quantization_of(layer) is not None}
+
+
+def weight_range(network: nn.Layer) -> WeightRange | None:
+    """How the weights of a quantized network are rounded, full if any is; None for a float network."""
+    ranges = {quantization_of(conv).weights for conv in quantized_convolutions(network).values()}
+    return max(ranges, key=("portable", "full").index, default=None)
+
+
+def digest_quantization(network: nn.Layer) -> str | None:
+    """A checksum (sha256) of all that quantization has done to a network; None for a float network."""
+    convolutions = quantized_convolutions(network)
+    digest = hashlib.sha256()
+    for name, conv in convolutions.items():
+        digest.update(f"{name} {quantization_of(conv)}".encode())
+        digest.update(conv.weight.numpy().tobytes())
+    return digest.hexdigest() if convolutions else None
+
+
+def without_rounding(network: nn.Layer) -> nn.Layer:
+    """A copy of a network whose convolutions do not round their inputs; their weights are as they were."""
+    copied = copy.deepcopy(network)
+    for conv in quantized_convolutions(copied).values():
+        stop_rounding(conv)
+    return copied
+
+
+def use_int8_convolutions(network: nn.Layer) -> None:
+    """Replace every quantized convolution by an `Int8Conv2D`, in place."""
+    for parent in network.sublayers(include_self=True):
+        for name, child in list(parent.named_children()):
+            if quantization_of(child) is not None:
+                setattr(parent, name, Int8Conv2D(child))

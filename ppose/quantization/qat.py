@@ -1,0 +1,266 @@
+"""Quantization-aware training: fake quantizers of paddleslim in the network that is trained, and out again.
+
+Each convolution's input is clipped at a learnt alpha (PACT: Choi et al., "PACT: Parameterized Clipping
+Activation for Quantized Neural Networks", 2018), then it and the weight are rounded to eight bits; gradients
+pass the rounding unchanged. The highest level of inputs is a moving average of their largest magnitude; those
+that are never negative have levels from 0 to 255 (`InputQuantizer`).
+"""
+
+import copy
+import logging
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+import numpy as np
+import paddle
+from paddle import nn
+from paddle.nn.quant.quant_layers import MAOutputScaleLayer, QuantizedConv2D
+
+from ppose.errors import CheckpointError, ConfigError
+from ppose.quantization.choice import find_kept
+from ppose.quantization.input_quantizer import InputQuantizer
+from ppose.quantization.scheme import ConvQuantization, InputQuantization, WeightRange, quantize_conv2d
+from ppose.quantization.weight_quantizer import WeightQuantizer
+from ppose.workspace import register
+
+_logger = logging.getLogger(__name__)
+
+# Of a wrapped convolution, but no sublayer of it: the convolution that it replaced, with the same weight.
+_PLAIN = "_ppose_plain"
+# Where the moving average's sum and count begin: not at 0, which Paddle would not move from, nor at 1, as
+# Paddle has it, which for trained weights cuts large inputs and drops small ones in the first steps.
+_BEGIN = 1e-8
+# Of the layers that stay in float, as many are logged by name.
+_LISTED = 10
+# An input that was always 0 has had 0 as its largest magnitude; a step cannot be 0.
+_LEAST = 1e-6
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuantConfig:
+    """The keys of `quant_config`, as paddleslim has them, with the values that mean eight bits here.
+
+    ``activation_preprocess_type`` PACT clips inputs, None does not; ``moving_rate`` is the decay of the
+    moving average. ``window_size`` (of a quantizer that is not offered), ``onnx_format`` (of paddleslim's
+    export) and Linear, which no network here has, are accepted and change nothing.
+    """
+
+    activation_preprocess_type: Literal["PACT"] | None = None
+    weight_preprocess_type: None = None
+    weight_quantize_type: Literal["channel_wise_abs_max"] = "channel_wise_abs_max"
+    activation_quantize_type: Literal["moving_average_abs_max"] = "moving_average_abs_max"
+    weight_bits: Literal[8] = 8
+    activation_bits: Literal[8] = 8
+    dtype: Literal["int8"] = "int8"
+    window_size: int = 10000
+    moving_rate: float = 0.9
+    quantizable_layer_type: Sequence[Literal["Conv2D", "Linear"]] = ("Conv2D", "Linear")
+    fuse_conv_bn: bool = False
+    onnx_format: bool = True
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.moving_rate < 1:
+            raise ConfigError(
+                f"quant_config.moving_rate is {self.moving_rate}, expected a number from 0 to below 1"
+            )
+        if "Conv2D" not in self.quantizable_layer_type:
+            raise ConfigError("quant_config.quantizable_layer_type: Conv2D is missing, nothing else is there")
+        if self.fuse_conv_bn:
+            raise ConfigError(
+                "quant_config.fuse_conv_bn is true: batch norms are trained here, and folded at export"
+            )
+
+
+_DEFAULT = QuantConfig()
+
+
+@register(names=["QAT"])
+class QuantizationAwareTraining:
+    """The `QAT` block: what `slim: QAT` does to a network.
+
+    ``print_model`` logs how many convolutions are quantized. ``not_quantized`` keeps convolutions in float,
+    by name or pattern (see `find_kept`). From epoch ``freeze_epoch`` on, counted from 0, the highest levels
+    of inputs and the batch norms' statistics are held (Krishnamoorthi, 2018); None: never. With
+    ``calibration_images`` PACT's alphas begin, for weights in float, where that many training images put them
+    (see `find_clipping`), and not at 100. Without ``depthwise`` depthwise convolutions are in float: one
+    channel of their input may be far smaller than the next, and they hold few weights. ``weights`` is
+    portable for the same results on every processor, or full (see `scheme`).
+    """
+
+    def __init__(
+        self,
+        quant_config: QuantConfig = _DEFAULT,
+        print_model: bool = False,
+        not_quantized: list[str] | None = None,  # a Sequence[str] would be a text, too
+        freeze_epoch: int | None = None,
+        calibration_images: int = 0,
+        depthwise: bool = True,
+        weights: WeightRange = "portable",
+    ) -> None:
+        if calibration_images < 0:
+            raise ConfigError(f"QAT.calibration_images is {calibration_images}, expected 0 or more")
+        if calibration_images and quant_config.activation_preprocess_type is None:
+            raise ConfigError(
+                "QAT.calibration_images is for PACT: set activation_preprocess_type, or take it away"
+            )
+        if (
+            freeze_epoch is not None and freeze_epoch < 1
+        ):  # ranges that were never measured let nothing through
+            raise ConfigError(f"QAT.freeze_epoch is {freeze_epoch}, expected 1 or more")
+        self.freeze_epoch, self.calibration_images = freeze_epoch, calibration_images
+        self.weights = weights
+        self._depthwise = depthwise
+        self._config, self._print, self._not_quantized = quant_config, print_model, not_quantized or []
+
+    def wrap(self, model: nn.Layer) -> None:
+        """Replace the convolutions of a network by ones with fake quantizers, in place.
+
+        Weights keep their names; those of the quantizers follow, as `conv._fake_quant_input._scale` and
+        `conv._act_preprocess.alpha`. PACT is paddleslim's: alpha begins at 100, and learns 1000 times as
+        fast as the rest. Ranges of inputs begin with that of the first batch. Raises ConfigError.
+        """
+        kept = find_kept(model, self._not_quantized, "QAT.not_quantized")
+        plain = dict(model.named_sublayers())
+        if not self._depthwise:
+            kept |= {name: conv for name, conv in _find(model, nn.Conv2D) if conv._groups > 1}
+        for conv in kept.values():
+            conv.skip_quant = True
+        config = {**asdict(self._config), "moving_rate": float(self._config.moving_rate)}
+        with _quiet():
+            slim = _import_qat()(
+                {**config, "quantizable_layer_type": ["Conv2D"]}, act_quantize=InputQuantizer
+            )
+            slim.quantize(model)
+        for name, layer in _find(model, MAOutputScaleLayer):
+            _put(model, name, layer._layer)  # it measures the outputs, for an exporter that is not ours
+        wrapped = _find(model, QuantizedConv2D)
+        if not wrapped:
+            raise ConfigError(f"slim: QAT: no convolution is left to quantize, {len(kept)} are not_quantized")
+        for name, layer in wrapped:
+            vars(layer)[_PLAIN] = plain[name]
+            layer._fake_quant_weight = WeightQuantizer(layer.weight.shape[0], self.weights)
+            layer._fake_quant_input._moving_rate = config["moving_rate"]  # paddleslim does not hand it on
+            layer._fake_quant_input._state.set_value(paddle.full([1], _BEGIN))
+            layer._fake_quant_input._accum.set_value(paddle.full([1], _BEGIN))
+        if self._print:
+            _logger.info(
+                "slim: QAT: %d convolutions in eight bits%s; in float: %s",
+                len(wrapped),
+                "" if self._config.activation_preprocess_type is None else " with PACT",
+                ", ".join(kept) or "none" if len(kept) <= _LISTED else len(kept),
+            )
+
+
+def is_quantization_aware(model: nn.Layer) -> bool:
+    """Whether a network has fake quantizers of `QuantizationAwareTraining`."""
+    return any(isinstance(layer, QuantizedConv2D) for layer in model.sublayers())
+
+
+def is_quantizer_key(key: str) -> bool:
+    """Whether a checkpoint's key is an array of a fake quantizer, which a network in float does not have."""
+    return "._fake_quant_" in key or "._act_preprocess." in key
+
+
+def complete_quantizers(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """A checkpoint's arrays; quantizers in it that do not tell are as paddleslim's: signed, of full range."""
+    added = {}
+    for last, name, value in (("input", "_signed", 1.0), ("weight", "_portable", 0.0)):
+        scales = [key for key in arrays if key.endswith(f"._fake_quant_{last}._scale")]
+        added |= {key.removesuffix("_scale") + name: np.full(1, value, np.float32) for key in scales}
+    return added | dict(arrays)
+
+
+def weight_ranges(model: nn.Layer) -> set[WeightRange]:
+    """How the weights of a network with fake quantizers are rounded."""
+    return {layer.range() for _, layer in _find(model, WeightQuantizer)}
+
+
+def set_weight_range(model: nn.Layer, kind: WeightRange) -> None:
+    """Round all weights of a network with fake quantizers in this way."""
+    for _, layer in _find(model, WeightQuantizer):
+        layer.set_range(kind)
+
+
+def settle(model: nn.Layer) -> nn.Layer:
+    """A network with fake quantizers as a plain one of the same class, which computes the same in eval mode.
+
+    Its convolutions are plain again, and quantized by `quantize_conv2d` with the scales and alphas that were
+    learnt. The given network stays as it is. Raises CheckpointError where a quantizer has seen no input.
+    """
+    model = copy.deepcopy(model)
+    for name, layer in _find(model, QuantizedConv2D):
+        conv = vars(layer)[_PLAIN]
+        conv.training = layer.training
+        quantize_conv2d(
+            conv, ConvQuantization(_input_quantization(name, layer), layer._fake_quant_weight.range())
+        )
+        _put(model, name, conv)
+    return model
+
+
+def clipping_alphas(model: nn.Layer) -> dict[str, paddle.Tensor]:
+    """PACT's alphas (1,) by the names of their convolutions; empty without PACT."""
+    return {
+        name: layer._act_preprocess.alpha
+        for name, layer in _find(model, QuantizedConv2D)
+        if layer._act_preprocess is not None
+    }
+
+
+def input_observers(model: nn.Layer) -> list[nn.Layer]:
+    """The layers that follow the range of inputs while they are in training mode."""
+    return [layer for _, layer in _find(model, InputQuantizer)]
+
+
+def _input_quantization(name: str, layer: QuantizedConv2D) -> InputQuantization:
+    observer = layer._fake_quant_input
+    count = observer._state.item()
+    if count < 0.5 or count == observer._accum.item() == 1:  # the latter in files of paddleslim's own
+        raise CheckpointError(
+            f"the quantizer of {name} has seen no input yet: were these weights trained with slim: QAT?"
+        )
+    largest = max(observer._scale.item(), _LEAST)
+    if layer._act_preprocess is None:
+        return InputQuantization(largest, observer.is_signed())
+    alpha = layer._act_preprocess.alpha.item()
+    if alpha <= 0:
+        raise CheckpointError(f"PACT's alpha of {name} is {alpha:.3g}, expected above 0: train it again")
+    return InputQuantization(largest, observer.is_signed(), clip=alpha if alpha < largest else None)
+
+
+def _find(model: nn.Layer, kind: type) -> list[tuple[str, nn.Layer]]:
+    return [(name, layer) for name, layer in model.named_sublayers() if isinstance(layer, kind)]
+
+
+def _put(model: nn.Layer, name: str, layer: nn.Layer) -> None:
+    """Put a layer in the place of that name."""
+    holder, _, last = name.rpartition(".")
+    for part in holder.split(".") if holder else ():
+        model = getattr(model, part) if not isinstance(model, nn.LayerDict) else model[part]
+    model.add_sublayer(last, layer)
+
+
+def _import_qat() -> type:
+    try:
+        from paddleslim.dygraph.quant import QAT
+    except ImportError as error:
+        raise ConfigError(
+            f"slim: QAT needs paddleslim ({error}): pip install --no-deps -r requirements-slim.txt"
+        ) from None
+    return QAT
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the warnings of paddleslim and Paddle about parts of theirs that are not used here."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)

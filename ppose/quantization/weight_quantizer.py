@@ -1,0 +1,57 @@
+"""The fake quantizer of weights."""
+
+from typing import Any
+
+import paddle
+from paddle import nn
+from paddle.autograd import PyLayer
+
+from ppose.quantization.scheme import PAIR_LEVELS, WEIGHT_LEVELS, WeightRange
+
+
+class WeightQuantizer(nn.Layer):
+    """Rounds a weight (C, ...) as `quantize_weight` does; gradients pass the rounding unchanged.
+
+    ``_scale`` (C,) is the value of the level 127, as in paddleslim's own. ``_portable`` (1,) is 1 for
+    portable weights, 0 for full ones, so that a checkpoint says how it was trained.
+    """
+
+    def __init__(self, channels: int, kind: WeightRange) -> None:
+        super().__init__()
+        self.register_buffer("_scale", paddle.zeros([channels]))
+        self.register_buffer("_portable", paddle.zeros([1]))
+        self.set_range(kind)
+
+    def set_range(self, kind: WeightRange) -> None:
+        """Round in this way from now on."""
+        self._portable.set_value(paddle.full([1], float(kind == "portable")))
+
+    def range(self) -> WeightRange:
+        """How it rounds."""
+        return "portable" if self._portable.item() > 0.5 else "full"
+
+    def forward(self, weight: paddle.Tensor) -> paddle.Tensor:
+        """The rounded weight, of the same shape."""
+        self._scale.set_value(_scale_of(weight.detach(), self.range()))
+        step = self._scale.clip(min=1e-30).reshape([-1, *[1] * (weight.ndim - 1)]) / WEIGHT_LEVELS
+        return _Round.apply(weight, step)
+
+
+class _Round(PyLayer):
+    @staticmethod
+    def forward(ctx: Any, weight: paddle.Tensor, step: paddle.Tensor) -> paddle.Tensor:
+        return (weight / step).round() * step
+
+    @staticmethod
+    def backward(ctx: Any, gradient: paddle.Tensor) -> tuple[paddle.Tensor, None]:
+        return gradient, None
+
+
+@paddle.no_grad()
+def _scale_of(weight: paddle.Tensor, kind: WeightRange) -> paddle.Tensor:
+    """The value (C,) of the level 127 of each channel."""
+    flat = weight.abs().flatten(1)
+    if kind == "full" or flat.shape[1] == 1:
+        return flat.max(axis=1)
+    largest, second = flat.topk(2, axis=1)[0].unbind(1)
+    return paddle.maximum(largest, (largest + second) * (WEIGHT_LEVELS / PAIR_LEVELS))

@@ -1,1 +1,0 @@
-"""Smaller and quicker networks: quantization to eight bits, and distillation."""

@@ -1,0 +1,192 @@
+"""Weights of a network: found, loaded with a report of what matched, and saved."""
+
+import logging
+import pickle
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from ppose.errors import CheckpointError
+from ppose.files import replacing
+from ppose.weights.download import fetch
+from ppose.weights.published_names import own_names
+from ppose.weights.reader import read_weights
+
+if TYPE_CHECKING:
+    from paddle import Tensor, nn
+
+logger = logging.getLogger(__name__)
+
+_LISTED = 10
+
+
+class Misshaped(NamedTuple):
+    """A parameter whose shape in the file is not the network's."""
+
+    name: str
+    got: tuple[int, ...]
+    expected: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """What of a weights file went into a network: own names, and for ``unexpected`` the file's keys."""
+
+    source: str
+    matched: tuple[str, ...]
+    missing: tuple[str, ...]
+    unexpected: tuple[str, ...]
+    misshaped: tuple[Misshaped, ...]
+
+    def summary(self) -> str:
+        """The report in one line."""
+        wanted = len(self.matched) + len(self.missing) + len(self.misshaped)
+        parts = [f"{self.source}: {len(self.matched)} of the network's {wanted} arrays loaded"]
+        parts += self.problems()
+        if self.unexpected:
+            parts.append(f"{len(self.unexpected)} unexpected in the file: {_list(self.unexpected)}")
+        return "; ".join(parts)
+
+    def problems(self) -> list[str]:
+        """What the network did not get: a text for the missing and one for the misshaped, if any."""
+        parts = []
+        if self.missing:
+            parts.append(f"{len(self.missing)} missing in the file: {_list(self.missing)}")
+        if self.misshaped:
+            shapes = [
+                f"{name} (got {list(got)}, expected {list(want)})" for name, got, want in self.misshaped
+            ]
+            parts.append(f"{len(self.misshaped)} of another shape: {_list(shapes)}")
+        return parts
+
+
+def find_weights(source: str | Path) -> Path:
+    """The local file of a URL (fetched if need be), a file, a path without ``.pdparams``, or a folder.
+
+    A folder stands for its ``model_final.pdparams``. Raises CheckpointError with what was tried, and
+    DownloadError for a URL that cannot be had.
+    """
+    if not str(source):
+        raise CheckpointError("no weights given: expected a file, a folder, or a URL")
+    if "://" in str(source):
+        return fetch(str(source))
+    path = Path(source).expanduser()
+    tries = [path, Path(f"{path}.pdparams"), path / "model_final.pdparams"]
+    for candidate in tries:
+        if candidate.is_file():
+            return candidate
+    if path.is_dir():
+        here = sorted(p.name for p in path.glob("*.pdparams"))
+        raise CheckpointError(
+            f"no model_final.pdparams in the folder {path}; it holds {_list(here) or 'no weights'}"
+        )
+    raise CheckpointError(f"no weights at {path}: tried {', '.join(map(str, tries))}")
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """A weights file that has been read: its local path, and its arrays by the file's keys."""
+
+    path: Path
+    arrays: Mapping[str, np.ndarray]
+
+
+def open_weights(source: str | Path) -> WeightsFile:
+    """Find and read a weights file; the errors of ``find_weights`` and ``read_weights``."""
+    path = find_weights(source)
+    return WeightsFile(path, read_weights(path))
+
+
+def load_weights(model: "nn.Layer", source: str | Path | WeightsFile, *, strict: bool) -> LoadReport:
+    """Load weights, under own or published key names, into a network; nothing is set on an error.
+
+    ``strict`` (evaluation): every parameter and buffer of the network must be in the file with its shape.
+    Not strict (pre-training: another head, a backbone alone): what is missing or misshaped keeps its
+    initial value, with a warning that lists it. Values are cast to the network's dtype.
+
+    Raises CheckpointError where nothing matches, where a loaded value is not finite, and, with ``strict``,
+    for anything missing or misshaped; the errors of ``open_weights`` pass through.
+    """
+    file = source if isinstance(source, WeightsFile) else open_weights(source)
+    path, arrays = file.path, file.arrays
+    state = model.state_dict()
+    names = own_names(arrays, state.keys())
+    keys = _keys_by_name(path, names, state)
+    unexpected = tuple(key for key, name in names.items() if name not in state)
+    shapes = [Misshaped(name, arrays[key].shape, tuple(state[name].shape)) for name, key in keys.items()]
+    report = LoadReport(
+        source=str(path),
+        matched=tuple(shape.name for shape in shapes if shape.got == shape.expected),
+        missing=tuple(name for name in state if name not in keys),
+        unexpected=unexpected,
+        misshaped=tuple(shape for shape in shapes if shape.got != shape.expected),
+    )
+    if not report.matched or (strict and report.problems()):
+        raise CheckpointError(_misfit(report, arrays, state))
+    values = {name: arrays[keys[name]] for name in report.matched}
+    for name, array in values.items():
+        if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
+            raise CheckpointError(
+                f"{path}: '{keys[name]}' holds NaN or infinite values; the file is of no use"
+            )
+    _set(state, values)
+    _log(report, strict)
+    return report
+
+
+def _set(state: Mapping[str, "Tensor"], values: Mapping[str, np.ndarray]) -> None:
+    import paddle  # not at import: what only looks for or reads weights needs none
+
+    for name, array in values.items():
+        # ascontiguousarray makes a scalar one-dimensional.
+        tensor = paddle.to_tensor(np.ascontiguousarray(array).reshape(array.shape))
+        state[name].set_value(tensor.astype(state[name].dtype))
+
+
+def _keys_by_name(path: Path, names: Mapping[str, str], state: Mapping[str, "Tensor"]) -> dict[str, str]:
+    """The file's key for each own name."""
+    keys: dict[str, str] = {}
+    for key, name in names.items():
+        if name in state and keys.setdefault(name, key) != key:
+            raise CheckpointError(f"{path}: '{keys[name]}' and '{key}' are both weights of '{name}'")
+    return keys
+
+
+def _misfit(report: LoadReport, arrays: Iterable[str], state: Mapping[str, "Tensor"]) -> str:
+    if not report.matched and not report.misshaped:
+        return (
+            f"{report.source} looks like a checkpoint of another network: its keys are {_list(arrays, 3)}, "
+            f"the network's are {_list(state, 3)}"
+        )
+    # Another head, or a backbone alone, leaves a few arrays over.
+    other = len(report.matched) < 0.9 * len(state)
+    looks = " (it looks like a checkpoint of another network)" if other else ""
+    return f"{report.source} does not fit the network{looks}: {'; '.join(report.problems())}"
+
+
+def _log(report: LoadReport, strict: bool) -> None:
+    is_doubtful = bool(report.unexpected) if strict else bool(report.problems())
+    logger.log(logging.WARNING if is_doubtful else logging.INFO, report.summary())
+
+
+def _list(names: Iterable[str], count: int = _LISTED) -> str:
+    names = list(names)
+    more = f" and {len(names) - count} more" if len(names) > count else ""
+    return ", ".join(names[:count]) + more
+
+
+def save_weights(model: "nn.Layer", path: str | Path) -> None:
+    """Save parameters and buffers under their own names, in a form that ``paddle.load`` reads too.
+
+    The file is written beside its final name and renamed when it is whole: an earlier file of that name stays
+    as it was where the disk is full. Raises CheckpointError where it cannot be written.
+    """
+    arrays = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
+    try:
+        with replacing(path) as part, part.open("wb") as file:
+            pickle.dump(arrays, file, protocol=4)
+    except OSError as error:
+        raise CheckpointError(f"cannot write {path}: {error.strerror or error}") from error
