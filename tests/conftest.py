@@ -37,6 +37,25 @@ def _own_cache(tmp_path_factory, monkeypatch):
     monkeypatch.setenv("PPOSE_HOME", str(tmp_path_factory.mktemp("ppose_home")))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _int8_graphs_are_portable(tmp_path_factory):
+    """Two levels of a channel are 128 together at most, in all ONNX files that the tests write.
+
+    Those in folders named full_range are meant to be otherwise.
+    """
+    yield
+    import onnx
+    from onnx import numpy_helper
+
+    for file in tmp_path_factory.getbasetemp().rglob("model.onnx"):
+        if "full_range" in file.parts or b"DequantizeLinear" not in file.read_bytes():
+            continue
+        for constant in onnx.load(file).graph.initializer:
+            if constant.data_type == onnx.TensorProto.INT8 and len(constant.dims) == 4:
+                for channel in numpy_helper.to_array(constant).astype(int):
+                    assert np.sort(np.abs(channel), axis=None)[-2:].sum() <= 128, (file, constant.name)
+
+
 def _write_coco(folder: Path, *, keypoints: int = 17, images: int = 3, seed: int = 0) -> Path:
     """A dataset in COCO's layout, noise for images; in each two people, a crowd and someone unlabelled."""
     rng = np.random.default_rng(seed)

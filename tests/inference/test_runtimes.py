@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib.util
+import shutil
 import sys
 from pathlib import Path
 
@@ -11,8 +12,8 @@ import paddle
 import pytest
 
 from ppose.errors import ConfigError, DataError, DeviceError
-from ppose.inference.model_folder import read_model_folder
-from ppose.inference.runtimes import choice, open_runtime, paddle_runtime, tensorrt
+from ppose.inference.model_folder import read_model_folder, write_infer_cfg
+from ppose.inference.runtimes import avoid_saturation, choice, open_runtime, paddle_runtime, tensorrt
 from ppose.processor import check_bf16
 
 
@@ -151,10 +152,58 @@ def test_what_cannot_be_is_said_in_one_line(folder, without, arguments, missing,
     assert "\n" not in str(caught.value)
 
 
+@pytest.fixture
+def no_vnni(monkeypatch):
+    monkeypatch.setattr("ppose.inference.model_folder.saturates_int8", lambda: True)
+
+
+@pytest.mark.usefixtures("no_vnni")
+@pytest.mark.parametrize("weights", ["full", None])
+def test_an_int8_model_of_full_range_where_it_saturates(folder, caplog, weights):
+    caplog.set_level("WARNING", "ppose")
+    quantized = dataclasses.replace(folder, quantization_sha256="ab" * 32, int8_weights=weights)
+    assert open_runtime(quantized).name == "paddle"  # which computes in floats
+    assert not caplog.messages
+    assert open_runtime(quantized, "openvino").name == "openvino"
+    only_onnx = dataclasses.replace(quantized, files={"model.onnx": folder.files["model.onnx"]})
+    assert open_runtime(only_onnx).name == "openvino"
+    assert len(caplog.messages) == 2
+    assert all("no VNNI and saturates" in text for text in caplog.messages)
+    assert all("PTQ.weights=portable, or take --runtime paddle" in text for text in caplog.messages)
+    open_runtime(dataclasses.replace(quantized, int8_weights="portable"), "openvino")
+    open_runtime(folder, "openvino")
+    assert len(caplog.messages) == 2
+
+
+@pytest.mark.usefixtures("no_vnni")
+def test_the_float_export_beside_is_taken_where_int8_saturates(model_dir, tmp_path, caplog):
+    shutil.copytree(model_dir, tmp_path / "two_colours")
+    shutil.copytree(model_dir, tmp_path / "two_colours_int8")
+    in_float = read_model_folder(tmp_path / "two_colours")
+    full = dataclasses.replace(
+        in_float, path=tmp_path / "two_colours_int8", quantization_sha256="ab" * 32, int8_weights="full"
+    )
+    write_infer_cfg(full)
+    assert read_model_folder(full.path) == full
+    assert avoid_saturation(full, "auto") == in_float
+    assert "two_colours is taken instead, in float" in caplog.text
+    assert avoid_saturation(full, "openvino") is full
+    assert avoid_saturation(in_float, "auto") is in_float
+    portable = dataclasses.replace(full, int8_weights="portable")
+    assert avoid_saturation(portable, "auto") is portable
+    write_infer_cfg(dataclasses.replace(in_float, weights_sha256="1" * 64))  # another network
+    assert avoid_saturation(full, "auto") is full
+
+
+def test_full_range_is_no_matter_where_it_does_not_saturate(folder, monkeypatch):
+    monkeypatch.setattr("ppose.inference.model_folder.saturates_int8", lambda: False)
+    assert not dataclasses.replace(folder, quantization_sha256="ab" * 32, int8_weights="full").saturates
+
+
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 def test_an_int8_model_says_so(folder, caplog, precision):
     caplog.set_level("INFO", "ppose")
-    quantized = dataclasses.replace(folder, quantization_sha256="ab" * 32)
+    quantized = dataclasses.replace(folder, quantization_sha256="ab" * 32, int8_weights="portable")
     open_runtime(quantized, "onnxruntime", precision=precision, cpu_threads=1)
     assert ", int8, 1 threads" in caplog.messages[0]
     with pytest.raises(ConfigError, match="is an int8 model, precision is fp16; leave the precision out"):
