@@ -10,7 +10,7 @@ from paddle import nn
 
 from ppose.distillation.losses import OUTPUT, Distillation, Teacher
 from ppose.distillation.teacher_cache import TeacherCache
-from ppose.engine.distributed.ranks import copy_from_main, rank_count
+from ppose.engine.distributed.ranks import broadcast_state, rank_count
 from ppose.engine.load import load_trained
 from ppose.engine.objective import DistilledObjective, LabelObjective, Loss, Objective
 from ppose.engine.state import TrainState
@@ -56,7 +56,7 @@ def make_objective(
     losses = [create(spec, teacher.cfg, **channels) for spec in theirs.settings.distill_loss]
     form = _form_to_ask(task, network, {loss.key for loss in losses}, steps_per_epoch)
     distillation = Distillation(Teacher(network, cache, form), losses, steps_per_epoch)
-    copy_from_main(distillation.learnt)
+    broadcast_state(distillation.learnt)
     return DistilledObjective(loss, distillation), [] if cache is None else [_WatchCache(cache)]
 
 

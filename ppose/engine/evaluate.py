@@ -9,7 +9,7 @@ import paddle
 from paddle.io import Subset
 from tqdm import tqdm
 
-from ppose.engine.distributed.ranks import add_up, is_main, meet, rank_count, this_rank
+from ppose.engine.distributed.ranks import all_reduce, barrier, is_main, rank_count, this_rank
 from ppose.engine.task import Task
 from ppose.errors import ConfigError
 from ppose.files import write_json
@@ -81,9 +81,9 @@ def evaluate(
     predict = make_predict(task, model, flip=task.test.flip if flip is None else flip)
     for index, *found in predict_keypoints(predict, task.codec, progress):
         keypoints[own[index]], scores[own[index]] = found
-    meet()  # some ranks are faster than others
+    barrier()  # some ranks are faster than others
     # A person is in the arrays of one rank and 0 in the others'.
-    update_metric(metric, dataset, np.arange(len(dataset)), add_up(keypoints), add_up(scores))
+    update_metric(metric, dataset, np.arange(len(dataset)), all_reduce(keypoints), all_reduce(scores))
 
 
 def own_samples(count: int, batch_size: int) -> np.ndarray:

@@ -21,7 +21,7 @@ from paddle import nn
 import ppose
 from ppose.data import Batches
 from ppose.engine.distill import TeacherSetup, check_teacher, make_objective
-from ppose.engine.distributed.ranks import copy_from_main, is_main, rank_count, share, this_rank
+from ppose.engine.distributed.ranks import broadcast, broadcast_state, is_main, rank_count, this_rank
 from ppose.engine.distributed.sync_norm import synchronise_norms
 from ppose.engine.ema import MovingAverage
 from ppose.engine.evaluate import evaluate, write_result
@@ -114,8 +114,8 @@ def _make_hooks(task: Task, folder: Path, evaluates: bool) -> list[Hook]:
         hooks.append(LogProgress(log, settings.log_iter))
         hooks.append(SaveCheckpoints(folder, every=every, keep=settings.keep_snapshots))
     if evaluates:
-        judge = make_evaluation(task, folder / "result")
-        hooks.append(Evaluate(judge, folder, log, every=every, patience=settings.patience))
+        evaluation = make_evaluation(task, folder / "result")
+        hooks.append(Evaluate(evaluation, folder, log, every=every, patience=settings.patience))
     if not is_main():
         return hooks
     hooks += [DrawSamples(folder / "vis", task, every=every), DrawCurves(folder)]
@@ -133,17 +133,17 @@ def make_evaluation(task: Task, folder: Path) -> Callable[[nn.Layer], dict[str, 
     dataset = task.dataset("EvalDataset")
     metric = CocoKeypointMetric(dataset.anno_file, task.keypoint_set)
 
-    def judge(model: nn.Layer) -> dict[str, float]:
+    def evaluate_network(model: nn.Layer) -> dict[str, float]:
         metric.reset()
-        copy_from_main(model)
+        broadcast_state(model)
         evaluate(task, model, dataset, metric)
         metrics = None
         if is_main():
             metrics = metric.compute()
             write_result(folder, metric, metrics)
-        return share(metrics)
+        return broadcast(metrics)
 
-    return judge
+    return evaluate_network
 
 
 def record_run(
@@ -219,7 +219,7 @@ def _make_model(task: Task, seed: int, *, resumes: bool) -> nn.Layer:
         task.quantization.wrap(model)
     if task.settings.sync_bn:
         synchronise_norms(model, "cpu" if paddle.device.get_device() == "cpu" else "gpu")
-    copy_from_main(model)
+    broadcast_state(model)
     return model
 
 

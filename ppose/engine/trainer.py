@@ -14,7 +14,14 @@ import numpy as np
 import paddle
 from paddle import nn
 
-from ppose.engine.distributed.ranks import add_up, gather, meet, rank_count, sum_gradients, this_rank
+from ppose.engine.distributed.ranks import (
+    all_gather,
+    all_reduce,
+    all_reduce_gradients,
+    barrier,
+    rank_count,
+    this_rank,
+)
 from ppose.engine.divergence import ADVICE, DivergenceError, describe_weights, write_diagnostics
 from ppose.engine.ema import MovingAverage
 from ppose.engine.objective import Batch, Objective
@@ -117,7 +124,7 @@ class Trainer:
         self.report: StepReport | None = None
         self.interrupted = False
         self._stopping = False
-        self._wishes = [0, 0]  # to stop: done, interrupted
+        self._stop_requests = [0, 0]  # done, interrupted
 
     @property
     def step(self) -> int:
@@ -133,12 +140,12 @@ class Trainer:
             self._call("before_epoch")
             if self._run_epoch():
                 self._call("after_epoch")
-                self._take_up_wishes()
+                self._agree_on_stop()
         self._call("after_train")
 
     def stop(self, *, interrupted: bool) -> None:
         """End the run on all ranks after this step; ``interrupted``: before its time, to be resumed."""
-        self._wishes[interrupted] = 1
+        self._stop_requests[interrupted] = 1
 
     def averaged(self) -> AbstractContextManager:
         """Within it the network holds the moving average of its weights, where there is one."""
@@ -198,7 +205,7 @@ class Trainer:
 
     def _run_epoch(self) -> bool:
         """Train the rest of this epoch; False where it was stopped on the way."""
-        meet()  # the hooks take longer on the main rank
+        barrier()  # the hooks take longer on the main rank
         self.loader.epoch = self.progress.epoch
         self.loader.start = self.progress.step_in_epoch * self._accumulate
         batches = iter(self.loader)
@@ -216,7 +223,7 @@ class Trainer:
             step_time = time.perf_counter() - begin
             self.report = StepReport(losses.pop("loss"), losses, learning_rate, images, data_time, step_time)
             self._call("after_step")
-            self._take_up_wishes()
+            self._agree_on_stop()
             if self._stopping and self.progress.step_in_epoch < self.steps_per_epoch:
                 return False
         self.progress.epoch += 1
@@ -228,7 +235,7 @@ class Trainer:
         # The network's random numbers depend on step and rank alone: a resumed run draws the same ones.
         entropy = (self.seed, self.step, this_rank())
         paddle.seed(int(np.random.SeedSequence(entropy).generate_state(1)[0]))
-        images = int(add_up(np.array([sum(len(batch["image"]) for batch in group)]))[0])
+        images = int(all_reduce(np.array([sum(len(batch["image"]) for batch in group)]))[0])
         means, broken = {}, None
         for batch in group:
             share = len(batch["image"]) / images
@@ -236,10 +243,10 @@ class Trainer:
             means = {name: means.get(name, 0.0) + value * share for name, value in losses.items()}
             if broken is None and not math.isfinite(losses["loss"]):
                 broken = batch, heatmaps, losses
-        of_ranks = dict(zip(means, gather(list(means.values())).T, strict=True))
+        of_ranks = dict(zip(means, all_gather(list(means.values())).T, strict=True))
         if not np.isfinite(of_ranks["loss"]).all():
             raise self._diverged(of_ranks["loss"], broken)
-        sum_gradients(self._parameters.values())
+        all_reduce_gradients(self._parameters.values())
         self._precision.step(self.optimizer)
         self.optimizer.clear_grad()
         self._set_schedule(self.step + 1)
@@ -254,9 +261,9 @@ class Trainer:
         values = {"loss": outcome.loss, **outcome.parts}
         return outcome.heatmaps, {name: float(value) for name, value in values.items()}
 
-    def _take_up_wishes(self) -> None:
-        """Stop where any rank was asked to, so that all stop after the same step."""
-        done, interrupted = add_up(np.array(self._wishes)) > 0
+    def _agree_on_stop(self) -> None:
+        """Stop where any rank was asked to: all ranks stop after the same step."""
+        done, interrupted = all_reduce(np.array(self._stop_requests)) > 0
         self._stopping, self.interrupted = bool(done or interrupted), bool(interrupted and not done)
 
     def _set_schedule(self, step: int | None = None) -> None:

@@ -113,12 +113,13 @@ def mark_quantized(conv: nn.Conv2D, quantization: ConvQuantization) -> None:
     """Say how a convolution with a rounded weight is quantized: it rounds its input from now on."""
     setattr(conv, ATTRIBUTE, quantization)
     if quantization.input is not None:
+        conv.rounds_input = True
         conv.register_forward_pre_hook(_round_input)
 
 
 def stop_rounding(conv: nn.Conv2D) -> None:
     """Make a quantized convolution take its input as it is; its weight stays rounded."""
-    conv._forward_pre_hooks.clear()
+    conv.rounds_input = False  # a hook's own handle would not follow a copy of the network
 
 
 def quantization_of(layer: nn.Layer) -> ConvQuantization | None:
@@ -126,5 +127,5 @@ def quantization_of(layer: nn.Layer) -> ConvQuantization | None:
     return getattr(layer, ATTRIBUTE, None)
 
 
-def _round_input(conv: nn.Conv2D, inputs: tuple[paddle.Tensor, ...]) -> paddle.Tensor:
-    return quantization_of(conv).input(inputs[0])
+def _round_input(conv: nn.Conv2D, inputs: tuple[paddle.Tensor, ...]) -> paddle.Tensor | None:
+    return quantization_of(conv).input(inputs[0]) if conv.rounds_input else None

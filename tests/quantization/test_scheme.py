@@ -13,6 +13,7 @@ from ppose.quantization.scheme import (
     quantization_of,
     quantize_conv2d,
     quantize_weight,
+    stop_rounding,
 )
 
 
@@ -110,3 +111,16 @@ def test_a_quantized_convolution_rounds_its_weight_and_its_input():
     expected = nn.functional.conv2d(quantization.input(image), conv.weight, conv.bias)
     for layer in (conv, copy.deepcopy(conv)):
         np.testing.assert_array_equal(layer(image).numpy(), expected.numpy())
+
+
+def test_to_stop_rounding_removes_no_hook_of_others():
+    conv, seen = nn.Conv2D(3, 4, 3), []
+    conv.register_forward_pre_hook(lambda layer, inputs: seen.append(inputs[0]))
+    quantize_conv2d(conv, ConvQuantization(InputQuantization(1.0), "full"))
+    copied = copy.deepcopy(conv)
+    stop_rounding(copied)
+    image = paddle.randn([1, 3, 8, 8])
+    expected = nn.functional.conv2d(image, conv.weight, conv.bias).numpy()
+    np.testing.assert_array_equal(copied(image).numpy(), expected)
+    assert len(seen) == 1
+    assert np.abs(conv(image).numpy() - expected).max() > 1e-3  # only the copy was changed

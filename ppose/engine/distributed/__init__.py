@@ -1,1 +1,1 @@
-"""Training in several processes: what they tell each other, and batch norms over all of them."""
+"""Training in several processes: collective operations, and batch norms over all ranks."""

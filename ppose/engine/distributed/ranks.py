@@ -1,6 +1,6 @@
-"""The processes (ranks) of one run, which `paddle.distributed.launch` starts: what they tell each other.
+"""The processes (ranks) of a run that `paddle.distributed.launch` starts, and their collective operations.
 
-In a run of one process every function gives back what it got. All ranks call the same functions in the same
+In a run of one process every operation returns its input. All ranks call the same operations in the same
 order; where one is missing, the others end with RankError.
 """
 
@@ -19,7 +19,7 @@ from paddle import nn
 
 from ppose.errors import PposeError
 
-_met = 0
+_barriers_passed = 0
 
 
 class RankError(PposeError, RuntimeError):
@@ -47,65 +47,65 @@ def join_ranks(device: str) -> None:
         return
     if device == "cpu":
         os.environ["PADDLE_DISTRI_BACKEND"] = "gloo"  # Paddle built for GPUs would take NCCL
-    with _listening():
+    with _peer_errors():
         dist.init_parallel_env()
     if not is_main():
         logging.getLogger("ppose").setLevel(logging.ERROR)
 
 
-def meet() -> None:
+def barrier() -> None:
     """Wait until all ranks are here, however long it takes: gloo's operations give up after 30 s.
 
     It takes about 0.1 s, so it stands where one rank may keep the others waiting, not in every step.
     """
-    global _met
+    global _barriers_passed
     if rank_count() == 1:
         return
-    _met += 1
-    store, key = paddle.base.core.create_or_get_global_tcp_store(), "ppose/met"
-    with _listening():
+    _barriers_passed += 1
+    store, key = paddle.base.core.create_or_get_global_tcp_store(), "ppose/barriers"
+    with _peer_errors():
         store.add(key, 1)
-        while store.add(key, 0) < _met * rank_count():
+        while store.add(key, 0) < _barriers_passed * rank_count():
             time.sleep(0.001)
 
 
-def add_up(array: np.ndarray) -> np.ndarray:
+def all_reduce(array: np.ndarray) -> np.ndarray:
     """The sum of the ranks' arrays, which have one shape and type."""
     if rank_count() == 1:
         return array
     tensor = paddle.to_tensor(array)
-    with _listening():
+    with _peer_errors():
         dist.all_reduce(tensor)
         return tensor.numpy()
 
 
-def gather(value: float | Sequence[float]) -> np.ndarray:
+def all_gather(value: float | Sequence[float]) -> np.ndarray:
     """The ranks' values, (ranks,) or, of several each, (ranks, values), float64."""
     values = np.zeros((rank_count(), *np.shape(value)))
     values[this_rank()] = value
-    return add_up(values)
+    return all_reduce(values)
 
 
-def share(value: Any) -> Any:
+def broadcast(value: Any) -> Any:
     """The main rank's value, of JSON's types, on every rank; the others wait for it as long as it takes."""
     if rank_count() == 1:
         return value
-    meet()
+    barrier()
     text = json.dumps(value).encode() if is_main() else b""
-    length = int(add_up(np.array([len(text)]))[0])
+    length = int(all_reduce(np.array([len(text)]))[0])
     letters = np.zeros(length, np.int32)
     letters[: len(text)] = np.frombuffer(text, np.uint8)
-    return json.loads(add_up(letters).astype(np.uint8).tobytes())
+    return json.loads(all_reduce(letters).astype(np.uint8).tobytes())
 
 
 @paddle.no_grad()
-def copy_from_main(model: nn.Layer) -> None:
+def broadcast_state(model: nn.Layer) -> None:
     """Give the network the weights and statistics of the main rank's."""
     _apply_to_all(list(model.state_dict().values()), lambda tensor: dist.broadcast(tensor, 0))
 
 
 @paddle.no_grad()
-def sum_gradients(parameters: Iterable[paddle.Tensor]) -> None:
+def all_reduce_gradients(parameters: Iterable[paddle.Tensor]) -> None:
     """Replace the gradients of the parameters by the sum of the ranks' gradients."""
     gradients = [parameter.grad for parameter in parameters if not parameter.stop_gradient]
     _apply_to_all([gradient for gradient in gradients if gradient is not None], dist.all_reduce)
@@ -118,7 +118,7 @@ def _apply_to_all(tensors: Sequence[paddle.Tensor], operation: Callable[[paddle.
     for dtype in dict.fromkeys(tensor.dtype for tensor in tensors):
         same = [tensor for tensor in tensors if tensor.dtype == dtype]
         flat = paddle.concat([tensor.flatten() for tensor in same])
-        with _listening():
+        with _peer_errors():
             operation(flat)
         parts = paddle.split(flat, [tensor.size for tensor in same])
         for tensor, part in zip(same, parts, strict=True):
@@ -126,7 +126,7 @@ def _apply_to_all(tensors: Sequence[paddle.Tensor], operation: Callable[[paddle.
 
 
 @contextmanager
-def _listening() -> Iterator[None]:
+def _peer_errors() -> Iterator[None]:
     """What Paddle raises within means that a rank does not answer; it has many types for that."""
     try:
         yield

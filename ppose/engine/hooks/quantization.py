@@ -5,7 +5,7 @@ import logging
 import paddle
 from paddle import nn
 
-from ppose.engine.distributed.ranks import copy_from_main, meet
+from ppose.engine.distributed.ranks import barrier, broadcast_state
 from ppose.engine.distributed.sync_norm import SyncBatchNorm2D
 from ppose.engine.trainer import Hook, Trainer
 from ppose.quantization.qat import clipping_alphas, input_observers
@@ -29,8 +29,8 @@ class HoldRanges(Hook):
         """Hold them for this epoch, where it is time."""
         if self._start is None or trainer.progress.epoch < self._start:
             return
-        meet()
-        copy_from_main(trainer.model)
+        barrier()
+        broadcast_state(trainer.model)
         norms = [layer for layer in trainer.model.sublayers() if isinstance(layer, _NORMS)]
         for layer in [*norms, *input_observers(trainer.model)]:
             layer.training = False

@@ -12,12 +12,12 @@ from paddle import nn
 
 from ppose.distillation.losses import DistFeatureLoss, Distillation, DistMSELoss, Teacher
 from ppose.engine.distributed.ranks import (
-    copy_from_main,
-    gather,
+    all_gather,
+    barrier,
+    broadcast,
+    broadcast_state,
     join_ranks,
-    meet,
     rank_count,
-    share,
     this_rank,
 )
 from ppose.engine.distributed.sync_norm import synchronise_norms
@@ -63,7 +63,7 @@ def make_model():
     model = nn.Sequential(
         nn.Conv2D(3, 4, 3, padding=1), nn.BatchNorm2D(4), nn.ReLU(), nn.Conv2D(4, 2, 1), nn.BatchNorm2D(2)
     )
-    copy_from_main(model)
+    broadcast_state(model)
     return model
 
 
@@ -86,7 +86,7 @@ def make_distillation():
     paddle.seed(6 + this_rank())
     losses = [DistMSELoss(), DistFeatureLoss(4, 5, weight=0.5)]
     distillation = Distillation(Teacher(teacher), losses, steps_per_epoch=2)
-    copy_from_main(distillation.learnt)
+    broadcast_state(distillation.learnt)
     return distillation
 
 
@@ -144,7 +144,7 @@ def train_quantized(results):
 def distil(results):
     paddle.seed(1 + this_rank())
     model = WithBackbone(4)
-    copy_from_main(model)
+    broadcast_state(model)
     objective = DistilledObjective(KeyPointMSELoss(), make_distillation())
     results["adapter"] = objective.learnt[0].adapter.weight.numpy()
     record(results, "distilled", model, train(model, objective=objective, accumulate=2))
@@ -173,12 +173,12 @@ def main():
     train_all(results)
     train_quantized(results)
     distil(results)
-    results["gathered"] = gather(this_rank() + 0.5)
-    results["shared"] = share({"AP": 0.1, "nan": float("nan"), "name": "é"} if this_rank() == 0 else None)[
-        "name"
-    ]
+    results["gathered"] = all_gather(this_rank() + 0.5)
+    results["shared"] = broadcast(
+        {"AP": 0.1, "nan": float("nan"), "name": "é"} if this_rank() == 0 else None
+    )["name"]
     results["error"], results["unchanged"] = diverge(folder)
-    meet()
+    barrier()
     np.savez(folder / f"{this_rank()}.npz", **results)
 
 
