@@ -42,6 +42,7 @@ from ppose.engine.visual_log import VisualLog
 from ppose.errors import ConfigError
 from ppose.files import write_bytes
 from ppose.metrics import CocoKeypointMetric
+from ppose.processor_settings import settings_in_force
 from ppose.slim.clipping import begin_alphas, find_clipping
 from ppose.slim.equalize import equalize
 from ppose.slim.qat import is_quantization_aware
@@ -168,6 +169,7 @@ def record_run(
         "started": time.strftime("%Y-%m-%d %H:%M:%S%z"),
         "device": paddle.device.get_device(),
         "ranks": rank_count(),
+        "processor_settings": settings_in_force(),
         "ppose": ppose.__version__,
         "paddle": paddle.__version__,
         "numpy": np.__version__,
