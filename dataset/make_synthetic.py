@@ -1,6 +1,7 @@
 """Makes pictures of people or satellites with exact keypoints, in COCO's format: DIR/train and DIR/val."""
 
 import argparse
+import os
 import sys
 from functools import partial
 from pathlib import Path
@@ -32,6 +33,13 @@ def main() -> None:
         default=1.0,
         help="of people's poses, of views and of what hides them, 0 to 1 (default: %(default)s)",
     )
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=len(os.sched_getaffinity(0)),
+        metavar="N",
+        help="processes that draw (default: as many as there are cores); the pictures are the same",
+    )
     args = parser.parse_args()
 
     from ppose.data.synthetic import write_dataset, write_satellites
@@ -44,7 +52,7 @@ def main() -> None:
         if not images:
             continue
         folder = Path(args.output or FOLDERS[args.of]) / name
-        drawn = write(folder, images, args.seed, first_index=first_index)
+        drawn = write(folder, images, args.seed, first_index=first_index, workers=args.workers)
         print(f"{folder}: {images} images, {drawn} {args.of} (images/, annotations.json)")
 
 

@@ -2,12 +2,16 @@
 
 from typing import TYPE_CHECKING, Any
 
+from ppose.processor_settings import prepare_environment
+
 if TYPE_CHECKING:
     from ppose.engine.load import load_model
     from ppose.inference.predictor import Predictor
 
 __version__ = "0.1.0"
 __all__ = ["Predictor", "__version__", "load_model"]
+
+prepare_environment()
 
 
 def __getattr__(name: str) -> Any:

@@ -1,6 +1,7 @@
 """Trains what a config names."""
 
 import argparse
+import logging
 import signal
 import sys
 from pathlib import Path
@@ -72,6 +73,7 @@ def main() -> None:
     from ppose.engine.runtime import select_device
     from ppose.engine.state import read_state
     from ppose.engine.train import make_trainer, record_run
+    from ppose.processor_settings import describe_settings, settings_in_force
     from ppose.workspace import load_config, run_settings
 
     overrides = [*args.overrides, *([f"pretrain_weights={args.weights}"] if args.weights else [])]
@@ -97,6 +99,8 @@ def main() -> None:
         teacher=teacher,
     )
     if is_main():
+        if device == "cpu":
+            logging.getLogger("ppose").info("CPU settings: %s", describe_settings(settings_in_force()))
         resumes = state is not None
         record_run(folder, cfg, seed=seed, arguments=sys.argv, resumes=resumes, teacher=teacher)
     with StopOnSignal(trainer) as stop:

@@ -41,7 +41,8 @@ class TrainState:
 
     ``objective`` has what is learnt beside the network. ``optimizer`` is keyed by the parameter's name and
     the array's role: `conv.weight|moment1`. ``scaler`` is that of fp16's loss scale, empty without one;
-    ``ranks`` the number of processes; ``teacher`` the objective's.
+    ``ranks`` the number of processes; ``teacher`` the objective's; ``processor_settings`` those of Paddle's
+    CPU libraries, on which the last digits of a sum depend.
     """
 
     progress: Progress
@@ -55,6 +56,7 @@ class TrainState:
     scaler: dict[str, float] = field(default_factory=dict)
     ranks: int = 1
     teacher: str = ""
+    processor_settings: dict[str, str] = field(default_factory=dict)
 
 
 def write_state(path: str | Path, state: TrainState) -> None:
@@ -68,6 +70,7 @@ def write_state(path: str | Path, state: TrainState) -> None:
         "scaler": state.scaler,
         "ranks": state.ranks,
         "teacher": state.teacher,
+        "processor_settings": state.processor_settings,
     }
     arrays = {_META: np.frombuffer(json.dumps(meta).encode(), np.uint8)}
     for group in _GROUPS:

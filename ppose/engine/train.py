@@ -41,6 +41,7 @@ from ppose.engine.trainer import Hook, Trainer
 from ppose.errors import ConfigError
 from ppose.files import write_bytes
 from ppose.metrics import CocoKeypointMetric
+from ppose.processor_settings import settings_in_force
 from ppose.quantization.clipping import begin_alphas, find_clipping
 from ppose.quantization.equalize import equalize
 from ppose.quantization.qat import is_quantization_aware, set_weight_range
@@ -168,6 +169,7 @@ def record_run(
         "started": time.strftime("%Y-%m-%d %H:%M:%S%z"),
         "device": paddle.device.get_device(),
         "ranks": rank_count(),
+        "processor_settings": settings_in_force(),
         "ppose": ppose.__version__,
         "paddle": paddle.__version__,
         "numpy": np.__version__,

@@ -35,6 +35,7 @@ from ppose.engine.state import (
     set_optimizer_arrays,
     write_state,
 )
+from ppose.processor_settings import describe_settings, settings_in_force
 
 _logger = logging.getLogger(__name__)
 
@@ -177,6 +178,7 @@ class Trainer:
             objective=objective,
             optimizer=optimizer_arrays(self.optimizer, self._parameters),
             teacher=self.objective.teacher,
+            processor_settings=settings_in_force(),
         )
         write_state(path, state)
 
@@ -194,6 +196,12 @@ class Trainer:
                 _logger.warning("the training state has no moving average: it starts from the weights")
             set_arrays(self.average.arrays, state.average or state.model, "the moving average")
         self._precision.resume(state.scaler)
+        settings = settings_in_force()
+        if paddle.device.get_device() == "cpu" and settings != state.processor_settings:
+            _logger.warning(
+                "Paddle's CPU settings were %s and are %s now: losses may differ in rounding",
+                describe_settings(state.processor_settings), describe_settings(settings),
+            )  # fmt: skip
         self.progress = replace(state.progress)
         before, now = (state.ranks, state.steps_per_epoch), (rank_count(), self.steps_per_epoch)
         if before != now and self.progress.step_in_epoch:

@@ -25,7 +25,7 @@ def read_all(folder):
 
 def test_two_runs_write_equal_bytes_that_the_dataset_reads(tmp_path):
     people = write_dataset(tmp_path / "a", 6, 2)
-    assert write_dataset(tmp_path / "b", 6, 2) == people
+    assert write_dataset(tmp_path / "b", 6, 2, workers=2) == people
     assert read_all(tmp_path / "a") == read_all(tmp_path / "b")
     assert len(read_all(tmp_path / "a")) == 7
     coco = COCO(str(tmp_path / "a" / "annotations.json"))
@@ -65,6 +65,7 @@ def test_an_interrupted_run_leaves_no_annotations(tmp_path, monkeypatch):
     ("arguments", "expected"),
     [
         ({"images": 0}, "got 0 images"),
+        ({"workers": 0}, "by 0 processes"),
         ({"seed": -1}, "got seed -1"),
         ({"people": (0, 2)}, r"people \(0, 2\)"),
         ({"people": (3, 2)}, r"people \(3, 2\)"),

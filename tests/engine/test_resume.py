@@ -89,6 +89,20 @@ def test_with_another_number_of_ranks_an_epoch_begins_anew(overrides, tmp_path, 
     assert "had 2 ranks and 3 steps an epoch, and has 1 and 3 now: epoch 2 begins anew" in caplog.text
 
 
+def test_other_settings_of_the_processor_are_told_of(overrides, tmp_path, caplog, monkeypatch):
+    """And the state that was written before there were any speaks of none."""
+    monkeypatch.setenv("KMP_BLOCKTIME", "0")
+    monkeypatch.delenv("MKL_DEBUG_CPU_TYPE", raising=False)
+    train(overrides, tmp_path / "run", stop_at=1)
+    state = read_state(tmp_path / "run")
+    assert state.processor_settings == {"KMP_BLOCKTIME": "0"}
+    train(overrides, tmp_path / "run", stop_at=2, state=state)
+    assert "CPU settings" not in caplog.text
+    state.processor_settings = {}
+    train(overrides, tmp_path / "run", stop_at=3, state=state)
+    assert "CPU settings were none and are KMP_BLOCKTIME=0 now: losses may differ in rounding" in caplog.text
+
+
 @pytest.mark.parametrize(("images", "factor"), [(24, 0.25), (3, 2.0)])
 def test_the_learning_rate_fits_the_images_of_a_step(overrides, tmp_path, caplog, images, factor):
     """batch_size 2, three of them a step: 6 images."""

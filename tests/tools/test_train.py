@@ -11,6 +11,7 @@ from ppose.data.synthetic import write_dataset
 from ppose.engine.task import Task
 from ppose.engine.train import dump_config, make_trainer
 from ppose.errors import ConfigError
+from ppose.processor_settings import describe_settings
 from ppose.weights.checkpoint import save_weights
 from ppose.workspace import load_config
 
@@ -110,6 +111,8 @@ def test_train_evaluate_and_fine_tune(train, run_script, coco_folder, tmp_path):
     assert "epoch 2/2 step 2/2 loss " in (folder / "log" / "train.log").read_text()
     run = json.loads((folder / "run.json").read_text())
     assert run["seed"] == 5
+    assert run["processor_settings"]["KMP_BLOCKTIME"]
+    assert f"CPU settings: {describe_settings(run['processor_settings'])}" in result.stderr
     assert "--seed 5" in run["command"]
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines if "AP" in line] == [2, 4]

@@ -1,6 +1,9 @@
 """Writes scenes as a dataset in COCO's format."""
 
-from collections.abc import Callable, Sequence
+import multiprocessing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,9 @@ from ppose.files import write_bytes, write_json
 IMAGES, ANNOTATIONS = "images", "annotations.json"
 _JPEG_QUALITIES = (60, 96)
 
+# index -> image (H, W, 3) uint8 RGB and its annotations
+Render = Callable[[int], tuple[np.ndarray, list[dict[str, Any]]]]
+
 
 def write_dataset(
     folder: str | Path,
@@ -27,31 +33,29 @@ def write_dataset(
     people: tuple[int, int] = (1, 3),
     first_index: int = 0,
     variety: float = 1.0,
+    workers: int = 1,
 ) -> int:
     """Write ``folder``/images/*.jpg and ``folder``/annotations.json; return how many people were annotated.
 
     The scenes are those of ``seed`` from ``first_index`` on; ``size`` (w, h), ``people`` (fewest, most) and
-    ``variety`` are theirs, see `render_scene`. Equal arguments write equal bytes. An annotation file that is
+    ``variety`` are theirs, see `render_scene`. Equal arguments write equal bytes, whatever the number of
+    ``workers``, processes that share the work. An annotation file that is
     there goes first and the new one comes last, whole, so that it never speaks of other images than those
     beside it.
     Raises DataError for impossible arguments, OSError, which names the file, where it cannot be written.
     """
     category = _make_category("person", COCO17.names, COCO17.skeleton)
-    return _write_scenes(
-        folder,
-        images,
-        seed,
-        first_index,
-        category,
-        lambda index: render_scene(seed, index, size, people, variety),
-    )
+    render = partial(_render_people, seed, size, people, variety)
+    return _write_scenes(folder, images, seed, first_index, category, render, workers)
 
 
-def write_satellites(folder: str | Path, images: int, seed: int, *, first_index: int = 0) -> int:
+def write_satellites(
+    folder: str | Path, images: int, seed: int, *, first_index: int = 0, workers: int = 1
+) -> int:
     """Write pictures of a satellite as `write_dataset` does of people; return how many were annotated."""
     category = _make_category("satellite", satellite.NAMES, satellite.SKELETON)
     return _write_scenes(
-        folder, images, seed, first_index, category, lambda index: render_satellite(seed, index)
+        folder, images, seed, first_index, category, partial(render_satellite, seed), workers
     )
 
 
@@ -61,25 +65,58 @@ def _write_scenes(
     seed: int,
     first_index: int,
     category: dict[str, Any],
-    render: Callable[[int], tuple[np.ndarray, list[dict[str, Any]]]],
+    render: Render,
+    workers: int,
 ) -> int:
-    if images < 1:
-        raise DataError(f"got {images} images to make for {folder}, expected at least 1")
+    if images < 1 or workers < 1:
+        raise DataError(
+            f"got {images} images to make for {folder} by {workers} processes, expected 1 or more"
+        )
     folder = Path(folder)
     (folder / ANNOTATIONS).unlink(missing_ok=True)
     content: dict[str, Any] = {"images": [], "annotations": [], "categories": [category]}
-    for image_id in range(1, images + 1):
-        index = first_index + image_id - 1
-        image, annotations = render(index)
-        name = f"{index:012d}.jpg"
-        write_bytes(folder / IMAGES / name, _encode_jpeg(image, seed, index))
-        entry = {"id": image_id, "file_name": name, "width": image.shape[1], "height": image.shape[0]}
-        content["images"].append(entry)
-        for annotation in annotations:
-            annotation_id = len(content["annotations"]) + 1
-            content["annotations"].append({"id": annotation_id, "image_id": image_id, **annotation})
+    draw = partial(_write_image, folder / IMAGES, render, seed)
+    with _mapping(workers) as apply:
+        for image_id, (entry, annotations) in enumerate(
+            apply(draw, range(first_index, first_index + images)), 1
+        ):
+            content["images"].append({"id": image_id, **entry})
+            for annotation in annotations:
+                annotation_id = len(content["annotations"]) + 1
+                content["annotations"].append({"id": annotation_id, "image_id": image_id, **annotation})
     write_json(folder / ANNOTATIONS, content)
     return len(content["annotations"])
+
+
+def _render_people(
+    seed: int, size: tuple[int, int], people: tuple[int, int], variety: float, index: int
+) -> tuple[np.ndarray, list[dict[str, Any]]]:
+    return render_scene(seed, index, size, people, variety)
+
+
+def _write_image(
+    folder: Path, render: Render, seed: int, index: int
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Draw and write a scene; returns COCO's entry of the image, without its id, and its annotations."""
+    image, annotations = render(index)
+    name = f"{index:012d}.jpg"
+    write_bytes(folder / name, _encode_jpeg(image, seed, index))
+    return {"file_name": name, "width": image.shape[1], "height": image.shape[0]}, annotations
+
+
+@contextmanager
+def _mapping(workers: int) -> Iterator[Callable]:
+    """What applies a function to all values, in order: `map`, or that of so many processes."""
+    if workers == 1:
+        yield map
+        return
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(0)  # a forked process would wait for ever for threads that stay behind
+    try:
+        with multiprocessing.get_context("fork").Pool(workers) as pool:
+            yield partial(pool.imap, chunksize=16)
+    finally:
+        cv2.setNumThreads(threads)
 
 
 def _encode_jpeg(image: np.ndarray, seed: int, index: int) -> bytes:

@@ -1,0 +1,89 @@
+"""Paddle's CPU libraries find their settings, unless the user has others or was quicker."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ppose.processor_settings import describe_settings, is_amd_with_avx2_alone
+
+ROOT = Path(__file__).resolve().parent.parent
+NAMES = ("KMP_BLOCKTIME", "MKL_DEBUG_CPU_TYPE")
+CPUINFO = """processor\t: 0
+vendor_id\t: {vendor}
+model name\t: a processor
+flags\t\t: fpu sse2 {flags} rdpid
+bogomips\t: 4890.81
+
+processor\t: 1
+vendor_id\t: AuthenticAMD
+flags\t\t: fpu avx2
+"""
+
+
+@pytest.mark.parametrize(
+    ("vendor", "flags", "expected"),
+    [
+        ("AuthenticAMD", "avx avx2", True),
+        ("AuthenticAMD", "avx avx2 avx512f avx512bw", False),
+        ("AuthenticAMD", "avx", False),
+        ("GenuineIntel", "avx avx2", False),
+    ],
+)
+def test_who_needs_the_kernels_named(vendor, flags, expected):
+    assert is_amd_with_avx2_alone(CPUINFO.format(vendor=vendor, flags=flags)) is expected
+
+
+@pytest.mark.parametrize("text", ["", "Processor : ARMv8\n\nmore", "no colon\n"])
+def test_what_is_no_such_list_is_no_such_processor(text):
+    assert not is_amd_with_avx2_alone(text)
+
+
+def run(script, **environment):
+    """The settings of a fresh process after a script, where the user has set those of ``environment``."""
+    own = {key: value for key, value in os.environ.items() if key not in NAMES}
+    script += f"; import json, os; print(json.dumps({{name: os.environ.get(name) for name in {NAMES}}}))"
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, env={**own, **environment}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_they_are_set_before_paddle_comes():
+    settings = run("import ppose")
+    assert settings["KMP_BLOCKTIME"] == "0"
+    cpuinfo = Path("/proc/cpuinfo")
+    text = cpuinfo.read_text() if cpuinfo.is_file() else ""
+    assert settings["MKL_DEBUG_CPU_TYPE"] == ("5" if is_amd_with_avx2_alone(text) else None)
+
+
+def test_what_the_user_has_set_stays():
+    assert run("import ppose", KMP_BLOCKTIME="200", MKL_DEBUG_CPU_TYPE="4") == {
+        "KMP_BLOCKTIME": "200",
+        "MKL_DEBUG_CPU_TYPE": "4",
+    }
+
+
+def test_a_paddle_that_is_there_already_has_read_its_own():
+    settings = run("import sys, types; sys.modules['paddle'] = types.ModuleType('paddle'); import ppose")
+    assert settings == dict.fromkeys(NAMES)
+
+
+def test_importing_ppose_stays_quick():
+    script = """
+import sys, ppose
+heavy = {"paddle", "numpy", "cv2", "yaml"} & sys.modules.keys()
+assert not heavy, heavy
+"""
+    run(script.strip())
+
+
+def test_settings_in_words():
+    assert describe_settings({"KMP_BLOCKTIME": "0", "MKL_DEBUG_CPU_TYPE": "5"}) == (
+        "KMP_BLOCKTIME=0, MKL_DEBUG_CPU_TYPE=5"
+    )
+    assert describe_settings({}) == "none"
