@@ -4,6 +4,7 @@ import os
 import platform
 from functools import cache
 
+from archspec.cpu import Microarchitecture
 from archspec.cpu.detect import detected_info
 
 from ppose.errors import DeviceError
@@ -22,7 +23,18 @@ def own_cores() -> int:
 @cache
 def processor_flags() -> frozenset[str]:
     """The processor's abilities by Linux's names, as Linux, macOS and Windows tell; empty if they do not."""
-    return frozenset(detected_info().features)
+    return frozenset(_detect().features)
+
+
+@cache
+def _detect() -> Microarchitecture:
+    return detected_info()
+
+
+def is_amd_with_avx2_alone() -> bool:
+    """Whether the processor is AMD's and has AVX2, but not AVX512."""
+    flags = processor_flags()
+    return _detect().vendor == "AuthenticAMD" and "avx2" in flags and "avx512f" not in flags
 
 
 def check_bf16() -> None:

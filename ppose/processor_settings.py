@@ -10,7 +10,8 @@ A value that the user has set is kept.
 
 import os
 import sys
-from pathlib import Path
+
+from ppose.processor import is_amd_with_avx2_alone
 
 _NAMES = ("KMP_BLOCKTIME", "MKL_DEBUG_CPU_TYPE")
 
@@ -20,7 +21,7 @@ def prepare_environment() -> None:
     if "paddle" in sys.modules:
         return
     os.environ.setdefault("KMP_BLOCKTIME", "0")
-    if is_amd_with_avx2_alone(_read_cpuinfo()):
+    if is_amd_with_avx2_alone():
         os.environ.setdefault("MKL_DEBUG_CPU_TYPE", "5")
 
 
@@ -32,21 +33,3 @@ def settings_in_force() -> dict[str, str]:
 def describe_settings(settings: dict[str, str]) -> str:
     """`KMP_BLOCKTIME=0, MKL_DEBUG_CPU_TYPE=5`, or that there are none."""
     return ", ".join(f"{name}={value}" for name, value in settings.items()) or "none"
-
-
-def is_amd_with_avx2_alone(cpuinfo: str) -> bool:
-    """Whether the first processor of Linux's /proc/cpuinfo is AMD's and has AVX2, but not AVX512."""
-    first = cpuinfo.split("\n\n")[0]
-    fields = dict(line.partition(":")[::2] for line in first.replace("\t", "").splitlines())
-    flags = fields.get("flags", "").split()
-    return (
-        fields.get("vendor_id", "").strip() == "AuthenticAMD" and "avx2" in flags and "avx512f" not in flags
-    )
-
-
-def _read_cpuinfo() -> str:
-    """The text of /proc/cpuinfo; empty where the system has none."""
-    try:
-        return Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""

@@ -12,13 +12,18 @@ from ppose.errors import DeviceError
 def pretend(monkeypatch):
     """Make the processor one of this machine and these flags."""
 
-    def set_flags(machine, flags):
-        monkeypatch.setattr(processor, "detected_info", lambda: SimpleNamespace(features=set(flags.split())))
+    def set_flags(machine, flags, vendor="generic"):
         monkeypatch.setattr(processor.platform, "machine", lambda: machine)
+        detected = SimpleNamespace(features=set(flags.split()), vendor=vendor)
+        monkeypatch.setattr(processor, "detected_info", lambda: detected)
+        forget()
+
+    def forget():
+        processor._detect.cache_clear()
         processor.processor_flags.cache_clear()
 
     yield set_flags
-    processor.processor_flags.cache_clear()
+    forget()
 
 
 def test_bf16(pretend):
@@ -47,6 +52,21 @@ def test_bf16(pretend):
 def test_which_processors_saturate_int8(pretend, machine, flags, expected):
     pretend(machine, flags)
     assert processor.saturates_int8() is expected
+
+
+@pytest.mark.parametrize(
+    ("vendor", "flags", "expected"),
+    [
+        ("AuthenticAMD", "avx avx2", True),
+        ("AuthenticAMD", "avx avx2 avx512f avx512bw", False),
+        ("AuthenticAMD", "avx", False),
+        ("AuthenticAMD", "", False),
+        ("GenuineIntel", "avx avx2", False),
+    ],
+)
+def test_who_is_amd_with_avx2_alone(pretend, vendor, flags, expected):
+    pretend("x86_64", flags, vendor)
+    assert processor.is_amd_with_avx2_alone() is expected
 
 
 def test_this_processor_tells_its_flags():
