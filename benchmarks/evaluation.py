@@ -23,10 +23,10 @@ def main() -> None:
     args = make_parser(__doc__.splitlines()[0]).parse_args()
 
     import numpy as np
-    import paddle
 
-    from ppose.engine.evaluate import decode_in_image, make_predict, update_metric
+    from ppose.engine.evaluate import update_metric
     from ppose.engine.load import load_trained
+    from ppose.engine.network_runtime import network_predictor
     from ppose.engine.task import Task
     from ppose.metrics import CocoKeypointMetric
     from ppose.workspace import load_config
@@ -41,31 +41,22 @@ def main() -> None:
 
     task = Task(load_config(args.config, args.overrides))
     dataset = task.dataset("EvalDataset")
-    reader = task.reader("EvalReader")
-    predict = make_predict(task, load_trained(task), flip=task.test.flip)
+    predictor = network_predictor(task, load_trained(task), "EvalReader")
+    spec, size = predictor.spec, predictor.batch_size
     metric = CocoKeypointMetric(dataset.anno_file, task.keypoint_set)
-    with paddle.no_grad():
-        predict(paddle.zeros([1, 3, *task.settings.trainsize[::-1]]))
-        for start in range(0, len(dataset), reader.batch_size):
-            index = np.arange(start, min(start + reader.batch_size, len(dataset)))
-            with stage("read and warp"):
-                samples = []
-                for i in index:
-                    sample = dataset[i]
-                    for transform in reader.sample_transforms:
-                        sample = transform(sample)
-                    samples.append(sample)
-            with stage("normalise"):
-                batch = {"image": np.stack([s["image"] for s in samples])}
-                for transform in reader.batch_transforms:
-                    batch = transform(batch)
-            with stage("network"):
-                heatmaps = predict(paddle.to_tensor(batch["image"])).numpy()
-            with stage("decode"):
-                warp = np.stack([s["warp"] for s in samples])
-                keypoints, scores = decode_in_image(task.codec, heatmaps, warp)
-            with stage("metric"):
-                update_metric(metric, dataset, index, keypoints, scores)
+    predictor(np.zeros((64, 64, 3), np.uint8))
+    for start in range(0, len(dataset), size):
+        index = np.arange(start, min(start + size, len(dataset)))
+        with stage("read and warp"):
+            samples = [spec.prepare(dataset[i]) for i in index]
+        with stage("normalise"):
+            batch = spec.make_batch(samples)
+        with stage("network"):
+            heatmaps = predictor.find_heatmaps(batch)
+        with stage("decode"):
+            keypoints, scores = spec.decode(heatmaps, batch["warp"])
+        with stage("metric"):
+            update_metric(metric, dataset, index, keypoints, scores)
     with stage("metric"):
         ap = metric.compute()["AP"]
 

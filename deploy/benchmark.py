@@ -82,18 +82,12 @@ def main() -> None:
 
 def _read_scenes(image_dir: Path, boxes: str) -> list[tuple[Any, Any]]:
     """The images with people, and the people's boxes (N, 4) xyxy."""
-    import numpy as np
-
     from ppose.image_files import list_images, read_boxes
     from ppose.transforms import read_image
 
     files = list_images(image_dir)
-    scenes = []
-    for file, xywh in zip(files, read_boxes(boxes, files), strict=True):
-        if len(xywh):
-            xyxy = np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1)
-            scenes.append((read_image(file, use_exif=True), xyxy))
-    return scenes
+    found = zip(files, read_boxes(boxes, files), strict=True)
+    return [(read_image(file, use_exif=True), people) for file, people in found if len(people)]
 
 
 def print_table(measured: Sequence[tuple[Any, Any]]) -> None:

@@ -3,7 +3,9 @@
 import argparse
 import logging
 import sys
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -115,6 +117,19 @@ def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         parser.error("--boxes is for images; videos need --det_model_dir or --detector")
 
 
+def _predictor_options(args: argparse.Namespace) -> dict[str, Any]:
+    """What the options of runtimes mean to `Predictor.from_dir`."""
+    options = {"batch_size": args.batch_size, "use_dark": args.use_dark}
+    runtime = args.runtime or "auto"
+    if args.run_mode != "paddle":
+        precision = args.run_mode.removeprefix("trt_")
+        return {"runtime": "paddle", "precision": precision, "tensorrt_batch": args.batch_size, **options}
+    if not args.enable_mkldnn:  # which says something about Paddle only
+        runtime = "paddle" if runtime == "auto" else runtime
+        options["enable_mkldnn"] = False
+    return {"runtime": runtime, "precision": args.precision or "fp32", **options}
+
+
 def main() -> None:
     args = parse_arguments()
     if args.trt_min_shape or args.trt_opt_shape or args.trt_max_shape:
@@ -122,12 +137,23 @@ def main() -> None:
             "--trt_*_shape have no effect: the input's size is the model's own"
         )
 
+    from ppose.image_files import list_images
     from ppose.inference import command
+    from ppose.inference.predictor import Predictor
 
+    device = {"device": args.device, "cpu_threads": args.cpu_threads}
+    results = {"threshold": args.threshold, "save_json": args.save_json, "run_benchmark": args.run_benchmark}
+    opening = (
+        partial(Predictor.from_dir, args.model_dir, **device, **_predictor_options(args)),
+        partial(command.open_detector, args.detector, args.det_model_dir, args.det_threshold, **device),
+    )
     if args.image_file is not None or args.image_dir is not None:
-        command.infer_images(args)
-    else:
-        command.infer_video(args)
+        files = [args.image_file] if args.image_dir is None else list_images(args.image_dir)
+        command.infer_images(files, *opening, args.output_dir, boxes_file=args.boxes, **results)
+        return
+    video = args.camera_id if args.video_file is None else args.video_file
+    options = {"similarity": args.tracking, "smooth": args.smooth, **results}
+    command.infer_video(video, *opening, args.output_dir, **options)
 
 
 if __name__ == "__main__":

@@ -33,6 +33,18 @@ def bbox_xywh_to_center_scale(
     return corner + size / 2, scale
 
 
+def bbox_xywh_to_xyxy(bbox_xywh: ArrayLike) -> np.ndarray:
+    """Left, top, right, bottom of boxes (..., 4), from the form that files have to the one used inside."""
+    corner, size = np.split(np.asarray(bbox_xywh, np.float64), 2, axis=-1)
+    return np.concatenate([corner, corner + size], axis=-1)
+
+
+def bbox_xyxy_to_xywh(bbox_xyxy: ArrayLike) -> np.ndarray:
+    """The inverse of `bbox_xywh_to_xyxy`, as far as rounding lets it be."""
+    first, last = np.split(np.asarray(bbox_xyxy, np.float64), 2, axis=-1)
+    return np.concatenate([first, last - first], axis=-1)
+
+
 def clip_boxes_xywh(bbox_xywh: ArrayLike, image_size: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """Return boxes (..., 4) cut to images of size (..., 2), and (...,) which of them have something left.
 

@@ -10,6 +10,7 @@ import numpy as np
 from ppose.coco_format import read_images
 from ppose.errors import DataError
 from ppose.files import read_json
+from ppose.geometry import bbox_xywh_to_xyxy
 
 _logger = logging.getLogger(__name__)
 
@@ -30,7 +31,7 @@ def list_images(folder: str | Path) -> list[Path]:
 
 
 def read_boxes(path: str | Path, image_files: Sequence[Path]) -> list[np.ndarray]:
-    """Boxes (N, 4) bbox_xywh for each image, from a JSON list of {"image" or "image_id", "bbox"}.
+    """bboxes_xyxy (N, 4) for each image, from a JSON list of {"image" or "image_id", "bbox"}; that is xywh.
 
     ``image`` is a file's name; an ``image_id`` belongs to the file whose name is that number, as COCO's are.
     A COCO annotation file will do as well: its people's boxes. Images that the file does not name get none.
@@ -70,7 +71,7 @@ def read_boxes(path: str | Path, image_files: Sequence[Path]) -> list[np.ndarray
             f"{path}: none of its boxes is of the given images, such as {image_files[0].name}, and of a "
             "pixel or more (bbox is in pixels: x, y, width, height)"
         )
-    return [np.array(of_image, np.float64).reshape(-1, 4) for of_image in per_image]
+    return [bbox_xywh_to_xyxy(np.reshape(of_image, (-1, 4))) for of_image in per_image]
 
 
 def _read_box(bbox: Any) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Draws poses and heatmaps on images."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import cv2
 import numpy as np
@@ -18,18 +18,18 @@ def draw_poses(
     keypoint_set: KeypointSet,
     *,
     threshold: float = 0.2,
-    bbox_xywh: np.ndarray | None = None,
+    bboxes_xyxy: Iterable[np.ndarray] | None = None,
 ) -> np.ndarray:
     """Return a copy of the image (H, W, 3 uint8, RGB) with the skeletons of N people on it.
 
     ``keypoints`` is (N, K, 3): x, y in image pixels and score; those below ``threshold``, and the limbs at
-    them, are left out. ``bbox_xywh`` (N, 4) are drawn too.
+    them, are left out. ``bboxes_xyxy`` (N, 4) are drawn too.
     """
     canvas = image.copy()
     colours = _keypoint_colours(keypoint_set)
     reach = 4 * max(image.shape)  # OpenCV draws up to 2^31; nothing that far out is seen
-    for x, y, w, h in [] if bbox_xywh is None else bbox_xywh:
-        left, top, right, bottom = np.clip([x, y, x + w, y + h], -reach, reach).round().astype(int).tolist()
+    for box in () if bboxes_xyxy is None else bboxes_xyxy:
+        left, top, right, bottom = np.clip(box, -reach, reach).round().astype(int).tolist()
         cv2.rectangle(canvas, (left, top), (right, bottom), _BOX, 1, cv2.LINE_AA)
     for pose in keypoints:
         seen = (pose[:, 2] >= threshold) & np.isfinite(pose).all(axis=1)

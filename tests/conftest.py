@@ -17,6 +17,7 @@ import pytest
 
 from ppose.codecs import MSRAHeatmap
 from ppose.inference.model_folder import ModelFolder, file_sha256, write_infer_cfg
+from ppose.inference.pose_spec import PoseSpec
 from ppose.keypoints import make_keypoint_set
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -208,14 +209,13 @@ def model_dir(tmp_path_factory) -> Path:
         ModelFolder(
             path=folder,
             name=folder.name,
-            input_size=_INPUT,
-            input_dtype="float32",
-            batch=None,
-            flip_test=False,
-            keypoint_set=make_keypoint_set("colours", ["red", "blue"], [], skeleton=[["red", "blue"]]),
-            codec=MSRAHeatmap(_INPUT, (_INPUT[0] // _STRIDE, _INPUT[1] // _STRIDE)),
-            sample_transforms=[{"TopDownEvalAffine": {"trainsize": list(_INPUT)}}],
-            batch_transforms=[{"NormalizeImage": {"mean": [0, 0, 0], "std": [1, 1, 1]}}, {"Permute": {}}],
+            spec=PoseSpec(
+                input_size=_INPUT,
+                keypoint_set=make_keypoint_set("colours", ["red", "blue"], [], skeleton=[["red", "blue"]]),
+                codec=MSRAHeatmap(_INPUT, (_INPUT[0] // _STRIDE, _INPUT[1] // _STRIDE)),
+                sample_transforms=[{"TopDownEvalAffine": {"trainsize": list(_INPUT)}}],
+                batch_transforms=[{"NormalizeImage": {"mean": [0, 0, 0], "std": [1, 1, 1]}}, {"Permute": {}}],
+            ),
             weights_sha256="0" * 64,
             quantization_sha256=None,
             files={name: file_sha256(folder / name) for name in files},

@@ -164,7 +164,7 @@ hmsize: [16, 24]
 """
     )
     task = Task(load_config(tmp_path / "own.yml"))
-    (batch,) = task.batches("TrainReader", task.dataset("TrainDataset"), workers=0)
+    (batch,) = task.reader("TrainReader").batches(task.dataset("TrainDataset"), workers=0)
     assert batch["image"].shape == [4, 3, 96, 64]
     assert batch["heatmaps"].shape == [4, 17, 24, 16]
     (tmp_path / "wrong.yml").write_text((tmp_path / "own.yml").read_text().replace("published", "official"))

@@ -26,20 +26,21 @@ def read(tmp_path):
 
 
 def test_boxes_by_name_by_id_and_of_annotations(read):
-    box = [1, 2, 30, 40]
-    assert read([{"image": "a/photo.jpg", "bbox": box}, {"image_id": 785, "bbox": box}]) == [[box], [box]]
+    box, found = [1, 2, 30, 40], [1, 2, 31, 42]
+    people = [{"image": "a/photo.jpg", "bbox": box}, {"image_id": 785, "bbox": box}]
+    assert read(people) == [[found], [found]]
     people = [{"image_id": 7, "bbox": box}, {"image_id": 8, "bbox": box}, None, 5]
-    assert read({"images": IMAGES, "annotations": people}) == [[box], []]
+    assert read({"images": IMAGES, "annotations": people}) == [[found], []]
 
 
 def test_boxes_of_a_file_without_an_ending_count_once(read):
-    assert read([{"image": "photo", "bbox": [1, 2, 3, 4]}], [Path("photo")]) == [[[1, 2, 3, 4]]]
+    assert read([{"image": "photo", "bbox": [1, 2, 3, 4]}], [Path("photo")]) == [[[1, 2, 4, 6]]]
 
 
 def test_boxes_below_a_pixel_are_left_out(read, caplog):
     """As those are that somebody gives as parts of the image."""
     boxes = [[0.1, 0.2, 0.5, 0.6], [0, 0, 5, 0.9], [1, 2, -3, 4], [1, 2, 3, 4], [float("nan"), 0, 3, 4]]
-    assert read([{"image": "photo.jpg", "bbox": box} for box in boxes])[0] == [[1, 2, 3, 4]]
+    assert read([{"image": "photo.jpg", "bbox": box} for box in boxes])[0] == [[1, 2, 4, 6]]
     assert "4 of 5 boxes are of no given image or smaller than a pixel" in caplog.text
     with pytest.raises(DataError, match=r"none of its boxes .* in pixels: x, y, width, height"):
         read([{"image": "photo.jpg", "bbox": box} for box in boxes[:3]])

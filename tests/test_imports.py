@@ -4,7 +4,7 @@ import pytest
 
 DEPLOYED = [
     *("codecs", "geometry", "keypoints", "metrics", "transforms", "visualize", "workspace"),
-    *("inference", "inference.command", "inference.runtimes", "pose_files", "image_files"),
+    *("inference", "inference.command", "inference.runtimes", "inference.pose_files", "image_files"),
     "weights.checkpoint",
 ]
 

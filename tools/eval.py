@@ -60,13 +60,15 @@ def main() -> None:
     from ppose.engine.distributed.ranks import is_main, join_ranks
     from ppose.engine.evaluate import RESULTS_FILE, evaluate
     from ppose.engine.load import load_trained
+    from ppose.engine.network_runtime import network_predictor
     from ppose.engine.runtime import select_device
     from ppose.engine.static_network import quickest_form
     from ppose.engine.task import Task
     from ppose.errors import ConfigError
-    from ppose.export.evaluate import evaluate_exported, open_exported
+    from ppose.export.evaluate import open_exported
     from ppose.files import check_writable, write_json
-    from ppose.inference.runtimes import name_precision
+    from ppose.inference.model_folder import read_model_folder
+    from ppose.inference.runtimes import avoid_saturation, name_precision
     from ppose.metrics import CocoKeypointMetric, format_table
     from ppose.workspace import load_config
 
@@ -92,11 +94,12 @@ def main() -> None:
     )
     if args.model_dir is None:
         network = quickest_form(load_trained(task), task.codec.input_size, len(dataset))
-        evaluate(task, network, dataset, metric)
+        predictor = network_predictor(task, network, "EvalReader")
     else:
         runtime, precision = args.runtime or "auto", args.precision or "fp32"
-        exported = open_exported(task, args.model_dir, runtime, device=device, precision=precision)
-        evaluate_exported(task, exported, dataset, metric)
+        exported = avoid_saturation(read_model_folder(args.model_dir), runtime)
+        predictor = open_exported(task, exported, runtime, device=device, precision=precision)
+    evaluate(task, predictor, dataset, metric)
     if not is_main():
         return
     if args.save_prediction_only:
@@ -105,8 +108,8 @@ def main() -> None:
         return
     metrics = metric.compute()
     if args.model_dir is not None:
-        shown = name_precision(exported.model, precision)
-        print(f"model: {args.model_dir} in {exported.runtime.name}, {shown}")
+        shown = name_precision(exported, precision)
+        print(f"model: {args.model_dir} in {predictor.runtime_name}, {shown}")
     print(format_table(metrics, dataset.boxes))
     if args.json:
         write_json(args.json, metrics)

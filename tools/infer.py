@@ -28,25 +28,22 @@ def main() -> None:
     )
     args = parser.parse_args()
 
-    from ppose.engine.infer import infer_images
     from ppose.engine.load import load_trained
+    from ppose.engine.network_runtime import network_predictor
     from ppose.engine.runtime import select_device
     from ppose.engine.task import Task
     from ppose.image_files import list_images, read_boxes
-    from ppose.pose_files import ImageFiles, check_output, write_poses
+    from ppose.inference.pose_files import ImageFiles, check_output, write_poses
     from ppose.workspace import load_config
 
     task = Task(load_config(args.config, args.overrides))
     select_device(task.settings.use_gpu)
     files = list_images(args.infer_dir) if args.infer_img is None else [Path(args.infer_img)]
-    boxes = None if args.boxes is None else read_boxes(args.boxes, files)
+    images = ImageFiles(files, None if args.boxes is None else read_boxes(args.boxes, files))
     folder = Path(args.output_dir or Path(task.settings.save_dir) / Path(args.config).stem / "vis")
     check_output(folder, files)
-    model, images = load_trained(task), ImageFiles(files)
-    scenes = ((image, None if boxes is None else boxes[index]) for index, image in images)
-    found = infer_images(task, model, scenes)
-    settings = {"threshold": args.draw_threshold, "save_json": True}
-    people = write_poses(images, found, folder, task.keypoint_set, **settings)
+    predictor = network_predictor(task, load_trained(task))
+    people = write_poses(images, predictor, folder, threshold=args.draw_threshold, save_json=True)
     print(f"{people} people in {images.readable} images: pictures and keypoints.json in {folder}")
     images.check()
 

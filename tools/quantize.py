@@ -155,8 +155,11 @@ def report_harm(folder: Path, rows: "list[Harm]") -> None:
 def report_ap(task: "Task", folder: Path, networks: "dict[str, Layer]", dataset: Any) -> None:
     """Print the AP of the networks and of the export."""
     from ppose.export.evaluate import compare_ap, open_exported
+    from ppose.inference.model_folder import read_model_folder
+    from ppose.inference.runtimes import avoid_saturation
 
-    found = compare_ap(task, networks, open_exported(task, folder, "auto"), dataset)
+    exported = avoid_saturation(read_model_folder(folder), "auto")
+    found = compare_ap(task, networks, open_exported(task, exported, "auto"), dataset)
     print(f"AP without flip test, {dataset.boxes}:")
     for way, ap in found.items():
         print(f"{ap:.4f} {way}")

@@ -13,10 +13,10 @@ import paddle
 from paddle.io import DataLoader
 
 from ppose.errors import ConfigError, DataError, PposeError
+from ppose.transforms.batch import apply_transforms, make_batch
 from ppose.workspace import Component, register
 
 _PR_SET_PDEATHSIG = 1  # of Linux's prctl.h
-_BATCH_KEYS = ("index", "image", "warp", "heatmaps", "target_weight")
 
 
 class _Prepared(paddle.io.Dataset):
@@ -36,11 +36,9 @@ class _Prepared(paddle.io.Dataset):
             sample = self._dataset[index]
             sample["index"] = index
             sample["generator"] = np.random.default_rng((self._seed, self.epoch, index))
-            for transform in self._transforms:
-                sample = transform(sample)
+            return apply_transforms(self._transforms, sample)
         except Exception as error:
             return error
-        return sample
 
 
 class _Collate:
@@ -61,10 +59,7 @@ class _Collate:
         for sample in samples:
             if isinstance(sample, Exception):
                 raise sample
-        batch = {key: np.stack([s[key] for s in samples]) for key in _BATCH_KEYS if key in samples[0]}
-        for transform in self._transforms:
-            batch = transform(batch)
-        return batch
+        return make_batch(samples, self._transforms)
 
 
 def _depend_on_parent(worker: int) -> None:
@@ -190,7 +185,7 @@ class Reader:
         self.sample_transforms = sample_transforms
         self.batch_transforms = batch_transforms
         self.batch_size, self.shuffle, self.drop_last = batch_size, shuffle, drop_last
-        self._use_shared_memory = use_shared_memory
+        self.use_shared_memory = use_shared_memory
 
     def batches(self, dataset: Any, *, workers: int, seed: int = 0, rank: int = 0, ranks: int = 1) -> Batches:
         """Batches of the dataset, made by that many worker processes (0: by this one), for one rank."""
@@ -204,6 +199,6 @@ class Reader:
             worker_init_fn=_depend_on_parent,
             # Shared memory is quicker, but a worker that is forked while another thread of Paddle's holds the
             # lock of its memory statistics waits for that lock for ever when it shares its first batch.
-            use_shared_memory=self._use_shared_memory,
+            use_shared_memory=self.use_shared_memory,
         )
         return Batches(prepared, order, loader)

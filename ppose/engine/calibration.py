@@ -1,33 +1,45 @@
 """Images that show what a network will see, and AP on a part of a dataset."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import paddle
 from paddle import nn
-from paddle.io import Subset
 from tqdm import tqdm
 
 from ppose.coco_format import read_people
-from ppose.data import Batches
 from ppose.data.reader import spread
-from ppose.engine.evaluate import make_predict, predict_keypoints, update_metric
+from ppose.engine.evaluate import make_reader, read_batches, update_metric
+from ppose.engine.network_runtime import network_predictor
 from ppose.engine.task import Task
 from ppose.files import read_json
 from ppose.image_files import list_images, read_boxes
+from ppose.inference.pose_spec import PoseSpec
 from ppose.metrics import CocoKeypointMetric
+from ppose.transforms import read_image
 
 
 class CalibrationImages:
-    """Batches of up to ``count`` people as the network sees them at evaluation, from all over the data.
+    """Batches of up to ``count`` of ``people``, from all over, as the network sees them at evaluation.
 
-    Each iteration is over batches (N, 3, h, w), with a progress bar.
+    ``cut_out(spec, one)`` makes its sample. Each iteration is over batches (N, 3, h, w), with a progress
+    bar.
     """
 
-    def __init__(self, batches: Batches) -> None:
-        self._batches = batches
+    def __init__(
+        self,
+        task: Task,
+        reader: str,
+        people: Sequence[Any],
+        cut_out: Callable[..., dict],
+        count: int,
+    ) -> None:
+        self._spec, self._batch_size = task.pose_spec(reader), task.reader(reader).batch_size
+        self._people = [people[i] for i in spread(len(people), count)]
+        self._cut_out = cut_out
 
     @classmethod
     def from_folder(
@@ -35,28 +47,39 @@ class CalibrationImages:
     ) -> "CalibrationImages":
         """The people of a box file (see `read_boxes`) in a folder's images, or each image as one person."""
         files = list_images(folder)
-        boxes = None if boxes_file is None else read_boxes(boxes_file, files)
-        dataset = task.dataset("TestDataset", images=files, boxes=boxes)
-        return cls(task.batches("TestReader", _subset(dataset, count), workers=0))
+        boxes = [[None]] * len(files) if boxes_file is None else read_boxes(boxes_file, files)
+        people = [(file, box) for file, of_image in zip(files, boxes, strict=True) for box in of_image]
+        # People of one image follow each other: the last image read serves them all.
+        read = lru_cache(maxsize=1)(partial(read_image, use_exif=True))
+
+        def cut_out(spec: PoseSpec, person: tuple[Path, np.ndarray | None]) -> dict[str, Any]:
+            file, box = person
+            return spec.cut_out(read(file), None if box is None else [box])[0]
+
+        return cls(task, "TestReader", people, cut_out, count)
 
     @classmethod
     def from_dataset(
         cls, task: Task, key: Literal["TrainDataset", "EvalDataset"], count: int
     ) -> "CalibrationImages":
         """The people of a dataset of the config, as EvalReader prepares them."""
-        return cls(task.batches("EvalReader", _subset(task.dataset(key), count), workers=0))
+        dataset = task.dataset(key)
+        people = range(len(dataset))
+        return cls(task, "EvalReader", people, lambda spec, number: spec.prepare(dataset[number]), count)
 
     def __iter__(self) -> Iterator[paddle.Tensor]:
-        for batch in tqdm(self._batches, desc="calibrating", unit="batch", disable=None, leave=False):
-            yield batch["image"]
+        starts = range(0, len(self._people), self._batch_size)
+        for start in tqdm(starts, desc="calibrating", unit="batch", disable=None, leave=False):
+            yield self._make_batch(self._people[start : start + self._batch_size])
 
     def sample(self, count: int) -> paddle.Tensor:
         """One batch (N, 3, h, w) of up to ``count`` of the images."""
-        return self._batches.examples(count)["image"]
+        return self._make_batch([self._people[i] for i in spread(len(self._people), count)])
 
-
-def _subset(dataset: Any, count: int) -> Subset:
-    return Subset(dataset, spread(len(dataset), count))
+    def _make_batch(self, people: Sequence[Any]) -> paddle.Tensor:
+        batch = self._spec.make_batch([self._cut_out(self._spec, person) for person in people])
+        self._spec.check_batch(batch)
+        return paddle.to_tensor(batch["image"])
 
 
 def make_sampled_ap(task: Task, count: int) -> Callable[[nn.Layer], float]:
@@ -69,14 +92,14 @@ def make_sampled_ap(task: Task, count: int) -> Callable[[nn.Layer], float]:
     images = known[spread(len(known), max(1, count * len(known) // len(dataset)))]
     people = np.flatnonzero(np.isin(dataset.image_ids, images))
     metric = CocoKeypointMetric(_annotations_of(images, dataset.anno_file, task), task.keypoint_set)
-    batches = list(task.batches("EvalReader", Subset(dataset, people.tolist()), workers=0))
+    reader = make_reader(task, task.pose_spec("EvalReader"))
+    batches = list(read_batches(reader, dataset, people, workers=0))
 
     def judge(model: nn.Layer) -> float:
         metric.reset()
-        model.eval()
-        predict = make_predict(task, model, flip=task.test.flip)
-        for index, keypoints, scores in predict_keypoints(predict, task.codec, batches):
-            update_metric(metric, dataset, people[index], keypoints, scores)
+        predictor = network_predictor(task, model, "EvalReader")
+        for index, batch in batches:
+            update_metric(metric, dataset, index, *predictor.find_keypoints(batch))
         return metric.compute()["AP"]
 
     return judge

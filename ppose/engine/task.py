@@ -7,8 +7,9 @@ from typing import Any
 from paddle import nn
 
 from ppose.codecs import MSRAHeatmap, UDPHeatmap
-from ppose.data import Batches, Reader
+from ppose.data import Reader
 from ppose.errors import ConfigError
+from ppose.inference.pose_spec import PoseSpec
 from ppose.keypoints import BUILTIN_SETS, KeypointSet, get_keypoint_set
 from ppose.quantization.qat import QuantizationAwareTraining
 from ppose.transforms import NormalizeImage
@@ -97,27 +98,33 @@ class Task:
             )
         return reader
 
-    def transforms(self, key: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-        """The specs of a reader's sample and batch transforms, each as {name: arguments}."""
+    def pose_spec(self, key: str = "TestReader", *, flip: bool | None = None) -> PoseSpec:
+        """What stands between an image with a box and keypoints, by a reader's transforms.
+
+        ``flip``: with the flip test, None as the config says. Images come as pixels: `Decode` is left out.
+        """
         self.reader(key)  # raises where there is none
-        block = self._cfg[key]
-        both = (block.get("sample_transforms") or (), block.get("batch_transforms") or ())
-        return tuple(
-            [{name: dict(self._arguments(name, given))} for name, given in map(read_spec, specs)]
-            for specs in both
+        sample, batch = (self._transforms(key, kind) for kind in ("sample_transforms", "batch_transforms"))
+        return PoseSpec(
+            input_size=self.codec.input_size,
+            flip_test=self.test.flip if flip is None else flip,
+            keypoint_set=self.keypoint_set,
+            codec=self.codec,
+            sample_transforms=[spec for spec in sample if "Decode" not in spec],
+            batch_transforms=batch,
+            source=key,
         )
+
+    def _transforms(self, key: str, kind: str) -> list[dict[str, Any]]:
+        """The specs of a reader's sample or batch transforms, each as {name: arguments}."""
+        specs = map(read_spec, self._cfg[key].get(kind) or ())
+        return [{name: dict(self._arguments(name, given))} for name, given in specs]
 
     def normalization(self, key: str) -> NormalizeImage | None:
         """The `NormalizeImage` of a reader, of its samples or its batches; None without one."""
         reader = self.reader(key)
         transforms = (*reader.sample_transforms, *reader.batch_transforms)
         return next((step for step in transforms if isinstance(step, NormalizeImage)), None)
-
-    def batches(self, key: str, dataset: Any, *, workers: int | None = None) -> Batches:
-        """Batches of the dataset through a reader, with the config's `worker_num` unless ``workers`` says."""
-        return self.reader(key).batches(
-            dataset, workers=self.settings.worker_num if workers is None else workers
-        )
 
     @property
     def _given(self) -> dict[str, Any]:

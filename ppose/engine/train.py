@@ -32,6 +32,7 @@ from ppose.engine.hooks.run import Evaluate, LogProgress, RunLog, SaveCheckpoint
 from ppose.engine.hooks.samples import DrawSamples
 from ppose.engine.hooks.visual_log import VisualLog
 from ppose.engine.load import has_quantizers, load_quantized
+from ppose.engine.network_runtime import network_predictor
 from ppose.engine.objective import Objective
 from ppose.engine.precision import Precision
 from ppose.engine.state import STATE_FILE, TrainState
@@ -137,7 +138,7 @@ def make_evaluation(task: Task, folder: Path) -> Callable[[nn.Layer], dict[str, 
     def evaluate_network(model: nn.Layer) -> dict[str, float]:
         metric.reset()
         broadcast_state(model)
-        evaluate(task, model, dataset, metric)
+        evaluate(task, network_predictor(task, model, "EvalReader"), dataset, metric)
         metrics = None
         if is_main():
             metrics = metric.compute()

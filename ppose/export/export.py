@@ -1,7 +1,7 @@
 """A trained network becomes a folder that other programs run."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -11,8 +11,8 @@ import paddle
 from paddle import nn
 
 import ppose
-from ppose.engine.evaluate import make_predict
 from ppose.engine.load import load_trained
+from ppose.engine.network_runtime import ONE_NETWORK_AT_A_TIME, network_predictor
 from ppose.engine.task import Task
 from ppose.errors import ConfigError, ExportError
 from ppose.export.compact_json import compact_graph
@@ -23,6 +23,7 @@ from ppose.export.onnx_graph import convert_to_onnx, require_onnx
 from ppose.export.publish import publish, staging
 from ppose.export.upsample import use_matrix_upsampling
 from ppose.inference.model_folder import PADDLE_FILES, ModelFolder, file_sha256
+from ppose.inference.predictor import Predictor
 from ppose.inference.runtimes import open_runtime
 from ppose.quantization.int8_graph import (
     digest_quantization,
@@ -35,7 +36,6 @@ from ppose.quantization.int8_onnx import take_quantizations
 from ppose.quantization.qat import is_quantization_aware, settle
 from ppose.transforms import NormalizeImage
 from ppose.weights.checkpoint import find_weights
-from ppose.workspace import create
 
 # Of the heatmaps, exported against trained: ||exported - trained|| / ||trained||. In int8, float error takes
 # some values to the next level, and deep down that grows: up to what the rounding of all inputs does, about.
@@ -103,12 +103,13 @@ def export_model(
     if options.batch is not None and options.batch < 1:
         raise ConfigError(f"--batch is {options.batch}, expected 1 or more")
     model, normalize = _describe(task, name, folder, options)
-    with staging(folder) as temporary:
+    with staging(folder) as temporary, ONE_NETWORK_AT_A_TIME:
         trained = _load(task) if trained is None else trained
         model = replace(
             model, quantization_sha256=digest_quantization(trained), int8_weights=weight_range(trained)
         )
-        operators = {"trained": count_operators(trace(Graph(trained), model.input_size, model.batch))}
+        traced = trace(Graph(trained), model.spec.input_size, model.spec.batch)
+        operators = {"trained": count_operators(traced)}
         graph = _make_graph(task, trained, normalize, options)
         operators |= _write_files(graph, model, options, temporary)
         if model.int8_weights == "portable":
@@ -116,8 +117,8 @@ def export_model(
         written = replace(model, path=temporary, files={file.name: "" for file in temporary.iterdir()})
         runtime = open_runtime(written, "onnxruntime" if options.format == "onnx" else "paddle")
         networks = [trained, without_rounding(trained)] if model.is_int8 else [trained]
-        predicts = [make_predict(task, network, flip=options.flip_test) for network in networks]
-        difference, rounding = _compare(predicts, runtime, model, normalize)
+        expected = [network_predictor(task, network, flip=options.flip_test) for network in networks]
+        difference, rounding = _compare(expected, Predictor(model.spec, runtime))
         size = sum(file.stat().st_size for file in temporary.iterdir())
         model = publish(temporary, model)
     return Report(model, operators, size, difference, rounding, time.perf_counter() - start)
@@ -145,7 +146,7 @@ def _write_files(graph: Graph, model: ModelFolder, options: Options, folder: Pat
         quantizations = take_quantizations(graph.network)
     else:
         use_int8_convolutions(graph.network)
-    traced = trace(graph, model.input_size, model.batch)
+    traced = trace(graph, model.spec.input_size, model.spec.batch)
     operators = {"exported": count_operators(traced)}
     save_graph(traced, folder)
     if model.is_int8 and not is_onnx:
@@ -159,50 +160,47 @@ def _write_files(graph: Graph, model: ModelFolder, options: Options, folder: Pat
 
 def _describe(task: Task, name: str, folder: Path, options: Options) -> tuple[ModelFolder, NormalizeImage]:
     """The export's `infer_cfg.yml`, as yet without files, and the normalisation of the image."""
-    sample, batch = task.transforms("TestReader")
-    normalizations = [spec for spec in sample + batch if "NormalizeImage" in spec]
+    spec = task.pose_spec("TestReader", flip=options.flip_test)
+    spec = replace(spec, batch=options.batch)
+    normalizations = [s for s in spec.sample_steps + spec.batch_steps if isinstance(s, NormalizeImage)]
     if len(normalizations) != 1:
         raise ConfigError(f"TestReader has {len(normalizations)} NormalizeImage, expected one")
     if options.fuse_normalize:
-        sample, batch = ([s for s in specs if "NormalizeImage" not in s] for specs in (sample, batch))
+        sample, batch = (
+            [step for step in steps if "NormalizeImage" not in step]
+            for steps in (spec.sample_transforms, spec.batch_transforms)
+        )
+        spec = replace(spec, input_dtype="uint8", sample_transforms=sample, batch_transforms=batch)
     model = ModelFolder(
         path=folder,
         name=name,
-        input_size=task.codec.input_size,
-        input_dtype="uint8" if options.fuse_normalize else "float32",
-        batch=options.batch,
-        flip_test=options.flip_test,
-        keypoint_set=task.keypoint_set,
-        codec=task.codec,
-        sample_transforms=[spec for spec in sample if "Decode" not in spec],
-        batch_transforms=batch,
+        spec=spec,
         weights_sha256=file_sha256(find_weights(task.settings.weights or "")),
         quantization_sha256=None,
         files={},
         versions={"ppose": ppose.__version__, "paddlepaddle": paddle.__version__},
     )
-    return model, create(normalizations[0], {})
+    return model, normalizations[0]
 
 
-def _compare(
-    predicts: Sequence[Callable[[paddle.Tensor], paddle.Tensor]],
-    exported: Callable[[np.ndarray], np.ndarray],
-    model: ModelFolder,
-    normalize: NormalizeImage,
-) -> tuple[float, float | None]:
+def _compare(predictors: Sequence[Predictor], exported: Predictor) -> tuple[float, float | None]:
     """||exported - trained|| / ||trained|| of the heatmaps of noise; of int8 models, that of `unrounded` too.
 
-    predicts[0] is the trained network, of int8 models predicts[1] that without rounding of inputs. Raises
-    ExportError where the export is too far off.
+    predictors[0] is of the trained network, of int8 models predictors[1] that without rounding of inputs.
+    Raises ExportError where the export is too far off.
     """
-    width, height = model.input_size
-    shape = (model.batch or _CHECKED_IMAGES, height, width, 3)
-    pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-    image = np.moveaxis(normalize({"image": pixels})["image"], -1, 1)
-    with paddle.no_grad():
-        expected, *unrounded = [predict(paddle.to_tensor(image)).numpy() for predict in predicts]
-    given = np.moveaxis(pixels, -1, 1) if model.input_dtype == "uint8" else image
-    difference = _distance(exported(np.ascontiguousarray(given)), expected)
+    spec = exported.spec
+    width, height = spec.input_size
+    shape = (spec.batch or _CHECKED_IMAGES, height, width, 3)
+    images = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    found = [
+        predictor.find_heatmaps(
+            predictor.spec.make_batch([predictor.spec.cut_out(i, None)[0] for i in images])
+        )
+        for predictor in (exported, *predictors)
+    ]
+    heatmaps, expected, *unrounded = found
+    difference = _distance(heatmaps, expected)
     rounding = _distance(unrounded[0], expected) if unrounded else None
     tolerance = TOLERANCE if rounding is None else max(INT8_TOLERANCE, rounding)
     if not difference <= tolerance:

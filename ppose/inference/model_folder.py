@@ -1,22 +1,21 @@
 """The folder of an exported model: `infer_cfg.yml`, and the network in one or several formats.
 
-`infer_cfg.yml` says all that stands between an image with a box and keypoints: preprocessing, the graph's
-input, codec and keypoint set; and which files, by checksum, belong together.
+`infer_cfg.yml` holds the `PoseSpec`, and which files, by checksum, belong together.
 """
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import numpy as np
 import yaml
 
 from ppose.codecs import MSRAHeatmap, UDPHeatmap
 from ppose.errors import ConfigError, DataError, PposeError
 from ppose.files import write_bytes
+from ppose.inference.pose_spec import PoseSpec
 from ppose.keypoints import KeypointSet
 from ppose.processor import saturates_int8
 from ppose.workspace import Component, create, register
@@ -29,18 +28,16 @@ ONNX_FILES = ("model.onnx",)
 MODEL_FILES = PADDLE_FILES + ONNX_FILES
 
 _FORMAT = 2
+_SPEC_KEYS = tuple(field.name for field in fields(PoseSpec) if field.init and field.name != "source")
+_SPOILT = "the file is not as it was exported: export again"
 _CHUNK = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelFolder:
-    """An exported model, whose graph maps `image` (N, 3, h, w) to `heatmaps` (N, K, H, W) float32.
+    """An exported model, whose graph maps `image` to `heatmaps` as ``spec`` says.
 
-    ``name`` is that of its config. ``input_size`` is (w, h). The image is RGB: normalised where
-    ``input_dtype`` is float32, as it is where uint8. ``batch`` is N, None any. ``flip_test``: the graph does
-    the flip test itself. ``sample_transforms`` and ``batch_transforms`` are specs for `create`: a sample with
-    an image (H, W, 3) RGB uint8, and center and scale unless the image is one person, becomes the graph's
-    input, stacked after the first. ``files`` are checksums (sha256) by name, ``weights_sha256`` that of the
+    ``name`` is that of its config. ``files`` are checksums (sha256) by name, ``weights_sha256`` that of the
     checkpoint, ``quantization_sha256`` that of the roundings of an int8 model (None: the model is float),
     ``versions`` by package. ``int8_weights`` of an int8 model are portable, or full (None, of older exports,
     too), which saturate in x86 processors without VNNI.
@@ -48,36 +45,19 @@ class ModelFolder:
 
     path: Path
     name: str
-    input_size: tuple[int, int]
-    input_dtype: Literal["float32", "uint8"]
-    batch: int | None
-    flip_test: bool
-    keypoint_set: KeypointSet
-    codec: MSRAHeatmap | UDPHeatmap
-    sample_transforms: list[dict[str, Any]]
-    batch_transforms: list[dict[str, Any]]
+    spec: PoseSpec
     weights_sha256: str
     quantization_sha256: str | None
     files: dict[str, str]
     versions: dict[str, str]
     int8_weights: Literal["portable", "full"] | None = None
 
-    def check_image(self, image: np.ndarray) -> None:
-        """Raise ConfigError where what the transforms have made is not the graph's input."""
-        width, height = self.input_size
-        if image.shape[1:] != (3, height, width) or image.dtype != self.input_dtype:
-            raise ConfigError(
-                f"{self.path / INFER_CFG}: the transforms give {image.dtype} {list(image.shape[1:])}, the "
-                f"network takes {self.input_dtype} {[3, height, width]}; the file is not as it was exported: "
-                "export again"
-            )
-
     def check_batch(self, batch: int | None) -> None:
         """Raise ConfigError where a graph takes another number of images (None: any) than the folder says."""
-        if batch != self.batch:
+        if batch != self.spec.batch:
             raise ConfigError(
-                f"{self.path / INFER_CFG}: batch is {_count(self.batch)}, the network takes {_count(batch)}; "
-                "the file is not as it was exported: export again"
+                f"{self.path / INFER_CFG}: batch is {_count(self.spec.batch)}, the network takes "
+                f"{_count(batch)}; {_SPOILT}"
             )
 
     @property
@@ -101,6 +81,8 @@ class _InferCfg:
     input_dtype: Literal["float32", "uint8"]
     batch: int | None
     flip_test: bool
+    channel_order: Literal["rgb"] = "rgb"  # these two are not in the files of version 0.1
+    box_padding: float = 1.25
     keypoint_set: Annotated[KeypointSet, Component("keypoint set")]
     codec: Annotated[object, Component("codec")]
     sample_transforms: Sequence[Annotated[Callable, Component("transform")]]
@@ -161,18 +143,23 @@ def read_infer_cfg(path: str | Path) -> ModelFolder:
     except ConfigError as error:  # one line a problem; the first will do, as nobody is to mend them
         problem = str(error).partition("\n")[0].replace(f", {_InferCfg.__name__} needs it", "")
         where = "" if str(file) in problem else f"{file}: "
-        raise ConfigError(f"{where}{problem}; the file is not as it was exported: export again") from None
+        raise ConfigError(f"{where}{problem}; {_SPOILT}") from None
 
 
 def find_float_export(folder: ModelFolder) -> ModelFolder | None:
     """The export of the same weights in float, for the same images, in a folder beside an int8 model's."""
-    same = ("weights_sha256", "input_size", "codec", "keypoint_set", "flip_test")
     for file in sorted(folder.path.resolve().parent.glob(f"*/{INFER_CFG}")):
         with suppress(PposeError):
             beside = read_model_folder(file.parent)
-            if not beside.is_int8 and all(getattr(beside, key) == getattr(folder, key) for key in same):
+            if not beside.is_int8 and _tell_apart(beside) == _tell_apart(folder):
                 return beside
     return None
+
+
+def _tell_apart(folder: ModelFolder) -> tuple[Any, ...]:
+    """What is equal of two exports that find the same keypoints, but for rounding."""
+    spec = folder.spec
+    return folder.weights_sha256, spec.input_size, spec.codec, spec.keypoint_set, spec.flip_test
 
 
 def _make_folder(path: Path, cfg: dict[str, Any]) -> ModelFolder:
@@ -181,20 +168,27 @@ def _make_folder(path: Path, cfg: dict[str, Any]) -> ModelFolder:
             raise ConfigError(f"files: got '{name}', expected some of {', '.join(MODEL_FILES)}")
     if cfg["batch"] is not None and cfg["batch"] < 1:
         raise ConfigError(f"batch is {cfg['batch']}, expected 1 or more, or nothing")
-    del cfg["format"]
-    built = {"keypoint_set": create(cfg["keypoint_set"], {}), "codec": create(cfg["codec"], {})}
-    folder = ModelFolder(path=path, **{**cfg, **built, "input_size": tuple(cfg["input_size"])})
-    if folder.codec.input_size != folder.input_size:
+    of_spec = {name: cfg[name] for name in _SPEC_KEYS if name in cfg}
+    built = {name: create(cfg[name], {}) for name in ("keypoint_set", "codec")}
+    built["input_size"] = tuple(cfg["input_size"])
+    spec = PoseSpec(
+        **{**of_spec, **built}, source=f"{path / INFER_CFG} (not as it was exported: export again)"
+    )
+    if spec.codec.input_size != spec.input_size:
         raise ConfigError("input_size and the codec's differ")
-    return folder
+    others = {name: value for name, value in cfg.items() if name not in (*_SPEC_KEYS, "format")}
+    return ModelFolder(path=path, spec=spec, **others)
 
 
 def write_infer_cfg(folder: ModelFolder, file: str | Path | None = None) -> None:
     """Write `infer_cfg.yml` of a model into its folder, or to another file."""
-    cfg = {name: getattr(folder, name) for name in ModelFolder.__dataclass_fields__ if name != "path"}
-    cfg["keypoint_set"] = {"KeypointSet": asdict(folder.keypoint_set)}
-    cfg["codec"] = {type(folder.codec).__name__: asdict(folder.codec)}
-    text = yaml.safe_dump({"format": _FORMAT, **_to_lists(cfg)}, sort_keys=False, default_flow_style=None)
+    spec = folder.spec
+    cfg: dict[str, Any] = {"format": _FORMAT, "name": folder.name}
+    cfg |= {name: getattr(spec, name) for name in _SPEC_KEYS}
+    cfg["keypoint_set"] = {"KeypointSet": asdict(spec.keypoint_set)}
+    cfg["codec"] = {type(spec.codec).__name__: asdict(spec.codec)}
+    cfg |= {name: getattr(folder, name) for name in _InferCfg.__dataclass_fields__ if name not in cfg}
+    text = yaml.safe_dump(_to_lists(cfg), sort_keys=False, default_flow_style=None)
     write_bytes(folder.path / INFER_CFG if file is None else file, text.encode())
 
 

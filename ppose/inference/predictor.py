@@ -1,23 +1,31 @@
-"""Images and boxes in, poses out: an exported model with its preprocessing and decoding."""
+"""Images and boxes in, poses out: whatever maps the network's inputs to heatmaps."""
 
 import dataclasses
+import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from ppose.codecs import MSRAHeatmap, UDPHeatmap
-from ppose.errors import ConfigError, DataError
-from ppose.geometry import bbox_xywh_to_center_scale, invert_warp, transform_points
-from ppose.inference.model_folder import ModelFolder, read_model_folder
+from ppose.errors import ConfigError
+from ppose.geometry import bbox_xyxy_to_xywh
+from ppose.inference.model_folder import read_model_folder
+from ppose.inference.pose_spec import PoseSpec
 from ppose.inference.runtimes import Runtime, avoid_saturation, open_runtime
-from ppose.workspace import create
+from ppose.transforms import read_image
+
+_DECIMALS = 6  # of boxes in files: what a sum of two numbers of the file may be off goes
+
+Image = np.ndarray | str | Path
+Scene = TypeVar("Scene", bound=tuple)
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,28 +37,38 @@ class Pose:
     score: float
     bbox_xyxy: np.ndarray
 
+    def to_array(self) -> np.ndarray:
+        """(K, 3) float64: x, y and score of each keypoint."""
+        return np.column_stack([self.keypoints, self.scores]).astype(np.float64)
+
+    def to_record(self) -> dict[str, Any]:
+        """What files hold: bbox (x, y, width, height), keypoints (x, y, score of each) and score."""
+        keypoints, box = self.to_array(), bbox_xyxy_to_xywh(self.bbox_xyxy).round(_DECIMALS)
+        score = float(keypoints[:, 2].mean())
+        return {"bbox": box.tolist(), "keypoints": keypoints.ravel().tolist(), "score": score}
+
 
 class Predictor:
-    """Finds the keypoints of the people in images; made by `from_dir`.
+    """Finds the keypoints of the people in images; made by `from_dir`, or of a spec and a runtime.
 
-    ``keypoint_set`` names the keypoints, ``runtime_name`` is what executes the graph. ``seconds`` adds up
+    ``keypoint_set`` names the keypoints, ``runtime_name`` is what makes the heatmaps. ``seconds`` adds up
     where time goes: "preprocess", "network" and "postprocess", over ``people`` so far.
+
+    Threads may make predictors, share one, and have one each, all at once: the poses are the same. What runs
+    in Paddle runs one batch at a time in a process, since a batch takes all cores anyway.
     """
 
     def __init__(
-        self, folder: ModelFolder, runtime: Runtime, *, batch_size: int = 16, use_dark: bool | None = None
+        self, spec: PoseSpec, runtime: Runtime, *, batch_size: int = 16, use_dark: bool | None = None
     ) -> None:
         if batch_size < 1:
             raise ConfigError(f"batch_size is {batch_size}, expected 1 or more")
-        self.keypoint_set = folder.keypoint_set
-        self.batch_size = folder.batch or batch_size
-        self._folder, self._runtime = folder, runtime
+        self.spec = dataclasses.replace(spec, codec=_choose_decoding(spec.codec, use_dark))
+        self.keypoint_set = spec.keypoint_set
+        self.batch_size = spec.batch or batch_size
+        self._runtime = runtime
         self.runtime_name = runtime.name
-        self._codec = _choose_decoding(folder.codec, use_dark)
-        self._aspect_ratio = folder.input_size[0] / folder.input_size[1]
-        given = {"keypoint_set": folder.keypoint_set, "trainsize": folder.input_size}
-        self._of_sample = [create(spec, {}, **given) for spec in folder.sample_transforms]
-        self._of_batch = [create(spec, {}, **given) for spec in folder.batch_transforms]
+        self._counting = threading.Lock()
         self.reset_times()
 
     @classmethod
@@ -79,98 +97,101 @@ class Predictor:
         opened = open_runtime(
             folder, runtime, device=device, precision=precision, cpu_threads=cpu_threads, **options
         )
-        return cls(folder, opened, batch_size=batch_size, use_dark=use_dark)
+        return cls(folder.spec, opened, batch_size=batch_size, use_dark=use_dark)
 
-    def __call__(self, image: np.ndarray, bboxes_xyxy: ArrayLike | None = None) -> list[Pose]:
-        """The poses of the people in an image (H, W, 3) uint8, RGB.
+    def __call__(self, image: Image, bboxes_xyxy: ArrayLike | None = None) -> list[Pose]:
+        """The poses of the people in an image (H, W, 3) uint8, RGB, or in an image file.
 
         ``bboxes_xyxy`` (N, 4) are the people's boxes in image pixels, left, top, right, bottom; None takes
-        the image as one person. Raises DataError for another image, and for boxes without extent.
+        the image as one person. A file is turned as its EXIF orientation says. Raises DataError for another
+        image, and for boxes without extent.
         """
         return self.predict_images([image], [bboxes_xyxy])[0]
 
     def predict_images(
-        self, images: Iterable[np.ndarray], boxes: Iterable[ArrayLike | None] | None = None
+        self, images: Iterable[Image], boxes: Iterable[ArrayLike | None] | None = None
     ) -> list[list[Pose]]:
         """The poses of each of several images, as of one; people of different images share batches."""
-        pairs = zip(images, repeat(None) if boxes is None else boxes, strict=boxes is not None)
-        return list(self.iter_poses(pairs))
+        scenes = zip(images, repeat(None) if boxes is None else boxes, strict=boxes is not None)
+        return [poses for _, poses in self.iter_poses(scenes)]
 
     def iter_poses(
-        self, images_and_boxes: Iterable[tuple[np.ndarray, ArrayLike | None]]
-    ) -> Iterator[list[Pose]]:
-        """`predict_images` for pairs of image and boxes; each as soon as it is done, and keeps no image."""
-        waiting: deque[tuple[list[Pose], int]] = deque()  # poses of an image, and how many there will be
+        self, scenes: Iterable[Scene], *, images_at_once: int | None = None
+    ) -> Iterator[tuple[Scene, list[Pose]]]:
+        """Yield each scene with its poses, in order, as soon as they are done.
+
+        A scene is a tuple of an image, its boxes, both as in a call, and whatever the caller adds. At most
+        ``images_at_once`` scenes, by default as many as people in a batch, wait for others' people.
+        """
+        waiting: deque[tuple[Scene, list[Pose], int]] = deque()  # with how many people there will be
         batch: list[tuple[dict[str, Any], list[Pose]]] = []
-        for image, of_image in images_and_boxes:
+        for scene in scenes:
             poses: list[Pose] = []
-            samples = self._timed("preprocess", lambda i=image, b=of_image: self._cut_out(i, b))
-            waiting.append((poses, len(samples)))
-            for sample in samples:
-                batch.append((sample, poses))
-                if len(batch) == self.batch_size:
-                    self._run(batch)
-                    batch = []
-            while waiting and len(waiting[0][0]) == waiting[0][1]:
-                yield waiting.popleft()[0]
+            samples = self._cut_out(*scene[:2])
+            waiting.append((scene, poses, len(samples)))
+            batch += [(sample, poses) for sample in samples]
+            while len(batch) >= self.batch_size:
+                self._run(batch[: self.batch_size])
+                batch = batch[self.batch_size :]
+            yield from _take_done(waiting)
+            if len(waiting) >= (images_at_once or self.batch_size):
+                self._run(batch)
+                batch = []
+                yield from _take_done(waiting)
         if batch:
             self._run(batch)
-        yield from (poses for poses, _ in waiting)
+        yield from _take_done(waiting)
+
+    def find_keypoints(self, batch: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """Keypoints (N, K, 2) in image pixels and scores (N, K) of a batch of `PoseSpec.make_batch`."""
+        heatmaps = self.find_heatmaps(batch)
+        with self._timing("postprocess"):
+            return self.spec.decode(heatmaps, batch["warp"])
+
+    def find_heatmaps(self, batch: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Heatmaps (N, K, H, W) of a batch of `PoseSpec.make_batch`, of up to a fixed batch's people."""
+        self.spec.check_batch(batch)
+        image = batch["image"]
+        count, missing = len(image), (self.spec.batch or len(image)) - len(image)
+        if missing:
+            image = np.concatenate([image, np.zeros((missing, *image.shape[1:]), image.dtype)])
+        with self._timing("network"):
+            return self._runtime(image)[:count]
 
     def reset_times(self) -> None:
         """Begin to add up ``seconds`` and ``people`` anew."""
         self.seconds = {"preprocess": 0.0, "network": 0.0, "postprocess": 0.0}
         self.people = 0
 
-    def _cut_out(self, image: np.ndarray, bboxes_xyxy: ArrayLike | None) -> list[dict[str, Any]]:
-        """A sample for each person, after the sample transforms."""
-        _check_image(image)
-        height, width = image.shape[:2]
-        if bboxes_xyxy is None:
-            people: list[dict[str, Any]] = [{"bbox_xyxy": np.array([0.0, 0.0, width, height])}]
-        else:
-            boxes = _check_boxes(bboxes_xyxy)
-            center, scale = bbox_xywh_to_center_scale(_to_xywh(boxes), self._aspect_ratio)
-            people = [
-                {"bbox_xyxy": b, "center": c, "scale": s}
-                for b, c, s in zip(boxes, center, scale, strict=True)
-            ]
-        return [_apply(self._of_sample, {**person, "image": image}) for person in people]
+    def _cut_out(self, image: Image, bboxes_xyxy: ArrayLike | None) -> list[dict[str, Any]]:
+        if isinstance(image, (str, Path)):
+            image = read_image(image, use_exif=True)
+        with self._timing("preprocess"):
+            return self.spec.cut_out(image, bboxes_xyxy)
 
-    def _run(self, batch: Sequence[tuple[dict[str, Any], list[Pose]]]) -> None:
+    def _run(self, people: Sequence[tuple[dict[str, Any], list[Pose]]]) -> None:
         """Add the pose of each sample to the list beside it."""
-        samples = [sample for sample, _ in batch]
-        image = self._timed("preprocess", lambda: self._stack(samples))
-        heatmaps = self._timed("network", lambda: self._runtime(image))[: len(batch)]
-        warps = np.stack([sample["warp"] for sample in samples])
-        keypoints, scores = self._timed("postprocess", lambda: self._decode(heatmaps, warps))
-        for (sample, poses), points, of_points in zip(batch, keypoints, scores, strict=True):
+        with self._timing("preprocess"):
+            batch = self.spec.make_batch([sample for sample, _ in people])
+        keypoints, scores = self.find_keypoints(batch)
+        for (sample, poses), points, of_points in zip(people, keypoints, scores, strict=True):
             poses.append(Pose(points, of_points, float(of_points.mean()), sample["bbox_xyxy"]))
-        self.people += len(batch)
+        with self._counting:
+            self.people += len(people)
 
-    def _stack(self, samples: Sequence[dict[str, Any]]) -> np.ndarray:
-        images = [sample["image"] for sample in samples]
-        missing = (self._folder.batch or len(images)) - len(images)
-        images += [np.zeros_like(images[0])] * missing
-        image = _apply(self._of_batch, {"image": np.stack(images)})["image"]
-        self._folder.check_image(image)
-        return image
-
-    def _decode(self, heatmaps: np.ndarray, warps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        keypoints, scores = self._codec.decode(heatmaps)
-        return transform_points(keypoints, invert_warp(warps)), scores
-
-    def _timed(self, part: str, work: Callable[[], Any]) -> Any:
+    @contextmanager
+    def _timing(self, part: str) -> Iterator[None]:
         start = time.perf_counter()
-        result = work()
-        self.seconds[part] += time.perf_counter() - start
-        return result
+        yield
+        elapsed = time.perf_counter() - start
+        with self._counting:
+            self.seconds[part] += elapsed
 
 
-def _apply(transforms: Iterable[Callable], sample: dict[str, Any]) -> dict[str, Any]:
-    for transform in transforms:
-        sample = transform(sample)
-    return sample
+def _take_done(waiting: deque[tuple[Scene, list[Pose], int]]) -> Iterator[tuple[Scene, list[Pose]]]:
+    """Take off, and yield, scenes up to the first whose people are not all there."""
+    while waiting and len(waiting[0][1]) == waiting[0][2]:
+        yield waiting.popleft()[:2]
 
 
 def _choose_decoding(codec: MSRAHeatmap | UDPHeatmap, use_dark: bool | None) -> MSRAHeatmap | UDPHeatmap:
@@ -181,25 +202,3 @@ def _choose_decoding(codec: MSRAHeatmap | UDPHeatmap, use_dark: bool | None) -> 
             return codec
         raise ConfigError("use_dark is false, but UDP heatmaps are decoded with DARK's step always")
     return dataclasses.replace(codec, use_dark=use_dark)
-
-
-def _check_image(image: Any) -> None:
-    is_image = isinstance(image, np.ndarray) and image.ndim == 3 and image.shape[2] == 3 and image.size > 0
-    if not is_image or image.dtype != np.uint8:
-        got = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
-        raise DataError(f"got an image of {got}, expected uint8 (height, width, 3), RGB")
-
-
-def _check_boxes(bboxes_xyxy: ArrayLike) -> np.ndarray:
-    boxes = np.asarray(bboxes_xyxy, np.float64)
-    if boxes.size == 0:
-        return boxes.reshape(0, 4)
-    if boxes.ndim != 2 or boxes.shape[1] != 4:
-        raise DataError(
-            f"got boxes of shape {boxes.shape}, expected (N, 4): left, top, right, bottom of each"
-        )
-    return boxes
-
-
-def _to_xywh(bboxes_xyxy: np.ndarray) -> np.ndarray:
-    return np.concatenate([bboxes_xyxy[:, :2], bboxes_xyxy[:, 2:] - bboxes_xyxy[:, :2]], axis=1)

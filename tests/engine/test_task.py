@@ -36,7 +36,7 @@ def test_targets_decode_to_the_annotated_keypoints(data, target, use_udp, bound)
     task = Task(load_config(CONFIG, overrides))
     dataset = task.dataset("TrainDataset")
     flips = 0
-    for batch in task.batches("TrainReader", dataset):
+    for batch in task.reader("TrainReader").batches(dataset, workers=2):
         warp = batch["warp"].numpy()
         keypoints, scores = task.codec.decode(batch["heatmaps"].numpy())
         in_image = transform_points(keypoints, invert_warp(warp))

@@ -12,11 +12,11 @@ from ppose.engine.load import load_trained
 from ppose.engine.task import Task
 from ppose.errors import ConfigError, ExportError
 from ppose.export import export
-from ppose.export.evaluate import Exported
 from ppose.export.export import Options, export_model
 from ppose.export.graph import check_room
 from ppose.export.onnx_graph import _run_paddle2onnx
 from ppose.inference.model_folder import read_model_folder
+from ppose.inference.predictor import Predictor
 from ppose.inference.runtimes import open_runtime
 from ppose.models import flip_test
 from ppose.weights.checkpoint import save_weights
@@ -67,22 +67,27 @@ def test_every_runtime_gives_the_trained_networks_heatmaps(task, tmp_path, batch
     model = read_model_folder(tmp_path)
     assert set(model.files) == {"model.json", "model.pdiparams", "model.onnx"}
     assert {file.name for file in tmp_path.iterdir()} == {*model.files, "infer_cfg.yml"}
-    assert (model.batch, model.flip_test) == (batch, inside)
-    assert model.input_dtype == ("uint8" if inside else "float32")
-    transforms = [name for spec in model.sample_transforms + model.batch_transforms for name in spec]
+    assert (model.spec.batch, model.spec.flip_test) == (batch, inside)
+    assert model.spec.input_dtype == ("uint8" if inside else "float32")
+    transforms = [
+        name for spec in model.spec.sample_transforms + model.spec.batch_transforms for name in spec
+    ]
     assert transforms == ["TopDownEvalAffine", *([] if inside else ["NormalizeImage"]), "Permute"]
 
     pixels = np.random.default_rng(1).integers(0, 256, (3, 64, 64, 3), np.uint8)
     expected, image = _expected(task, pixels, inside)
     given = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)) if inside else image
     for name in ("paddle", "onnxruntime", "openvino"):
-        exported = Exported(model, open_runtime(model, name))
+        exported = Predictor(model.spec, open_runtime(model, name))
         for count in (1, 2) if inside else (1, 3, 2):
-            got = exported(given[:count])
+            warp = np.zeros((count, 2, 3))
+            got = exported.find_heatmaps({"image": given[:count], "warp": warp})
             assert got.dtype == np.float32
             difference = np.linalg.norm(got - expected[:count]) / np.linalg.norm(expected[:count])
             assert difference < 1e-4, (name, count)
-        edited = replace(model, batch=None if inside else 2)  # by somebody, in infer_cfg.yml
+        edited = replace(
+            model, spec=replace(model.spec, batch=None if inside else 2)
+        )  # by somebody, in infer_cfg.yml
         says, takes = ("null", "2") if inside else ("2", "null")
         with pytest.raises(ConfigError, match=f"infer_cfg.yml: batch is {says}.*takes {takes}.*export again"):
             open_runtime(edited, name)

@@ -8,6 +8,7 @@ import pytest
 from ppose.codecs import MSRAHeatmap, UDPHeatmap
 from ppose.errors import ConfigError, DataError
 from ppose.inference.model_folder import ModelFolder, file_sha256, read_model_folder, write_infer_cfg
+from ppose.inference.pose_spec import PoseSpec
 from ppose.keypoints import make_keypoint_set
 
 ARROW = make_keypoint_set("arrow", ["tip", "left", "right"], [["left", "right"]], [["tip", "left"]])
@@ -19,17 +20,17 @@ def folder(tmp_path):
     folder = ModelFolder(
         path=tmp_path,
         name="arrow_64x96",
-        input_size=(64, 96),
-        input_dtype="float32",
-        batch=None,
-        flip_test=True,
-        keypoint_set=ARROW,
-        codec=MSRAHeatmap((64, 96), (16, 24), sigma=1.5, use_dark=True),
-        sample_transforms=[{"TopDownEvalAffine": {"trainsize": [64, 96]}}],
-        batch_transforms=[
-            {"NormalizeImage": {"mean": [0.5, 0.5, 0.5], "std": [1e-3, 1, 1]}},
-            {"Permute": {}},
-        ],
+        spec=PoseSpec(
+            input_size=(64, 96),
+            flip_test=True,
+            keypoint_set=ARROW,
+            codec=MSRAHeatmap((64, 96), (16, 24), sigma=1.5, use_dark=True),
+            sample_transforms=[{"TopDownEvalAffine": {"trainsize": [64, 96]}}],
+            batch_transforms=[
+                {"NormalizeImage": {"mean": [0.5, 0.5, 0.5], "std": [1e-3, 1, 1]}},
+                {"Permute": {}},
+            ],
+        ),
         weights_sha256="ab" * 32,
         quantization_sha256=None,
         files={"model.onnx": file_sha256(tmp_path / "model.onnx")},
@@ -41,7 +42,8 @@ def folder(tmp_path):
 
 def test_what_is_written_is_read_again(folder):
     assert read_model_folder(folder.path) == folder
-    udp = replace(folder, codec=UDPHeatmap((64, 96), (16, 24)), batch=4, input_dtype="uint8")
+    spec = replace(folder.spec, codec=UDPHeatmap((64, 96), (16, 24)), batch=4, input_dtype="uint8")
+    udp = replace(folder, spec=spec)
     assert not folder.is_int8
     udp = replace(udp, quantization_sha256="cd" * 32)
     assert udp.is_int8
@@ -68,10 +70,19 @@ def test_an_infer_cfg_that_was_not_written_out(folder):
 
 
 def test_an_image_that_is_not_the_networks_input(folder):
-    folder.check_image(np.zeros((2, 3, 96, 64), np.float32))
+    spec, warp = read_model_folder(folder.path).spec, np.zeros((2, 2, 3))
+    spec.check_batch({"image": np.zeros((2, 3, 96, 64), np.float32), "warp": warp})
     for image in (np.zeros((2, 96, 64, 3), np.float32), np.zeros((2, 3, 96, 64), np.uint8)):
-        with pytest.raises(ConfigError, match=r"the network takes float32 \[3, 96, 64\]; .* export again"):
-            folder.check_image(image)
+        with pytest.raises(ConfigError, match=r"export again\): .*network takes float32 \[3, 96, 64\];"):
+            spec.check_batch({"image": image, "warp": warp})
+
+
+def test_an_export_of_version_0_1_is_read(folder):
+    file = folder.path / "infer_cfg.yml"
+    text = file.read_text().replace("channel_order: rgb\nbox_padding: 1.25\n", "")
+    assert "box_padding" not in text
+    file.write_text(text)
+    assert read_model_folder(folder.path) == folder
 
 
 def test_a_half_written_export(folder):

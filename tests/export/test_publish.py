@@ -9,7 +9,16 @@ from ppose.codecs import MSRAHeatmap
 from ppose.export import publish as module
 from ppose.export.publish import publish, staging
 from ppose.inference.model_folder import ModelFolder, read_model_folder
+from ppose.inference.pose_spec import PoseSpec
 from ppose.keypoints import get_keypoint_set
+
+SPEC = PoseSpec(
+    input_size=(64, 96),
+    keypoint_set=get_keypoint_set("coco17"),
+    codec=MSRAHeatmap((64, 96), (16, 24)),
+    sample_transforms=[],
+    batch_transforms=[{"Permute": {}}],
+)
 
 
 @pytest.fixture
@@ -17,14 +26,7 @@ def model(tmp_path):
     return ModelFolder(
         path=tmp_path / "out" / "small",
         name="small",
-        input_size=(64, 96),
-        input_dtype="float32",
-        batch=None,
-        flip_test=False,
-        keypoint_set=get_keypoint_set("coco17"),
-        codec=MSRAHeatmap((64, 96), (16, 24)),
-        sample_transforms=[],
-        batch_transforms=[{"Permute": {}}],
+        spec=SPEC,
         weights_sha256="ab" * 32,
         quantization_sha256=None,
         files={},
@@ -55,7 +57,12 @@ def test_a_second_format_goes_beside_the_first(model):
 
 @pytest.mark.parametrize(
     "change",
-    [{"weights_sha256": "cd" * 32}, {"quantization_sha256": "cd" * 32}, {"batch": 1}, {"versions": {}}],
+    [
+        {"weights_sha256": "cd" * 32},
+        {"quantization_sha256": "cd" * 32},
+        {"spec": replace(SPEC, batch=1)},
+        {"versions": {}},
+    ],
 )
 def test_files_of_another_model_do_not_stay(model, change):
     write(model, PADDLE)

@@ -43,7 +43,7 @@ class Sleeper:
 
 
 def test_times_are_of_whole_batches_and_say_where_they_went(model_dir):
-    predictor = Predictor(read_model_folder(model_dir), Sleeper(), batch_size=2)
+    predictor = Predictor(read_model_folder(model_dir).spec, Sleeper(), batch_size=2)
     seconds = run_batches(predictor, split_scenes(make_scenes(8), 2), 3)
     assert seconds.shape == (3, 4)
     whole, parts = seconds[:, 0], seconds[:, 1:]

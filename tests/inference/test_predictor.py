@@ -90,7 +90,7 @@ def test_batches_change_nothing(model_dir, crowd):
 def test_people_of_several_images_share_a_batch(model_dir, crowd):
     image, _, boxes = crowd
     runtime = Recorder()
-    predictor = Predictor(read_model_folder(model_dir), runtime, batch_size=3)
+    predictor = Predictor(read_model_folder(model_dir).spec, runtime, batch_size=3)
     predictor.predict_images([image, image], [boxes, boxes])
     assert [len(batch) for batch in runtime.images] == [3, 1]
     assert predictor.people == 4
@@ -101,35 +101,34 @@ def test_a_fixed_batch_is_filled_up(model_dir, crowd):
     image, people, boxes = crowd
     folder = read_model_folder(model_dir)
     runtime = Recorder(open_runtime(folder, "onnxruntime"))
-    folder = dataclasses.replace(folder, batch=4)
-    found = Predictor(folder, runtime, batch_size=1)(image, boxes)
+    spec = dataclasses.replace(folder.spec, batch=4)
+    found = Predictor(spec, runtime, batch_size=1)(image, boxes)
     np.testing.assert_allclose(keypoints_of(found), people, atol=PIXELS)
     assert [batch.shape for batch in runtime.images] == [(4, 3, 96, 64)]
 
 
-def test_the_graphs_input_is_that_of_evaluation(tmp_path, model_dir, crowd):
-    """The same pixels as the training side's reader makes, of boxes and of whole images."""
-    from ppose.engine.task import Task
-
-    task = Task(load_config("configs/tinypose_128x96.yml"))
-    cfg = load_config("configs/tinypose_128x96.yml")["TestReader"]
-    folder = dataclasses.replace(
-        read_model_folder(model_dir),
-        input_size=tuple(task.settings.trainsize),
-        keypoint_set=task.keypoint_set,
-        codec=task.codec,
-        sample_transforms=cfg["sample_transforms"][1:],
-        batch_transforms=cfg["batch_transforms"],
-    )
+def test_an_image_file_is_read(predictor, crowd, tmp_path):
     image, _, boxes = crowd
     cv2.imwrite(str(tmp_path / "a.png"), image[..., ::-1])
-    for bboxes in (None, boxes):
-        xywh = None if bboxes is None else [np.hstack([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]])]
-        dataset = task.dataset("TestDataset", images=[tmp_path / "a.png"], boxes=xywh)
-        (batch,) = task.batches("TestReader", dataset, workers=0)
-        runtime = Recorder(shape=(17, 32, 24))
-        Predictor(folder, runtime)(image, bboxes)
-        np.testing.assert_array_equal(runtime.images[0], batch["image"].numpy())
+    expected = keypoints_of(predictor(image, boxes))
+    for file in (tmp_path / "a.png", str(tmp_path / "a.png")):
+        np.testing.assert_array_equal(keypoints_of(predictor(file, boxes)), expected)
+        np.testing.assert_array_equal(keypoints_of(predictor.predict_images([file], [boxes])[0]), expected)
+
+
+def test_the_networks_input_is_that_of_evaluation(write_coco, tmp_path):
+    """The same pixels as of the same people in a dataset, which EvalReader prepares in worker processes."""
+    from ppose.engine.task import Task
+
+    folder = write_coco(tmp_path / "coco")
+    data = ["dataset_dir=" + str(folder), "image_dir=images", "anno_path=annotations.json"]
+    overrides = [f"EvalDataset.{line}" for line in data] + ["EvalReader.batch_size=2"]
+    task = Task(load_config("configs/tinypose_128x96.yml", overrides))
+    (batch, *_) = task.reader("EvalReader").batches(task.dataset("EvalDataset"), workers=1)
+    runtime = Recorder(shape=(17, 32, 24))
+    boxes = np.array([[10, 10, 60, 100], [70, 10, 120, 100]])
+    Predictor(task.pose_spec(), runtime)(folder / "images" / "000000000001.jpg", boxes)
+    np.testing.assert_array_equal(runtime.images[0], batch["image"].numpy())
 
 
 def test_decoding_is_the_folders_unless_told_otherwise(model_dir, crowd):
@@ -138,10 +137,11 @@ def test_decoding_is_the_folders_unless_told_otherwise(model_dir, crowd):
     plain = keypoints_of(Predictor.from_dir(model_dir, runtime="onnxruntime")(image, boxes))
     dark = keypoints_of(Predictor.from_dir(model_dir, runtime="onnxruntime", use_dark=True)(image, boxes))
     again = keypoints_of(Predictor.from_dir(model_dir, runtime="onnxruntime", use_dark=False)(image, boxes))
-    assert not folder.codec.use_dark
+    assert not folder.spec.codec.use_dark
     np.testing.assert_array_equal(plain, again)
     assert 0 < np.abs(plain - dark).max() < PIXELS
-    udp = dataclasses.replace(folder, codec=UDPHeatmap(folder.codec.input_size, folder.codec.heatmap_size))
+    codec = UDPHeatmap(folder.spec.codec.input_size, folder.spec.codec.heatmap_size)
+    udp = dataclasses.replace(folder.spec, codec=codec)
     with pytest.raises(ConfigError, match="UDP"):
         Predictor(udp, Recorder(), use_dark=False)
 
@@ -166,7 +166,8 @@ def test_a_single_pixel_and_twenty_megapixels(predictor, draw_person):
         (np.zeros((4, 4, 4), np.uint8), r"\(4, 4, 4\)"),
         (np.zeros((4, 4, 3), np.float32), "float32"),
         (np.zeros((0, 4, 3), np.uint8), r"\(0, 4, 3\)"),
-        ("a.jpg", "an image of str"),
+        (["a.jpg"], "an image of list"),
+        ("a.jpg", "image not found: a.jpg"),
     ],
 )
 def test_other_images_are_refused(predictor, image, expected):

@@ -309,7 +309,7 @@ def test_tensorrt_gets_the_models_shapes_and_is_built_once(folder, fake_tensorrt
     assert graph.read_text() == graph.with_suffix(".pdiparams").read_text() == "converted"
     assert tensorrt.convert_to_tensorrt(folder, "fp16", 8, tmp_path / "cache") == graph
     assert len(fake_tensorrt) == 1
-    fixed = dataclasses.replace(folder, batch=4)
+    fixed = dataclasses.replace(folder, spec=dataclasses.replace(folder.spec, batch=4))
     others = [
         tensorrt.convert_to_tensorrt(folder, "fp16", 2, tmp_path / "cache"),
         tensorrt.convert_to_tensorrt(folder, "int8", 8, tmp_path / "cache"),

@@ -5,7 +5,6 @@ import json
 import runpy
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -16,6 +15,7 @@ from runs import assert_one_line, data_overrides
 from ppose.engine.calibration import CalibrationImages, make_sampled_ap
 from ppose.engine.evaluate import evaluate
 from ppose.engine.load import load_trained
+from ppose.engine.network_runtime import network_predictor
 from ppose.engine.task import Task
 from ppose.export.evaluate import compare_ap
 from ppose.inference.model_folder import read_model_folder
@@ -68,8 +68,8 @@ def make_task(folder, *more):
 
 def test_images_are_those_that_the_network_sees_at_evaluation(coco_folder, tmp_path):
     task = make_task(coco_folder, "EvalReader.batch_size=4")
-    people = [b["image"].numpy() for b in task.batches("EvalReader", task.dataset("EvalDataset"))]
-    people = np.concatenate(people)
+    batches = task.reader("EvalReader").batches(task.dataset("EvalDataset"), workers=0)
+    people = np.concatenate([batch["image"].numpy() for batch in batches])
     batches = [batch.numpy() for batch in CalibrationImages.from_dataset(task, "TrainDataset", 100)]
     assert [len(batch) for batch in batches] == [4, 2]
     np.testing.assert_array_equal(np.concatenate(batches), people)
@@ -109,7 +109,7 @@ def put_at_the_middle(folder, images):
 def evaluate_all(task, network):
     dataset = task.dataset("EvalDataset")
     metric = CocoKeypointMetric(dataset.anno_file, task.keypoint_set)
-    evaluate(task, network, dataset, metric)
+    evaluate(task, network_predictor(task, network, "EvalReader"), dataset, metric)
     return metric.compute()["AP"]
 
 
@@ -191,7 +191,7 @@ def test_ap_in_float_simulated_and_exported(quantize, coco_folder, weights, tmp_
 
 
 @pytest.mark.parametrize("flips", [False, True])
-def test_ap_is_of_each_network_with_the_exports_flip_test(write_coco, tmp_path, monkeypatch, flips):
+def test_ap_is_of_each_network_with_the_exports_flip_test(write_coco, tmp_path, flips):
     """Everybody's keypoints are at the middle, whatever flip test the config asks for."""
     folder = put_at_the_middle(write_coco(tmp_path / "coco", images=2), {1, 2})
     networks = {"middle": Peak(8), "beside": Peak(10)}
@@ -199,13 +199,10 @@ def test_ap_is_of_each_network_with_the_exports_flip_test(write_coco, tmp_path, 
     for name, network in {**networks, "exported, in some": Peak(9)}.items():
         expected[name] = evaluate_all(make_task(folder, f"TopDownHRNet.flip={str(flips).lower()}"), network)
     assert len(set(expected.values())) == 3
-    monkeypatch.setattr(
-        "ppose.export.evaluate.evaluate_exported",
-        lambda task, exported, dataset, metric: evaluate(task, Peak(9), dataset, metric, flip=flips),
-    )
-    exported = SimpleNamespace(model=SimpleNamespace(flip_test=flips), runtime=SimpleNamespace(name="some"))
     for asked in ("true", "false"):
         task = make_task(folder, f"TopDownHRNet.flip={asked}")
+        exported = network_predictor(task, Peak(9), "EvalReader", flip=flips)
+        exported.runtime_name = "some"
         assert compare_ap(task, networks, exported, task.dataset("EvalDataset")) == expected
 
 

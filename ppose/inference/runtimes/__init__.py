@@ -2,10 +2,11 @@
 
 from ppose.inference.runtimes.choice import (
     Runtime,
+    RuntimeName,
     avoid_saturation,
     import_runtime,
     name_precision,
     open_runtime,
 )
 
-__all__ = ["Runtime", "avoid_saturation", "import_runtime", "name_precision", "open_runtime"]
+__all__ = ["Runtime", "RuntimeName", "avoid_saturation", "import_runtime", "name_precision", "open_runtime"]

@@ -22,16 +22,16 @@ _logger = logging.getLogger(__name__)
 
 
 class Runtime(Protocol):
-    """An exported graph that is ready to run: image (N, 3, h, w) -> heatmaps (N, K, H, W) float32.
+    """What makes heatmaps: an exported graph in one of the runtimes here, or a network as it is trained.
 
-    ``batch`` is N as the graph has it, None any.
+    ``name`` is for the user; ``batch`` is N as the graph has it, None any. Threads may call it at once.
     """
 
     name: str
     batch: int | None
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
-        """Heatmaps of an image batch of the folder's input_dtype."""
+        """Heatmaps (N, K, H, W) float32 of image (N, 3, h, w), which is as `PoseSpec` says and stays so."""
         ...
 
 

@@ -75,7 +75,7 @@ def open_graph(
     )
     opened = PaddleGraph(config)
     # What Paddle says on GPUs, and of TensorRT's graphs, has not been seen.
-    return PaddleRuntime(opened, opened.static_batch("image") if device == "cpu" else folder.batch)
+    return PaddleRuntime(opened, opened.static_batch("image") if device == "cpu" else folder.spec.batch)
 
 
 def check_device(device: str) -> None:

@@ -35,7 +35,7 @@ def convert_to_tensorrt(folder: ModelFolder, precision: str, batch: int, cache: 
         )
     if batch < 1:
         raise ConfigError(f"the largest batch for TensorRT is {batch}, expected 1 or more")
-    least, most = (folder.batch, folder.batch) if folder.batch else (1, batch)
+    least, most = (folder.spec.batch,) * 2 if folder.spec.batch else (1, batch)
     key = [folder.files, precision, least, most, paddle.__version__, version("tensorrt"), _gpu_name()]
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
     engine = Path(cache or folder.path / "tensorrt") / f"{precision}_{digest}"
@@ -48,14 +48,14 @@ def convert_to_tensorrt(folder: ModelFolder, precision: str, batch: int, cache: 
 def _build(folder: ModelFolder, precision: str, batches: tuple[int, int], engine: Path) -> None:
     from paddle.tensorrt.export import Input, PrecisionMode, TensorRTConfig, convert
 
-    width, height = folder.input_size
+    width, height = folder.spec.input_size
     least, most = ([batch, 3, height, width] for batch in batches)
     image = Input(
         min_input_shape=least,
         optim_input_shape=most,
         max_input_shape=most,
-        input_data_type=folder.input_dtype,
-        input_range=(0, 255) if folder.input_dtype == "uint8" else (-2.0, 2.0),
+        input_data_type=folder.spec.input_dtype,
+        input_range=(0, 255) if folder.spec.input_dtype == "uint8" else (-2.0, 2.0),
         name="image",
     )
     engine.parent.mkdir(parents=True, exist_ok=True)

@@ -1,8 +1,7 @@
 """Poses in image files, written as pictures and as COCO's results."""
 
 import logging
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,8 @@ from tqdm import tqdm
 
 from ppose.errors import DataError
 from ppose.files import check_writable, write_bytes, write_json
-from ppose.keypoints import KeypointSet
+from ppose.inference.detectors import PersonDetector
+from ppose.inference.predictor import Pose, Predictor
 from ppose.transforms import read_image
 from ppose.visualize import draw_poses
 
@@ -22,22 +22,22 @@ KEYPOINTS_FILE = "keypoints.json"
 
 
 class ImageFiles:
-    """Iterates over (index, image (H, W, 3) uint8, RGB, turned as EXIF says) of files; holds no image.
+    """Iterates over (image (H, W, 3) uint8, RGB, turned as EXIF says; its bboxes_xyxy or None; file).
 
-    One that cannot be read is told of and left out; where it is the only file, it is a DataError. ``read``
-    has the files whose images have been given out, oldest first; who has done with one takes it off.
+    One that cannot be read is skipped with a warning; where it is the only file, it is a DataError. ``boxes``
+    are those of each file, None takes each image as one person.
     """
 
-    def __init__(self, files: Sequence[Path]) -> None:
+    def __init__(self, files: Sequence[Path], boxes: Sequence[np.ndarray] | None = None) -> None:
         self._files = files
+        self._boxes = [None] * len(files) if boxes is None else boxes
         self._problems: list[str] = []
-        self.read: deque[Path] = deque()
 
     def __len__(self) -> int:
         return len(self._files)
 
-    def __iter__(self) -> Iterator[tuple[int, np.ndarray]]:
-        for index, file in enumerate(self._files):
+    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray | None, Path]]:
+        for file, boxes in zip(self._files, self._boxes, strict=True):
             try:
                 image = read_image(file, use_exif=True)
             except DataError as error:
@@ -46,8 +46,7 @@ class ImageFiles:
                 self._problems.append(str(error))
                 _logger.warning("left out: %s", error)
                 continue
-            self.read.append(file)
-            yield index, image
+            yield image, boxes, file
 
     @property
     def readable(self) -> int:
@@ -72,27 +71,34 @@ def check_output(folder: Path, image_files: Sequence[Path]) -> None:
 
 def write_poses(
     images: ImageFiles,
-    found: Iterable[tuple[np.ndarray, np.ndarray | None]],
+    predictor: Predictor,
     folder: Path,
-    keypoint_set: KeypointSet,
     *,
+    find_people: PersonDetector | None = None,
     threshold: float,
     save_json: bool,
 ) -> int:
     """Write the people of each image as soon as they are found; returns their number. Shows a progress bar.
 
-    ``found``, which iterates over ``images``, has for each, in order, keypoints (N, K, 3): x, y and score;
-    and bbox_xywh (N, 4), or None for a whole image. A picture of them gets the image's name. With
-    ``save_json``, `keypoints.json` has all people in COCO's results format in the end, after Ctrl-C or an
-    error too, unless nothing has been done.
+    Their boxes are those that the images come with, or what ``find_people`` finds. A picture of them gets the
+    image's name. With ``save_json``, `keypoints.json` has all people in COCO's results format in the end,
+    after Ctrl-C or an error too, unless nothing has been done.
     """
+    scenes = iter(images)
+    if find_people is not None:
+        scenes = ((image, find_people(image), file) for image, _, file in images)
     entries: list[dict[str, Any]] = []
     is_done = False
     try:
-        for poses, boxes in tqdm(found, "images", len(images), False, unit="image", disable=None):
-            file = images.read.popleft()
-            _save_picture(folder, file, poses, boxes, keypoint_set, threshold)
-            entries += _describe_people(file, poses, boxes)
+        found = predictor.iter_poses(scenes)
+        for (image, boxes, file), poses in tqdm(
+            found, "images", len(images), False, unit="image", disable=None
+        ):
+            drawn = draw_poses(
+                image, stack_poses(poses), predictor.keypoint_set, threshold=threshold, bboxes_xyxy=boxes
+            )
+            _save_picture(folder, file, drawn)
+            entries += [_describe_person(file, pose, has_box=boxes is not None) for pose in poses]
         is_done = True
     finally:
         if save_json and (is_done or entries):
@@ -100,30 +106,24 @@ def write_poses(
     return len(entries)
 
 
-def _save_picture(
-    folder: Path,
-    file: Path,
-    poses: np.ndarray,
-    boxes: np.ndarray | None,
-    keypoint_set: KeypointSet,
-    threshold: float,
-) -> None:
-    image = read_image(file, use_exif=True)
-    image = draw_poses(image, poses, keypoint_set, threshold=threshold, bbox_xywh=boxes)
+def stack_poses(poses: Sequence[Pose]) -> np.ndarray:
+    """(N, K, 3): x, y and score of each keypoint of N poses."""
+    return np.array([pose.to_array() for pose in poses])
+
+
+def _save_picture(folder: Path, file: Path, image: np.ndarray) -> None:
     # A name without an ending that OpenCV writes gets one.
     picture = file.name if cv2.haveImageWriter(file.name) else f"{file.name}.png"
     _, data = cv2.imencode(Path(picture).suffix, image[..., ::-1])
     write_bytes(folder / picture, data.tobytes())
 
 
-def _describe_people(file: Path, poses: np.ndarray, boxes: np.ndarray | None) -> list[dict[str, Any]]:
-    entries = []
-    for person, pose in enumerate(poses):
-        entry = {"image": file.name, "category_id": 1, "keypoints": pose.ravel().tolist()}
-        entry["score"] = float(pose[:, 2].mean())
-        if file.stem.isdecimal():
-            entry["image_id"] = int(file.stem)
-        if boxes is not None:
-            entry["bbox"] = boxes[person].tolist()
-        entries.append(entry)
-    return entries
+def _describe_person(file: Path, pose: Pose, *, has_box: bool) -> dict[str, Any]:
+    record = pose.to_record()
+    box = record.pop("bbox")
+    entry = {"image": file.name, "category_id": 1, **record}
+    if file.stem.isdecimal():
+        entry["image_id"] = int(file.stem)
+    if has_box:
+        entry["bbox"] = box
+    return entry

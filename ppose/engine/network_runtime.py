@@ -1,0 +1,56 @@
+"""The trained network itself as what makes the heatmaps."""
+
+import threading
+from typing import Any
+
+import numpy as np
+import paddle
+from paddle import nn
+
+from ppose.engine.task import Task
+from ppose.inference.pose_spec import PoseSpec
+from ppose.inference.predictor import Predictor
+from ppose.models import flip_test
+
+# Paddle builds, traces and runs networks with state that all threads of a process share.
+ONE_NETWORK_AT_A_TIME = threading.RLock()
+
+
+class NetworkRuntime:
+    """A network as it is trained, or its static form, in eval mode from here on; `Runtime`.
+
+    ``flip`` holds flip pairs and whether heatmaps shift, for the flip test (see `flip_test`); None: without.
+    """
+
+    name, batch = "network", None
+
+    def __init__(self, network: nn.Layer, flip: tuple[Any, bool] | None = None) -> None:
+        network.eval()
+        self._network, self._flip = network, flip
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        """See `Runtime`."""
+        with ONE_NETWORK_AT_A_TIME, paddle.no_grad():
+            images = paddle.to_tensor(image)
+            if self._flip is None:
+                return self._network(images).numpy()
+            return flip_test(self._network, images, *self._flip).numpy()
+
+
+def network_runtime(task: Task, network: nn.Layer, spec: PoseSpec) -> NetworkRuntime:
+    """A task's network, with the flip test where the spec asks for it."""
+    return NetworkRuntime(
+        network, (spec.keypoint_set.flip_pairs, task.shifts_heatmap) if spec.flip_test else None
+    )
+
+
+def network_predictor(
+    task: Task, network: nn.Layer, reader: str = "TestReader", *, flip: bool | None = None
+) -> Predictor:
+    """A predictor of a task's network, with the transforms and the batch size of one of its readers.
+
+    ``flip``: whether it does the flip test, None as the config says.
+    """
+    spec = task.pose_spec(reader, flip=flip)
+    batch_size = task.reader(reader).batch_size
+    return Predictor(spec, network_runtime(task, network, spec), batch_size=batch_size)

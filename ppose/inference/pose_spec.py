@@ -1,0 +1,112 @@
+"""All that stands between an image with a box and keypoints, but for what maps inputs to heatmaps."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ppose.codecs import MSRAHeatmap, UDPHeatmap
+from ppose.errors import ConfigError, DataError
+from ppose.geometry import bbox_xywh_to_center_scale, bbox_xyxy_to_xywh, invert_warp, transform_points
+from ppose.keypoints import KeypointSet
+from ppose.transforms.batch import apply_transforms, make_batch
+from ppose.workspace import create
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoseSpec:
+    """How people in images become the input of a network, and its heatmaps keypoints.
+
+    The input is image (N, 3, h, w) of ``input_size`` (w, h), its channels in ``channel_order``: normalised
+    where ``input_dtype`` is float32, pixels where it is uint8. ``batch`` is N, None any. ``flip_test``: what
+    makes the heatmaps (N, K, H, W) averages them with those of the mirrored image. A box is enlarged by the
+    factor ``box_padding``. ``sample_transforms`` and ``batch_transforms`` are specs for `create`: a sample
+    with an image (H, W, 3) RGB uint8, and center and scale unless the image is one person, becomes the input,
+    stacked after the first. ``sample_steps`` and ``batch_steps`` are what these specs make. ``source`` is
+    where all this stands, for messages.
+    """
+
+    input_size: tuple[int, int]
+    input_dtype: Literal["float32", "uint8"] = "float32"
+    batch: int | None = None
+    flip_test: bool = False
+    channel_order: Literal["rgb"] = "rgb"
+    box_padding: float = 1.25
+    keypoint_set: KeypointSet
+    codec: MSRAHeatmap | UDPHeatmap
+    sample_transforms: list[dict[str, Any]]
+    batch_transforms: list[dict[str, Any]]
+    source: str = field(default="the pose spec", compare=False)
+
+    sample_steps: list[Callable] = field(init=False, compare=False, repr=False)
+    batch_steps: list[Callable] = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        given = {"keypoint_set": self.keypoint_set, "trainsize": self.input_size}
+        for specs, steps in (
+            (self.sample_transforms, "sample_steps"),
+            (self.batch_transforms, "batch_steps"),
+        ):
+            object.__setattr__(self, steps, [create(spec, {}, **given) for spec in specs])
+
+    def prepare(self, sample: dict[str, Any]) -> dict[str, Any]:
+        """A sample after the sample transforms: a person, cut out."""
+        return apply_transforms(self.sample_steps, sample)
+
+    def cut_out(self, image: np.ndarray, bboxes_xyxy: ArrayLike | None) -> list[dict[str, Any]]:
+        """A sample for each person of an image (H, W, 3) uint8, RGB, after the sample transforms.
+
+        ``bboxes_xyxy`` (N, 4) are the people's boxes in image pixels; None takes the image as one person.
+        Raises DataError for another image, and for boxes without extent.
+        """
+        _check_image(image)
+        height, width = image.shape[:2]
+        if bboxes_xyxy is None:
+            return [self.prepare({"image": image, "bbox_xyxy": np.array([0.0, 0.0, width, height])})]
+        boxes = _check_boxes(bboxes_xyxy)
+        aspect_ratio = self.input_size[0] / self.input_size[1]
+        centers, scales = bbox_xywh_to_center_scale(bbox_xyxy_to_xywh(boxes), aspect_ratio, self.box_padding)
+        return [
+            self.prepare({"image": image, "bbox_xyxy": box, "center": center, "scale": scale})
+            for box, center, scale in zip(boxes, centers, scales, strict=True)
+        ]
+
+    def make_batch(self, samples: Sequence[dict[str, Any]]) -> dict[str, np.ndarray]:
+        """image (N, 3, h, w) and warp (N, 2, 3), image to input pixels, of people who are cut out."""
+        return make_batch(samples, self.batch_steps)
+
+    def check_batch(self, batch: dict[str, np.ndarray]) -> None:
+        """Raise ConfigError where what the transforms have made is not the network's input."""
+        if "warp" not in batch:
+            raise ConfigError(f"{self.source}: the transforms cut no people out: add TopDownEvalAffine")
+        (width, height), image = self.input_size, batch["image"]
+        if image.shape[1:] != (3, height, width) or image.dtype != self.input_dtype:
+            raise ConfigError(
+                f"{self.source}: the transforms give {image.dtype} {list(image.shape[1:])}, the network "
+                f"takes {self.input_dtype} {[3, height, width]}; do they end with NormalizeImage and Permute?"
+            )
+
+    def decode(self, heatmaps: np.ndarray, warp: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Keypoints (N, K, 2) in image pixels and scores (N, K) of heatmaps, people cut out by warp."""
+        keypoints, scores = self.codec.decode(heatmaps)
+        return transform_points(keypoints, invert_warp(warp)), scores
+
+
+def _check_image(image: Any) -> None:
+    is_image = isinstance(image, np.ndarray) and image.ndim == 3 and image.shape[2] == 3 and image.size > 0
+    if not is_image or image.dtype != np.uint8:
+        got = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
+        raise DataError(f"got an image of {got}, expected uint8 (height, width, 3), RGB")
+
+
+def _check_boxes(bboxes_xyxy: ArrayLike) -> np.ndarray:
+    boxes = np.asarray(bboxes_xyxy, np.float64)
+    if boxes.size == 0:
+        return boxes.reshape(0, 4)
+    if boxes.ndim != 2 or boxes.shape[1] != 4:
+        raise DataError(
+            f"got boxes of shape {boxes.shape}, expected (N, 4): left, top, right, bottom of each"
+        )
+    return boxes
