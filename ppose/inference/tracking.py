@@ -54,7 +54,7 @@ class Tracker:
                 self._next += 1
             track.pose, track.time = pose, time
             if self._smooth:
-                size = math.sqrt(_area(pose.bbox_xyxy))
+                size = max(math.sqrt(_area(pose.bbox_xyxy)), 1.0)  # boxes may have no width
                 pose = dataclasses.replace(pose, keypoints=track.smooth(pose.keypoints, time, size))
             result.append((track.number, pose))
         return result
@@ -88,7 +88,8 @@ def box_iou(box: np.ndarray, other: np.ndarray) -> float:
     """
     width, height = np.maximum(np.minimum(box[2:], other[2:]) - np.maximum(box[:2], other[:2]), 0)
     common = width * height
-    return float(common / (_area(box) + _area(other) - common))
+    union = _area(box) + _area(other) - common
+    return float(common / union) if union else 0.0
 
 
 def _area(box: np.ndarray) -> float:

@@ -111,3 +111,14 @@ def test_iou():
     assert box_iou(box, box) == 1
     assert box_iou(box, np.array([20, 20, 30, 30])) == 0
     assert box_iou(box, np.array([5, 5, 15, 15])) == pytest.approx(25 / 175)
+
+
+def test_a_box_without_width_is_smoothed(recwarn):
+    """Some detectors give such boxes; the keypoints come from what is around them."""
+    pose = Pose(np.array([[3.0, 4.0], [5.0, 6.0]]), np.ones(2), 1.0, np.array([3.0, 4.0, 3.0, 9.0]))
+    for similarity in ("oks", "iou"):
+        tracker = Tracker([0.05, 0.05], similarity=similarity, smooth=True)
+        for time in (0.0, 0.1, 0.2):
+            ((_, found),) = tracker.update([pose], time)
+            np.testing.assert_array_equal(found.keypoints, pose.keypoints)
+    assert not recwarn.list
