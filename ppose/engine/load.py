@@ -3,9 +3,11 @@
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from paddle import nn
 
+from ppose.engine.network_runtime import ONE_NETWORK_AT_A_TIME
 from ppose.engine.task import Task
 from ppose.errors import CheckpointError, ConfigError
 from ppose.quantization.qat import complete_quantizers, is_quantizer_key, weight_ranges
@@ -16,17 +18,24 @@ _logger = logging.getLogger(__name__)
 
 
 def load_model(
-    config: str | Path, weights: str | Path | None = None, overrides: Sequence[str] = ()
+    config: str | Path, weights: str | Path | Literal[False] | None = None, overrides: Sequence[str] = ()
 ) -> nn.Layer:
     """The network of a config file, with its trained weights, in eval mode.
 
-    ``weights`` is a path or URL of a checkpoint; None takes the config's own `weights`. The network maps
-    image (N, 3, h, w), RGB as the config's NormalizeImage leaves it, to heatmaps (N, K, H, W). With
-    `slim: QAT` it rounds as it did in training. Raises ConfigError and CheckpointError.
+    ``weights`` is a path or URL of a checkpoint; None takes the config's own `weights`, False leaves the
+    network as it starts, untrained and in float. The network maps image (N, 3, h, w), RGB as the config's
+    NormalizeImage leaves it, to heatmaps (N, K, H, W). With `slim: QAT` it rounds as it did in training.
+    Raises ConfigError and CheckpointError.
 
     >>> model = ppose.load_model("configs/tinypose_256x192.yml", "tiny.pdparams")  # doctest: +SKIP
     """
-    return load_trained(Task(load_config(config, overrides)), weights)
+    task = Task(load_config(config, overrides))
+    if weights is not False:
+        return load_trained(task, weights)
+    with ONE_NETWORK_AT_A_TIME:
+        model = task.model()
+    model.eval()
+    return model
 
 
 def load_trained(task: Task, weights: str | Path | None = None) -> nn.Layer:
@@ -37,18 +46,19 @@ def load_trained(task: Task, weights: str | Path | None = None) -> nn.Layer:
     source = weights or task.settings.weights
     if not source:
         raise ConfigError("no weights are given: -o weights=FILE_OR_URL")
-    model, file = task.model(), open_weights(source)
-    if has_quantizers(task, file):
-        load_quantized(task, model, file, strict=True)
-        if weight_ranges(model) != {task.quantization.weights}:
-            _logger.warning(
-                "%s was trained with QAT.weights %s, the config has %s: it is rounded as it was trained",
-                file.path, " and ".join(sorted(weight_ranges(model))), task.quantization.weights,
-            )  # fmt: skip
-    else:
-        if task.quantization is not None:
-            _logger.warning("%s has no fake quantizers: the network runs in float", file.path)
-        load_weights(model, file, strict=True)
+    with ONE_NETWORK_AT_A_TIME:
+        model, file = task.model(), open_weights(source)
+        if has_quantizers(task, file):
+            load_quantized(task, model, file, strict=True)
+            if weight_ranges(model) != {task.quantization.weights}:
+                _logger.warning(
+                    "%s was trained with QAT.weights %s, the config has %s: it is rounded as it was trained",
+                    file.path, " and ".join(sorted(weight_ranges(model))), task.quantization.weights,
+                )  # fmt: skip
+        else:
+            if task.quantization is not None:
+                _logger.warning("%s has no fake quantizers: the network runs in float", file.path)
+            load_weights(model, file, strict=True)
     model.eval()
     return model
 

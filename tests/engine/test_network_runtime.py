@@ -1,12 +1,14 @@
 """Poses of people in images by the trained network: each as soon as it is done, whoever is beside it."""
 
 import numpy as np
+import paddle
 import pytest
 
+import ppose
 from ppose.engine.network_runtime import network_predictor
 from ppose.engine.static_network import StaticNetwork
 from ppose.engine.task import Task
-from ppose.errors import ConfigError
+from ppose.errors import CheckpointError, ConfigError
 from ppose.workspace import load_config
 
 SIZES = ((60, 50), (90, 70), (40, 80), (64, 64), (50, 50))
@@ -83,3 +85,13 @@ def test_people_that_no_transform_cuts_out(network):
     task = Task(load_config("configs/lite_hrnet_18_256x192_coco.yml", overrides))
     with pytest.raises(ConfigError, match=r"TestReader: .*add TopDownEvalAffine"):
         network_predictor(task, network)(np.zeros((64, 64, 3), np.uint8))
+
+
+def test_an_untrained_network_is_loaded_without_weights():
+    small = ["trainsize=[64,64]", "hmsize=[16,16]", "LiteHRNet.network_type=lite_8", "weights=none.pdparams"]
+    config = "configs/lite_hrnet_18_256x192_coco.yml"
+    network = ppose.load_model(config, False, small)
+    assert not network.training
+    assert network(paddle.zeros([1, 3, 64, 64])).shape == [1, 17, 16, 16]
+    with pytest.raises(CheckpointError, match=r"none\.pdparams"):
+        ppose.load_model(config, None, small)
