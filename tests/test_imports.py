@@ -20,6 +20,12 @@ assert not heavy, heavy
     assert result.returncode == 0, result.stderr
 
 
+def test_the_door_for_exports_needs_no_paddle(run_script):
+    script = "import sys, ppose; ppose.Predictor.from_dir; assert 'paddle' not in sys.modules"
+    result = run_script("-c", script)
+    assert result.returncode == 0, result.stderr
+
+
 def test_a_transform_is_created_without_paddle(run_script):
     script = """
 import sys

@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -80,7 +81,13 @@ def _flush(file: Path) -> None:
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Ctrl-C and SIGTERM are not heard in these milliseconds, so that files of two exports do not mix."""
+    """Ctrl-C and SIGTERM are not heard in these milliseconds, so that files of two exports do not mix.
+
+    Where another thread than the main one exports, nothing of that reaches it: they are the main thread's.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     before = {number: signal.signal(number, signal.SIG_IGN) for number in _SIGNALS}
     try:
         yield

@@ -65,6 +65,27 @@ def test_all_compute_the_same(folder, runtime, options):
     np.testing.assert_allclose(first, expected[:2], atol=1e-5)  # and is not overwritten by the next
 
 
+def test_paddles_flags_are_as_before(folder):
+    """Training in the same process would pay for a runtime's choice in memory."""
+    flag = "FLAGS_eager_delete_tensor_gb"
+    before, inside = paddle.get_flags(flag), []
+    opened = open_runtime(folder, "paddle")
+    run = opened._graph._predictor.run
+
+    class Watched:
+        def __getattr__(self, name):
+            return getattr(predictor, name)
+
+        def run(self):
+            inside.append(paddle.get_flags(flag)[flag])
+            return run()
+
+    predictor, opened._graph._predictor = opened._graph._predictor, Watched()
+    opened(np.zeros((1, 3, 96, 64), np.float32))
+    assert inside == [-1.0]
+    assert paddle.get_flags(flag) == before != {flag: -1.0}
+
+
 def test_bf16_is_near(folder):
     try:
         check_bf16()

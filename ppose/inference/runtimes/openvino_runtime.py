@@ -1,5 +1,7 @@
 """OpenVINO, on the CPU."""
 
+import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ class OpenVinoRuntime:
     """A model in OpenVINO; `Runtime`.
 
     It is compiled at the first batch: once for one person, with all shapes fixed, which is a quarter quicker
-    for Lite-HRNet, and once for batches of any other size.
+    for Lite-HRNet, and once for batches of any other size. Threads that run it at once have a request each.
     """
 
     name = "openvino"
@@ -31,20 +33,30 @@ class OpenVinoRuntime:
         self._model = _CORE.read_model(str(file))
         batch = self._model.inputs[0].partial_shape[0]
         self.batch = batch.get_length() if batch.is_static else None
-        self._requests: dict[bool, openvino.InferRequest] = {}
+        self._compiling = threading.Lock()
+        self._compiled: dict[bool, openvino.CompiledModel] = {}
+        self._idle: dict[bool, list[openvino.InferRequest]] = {True: [], False: []}
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """See `Runtime`."""
         is_one = len(image) == 1
-        if is_one not in self._requests:
-            self._requests[is_one] = self._compile(image.shape if is_one else [-1, *image.shape[1:]])
-        return self._requests[is_one].infer({0: image}, share_inputs=True)[0]
+        with self._compiling:
+            if is_one not in self._compiled:
+                self._compiled[is_one] = self._compile(image.shape if is_one else [-1, *image.shape[1:]])
+        idle = self._idle[is_one]
+        try:
+            request = idle.pop()
+        except IndexError:
+            request = self._compiled[is_one].create_infer_request()
+        heatmaps = request.infer({0: image}, share_inputs=True)[0]
+        idle.append(request)
+        return heatmaps
 
-    def _compile(self, shape: list[int]) -> openvino.InferRequest:
+    def _compile(self, shape: Sequence[int]) -> openvino.CompiledModel:
         model = self._model.clone()
         if model.inputs[0].partial_shape.is_dynamic:
             model.reshape(openvino.PartialShape(shape))
-        return _CORE.compile_model(model, "CPU", self._settings).create_infer_request()
+        return _CORE.compile_model(model, "CPU", self._settings)
 
 
 def open_graph(

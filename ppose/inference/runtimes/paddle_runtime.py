@@ -1,6 +1,8 @@
 """Paddle Inference, on CPU and GPU."""
 
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +16,18 @@ from ppose.inference.runtimes.tensorrt import convert_to_tensorrt
 _GPU_POOL_MB, _GPU = 200, 0
 
 
+# Paddle aborts where threads share a predictor, and makes predictors and keeps tensors by what is the whole
+# process's. A run takes all the cores that it is given anyway.
+_ONE_AT_A_TIME = threading.Lock()
+
+
 class PaddleGraph:
-    """A graph of Paddle Inference with named inputs."""
+    """A graph of Paddle Inference with named inputs; threads may share it, and wait for each other."""
 
     def __init__(self, config: inference.Config) -> None:
-        self._predictor = inference.create_predictor(config)
+        self._keeps_tensors = config.mkldnn_enabled() and not config.use_gpu()
+        with _ONE_AT_A_TIME:
+            self._predictor = inference.create_predictor(config)
         names = self._predictor.get_input_names()
         self._inputs = {name: self._predictor.get_input_handle(name) for name in names}
 
@@ -34,11 +43,27 @@ class PaddleGraph:
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """All outputs, in the graph's order."""
-        for name, value in inputs.items():
-            self._inputs[name].copy_from_cpu(np.ascontiguousarray(value))
-        self._predictor.run()
-        names = self._predictor.get_output_names()
-        return [self._predictor.get_output_handle(name).copy_to_cpu() for name in names]
+        with _ONE_AT_A_TIME, _keeping_tensors() if self._keeps_tensors else nullcontext():
+            for name, value in inputs.items():
+                self._inputs[name].copy_from_cpu(np.ascontiguousarray(value))
+            self._predictor.run()
+            names = self._predictor.get_output_names()
+            return [self._predictor.get_output_handle(name).copy_to_cpu() for name in names]
+
+
+@contextmanager
+def _keeping_tensors() -> Iterator[None]:
+    """Tensors keep their memory from one run to the next: getting it anew took a fifth of Lite-HRNet's time.
+
+    The price is memory, 0.7 GB for one person and 3 GB for batches of 16. Training in the same process is not
+    to pay it, so that the flag is set for the run alone.
+    """
+    before = paddle.get_flags("FLAGS_eager_delete_tensor_gb")
+    paddle.set_flags({"FLAGS_eager_delete_tensor_gb": -1.0})
+    try:
+        yield
+    finally:
+        paddle.set_flags(before)
 
 
 class PaddleRuntime:
@@ -106,9 +131,6 @@ def make_config(
     config.set_cpu_math_library_num_threads(threads)
     if use_onednn:
         config.enable_mkldnn()
-        # Tensors keep their memory from one run to the next: getting it anew took a fifth of Lite-HRNet's
-        # time. The price is memory, 0.7 GB for one person and 3 GB for batches of 16.
-        paddle.set_flags({"FLAGS_eager_delete_tensor_gb": -1.0})
     else:
         config.disable_mkldnn()
     return config
