@@ -1,1 +1,1 @@
-"""What runs an exported model; needs neither Paddle's training side nor datasets."""
+"""From images to poses, with an exported model or any other runtime; needs neither Paddle nor datasets."""
