@@ -10,6 +10,7 @@ import numpy as np
 
 from ppose.errors import DataError
 from ppose.transforms import jpeg
+from ppose.transforms.transform import Transform
 from ppose.workspace import register
 
 _PNG_START, _PNG_END = b"\x89PNG", b"IEND"
@@ -85,7 +86,7 @@ class LazySample(dict[str, Any]):
         return self["image"]
 
 
-@register(kind="transform")
+@register(Transform)
 class Decode:
     """Reads the image of a sample that has none yet, turned as its EXIF orientation says.
 

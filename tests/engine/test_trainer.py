@@ -12,18 +12,12 @@ from paddle import nn
 from ppose.engine.ema import MovingAverage
 from ppose.engine.hooks.run import Evaluate, LogProgress, RunLog, SaveCheckpoints
 from ppose.engine.objective import LabelObjective
-from ppose.engine.optimizer import (
-    CosineDecay,
-    LearningRate,
-    LinearWarmup,
-    OptimizerBuilder,
-    PiecewiseDecay,
-    PolynomialDecay,
-)
+from ppose.engine.optimizer import LearningRate, OptimizerBuilder
 from ppose.engine.state import read_state, write_state
 from ppose.engine.trainer import DivergenceError, Hook, Trainer
 from ppose.errors import CheckpointError, ConfigError
 from ppose.models import KeyPointMSELoss
+from ppose.schedules import CosineDecay, LinearWarmup, PiecewiseDecay, PolynomialDecay
 from ppose.weights.reader import read_weights
 
 
