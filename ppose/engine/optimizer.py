@@ -1,7 +1,8 @@
 """Learning rate and optimizer, as the config describes them."""
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import paddle
 
@@ -24,6 +25,22 @@ class LearningRate:
         )
 
 
+@dataclass(frozen=True)
+class Regularizer:
+    """The `regularizer` block: decay of weights by ``factor`` times the weights (L2) or their signs (L1)."""
+
+    type: Literal["L1", "L2"] = "L2"
+    factor: float = 0.0
+
+    def make(self) -> Any:
+        """Paddle's regularizer; None for the factor 0."""
+        kinds = {"L1": paddle.regularizer.L1Decay, "L2": paddle.regularizer.L2Decay}
+        return kinds[self.type](self.factor) if self.factor else None
+
+
+_NO_DECAY = Regularizer()
+
+
 @register()
 class OptimizerBuilder:
     """A Paddle optimizer: ``optimizer`` names it with its arguments, ``regularizer`` is L1 or L2 decay."""
@@ -33,7 +50,7 @@ class OptimizerBuilder:
     def __init__(
         self,
         optimizer: dict[str, Any] | None = None,
-        regularizer: dict[str, Any] | None = None,
+        regularizer: Regularizer = _NO_DECAY,
         clip_grad_by_norm: float | None = None,
     ) -> None:
         self._arguments = dict(optimizer or {"type": "Adam"})
@@ -42,7 +59,7 @@ class OptimizerBuilder:
             raise ConfigError(
                 f"optimizer.type: got {self._name}, expected one of {', '.join(self._OPTIMIZERS)}"
             )
-        self._decay = _make_regularizer(regularizer)
+        self._decay = regularizer.make()
         self._clip = None if clip_grad_by_norm is None else paddle.nn.ClipGradByGlobalNorm(clip_grad_by_norm)
 
     def __call__(
@@ -60,13 +77,3 @@ class OptimizerBuilder:
             )
         except TypeError as error:
             raise ConfigError(f"optimizer: {self._name} does not take these arguments: {error}") from None
-
-
-def _make_regularizer(block: dict[str, Any] | None) -> Any:
-    if block is None or not block.get("factor"):
-        return None
-    kinds = {"L1": paddle.regularizer.L1Decay, "L2": paddle.regularizer.L2Decay}
-    kind = block.get("type", "L2")
-    if kind not in kinds:
-        raise ConfigError(f"regularizer.type: got {kind}, expected L1 or L2")
-    return kinds[kind](block["factor"])
