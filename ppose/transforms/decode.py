@@ -91,6 +91,7 @@ class Decode:
     """Reads the image of a sample that has none yet, turned as its EXIF orientation says.
 
     Reads image_file; adds image. People of one image follow each other: the last image read serves them all.
+    A `LazySample` reads its own image, in the orientation of its dataset's annotations.
     """
 
     def __init__(self) -> None:
@@ -98,6 +99,6 @@ class Decode:
 
     def __call__(self, sample: dict[str, Any]) -> dict[str, Any]:
         """See the class."""
-        if "image" not in sample:
+        if "image" not in sample and not isinstance(sample, LazySample):
             sample["image"] = self._read(sample["image_file"])
         return sample
