@@ -28,7 +28,6 @@ def main() -> None:
     from ppose.engine.load import load_trained
     from ppose.engine.network_runtime import network_predictor
     from ppose.engine.task import Task
-    from ppose.metrics import CocoKeypointMetric
     from ppose.workspace import load_config
 
     seconds: dict[str, float] = defaultdict(float)
@@ -43,7 +42,7 @@ def main() -> None:
     dataset = task.dataset("EvalDataset")
     predictor = network_predictor(task, load_trained(task), "EvalReader")
     spec, size = predictor.spec, predictor.batch_size
-    metric = CocoKeypointMetric(dataset.anno_file, task.keypoint_set)
+    metric = task.metric(dataset)
     predictor(np.zeros((64, 64, 3), np.uint8))
     for start in range(0, len(dataset), size):
         index = np.arange(start, min(start + size, len(dataset)))

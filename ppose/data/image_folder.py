@@ -3,6 +3,6 @@
 from ppose.workspace import register
 
 
-@register(kind="image folder", ignored=("anno_path", "dataset_dir", "image_dir"))
+@register(ignored=("anno_path", "dataset_dir", "image_dir"))
 class ImageFolder:
     """Stands for the images and boxes that a command is given."""

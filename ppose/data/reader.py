@@ -4,17 +4,19 @@ import ctypes
 import os
 import signal
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from typing import Annotated, Any
+from collections.abc import Iterator, Sequence
+from typing import Any, cast
 
 import cv2
 import numpy as np
 import paddle
 from paddle.io import DataLoader
 
+from ppose.data.dataset import Dataset
 from ppose.errors import ConfigError, DataError, PposeError
+from ppose.transforms import Transform
 from ppose.transforms.batch import apply_transforms, make_batch
-from ppose.workspace import Component, register
+from ppose.workspace import register
 
 _PR_SET_PDEATHSIG = 1  # of Linux's prctl.h
 
@@ -22,7 +24,7 @@ _PR_SET_PDEATHSIG = 1  # of Linux's prctl.h
 class _Prepared(paddle.io.Dataset):
     """A dataset after its transforms; random ones get a generator seeded by (seed, epoch, index)."""
 
-    def __init__(self, dataset: Any, transforms: Sequence[Callable], seed: int) -> None:
+    def __init__(self, dataset: Dataset, transforms: Sequence[Transform], seed: int) -> None:
         super().__init__()
         self._dataset, self._transforms, self._seed = dataset, transforms, seed
         self.epoch = 0
@@ -44,7 +46,7 @@ class _Prepared(paddle.io.Dataset):
 class _Collate:
     """Stacks samples and applies the batch transforms; of an error only its text remains."""
 
-    def __init__(self, transforms: Sequence[Callable]) -> None:
+    def __init__(self, transforms: Sequence[Transform]) -> None:
         self._transforms = transforms
 
     def __call__(self, samples: list[dict[str, Any] | Exception]) -> dict[str, np.ndarray]:
@@ -56,10 +58,12 @@ class _Collate:
             return {"fault": _to_bytes("".join(traceback.format_exception(error)))}
 
     def _collate(self, samples: list[dict[str, Any] | Exception]) -> dict[str, np.ndarray]:
+        made = []
         for sample in samples:
             if isinstance(sample, Exception):
                 raise sample
-        return make_batch(samples, self._transforms)
+            made.append(sample)
+        return make_batch(made, self._transforms)
 
 
 def _depend_on_parent(worker: int) -> None:
@@ -125,8 +129,10 @@ class Batches:
     Iteration begins at batch ``start`` of the epoch; the length is that of the whole epoch.
     """
 
-    def __init__(self, prepared: _Prepared, order: _BatchOrder, loader: DataLoader) -> None:
-        self._prepared, self._order, self._loader = prepared, order, loader
+    def __init__(
+        self, prepared: _Prepared, order: _BatchOrder, loader: DataLoader, collate: _Collate
+    ) -> None:
+        self._prepared, self._order, self._loader, self._collate = prepared, order, loader, collate
         self.epoch = self.start = 0
 
     def __len__(self) -> int:
@@ -139,8 +145,7 @@ class Batches:
         """
         self._prepared.epoch = 0
         samples = [self._prepared[i] for i in spread(len(self._prepared), count)]
-        batch = self._loader.collate_fn(samples)
-        batch = {key: paddle.to_tensor(value) for key, value in batch.items()}
+        batch = {key: paddle.to_tensor(value) for key, value in self._collate(samples).items()}
         _raise_error_of(batch)
         return batch
 
@@ -160,7 +165,6 @@ class Batches:
 
 
 @register(
-    kind="reader",
     names=("TrainReader", "EvalReader", "TestReader"),
     ignored=("inputs_def", "fuse_normalize", "drop_empty"),
 )
@@ -173,8 +177,8 @@ class Reader:
 
     def __init__(
         self,
-        sample_transforms: Sequence[Annotated[Callable, Component("transform")]],
-        batch_transforms: Sequence[Annotated[Callable, Component("transform")]] = (),
+        sample_transforms: Sequence[Transform],
+        batch_transforms: Sequence[Transform] = (),
         batch_size: int = 1,
         shuffle: bool = False,
         drop_last: bool = False,
@@ -187,18 +191,21 @@ class Reader:
         self.batch_size, self.shuffle, self.drop_last = batch_size, shuffle, drop_last
         self.use_shared_memory = use_shared_memory
 
-    def batches(self, dataset: Any, *, workers: int, seed: int = 0, rank: int = 0, ranks: int = 1) -> Batches:
+    def batches(
+        self, dataset: Dataset, *, workers: int, seed: int = 0, rank: int = 0, ranks: int = 1
+    ) -> Batches:
         """Batches of the dataset, made by that many worker processes (0: by this one), for one rank."""
         prepared = _Prepared(dataset, self.sample_transforms, seed)
         order = _BatchOrder(len(prepared), self.batch_size, self.shuffle, self.drop_last, seed, rank, ranks)
+        collate = _Collate(self.batch_transforms)
         loader = DataLoader(
             prepared,
-            batch_sampler=order,
-            collate_fn=_Collate(self.batch_transforms),
+            batch_sampler=cast(Any, order),
+            collate_fn=cast(Any, collate),
             num_workers=min(workers, len(order)),  # more would have nothing to do
             worker_init_fn=_depend_on_parent,
             # Shared memory is quicker, but a worker that is forked while another thread of Paddle's holds the
             # lock of its memory statistics waits for that lock for ever when it shares its first batch.
             use_shared_memory=self.use_shared_memory,
         )
-        return Batches(prepared, order, loader)
+        return Batches(prepared, order, loader, collate)

@@ -18,7 +18,6 @@ from ppose.engine.task import Task
 from ppose.files import read_json
 from ppose.image_files import list_images, read_boxes
 from ppose.inference.pose_spec import PoseSpec
-from ppose.metrics import CocoKeypointMetric
 from ppose.transforms import read_image
 
 
@@ -91,7 +90,7 @@ def make_sampled_ap(task: Task, count: int) -> Callable[[nn.Layer], float]:
     known = np.unique(dataset.image_ids)
     images = known[spread(len(known), max(1, count * len(known) // len(dataset)))]
     people = np.flatnonzero(np.isin(dataset.image_ids, images))
-    metric = CocoKeypointMetric(_annotations_of(images, dataset.anno_file, task), task.keypoint_set)
+    metric = task.metric(dataset, annotations=_annotations_of(images, dataset.anno_file, task))
     reader = make_reader(task, task.pose_spec("EvalReader"))
     batches = list(read_batches(reader, dataset, people, workers=0))
 

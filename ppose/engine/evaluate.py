@@ -14,12 +14,12 @@ from ppose.engine.task import Task
 from ppose.files import write_json
 from ppose.inference.pose_spec import PoseSpec
 from ppose.inference.predictor import Predictor
-from ppose.metrics import CocoKeypointMetric
+from ppose.metrics import Metric
 
 RESULTS_FILE = "keypoints_results.json"
 
 
-def evaluate(task: Task, predictor: Predictor, dataset: Any, metric: CocoKeypointMetric) -> None:
+def evaluate(task: Task, predictor: Predictor, dataset: Any, metric: Metric) -> None:
     """Feed a metric with a predictor's keypoints for every sample of the dataset; shows a progress bar.
 
     Several ranks share the batches, and the metric of each gets everybody, once.
@@ -59,7 +59,7 @@ def read_batches(
 
 
 def update_metric(
-    metric: CocoKeypointMetric, dataset: Any, index: np.ndarray, keypoints: np.ndarray, scores: np.ndarray
+    metric: Metric, dataset: Any, index: np.ndarray, keypoints: np.ndarray, scores: np.ndarray
 ) -> None:
     """Feed a metric with keypoints (N, K, 2) and scores (N, K) of the dataset's samples ``index`` (N,)."""
     metric.update(
@@ -81,7 +81,7 @@ def own_samples(count: int, batch_size: int) -> np.ndarray:
     return index[index // batch_size % rank_count() == this_rank()]
 
 
-def write_result(folder: Path, metric: CocoKeypointMetric, metrics: dict[str, float]) -> None:
+def write_result(folder: Path, metric: Metric, metrics: dict[str, float]) -> None:
     """Write the people of an evaluation in COCO's results format, and its `metrics.json`, to a folder."""
     metric.write_results(folder / RESULTS_FILE)
     write_json(folder / "metrics.json", metrics)

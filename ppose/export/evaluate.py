@@ -13,7 +13,6 @@ from ppose.errors import ConfigError
 from ppose.inference.model_folder import ModelFolder
 from ppose.inference.predictor import Predictor
 from ppose.inference.runtimes import RuntimeName, open_runtime
-from ppose.metrics import CocoKeypointMetric
 
 
 def open_exported(task: Task, folder: ModelFolder, runtime: RuntimeName, **options: Any) -> Predictor:
@@ -45,7 +44,7 @@ def compare_ap(
     for name, network in networks.items():
         form = quickest_form(network, task.codec.input_size, len(dataset))
         predictors[name] = network_predictor(task, form, "EvalReader", flip=exported.spec.flip_test)
-    metric = CocoKeypointMetric(dataset.anno_file, task.keypoint_set)
+    metric = task.metric(dataset)
     found = {}
     for name, predictor in {**predictors, f"exported, in {exported.runtime_name}": exported}.items():
         metric.reset()

@@ -1,16 +1,17 @@
 """All that stands between an image with a box and keypoints, but for what maps inputs to heatmaps."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ppose.codecs import MSRAHeatmap, UDPHeatmap
+from ppose.codecs import Codec
 from ppose.errors import ConfigError, DataError
 from ppose.geometry import bbox_xywh_to_center_scale, bbox_xyxy_to_xywh, invert_warp, transform_points
 from ppose.keypoints import KeypointSet
+from ppose.transforms import Transform
 from ppose.transforms.batch import apply_transforms, make_batch
 from ppose.workspace import create
 
@@ -35,16 +36,16 @@ class PoseSpec:
     channel_order: Literal["rgb"] = "rgb"
     box_padding: float = 1.25
     keypoint_set: KeypointSet
-    codec: MSRAHeatmap | UDPHeatmap
+    codec: Codec
     sample_transforms: list[dict[str, Any]]
     batch_transforms: list[dict[str, Any]]
     source: str = field(default="the pose spec", compare=False)
 
-    sample_steps: list[Callable] = field(init=False, compare=False, repr=False)
-    batch_steps: list[Callable] = field(init=False, compare=False, repr=False)
+    sample_steps: list[Transform] = field(init=False, compare=False, repr=False)
+    batch_steps: list[Transform] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        given = {"keypoint_set": self.keypoint_set, "trainsize": self.input_size}
+        given = {"keypoint_set": self.keypoint_set, "trainsize": self.input_size, "codec": self.codec}
         for specs, steps in (
             (self.sample_transforms, "sample_steps"),
             (self.batch_transforms, "batch_steps"),

@@ -14,7 +14,6 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ppose.codecs import MSRAHeatmap, UDPHeatmap
 from ppose.errors import ConfigError
 from ppose.geometry import bbox_xyxy_to_xywh
 from ppose.inference.model_folder import read_model_folder
@@ -63,7 +62,8 @@ class Predictor:
     ) -> None:
         if batch_size < 1:
             raise ConfigError(f"batch_size is {batch_size}, expected 1 or more")
-        self.spec = dataclasses.replace(spec, codec=_choose_decoding(spec.codec, use_dark))
+        codec = spec.codec if use_dark is None else spec.codec.with_dark(use_dark)
+        self.spec = dataclasses.replace(spec, codec=codec)
         self.keypoint_set = spec.keypoint_set
         self.batch_size = spec.batch or batch_size
         self._runtime = runtime
@@ -192,13 +192,3 @@ def _take_done(waiting: deque[tuple[Scene, list[Pose], int]]) -> Iterator[tuple[
     """Take off, and yield, scenes up to the first whose people are not all there."""
     while waiting and len(waiting[0][1]) == waiting[0][2]:
         yield waiting.popleft()[:2]
-
-
-def _choose_decoding(codec: MSRAHeatmap | UDPHeatmap, use_dark: bool | None) -> MSRAHeatmap | UDPHeatmap:
-    if use_dark is None:
-        return codec
-    if isinstance(codec, UDPHeatmap):
-        if use_dark:
-            return codec
-        raise ConfigError("use_dark is false, but UDP heatmaps are decoded with DARK's step always")
-    return dataclasses.replace(codec, use_dark=use_dark)

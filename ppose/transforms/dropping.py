@@ -10,12 +10,13 @@ import numpy as np
 
 from ppose.errors import ConfigError
 from ppose.transforms.ranges import check_probability, check_range
+from ppose.transforms.transform import Transform
 from ppose.workspace import register
 
 _SMALLEST_RADIUS, _LARGEST_RADIUS = 0.1, 0.2  # PaddleDetection's, of the width of trainsize
 
 
-@register(kind="transform", names=("AugmentationbyInformantionDropping",))
+@register(Transform, names=("AugmentationbyInformantionDropping",))
 class InformationDropping:
     """Blackens discs near keypoints (AID, Huang et al., arXiv:2008.07139), as PaddleDetection does.
 
@@ -65,7 +66,7 @@ def _blacken_disc(image: np.ndarray, center: np.ndarray, radius: float) -> None:
     image[y0:y1, x0:x1][(x - center[0]) ** 2 + (y - center[1]) ** 2 <= radius**2] = 0
 
 
-@register(kind="transform")
+@register(Transform)
 class CoarseDropout:
     """Blackens rectangles anywhere in the image (Cutout, DeVries and Taylor, arXiv:1708.04552).
 
@@ -87,7 +88,7 @@ class CoarseDropout:
         check_range("CoarseDropout.num_holes_range", num_holes_range, 1, 1000)
         check_range("CoarseDropout.hole_height_range", hole_height_range, 0, 1)
         check_range("CoarseDropout.hole_width_range", hole_width_range, 0, 1)
-        self._counts, self._probability = tuple(num_holes_range), p
+        self._counts, self._probability = (num_holes_range[0], num_holes_range[1]), p
         self._smallest, self._largest = np.array([hole_height_range, hole_width_range], np.float64).T
 
     def __call__(self, sample: dict[str, Any]) -> dict[str, Any]:

@@ -1,11 +1,8 @@
 """Command-line overrides: `-o key.sub=value`, applied to a config's cells before anything is built."""
 
-from dataclasses import fields
-
 from ppose.errors import ConfigError
-from ppose.workspace.cells import Cell, children, first_places, parse_cells
-from ppose.workspace.registry import find_entry, suggest
-from ppose.workspace.settings import RunSettings
+from ppose.workspace.cells import Cell, Places, children, first_places, parse_cells
+from ppose.workspace.registry import CONFIG, find_entry, suggest
 from ppose.workspace.signature import block_keys
 
 
@@ -34,7 +31,7 @@ def apply_override(root: Cell, text: str) -> None:
     _place(root, holder, parts, value, places, adds=adds)
 
 
-def _place(root: Cell, holder: Cell, parts: list[str], value: Cell, places: dict, *, adds: bool) -> None:
+def _place(root: Cell, holder: Cell, parts: list[str], value: Cell, places: Places, *, adds: bool) -> None:
     key = _find(holder, parts[-1])
     if key is not None:
         old = holder.value[key]
@@ -50,7 +47,7 @@ def _place(root: Cell, holder: Cell, parts: list[str], value: Cell, places: dict
     holder.value[parts[-1]] = value
 
 
-def _step(root: Cell, holder: Cell, part: str, path: list[str], places: dict, *, adds: bool) -> Cell:
+def _step(root: Cell, holder: Cell, part: str, path: list[str], places: Places, *, adds: bool) -> Cell:
     key = _find(holder, part)
     if key is None:
         block_of_used = holder is root and find_entry(part) is not None and _names(root, part)
@@ -89,12 +86,10 @@ def _find(holder: Cell, part: str) -> str | int | None:
 
 def _known_keys(path: list[str], holder: Cell) -> list[str]:
     """The keys that the block at this path may hold beside those that it does hold."""
-    if not path:
-        return [field.name for field in fields(RunSettings)]
-    kind = (
-        holder.value["type"].value if isinstance(holder.value, dict) and "type" in holder.value else path[-1]
-    )
-    entry = find_entry(str(kind))
+    name = path[-1] if path else CONFIG
+    if isinstance(holder.value, dict) and "type" in holder.value:
+        name = str(holder.value["type"].value)
+    entry = find_entry(name)
     return list(block_keys(entry)) if entry else []
 
 

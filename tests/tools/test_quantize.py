@@ -20,7 +20,6 @@ from ppose.engine.task import Task
 from ppose.export.evaluate import compare_ap
 from ppose.inference.model_folder import read_model_folder
 from ppose.inference.runtimes import open_runtime
-from ppose.metrics import CocoKeypointMetric
 from ppose.quantization.analyse import heatmap_error
 from ppose.quantization.calibrate import PTQ, quantize_network
 from ppose.quantization.convolutions import find_convs
@@ -108,7 +107,7 @@ def put_at_the_middle(folder, images):
 
 def evaluate_all(task, network):
     dataset = task.dataset("EvalDataset")
-    metric = CocoKeypointMetric(dataset.anno_file, task.keypoint_set)
+    metric = task.metric(dataset)
     evaluate(task, network_predictor(task, network, "EvalReader"), dataset, metric)
     return metric.compute()["AP"]
 
