@@ -46,7 +46,7 @@ class CalibrationImages:
     ) -> "CalibrationImages":
         """The people of a box file (see `read_boxes`) in a folder's images, or each image as one person."""
         files = list_images(folder)
-        boxes = [[None]] * len(files) if boxes_file is None else read_boxes(boxes_file, files)
+        boxes: list[Any] = [[None]] * len(files) if boxes_file is None else read_boxes(boxes_file, files)
         people = [(file, box) for file, of_image in zip(files, boxes, strict=True) for box in of_image]
         # People of one image follow each other: the last image read serves them all.
         read = lru_cache(maxsize=1)(partial(read_image, use_exif=True))

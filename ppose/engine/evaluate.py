@@ -1,6 +1,6 @@
 """Feeds a metric with what a predictor finds in a dataset."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -50,12 +50,12 @@ def make_reader(task: Task, spec: PoseSpec) -> Reader:
 
 
 def read_batches(
-    reader: Reader, dataset: Any, samples: Sequence[int], *, workers: int
+    reader: Reader, dataset: Any, samples: np.ndarray, *, workers: int
 ) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
-    """Yield index (N,) and `Predictor.find_keypoints`'s input of samples of a dataset."""
-    for batch in reader.batches(Subset(dataset, samples), workers=workers):
+    """Yield index (N,) and `Predictor.find_keypoints`'s input of a dataset's samples of these indexes."""
+    for batch in reader.batches(Subset(dataset, samples.tolist()), workers=workers):
         arrays = {key: value.numpy() for key, value in batch.items()}
-        yield np.asarray(samples)[arrays["index"]], arrays
+        yield samples[arrays["index"]], arrays
 
 
 def update_metric(

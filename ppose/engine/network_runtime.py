@@ -22,7 +22,8 @@ class NetworkRuntime:
     ``flip`` holds flip pairs and whether heatmaps shift, for the flip test (see `flip_test`); None: without.
     """
 
-    name, batch = "network", None
+    name = "network"
+    batch: int | None = None
 
     def __init__(self, network: nn.Layer, flip: tuple[Any, bool] | None = None) -> None:
         network.eval()

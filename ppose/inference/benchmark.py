@@ -19,6 +19,7 @@ import numpy as np
 
 from ppose.errors import DeviceError, PposeError
 from ppose.inference.predictor import Predictor
+from ppose.inference.runtimes import Precision, RuntimeName
 
 PARTS = ("preprocess", "network", "postprocess")
 
@@ -35,8 +36,8 @@ class Contender:
     """What `Predictor.from_dir` is called with; ``options`` are further ones of a runtime."""
 
     model_dir: Path
-    runtime: str
-    precision: str = "fp32"
+    runtime: RuntimeName
+    precision: Precision = "fp32"
     cpu_threads: int | None = None
     batch_size: int = 1
     options: Mapping[str, Any] = field(default_factory=dict)

@@ -45,8 +45,9 @@ def infer_images(
     predictor, find_people = open_predictor(), open_detector()
     if run_benchmark:
         _warm_up(predictor)
-    options = {"threshold": threshold, "save_json": save_json}
-    people = write_poses(images, predictor, output_dir, find_people=find_people, **options)
+    people = write_poses(
+        images, predictor, output_dir, find_people=find_people, threshold=threshold, save_json=save_json
+    )
     print(f"{people} people in {images.readable} images: {output_dir}")
     if run_benchmark:
         _report_times(predictor)
@@ -69,9 +70,8 @@ def infer_video(
 
     Of a file that was cut off there is what could be read, and an error in the end.
     """
-    is_camera = isinstance(source, int)
-    output = output_dir / (f"camera{source}.mp4" if is_camera else f"{source.stem}.mp4")
-    if not is_camera and output.resolve() == source.resolve():
+    output = output_dir / (f"{source.stem}.mp4" if isinstance(source, Path) else f"camera{source}.mp4")
+    if isinstance(source, Path) and output.resolve() == source.resolve():
         raise DataError(f"{output} is the video itself: choose another --output_dir")
     check_writable(output)
     frames = Frames(source)
@@ -86,7 +86,7 @@ def infer_video(
         output,
         threshold=threshold,
         save_json=save_json,
-        frames_at_once=1 if is_camera else _FRAMES_AT_ONCE,
+        frames_at_once=_FRAMES_AT_ONCE if isinstance(source, Path) else 1,
     )
     print(f"{count} frames: {output}")
     if run_benchmark:

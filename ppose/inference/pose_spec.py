@@ -1,6 +1,6 @@
 """All that stands between an image with a box and keypoints, but for what maps inputs to heatmaps."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -78,7 +78,7 @@ class PoseSpec:
         """image (N, 3, h, w) and warp (N, 2, 3), image to input pixels, of people who are cut out."""
         return make_batch(samples, self.batch_steps)
 
-    def check_batch(self, batch: dict[str, np.ndarray]) -> None:
+    def check_batch(self, batch: Mapping[str, np.ndarray]) -> None:
         """Raise ConfigError where what the transforms have made is not the network's input."""
         if "warp" not in batch:
             raise ConfigError(f"{self.source}: the transforms cut no people out: add TopDownEvalAffine")

@@ -18,13 +18,20 @@ from ppose.errors import ConfigError
 from ppose.geometry import bbox_xyxy_to_xywh
 from ppose.inference.model_folder import read_model_folder
 from ppose.inference.pose_spec import PoseSpec
-from ppose.inference.runtimes import Runtime, avoid_saturation, open_runtime
+from ppose.inference.runtimes import (
+    Device,
+    Precision,
+    Runtime,
+    RuntimeName,
+    avoid_saturation,
+    open_runtime,
+)
 from ppose.transforms import read_image
 
 _DECIMALS = 6  # of boxes in files: what a sum of two numbers of the file may be off goes
 
 Image = np.ndarray | str | Path
-Scene = TypeVar("Scene", bound=tuple)
+Scene = TypeVar("Scene", bound=tuple[Any, ...])
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,9 +83,9 @@ class Predictor:
         cls,
         model_dir: str | Path,
         *,
-        device: str = "cpu",
-        runtime: str = "auto",
-        precision: str = "fp32",
+        device: Device = "cpu",
+        runtime: RuntimeName = "auto",
+        precision: Precision = "fp32",
         cpu_threads: int | None = None,
         batch_size: int = 16,
         use_dark: bool | None = None,

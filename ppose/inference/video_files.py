@@ -42,14 +42,13 @@ class Frames:
                 raise DataError(f"video not found: {source}")
             if source.stat().st_size == 0:
                 raise DataError(f"video is empty: {source} (0 bytes)")
-        self._is_camera = isinstance(source, int)
         log_level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-        self._capture = cv2.VideoCapture(source if self._is_camera else str(source))
+        self._capture = cv2.VideoCapture(str(source) if isinstance(source, Path) else source)
         seen, self._first = self._capture.read()
         cv2.utils.logging.setLogLevel(log_level)
         if not seen:
             self._capture.release()
-            if self._is_camera:
+            if not isinstance(source, Path):
                 raise DeviceError(f"camera {source} gives no picture: is it there, and free?")
             size, stated = source.stat().st_size, stated_size(source)
             cut = f" of {stated}: it was cut off" if size < stated else ""
@@ -67,10 +66,11 @@ class Frames:
         return width, height
 
     def __iter__(self) -> Iterator[tuple[float, np.ndarray]]:
+        is_file = isinstance(self._source, Path)
         frame, self._read, start = self._first, 0, time.monotonic()
         seen = True
         while seen:
-            now = time.monotonic() - start if self._is_camera else self._read / self.fps
+            now = self._read / self.fps if is_file else time.monotonic() - start
             self._read += 1
             self._end = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
             yield now, cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
@@ -83,7 +83,7 @@ class Frames:
         That is where it ends before the size that it states, or where by its own time it lacks more than half
         and more than 10 s.
         """
-        if self._is_camera or self._read >= self._stated:
+        if not isinstance(self._source, Path) or self._read >= self._stated:
             return
         length = self._stated / self.fps
         lost = length - self._end if self._end else 0  # not all containers have times
@@ -100,7 +100,7 @@ class _VideoWriter:
 
     def __init__(self, path: Path, target: Path, fps: float, size: tuple[int, int]) -> None:
         self._path, self._target, self._count = path, target, 0
-        self._writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*_CODEC), fps, size)
+        self._writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*_CODEC), fps, size)
         if not self._writer.isOpened():
             raise DataError(f"cannot write a video of {size[0]}x{size[1]} pixels: {target}")
 

@@ -25,7 +25,7 @@ class HogPeopleDetector:
                 "pip install opencv-contrib-python-headless"
             )
         self._hog = cv2.HOGDescriptor()
-        self._hog.setSVMDetector(cv2.HOGDescriptor_getDefaultPeopleDetector())
+        self._hog.setSVMDetector(cv2.HOGDescriptor_getDefaultPeopleDetector())  # type: ignore[attr-defined]
         self._threshold = threshold
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
@@ -36,10 +36,10 @@ class HogPeopleDetector:
             return np.zeros((0, 4))
         grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
         grey = cv2.resize(grey, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
-        boxes, scores = self._hog.detectMultiScale(
+        windows, scores = self._hog.detectMultiScale(
             grey, hitThreshold=self._threshold, winStride=(8, 8), padding=(8, 8), scale=1.05
         )
-        boxes = np.asarray(boxes, np.float64).reshape(-1, 4)[np.argsort(-np.ravel(scores), kind="stable")]
+        boxes = np.asarray(windows, np.float64).reshape(-1, 4)[np.argsort(-np.ravel(scores), kind="stable")]
         corner, size = boxes[:, :2], boxes[:, 2:]
         margin = _MARGIN * size / _WINDOW
         found = np.concatenate([corner + margin, corner + size - margin], axis=1) / factor

@@ -115,7 +115,7 @@ class _Resize:
 
 def _make_normalize(
     mean: list[float], std: list[float], is_scale: bool = True, norm_type: str = "mean_std"
-) -> Callable:
+) -> Callable[[dict[str, Any]], dict[str, Any]]:
     if norm_type == "none":
         mean, std = [0.0] * 3, [1.0] * 3
     return create({"NormalizeImage": {"mean": mean, "std": std, "is_scale": is_scale}}, {})

@@ -1,6 +1,8 @@
 """What executes an exported graph; each package is imported only where it is chosen."""
 
 from ppose.inference.runtimes.choice import (
+    Device,
+    Precision,
     Runtime,
     RuntimeName,
     avoid_saturation,
@@ -9,4 +11,13 @@ from ppose.inference.runtimes.choice import (
     open_runtime,
 )
 
-__all__ = ["Runtime", "RuntimeName", "avoid_saturation", "import_runtime", "name_precision", "open_runtime"]
+__all__ = [
+    "Device",
+    "Precision",
+    "Runtime",
+    "RuntimeName",
+    "avoid_saturation",
+    "import_runtime",
+    "name_precision",
+    "open_runtime",
+]

@@ -175,7 +175,7 @@ def _open_first(names: Sequence[str], folder: ModelFolder, settings: Mapping[str
     raise DeviceError("; ".join(problems.values()))
 
 
-def _check_int8(folder: ModelFolder, precision: str) -> str:
+def _check_int8(folder: ModelFolder, precision: Precision) -> Precision:
     """The precision of what a model computes in floats; that of an int8 model may be asked for as int8."""
     if not folder.is_int8:
         return precision
