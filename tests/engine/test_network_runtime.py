@@ -75,8 +75,8 @@ def test_the_flip_test_is_done_where_the_config_asks_for_it(make_task, fill_weig
     expected = (plain.find_heatmaps(batch) + shifted) / 2
     static = network_predictor(task, StaticNetwork(network, (64, 64)))
     for predictor in (flipped, static):
-        np.testing.assert_allclose(predictor.find_heatmaps(batch), expected, atol=1e-5)
-    assert np.abs(plain.find_heatmaps(batch) - expected).max() > 1e-3
+        np.testing.assert_allclose(predictor.find_heatmaps(batch), expected, atol=1e-3)
+    assert np.abs(plain.find_heatmaps(batch) - expected).max() > 0.1
 
 
 def test_people_that_no_transform_cuts_out(network):
