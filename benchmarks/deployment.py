@@ -33,13 +33,12 @@ def main() -> None:
     from ppose.engine.task import Task
     from ppose.errors import PposeError
     from ppose.inference.benchmark import make_scenes, measure
-    from ppose.workspace import create, load_config
+    from ppose.workspace import load_config
 
     with tempfile.TemporaryDirectory() as folder:
-        cfg = load_config(args.config, args.overrides)
-        how = create("PTQ", cfg)
-        how = replace(how, depthwise=args.depthwise or how.depthwise)
-        folders = export_all(Task(cfg), Path(folder), how)
+        task = Task(load_config(args.config, args.overrides))
+        how = replace(task.ptq(), depthwise=args.depthwise or task.ptq().depthwise)
+        folders = export_all(task, Path(folder), how)
         contenders = make_contenders(folders, args.cpu_threads)
         results = measure(list(contenders.values()), make_scenes(64), rounds=args.rounds, batches=10)
     print(f"{args.config}, {args.cpu_threads} threads, one person at a time, milliseconds")

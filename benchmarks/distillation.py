@@ -101,6 +101,7 @@ def train(way: str, seed: int, steps: int) -> float:
     from ppose.engine.distill import TeacherSetup
     from ppose.engine.runtime import select_device
     from ppose.engine.train import make_trainer
+    from ppose.transforms import Transform
     from ppose.workspace import load_config, register
 
     folder = ROOT / "output" / "distillation" / f"{way.replace(', ', '_').replace(' ', '_')}_{steps}_{seed}"
@@ -108,7 +109,7 @@ def train(way: str, seed: int, steps: int) -> float:
     if metrics.is_file():
         return json.loads(metrics.read_text())["AP"]
     select_device(use_gpu=False)
-    register(HideLabels, kind="transform")
+    register(Transform)(HideLabels)
     losses, share = WAYS[way]
     cfg = load_config(
         CONFIG,

@@ -90,17 +90,16 @@ def measure(
     from ppose.engine.runtime import select_device
     from ppose.engine.static_network import StaticNetwork
     from ppose.engine.task import Task
-    from ppose.workspace import create, load_config
+    from ppose.workspace import load_config
 
     if way == "plain":
         paddle.set_device("cpu")
     else:
         select_device(use_gpu=False)
     paddle.base.core.set_num_threads(threads)
-    cfg = load_config(config, overrides)
-    task = Task(cfg)
+    task = Task(load_config(config, overrides))
     model, (width, height) = task.model(), task.settings.trainsize
-    loss_of, keypoints = create(task.test.loss, cfg), task.keypoint_set.num_keypoints
+    loss_of, keypoints = task.loss(), task.keypoint_set.num_keypoints
     optimizer = paddle.optimizer.Adam(
         1e-3, parameters=[parameter for parameter in model.parameters() if not parameter.stop_gradient]
     )

@@ -82,7 +82,7 @@ class KeypointSet:
         return ConfigError(f"keypoint set '{self.name}': {problem}")
 
 
-@register(kind="keypoint set", names=("KeypointSet",))
+@register(KeypointSet, names=("KeypointSet",))
 def make_keypoint_set(
     name: str,
     names: Sequence[str],

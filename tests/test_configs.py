@@ -46,7 +46,7 @@ def test_config_builds(name):
         "OptimizerBuilder",
         "KeyPointMSELoss",
     ):
-        create(key, cfg, keypoint_set=task.keypoint_set, trainsize=task.settings.trainsize, use_dark=False)
+        create(key, cfg, keypoint_set=task.keypoint_set, trainsize=task.settings.trainsize, codec=task.codec)
     model = task.model()
     groups = [layer._groups for layer in model.sublayers() if isinstance(layer, nn.Conv2D)]
     convolutions, depthwise = len(groups), sum(count > 1 for count in groups)

@@ -1,5 +1,7 @@
 """What the deployment side imports stays free of Paddle and of the training side."""
 
+import shutil
+
 import pytest
 
 DEPLOYED = [
@@ -29,6 +31,26 @@ assert "paddle" not in sys.modules
 """
     result = run_script("-c", script)
     assert result.returncode == 0, result.stderr
+
+
+def test_an_unknown_transform_without_paddle_is_named(run_script, model_dir, tmp_path):
+    """What cannot be imported is said, and no traceback of the import shown."""
+    shutil.copytree(model_dir, tmp_path / "model")
+    file = tmp_path / "model" / "infer_cfg.yml"
+    file.write_text(file.read_text().replace("TopDownEvalAffine", "TopDownEvalAfine"))
+    script = f"""
+import sys
+sys.modules["paddle"] = None
+from ppose.errors import ConfigError
+from ppose.inference.model_folder import read_model_folder
+try:
+    read_model_folder({str(tmp_path / "model")!r})
+except ConfigError as error:
+    print(error)
+"""
+    result = run_script("-c", script)
+    assert "unknown component 'TopDownEvalAfine'; did you mean 'TopDownEvalAffine'?" in result.stdout
+    assert "not installed, and needed by some components: paddle" in result.stdout
 
 
 def test_training_loads_what_draws_its_curves_only_to_draw_them(run_script):

@@ -3,6 +3,7 @@
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -23,15 +24,12 @@ def parse_arguments() -> argparse.Namespace:
         help="folder of that results file (default: <save_dir>/<config>/result)",
     )
     parser.add_argument(
-        "--nms", choices=["oks", "soft_oks", "none"], default="oks", help="between the people of an image"
+        "--nms", choices=["oks", "soft_oks", "none"], help="between the people of an image (default: oks)"
     )
-    parser.add_argument(
-        "--oks_thre", type=float, default=0.9, help="OKS from which two people are one (default: %(default)s)"
-    )
+    parser.add_argument("--oks_thre", type=float, help="OKS from which two people are one (default: 0.9)")
     parser.add_argument(
         "--in_vis_thre",
         type=float,
-        default=0.0,
         help="a person's score is the mean of the keypoint scores above this (official HRNet code: 0.2)",
     )
     parser.add_argument("--no_rescore", action="store_true", help="score people by their box alone")
@@ -63,33 +61,21 @@ def main() -> None:
     from ppose.engine.runtime import select_device
     from ppose.engine.static_network import quickest_form
     from ppose.engine.task import Task
-    from ppose.errors import ConfigError
     from ppose.export.evaluate import evaluate_exported, open_exported
     from ppose.files import check_writable, write_json
     from ppose.inference.runtimes import name_precision
-    from ppose.metrics import CocoKeypointMetric, format_table
+    from ppose.metrics import format_table
     from ppose.workspace import load_config
 
     task = Task(load_config(args.config, args.overrides))
     device = select_device(task.settings.use_gpu)
     join_ranks(device)
-    if task.settings.metric != "KeyPointTopDownCOCOEval":
-        raise ConfigError(
-            f"metric is {task.settings.metric}; only KeyPointTopDownCOCOEval can be computed here"
-        )
     folder = args.output_eval or Path(task.settings.save_dir) / Path(args.config).stem / "result"
     results_file = Path(folder) / RESULTS_FILE
     if args.save_prediction_only or args.json:
         check_writable(results_file if args.save_prediction_only else args.json)
     dataset = task.dataset("EvalDataset")
-    metric = CocoKeypointMetric(
-        None if args.save_prediction_only else dataset.anno_file,
-        task.keypoint_set,
-        nms=None if args.nms == "none" else args.nms,
-        oks_threshold=args.oks_thre,
-        visible_threshold=args.in_vis_thre,
-        rescore=not args.no_rescore,
-    )
+    metric = task.metric(dataset, **metric_options(args))
     if args.model_dir is None:
         network = quickest_form(load_trained(task), task.codec.input_size, len(dataset))
         evaluate(task, network, dataset, metric)
@@ -110,6 +96,19 @@ def main() -> None:
     print(format_table(metrics, dataset.boxes))
     if args.json:
         write_json(args.json, metrics)
+
+
+def metric_options(args: argparse.Namespace) -> dict[str, Any]:
+    """What the user asks of the metric beside what the config does."""
+    given = {"nms": args.nms, "oks_threshold": args.oks_thre, "visible_threshold": args.in_vis_thre}
+    options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    if args.nms == "none":
+        options["nms"] = None
+    if args.no_rescore:
+        options["rescore"] = False
+    if args.save_prediction_only:
+        options["annotations"] = None
+    return options
 
 
 if __name__ == "__main__":

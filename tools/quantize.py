@@ -95,7 +95,7 @@ def main() -> None:
     from ppose.quantization.calibrate import equalize_and_calibrate, quantized_copy
     from ppose.quantization.convolutions import find_convs
     from ppose.quantization.harm_report import CSV_FILE
-    from ppose.workspace import create, load_config
+    from ppose.workspace import load_config
 
     cfg = load_config(args.config, args.overrides)
     task = Task(cfg)
@@ -103,7 +103,7 @@ def main() -> None:
     if args.format == "onnx":
         require_onnx()
     flags = {key: getattr(args, key) for key in ("method", "not_quantized") if getattr(args, key) is not None}
-    how = replace(create("PTQ", cfg), **flags)
+    how = replace(task.ptq(), **flags)
     images, judge = find_images(task, args), make_judge(task, args)
     dataset = task.dataset("EvalDataset") if args.eval else None
     model = load_trained(task)

@@ -71,10 +71,11 @@ def main() -> None:
     from ppose.engine.interrupt import StopOnSignal
     from ppose.engine.precision import Precision, check_precision
     from ppose.engine.runtime import select_device
+    from ppose.engine.settings import run_settings
     from ppose.engine.state import read_state
     from ppose.engine.train import make_trainer, record_run
     from ppose.processor_settings import describe_settings, settings_in_force
-    from ppose.workspace import load_config, run_settings
+    from ppose.workspace import load_config
 
     overrides = [*args.overrides, *([f"pretrain_weights={args.weights}"] if args.weights else [])]
     cfg = load_config(args.config, overrides)

@@ -1,13 +1,17 @@
 """Gaussian heatmaps of the Simple Baselines and HRNet line, plain or unbiased."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 
+from ppose.codecs.codec import Codec
 from ppose.codecs.gaussian import blur_kernel_size, check_codec_sizes, draw_gaussians, nearest_pixel
 from ppose.codecs.refine import find_peaks, shift_by_dark, shift_by_quarter
+from ppose.workspace import register
 
 
+@register(Codec)
 @dataclass(frozen=True)
 class MSRAHeatmap:
     """A Gaussian of height 1 at each keypoint; a heatmap pixel is input_size / heatmap_size input pixels.
@@ -29,6 +33,7 @@ class MSRAHeatmap:
     sigma: float = 2.0
     unbiased: bool = False
     use_dark: bool = False
+    mirrors: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         check_codec_sizes(self.input_size, self.heatmap_size, self.sigma)
@@ -58,6 +63,10 @@ class MSRAHeatmap:
             points = shift_by_quarter(maps, peaks, scores)
         people = heatmaps.shape[:2]
         return (points * self.stride).reshape(*people, 2), scores.reshape(people)
+
+    def with_dark(self, use_dark: bool) -> "MSRAHeatmap":
+        """The same codec, decoding with DARK's step or by a quarter pixel."""
+        return replace(self, use_dark=use_dark)
 
     @property
     def stride(self) -> np.ndarray:

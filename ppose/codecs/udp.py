@@ -1,13 +1,18 @@
 """Gaussian heatmaps in UDP's coordinates."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
+from ppose.codecs.codec import Codec
 from ppose.codecs.gaussian import blur_kernel_size, check_codec_sizes, draw_gaussians, nearest_pixel
 from ppose.codecs.refine import find_peaks, shift_by_udp_dark
+from ppose.errors import ConfigError
+from ppose.workspace import register
 
 
+@register(Codec)
 @dataclass(frozen=True)
 class UDPHeatmap:
     """A Gaussian of height 1 on each keypoint, where the centers of border pixels map to each other.
@@ -22,6 +27,7 @@ class UDPHeatmap:
     input_size: tuple[int, int]
     heatmap_size: tuple[int, int]
     sigma: float = 2.0
+    mirrors: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_codec_sizes(self.input_size, self.heatmap_size, self.sigma)
@@ -47,6 +53,14 @@ class UDPHeatmap:
         points = shift_by_udp_dark(maps, peaks, scores, blur_kernel_size(self.sigma))
         people = heatmaps.shape[:2]
         return (points * self.stride).reshape(*people, 2), scores.reshape(people)
+
+    def with_dark(self, use_dark: bool) -> "UDPHeatmap":
+        """The codec itself, which always decodes with DARK's step; ConfigError without it."""
+        if not use_dark:
+            raise ConfigError(
+                "use_dark is false, but UDP heatmaps are decoded with DARK's step always: set use_dark: true"
+            )
+        return self
 
     @property
     def stride(self) -> np.ndarray:

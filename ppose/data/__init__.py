@@ -1,12 +1,15 @@
 """Datasets, and the readers that make batches of them."""
 
 from ppose.data.coco import KeypointTopDownCocoDataset
+from ppose.data.dataset import Dataset, EvalDataset
 from ppose.data.image_folder import ImageFolder
 from ppose.data.reader import Batches, Reader
 from ppose.data.synthetic import SyntheticPeopleDataset
 
 __all__ = [
     "Batches",
+    "Dataset",
+    "EvalDataset",
     "ImageFolder",
     "KeypointTopDownCocoDataset",
     "Reader",

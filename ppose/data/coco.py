@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ppose.coco_format import PERSON, read_detections, read_images, read_people
+from ppose.data.dataset import Dataset
 from ppose.errors import DataError
 from ppose.files import read_json
 from ppose.geometry import bbox_xywh_to_center_scale, clip_boxes_xywh
@@ -22,7 +23,7 @@ GROUND_TRUTH_BOXES = "the people's own boxes (ground truth)"
 DETECTED_BOXES = "detected boxes"
 
 
-@register(kind="dataset", ignored=("pixel_std",))
+@register(Dataset, ignored=("pixel_std",))
 class KeypointTopDownCocoDataset:
     """One sample a person of a COCO keypoint file, or one a box of a detection file.
 

@@ -10,7 +10,7 @@ from ppose.geometry import bbox_xywh_to_center_scale
 from ppose.workspace import Given, register
 
 
-@register(kind="image folder", ignored=("anno_path", "dataset_dir", "image_dir"))
+@register(ignored=("anno_path", "dataset_dir", "image_dir"))
 class ImageFolder:
     """One sample a person of the given images: image or image_file, and center and scale of its box, if any.
 

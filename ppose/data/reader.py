@@ -4,16 +4,18 @@ import ctypes
 import os
 import signal
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from typing import Annotated, Any
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import cv2
 import numpy as np
 import paddle
 from paddle.io import DataLoader
 
+from ppose.data.dataset import Dataset
 from ppose.errors import ConfigError, DataError, PposeError
-from ppose.workspace import Component, register
+from ppose.transforms import Transform
+from ppose.workspace import register
 
 _PR_SET_PDEATHSIG = 1  # of Linux's prctl.h
 _BATCH_KEYS = ("index", "image", "warp", "heatmaps", "target_weight")
@@ -22,7 +24,7 @@ _BATCH_KEYS = ("index", "image", "warp", "heatmaps", "target_weight")
 class _Prepared(paddle.io.Dataset):
     """A dataset after its transforms; random ones get a generator seeded by (seed, epoch, index)."""
 
-    def __init__(self, dataset: Any, transforms: Sequence[Callable], seed: int) -> None:
+    def __init__(self, dataset: Dataset, transforms: Sequence[Transform], seed: int) -> None:
         super().__init__()
         self._dataset, self._transforms, self._seed = dataset, transforms, seed
         self.epoch = 0
@@ -46,7 +48,7 @@ class _Prepared(paddle.io.Dataset):
 class _Collate:
     """Stacks samples and applies the batch transforms; of an error only its text remains."""
 
-    def __init__(self, transforms: Sequence[Callable]) -> None:
+    def __init__(self, transforms: Sequence[Transform]) -> None:
         self._transforms = transforms
 
     def __call__(self, samples: list[dict[str, Any] | Exception]) -> dict[str, np.ndarray]:
@@ -165,7 +167,6 @@ class Batches:
 
 
 @register(
-    kind="reader",
     names=("TrainReader", "EvalReader", "TestReader"),
     ignored=("inputs_def", "fuse_normalize", "drop_empty"),
 )
@@ -178,8 +179,8 @@ class Reader:
 
     def __init__(
         self,
-        sample_transforms: Sequence[Annotated[Callable, Component("transform")]],
-        batch_transforms: Sequence[Annotated[Callable, Component("transform")]] = (),
+        sample_transforms: Sequence[Transform],
+        batch_transforms: Sequence[Transform] = (),
         batch_size: int = 1,
         shuffle: bool = False,
         drop_last: bool = False,
@@ -192,7 +193,9 @@ class Reader:
         self.batch_size, self.shuffle, self.drop_last = batch_size, shuffle, drop_last
         self._use_shared_memory = use_shared_memory
 
-    def batches(self, dataset: Any, *, workers: int, seed: int = 0, rank: int = 0, ranks: int = 1) -> Batches:
+    def batches(
+        self, dataset: Dataset, *, workers: int, seed: int = 0, rank: int = 0, ranks: int = 1
+    ) -> Batches:
         """Batches of the dataset, made by that many worker processes (0: by this one), for one rank."""
         prepared = _Prepared(dataset, self.sample_transforms, seed)
         order = _BatchOrder(len(prepared), self.batch_size, self.shuffle, self.drop_last, seed, rank, ranks)

@@ -5,8 +5,8 @@ Both see the same images. Maps of the two are compared by key: `output`, the hea
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
-from typing import Annotated, Any, Literal
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal, Protocol
 
 import paddle
 from paddle import nn
@@ -14,31 +14,43 @@ from paddle import nn
 from ppose.distillation.teacher_cache import TeacherCache
 from ppose.errors import ConfigError
 from ppose.models.losses import KeyPointMSELoss
-from ppose.workspace import Component, Given, register
+from ppose.schedules import Schedule, multiply
+from ppose.workspace import Given, register
 
 OUTPUT, BACKBONE = "output", "backbone"
 
 Maps = dict[str, paddle.Tensor]
-Schedules = Sequence[Annotated[Callable, Component("schedule")]]
 
 
 class LossWeight:
     """``weight`` times the factors of all ``schedulers``, as `LearningRate` has them."""
 
-    def __init__(self, weight: float, schedulers: Sequence[Callable[[int, int], float]]) -> None:
+    def __init__(self, weight: float, schedulers: Sequence[Schedule]) -> None:
         if not weight >= 0:
             raise ConfigError(f"distill_loss: weight is {weight}, expected 0 or more")
         self._weight, self._schedulers = weight, schedulers
 
     def __call__(self, step: int, steps_per_epoch: int) -> float:
         """The weight in this step, counted from 0."""
-        value = self._weight
-        for schedule in self._schedulers:
-            value *= schedule(step, steps_per_epoch)
-        return value
+        return self._weight * multiply(self._schedulers, step, steps_per_epoch)
 
 
-@register(kind="distillation loss")
+class DistillationLoss(Protocol):
+    """A loss between the maps ``key`` of student and teacher, which has its ``weight``.
+
+    One that learns is an `nn.Layer`: its parameters are trained with the student's.
+    """
+
+    key: str
+    weight: LossWeight
+
+    def __call__(
+        self, student: paddle.Tensor, teacher: paddle.Tensor, target_weight: paddle.Tensor
+    ) -> paddle.Tensor:
+        """Maps (N, C, H, W) of both, the labels' target_weight (N, K, 1) -> a scalar, without the weight."""
+
+
+@register(DistillationLoss)
 class DistMSELoss:
     """Mean squared error between the heatmaps of student s and teacher t: fast pose distillation.
 
@@ -52,7 +64,7 @@ class DistMSELoss:
         weight: float = 1.0,
         key: Literal["output"] = OUTPUT,
         use_target_weight: bool = True,
-        schedulers: Schedules = (),
+        schedulers: Sequence[Schedule] = (),
     ) -> None:
         self.key, self.weight = key, LossWeight(weight, schedulers)
         self._loss = KeyPointMSELoss(use_target_weight)
@@ -65,7 +77,7 @@ class DistMSELoss:
         return self._loss(student, teacher, target_weight)
 
 
-@register(kind="distillation loss")
+@register(DistillationLoss)
 class DistFeatureLoss(nn.Layer):
     """Mean squared error between the backbones' first maps, the student's through a learnt 1x1 convolution.
 
@@ -80,7 +92,7 @@ class DistFeatureLoss(nn.Layer):
         teacher_channels: Given[int | None],
         weight: float = 1.0,
         key: Literal["backbone"] = BACKBONE,
-        schedulers: Schedules = (),
+        schedulers: Sequence[Schedule] = (),
     ) -> None:
         super().__init__()
         for who, channels in (("student", student_channels), ("teacher", teacher_channels)):
@@ -136,7 +148,7 @@ class Teacher:
 class Distillation:
     """A teacher with the losses between it and the student, of which each has its weight."""
 
-    def __init__(self, teacher: Teacher, losses: Sequence[Any], steps_per_epoch: int) -> None:
+    def __init__(self, teacher: Teacher, losses: Sequence[DistillationLoss], steps_per_epoch: int) -> None:
         self.teacher, self._losses, self._steps_per_epoch = teacher, losses, steps_per_epoch
         self.keys = tuple(dict.fromkeys(loss.key for loss in losses))
         self.learnt = nn.LayerList([loss for loss in losses if isinstance(loss, nn.Layer)])

@@ -12,13 +12,12 @@ from ppose.distillation.losses import OUTPUT, Distillation, Teacher
 from ppose.distillation.teacher_cache import TeacherCache
 from ppose.engine.distributed.ranks import broadcast_state, rank_count
 from ppose.engine.load import load_trained
-from ppose.engine.objective import DistilledObjective, LabelObjective, Loss, Objective
+from ppose.engine.objective import DistilledObjective, LabelObjective, Objective
 from ppose.engine.state import TrainState
 from ppose.engine.static_network import quickest_form
 from ppose.engine.task import Task
 from ppose.engine.trainer import Hook, Trainer
 from ppose.errors import CheckpointError, ConfigError
-from ppose.workspace import create
 
 _logger = logging.getLogger(__name__)
 
@@ -34,7 +33,7 @@ class TeacherSetup:
 
 
 def make_objective(
-    task: Task, loss: Loss, model: nn.Layer, teacher: TeacherSetup | None, steps_per_epoch: int
+    task: Task, model: nn.Layer, teacher: TeacherSetup | None, steps_per_epoch: int
 ) -> tuple[Objective, list[Hook]]:
     """What the task's network is trained for, alone or with a teacher, and the hooks that this needs.
 
@@ -44,20 +43,19 @@ def make_objective(
     if task.settings.distill_loss:
         _logger.warning("distill_loss has an effect in a teacher's config only: --distill_config FILE")
     if teacher is None:
-        return LabelObjective(loss), []
+        return LabelObjective(task.loss()), []
     theirs = _teacher_task(teacher.cfg)
     _check_pair(task, theirs)
-    _check_normalization(task, theirs, teacher.cfg)
+    _check_normalization(task, theirs)
     cache = None
     if teacher.cache_folder is not None:
         cache = TeacherCache(teacher.cache_folder, limit=_CACHE_BYTES, writers=rank_count())
     network = _load_teacher(theirs)
-    channels = {"student_channels": _channels(model), "teacher_channels": _channels(network)}
-    losses = [create(spec, teacher.cfg, **channels) for spec in theirs.settings.distill_loss]
+    losses = theirs.distillation_losses(_channels(model), _channels(network))
     form = _form_to_ask(task, network, {loss.key for loss in losses}, steps_per_epoch)
     distillation = Distillation(Teacher(network, cache, form), losses, steps_per_epoch)
     broadcast_state(distillation.learnt)
-    return DistilledObjective(loss, distillation), [] if cache is None else [_WatchCache(cache)]
+    return DistilledObjective(task.loss(), distillation), [] if cache is None else [_WatchCache(cache)]
 
 
 class _WatchCache(Hook):
@@ -143,15 +141,15 @@ def _check_pair(student: Task, teacher: Task) -> None:
         )
 
 
-def _check_normalization(student: Task, teacher: Task, teacher_cfg: dict[str, Any]) -> None:
+def _check_normalization(student: Task, teacher: Task) -> None:
     """The pixels that the student gets are those that the teacher knows, as far as its config tells."""
-    key = next((key for key in ("EvalReader", "TestReader", "TrainReader") if key in teacher_cfg), None)
-    if key is None:
+    readers = [key for key in ("EvalReader", "TestReader", "TrainReader") if teacher.has(key)]
+    if not readers:
         return
-    ours, theirs = student.normalization("TrainReader"), teacher.normalization(key)
+    ours, theirs = student.normalization("TrainReader"), teacher.normalization(readers[0])
     numbers = [None if one is None else [*one.factor, *one.offset] for one in (ours, theirs)]
     if None in numbers or not np.allclose(*numbers):
         raise ConfigError(
-            f"NormalizeImage of the student's TrainReader is not that of the teacher's {key}: both networks "
-            "see the same images"
+            f"NormalizeImage of the student's TrainReader is not that of the teacher's {readers[0]}: both "
+            "networks see the same images"
         )

@@ -1,16 +1,14 @@
 """What a training step lowers: the loss of a batch, in all and in parts."""
 
-from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 import paddle
 from paddle import nn
 
 from ppose.distillation.losses import OUTPUT, Distillation, forward_maps
+from ppose.models import Loss
 
 Batch = dict[str, paddle.Tensor]
-# heatmaps, target (N, K, H, W) and target_weight (N, K, 1) -> scalar
-Loss = Callable[[paddle.Tensor, paddle.Tensor, paddle.Tensor], paddle.Tensor]
 
 
 class Outcome(NamedTuple):

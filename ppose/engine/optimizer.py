@@ -1,97 +1,47 @@
 """Learning rate and optimizer, as the config describes them."""
 
-import math
-from collections.abc import Callable, Sequence
-from typing import Annotated, Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import paddle
 
 from ppose.errors import ConfigError
-from ppose.workspace import Component, register
-
-# step -> factor on the base learning rate
-Schedule = Callable[[int], float]
+from ppose.schedules import Schedule, multiply
+from ppose.workspace import register
 
 
-@register(kind="schedule")
-class PiecewiseDecay:
-    """Times ``gamma`` from each of the ``milestones`` (epochs) on."""
-
-    def __init__(self, milestones: Sequence[int], gamma: float = 0.1) -> None:
-        self._milestones, self._gamma = milestones, gamma
-
-    def __call__(self, step: int, steps_per_epoch: int) -> float:
-        """The factor at this step."""
-        return self._gamma ** sum(step >= epoch * steps_per_epoch for epoch in self._milestones)
-
-
-@register(kind="schedule")
-class CosineDecay:
-    """Half a cosine from 1 down to ``min_lr_ratio``, over ``max_epochs`` (SGDR, Loshchilov and Hutter, 2017).
-
-    factor = r + (1 - r) * (1 + cos(pi * t)) / 2, with t the share of the steps done, at most 1.
-    """
-
-    def __init__(self, max_epochs: int, min_lr_ratio: float = 0.0) -> None:
-        self._epochs, self._least = _positive("max_epochs", max_epochs), min_lr_ratio
-
-    def __call__(self, step: int, steps_per_epoch: int) -> float:
-        """The factor at this step."""
-        done = min(step / (self._epochs * steps_per_epoch), 1.0)
-        return self._least + (1 - self._least) * (1 + math.cos(math.pi * done)) / 2
-
-
-@register(kind="schedule")
-class PolynomialDecay:
-    """From 1 down to ``min_lr_ratio`` over ``max_epochs``: r + (1 - r) * (1 - t) ** power.
-
-    t is the share of the steps done, at most 1 (the `poly` policy of DeepLab, Chen et al., 2018).
-    """
-
-    def __init__(self, max_epochs: int, power: float = 0.9, min_lr_ratio: float = 0.0) -> None:
-        self._epochs, self._power, self._least = _positive("max_epochs", max_epochs), power, min_lr_ratio
-
-    def __call__(self, step: int, steps_per_epoch: int) -> float:
-        """The factor at this step."""
-        done = min(step / (self._epochs * steps_per_epoch), 1.0)
-        return self._least + (1 - self._least) * (1 - done) ** self._power
-
-
-@register(kind="schedule")
-class LinearWarmup:
-    """From ``start_factor`` to 1 over the first ``steps`` steps, in a straight line."""
-
-    def __init__(self, steps: int = 500, start_factor: float = 1 / 3) -> None:
-        self._steps, self._start_factor = steps, start_factor
-
-    def __call__(self, step: int, steps_per_epoch: int) -> float:
-        """The factor at this step."""
-        progress = min(step / self._steps, 1.0) if self._steps else 1.0
-        return self._start_factor + (1 - self._start_factor) * progress
-
-
-@register
+@register()
 class LearningRate:
     """``base_lr`` times the factors of all ``schedulers``, changed every step."""
 
-    def __init__(
-        self, base_lr: float = 0.001, schedulers: Sequence[Annotated[Callable, Component("schedule")]] = ()
-    ) -> None:
+    def __init__(self, base_lr: float = 0.001, schedulers: Sequence[Schedule] = ()) -> None:
         self._base_lr, self._schedulers = base_lr, schedulers
 
     def __call__(self, steps_per_epoch: int, scale: float = 1.0) -> paddle.optimizer.lr.LRScheduler:
         """A Paddle scheduler to be stepped once per training step; ``scale`` multiplies the rate."""
-
-        def factor(step: int) -> float:
-            value = 1.0
-            for schedule in self._schedulers:
-                value *= schedule(step, steps_per_epoch)
-            return value
-
-        return paddle.optimizer.lr.LambdaDecay(self._base_lr * scale, factor)
+        return paddle.optimizer.lr.LambdaDecay(
+            self._base_lr * scale, lambda step: multiply(self._schedulers, step, steps_per_epoch)
+        )
 
 
-@register
+@dataclass(frozen=True)
+class Regularizer:
+    """The `regularizer` block: decay of weights by ``factor`` times the weights (L2) or their signs (L1)."""
+
+    type: Literal["L1", "L2"] = "L2"
+    factor: float = 0.0
+
+    def make(self) -> Any:
+        """Paddle's regularizer; None for the factor 0."""
+        kinds = {"L1": paddle.regularizer.L1Decay, "L2": paddle.regularizer.L2Decay}
+        return kinds[self.type](self.factor) if self.factor else None
+
+
+_NO_DECAY = Regularizer()
+
+
+@register()
 class OptimizerBuilder:
     """A Paddle optimizer: ``optimizer`` names it with its arguments, ``regularizer`` is L1 or L2 decay."""
 
@@ -100,7 +50,7 @@ class OptimizerBuilder:
     def __init__(
         self,
         optimizer: dict[str, Any] | None = None,
-        regularizer: dict[str, Any] | None = None,
+        regularizer: Regularizer = _NO_DECAY,
         clip_grad_by_norm: float | None = None,
     ) -> None:
         self._arguments = dict(optimizer or {"type": "Adam"})
@@ -109,7 +59,7 @@ class OptimizerBuilder:
             raise ConfigError(
                 f"optimizer.type: got {self._name}, expected one of {', '.join(self._OPTIMIZERS)}"
             )
-        self._decay = _make_regularizer(regularizer)
+        self._decay = regularizer.make()
         self._clip = None if clip_grad_by_norm is None else paddle.nn.ClipGradByGlobalNorm(clip_grad_by_norm)
 
     def __call__(
@@ -127,19 +77,3 @@ class OptimizerBuilder:
             )
         except TypeError as error:
             raise ConfigError(f"optimizer: {self._name} does not take these arguments: {error}") from None
-
-
-def _positive(name: str, value: int) -> int:
-    if value < 1:
-        raise ConfigError(f"{name} is {value}, expected 1 or more")
-    return value
-
-
-def _make_regularizer(block: dict[str, Any] | None) -> Any:
-    if block is None or not block.get("factor"):
-        return None
-    kinds = {"L1": paddle.regularizer.L1Decay, "L2": paddle.regularizer.L2Decay}
-    kind = block.get("type", "L2")
-    if kind not in kinds:
-        raise ConfigError(f"regularizer.type: got {kind}, expected L1 or L2")
-    return kinds[kind](block["factor"])

@@ -1,43 +1,44 @@
-"""What a config asks for, as objects; of all code that runs networks, this and train.py read configs."""
+"""What a config asks for, as objects; no other code reads configs."""
 
 import logging
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
+import paddle
 from paddle import nn
 
-from ppose.codecs import MSRAHeatmap, UDPHeatmap
-from ppose.data import Batches, Reader
+from ppose.codecs import Codec
+from ppose.data import Batches, Dataset, EvalDataset, Reader
+from ppose.distillation.losses import DistillationLoss
+from ppose.engine.settings import run_settings
 from ppose.errors import ConfigError
 from ppose.keypoints import BUILTIN_SETS, KeypointSet, get_keypoint_set
+from ppose.metrics import Metric
+from ppose.models import Loss, TopDownSettings
+from ppose.quantization.calibrate import PTQ
 from ppose.quantization.qat import QuantizationAwareTraining
-from ppose.transforms import NormalizeImage
-from ppose.workspace import create, create_settings, run_settings
+from ppose.transforms import HeatmapTargets, NormalizeImage
+from ppose.workspace import create, create_settings
+from ppose.workspace.registry import get_entry, registered_names
+from ppose.workspace.signature import block_keys
 from ppose.workspace.spec import read_spec
 
 _logger = logging.getLogger(__name__)
 
-# Of every network here: from the input to the heatmaps, and to the deepest feature map.
-_STRIDE, _INPUT_MULTIPLE = 4, 32
-_SET_OF_METRIC = {
-    ("KeyPointTopDownCOCOEval", 17): "coco17",
-    ("KeyPointTopDownMPIIEval", 16): "mpii16",
-}
 _DATASETS = ("TrainDataset", "EvalDataset", "TestDataset")
 _READERS = ("TrainReader", "EvalReader", "TestReader")
-_TARGETS = ("ToHeatmapsTopDown", "ToHeatmapsTopDown_DARK", "ToHeatmapsTopDown_UDP")
-_AFFINES = ("TopDownAffine", "TopDownEvalAffine")
 
 
 class Task:
-    """A checked config's network, codec, keypoint set and readers; ConfigError where parts disagree."""
+    """The parts of a checked config; ConfigError where they disagree."""
 
     def __init__(self, cfg: dict[str, Any]) -> None:
         self._cfg = cfg
         self.settings = run_settings(cfg)
         if self.settings.worker_num < 0:
             raise ConfigError(f"worker_num is {self.settings.worker_num}, expected 0 or more")
-        self.test = create_settings(self.settings.architecture, cfg)
+        self.test: TopDownSettings = create_settings(self.settings.architecture, cfg) or TopDownSettings()
         self._check_sizes()
         self._check_keypoints()
 
@@ -47,8 +48,11 @@ class Task:
         settings = self.settings
         if "KeypointSet" in self._cfg:
             return create("KeypointSet", self._cfg)
-        name = settings.keypoint_set or _SET_OF_METRIC.get((settings.metric, settings.num_joints))
+        name = settings.keypoint_set
         if name is None:
+            name = get_entry(settings.metric).target.default_keypoint_set
+            if get_keypoint_set(name).num_keypoints == settings.num_joints:
+                return get_keypoint_set(name)
             raise ConfigError(
                 f"which {settings.num_joints} keypoints? Set keypoint_set to one of "
                 f"{', '.join(BUILTIN_SETS)}, or describe your own in a KeypointSet block"
@@ -56,28 +60,86 @@ class Task:
         return get_keypoint_set(name)
 
     @cached_property
-    def codec(self) -> MSRAHeatmap | UDPHeatmap:
-        """The codec that encodes the training targets; a config without training has plain heatmaps."""
-        for key, name, block in self._sized_specs():
-            if key == "TrainReader" and name in _TARGETS:
-                return create({name: block}, self._cfg, **self._given).codec
-        size, heatmap_size = tuple(self.settings.trainsize), tuple(self.settings.hmsize)
-        return MSRAHeatmap(size, heatmap_size, use_dark=self.test.use_dark)
+    def codec(self) -> Codec:
+        """What encodes the training targets and decodes heatmaps: the config's `codec`, or its readers' own.
+
+        Without either it is that of `ToHeatmapsTopDown`, and ConfigError where the warp is another codec's.
+        """
+        use_dark = self.test.use_dark
+        if self.settings.codec is not None:
+            codec: Codec = create(self.settings.codec, self._cfg)
+            return codec if use_dark is None else codec.with_dark(use_dark)
+        settings = (create_settings({name: block}, self._cfg) for _, name, block in self._sized_specs())
+        targets = next((found for found in settings if isinstance(found, HeatmapTargets)), None)
+        if targets is None:
+            if any(self._uses_udp.values()):
+                raise ConfigError(
+                    "the warp is UDP's (use_udp), but no reader has targets that say how to decode heatmaps: "
+                    f"set codec to one of {', '.join(registered_names(Codec))}"
+                )
+            targets = HeatmapTargets(self.settings.hmsize)
+        width, height = self.settings.trainsize
+        return targets.make_codec((width, height)).with_dark(use_dark is not False)
 
     @property
     def shifts_heatmap(self) -> bool:
-        """Whether the flip test moves the mirrored heatmaps by a pixel: mirrored pixels meet in UDP only."""
+        """Whether the flip test moves the mirrored heatmaps by a pixel."""
         asked = self.test.shift_heatmap
-        return not isinstance(self.codec, UDPHeatmap) if asked is None else asked
+        return not self.codec.mirrors if asked is None else asked
 
     def model(self) -> nn.Layer:
-        """The network, freshly initialised, in float."""
-        return create(self.settings.architecture, self._cfg)
+        """The network, freshly initialised, in float; ConfigError where it takes or gives other sizes."""
+        network: Any = create(self.settings.architecture, self._cfg)
+        trainsize, hmsize = list(self.settings.trainsize), list(self.settings.hmsize)
+        multiple, stride = network.input_multiple, network.stride
+        if any(side % multiple for side in trainsize) or hmsize != [side // stride for side in trainsize]:
+            raise ConfigError(
+                f"trainsize is {trainsize} and hmsize {hmsize}; this network takes multiples of {multiple} "
+                f"and gives heatmaps of 1/{stride} of that"
+            )
+        return network
+
+    def loss(self) -> Loss:
+        """The loss between the network's heatmaps and the targets."""
+        return create(self.test.loss, self._cfg)
+
+    def distillation_losses(
+        self, student_channels: int | None, teacher_channels: int | None
+    ) -> list[DistillationLoss]:
+        """The losses of a teacher's config; the channels are those of the backbones' first maps."""
+        given = {"student_channels": student_channels, "teacher_channels": teacher_channels}
+        return [create(spec, self._cfg, **given) for spec in self.settings.distill_loss]
+
+    def optimizer(
+        self, parameters: Sequence[paddle.Tensor], steps_per_epoch: int, rate_scale: float = 1.0
+    ) -> paddle.optimizer.Optimizer:
+        """The optimizer of these parameters, whose learning rate is the config's, times ``rate_scale``."""
+        rate = create("LearningRate", self._cfg)(steps_per_epoch, rate_scale)
+        return create("OptimizerBuilder", self._cfg)(rate, parameters)
+
+    def metric(self, dataset: EvalDataset, **options: Any) -> Metric:
+        """The metric over a dataset's people.
+
+        ``options`` replace what the config's block of the metric says, and ``annotations`` the dataset's own.
+        """
+        name = self.settings.metric
+        given = {**self._given, "annotations": options.pop("annotations", dataset.anno_file)}
+        for option in options.keys() - block_keys(get_entry(name)):
+            raise ConfigError(f"the metric {name} has no option {option}")
+        return create({"type": name, **(self._cfg.get(name) or {}), **options}, self._cfg, **given)
 
     @cached_property
     def quantization(self) -> QuantizationAwareTraining | None:
         """What `slim: QAT` does to the network; None without it."""
         return None if self.settings.slim is None else create("QAT", self._cfg)
+
+    def ptq(self) -> PTQ:
+        """How to quantize the trained network."""
+        return create("PTQ", self._cfg)
+
+    def has(self, key: str) -> bool:
+        """Whether the config has that dataset or reader."""
+        return self._cfg.get(key) is not None
 
     def dataset(self, key: str, **given: Any) -> Any:
         """The dataset of `TrainDataset`, `EvalDataset` or `TestDataset`."""
@@ -113,7 +175,7 @@ class Task:
         transforms = (*reader.sample_transforms, *reader.batch_transforms)
         return next((step for step in transforms if isinstance(step, NormalizeImage)), None)
 
-    def batches(self, key: str, dataset: Any, *, workers: int | None = None) -> Batches:
+    def batches(self, key: str, dataset: Dataset, *, workers: int | None = None) -> Batches:
         """Batches of the dataset through a reader, with the config's `worker_num` unless ``workers`` says."""
         return self.reader(key).batches(
             dataset, workers=self.settings.worker_num if workers is None else workers
@@ -124,7 +186,7 @@ class Task:
         return {
             "keypoint_set": self.keypoint_set,
             "trainsize": self.settings.trainsize,
-            "use_dark": self.test.use_dark,
+            "codec": self.codec,
         }
 
     def _check_keypoints(self) -> None:
@@ -148,22 +210,29 @@ class Task:
         for key, value in (("trainsize", trainsize), ("hmsize", hmsize)):
             if len(value) != 2 or min(value) < 1:
                 raise ConfigError(f"{key}: got {value}, expected [width, height]")
-        if any(side % _INPUT_MULTIPLE for side in trainsize) or hmsize != [s // _STRIDE for s in trainsize]:
-            raise ConfigError(
-                f"trainsize is {trainsize} and hmsize {hmsize}; expected multiples of {_INPUT_MULTIPLE}, "
-                "and for hmsize a quarter of them"
-            )
-        uses_udp = {}
         for path, name, block in self._sized_specs():
             for key, wanted in (("trainsize", trainsize), ("hmsize", hmsize)):
                 if key in block and list(block[key]) != wanted:
                     raise ConfigError(
                         f"{path}, {name}: {key} is {block[key]}, but the config's {key} is {wanted}"
                     )
-            if name in _AFFINES:
-                uses_udp[path] = block.get("use_udp", False)
-        if len(set(uses_udp.values())) > 1:
-            _logger.warning("the warp is UDP's in some readers only: %s", uses_udp)
+        if len(set(self._uses_udp.values())) > 1:
+            _logger.warning("the warp is UDP's in some readers only: %s", self._uses_udp)
+        for key, size, wanted in (
+            ("trainsize", self.codec.input_size, trainsize),
+            ("hmsize", self.codec.heatmap_size, hmsize),
+        ):
+            if list(size) != wanted:
+                raise ConfigError(f"the codec is for {key} {list(size)}, but the config's {key} is {wanted}")
+
+    @property
+    def _uses_udp(self) -> dict[str, bool]:
+        """Of each dataset or reader with a component that can warp as UDP does: whether it does."""
+        return {
+            key: block.get("use_udp", False)
+            for key, name, block in self._sized_specs()
+            if "use_udp" in block_keys(get_entry(name))
+        }
 
     def _sized_specs(self) -> list[tuple[str, str, dict[str, Any]]]:
         """Key, component and arguments of everything that takes an image or heatmap size."""

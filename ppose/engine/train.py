@@ -34,19 +34,18 @@ from ppose.engine.hooks.visual_log import VisualLog
 from ppose.engine.load import has_quantizers, load_quantized
 from ppose.engine.objective import Objective
 from ppose.engine.precision import Precision
+from ppose.engine.settings import RunSettings
 from ppose.engine.state import STATE_FILE, TrainState
 from ppose.engine.static_network import quickest_form
 from ppose.engine.task import Task
 from ppose.engine.trainer import Hook, Trainer
 from ppose.errors import ConfigError
 from ppose.files import write_bytes
-from ppose.metrics import CocoKeypointMetric
 from ppose.processor_settings import settings_in_force
 from ppose.quantization.clipping import begin_alphas, find_clipping
 from ppose.quantization.equalize import equalize
 from ppose.quantization.qat import is_quantization_aware, set_weight_range
 from ppose.weights.checkpoint import load_weights, open_weights
-from ppose.workspace import RunSettings, create
 from ppose.workspace.registry import find_entry
 
 _logger = logging.getLogger(__name__)
@@ -78,12 +77,10 @@ def make_trainer(
     scale = _rate_scale(task) if scales_rate else 1.0
     model = _make_model(task, seed, resumes=state is not None)
     steps_per_epoch = -(-len(loader) // settings.accumulate)
-    loss = create(task.test.loss, cfg)
-    objective, hooks = make_objective(task, loss, model, teacher, steps_per_epoch)
+    objective, hooks = make_objective(task, model, teacher, steps_per_epoch)
     trained = (*model.parameters(), *objective.learnt.parameters())
     parameters = [parameter for parameter in trained if not parameter.stop_gradient]
-    rate = create("LearningRate", cfg)(steps_per_epoch, scale)
-    optimizer = create("OptimizerBuilder", cfg)(rate, parameters)
+    optimizer = task.optimizer(parameters, steps_per_epoch, scale)
     trainer = Trainer(
         model,
         loader,
@@ -132,7 +129,7 @@ def make_evaluation(task: Task, folder: Path) -> Callable[[nn.Layer], dict[str, 
     The last results are left in ``folder``.
     """
     dataset = task.dataset("EvalDataset")
-    metric = CocoKeypointMetric(dataset.anno_file, task.keypoint_set)
+    metric = task.metric(dataset)
 
     def evaluate_network(model: nn.Layer) -> dict[str, float]:
         metric.reset()

@@ -5,21 +5,22 @@ input, codec and keypoint set; and which files, by checksum, belong together.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import yaml
 
-from ppose.codecs import MSRAHeatmap, UDPHeatmap
+from ppose.codecs import Codec
 from ppose.errors import ConfigError, DataError, PposeError
 from ppose.files import write_bytes
 from ppose.keypoints import KeypointSet
 from ppose.processor import saturates_int8
-from ppose.workspace import Component, create, register
+from ppose.transforms import Transform
+from ppose.workspace import create
 from ppose.workspace.cells import read_cells, to_plain
 from ppose.workspace.check import check_block
 
@@ -53,7 +54,7 @@ class ModelFolder:
     batch: int | None
     flip_test: bool
     keypoint_set: KeypointSet
-    codec: MSRAHeatmap | UDPHeatmap
+    codec: Codec
     sample_transforms: list[dict[str, Any]]
     batch_transforms: list[dict[str, Any]]
     weights_sha256: str
@@ -101,27 +102,15 @@ class _InferCfg:
     input_dtype: Literal["float32", "uint8"]
     batch: int | None
     flip_test: bool
-    keypoint_set: Annotated[KeypointSet, Component("keypoint set")]
-    codec: Annotated[object, Component("codec")]
-    sample_transforms: Sequence[Annotated[Callable, Component("transform")]]
-    batch_transforms: Sequence[Annotated[Callable, Component("transform")]]
+    keypoint_set: KeypointSet
+    codec: Codec
+    sample_transforms: Sequence[Transform]
+    batch_transforms: Sequence[Transform]
     weights_sha256: str
     quantization_sha256: str | None
     files: dict[str, str]
     versions: dict[str, str]
     int8_weights: Literal["portable", "full"] | None = None
-
-
-@register(kind="codec", names=("MSRAHeatmap",))
-def _make_msra_heatmap(
-    input_size: Sequence[int], heatmap_size: Sequence[int], sigma: float, unbiased: bool, use_dark: bool
-) -> MSRAHeatmap:
-    return MSRAHeatmap(tuple(input_size), tuple(heatmap_size), sigma, unbiased, use_dark)
-
-
-@register(kind="codec", names=("UDPHeatmap",))
-def _make_udp_heatmap(input_size: Sequence[int], heatmap_size: Sequence[int], sigma: float) -> UDPHeatmap:
-    return UDPHeatmap(tuple(input_size), tuple(heatmap_size), sigma)
 
 
 def read_model_folder(path: str | Path) -> ModelFolder:

@@ -1,6 +1,5 @@
 """Images and boxes in, poses out: an exported model with its preprocessing and decoding."""
 
-import dataclasses
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -12,7 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ppose.codecs import MSRAHeatmap, UDPHeatmap
 from ppose.errors import ConfigError, DataError
 from ppose.geometry import bbox_xywh_to_center_scale, invert_warp, transform_points
 from ppose.inference.model_folder import ModelFolder, read_model_folder
@@ -46,7 +44,7 @@ class Predictor:
         self.batch_size = folder.batch or batch_size
         self._folder, self._runtime = folder, runtime
         self.runtime_name = runtime.name
-        self._codec = _choose_decoding(folder.codec, use_dark)
+        self._codec = folder.codec if use_dark is None else folder.codec.with_dark(use_dark)
         self._aspect_ratio = folder.input_size[0] / folder.input_size[1]
         given = {"keypoint_set": folder.keypoint_set, "trainsize": folder.input_size}
         self._of_sample = [create(spec, {}, **given) for spec in folder.sample_transforms]
@@ -171,16 +169,6 @@ def _apply(transforms: Iterable[Callable], sample: dict[str, Any]) -> dict[str, 
     for transform in transforms:
         sample = transform(sample)
     return sample
-
-
-def _choose_decoding(codec: MSRAHeatmap | UDPHeatmap, use_dark: bool | None) -> MSRAHeatmap | UDPHeatmap:
-    if use_dark is None:
-        return codec
-    if isinstance(codec, UDPHeatmap):
-        if use_dark:
-            return codec
-        raise ConfigError("use_dark is false, but UDP heatmaps are decoded with DARK's step always")
-    return dataclasses.replace(codec, use_dark=use_dark)
 
 
 def _check_image(image: Any) -> None:

@@ -1,6 +1,17 @@
-"""Metrics: each has reset(), update(...) and compute() -> dict[str, float]."""
+"""How good poses are."""
 
 from ppose.metrics.coco import CocoKeypointMetric, evaluate_results, format_table
+from ppose.metrics.metric import Metric
+from ppose.metrics.mpii import KeyPointTopDownMPIIEval
 from ppose.metrics.oks import oks, oks_nms, soft_oks_nms
 
-__all__ = ["CocoKeypointMetric", "evaluate_results", "format_table", "oks", "oks_nms", "soft_oks_nms"]
+__all__ = [
+    "CocoKeypointMetric",
+    "KeyPointTopDownMPIIEval",
+    "Metric",
+    "evaluate_results",
+    "format_table",
+    "oks",
+    "oks_nms",
+    "soft_oks_nms",
+]

@@ -15,13 +15,16 @@ from ppose.coco_format import PERSON, read_people
 from ppose.errors import ConfigError, DataError
 from ppose.files import read_json, write_json
 from ppose.keypoints import KeypointSet
+from ppose.metrics.metric import Metric
 from ppose.metrics.oks import oks_nms, soft_oks_nms
+from ppose.workspace import Given, register
 
 METRIC_NAMES = ("AP", "AP50", "AP75", "APm", "APl", "AR", "AR50", "AR75", "ARm", "ARl")
 
 _logger = logging.getLogger(__name__)
 
 
+@register(Metric, names=("KeyPointTopDownCOCOEval",))
 class CocoKeypointMetric:
     """AP and AR over OKS thresholds 0.50 .. 0.95, of people with scores.
 
@@ -33,10 +36,12 @@ class CocoKeypointMetric:
     them.
     """
 
+    default_keypoint_set = "coco17"
+
     def __init__(
         self,
-        annotations: str | Path | Mapping[str, Any] | None,
-        keypoint_set: KeypointSet,
+        annotations: Given[str | Path | Mapping[str, Any] | None],
+        keypoint_set: Given[KeypointSet],
         *,
         nms: Literal["oks", "soft_oks"] | None = "oks",
         oks_threshold: float = 0.9,

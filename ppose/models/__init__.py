@@ -8,17 +8,22 @@ from ppose.models.losses import (
     KeyPointMSELoss,
     KeyPointOHKMMSELoss,
     KeyPointSmoothL1Loss,
+    Loss,
 )
+from ppose.models.network import Backbone, Network
 from ppose.models.pose_resnet import PoseResNet
 from ppose.models.topdown import TopDownHRNet, TopDownSettings
 
 __all__ = [
+    "Backbone",
     "HRNet",
     "KeyPointAdaptiveWingLoss",
     "KeyPointMSELoss",
     "KeyPointOHKMMSELoss",
     "KeyPointSmoothL1Loss",
     "LiteHRNet",
+    "Loss",
+    "Network",
     "PoseResNet",
     "TopDownHRNet",
     "TopDownSettings",

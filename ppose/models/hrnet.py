@@ -19,6 +19,7 @@ from ppose.models.layers import (
     make_bottlenecks,
     make_fuse_layers,
 )
+from ppose.models.network import Backbone
 from ppose.workspace import register
 
 _STEM_CHANNELS = 64
@@ -70,7 +71,7 @@ def _conv_step(in_channels: int, out_channels: int, stride: int, relu: bool) -> 
     return nn.Sequential(*parts, *([nn.ReLU()] if relu else []))
 
 
-@register(kind="backbone")
+@register(Backbone)
 class HRNet(nn.Layer):
     """Image (N, 3, h, w), h and w multiples of 32 -> a list of the maps of the branches in return_idx.
 
@@ -80,7 +81,7 @@ class HRNet(nn.Layer):
     stage.
     """
 
-    out_channels: list[int]
+    input_multiple = 32
 
     def __init__(
         self,
@@ -93,6 +94,7 @@ class HRNet(nn.Layer):
         check_return_idx("HRNet", return_idx)
         channels = [width * 2**i for i in range(4)]
         self.out_channels = [channels[i] for i in return_idx]
+        self.strides = [4 * 2**i for i in return_idx]
 
         self.conv1 = conv2d(3, _STEM_CHANNELS, 3, stride=2)
         self.bn1 = nn.BatchNorm2D(_STEM_CHANNELS)
@@ -116,7 +118,7 @@ class HRNet(nn.Layer):
 
     def forward(self, image: paddle.Tensor) -> list[paddle.Tensor]:
         """Image batch -> feature maps, in the order of return_idx."""
-        check_input(image)
+        check_input(image, self.input_multiple)
         x = F.relu(self.bn1(self.conv1(image)))
         x = F.relu(self.bn2(self.conv2(x)))
         maps = self.stage2(self.transition1([self.layer1(x)]))

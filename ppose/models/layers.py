@@ -14,7 +14,6 @@ from paddle.nn.initializer import Constant, Normal
 from ppose.errors import ConfigError
 
 EXPANSION = 4
-INPUT_MULTIPLE = 32  # the deepest branch or stage has this stride, and every map is doubled back from it
 
 # step(in_channels, out_channels, stride, relu): a convolution between two branches, with its norm.
 Step = Callable[[int, int, int, bool], nn.Sequential]
@@ -152,16 +151,19 @@ def check_return_idx(name: str, return_idx: Sequence[int]) -> None:
         )
 
 
-def check_input(image: paddle.Tensor) -> None:
-    """Raise ConfigError unless it is (N, 3, h, w), in floats, with sides that the deepest stride divides."""
+def check_input(image: paddle.Tensor, multiple: int = 1) -> None:
+    """Raise ConfigError unless it is (N, 3, h, w), in floats, with sides that ``multiple`` divides.
+
+    That is a network's deepest stride, where every map is doubled back from the deepest one.
+    """
     if image.shape[1] != 3 or "float" not in str(image.dtype):
         raise ConfigError(
             f"the network's input is {image.shape}, {image.dtype}, expected (N, 3, h, w) in floats; "
             "do the reader's transforms end with NormalizeImage and Permute?"
         )
     height, width = image.shape[2], image.shape[3]
-    if height % INPUT_MULTIPLE or width % INPUT_MULTIPLE:
+    if height % multiple or width % multiple:
         raise ConfigError(
             f"the network's input is {width}x{height} (width x height); "
-            f"set trainsize to multiples of {INPUT_MULTIPLE}"
+            f"set trainsize to multiples of {multiple}"
         )

@@ -12,6 +12,7 @@ import paddle.nn.functional as F
 from paddle import nn
 
 from ppose.models.layers import Transition, check_input, check_return_idx, conv2d, freeze, make_fuse_layers
+from ppose.models.network import Backbone
 from ppose.workspace import register
 
 _STEM_CHANNELS = 32
@@ -247,7 +248,7 @@ class IterativeHead(nn.Layer):
         return outputs[::-1]
 
 
-@register(kind="backbone")
+@register(Backbone)
 class LiteHRNet(nn.Layer):
     """Image (N, 3, h, w), h and w multiples of 32 -> a list of the maps of the branches in return_idx.
 
@@ -258,7 +259,7 @@ class LiteHRNet(nn.Layer):
     branch or stage.
     """
 
-    out_channels: list[int]
+    input_multiple = 32
 
     def __init__(
         self,
@@ -273,6 +274,7 @@ class LiteHRNet(nn.Layer):
         channels = [variant.width * 2**i for i in range(4)]
         self.return_idx = list(return_idx)
         self.out_channels = [channels[max(i - 1, 0)] for i in return_idx]
+        self.strides = [4 * 2**i for i in return_idx]
 
         self.stem = Stem()
         stages = [[self.stem]]
@@ -288,7 +290,7 @@ class LiteHRNet(nn.Layer):
 
     def forward(self, image: paddle.Tensor) -> list[paddle.Tensor]:
         """Image batch -> feature maps, in the order of return_idx."""
-        check_input(image)
+        check_input(image, self.input_multiple)
         maps = self.stage0(self.transition0([self.stem(image)]))
         maps = self.stage1(self.transition1(maps))
         maps = self.stage2(self.transition2(maps))

@@ -1,8 +1,9 @@
 """Losses between heatmaps (N, K, H, W): predicted, target, and a target_weight (N, K, 1) of each keypoint.
 
-Each is called with these three and gives a scalar, ``loss_scale`` times a mean; without ``use_target_weight``
-every keypoint weighs 1.
+Each gives ``loss_scale`` times a mean; without ``use_target_weight`` every keypoint weighs 1.
 """
+
+from typing import Protocol
 
 import paddle
 from paddle.nn import functional as F
@@ -11,7 +12,16 @@ from ppose.errors import ConfigError
 from ppose.workspace import register
 
 
-@register(kind="loss")
+class Loss(Protocol):
+    """How far heatmaps are from their targets."""
+
+    def __call__(
+        self, heatmaps: paddle.Tensor, target: paddle.Tensor, target_weight: paddle.Tensor
+    ) -> paddle.Tensor:
+        """Heatmaps and target (N, K, H, W), target_weight (N, K, 1) -> a scalar, all float32."""
+
+
+@register(Loss)
 class KeyPointMSELoss:
     """Mean squared error of heatmaps, each weighted by its keypoint's target_weight.
 
@@ -34,7 +44,7 @@ class KeyPointMSELoss:
         return self.loss_scale * error.square().mean()
 
 
-@register(kind="loss")
+@register(Loss)
 class KeyPointOHKMMSELoss:
     """Mean squared error of each person's ``topk`` worst keypoints (online hard keypoint mining).
 
@@ -66,7 +76,7 @@ class KeyPointOHKMMSELoss:
         return self.loss_scale * hardest.mean()
 
 
-@register(kind="loss")
+@register(Loss)
 class KeyPointSmoothL1Loss:
     """Smooth L1 loss of heatmaps (Girshick, Fast R-CNN, ICCV 2015): outliers pull less than with squares.
 
@@ -92,7 +102,7 @@ class KeyPointSmoothL1Loss:
         return self.loss_scale * loss.mean()
 
 
-@register(kind="loss")
+@register(Loss)
 class KeyPointAdaptiveWingLoss:
     """Adaptive wing loss (Wang et al., ICCV 2019): small errors count more near a peak than far from it.
 

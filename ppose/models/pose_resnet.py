@@ -10,6 +10,7 @@ import paddle.nn.functional as F
 from paddle import nn
 
 from ppose.models.layers import EXPANSION, check_input, conv2d, initial_weight, make_bottlenecks
+from ppose.models.network import Network
 from ppose.models.topdown import TopDownSettings
 from ppose.workspace import register
 
@@ -18,13 +19,15 @@ _DECONV_CHANNELS = 256
 _DECONVS = 3
 
 
-@register(kind="architecture", settings=TopDownSettings, ignored=("post_process",))
+@register(Network, settings=TopDownSettings, ignored=("post_process",))
 class PoseResNet(nn.Layer):
     """Image (N, 3, h, w), h and w multiples of 32 -> heatmaps (N, num_joints, h / 4, w / 4).
 
     ResNet of 50, 101 or 152 layers with the stride on the 3x3, three transposed convolutions of stride 2,
     a 1x1 convolution. Raises ConfigError for another input size.
     """
+
+    stride, input_multiple = 4, 32
 
     def __init__(self, depth: Literal[50, 101, 152], num_joints: int) -> None:
         super().__init__()
@@ -40,7 +43,7 @@ class PoseResNet(nn.Layer):
 
     def forward(self, image: paddle.Tensor) -> paddle.Tensor:
         """Image batch -> heatmaps."""
-        check_input(image)
+        check_input(image, self.input_multiple)
         x = F.relu(self.bn1(self.conv1(image)))
         x = F.max_pool2d(x, kernel_size=3, stride=2, padding=1)
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))

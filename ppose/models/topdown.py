@@ -9,36 +9,36 @@ from paddle import nn
 
 from ppose.errors import ConfigError
 from ppose.models.layers import conv2d
-from ppose.workspace import Component, register
+from ppose.models.losses import Loss
+from ppose.models.network import Backbone, Network
+from ppose.workspace import register
 
 
 @dataclass(frozen=True)
 class TopDownSettings:
     """Keys of a pose network's config block that training and evaluation read, not the network.
 
-    The defaults are PaddleDetection's, but for shift_heatmap: None leaves it to the codec. flip_perm pairs
-    the left with the right keypoints.
+    The defaults are PaddleDetection's, but for shift_heatmap and use_dark: None leaves them to the codec, and
+    to DARK where the config has no `codec`. flip_perm pairs the left with the right keypoints.
     """
 
-    loss: Annotated[str, Component("loss")] = "KeyPointMSELoss"
+    loss: Annotated[object, Loss] = "KeyPointMSELoss"
     flip_perm: Sequence[Sequence[int]] | None = None
     flip: bool = True
     shift_heatmap: bool | None = None
-    use_dark: bool = True
+    use_dark: bool | None = None
 
 
-@register(kind="architecture", settings=TopDownSettings, ignored=("post_process",))
+@register(Network, settings=TopDownSettings, ignored=("post_process",))
 class TopDownHRNet(nn.Layer):
-    """Image (N, 3, h, w) -> heatmaps (N, num_joints, h / 4, w / 4), in training and evaluation alike.
+    """Image (N, 3, h, w) -> heatmaps (N, num_joints, h / s, w / s), in training and evaluation alike.
 
-    The backbone gives a list of maps and has their channel counts as `out_channels`; the first map is used,
-    and its stride has to be 4. Raises ConfigError if `width` is not its channel count.
+    They are of the backbone's first map, of stride s. Raises ConfigError if `width` is not its channel count.
     """
 
-    def __init__(
-        self, backbone: Annotated[nn.Layer, Component("backbone")], num_joints: int, width: int
-    ) -> None:
+    def __init__(self, backbone: Backbone, num_joints: int, width: int) -> None:
         super().__init__()
+        self.stride, self.input_multiple = backbone.strides[0], backbone.input_multiple
         if backbone.out_channels[0] != width:
             raise ConfigError(
                 f"TopDownHRNet.width: got {width}, expected {backbone.out_channels[0]}, the channels that "

@@ -20,7 +20,7 @@ from ppose.workspace import register
 Method = Literal["minmax", "percentile", "entropy", "mse"]
 
 
-@register
+@register()
 @dataclass(frozen=True, kw_only=True)
 class PTQ:
     """The `PTQ` block: how to quantize a trained network.

@@ -77,7 +77,7 @@ class QuantConfig:
 _DEFAULT = QuantConfig()
 
 
-@register(names=["QAT"])
+@register(names=("QAT",))
 class QuantizationAwareTraining:
     """The `QAT` block: what `slim: QAT` does to a network.
 

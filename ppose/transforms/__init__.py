@@ -5,8 +5,9 @@ from ppose.transforms.appearance import ColorJitter, GaussianBlur
 from ppose.transforms.augment import RandomFlipHalfBodyTransform, RandomShift
 from ppose.transforms.decode import Decode, LazySample, read_image, read_image_part
 from ppose.transforms.dropping import CoarseDropout, InformationDropping
-from ppose.transforms.heatmaps import EncodeHeatmaps
+from ppose.transforms.heatmaps import EncodeHeatmaps, HeatmapTargets
 from ppose.transforms.normalize import NormalizeImage, Permute
+from ppose.transforms.transform import Transform
 
 __all__ = [
     "CoarseDropout",
@@ -14,6 +15,7 @@ __all__ = [
     "Decode",
     "EncodeHeatmaps",
     "GaussianBlur",
+    "HeatmapTargets",
     "InformationDropping",
     "LazySample",
     "NormalizeImage",
@@ -22,6 +24,7 @@ __all__ = [
     "RandomShift",
     "TopDownAffine",
     "TopDownEvalAffine",
+    "Transform",
     "read_image",
     "read_image_part",
 ]

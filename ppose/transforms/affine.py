@@ -18,10 +18,11 @@ from ppose.geometry import (
 from ppose.keypoints import KeypointSet
 from ppose.transforms.decode import LazySample, read_image_part
 from ppose.transforms.jpeg import REDUCTIONS
+from ppose.transforms.transform import Transform
 from ppose.workspace import Given, register
 
 
-@register(kind="transform")
+@register(Transform)
 class TopDownAffine:
     """Cuts the person out: warps the image, and the keypoints with it, to the network's input.
 
@@ -85,7 +86,7 @@ def _find_part(warp: np.ndarray, size: tuple[int, int]) -> tuple[int, int]:
     return math.ceil(max(lowest, 0)) + 2 * reduction + 1, reduction
 
 
-@register(kind="transform")
+@register(Transform)
 class TopDownEvalAffine:
     """TopDownAffine for inference: a sample without a box is the whole image as one person.
 

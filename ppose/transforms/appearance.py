@@ -8,6 +8,7 @@ import numpy as np
 
 from ppose.errors import ConfigError
 from ppose.transforms.ranges import check_probability, check_range
+from ppose.transforms.transform import Transform
 from ppose.workspace import register
 
 _LEVELS = np.arange(256, dtype=np.float64)
@@ -43,7 +44,7 @@ def _as_pixels(values: np.ndarray) -> np.ndarray:
     return np.clip(np.rint(values), 0, 255).astype(np.uint8)
 
 
-@register(kind="transform")
+@register(Transform)
 class ColorJitter:
     """Changes brightness, contrast, saturation and hue at random, in random order.
 
@@ -91,7 +92,7 @@ class ColorJitter:
         return sample
 
 
-@register(kind="transform")
+@register(Transform)
 class GaussianBlur:
     """Blurs the image at random.
 

@@ -10,6 +10,7 @@ from ppose.errors import ConfigError
 from ppose.geometry import bbox_xywh_to_center_scale
 from ppose.keypoints import KeypointSet
 from ppose.transforms.ranges import check_probability
+from ppose.transforms.transform import Transform
 from ppose.workspace import Given, register
 
 _HALF_BODY_PADDING = 1.5  # the official HRNet code's, around the tight box of the chosen half's keypoints
@@ -17,7 +18,7 @@ _HALF_BODY_PADDING = 1.5  # the official HRNet code's, around the tight box of t
 _LOWER_BODY_PROBABILITY = {"fair": 0.5, "published": 1 - NormalDist().cdf(0.5)}
 
 
-@register(kind="transform", ignored=("pixel_std",))
+@register(Transform, ignored=("pixel_std",))
 class RandomFlipHalfBodyTransform:
     """Chooses at random a half body, scale, rotation and flip, as the official HRNet code does.
 
@@ -96,7 +97,7 @@ class RandomFlipHalfBodyTransform:
         sample["center"], sample["scale"] = points.mean(axis=0), scale
 
 
-@register(kind="transform")
+@register(Transform)
 class RandomShift:
     """Moves the crop at random, as a box that a detector has put beside the person.
 

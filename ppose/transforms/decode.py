@@ -10,6 +10,7 @@ import numpy as np
 
 from ppose.errors import DataError
 from ppose.transforms import jpeg
+from ppose.transforms.transform import Transform
 from ppose.workspace import register
 
 _PNG_START, _PNG_END = b"\x89PNG", b"IEND"
@@ -85,11 +86,12 @@ class LazySample(dict[str, Any]):
         return self["image"]
 
 
-@register(kind="transform")
+@register(Transform)
 class Decode:
     """Reads the image of a sample that has none yet, turned as its EXIF orientation says.
 
     Reads image_file; adds image. People of one image follow each other: the last image read serves them all.
+    A `LazySample` reads its own image, in the orientation of its dataset's annotations.
     """
 
     def __init__(self) -> None:
@@ -97,6 +99,6 @@ class Decode:
 
     def __call__(self, sample: dict[str, Any]) -> dict[str, Any]:
         """See the class."""
-        if "image" not in sample:
+        if "image" not in sample and not isinstance(sample, LazySample):
             sample["image"] = self._read(sample["image_file"])
         return sample

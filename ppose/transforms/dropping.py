@@ -10,12 +10,13 @@ import numpy as np
 
 from ppose.errors import ConfigError
 from ppose.transforms.ranges import check_probability, check_range
+from ppose.transforms.transform import Transform
 from ppose.workspace import register
 
 _SMALLEST_RADIUS, _LARGEST_RADIUS = 0.1, 0.2  # PaddleDetection's, of the width of trainsize
 
 
-@register(kind="transform", names=("AugmentationbyInformantionDropping",))
+@register(Transform, names=("AugmentationbyInformantionDropping",))
 class InformationDropping:
     """Blackens discs near keypoints (AID, Huang et al., arXiv:2008.07139), as PaddleDetection does.
 
@@ -65,7 +66,7 @@ def _blacken_disc(image: np.ndarray, center: np.ndarray, radius: float) -> None:
     image[y0:y1, x0:x1][(x - center[0]) ** 2 + (y - center[1]) ** 2 <= radius**2] = 0
 
 
-@register(kind="transform")
+@register(Transform)
 class CoarseDropout:
     """Blackens rectangles anywhere in the image (Cutout, DeVries and Taylor, arXiv:1708.04552).
 

@@ -1,17 +1,62 @@
 """Training targets: the codec that encodes here also decodes the network's output."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from ppose.codecs import MSRAHeatmap, UDPHeatmap
-from ppose.errors import ConfigError
+from ppose.codecs import Codec, MSRAHeatmap, UDPHeatmap
+from ppose.transforms.transform import Transform
 from ppose.workspace import Given, register
 
 
-class EncodeHeatmaps:
-    """Adds heatmaps (K, H, W), target_weight (K, 1) of keypoints (K, 2) in input pixels, visible (K,)."""
+@dataclass(frozen=True)
+class HeatmapTargets:
+    """Keys of `ToHeatmapsTopDown` that say which codec a config means, where it has no `codec`.
 
-    def __init__(self, codec: MSRAHeatmap | UDPHeatmap) -> None:
+    Plain Gaussians, centred on whole heatmap pixels (Xiao et al., ECCV 2018). ``hmsize`` (W, H) and ``sigma``
+    are in heatmap pixels.
+    """
+
+    hmsize: Sequence[int]
+    sigma: float = 2
+
+    def make_codec(self, input_size: tuple[int, int]) -> Codec:
+        """The codec of these targets for a network's input (w, h)."""
+        return MSRAHeatmap(input_size, tuple(self.hmsize), self.sigma)
+
+
+@dataclass(frozen=True)
+class UnbiasedTargets(HeatmapTargets):
+    """`ToHeatmapsTopDown_DARK`: Gaussians centred on the exact point (DARK, Zhang et al., CVPR 2020)."""
+
+    def make_codec(self, input_size: tuple[int, int]) -> Codec:
+        """See `HeatmapTargets`."""
+        return MSRAHeatmap(input_size, tuple(self.hmsize), self.sigma, unbiased=True)
+
+
+@dataclass(frozen=True)
+class UDPTargets(HeatmapTargets):
+    """`ToHeatmapsTopDown_UDP`: Gaussians in UDP's coordinates (Huang et al., CVPR 2020).
+
+    The warp must be UDP's as well: `TopDownAffine: {use_udp: true}`.
+    """
+
+    def make_codec(self, input_size: tuple[int, int]) -> Codec:
+        """See `HeatmapTargets`."""
+        return UDPHeatmap(input_size, tuple(self.hmsize), self.sigma)
+
+
+@register(Transform)
+@register(Transform, names=("ToHeatmapsTopDown",), settings=HeatmapTargets)
+@register(Transform, names=("ToHeatmapsTopDown_DARK",), settings=UnbiasedTargets)
+@register(Transform, names=("ToHeatmapsTopDown_UDP",), settings=UDPTargets)
+class EncodeHeatmaps:
+    """Adds heatmaps (K, H, W), target_weight (K, 1) of keypoints (K, 2) in input pixels, visible (K,).
+
+    The codec is the config's: its `codec`, or the one that the published name of this transform asks for.
+    """
+
+    def __init__(self, codec: Given[Codec]) -> None:
         self.codec = codec
 
     def __call__(self, sample: dict[str, Any]) -> dict[str, Any]:
@@ -20,36 +65,3 @@ class EncodeHeatmaps:
             sample["keypoints"], sample["visible"]
         )
         return sample
-
-
-@register(kind="transform", names=("ToHeatmapsTopDown",))
-def make_msra_targets(
-    hmsize: Sequence[int], trainsize: Given[Sequence[int]], use_dark: Given[bool], sigma: float = 2
-) -> EncodeHeatmaps:
-    """Gaussian targets centred on whole heatmap pixels (Xiao et al., ECCV 2018)."""
-    return EncodeHeatmaps(
-        MSRAHeatmap(tuple(trainsize), tuple(hmsize), sigma, unbiased=False, use_dark=use_dark)
-    )
-
-
-@register(kind="transform", names=("ToHeatmapsTopDown_DARK",))
-def make_unbiased_targets(
-    hmsize: Sequence[int], trainsize: Given[Sequence[int]], use_dark: Given[bool], sigma: float = 2
-) -> EncodeHeatmaps:
-    """Gaussian targets centred on the exact point (DARK, Zhang et al., CVPR 2020)."""
-    return EncodeHeatmaps(
-        MSRAHeatmap(tuple(trainsize), tuple(hmsize), sigma, unbiased=True, use_dark=use_dark)
-    )
-
-
-@register(kind="transform", names=("ToHeatmapsTopDown_UDP",))
-def make_udp_targets(
-    hmsize: Sequence[int], trainsize: Given[Sequence[int]], use_dark: Given[bool], sigma: float = 2
-) -> EncodeHeatmaps:
-    """Gaussian targets in UDP's coordinates (Huang et al., CVPR 2020), decoded with DARK's step.
-
-    The warp must be UDP's as well: `TopDownAffine: {use_udp: true}`.
-    """
-    if not use_dark:
-        raise ConfigError("UDP heatmaps are decoded with DARK's step: set use_dark: true")
-    return EncodeHeatmaps(UDPHeatmap(tuple(trainsize), tuple(hmsize), sigma))

@@ -7,10 +7,11 @@ import cv2
 import numpy as np
 
 from ppose.errors import ConfigError
+from ppose.transforms.transform import Transform
 from ppose.workspace import register
 
 
-@register(kind="transform")
+@register(Transform)
 class NormalizeImage:
     """(image / 255 - mean) / std per channel, RGB; without ``is_scale`` the division by 255 is left out.
 
@@ -47,7 +48,7 @@ class NormalizeImage:
         return np.clip((image - self.offset) / self.factor, 0, 255).round().astype(np.uint8)
 
 
-@register(kind="transform")
+@register(Transform)
 class Permute:
     """Channels first: image (.., H, W, C) becomes (.., C, H, W), contiguous."""
 

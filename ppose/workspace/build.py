@@ -3,8 +3,8 @@
 from typing import Any
 
 from ppose.errors import ConfigError
-from ppose.workspace.registry import get_entry
-from ppose.workspace.signature import block_keys, given_names
+from ppose.workspace.registry import Entry, get_entry
+from ppose.workspace.signature import block_keys, given_names, to_argument
 from ppose.workspace.spec import read_spec
 
 
@@ -15,40 +15,45 @@ def create(name_or_spec: Any, cfg: dict[str, Any], **given: Any) -> Any:
     ``{"Name": {..}}``. Arguments that are components themselves are built first. ``given`` is offered to
     every component on the way: each takes those that its signature marks as `Given`.
     """
-    spec = read_spec(name_or_spec)
-    if spec is None:
-        raise ConfigError(f"got {name_or_spec!r}, expected a component: Name, !Name {{..}} or Name: {{..}}")
-    name, block = spec
-    entry = get_entry(name)
-    if isinstance(name_or_spec, str):
-        block = cfg.get(name)
+    entry, block = _find(name_or_spec, cfg)
     arguments = {key: given[key] for key in given_names(entry) if key in given}
     keys = block_keys(entry)
-    not_for_constructor = {*entry.ignored, *_settings_names(name)}
-    for key, value in (block or {}).items():
-        if key == "type" or key in not_for_constructor:
+    not_for_constructor = {"type", *entry.ignored, *_settings_names(entry)}
+    for key, value in block.items():
+        if key in not_for_constructor:
             continue
-        if key in keys and keys[key].many:
+        known = keys.get(key)
+        if known is not None and known.many:
             value = [create(item, cfg, **given) for item in value]
-        elif key in keys and keys[key].kind and value is not None:
+        elif known is not None and known.kind is not None and value is not None:
             value = create(value, cfg, **given)
-        elif key in keys and keys[key].block is not None:
-            value = keys[key].block(**value)
+        elif known is not None and known.block is not None:
+            value = known.block(**value)
+        elif known is not None:
+            value = to_argument(value, known.annotation)
         arguments[key] = value
     return entry.target(**arguments)
 
 
-def create_settings(name: str, cfg: dict[str, Any]) -> Any:
-    """The settings object of a component: the keys of its block that others than its constructor read."""
-    entry = get_entry(name)
+def create_settings(name_or_spec: Any, cfg: dict[str, Any]) -> Any:
+    """The settings object of a component: the keys of its block that others than its constructor read.
+
+    None for a component without such keys.
+    """
+    entry, block = _find(name_or_spec, cfg)
     if entry.settings is None:
-        raise ConfigError(
-            f"'{name}' cannot stand here: it has no {name}.flip and the like; is it an architecture?"
-        )
-    block = cfg.get(name) or {}
-    return entry.settings(**{key: block[key] for key in _settings_names(name) if key in block})
+        return None
+    return entry.settings(**{key: block[key] for key in _settings_names(entry) if key in block})
 
 
-def _settings_names(name: str) -> tuple[str, ...]:
-    settings = get_entry(name).settings
-    return tuple(settings.__dataclass_fields__) if settings else ()
+def _find(name_or_spec: Any, cfg: dict[str, Any]) -> tuple[Entry, dict[str, Any]]:
+    """The component that a spec names, and the arguments that the spec or the config's block of it has."""
+    spec = read_spec(name_or_spec)
+    if spec is None:
+        raise ConfigError(f"got {name_or_spec!r}, expected a component: Name, !Name {{..}} or Name: {{..}}")
+    name, block = spec
+    return get_entry(name), (cfg.get(name) if isinstance(name_or_spec, str) else block) or {}
+
+
+def _settings_names(entry: Entry) -> tuple[str, ...]:
+    return tuple(entry.settings.__dataclass_fields__) if entry.settings else ()

@@ -2,18 +2,32 @@
 
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any, get_origin
 
 from ppose.errors import ConfigError
 from ppose.workspace.cells import Cell, first_places, to_plain
-from ppose.workspace.registry import Entry, find_entry, registered_names, suggest
-from ppose.workspace.settings import IGNORED_KEYS, RunSettings
-from ppose.workspace.signature import Key, block_keys, settings_keys, type_error
+from ppose.workspace.registry import (
+    CONFIG,
+    Entry,
+    describe_kind,
+    describe_unknown,
+    find_entry,
+    get_entry,
+    registered_names,
+    suggest,
+)
+from ppose.workspace.signature import Key, block_keys, type_error
 from ppose.workspace.spec import read_spec
 
 _logger = logging.getLogger(__name__)
 
-_BLOCK = "block"  # a block within a block, which names no component by `type`
+# Keys of the published vocabulary without a use here: accepted, with one warning that lists them.
+_IGNORED_KEYS = {
+    "num_classes": "there is one class, person",
+    "pixel_std": "scale is in image pixels",
+    "find_unused_parameters": "not needed",
+    "print_flops": "not needed",
+}
 
 
 def check_config(root: Cell, name: str) -> None:
@@ -31,7 +45,7 @@ def check_config(root: Cell, name: str) -> None:
 def check_block(cell: Cell, component: Callable[..., Any]) -> None:
     """Raise one ConfigError unless a file's mapping holds the arguments of this class, by its signature."""
     check = _Check(cell)
-    check.run_block(Entry(component.__name__, component, ""), cell)
+    check.run_block(Entry(component.__name__, component, object), cell)
     if check.errors:
         raise ConfigError("\n".join(check.errors))
 
@@ -45,21 +59,18 @@ class _Check:
     def run(self) -> None:
         """Check every key of the config; what is found is in errors and ignored."""
         root = self._root
-        keys = settings_keys(RunSettings)
+        keys = block_keys(get_entry(CONFIG))
         places = first_places(root)
         for name, cell in root.value.items():
             if name in keys:
                 self._value(keys[name], cell, name)
-            elif name in IGNORED_KEYS:
-                self.ignored.append(f"{name} ({IGNORED_KEYS[name]})")
+            elif name in _IGNORED_KEYS:
+                self.ignored.append(f"{name} ({_IGNORED_KEYS[name]})")
             elif (entry := find_entry(name)) is not None:
                 self._block(entry, cell, name)
             elif not (cell.has_alias and places[id(cell)] == (id(root), name)):
                 # Anchors may be of any name: they are there for the values that refer to them.
                 self._error(cell, name, f"unknown key{suggest(name, [*keys, *registered_names()])}")
-        architecture = root.value.get("architecture")
-        if architecture is not None and isinstance(architecture.value, str):
-            self._spec(architecture, "architecture", "architecture")
         for name, key in keys.items():
             if key.required and name not in root.value:
                 self.errors.append(f"{root.source}: {name}: missing")
@@ -81,7 +92,7 @@ class _Check:
                 self.ignored.append(name)
             elif name in keys:
                 self._value(keys[name], child, _join(path, name))
-            elif name != "type" or entry.kind == _BLOCK:
+            elif name != "type" or entry.kind is None:
                 takes = ", ".join(keys) or "no arguments"
                 hint = suggest(name, keys) or f" ({entry.name} takes {takes})"
                 self._error(child, _join(path, name), f"unknown key{hint}")
@@ -94,11 +105,13 @@ class _Check:
 
     def _value(self, key: Key, cell: Cell, path: str) -> None:
         if key.block is not None:
-            self._block(Entry(path.rpartition(".")[2], key.block, _BLOCK), cell, path)
-        elif not key.kind:
-            problem = type_error(to_plain(cell), key.annotation)
-            if problem:
-                self._error(cell, path, problem)
+            self._block(Entry(path.rpartition(".")[2], key.block, None), cell, path)
+            return
+        is_typed = key.kind is None or get_origin(key.annotation) is Annotated
+        if is_typed and (problem := type_error(to_plain(cell), key.annotation)):
+            self._error(cell, path, problem)
+        elif key.kind is None:
+            return
         elif key.many and isinstance(cell.value, list):
             for index, item in enumerate(cell.value):
                 self._spec(item, f"{path}.{index}", key.kind)
@@ -107,7 +120,7 @@ class _Check:
         elif cell.value is not None or key.required:
             self._spec(cell, path, key.kind)
 
-    def _spec(self, cell: Cell, path: str, kind: str) -> None:
+    def _spec(self, cell: Cell, path: str, kind: type) -> None:
         spec = read_spec(cell.value)
         name = spec[0].value if spec and isinstance(spec[0], Cell) else spec and spec[0]
         if not isinstance(name, str):
@@ -119,9 +132,9 @@ class _Check:
             return
         entry = find_entry(name)
         if entry is None:
-            self._error(cell, path, f"unknown component '{name}'{suggest(name, registered_names())}")
-        elif entry.kind != kind:
-            self._error(cell, path, f"got {name}, which is no {kind}")
+            self._error(cell, path, describe_unknown(name, kind))
+        elif entry.kind is not kind:
+            self._error(cell, path, f"got {name}, which is no {describe_kind(kind)}")
         elif isinstance(cell.value, dict):
             block = spec[1] if isinstance(spec[1], Cell) else Cell(spec[1], cell.source)
             self._block(entry, block, path if "type" in cell.value else f"{path}.{name}")

@@ -1,11 +1,8 @@
 """Command-line overrides: `-o key.sub=value`, applied to a config's cells before anything is built."""
 
-from dataclasses import fields
-
 from ppose.errors import ConfigError
 from ppose.workspace.cells import Cell, children, first_places, parse_cells
-from ppose.workspace.registry import find_entry, suggest
-from ppose.workspace.settings import RunSettings
+from ppose.workspace.registry import CONFIG, find_entry, suggest
 from ppose.workspace.signature import block_keys
 
 
@@ -89,12 +86,10 @@ def _find(holder: Cell, part: str) -> str | int | None:
 
 def _known_keys(path: list[str], holder: Cell) -> list[str]:
     """The keys that the block at this path may hold beside those that it does hold."""
-    if not path:
-        return [field.name for field in fields(RunSettings)]
-    kind = (
-        holder.value["type"].value if isinstance(holder.value, dict) and "type" in holder.value else path[-1]
-    )
-    entry = find_entry(str(kind))
+    name = path[-1] if path else CONFIG
+    if isinstance(holder.value, dict) and "type" in holder.value:
+        name = str(holder.value["type"].value)
+    entry = find_entry(name)
     return list(block_keys(entry)) if entry else []
 
 

@@ -5,6 +5,7 @@ It holds classes only; configs are values that are passed along.
 
 import difflib
 import importlib
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
@@ -12,35 +13,31 @@ from typing import Annotated, Any, TypeVar
 from ppose.errors import ConfigError
 
 T = TypeVar("T")
+C = TypeVar("C", bound=Callable[..., Any])
 
 GIVEN = "ppose: given by the code that builds the component"
 
 # `keypoint_set: Given[KeypointSet]` - never a config key; the caller of `create` hands it over.
 Given = Annotated[T, GIVEN]
 
-
-@dataclass(frozen=True)
-class Component:
-    """Marks a parameter whose config value names a component of that kind; the constructor gets the object.
-
-    `backbone: Annotated[nn.Layer, Component("backbone")]` stands in configs as `HRNet`, `!HRNet {..}` or
-    `HRNet: {..}`.
-    """
-
-    kind: str
-
+# The class whose fields are the keys at a config's top level is registered by this name.
+CONFIG = "<config>"
 
 # Where components live, in the order of the import direction. Imported only when a name is looked up that
 # is not known yet, so that reading an inference config does not import networks or datasets.
 _COMPONENT_PACKAGES = (
     "ppose.keypoints",
+    "ppose.schedules",
+    "ppose.codecs",
     "ppose.transforms",
+    "ppose.metrics",
     "ppose.data",
     "ppose.models",
     "ppose.quantization.calibrate",
     "ppose.quantization.qat",
     "ppose.distillation.losses",
     "ppose.engine.optimizer",
+    "ppose.engine.settings",
 )
 
 
@@ -50,41 +47,55 @@ class Entry:
 
     name: str
     target: Callable[..., Any]
-    kind: str
+    kind: type | None  # None: no component, but a block within a block
     settings: type | None = None
     ignored: tuple[str, ...] = ()
 
 
 _entries: dict[str, Entry] = {}
+_kinds: set[Any] = set()
 
 
 def register(
-    target: Callable[..., Any] | None = None,
+    kind: type | None = None,
     *,
-    kind: str = "",
     names: Sequence[str] = (),
     settings: type | None = None,
     ignored: Sequence[str] = (),
-) -> Any:
+) -> Callable[[C], C]:
     """Mark a class or function as a component that configs may name; its parameters are its block's keys.
 
-    ``kind`` is what it may stand for in a config (see `Component`). ``names`` replaces its own name.
-    ``settings`` is a dataclass of keys that stand in the same block but are read by others (a network's block
-    says whether to flip at test time). ``ignored`` keys are accepted in the block, with a warning that they
-    have no effect.
+    ``kind`` is the type that it gives, by default its own: where a parameter has that type, as in
+    `backbone: Backbone`, or in a list of it, a config names a component of the kind (`HRNet`, `!HRNet {..}`
+    or `HRNet: {..}`) and the constructor gets the object. ``Annotated[str, Backbone]`` is for code that wants
+    the spec and not the object. ``names`` replaces the component's own name. ``settings`` is a dataclass of
+    keys that stand in the same block but are read by others (a network's block says whether to flip at test
+    time). ``ignored`` keys are accepted in the block, with a warning that they have no effect.
     """
 
-    def mark(component: Callable[..., Any]) -> Callable[..., Any]:
+    def mark(component: C) -> C:
+        of_kind: Any = kind or component
+        _kinds.add(of_kind)
         for name in names or (component.__name__,):
             known = _entries.get(name)
             if known is not None and known.target.__module__ != component.__module__:
                 raise ValueError(
                     f"{known.target.__module__} and {component.__module__} both register '{name}'"
                 )
-            _entries[name] = Entry(name, component, kind, settings, tuple(ignored))
+            _entries[name] = Entry(name, component, of_kind, settings, tuple(ignored))
         return component
 
-    return mark if target is None else mark(target)
+    return mark
+
+
+def is_kind(annotation: Any) -> bool:
+    """Whether an annotation is a type that registered components give."""
+    return isinstance(annotation, type) and annotation in _kinds
+
+
+def describe_kind(kind: type) -> str:
+    """A kind in words: `DistillationLoss` is a "distillation loss"."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", kind.__name__).lower()
 
 
 def find_entry(name: str) -> Entry | None:
@@ -92,7 +103,7 @@ def find_entry(name: str) -> Entry | None:
     for package in _COMPONENT_PACKAGES:
         if name in _entries:
             break
-        importlib.import_module(package)
+        _import_package(package)
     return _entries.get(name)
 
 
@@ -100,15 +111,36 @@ def get_entry(name: str) -> Entry:
     """The entry of that name; raises ConfigError with the nearest known names."""
     entry = find_entry(name)
     if entry is None:
-        raise ConfigError(f"unknown component '{name}'{suggest(name, registered_names())}")
+        raise ConfigError(describe_unknown(name))
     return entry
 
 
-def registered_names() -> list[str]:
-    """All names that configs may use; imports every component package."""
+def registered_names(kind: type | None = None) -> list[str]:
+    """All names that configs may use, or those of one kind; imports every component package."""
     for package in _COMPONENT_PACKAGES:
+        _import_package(package)
+    return [name for name, entry in _entries.items() if name != CONFIG and kind in (None, entry.kind)]
+
+
+def describe_unknown(name: str, kind: type | None = None) -> str:
+    """What is wrong with a name that is no component's: the nearest, or all of the kind; what is missing."""
+    hint = suggest(name, registered_names())
+    if not hint and kind is not None:
+        hint = f"; expected one of {', '.join(registered_names(kind))}"
+    missing = sorted({package for package in map(_import_package, _COMPONENT_PACKAGES) if package})
+    absent = f" (not installed, and needed by some components: {', '.join(missing)})" if missing else ""
+    return f"unknown component '{name}'{hint}{absent}"
+
+
+def _import_package(package: str) -> str | None:
+    """Import a component package; returns the name of a third party's that it needs and that is missing."""
+    try:
         importlib.import_module(package)
-    return list(_entries)
+    except ModuleNotFoundError as error:
+        if not error.name or error.name.partition(".")[0] == "ppose":
+            raise
+        return error.name.partition(".")[0]
+    return None
 
 
 def suggest(word: str, known: Iterable[str]) -> str:

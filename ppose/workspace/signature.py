@@ -1,14 +1,14 @@
 """What a component's config block may hold, read from its signature and annotations."""
 
 import inspect
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import dataclass, is_dataclass
 from functools import cache
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import typeguard
 
-from ppose.workspace.registry import GIVEN, Component, Entry
+from ppose.workspace.registry import GIVEN, Entry, is_kind
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Key:
 
     annotation: Any
     required: bool = False
-    kind: str = ""  # of the component that its spec names; with `many`, of each in a list of specs
+    kind: type | None = None  # of the component that its spec names; with `many`, of each in a list of specs
     many: bool = False
     block: type | None = None  # the dataclass whose fields are the keys of a block within the block
 
@@ -26,24 +26,13 @@ class Key:
 def block_keys(entry: Entry) -> dict[str, Key]:
     """The keys of a component's block: constructor parameters, settings of other readers, ignored keys."""
     keys = dict.fromkeys(entry.ignored, Key(Any))
-    if entry.settings is not None:
-        keys |= settings_keys(entry.settings)
-    hints = _type_hints(entry.target)
-    for name, parameter in inspect.signature(entry.target).parameters.items():
-        annotation = hints.get(name, Any)
-        if not _marked(annotation, GIVEN):
-            keys[name] = _key(annotation, required=parameter.default is inspect.Parameter.empty)
+    for target in (entry.settings, entry.target) if entry.settings else (entry.target,):
+        hints = _type_hints(target)
+        for name, parameter in inspect.signature(target).parameters.items():
+            annotation = hints.get(name, Any)
+            if not _marked(annotation, GIVEN):
+                keys[name] = _key(annotation, required=parameter.default is inspect.Parameter.empty)
     return keys
-
-
-@cache
-def settings_keys(settings: type) -> dict[str, Key]:
-    """The fields of a settings dataclass as keys."""
-    hints = get_type_hints(settings, include_extras=True)
-    return {
-        f.name: _key(hints[f.name], required=f.default is MISSING and f.default_factory is MISSING)
-        for f in fields(settings)
-    }
 
 
 @cache
@@ -64,19 +53,20 @@ def _marked(annotation: Any, mark: str) -> bool:
 
 
 def _key(annotation: Any, *, required: bool) -> Key:
-    if get_origin(annotation) is Annotated:
-        return Key(annotation, required, _kind(annotation))
+    kind = _kind(annotation)
+    if kind is not None:
+        return Key(annotation, required, kind)
     if is_dataclass(annotation):
         return Key(annotation, required, block=annotation)
     options = [a for a in get_args(annotation) if a is not NoneType]
-    kind = _kind(options[0]) if len(options) == 1 else ""
+    kind = _kind(options[0]) if len(options) == 1 else None
     is_optional = get_origin(annotation) in (Union, UnionType)
-    return Key(annotation, required, kind, many=bool(kind) and not is_optional)
+    return Key(annotation, required, kind, many=kind is not None and not is_optional)
 
 
-def _kind(annotation: Any) -> str:
-    marks = annotation.__metadata__ if get_origin(annotation) is Annotated else ()
-    return next((mark.kind for mark in marks if isinstance(mark, Component)), "")
+def _kind(annotation: Any) -> type | None:
+    marks = annotation.__metadata__ if get_origin(annotation) is Annotated else (annotation,)
+    return next((mark for mark in marks if is_kind(mark)), None)
 
 
 def type_error(value: Any, annotation: Any) -> str | None:
@@ -85,11 +75,18 @@ def type_error(value: Any, annotation: Any) -> str | None:
         if isinstance(value, bool) and not _admits_bool(annotation):
             raise typeguard.TypeCheckError("a boolean is not a number here")
         typeguard.check_type(
-            value, annotation, collection_check_strategy=typeguard.CollectionCheckStrategy.ALL_ITEMS
+            to_argument(value, annotation),
+            annotation,
+            collection_check_strategy=typeguard.CollectionCheckStrategy.ALL_ITEMS,
         )
     except typeguard.TypeCheckError:
         return f"got {value!r}, expected {describe(annotation)}"
     return None
+
+
+def to_argument(value: Any, annotation: Any) -> Any:
+    """A plain config value as the parameter has it: YAML has lists, where a constructor may want a tuple."""
+    return tuple(value) if isinstance(value, list) and get_origin(annotation) is tuple else value
 
 
 def _admits_bool(annotation: Any) -> bool:
@@ -109,6 +106,8 @@ def describe(annotation: Any) -> str:
         return " or ".join(describe(a) for a in arguments)
     if annotation is NoneType:
         return "nothing"
+    if origin is tuple and ... not in arguments:
+        return f"[{', '.join(describe(a) for a in arguments)}]"
     if origin is not None and issubclass(origin, dict):
         return "a mapping"
     if origin is not None:

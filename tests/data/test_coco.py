@@ -4,10 +4,12 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from ppose.data import KeypointTopDownCocoDataset
 from ppose.errors import DataError
 from ppose.keypoints import get_keypoint_set
+from ppose.transforms import Decode
 
 COCO17 = get_keypoint_set("coco17")
 
@@ -40,6 +42,21 @@ def test_takes_people_with_keypoints_and_no_crowd(coco_folder):
     np.testing.assert_allclose(sample["scale"], np.array([90 * 0.75, 90]) * 1.25)
     assert dataset.areas[1] == pytest.approx(90 * 0.75 * 90 * 1.25**2)
     assert "own boxes" in dataset.boxes
+
+
+def test_an_image_is_as_its_annotations_are_and_not_as_exif_turns_it(coco_folder):
+    file = (
+        coco_folder
+        / "images"
+        / json.loads((coco_folder / "annotations.json").read_text())["images"][0]["file_name"]
+    )
+    photo = Image.fromarray(np.zeros((120, 160, 3), np.uint8))
+    exif = photo.getexif()
+    exif[0x0112] = 6  # a quarter turn
+    photo.save(file, "JPEG", exif=exif)
+    assert Decode()({"image_file": str(file)})["image"].shape == (160, 120, 3)
+    sample = Decode()(make(coco_folder)[0])
+    assert sample["image"].shape == (120, 160, 3)
 
 
 def test_clipped_boxes_are_the_official_codes(coco_folder):

@@ -16,9 +16,9 @@ from ppose.distillation.losses import (
     forward_maps,
 )
 from ppose.engine.objective import DistilledObjective
-from ppose.engine.optimizer import CosineDecay, LinearWarmup, PiecewiseDecay, PolynomialDecay
 from ppose.errors import ConfigError
 from ppose.models import KeyPointMSELoss
+from ppose.schedules import CosineDecay, LinearWarmup, PiecewiseDecay, PolynomialDecay
 
 N, K, H, W = 2, 3, 4, 5
 TARGET_WEIGHT = np.array([[1, 0, 0.5], [0, 1, 2]])[..., None]

@@ -1,9 +1,12 @@
 """A config as objects: the parts agree, and what goes in comes out at the same place of the image."""
 
 import numpy as np
+import paddle
 import pytest
 
+from ppose.codecs import UDPHeatmap
 from ppose.engine.task import Task
+from ppose.engine.train import make_evaluation
 from ppose.errors import ConfigError
 from ppose.geometry import invert_warp, transform_points
 from ppose.workspace import load_config
@@ -64,6 +67,77 @@ def test_the_codec_is_the_targets(data):
     assert not udp.shifts_heatmap
     with pytest.raises(ConfigError, match="use_dark: true"):
         _ = Task(load_config(CONFIG, [TARGETS % "ToHeatmapsTopDown_UDP"])).codec
+
+
+UDP = "codec={UDPHeatmap: {input_size: [192, 256], heatmap_size: [48, 64], sigma: 3}}"
+
+
+def test_a_config_without_training_says_how_heatmaps_are_decoded():
+    """A UDP warp alone does not: PP-TinyPose has one with DARK's targets."""
+    cfg = load_config(CONFIG, ["use_udp=true", "TopDownHRNet.use_dark=null"])
+    del cfg["TrainReader"]
+    with pytest.raises(ConfigError, match="set codec to one of MSRAHeatmap, UDPHeatmap"):
+        Task(cfg)
+    cfg["codec"] = load_config(CONFIG, [UDP])["codec"]
+    task = Task(cfg)
+    assert task.codec == UDPHeatmap((192, 256), (48, 64), 3)
+    assert not task.shifts_heatmap
+    del cfg["codec"]
+    cfg["EvalReader"]["sample_transforms"].append({"ToHeatmapsTopDown_UDP": {"hmsize": [48, 64]}})
+    assert Task(cfg).codec == UDPHeatmap((192, 256), (48, 64))
+
+
+def test_targets_are_the_configs_own_codecs(data):
+    own = ["TrainReader.sample_transforms.2=EncodeHeatmaps", "TopDownHRNet.use_dark=null"]
+    task = Task(load_config(CONFIG, [*data, *own, UDP, "use_udp=true"]))
+    assert task.reader("TrainReader").sample_transforms[-1].codec is task.codec
+    (batch, *_) = task.batches("TrainReader", task.dataset("TrainDataset"))
+    _, scores = task.codec.decode(batch["heatmaps"].numpy())
+    assert scores.max() > 0.9
+    plain = Task(load_config(CONFIG, [*data, "TopDownHRNet.use_dark=false", UDP.replace("UDP", "MSRA")]))
+    assert plain.codec.sigma == 3
+    assert not plain.codec.use_dark
+    with pytest.raises(ConfigError, match=r"codec is for trainsize \[96, 128\], but .* is \[192, 256\]"):
+        Task(load_config(CONFIG, [UDP.replace("192, 256", "96, 128"), "TopDownHRNet.use_dark=null"]))
+    with pytest.raises(ConfigError, match=r"UDPHeatmap.input_size: got \[192\], expected \[int, int\]"):
+        load_config(CONFIG, [UDP.replace("192, 256", "192")])
+
+
+def test_the_network_says_how_large_heatmaps_are():
+    """Its second branch has stride 8."""
+    branch = ["HRNet.return_idx=[1]", "HRNet.width=8", "TopDownHRNet.width=16"]
+    task = Task(load_config(CONFIG, ["hmsize=[24,32]", *branch]))
+    model = task.model()
+    assert model.stride == 8
+    assert model(paddle.zeros([1, 3, 256, 192])).shape == [1, 17, *task.codec.heatmap_size[::-1]]
+    with pytest.raises(
+        ConfigError, match=r"hmsize \[48, 64\]; .* multiples of 32 .* heatmaps of 1/8 of that"
+    ):
+        Task(load_config(CONFIG, branch)).model()
+
+
+def test_a_metric_of_the_config(data, coco_folder):
+    evaluated = [text.replace("TrainDataset", "EvalDataset") for text in data]
+    task = Task(load_config(CONFIG, [*evaluated, "+KeyPointTopDownCOCOEval.rescore=false"]))
+    dataset = task.dataset("EvalDataset")
+    metric = task.metric(dataset)
+    points = np.stack([dataset[i]["keypoints"] for i in range(len(dataset))])
+    scores, columns = np.full(points.shape[:2], 0.5), (dataset.image_ids, dataset.areas, dataset.bbox_scores)
+    metric.update(points, scores, *columns)
+    assert metric.compute()["AP"] == 1
+    assert metric.results()[0]["score"] == 1  # the box's alone
+    rescored = task.metric(dataset, annotations=None, rescore=True)
+    rescored.update(points, scores, *columns)
+    assert rescored.results()[0]["score"] == 0.5
+    with pytest.raises(ConfigError, match="KeyPointTopDownCOCOEval has no option sharpness"):
+        task.metric(dataset, sharpness=3)
+
+
+def test_training_evaluates_by_the_configs_metric_or_not_at_all(data, tmp_path):
+    evaluated = [text.replace("TrainDataset", "EvalDataset") for text in data]
+    cfg = load_config(CONFIG, [*data, *evaluated, "metric=KeyPointTopDownMPIIEval"])
+    with pytest.raises(ConfigError, match="only KeyPointTopDownCOCOEval can be computed"):
+        make_evaluation(Task(cfg), tmp_path)
 
 
 @pytest.mark.parametrize(

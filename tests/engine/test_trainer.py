@@ -12,19 +12,14 @@ from paddle import nn
 from ppose.engine.ema import MovingAverage
 from ppose.engine.hooks.run import Evaluate, LogProgress, RunLog, SaveCheckpoints
 from ppose.engine.objective import LabelObjective
-from ppose.engine.optimizer import (
-    CosineDecay,
-    LearningRate,
-    LinearWarmup,
-    OptimizerBuilder,
-    PiecewiseDecay,
-    PolynomialDecay,
-)
+from ppose.engine.optimizer import LearningRate, OptimizerBuilder, Regularizer
 from ppose.engine.state import read_state, write_state
 from ppose.engine.trainer import DivergenceError, Hook, Trainer
 from ppose.errors import CheckpointError, ConfigError
 from ppose.models import KeyPointMSELoss
+from ppose.schedules import CosineDecay, LinearWarmup, PiecewiseDecay, PolynomialDecay
 from ppose.weights.reader import read_weights
+from ppose.workspace import create, load_config
 
 
 class ListLoader:
@@ -374,7 +369,17 @@ def test_the_rate_of_each_step_is_the_schedules():
     np.testing.assert_allclose(recorder.rates, [0.05, 0.0625, 0.075, 0.0875, 0.01, 0.01, 0.01, 0.01])
 
 
+def test_a_regularizer_of_other_keys_is_an_error_and_not_no_decay():
+    config = "configs/hrnet_w32_256x192.yml"
+    with pytest.raises(ConfigError, match=r"OptimizerBuilder\.regularizer\.coeff: unknown key"):
+        load_config(config, ["OptimizerBuilder.regularizer={type: L2, coeff: 0.1}"])
+    cfg = load_config(config, ["OptimizerBuilder.regularizer={type: L2, factor: 0.1}"])
+    model = make_model()
+    optimizer = create("OptimizerBuilder", cfg)(LearningRate()(1), model.parameters())
+    assert str(optimizer.regularization) == "L2Decay, coeff=0.100000"
+
+
 def test_adamw_takes_no_regularizer():
-    builder = OptimizerBuilder({"type": "AdamW"}, {"type": "L2", "factor": 0.1})
+    builder = OptimizerBuilder({"type": "AdamW"}, Regularizer("L2", 0.1))
     with pytest.raises(ConfigError, match=r"regularizer: AdamW .*optimizer\.weight_decay"):
         builder(LearningRate()(1), make_model().parameters())

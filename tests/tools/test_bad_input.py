@@ -95,7 +95,7 @@ def test_bad_weights(run_script, weights, data, name, expected):
     ("overrides", "expected"),
     [
         (["metric=KeyPointTopDownMPIIEval"], ["only KeyPointTopDownCOCOEval"]),
-        (["metric=foo"], ["metric: got 'foo'", "KeyPointTopDownCOCOEval"]),
+        (["metric=foo"], ["metric: unknown component 'foo'", "KeyPointTopDownCOCOEval"]),
         (["worker_num=-1"], ["worker_num is -1"]),
         (["EvalReader.batch_size=0"], ["batch_size is 0"]),
         (["EvalReader.drop_last=true"], ["EvalReader: shuffle and drop_last"]),

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from ppose.data.dataset import Dataset
 from ppose.data.synthetic.figure import COCO17
 from ppose.data.synthetic.scene import render_scene
 from ppose.errors import DataError
@@ -13,7 +14,7 @@ from ppose.keypoints import KeypointSet
 from ppose.workspace import Given, register
 
 
-@register(kind="dataset")
+@register(Dataset)
 class SyntheticPeopleDataset:
     """``num_images`` scenes of the size of ``trainsize`` (w, h), of each the person with the largest area.
 

@@ -4,24 +4,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Annotated, Any, Literal
 
-from ppose.workspace.registry import Component
-
-# Keys of the published vocabulary without a use here: accepted, with one warning that lists them.
-IGNORED_KEYS = {
-    "num_classes": "there is one class, person",
-    "pixel_std": "scale is in image pixels",
-    "find_unused_parameters": "not needed",
-    "print_flops": "not needed",
-}
+from ppose.codecs import Codec
+from ppose.data import Dataset, ImageFolder
+from ppose.distillation.losses import DistillationLoss
+from ppose.metrics import Metric
+from ppose.models import Network
+from ppose.workspace import register
+from ppose.workspace.registry import CONFIG
 
 
+@register(names=(CONFIG,))
 @dataclass(frozen=True, kw_only=True)
 class RunSettings:
     """Top-level keys, their types and defaults.
 
     ``trainsize`` and ``hmsize`` are (width, height) of the network's input and of its heatmaps. ``use_gpu``
     None means: a GPU where Paddle finds one. ``keypoint_set`` names a built-in set; without it and without a
-    `KeypointSet` block the set follows from ``num_joints`` and ``metric``.
+    `KeypointSet` block the set follows from ``num_joints`` and ``metric``. ``codec`` is what encodes targets
+    and decodes heatmaps; without it that is the one of the readers' `ToHeatmapsTopDown`, or its like.
 
     Training saves and evaluates every ``snapshot_epoch`` epochs and keeps the newest ``keep_snapshots``; it
     stops early after ``patience`` epochs without a better AP. A step is ``accumulate`` batches. ``use_ema``
@@ -34,13 +34,14 @@ class RunSettings:
     the published vocabulary.
     """
 
-    architecture: str
+    architecture: Annotated[str, Network]
     num_joints: int
     trainsize: Sequence[int]
     hmsize: Sequence[int]
     flip_perm: Sequence[Sequence[int]] | None = None
     keypoint_set: str | None = None
-    metric: Literal["KeyPointTopDownCOCOEval", "KeyPointTopDownMPIIEval"] = "KeyPointTopDownCOCOEval"
+    codec: Annotated[object, Codec] | None = None
+    metric: Annotated[str, Metric] = "KeyPointTopDownCOCOEval"
     weights: str | None = None
     pretrain_weights: str | None = None
     slim: Literal["QAT"] | None = None
@@ -60,10 +61,10 @@ class RunSettings:
     use_vdl: bool = False
     vdl_log_dir: str | None = None
     freeze_parameters: bool = True
-    distill_loss: Sequence[Annotated[object, Component("distillation loss")]] = ()
-    TrainDataset: Annotated[object, Component("dataset")] | None = None
-    EvalDataset: Annotated[object, Component("dataset")] | None = None
-    TestDataset: Annotated[object, Component("image folder")] | None = None
+    distill_loss: Sequence[Annotated[object, DistillationLoss]] = ()
+    TrainDataset: Annotated[object, Dataset] | None = None
+    EvalDataset: Annotated[object, Dataset] | None = None
+    TestDataset: Annotated[object, ImageFolder] | None = None
 
 
 def run_settings(cfg: dict[str, Any]) -> RunSettings:

@@ -1,0 +1,38 @@
+"""What a codec is."""
+
+from typing import Any, Protocol
+
+import numpy as np
+
+
+class Codec(Protocol):
+    """Keypoints to heatmaps for training, heatmaps to keypoints for everything else: one representation.
+
+    N people, K keypoints. ``input_size`` (w, h) is the network's, ``heatmap_size`` (W, H) that of its maps,
+    in pixels; ``stride`` (2,) is input pixels per heatmap pixel, (x, y). ``mirrors``: a mirrored image has
+    mirrored heatmaps, pixel by pixel, as with UDP; otherwise the flip test moves them by a pixel. A codec is
+    a dataclass: its fields are stored beside an exported model.
+    """
+
+    __dataclass_fields__: dict[str, Any]
+
+    @property
+    def input_size(self) -> tuple[int, int]: ...
+
+    @property
+    def heatmap_size(self) -> tuple[int, int]: ...
+
+    @property
+    def mirrors(self) -> bool: ...
+
+    @property
+    def stride(self) -> np.ndarray: ...
+
+    def encode(self, keypoints: np.ndarray, visible: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Keypoints (K, 2) in input pixels, visible (K,) -> heatmaps (K, H, W), target_weight (K, 1)."""
+
+    def decode(self, heatmaps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Heatmaps (N, K, H, W), left as they are -> keypoints (N, K, 2) in input pixels, scores (N, K)."""
+
+    def with_dark(self, use_dark: bool) -> "Codec":
+        """The same codec, decoding with DARK's step or without it; ConfigError where there is no choice."""

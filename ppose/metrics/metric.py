@@ -1,0 +1,37 @@
+"""What a metric is."""
+
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+import numpy as np
+
+
+class Metric(Protocol):
+    """How good the poses of a dataset's people are; built with its annotations and its keypoint set.
+
+    ``default_keypoint_set`` names the built-in set of a config that has this metric and names none.
+    """
+
+    default_keypoint_set: ClassVar[str]
+
+    def reset(self) -> None:
+        """Forget all people."""
+
+    def update(
+        self,
+        keypoints: np.ndarray,
+        scores: np.ndarray,
+        image_id: np.ndarray,
+        area: np.ndarray,
+        bbox_score: np.ndarray,
+    ) -> None:
+        """Add N people: keypoints (N, K, 2) in image pixels, scores (N, K); of the dataset, the others (N,).
+
+        ``area`` is that of the padded box, in square image pixels.
+        """
+
+    def compute(self) -> dict[str, float]:
+        """The numbers by name; training keeps the network with the best `AP`."""
+
+    def write_results(self, path: str | Path) -> None:
+        """Write the people to a file, for others to evaluate."""
