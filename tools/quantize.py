@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from ppose.engine.calibration import CalibrationImages
     from ppose.engine.task import Task
-    from ppose.quantization.analyse import Harm
+    from ppose.quantization.sensitivity import LayerSensitivity
 
 # People of a sample: for heatmap errors of each layer, of the whole network, and for AP.
 ANALYSED, COMPARED, JUDGED = 4, 16, 100
@@ -91,10 +91,10 @@ def main() -> None:
     from ppose.export.export import Options, export_model
     from ppose.export.onnx_graph import require_onnx
     from ppose.files import check_writable
-    from ppose.quantization.analyse import analyse, heatmap_error
     from ppose.quantization.calibrate import equalize_and_calibrate, quantized_copy
     from ppose.quantization.convolutions import find_convs
-    from ppose.quantization.harm_report import CSV_FILE
+    from ppose.quantization.sensitivity import heatmap_error, measure_sensitivity
+    from ppose.quantization.sensitivity_report import CSV_FILE
     from ppose.workspace import create, load_config
 
     cfg = load_config(args.config, args.overrides)
@@ -111,7 +111,10 @@ def main() -> None:
     check_writable(folder / CSV_FILE)
     quantizations = equalize_and_calibrate(model, images, how)
     if args.analyse:
-        report_harm(folder, analyse(model, [images.sample(ANALYSED)], quantizations, judge, args.analyse_ap))
+        report_harm(
+            folder,
+            measure_sensitivity(model, [images.sample(ANALYSED)], quantizations, judge, args.analyse_ap),
+        )
         return
     quantized = quantized_copy(model, quantizations)
     error = heatmap_error(quantized, model, [images.sample(COMPARED)])
@@ -144,9 +147,9 @@ def make_judge(task: "Task", args: argparse.Namespace) -> "Callable[[Layer], flo
         raise DataError(f"{error} (for the AP; --analyse_ap 0 leaves it out)") from None
 
 
-def report_harm(folder: Path, rows: "list[Harm]") -> None:
+def report_harm(folder: Path, rows: "list[LayerSensitivity]") -> None:
     """Write and print which layers are harmed by eight bits, and how much."""
-    from ppose.quantization.harm_report import CSV_FILE, PICTURE_FILE, format_report, write_report
+    from ppose.quantization.sensitivity_report import CSV_FILE, PICTURE_FILE, format_report, write_report
 
     write_report(folder, rows)
     print(f"{format_report(rows)}\nall of them: {folder / CSV_FILE}, {folder / PICTURE_FILE}")

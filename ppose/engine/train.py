@@ -42,7 +42,7 @@ from ppose.errors import ConfigError
 from ppose.files import write_bytes
 from ppose.metrics import CocoKeypointMetric
 from ppose.processor_settings import settings_in_force
-from ppose.quantization.clipping import begin_alphas, find_clipping
+from ppose.quantization.calibrate import begin_alphas, find_clipping
 from ppose.quantization.equalize import equalize
 from ppose.quantization.qat import is_quantization_aware, set_weight_range
 from ppose.weights.checkpoint import load_weights, open_weights

@@ -17,10 +17,10 @@ from ppose.engine.trainer import Hook
 from ppose.errors import CheckpointError, ConfigError
 from ppose.quantization.qat import (
     clipping_alphas,
+    convert_qat,
     input_observers,
     is_quantization_aware,
     set_weight_range,
-    settle,
     weight_ranges,
 )
 from ppose.weights.checkpoint import save_weights
@@ -171,7 +171,7 @@ def test_weights_load_as_what_they_are(weights, caplog):
     assert is_quantization_aware(quantized)
     assert not quantized.training
     assert not [record for record in caplog.records if record.levelname == "WARNING"]
-    assert not is_quantization_aware(settle(quantized))
+    assert not is_quantization_aware(convert_qat(quantized))
     in_float = load_model(PACT, weights["float"], SMALL)
     assert not is_quantization_aware(in_float)
     assert caplog.text.count("has no fake quantizers: the network runs in float") == 1
