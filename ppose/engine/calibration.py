@@ -71,7 +71,7 @@ def make_sampled_ap(task: Task, count: int) -> Callable[[nn.Layer], float]:
     metric = CocoKeypointMetric(_annotations_of(images, dataset.anno_file, task), task.keypoint_set)
     batches = list(task.batches("EvalReader", Subset(dataset, people.tolist()), workers=0))
 
-    def judge(model: nn.Layer) -> float:
+    def measure_ap(model: nn.Layer) -> float:
         metric.reset()
         model.eval()
         predict = make_predict(task, model, flip=task.test.flip)
@@ -79,7 +79,7 @@ def make_sampled_ap(task: Task, count: int) -> Callable[[nn.Layer], float]:
             update_metric(metric, dataset, people[index], keypoints, scores)
         return metric.compute()["AP"]
 
-    return judge
+    return measure_ap
 
 
 def _annotations_of(images: np.ndarray, file: Path, task: Task) -> dict[str, Any]:
