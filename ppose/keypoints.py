@@ -128,7 +128,7 @@ def _read_index(field: str, keypoint: int | str, set_name: str, names: tuple[str
     if isinstance(keypoint, (str, bool)):
         raise ConfigError(
             f"keypoint set '{set_name}': {field} has {keypoint!r}, expected one of its names or indexes"
-            f"{suggest(keypoint, names)}"
+            f"{suggest(str(keypoint), names)}"
         )
     return int(keypoint)
 

@@ -1,6 +1,6 @@
 """What a codec is."""
 
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -14,7 +14,7 @@ class Codec(Protocol):
     a dataclass: its fields are stored beside an exported model.
     """
 
-    __dataclass_fields__: dict[str, Any]
+    __dataclass_fields__: ClassVar[dict[str, Any]]
 
     @property
     def input_size(self) -> tuple[int, int]: ...

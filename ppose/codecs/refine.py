@@ -55,7 +55,7 @@ def shift_by_dark(maps: np.ndarray, peaks: np.ndarray, scores: np.ndarray, kerne
     """
     height, width = maps.shape[1:]
     x, y = peaks.T
-    at = _smoothed_log_neighbours(maps, peaks, scores, kernel_size, 1e-10, np.finfo(np.float32).max)
+    at = _smoothed_log_neighbours(maps, peaks, scores, kernel_size, 1e-10, float(np.finfo(np.float32).max))
     gradient = 0.5 * (at[1, 0] - at[-1, 0]), 0.5 * (at[0, 1] - at[0, -1])
     xx = 0.25 * (at[2, 0] - 2 * at[0, 0] + at[-2, 0])
     yy = 0.25 * (at[0, 2] - 2 * at[0, 0] + at[0, -2])

@@ -5,7 +5,7 @@ import os
 import signal
 import traceback
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -60,10 +60,12 @@ class _Collate:
             return {"fault": _to_bytes("".join(traceback.format_exception(error)))}
 
     def _collate(self, samples: list[dict[str, Any] | Exception]) -> dict[str, np.ndarray]:
+        made = []
         for sample in samples:
             if isinstance(sample, Exception):
                 raise sample
-        batch = {key: np.stack([s[key] for s in samples]) for key in _BATCH_KEYS if key in samples[0]}
+            made.append(sample)
+        batch = {key: np.stack([s[key] for s in made]) for key in _BATCH_KEYS if key in made[0]}
         for transform in self._transforms:
             batch = transform(batch)
         return batch
@@ -132,8 +134,10 @@ class Batches:
     Iteration begins at batch ``start`` of the epoch; the length is that of the whole epoch.
     """
 
-    def __init__(self, prepared: _Prepared, order: _BatchOrder, loader: DataLoader) -> None:
-        self._prepared, self._order, self._loader = prepared, order, loader
+    def __init__(
+        self, prepared: _Prepared, order: _BatchOrder, loader: DataLoader, collate: _Collate
+    ) -> None:
+        self._prepared, self._order, self._loader, self._collate = prepared, order, loader, collate
         self.epoch = self.start = 0
 
     def __len__(self) -> int:
@@ -146,8 +150,7 @@ class Batches:
         """
         self._prepared.epoch = 0
         samples = [self._prepared[i] for i in spread(len(self._prepared), count)]
-        batch = self._loader.collate_fn(samples)
-        batch = {key: paddle.to_tensor(value) for key, value in batch.items()}
+        batch = {key: paddle.to_tensor(value) for key, value in self._collate(samples).items()}
         _raise_error_of(batch)
         return batch
 
@@ -199,14 +202,15 @@ class Reader:
         """Batches of the dataset, made by that many worker processes (0: by this one), for one rank."""
         prepared = _Prepared(dataset, self.sample_transforms, seed)
         order = _BatchOrder(len(prepared), self.batch_size, self.shuffle, self.drop_last, seed, rank, ranks)
+        collate = _Collate(self.batch_transforms)
         loader = DataLoader(
             prepared,
-            batch_sampler=order,
-            collate_fn=_Collate(self.batch_transforms),
+            batch_sampler=cast(Any, order),
+            collate_fn=cast(Any, collate),
             num_workers=min(workers, len(order)),  # more would have nothing to do
             worker_init_fn=_depend_on_parent,
             # Shared memory is quicker, but a worker that is forked while another thread of Paddle's holds the
             # lock of its memory statistics waits for that lock for ever when it shares its first batch.
             use_shared_memory=self._use_shared_memory,
         )
-        return Batches(prepared, order, loader)
+        return Batches(prepared, order, loader, collate)

@@ -48,16 +48,16 @@ class Task:
         settings = self.settings
         if "KeypointSet" in self._cfg:
             return create("KeypointSet", self._cfg)
-        name = settings.keypoint_set
-        if name is None:
-            name = get_entry(settings.metric).target.default_keypoint_set
-            if get_keypoint_set(name).num_keypoints == settings.num_joints:
-                return get_keypoint_set(name)
+        if settings.keypoint_set is not None:
+            return get_keypoint_set(settings.keypoint_set)
+        metric: Any = get_entry(settings.metric).target
+        keypoint_set = get_keypoint_set(metric.default_keypoint_set)
+        if keypoint_set.num_keypoints != settings.num_joints:
             raise ConfigError(
                 f"which {settings.num_joints} keypoints? Set keypoint_set to one of "
                 f"{', '.join(BUILTIN_SETS)}, or describe your own in a KeypointSet block"
             )
-        return get_keypoint_set(name)
+        return keypoint_set
 
     @cached_property
     def codec(self) -> Codec:
@@ -77,7 +77,8 @@ class Task:
                     "the warp is UDP's (use_udp), but no reader has targets that say how to decode heatmaps: "
                     f"set codec to one of {', '.join(registered_names(Codec))}"
                 )
-            targets = HeatmapTargets(self.settings.hmsize)
+            columns, rows = self.settings.hmsize
+            targets = HeatmapTargets((columns, rows))
         width, height = self.settings.trainsize
         return targets.make_codec((width, height)).with_dark(use_dark is not False)
 
@@ -163,11 +164,14 @@ class Task:
         """The specs of a reader's sample and batch transforms, each as {name: arguments}."""
         self.reader(key)  # raises where there is none
         block = self._cfg[key]
-        both = (block.get("sample_transforms") or (), block.get("batch_transforms") or ())
-        return tuple(
-            [{name: dict(self._arguments(name, given))} for name, given in map(read_spec, specs)]
-            for specs in both
+        sample, batch = (
+            [
+                {name: dict(arguments)}
+                for name, arguments in map(self._read, block.get(f"{kind}_transforms") or ())
+            ]
+            for kind in ("sample", "batch")
         )
+        return sample, batch
 
     def normalization(self, key: str) -> NormalizeImage | None:
         """The `NormalizeImage` of a reader, of its samples or its batches; None without one."""
@@ -239,9 +243,9 @@ class Task:
         specs = [(key, self._cfg[key]) for key in _DATASETS if self._cfg.get(key)]
         for key in _READERS:
             specs += [(key, spec) for spec in (self._cfg.get(key) or {}).get("sample_transforms", ())]
-        named = [(key, *read_spec(spec)) for key, spec in specs]
-        return [(key, name, self._arguments(name, block)) for key, name, block in named]
+        return [(key, *self._read(spec)) for key, spec in specs]
 
-    def _arguments(self, name: str, block: dict[str, Any] | None) -> dict[str, Any]:
-        """Those that stand in a spec; a bare name has its own in the config's block of that name."""
-        return (self._cfg.get(name) if block is None else block) or {}
+    def _read(self, spec: Any) -> tuple[str, dict[str, Any]]:
+        """Name and arguments of a spec; those of a bare name stand in the config's block of that name."""
+        name, block = read_spec(spec) or ("", None)
+        return name, (self._cfg.get(name) if block is None else block) or {}

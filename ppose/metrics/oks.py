@@ -27,7 +27,7 @@ def oks_nms(
     a kept one of higher score. Two people's area is the mean of both, as in the official HRNet code.
     """
     order = _by_falling(scores)
-    kept = []
+    kept: list[int] = []
     while order.size:
         best, order = order[0], order[1:]
         kept.append(best)
@@ -50,7 +50,7 @@ def soft_oks_nms(
     not changed, as in the official HRNet code.
     """
     order, rescored = np.arange(len(scores)), np.array(scores, np.float64)
-    kept = []
+    kept: list[int] = []
     while order.size and len(kept) < max_dets:
         order = order[_by_falling(rescored[order])]
         best, order = order[0], order[1:]

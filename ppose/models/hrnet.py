@@ -107,7 +107,7 @@ class HRNet(nn.Layer):
         self.stage3 = _make_stage("stage3", channels[:3])
         self.transition3 = Transition(channels[:3], channels, _conv_step)
         self.stage4 = _make_stage("stage4", channels, last_outputs=return_idx)
-        stages = [
+        stages: list[list[nn.Layer]] = [
             [self.conv1, self.bn1, self.conv2, self.bn2],
             [self.layer1],
             [self.transition1, self.stage2],

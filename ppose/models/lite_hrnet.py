@@ -5,7 +5,7 @@ Parameter names are those of the published .pdparams files.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import paddle
 import paddle.nn.functional as F
@@ -181,6 +181,9 @@ class ShuffleUnit(nn.Layer):
 class LiteModule(nn.Layer):
     """Blocks over parallel branches, then an exchange between all of them."""
 
+    layers: Any
+    fuse_layers: Any
+
     def __init__(self, channels: Sequence[int], weighting: bool) -> None:
         super().__init__()
         self.weighting = weighting
@@ -277,7 +280,7 @@ class LiteHRNet(nn.Layer):
         self.strides = [4 * 2**i for i in return_idx]
 
         self.stem = Stem()
-        stages = [[self.stem]]
+        stages: list[list[nn.Layer]] = [[self.stem]]
         previous = [_STEM_CHANNELS]
         for i, count in enumerate(variant.modules):
             current = channels[: i + 2]

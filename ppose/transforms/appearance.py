@@ -1,6 +1,6 @@
 """Random colour and sharpness of the image; keypoints are as they were."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import cv2
@@ -73,7 +73,7 @@ class ColorJitter:
         if not 0 <= hue <= 0.5:
             raise ConfigError(f"ColorJitter.hue: got {hue}, expected 0 to 0.5")
         adjusts = (adjust_brightness, adjust_contrast, adjust_saturation)
-        self._steps = [
+        self._steps: list[tuple[Callable[[np.ndarray, float], np.ndarray], float, float]] = [
             (adjust, max(0.0, 1 - width), 1 + width)
             for adjust, width in zip(adjusts, factors.values(), strict=True)
             if width > 0
@@ -106,7 +106,7 @@ class GaussianBlur:
     def __init__(self, sigma_limit: Sequence[float] = (0.5, 3.0), p: float = 0.5) -> None:
         check_probability("GaussianBlur.p", p)
         check_range("GaussianBlur.sigma_limit", sigma_limit, 0.1, 100)
-        self._sigma_limit, self._probability = tuple(sigma_limit), p
+        self._sigma_limit, self._probability = (sigma_limit[0], sigma_limit[1]), p
 
     def __call__(self, sample: dict[str, Any]) -> dict[str, Any]:
         """See the class."""

@@ -88,7 +88,7 @@ class CoarseDropout:
         check_range("CoarseDropout.num_holes_range", num_holes_range, 1, 1000)
         check_range("CoarseDropout.hole_height_range", hole_height_range, 0, 1)
         check_range("CoarseDropout.hole_width_range", hole_width_range, 0, 1)
-        self._counts, self._probability = tuple(num_holes_range), p
+        self._counts, self._probability = (num_holes_range[0], num_holes_range[1]), p
         self._smallest, self._largest = np.array([hole_height_range, hole_width_range], np.float64).T
 
     def __call__(self, sample: dict[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """Training targets: the codec that encodes here also decodes the network's output."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,33 +16,28 @@ class HeatmapTargets:
     are in heatmap pixels.
     """
 
-    hmsize: Sequence[int]
+    hmsize: tuple[int, int]
     sigma: float = 2
 
     def make_codec(self, input_size: tuple[int, int]) -> Codec:
         """The codec of these targets for a network's input (w, h)."""
-        return MSRAHeatmap(input_size, tuple(self.hmsize), self.sigma)
+        return MSRAHeatmap(input_size, self.hmsize, self.sigma)
 
 
-@dataclass(frozen=True)
 class UnbiasedTargets(HeatmapTargets):
     """`ToHeatmapsTopDown_DARK`: Gaussians centred on the exact point (DARK, Zhang et al., CVPR 2020)."""
 
     def make_codec(self, input_size: tuple[int, int]) -> Codec:
         """See `HeatmapTargets`."""
-        return MSRAHeatmap(input_size, tuple(self.hmsize), self.sigma, unbiased=True)
+        return MSRAHeatmap(input_size, self.hmsize, self.sigma, unbiased=True)
 
 
-@dataclass(frozen=True)
 class UDPTargets(HeatmapTargets):
-    """`ToHeatmapsTopDown_UDP`: Gaussians in UDP's coordinates (Huang et al., CVPR 2020).
-
-    The warp must be UDP's as well: `TopDownAffine: {use_udp: true}`.
-    """
+    """`ToHeatmapsTopDown_UDP`: UDP's coordinates (Huang et al., CVPR 2020), as the warp's: use_udp: true."""
 
     def make_codec(self, input_size: tuple[int, int]) -> Codec:
         """See `HeatmapTargets`."""
-        return UDPHeatmap(input_size, tuple(self.hmsize), self.sigma)
+        return UDPHeatmap(input_size, self.hmsize, self.sigma)
 
 
 @register(Transform)

@@ -1,5 +1,6 @@
 """Builds the objects that a checked config names."""
 
+from dataclasses import fields
 from typing import Any
 
 from ppose.errors import ConfigError
@@ -43,7 +44,8 @@ def create_settings(name_or_spec: Any, cfg: dict[str, Any]) -> Any:
     entry, block = _find(name_or_spec, cfg)
     if entry.settings is None:
         return None
-    return entry.settings(**{key: block[key] for key in _settings_names(entry) if key in block})
+    keys, names = block_keys(entry), _settings_names(entry)
+    return entry.settings(**{k: to_argument(block[k], keys[k].annotation) for k in names if k in block})
 
 
 def _find(name_or_spec: Any, cfg: dict[str, Any]) -> tuple[Entry, dict[str, Any]]:
@@ -56,4 +58,4 @@ def _find(name_or_spec: Any, cfg: dict[str, Any]) -> tuple[Entry, dict[str, Any]
 
 
 def _settings_names(entry: Entry) -> tuple[str, ...]:
-    return tuple(entry.settings.__dataclass_fields__) if entry.settings else ()
+    return tuple(field.name for field in fields(entry.settings)) if entry.settings else ()

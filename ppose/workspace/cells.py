@@ -17,6 +17,8 @@ from ppose.errors import ConfigError
 _STANDARD = "tag:yaml.org,2002:"
 _MAX_VALUES = 100_000
 
+Places = dict[int, tuple[int, str | int]]
+
 
 class _Loader(yaml.SafeLoader):
     """SafeLoader that reads `1e-3` as a float, as YAML 1.2 does."""
@@ -127,7 +129,7 @@ class _CellBuilder:
             raise ConfigError(f"{source}: the tag {node.tag} is not the name of a component")
         return tag
 
-    def _scalar(self, node: yaml.ScalarNode, source: str) -> Any:
+    def _scalar(self, node: yaml.Node, source: str) -> Any:
         if node.tag == _STANDARD + "timestamp":
             return node.value
         try:
@@ -172,9 +174,9 @@ def children(cell: Cell) -> Iterator[tuple[str | int, Cell]]:
         yield from enumerate(cell.value)
 
 
-def first_places(root: Cell) -> dict[int, tuple[int, str | int]]:
+def first_places(root: Cell) -> Places:
     """For every cell, the place (parent's id, key) where it stands first: its anchor; others are aliases."""
-    places: dict[int, tuple[int, str | int]] = {}
+    places: Places = {}
 
     def visit(cell: Cell) -> None:
         for key, child in children(cell):

@@ -98,7 +98,7 @@ class _Check:
                 self._error(child, _join(path, name), f"unknown key{hint}")
         self._missing(entry, cell, path, cell.value)
 
-    def _missing(self, entry: Entry, cell: Cell, path: str, block: dict) -> None:
+    def _missing(self, entry: Entry, cell: Cell, path: str, block: dict[str, Any]) -> None:
         for name, key in block_keys(entry).items():
             if key.required and name not in block:
                 self._error(cell, _join(path, name), f"missing, {entry.name} needs it")
@@ -121,8 +121,8 @@ class _Check:
             self._spec(cell, path, key.kind)
 
     def _spec(self, cell: Cell, path: str, kind: type) -> None:
-        spec = read_spec(cell.value)
-        name = spec[0].value if spec and isinstance(spec[0], Cell) else spec and spec[0]
+        name, arguments = read_spec(cell.value) or (None, None)
+        name = name.value if isinstance(name, Cell) else name
         if not isinstance(name, str):
             self._error(
                 cell,
@@ -136,7 +136,7 @@ class _Check:
         elif entry.kind is not kind:
             self._error(cell, path, f"got {name}, which is no {describe_kind(kind)}")
         elif isinstance(cell.value, dict):
-            block = spec[1] if isinstance(spec[1], Cell) else Cell(spec[1], cell.source)
+            block = arguments if isinstance(arguments, Cell) else Cell(arguments, cell.source)
             self._block(entry, block, path if "type" in cell.value else f"{path}.{name}")
         elif name not in self._root.value:  # a bare name without a block: every argument has its default
             self._missing(entry, cell, name, {})

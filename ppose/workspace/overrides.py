@@ -1,7 +1,7 @@
 """Command-line overrides: `-o key.sub=value`, applied to a config's cells before anything is built."""
 
 from ppose.errors import ConfigError
-from ppose.workspace.cells import Cell, children, first_places, parse_cells
+from ppose.workspace.cells import Cell, Places, children, first_places, parse_cells
 from ppose.workspace.registry import CONFIG, find_entry, suggest
 from ppose.workspace.signature import block_keys
 
@@ -31,7 +31,7 @@ def apply_override(root: Cell, text: str) -> None:
     _place(root, holder, parts, value, places, adds=adds)
 
 
-def _place(root: Cell, holder: Cell, parts: list[str], value: Cell, places: dict, *, adds: bool) -> None:
+def _place(root: Cell, holder: Cell, parts: list[str], value: Cell, places: Places, *, adds: bool) -> None:
     key = _find(holder, parts[-1])
     if key is not None:
         old = holder.value[key]
@@ -47,7 +47,7 @@ def _place(root: Cell, holder: Cell, parts: list[str], value: Cell, places: dict
     holder.value[parts[-1]] = value
 
 
-def _step(root: Cell, holder: Cell, part: str, path: list[str], places: dict, *, adds: bool) -> Cell:
+def _step(root: Cell, holder: Cell, part: str, path: list[str], places: Places, *, adds: bool) -> Cell:
     key = _find(holder, part)
     if key is None:
         block_of_used = holder is root and find_entry(part) is not None and _names(root, part)

@@ -56,7 +56,7 @@ def _key(annotation: Any, *, required: bool) -> Key:
     kind = _kind(annotation)
     if kind is not None:
         return Key(annotation, required, kind)
-    if is_dataclass(annotation):
+    if isinstance(annotation, type) and is_dataclass(annotation):
         return Key(annotation, required, block=annotation)
     options = [a for a in get_args(annotation) if a is not NoneType]
     kind = _kind(options[0]) if len(options) == 1 else None

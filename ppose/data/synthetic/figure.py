@@ -225,8 +225,8 @@ def _add_leg(maker: HullMaker, skeleton: Skeleton, shape: Shape, look: Look, sid
     foot = skeleton.foot_frames[side]
     heel, toe, tip = (ankle + foot @ at for at in ((0, 0.02, 0.014), (0, 0.024, -0.07), (0, 0.03, -0.095)))
     depth = float(0.4 * ankle[2] + 0.6 * toe[2]) - 0.01
-    radii = (0.02, 0.02, 0.019, 0.013)
-    maker.add(Part(Part.LEFT_FOOT + side), [ankle, heel, toe, tip], radii, look.shoe, depth)
+    widths = (0.02, 0.02, 0.019, 0.013)
+    maker.add(Part(Part.LEFT_FOOT + side), [ankle, heel, toe, tip], widths, look.shoe, depth)
 
 
 def _add_skirt(maker: HullMaker, skeleton: Skeleton, shape: Shape, look: Look) -> None:

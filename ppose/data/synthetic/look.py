@@ -2,11 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any
 
 import numpy as np
-
-T = TypeVar("T")
 
 # RGB, light to dark; a person's skin lies between two neighbours.
 _SKINS = np.array(
@@ -96,7 +94,7 @@ def sample_look(rng: np.random.Generator) -> Look:
     )  # fmt: skip
 
 
-def _choose(rng: np.random.Generator, options: Sequence[T], shares: Sequence[float] | None = None) -> T:
+def _choose(rng: np.random.Generator, options: Any, shares: Sequence[float] | None = None) -> Any:
     if shares is None:
         return options[int(rng.random() * len(options))]
     threshold = rng.random() * sum(shares)

@@ -229,7 +229,7 @@ def _shade(
         own = shown == index + 1
         x, y, w, h = cv2.boundingRect(own.view(np.uint8))
         window = slice(y, y + h), slice(x, x + w)
-        warp = cv2.getPerspectiveTransform(frame, outlines[index] - np.float32([x, y]))
+        warp = cv2.getPerspectiveTransform(frame, outlines[index] - np.array([x, y], np.float32))
         laid = cv2.warpPerspective(albedo, warp, (w, h), borderMode=cv2.BORDER_REPLICATE)
         lit = laid * (ambient + facing[index]) + 0.8 * shine[index]
         light[window][own[window]] = lit[own[window]]

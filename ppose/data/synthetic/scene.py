@@ -109,7 +109,7 @@ def annotate(scene: Scene) -> list[dict[str, Any]]:
     height, width = scene.parts.shape
     for position, placed in enumerate(scene.figures):
         pixels = np.round(placed.keypoints).astype(int)
-        inside = ((pixels >= 0) & (pixels < (width, height))).all(axis=1)
+        inside = np.all((pixels >= 0) & (pixels < (width, height)), axis=1)
         x, y = np.where(inside[:, None], pixels, 0).T
         uncovered = (scene.owners[y, x] == position + 1) & _CARRIES[np.arange(len(x)), scene.parts[y, x]]
         flags = np.where(uncovered, placed.figure.turned, np.minimum(placed.figure.turned, HIDDEN))

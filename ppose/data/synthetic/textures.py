@@ -81,4 +81,4 @@ def colour_tones(tones: np.ndarray, dark: np.ndarray, light: np.ndarray) -> np.n
 
 
 def _to_uint8(values: np.ndarray) -> np.ndarray:
-    return cv2.normalize(values, None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
+    return cv2.normalize(values, np.empty_like(values), 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
