@@ -1,4 +1,4 @@
-"""Quantizes a trained network to eight bits without training and exports it, or tells what that harms."""
+"""Quantizes a trained network to eight bits without training and exports it, or lists sensitive layers."""
 
 import argparse
 import os
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
     from ppose.engine.calibration import CalibrationImages
     from ppose.engine.task import Task
-    from ppose.quantization.analyse import Harm
+    from ppose.quantization.sensitivity import LayerSensitivity
 
-# People of a sample: for heatmap errors of each layer, of the whole network, and for AP.
-ANALYSED, COMPARED, JUDGED = 4, 16, 100
+# People of the EvalDataset that the AP of single layers is measured on.
+AP_PEOPLE = 100
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -62,7 +62,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--analyse",
         action="store_true",
-        help="export nothing; list the layers by the harm that quantizing each alone does, in that folder",
+        help="export nothing; list the layers by what quantizing each alone does to heatmaps, in that folder",
     )
     parser.add_argument(
         "--analyse_ap",
@@ -85,43 +85,30 @@ def main() -> None:
     args = parse_arguments()
     os.environ.setdefault("GLOG_minloglevel", "2")  # Paddle's notes about its own tracing
 
-    from ppose.engine.load import load_trained
     from ppose.engine.runtime import select_device
     from ppose.engine.task import Task
-    from ppose.export.export import Options, export_model
+    from ppose.export.export import Options
     from ppose.export.onnx_graph import require_onnx
-    from ppose.files import check_writable
-    from ppose.quantization.analyse import analyse, heatmap_error
-    from ppose.quantization.calibrate import equalize_and_calibrate, quantized_copy
-    from ppose.quantization.convolutions import find_convs
-    from ppose.quantization.harm_report import CSV_FILE
+    from ppose.export.post_training import analyse_layers, quantize_and_export
     from ppose.workspace import load_config
 
-    cfg = load_config(args.config, args.overrides)
-    task = Task(cfg)
+    task = Task(load_config(args.config, args.overrides))
     select_device(task.settings.use_gpu)
     if args.format == "onnx":
         require_onnx()
     flags = {key: getattr(args, key) for key in ("method", "not_quantized") if getattr(args, key) is not None}
     how = replace(task.ptq(), **flags)
-    images, judge = find_images(task, args), make_judge(task, args)
-    dataset = task.dataset("EvalDataset") if args.eval else None
-    model = load_trained(task)
+    images, measure_ap = find_images(task, args), make_measure_ap(task, args)
     folder = Path(args.output_dir) / f"{Path(args.config).stem}_int8"
-    check_writable(folder / CSV_FILE)
-    quantizations = equalize_and_calibrate(model, images, how)
     if args.analyse:
-        report_harm(folder, analyse(model, [images.sample(ANALYSED)], quantizations, judge, args.analyse_ap))
+        print_analysis(folder, analyse_layers(task, images, how, folder, measure_ap, args.analyse_ap))
         return
-    quantized = quantized_copy(model, quantizations)
-    error = heatmap_error(quantized, model, [images.sample(COMPARED)])
-    print(
-        f"{len(quantizations)} of {len(find_convs(model))} convolutions in eight bits ({how.method}): "
-        f"heatmaps off by {100 * error:.1f} % of the network's in float, on calibration images"
-    )
-    print(export_model(task, folder.name, folder, Options(format=args.format), trained=quantized).describe())
+    dataset = task.dataset("EvalDataset") if args.eval else None
+    quantized = quantize_and_export(task, images, how, folder, Options(format=args.format))
+    print(quantized.describe())
     if dataset is not None:
-        report_ap(task, folder, {"in float": model, "in eight bits, simulated": quantized}, dataset)
+        networks = {"in float": quantized.trained, "in eight bits, simulated": quantized.network}
+        report_ap(task, folder, networks, dataset)
 
 
 def find_images(task: "Task", args: argparse.Namespace) -> "CalibrationImages":
@@ -133,22 +120,21 @@ def find_images(task: "Task", args: argparse.Namespace) -> "CalibrationImages":
     return CalibrationImages.from_folder(task, args.calib_dir, args.calib_images, args.boxes)
 
 
-def make_judge(task: "Task", args: argparse.Namespace) -> "Callable[[Layer], float] | None":
+def make_measure_ap(task: "Task", args: argparse.Namespace) -> "Callable[[Layer], float] | None":
     """What gives a network's AP on a part of the EvalDataset; None where nobody asks for it."""
     from ppose.engine.calibration import make_sampled_ap
     from ppose.errors import DataError
 
     try:
-        return make_sampled_ap(task, JUDGED) if args.analyse and args.analyse_ap else None
+        return make_sampled_ap(task, AP_PEOPLE) if args.analyse and args.analyse_ap else None
     except DataError as error:
         raise DataError(f"{error} (for the AP; --analyse_ap 0 leaves it out)") from None
 
 
-def report_harm(folder: Path, rows: "list[Harm]") -> None:
-    """Write and print which layers are harmed by eight bits, and how much."""
-    from ppose.quantization.harm_report import CSV_FILE, PICTURE_FILE, format_report, write_report
+def print_analysis(folder: Path, rows: "list[LayerSensitivity]") -> None:
+    """Print the most sensitive layers, and where all of them are."""
+    from ppose.quantization.sensitivity_report import CSV_FILE, PICTURE_FILE, format_report
 
-    write_report(folder, rows)
     print(f"{format_report(rows)}\nall of them: {folder / CSV_FILE}, {folder / PICTURE_FILE}")
 
 

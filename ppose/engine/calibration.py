@@ -94,14 +94,14 @@ def make_sampled_ap(task: Task, count: int) -> Callable[[nn.Layer], float]:
     reader = make_reader(task, task.pose_spec("EvalReader"))
     batches = list(read_batches(reader, dataset, people, workers=0))
 
-    def judge(model: nn.Layer) -> float:
+    def measure_ap(model: nn.Layer) -> float:
         metric.reset()
         predictor = network_predictor(task, model, "EvalReader")
         for index, batch in batches:
             update_metric(metric, dataset, index, *predictor.find_keypoints(batch))
         return metric.compute()["AP"]
 
-    return judge
+    return measure_ap
 
 
 def _annotations_of(images: np.ndarray, file: Path, task: Task) -> dict[str, Any]:

@@ -43,7 +43,7 @@ from ppose.engine.trainer import Hook, Trainer
 from ppose.errors import ConfigError
 from ppose.files import write_bytes
 from ppose.processor_settings import settings_in_force
-from ppose.quantization.clipping import begin_alphas, find_clipping
+from ppose.quantization.calibrate import begin_alphas, find_clipping
 from ppose.quantization.equalize import equalize
 from ppose.quantization.qat import is_quantization_aware, set_weight_range
 from ppose.weights.checkpoint import load_weights, open_weights
@@ -74,9 +74,10 @@ def make_trainer(
     task = Task(cfg)
     settings = task.settings
     _check_counts(settings)
-    loader = _make_loader(task, seed)
+    dataset = task.dataset("TrainDataset")
+    loader = _make_loader(task, dataset, seed)
     scale = _rate_scale(task) if scales_rate else 1.0
-    model = _make_model(task, seed, resumes=state is not None)
+    model = _make_model(task, dataset, seed, resumes=state is not None)
     steps_per_epoch = -(-len(loader) // settings.accumulate)
     objective, hooks = make_objective(task, model, teacher, steps_per_epoch)
     trained = (*model.parameters(), *objective.learnt.parameters())
@@ -194,9 +195,8 @@ class _PlainDumper(yaml.SafeDumper):
         return True
 
 
-def _make_loader(task: Task, seed: int) -> Batches:
-    dataset, reader = task.dataset("TrainDataset"), task.reader("TrainReader")
-    ranks = rank_count()
+def _make_loader(task: Task, dataset: Any, seed: int) -> Batches:
+    reader, ranks = task.reader("TrainReader"), rank_count()
     loader = reader.batches(
         dataset, workers=task.settings.worker_num, seed=seed, rank=this_rank(), ranks=ranks
     )
@@ -210,11 +210,11 @@ def _make_loader(task: Task, seed: int) -> Batches:
     return loader
 
 
-def _make_model(task: Task, seed: int, *, resumes: bool) -> nn.Layer:
+def _make_model(task: Task, dataset: Any, seed: int, *, resumes: bool) -> nn.Layer:
     paddle.seed(seed)
     model = task.model()
     if not resumes and task.settings.pretrain_weights:
-        _load_pretrained(task, model, seed)
+        _load_pretrained(task, model, dataset, seed)
     if task.quantization is not None and not is_quantization_aware(model):
         task.quantization.wrap(model)
     if task.settings.sync_bn:
@@ -231,7 +231,7 @@ def _form_to_train(task: Task, model: nn.Layer, objective: Objective, batches: i
     return quickest_form(model, task.codec.input_size, images)
 
 
-def _load_pretrained(task: Task, model: nn.Layer, seed: int) -> None:
+def _load_pretrained(task: Task, model: nn.Layer, dataset: Any, seed: int) -> None:
     """Start from `pretrain_weights`: in float, or with fake quantizers, which the network then has too."""
     file = open_weights(task.settings.pretrain_weights)
     if has_quantizers(task, file):
@@ -239,24 +239,24 @@ def _load_pretrained(task: Task, model: nn.Layer, seed: int) -> None:
         set_weight_range(model, task.quantization.weights)
     else:
         load_weights(model, file, strict=False)
-        _unfold_norms(task, model, seed)
+        _unfold_norms(task, model, dataset, seed)
         if task.quantization is not None:
             count, clipping = task.quantization.calibration_images, {}
             if count:
-                equalize(model, _training_images(task, seed, count))
-                clipping = find_clipping(model, _training_images(task, seed, count))
+                equalize(model, _training_images(task, dataset, seed, count))
+                clipping = find_clipping(model, _training_images(task, dataset, seed, count))
             task.quantization.wrap(model)
             begin_alphas(model, clipping)
 
 
-def _training_images(task: Task, seed: int, count: int) -> Iterator[paddle.Tensor]:
+def _training_images(task: Task, dataset: Any, seed: int, count: int) -> Iterator[paddle.Tensor]:
     """Batches of at least so many images, if the dataset has them, as in the first epoch."""
     reader = task.reader("TrainReader")
-    batches = reader.batches(task.dataset("TrainDataset"), workers=0, seed=seed)
+    batches = reader.batches(dataset, workers=0, seed=seed)
     return (batch["image"] for batch in islice(batches, -(-count // reader.batch_size)))
 
 
-def _unfold_norms(task: Task, model: nn.Layer, seed: int) -> None:
+def _unfold_norms(task: Task, model: nn.Layer, dataset: Any, seed: int) -> None:
     """Make weights trainable whose batch norms are folded, as those of exported models are."""
     norms = find_folded_norms(model)
     if not norms:
@@ -266,7 +266,7 @@ def _unfold_norms(task: Task, model: nn.Layer, seed: int) -> None:
         "images (LiteHRNet.freeze_norm and HRNet.freeze_norm keep them as they are)",
         task.settings.pretrain_weights,
     )
-    unfold_norms(model, norms, _training_images(task, seed, _IMAGES_FOR_STATISTICS))
+    unfold_norms(model, norms, _training_images(task, dataset, seed, _IMAGES_FOR_STATISTICS))
 
 
 def _rate_scale(task: Task) -> float:

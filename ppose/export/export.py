@@ -33,7 +33,7 @@ from ppose.quantization.int8_graph import (
 )
 from ppose.quantization.int8_levels import check_portable
 from ppose.quantization.int8_onnx import take_quantizations
-from ppose.quantization.qat import is_quantization_aware, settle
+from ppose.quantization.qat import convert_qat, is_quantization_aware
 from ppose.transforms import NormalizeImage
 from ppose.weights.checkpoint import find_weights
 
@@ -127,7 +127,7 @@ def export_model(
 def _load(task: Task) -> nn.Layer:
     """The task's trained network; of one trained for eight bits, what is quantized in it."""
     trained = load_trained(task)
-    return settle(trained) if is_quantization_aware(trained) else trained
+    return convert_qat(trained) if is_quantization_aware(trained) else trained
 
 
 def _make_graph(task: Task, trained: nn.Layer, normalize: NormalizeImage, options: Options) -> Graph:

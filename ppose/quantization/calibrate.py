@@ -9,11 +9,10 @@ import paddle
 from paddle import nn
 
 from ppose.errors import CheckpointError, ConfigError
-from ppose.quantization.choice import find_kept
-from ppose.quantization.convolutions import find_convs, watch_inputs
+from ppose.quantization.convolutions import find_convs, match_convs, watch_inputs
 from ppose.quantization.equalize import equalize
-from ppose.quantization.input_range import CHOICES, InputRange
-from ppose.quantization.qat import is_quantization_aware
+from ppose.quantization.input_range import CHOICES, InputRange, choose_mse
+from ppose.quantization.qat import clipping_alphas, is_quantization_aware
 from ppose.quantization.scheme import ConvQuantization, WeightRange, quantize_conv2d
 from ppose.workspace import register
 
@@ -26,8 +25,8 @@ class PTQ:
     """The `PTQ` block: how to quantize a trained network.
 
     ``method`` chooses the range of each convolution's input (see `input_range`). ``not_quantized`` keeps
-    convolutions in float, ``weights_only`` their inputs, by name or pattern (see `find_kept`). Inputs of 1x1
-    pixels are in float: rounding them takes longer than it saves. Depthwise convolutions, one channel of
+    convolutions in float, ``weights_only`` their inputs, by name or pattern (see `match_convs`). Inputs of
+    1x1 pixels are in float: rounding them takes longer than it saves. Depthwise convolutions, one channel of
     which may be far smaller than the next, are in float unless ``depthwise``. ``weights`` is portable for the
     same results on every processor, or full (see `scheme`).
     """
@@ -68,8 +67,8 @@ def choose_convs(model: nn.Layer, how: PTQ) -> list[str]:
         raise ConfigError(
             "PTQ: this network was trained for eight bits (slim: QAT); tools/export_model.py exports it"
         )
-    kept = find_kept(model, how.not_quantized or [], "PTQ.not_quantized")
-    find_kept(model, how.weights_only or [], "PTQ.weights_only")
+    kept = match_convs(model, how.not_quantized or [], "PTQ.not_quantized")
+    match_convs(model, how.weights_only or [], "PTQ.weights_only")
     names = [
         name
         for name, conv in find_convs(model).items()
@@ -89,7 +88,7 @@ def calibrate(model: nn.Layer, images: Iterable[paddle.Tensor], how: PTQ) -> dic
     finite.
     """
     names = choose_convs(model, how)
-    weights_only = find_kept(model, how.weights_only or [], "PTQ.weights_only")
+    weights_only = match_convs(model, how.weights_only or [], "PTQ.weights_only")
     choose = CHOICES[how.method]
     return {
         name: ConvQuantization(None if name in weights_only or seen.is_vector else choose(seen), how.weights)
@@ -109,6 +108,24 @@ def observe_inputs(
         model, images, names, lambda name, values: observed.setdefault(name, InputRange()).observe(values)
     )
     return observed
+
+
+def find_clipping(model: nn.Layer, images: Iterable[paddle.Tensor]) -> dict[str, float]:
+    """The clipping of each convolution's input that rounding changes least, by name; see `choose_mse`.
+
+    ``images`` are batches (N, 3, h, w) for a network in float, which is left in eval mode. Largest magnitudes
+    are outliers: levels that reach them are too coarse for the rest. Raises DataError for values that are not
+    finite.
+    """
+    observed = observe_inputs(model, images, find_convs(model))
+    return {name: choose_mse(seen).largest for name, seen in observed.items()}
+
+
+def begin_alphas(model: nn.Layer, clipping: dict[str, float]) -> None:
+    """Set the alphas of a network with fake quantizers; those that are not named stay as they are."""
+    for name, alpha in clipping_alphas(model).items():
+        if name in clipping:
+            alpha.set_value(paddle.full([1], clipping[name]))
 
 
 def quantized_copy(model: nn.Layer, quantizations: Mapping[str, ConvQuantization]) -> nn.Layer:

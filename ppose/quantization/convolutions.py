@@ -1,17 +1,35 @@
 """A network's convolutions, their weights, and what goes into them."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from fnmatch import fnmatchcase
 
 import numpy as np
 import paddle
 from paddle import nn
 
-from ppose.errors import DataError
+from ppose.errors import ConfigError, DataError
+from ppose.workspace.registry import suggest
 
 
 def find_convs(model: nn.Layer) -> dict[str, nn.Conv2D]:
     """The convolutions of a network by name; transposed ones are not among them."""
     return {name: layer for name, layer in model.named_sublayers() if isinstance(layer, nn.Conv2D)}
+
+
+def match_convs(model: nn.Layer, patterns: Sequence[str], key: str) -> dict[str, nn.Conv2D]:
+    """The convolutions of a network that ``patterns`` keep in float, by name.
+
+    A pattern is the name of a convolution or of a layer that holds some, as in `backbone.stem`, with `*`, `?`
+    and `[...]` for parts of it. Raises ConfigError, which names the config's ``key``, for one that is none.
+    """
+    convolutions, matched = find_convs(model), {}
+    for pattern in patterns:
+        found = [name for name in convolutions if any(fnmatchcase(n, pattern) for n in _with_holders(name))]
+        if not found:
+            known = dict.fromkeys(n for name in convolutions for n in _with_holders(name))
+            raise ConfigError(f"{key}: no convolution is named '{pattern}'{suggest(pattern, known)}")
+        matched |= {name: convolutions[name] for name in found}
+    return matched
 
 
 def weights_of(layer: nn.Conv2D) -> tuple[np.ndarray, np.ndarray]:
@@ -61,3 +79,9 @@ def _make_watcher(
         see(name, values)
 
     return watch
+
+
+def _with_holders(name: str) -> Iterable[str]:
+    """`a.b.c` -> a, a.b, a.b.c"""
+    parts = name.split(".")
+    return (".".join(parts[: count + 1]) for count in range(len(parts)))

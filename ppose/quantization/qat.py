@@ -20,10 +20,9 @@ from paddle import nn
 from paddle.nn.quant.quant_layers import MAOutputScaleLayer, QuantizedConv2D
 
 from ppose.errors import CheckpointError, ConfigError
-from ppose.quantization.choice import find_kept
-from ppose.quantization.input_quantizer import InputQuantizer
+from ppose.quantization.convolutions import match_convs
+from ppose.quantization.fake_quantizers import InputQuantizer, WeightQuantizer
 from ppose.quantization.scheme import ConvQuantization, InputQuantization, WeightRange, quantize_conv2d
-from ppose.quantization.weight_quantizer import WeightQuantizer
 from ppose.workspace import register
 
 _logger = logging.getLogger(__name__)
@@ -82,7 +81,7 @@ class QuantizationAwareTraining:
     """The `QAT` block: what `slim: QAT` does to a network.
 
     ``print_model`` logs how many convolutions are quantized. ``not_quantized`` keeps convolutions in float,
-    by name or pattern (see `find_kept`). From epoch ``freeze_epoch`` on, counted from 0, the highest levels
+    by name or pattern (see `match_convs`). From epoch ``freeze_epoch`` on, counted from 0, the highest levels
     of inputs and the batch norms' statistics are held (Krishnamoorthi, 2018); None: never. With
     ``calibration_images`` PACT's alphas begin, for weights in float, where that many training images put them
     (see `find_clipping`), and not at 100. Without ``depthwise`` depthwise convolutions are in float: one
@@ -122,7 +121,7 @@ class QuantizationAwareTraining:
         `conv._act_preprocess.alpha`. PACT is paddleslim's: alpha begins at 100, and learns 1000 times as
         fast as the rest. Ranges of inputs begin with that of the first batch. Raises ConfigError.
         """
-        kept = find_kept(model, self._not_quantized, "QAT.not_quantized")
+        kept = match_convs(model, self._not_quantized, "QAT.not_quantized")
         plain = dict(model.named_sublayers())
         if not self._depthwise:
             kept |= {name: conv for name, conv in _find(model, nn.Conv2D) if conv._groups > 1}
@@ -184,7 +183,7 @@ def set_weight_range(model: nn.Layer, kind: WeightRange) -> None:
         layer.set_range(kind)
 
 
-def settle(model: nn.Layer) -> nn.Layer:
+def convert_qat(model: nn.Layer) -> nn.Layer:
     """A network with fake quantizers as a plain one of the same class, which computes the same in eval mode.
 
     Its convolutions are plain again, and quantized by `quantize_conv2d` with the scales and alphas that were

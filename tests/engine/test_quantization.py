@@ -9,6 +9,7 @@ from paddle import nn
 from paddle.nn.quant.quant_layers import QuantizedConv2D
 from runs import StopAt, data_overrides
 
+from ppose.data import coco
 from ppose.engine.load import load_model
 from ppose.engine.precision import check_precision
 from ppose.engine.state import copy_arrays, read_state
@@ -17,10 +18,10 @@ from ppose.engine.trainer import Hook
 from ppose.errors import CheckpointError, ConfigError
 from ppose.quantization.qat import (
     clipping_alphas,
+    convert_qat,
     input_observers,
     is_quantization_aware,
     set_weight_range,
-    settle,
     weight_ranges,
 )
 from ppose.weights.checkpoint import save_weights
@@ -171,7 +172,7 @@ def test_weights_load_as_what_they_are(weights, caplog):
     assert is_quantization_aware(quantized)
     assert not quantized.training
     assert not [record for record in caplog.records if record.levelname == "WARNING"]
-    assert not is_quantization_aware(settle(quantized))
+    assert not is_quantization_aware(convert_qat(quantized))
     in_float = load_model(PACT, weights["float"], SMALL)
     assert not is_quantization_aware(in_float)
     assert caplog.text.count("has no fake quantizers: the network runs in float") == 1
@@ -237,6 +238,15 @@ def test_both_kinds_of_weights_are_a_start(weights, overrides, tmp_path, name):
     if name == "pact":
         with pytest.raises(CheckpointError, match="set slim: QAT"):
             prepare(tmp_path / "run", overrides, f"pretrain_weights={weights[name]}", config=FLOAT)
+
+
+def test_a_start_from_calibrated_alphas_reads_the_annotations_once(weights, overrides, tmp_path, monkeypatch):
+    reads, read_json = [], coco.read_json
+    monkeypatch.setattr(coco, "read_json", lambda *args: reads.append(args[0]) or read_json(*args))
+    more = [f"pretrain_weights={weights['float']}", "QAT.calibration_images=6"]
+    trainer = prepare(tmp_path / "run", overrides, *more)
+    assert len({alpha.item() for alpha in clipping_alphas(trainer.model).values()}) > 100
+    assert len(reads) == 1
 
 
 def test_mixed_precision_is_refused():

@@ -7,7 +7,10 @@ that case holds only while even the order of sums is the published one.
 
 import importlib.util
 import json
+import os
 import pickle
+import subprocess
+import sys
 
 import numpy as np
 import paddle
@@ -37,6 +40,10 @@ CASES = {
 }
 
 
+# Its order is that of the kernels which MKL takes of itself (see `ppose.processor_settings`).
+CHAOTIC = "pdparams_lite_hrnet_30_256x192_coco"
+
+
 def _count_trained(model):
     return sum(
         int(p.size) for name, p in model.named_parameters() if not name.endswith(("._mean", "._variance"))
@@ -57,7 +64,18 @@ def _write_checkpoint(file, arrays, torch_file):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_published_checkpoint_gives_published_heatmaps(reference, torch_file, tmp_path, case):
+def test_published_checkpoint_gives_published_heatmaps(request, reference, torch_file, tmp_path, case):
+    if case == CHAOTIC and os.environ.get("MKL_DEBUG_CPU_TYPE", "0") != "0":
+        command = [sys.executable, "-m", "pytest", "-q", request.node.nodeid]
+        done = subprocess.run(
+            command,
+            cwd=request.config.rootpath,
+            env={**os.environ, "MKL_DEBUG_CPU_TYPE": "0"},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stdout
+        return
     spec = importlib.util.spec_from_file_location("weights", reference / "reference" / "weights.py")
     weights = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(weights)

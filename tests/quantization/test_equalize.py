@@ -8,10 +8,10 @@ import pytest
 from paddle import nn
 
 from ppose.models import HRNet, LiteHRNet, TopDownHRNet
-from ppose.quantization.analyse import heatmap_error
 from ppose.quantization.calibrate import PTQ, calibrate, quantize_network, quantized_copy
 from ppose.quantization.convolutions import find_convs
 from ppose.quantization.equalize import equalize
+from ppose.quantization.sensitivity import heatmap_error
 
 # The convolutions that take what a depthwise one gives, in the smallest naive network.
 PAIRS = {

@@ -11,17 +11,17 @@ from paddle.nn.quant.quant_layers import MAOutputScaleLayer, QuantizedConv2D
 
 from ppose.errors import CheckpointError, ConfigError
 from ppose.models import HRNet, LiteHRNet, TopDownHRNet
+from ppose.quantization.fake_quantizers import WeightQuantizer
 from ppose.quantization.qat import (
     QuantConfig,
     QuantizationAwareTraining,
     clipping_alphas,
+    convert_qat,
     input_observers,
     is_quantization_aware,
     is_quantizer_key,
-    settle,
 )
 from ppose.quantization.scheme import quantization_of, quantize_weight
-from ppose.quantization.weight_quantizer import WeightQuantizer
 from ppose.workspace import create, load_config
 
 PACT = QuantConfig(activation_preprocess_type="PACT")
@@ -107,9 +107,9 @@ def test_a_wrapped_and_a_settled_convolution_compute_what_int8_means(alpha, sign
     largest = observer._scale.item()
     expected = naive_conv(x.numpy().ravel(), model[0].weight.numpy(), largest, alpha, 4, signed, kind)
     np.testing.assert_allclose(model(x).numpy().ravel(), expected, rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(settle(model)(x).numpy().ravel(), expected, rtol=1e-5, atol=1e-6)
-    assert quantization_of(settle(model)[0]).input.signed == signed
-    assert quantization_of(settle(model)[0]).weights == kind
+    np.testing.assert_allclose(convert_qat(model)(x).numpy().ravel(), expected, rtol=1e-5, atol=1e-6)
+    assert quantization_of(convert_qat(model)[0]).input.signed == signed
+    assert quantization_of(convert_qat(model)[0]).weights == kind
 
 
 def test_gradients_pass_the_rounding_of_weights_unchanged():
@@ -128,7 +128,7 @@ def test_a_settled_network_computes_what_was_trained(name):
     """Layer for layer: through a whole network of random weights a value rounded the other way grows."""
     model = trained(name)
     state = copy.deepcopy(model.state_dict())
-    settled = settle(model)
+    converted = convert_qat(model)
     assert all((state[key] == value).all() for key, value in model.state_dict().items())
     calls = {}
     for conv, layer in model.named_sublayers():
@@ -139,17 +139,17 @@ def test_a_settled_network_computes_what_was_trained(name):
     image = paddle.randn([1, 3, 64, 64])
     with paddle.no_grad():
         model(image)
-        layers = dict(settled.named_sublayers())
+        layers = dict(converted.named_sublayers())
         clipped = 0
         for conv, (given, output) in calls.items():
             got = layers[conv](given)
             assert float((got - output).norm()) <= 0.005 * float(output.norm()), conv
             clipped += quantization_of(layers[conv]).input.clip is not None
     assert clipped > len(calls) / 4
-    assert type(settled) is TopDownHRNet
+    assert type(converted) is TopDownHRNet
     plain = make(name)
-    assert list(settled.state_dict()) == list(plain.state_dict())
-    assert names_of(settled, nn.Conv2D) == names_of(plain, nn.Conv2D) != []
+    assert list(converted.state_dict()) == list(plain.state_dict())
+    assert names_of(converted, nn.Conv2D) == names_of(plain, nn.Conv2D) != []
 
 
 def test_the_range_of_inputs_is_the_mean_of_their_largest_with_weights_that_decay():
@@ -169,16 +169,16 @@ def test_a_network_that_saw_nothing_or_turns_signs_around_is_refused():
     model = nn.Sequential(nn.Conv2D(3, 4, 1))
     QuantizationAwareTraining(PACT).wrap(model)
     with pytest.raises(CheckpointError, match="the quantizer of 0 has seen no input yet"):
-        settle(model)
+        convert_qat(model)
     for name in ("_state", "_accum"):  # where paddleslim begins
         getattr(model[0]._fake_quant_input, name).set_value(paddle.ones([1]))
     with pytest.raises(CheckpointError, match="the quantizer of 0 has seen no input yet"):
-        settle(model)
+        convert_qat(model)
     model(paddle.ones([1, 3, 2, 2]))
-    settle(model)
+    convert_qat(model)
     model[0]._act_preprocess.alpha.set_value(paddle.to_tensor([-0.5]))
     with pytest.raises(CheckpointError, match=r"alpha of 0 is -0\.5, expected above 0"):
-        settle(model)
+        convert_qat(model)
 
 
 def test_an_input_that_is_always_zero_stays_zero():
@@ -186,7 +186,7 @@ def test_an_input_that_is_always_zero_stays_zero():
     QuantizationAwareTraining(QuantConfig(moving_rate=0.0)).wrap(model)
     model(paddle.zeros([1, 3, 2, 2]))
     model.eval()
-    for network in (model, settle(model)):
+    for network in (model, convert_qat(model)):
         assert float(network(paddle.ones([1, 3, 2, 2])).abs().max()) < 1e-5
 
 

@@ -20,9 +20,9 @@ from ppose.engine.task import Task
 from ppose.export.evaluate import compare_ap
 from ppose.inference.model_folder import read_model_folder
 from ppose.inference.runtimes import open_runtime
-from ppose.quantization.analyse import heatmap_error
 from ppose.quantization.calibrate import PTQ, quantize_network
 from ppose.quantization.convolutions import find_convs
+from ppose.quantization.sensitivity import heatmap_error
 from ppose.weights.checkpoint import save_weights
 from ppose.workspace import create, load_config
 

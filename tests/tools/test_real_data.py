@@ -17,7 +17,7 @@ from ppose.engine.task import Task
 from ppose.export.evaluate import open_exported
 from ppose.export.export import Options, export_model
 from ppose.quantization.calibrate import quantize_network
-from ppose.quantization.qat import settle
+from ppose.quantization.qat import convert_qat
 from ppose.workspace import create, load_config
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -152,11 +152,11 @@ def assert_settles(weights, images):
     The heatmaps are no measure: noise of 1e-7 on the trained network's own maps moves them by 6 %.
     """
     model = load_model(ROOT / "configs" / "tinypose_256x192_pact.yml", weights)
-    settled = dict(settle(model).named_sublayers())
+    converted = dict(convert_qat(model).named_sublayers())
     errors = []
 
     def compare(name, given, output):
-        errors.append(float((settled[name](given) - output).norm() / output.norm()))
+        errors.append(float((converted[name](given) - output).norm() / output.norm()))
 
     for name, layer in model.named_sublayers():
         if isinstance(layer, QuantizedConv2D):

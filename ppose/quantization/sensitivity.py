@@ -1,4 +1,4 @@
-"""How much harm quantizing each convolution does to a network."""
+"""How sensitive a network is to the quantization of each of its convolutions."""
 
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,38 +20,39 @@ _TINY = 1e-30
 
 
 @dataclass(frozen=True)
-class Harm:
-    """Of a network with one convolution quantized, none or all: heatmap error, and AP where it was taken."""
+class LayerSensitivity:
+    """A network with one convolution quantized, none or all: heatmap error, and AP where it was measured."""
 
     layer: str
     error: float
     ap: float | None = None
 
 
-def analyse(
+def measure_sensitivity(
     model: nn.Layer,
     images: Sequence[paddle.Tensor],
     quantizations: Mapping[str, ConvQuantization],
-    judge: Callable[[nn.Layer], float] | None = None,
-    judged: int = 0,
-) -> list[Harm]:
-    """The harm of quantizing nothing, everything, then each convolution alone, the most harmful first.
+    measure_ap: Callable[[nn.Layer], float] | None = None,
+    ap_layers: int = 0,
+) -> list[LayerSensitivity]:
+    """What quantizing nothing, everything, then each convolution alone does, the most sensitive one first.
 
-    ``images`` are batches (N, 3, h, w); the error is `heatmap_error`'s. ``judge`` gives the AP of a network,
-    which is taken of the first two and of the ``judged`` most harmful convolutions. The network runs on the
-    images once for each convolution; it is left in eval mode, and else as it was. Shows progress bars.
+    ``images`` are batches (N, 3, h, w); the error is `heatmap_error`'s. ``measure_ap`` gives the AP of a
+    network; it is called for the first two and for the ``ap_layers`` most sensitive convolutions. The network
+    runs on the images once for each convolution; it is left in eval mode. Shows progress bars.
     """
     errors = _errors_alone(model, images, quantizations)
     everything = quantized_copy(model, quantizations)
+    error = heatmap_error(everything, model, images)
     rows = [
-        Harm(NOTHING, 0.0, judge and judge(model)),
-        Harm(EVERYTHING, heatmap_error(everything, model, images), judge and judge(everything)),
+        LayerSensitivity(NOTHING, 0.0, measure_ap and measure_ap(model)),
+        LayerSensitivity(EVERYTHING, error, measure_ap and measure_ap(everything)),
     ]
-    worst = list(errors)[: judged if judge else 0]
+    worst = list(errors)[: ap_layers if measure_ap else 0]
     for name in tqdm(worst, desc="AP of the worst", unit="layer", disable=None, leave=False):
         with quantized_alone(model, name, quantizations[name]):
-            rows.append(Harm(name, errors.pop(name), judge(model)))
-    return rows + [Harm(name, error) for name, error in errors.items()]
+            rows.append(LayerSensitivity(name, errors.pop(name), measure_ap(model)))
+    return rows + [LayerSensitivity(name, error) for name, error in errors.items()]
 
 
 @paddle.no_grad()
@@ -80,7 +81,7 @@ def _errors_alone(
     model.eval()
     expected = [model(image) for image in images]
     errors = {}
-    for name in tqdm(quantizations, desc="analysing", unit="layer", disable=None, leave=False):
+    for name in tqdm(quantizations, desc="quantizing one by one", unit="layer", disable=None, leave=False):
         with quantized_alone(model, name, quantizations[name]):
             errors[name] = _relative_error([model(image) for image in images], expected)
     return dict(sorted(errors.items(), key=lambda item: -item[1]))

@@ -1,4 +1,4 @@
-"""The harm of quantizing layers one by one, and how it is shown."""
+"""The sensitivity of layers to quantization, one by one, and how it is shown."""
 
 import copy
 import csv
@@ -9,10 +9,10 @@ import paddle
 import pytest
 from paddle import nn
 
-from ppose.quantization.analyse import EVERYTHING, NOTHING, Harm, analyse
 from ppose.quantization.calibrate import PTQ, calibrate
-from ppose.quantization.harm_report import format_report, write_report
 from ppose.quantization.scheme import quantize_conv2d
+from ppose.quantization.sensitivity import EVERYTHING, NOTHING, LayerSensitivity, measure_sensitivity
+from ppose.quantization.sensitivity_report import format_report, write_report
 
 
 @pytest.fixture
@@ -39,10 +39,10 @@ def test_each_layer_alone_the_worst_first(network):
         off = np.concatenate([(a - b).ravel() for a, b in pairs])
         return np.linalg.norm(off) / np.linalg.norm(np.concatenate([b.ravel() for b in expected]))
 
-    def judge(model):
+    def measure_ap(model):
         return float(model(images[0]).sum())
 
-    rows = analyse(network, images, quantizations, judge, judged=2)
+    rows = measure_sensitivity(network, images, quantizations, measure_ap, ap_layers=2)
     assert [row.layer for row in rows[:2]] == [NOTHING, EVERYTHING]
     assert {row.layer for row in rows[2:]} == {"0.0", "1", "2"}
     errors = [row.error for row in rows[2:]]
@@ -58,12 +58,17 @@ def test_each_layer_alone_the_worst_first(network):
     assert rows[4].ap is None
     for image, before in zip(images, expected, strict=True):
         np.testing.assert_array_equal(network(image).numpy(), before)
-    assert all(row.ap is None for row in analyse(network, images, quantizations))
+    assert all(row.ap is None for row in measure_sensitivity(network, images, quantizations))
 
 
 def test_the_report_is_a_table_a_file_and_a_picture(tmp_path):
-    layers = [Harm(f"layer.{number}.conv", 0.5 / (number + 1)) for number in range(50)]
-    rows = [Harm(NOTHING, 0.0, 0.7), Harm(EVERYTHING, 0.9, 0.1), Harm("worst", 0.6, 0.65), *layers]
+    layers = [LayerSensitivity(f"layer.{number}.conv", 0.5 / (number + 1)) for number in range(50)]
+    rows = [
+        LayerSensitivity(NOTHING, 0.0, 0.7),
+        LayerSensitivity(EVERYTHING, 0.9, 0.1),
+        LayerSensitivity("worst", 0.6, 0.65),
+        *layers,
+    ]
     write_report(tmp_path / "new", rows)
     with (tmp_path / "new" / "analysis.csv").open(newline="") as file:
         lines = list(csv.reader(file))

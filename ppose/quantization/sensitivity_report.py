@@ -1,4 +1,4 @@
-"""What an analysis of a network's layers has found, as a table, a file and a picture."""
+"""The sensitivity of a network's layers as a table, a file and a picture."""
 
 import csv
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ppose.files import replacing
-from ppose.quantization.analyse import EVERYTHING, NOTHING, Harm
+from ppose.quantization.sensitivity import EVERYTHING, NOTHING, LayerSensitivity
 
 if TYPE_CHECKING:  # importing it takes most of a second
     from matplotlib.figure import Figure
@@ -16,25 +16,25 @@ CSV_FILE, PICTURE_FILE = "analysis.csv", "analysis.png"
 _LISTED = 30
 
 
-def write_report(folder: Path, rows: Sequence[Harm]) -> None:
+def write_report(folder: Path, rows: Sequence[LayerSensitivity]) -> None:
     """Write `analysis.csv`, a line a row, and `analysis.png`, the worst layers as bars, to a folder."""
     with replacing(folder / CSV_FILE) as temporary, temporary.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["layer", "heatmap_error", "AP"])
         writer.writerows([row.layer, f"{row.error:.6g}", _ap(row, "")] for row in rows)
-    figure = plot_harm(rows)
+    figure = plot_sensitivity(rows)
     with replacing(folder / PICTURE_FILE) as temporary:
         figure.savefig(temporary, format="png", dpi=110)
 
 
-def format_report(rows: Sequence[Harm]) -> str:
+def format_report(rows: Sequence[LayerSensitivity]) -> str:
     """The worst layers as a table: heatmap error and, where it was taken, AP of each quantized alone."""
     lines = [f"{row.error:>13.4f}  {_ap(row, '-'):>6}  {row.layer}" for row in rows[:_LISTED]]
     more = [f"and {len(rows) - _LISTED} more"] if len(rows) > _LISTED else []
     return "\n".join([f"{'heatmap error':>13}  {'AP':>6}  quantized", *lines, *more])
 
 
-def plot_harm(rows: Sequence[Harm]) -> "Figure":
+def plot_sensitivity(rows: Sequence[LayerSensitivity]) -> "Figure":
     """The heatmap errors of the worst layers as bars, the AP written beside them."""
     from matplotlib.figure import Figure  # without pyplot it needs no display, and keeps no state
 
@@ -52,5 +52,5 @@ def plot_harm(rows: Sequence[Harm]) -> "Figure":
     return figure
 
 
-def _ap(row: Harm, missing: str, before: str = "") -> str:
+def _ap(row: LayerSensitivity, missing: str, before: str = "") -> str:
     return missing if row.ap is None else f"{before}{row.ap:.4f}"

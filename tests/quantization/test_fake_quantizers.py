@@ -5,7 +5,7 @@ import paddle
 import pytest
 from paddle import nn
 
-from ppose.quantization.input_quantizer import InputQuantizer
+from ppose.quantization.fake_quantizers import InputQuantizer
 from ppose.quantization.qat import QuantConfig, QuantizationAwareTraining
 
 
