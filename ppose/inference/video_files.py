@@ -49,7 +49,7 @@ class Frames:
         cv2.utils.logging.setLogLevel(log_level)
         if not seen:
             self._capture.release()
-            if self._is_camera:
+            if isinstance(source, int):
                 raise DeviceError(f"camera {source} gives no picture: is it there, and free?")
             size, stated = source.stat().st_size, stated_size(source)
             cut = f" of {stated}: it was cut off" if size < stated else ""
@@ -83,7 +83,7 @@ class Frames:
         That is where it ends before the size that it states, or where by its own time it lacks more than half
         and more than 10 s.
         """
-        if self._is_camera or self._read >= self._stated:
+        if isinstance(self._source, int) or self._read >= self._stated:
             return
         length = self._stated / self.fps
         lost = length - self._end if self._end else 0  # not all containers have times
@@ -100,7 +100,7 @@ class _VideoWriter:
 
     def __init__(self, path: Path, target: Path, fps: float, size: tuple[int, int]) -> None:
         self._path, self._target, self._count = path, target, 0
-        self._writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*_CODEC), fps, size)
+        self._writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*_CODEC), fps, size)
         if not self._writer.isOpened():
             raise DataError(f"cannot write a video of {size[0]}x{size[1]} pixels: {target}")
 
