@@ -46,7 +46,9 @@ def draw_poses(
     return canvas
 
 
-def draw_heatmaps(image: np.ndarray, heatmaps: np.ndarray, stride: Sequence[float]) -> np.ndarray:
+def draw_heatmaps(
+    image: np.ndarray, heatmaps: np.ndarray, stride: Sequence[float] | np.ndarray
+) -> np.ndarray:
     """Return the image (h, w, 3 uint8, RGB), darkened, with its heatmaps (K, H, W) over it.
 
     Of all keypoints the highest value counts; what is 0 or below shows the image, 1 and above is red.

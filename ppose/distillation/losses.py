@@ -17,7 +17,8 @@ from ppose.models.losses import KeyPointMSELoss
 from ppose.schedules import Schedule, multiply
 from ppose.workspace import Given, register
 
-OUTPUT, BACKBONE = "output", "backbone"
+OUTPUT: Literal["output"] = "output"
+BACKBONE: Literal["backbone"] = "backbone"
 
 Maps = dict[str, paddle.Tensor]
 
@@ -95,11 +96,11 @@ class DistFeatureLoss(nn.Layer):
         schedulers: Sequence[Schedule] = (),
     ) -> None:
         super().__init__()
-        for who, channels in (("student", student_channels), ("teacher", teacher_channels)):
-            if channels is None:
-                raise ConfigError(
-                    f"DistFeatureLoss: the {who}'s network has no backbone; take DistMSELoss, of heatmaps"
-                )
+        if student_channels is None or teacher_channels is None:
+            who = "student" if student_channels is None else "teacher"
+            raise ConfigError(
+                f"DistFeatureLoss: the {who}'s network has no backbone; take DistMSELoss, of heatmaps"
+            )
         self.key, self.weight = key, LossWeight(weight, schedulers)
         self.adapter = nn.Conv2D(student_channels, teacher_channels, 1)
 

@@ -4,6 +4,7 @@ import hashlib
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import paddle
@@ -36,16 +37,19 @@ class TeacherCache:
     ) -> Maps:
         """The maps of images (N, 3, h, w); ``kind`` is who is asked, ``ask`` answers for those not here."""
         files = [self._file(one, kind) for one in image.numpy()]
-        found = [_read(file) for file in files]
-        missing = [n for n, maps in enumerate(found) if maps is None]
+        known = [_read(file) for file in files]
+        found = {n: maps for n, maps in enumerate(known) if maps is not None}
+        missing = [n for n in range(len(files)) if n not in found]
         self.hits += len(files) - len(missing)
         self._asked += len(files)
         if missing:
-            answers = {key: maps.numpy() for key, maps in ask(image[missing]).items()}
+            answers = {key: maps.numpy() for key, maps in ask(image[paddle.to_tensor(missing)]).items()}
             for row, n in enumerate(missing):
                 found[n] = {key: maps[row] for key, maps in answers.items()}
                 self._write(files[n], found[n])
-        return {key: paddle.to_tensor(np.stack([maps[key] for maps in found])) for key in found[0]}
+        return {
+            key: paddle.to_tensor(np.stack([found[n][key] for n in range(len(files))])) for key in found[0]
+        }
 
     def end_epoch(self) -> None:
         """Say how many answers were here; warn, and fill it no more, where it is of no use.
@@ -64,11 +68,11 @@ class TeacherCache:
 
     def _file(self, image: np.ndarray, kind: tuple[str, ...]) -> Path:
         digest = hashlib.sha256(repr((kind, image.shape, str(image.dtype))).encode())
-        digest.update(np.ascontiguousarray(image))
+        digest.update(np.ascontiguousarray(image).data)
         name = digest.hexdigest()
         return self._folder / name[:2] / f"{name}.npz"
 
-    def _write(self, file: Path, maps: dict[str, np.ndarray]) -> None:
+    def _write(self, file: Path, maps: dict[str, Any]) -> None:
         size = sum(array.nbytes for array in maps.values())
         if size > self._room:
             return

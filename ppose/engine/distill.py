@@ -147,8 +147,8 @@ def _check_normalization(student: Task, teacher: Task) -> None:
     if not readers:
         return
     ours, theirs = student.normalization("TrainReader"), teacher.normalization(readers[0])
-    numbers = [None if one is None else [*one.factor, *one.offset] for one in (ours, theirs)]
-    if None in numbers or not np.allclose(*numbers):
+    numbers = [[*one.factor, *one.offset] for one in (ours, theirs) if one is not None]
+    if len(numbers) < 2 or not np.allclose(numbers[0], numbers[1]):
         raise ConfigError(
             f"NormalizeImage of the student's TrainReader is not that of the teacher's {readers[0]}: both "
             "networks see the same images"

@@ -1,6 +1,7 @@
 """What is said and kept of a training run whose loss or weights are no longer finite."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import paddle
@@ -31,4 +32,5 @@ def write_diagnostics(
     """Write a batch, its `loss` with the parts and the network's heatmaps (`prediction`) to an npz file."""
     with replacing(file) as temporary, temporary.open("wb") as out:
         arrays = copy_arrays({**batch, "prediction": heatmaps.astype("float32")})
-        np.savez(out, **arrays, **{name: np.float64(loss) for name, loss in losses.items()})
+        everything: dict[str, Any] = {**arrays, **losses}
+        np.savez(out, **everything)

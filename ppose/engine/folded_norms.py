@@ -5,6 +5,7 @@ in evaluation, but in training it normalises by each batch, and the network is l
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import paddle
@@ -33,9 +34,9 @@ def unfold_norms(model: nn.Layer, norms: Iterable[nn.BatchNorm2D], images: Itera
     g' = g sqrt((v + eps) / (v0 + eps)) and b' = b + g (m - m0) / sqrt(v0 + eps): in evaluation the network is
     the same function as before, and in training it is nearly that.
     """
-    sums = {id(norm): [0.0, 0.0, 0] for norm in norms}
+    sums: dict[int, list[Any]] = {id(norm): [0.0, 0.0, 0] for norm in norms}
 
-    def add(norm: nn.BatchNorm2D, inputs: tuple[paddle.Tensor, ...]) -> None:
+    def add(norm: nn.Layer, inputs: Any) -> Any:
         maps = inputs[0].numpy().astype(np.float64)
         total = sums[id(norm)]
         total[0] += maps.sum(axis=(0, 2, 3))
@@ -54,7 +55,7 @@ def unfold_norms(model: nn.Layer, norms: Iterable[nn.BatchNorm2D], images: Itera
         _set_statistics(norm, mean, np.maximum(second / count - mean**2, 0.0))
 
 
-def _set_statistics(norm: nn.BatchNorm2D, mean: np.ndarray, variance: np.ndarray) -> None:
+def _set_statistics(norm: Any, mean: np.ndarray, variance: np.ndarray) -> None:
     old_mean, old_variance, scale, shift = (
         tensor.numpy().astype(np.float64) for tensor in (norm._mean, norm._variance, norm.weight, norm.bias)
     )

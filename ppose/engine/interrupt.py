@@ -3,6 +3,7 @@
 import os
 import signal
 from types import FrameType, TracebackType
+from typing import Any
 
 from ppose.engine.distributed.ranks import rank_count
 from ppose.engine.trainer import Trainer
@@ -20,7 +21,7 @@ class StopOnSignal:
     def __init__(self, trainer: Trainer) -> None:
         self._trainer = trainer
         self._owner = os.getpid()
-        self._before: dict[signal.Signals, object] = {}
+        self._before: dict[signal.Signals, Any] = {}
         self.received: signal.Signals | None = None
 
     def __enter__(self) -> "StopOnSignal":

@@ -10,7 +10,12 @@ from paddle import nn
 from ppose.engine.network_runtime import ONE_NETWORK_AT_A_TIME
 from ppose.engine.task import Task
 from ppose.errors import CheckpointError, ConfigError
-from ppose.quantization.qat import complete_quantizers, is_quantizer_key, weight_ranges
+from ppose.quantization.qat import (
+    QuantizationAwareTraining,
+    complete_quantizers,
+    is_quantizer_key,
+    weight_ranges,
+)
 from ppose.weights.checkpoint import WeightsFile, load_weights, open_weights
 from ppose.workspace import load_config
 
@@ -48,12 +53,13 @@ def load_trained(task: Task, weights: str | Path | None = None) -> nn.Layer:
         raise ConfigError("no weights are given: -o weights=FILE_OR_URL")
     with ONE_NETWORK_AT_A_TIME:
         model, file = task.model(), open_weights(source)
-        if has_quantizers(task, file):
-            load_quantized(task, model, file, strict=True)
-            if weight_ranges(model) != {task.quantization.weights}:
+        quantization = find_quantization(task, file)
+        if quantization is not None:
+            load_quantized(quantization, model, file, strict=True)
+            if weight_ranges(model) != {quantization.weights}:
                 _logger.warning(
                     "%s was trained with QAT.weights %s, the config has %s: it is rounded as it was trained",
-                    file.path, " and ".join(sorted(weight_ranges(model))), task.quantization.weights,
+                    file.path, " and ".join(sorted(weight_ranges(model))), quantization.weights,
                 )  # fmt: skip
         else:
             if task.quantization is not None:
@@ -63,20 +69,23 @@ def load_trained(task: Task, weights: str | Path | None = None) -> nn.Layer:
     return model
 
 
-def has_quantizers(task: Task, file: WeightsFile) -> bool:
-    """Whether weights are of a network with fake quantizers; CheckpointError where the config has none."""
-    found = any(map(is_quantizer_key, file.arrays))
-    if found and task.quantization is None:
+def find_quantization(task: Task, file: WeightsFile) -> QuantizationAwareTraining | None:
+    """The task's, if the weights are of a network with fake quantizers; CheckpointError if it has none."""
+    if not any(map(is_quantizer_key, file.arrays)):
+        return None
+    if task.quantization is None:
         raise CheckpointError(
             f"{file.path} was trained with fake quantizers, the config is one in float: set slim: QAT, with "
             "the QAT block of its training"
         )
-    return found
+    return task.quantization
 
 
-def load_quantized(task: Task, model: nn.Layer, file: WeightsFile, *, strict: bool) -> None:
-    """Give a network in float the task's fake quantizers, and the weights that were trained with them."""
-    task.quantization.wrap(model)
+def load_quantized(
+    quantization: QuantizationAwareTraining, model: nn.Layer, file: WeightsFile, *, strict: bool
+) -> None:
+    """Give a network in float fake quantizers, and the weights that were trained with them."""
+    quantization.wrap(model)
     report = load_weights(model, WeightsFile(file.path, complete_quantizers(file.arrays)), strict=strict)
     left = list(filter(is_quantizer_key, report.unexpected))
     if left:

@@ -57,7 +57,8 @@ class DistilledObjective:
 
     def __init__(self, loss: Loss, distillation: Distillation) -> None:
         self._loss, self._distillation = loss, distillation
-        self.learnt, self.teacher = distillation.learnt, distillation.teacher.fingerprint
+        self.learnt: nn.Layer = distillation.learnt
+        self.teacher = distillation.teacher.fingerprint
         self.looks_inside = set(distillation.keys) != {OUTPUT}
 
     def __call__(self, model: nn.Layer, batch: Batch, step: int) -> Outcome:

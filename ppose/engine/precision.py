@@ -1,14 +1,14 @@
 """The number format that a network trains in."""
 
 from contextlib import AbstractContextManager
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import paddle
 
 from ppose.errors import ConfigError, DeviceError
 
-_DTYPES = {"bf16": "bfloat16", "fp16": "float16"}
+_DTYPES: dict[str, Literal["bfloat16", "float16"]] = {"bf16": "bfloat16", "fp16": "float16"}
 
 
 class Precision:
@@ -52,11 +52,12 @@ class Precision:
         counts = {name: state[name] for name in ("incr_count", "decr_count")}
         return {"scale": float(np.asarray(state["scale"]).item()), **counts}
 
-    def resume(self, state: dict[str, float]) -> None:
+    def resume(self, state: dict[str, Any]) -> None:
         """Go on from the state of a run; one in another format has none, and its scale starts anew."""
         if self._scaler is not None and state:
-            scale = np.array([state["scale"]], np.float32)
-            self._scaler.load_state_dict({**self._scaler.state_dict(), **state, "scale": scale})
+            merged: Any = {**self._scaler.state_dict(), **dict(state)}
+            merged["scale"] = np.array([state["scale"]], np.float32)
+            self._scaler.load_state_dict(merged)
 
 
 def check_precision(dtype: str | None, device: str, *, quantizes: bool = False) -> None:

@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import paddle
@@ -72,7 +73,7 @@ def write_state(path: str | Path, state: TrainState) -> None:
         "teacher": state.teacher,
         "processor_settings": state.processor_settings,
     }
-    arrays = {_META: np.frombuffer(json.dumps(meta).encode(), np.uint8)}
+    arrays: dict[str, Any] = {_META: np.frombuffer(json.dumps(meta).encode(), np.uint8)}
     for group in _GROUPS:
         arrays |= {f"{group}/{name}": array for name, array in getattr(state, group).items()}
     with replacing(path) as temporary, temporary.open("wb") as file:
@@ -91,7 +92,7 @@ def read_state(path: str | Path) -> TrainState:
             meta = json.loads(archive[_META].tobytes())
             if meta["format"] != _FORMAT:
                 raise CheckpointError(f"{file}: a training state of format {meta['format']}, not {_FORMAT}")
-            groups: dict[str, Arrays] = {group: {} for group in _GROUPS}
+            groups: dict[str, Any] = {group: {} for group in _GROUPS}
             for key in archive.files:
                 group, _, name = key.partition("/")
                 if name:

@@ -8,6 +8,7 @@ numbers (benchmarks/training_step.py). Making the graphs takes seconds: for eval
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from typing import Any, Literal
 
 import paddle
 from paddle import nn
@@ -37,7 +38,11 @@ class StaticNetwork(nn.Layer):
 
 
 def make_static(
-    layer: nn.Layer, size: tuple[int, int], *, batch: int | None = None, dtype: str = "float32"
+    layer: nn.Layer,
+    size: tuple[int, int],
+    *,
+    batch: int | None = None,
+    dtype: Literal["float32", "uint8"] = "float32",
 ) -> None:
     """Make a layer a graph, in place, for images (batch, 3, h, w) of size (w, h); batch None: any number."""
     width, height = size
@@ -60,8 +65,8 @@ def _without_names_of_layers() -> Iterator[None]:
 
     After each layer it lists the whole program again: two thirds of the time for tracing Lite-HRNet-30.
     """
-    noting = layers.name_struct
-    layers.name_struct = lambda name: nullcontext()
+    noting: Any = layers.name_struct
+    layers.name_struct = nullcontext  # type: ignore[assignment]
     try:
         yield
     finally:

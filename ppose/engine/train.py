@@ -31,7 +31,7 @@ from ppose.engine.hooks.quantization import HoldRanges, KeepAlphasPositive
 from ppose.engine.hooks.run import Evaluate, LogProgress, RunLog, SaveCheckpoints
 from ppose.engine.hooks.samples import DrawSamples
 from ppose.engine.hooks.visual_log import VisualLog
-from ppose.engine.load import has_quantizers, load_quantized
+from ppose.engine.load import find_quantization, load_quantized
 from ppose.engine.network_runtime import network_predictor
 from ppose.engine.objective import Objective
 from ppose.engine.precision import Precision
@@ -233,10 +233,11 @@ def _form_to_train(task: Task, model: nn.Layer, objective: Objective, batches: i
 
 def _load_pretrained(task: Task, model: nn.Layer, dataset: Any, seed: int) -> None:
     """Start from `pretrain_weights`: in float, or with fake quantizers, which the network then has too."""
-    file = open_weights(task.settings.pretrain_weights)
-    if has_quantizers(task, file):
-        load_quantized(task, model, file, strict=False)
-        set_weight_range(model, task.quantization.weights)
+    file = open_weights(task.settings.pretrain_weights or "")
+    quantization = find_quantization(task, file)
+    if quantization is not None:
+        load_quantized(quantization, model, file, strict=False)
+        set_weight_range(model, quantization.weights)
     else:
         load_weights(model, file, strict=False)
         _unfold_norms(task, model, dataset, seed)

@@ -49,6 +49,9 @@ class Loader(Protocol):
     epoch: int
     start: int
 
+    def examples(self, count: int) -> Batch:
+        """One batch of up to ``count`` samples from all over the data."""
+
     def __len__(self) -> int:
         """The batches of a whole epoch."""
 
@@ -58,7 +61,7 @@ class Loader(Protocol):
 
 @dataclass(frozen=True)
 class StepReport:
-    """The last step: loss, parts and images of all ranks, rate, seconds waited for data and taken in all."""
+    """A step: loss, parts and images of all ranks, rate, seconds waited for data and taken in all."""
 
     loss: float
     parts: dict[str, float]
@@ -122,7 +125,7 @@ class Trainer:
         self._parameters = {**dict(model.named_parameters()), **learnt}
         self.steps_per_epoch = math.ceil(len(loader) / accumulate)
         self.progress = Progress()
-        self.report: StepReport | None = None
+        self.report = StepReport(math.nan, {}, 0.0, 0, 0.0, 0.0)
         self.interrupted = False
         self._stopping = False
         self._stop_requests = [0, 0]  # done, interrupted
@@ -244,7 +247,8 @@ class Trainer:
         entropy = (self.seed, self.step, this_rank())
         paddle.seed(int(np.random.SeedSequence(entropy).generate_state(1)[0]))
         images = int(all_reduce(np.array([sum(len(batch["image"]) for batch in group)]))[0])
-        means, broken = {}, None
+        means: dict[str, float] = {}
+        broken = None
         for batch in group:
             share = len(batch["image"]) / images
             heatmaps, losses = self._backward(batch, share)

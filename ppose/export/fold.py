@@ -1,6 +1,6 @@
 """Convolutions with other weights: batch norms folded in, channels put in another order."""
 
-from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from paddle import nn
@@ -50,7 +50,7 @@ def make_conv2d(
     return layer
 
 
-def permute_path(path: nn.Layer, inputs: Sequence[int], outputs: Sequence[int]) -> None:
+def permute_path(path: nn.Layer, inputs: np.ndarray, outputs: np.ndarray) -> None:
     """Make a chain of convolutions, in place, take and give its channels in another order.
 
     Channel p of its input is what channel inputs[p] was, and so for its output. Each depthwise convolution
@@ -76,7 +76,7 @@ def scale_conv2d(conv: nn.Conv2D, factor: float) -> None:
     set_weights(conv, factor * weight, factor * bias)
 
 
-def _fold(layer: nn.Conv2D, norm: nn.BatchNorm2D) -> None:
+def _fold(layer: Any, norm: Any) -> None:
     mean, variance, gain, shift = (
         x.numpy().astype(np.float64) for x in (norm._mean, norm._variance, norm.weight, norm.bias)
     )

@@ -4,6 +4,7 @@ import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import paddle
@@ -61,7 +62,8 @@ def trace(graph: Graph, size: tuple[int, int], batch: int | None) -> Graph:
 
 def count_operators(traced: Graph) -> int:
     """How many operators a static graph has, those that make constants among them."""
-    return len(traced.forward.concrete_program.main_program.global_block().ops)
+    forward: Any = traced.forward
+    return len(forward.concrete_program.main_program.global_block().ops)
 
 
 def save_graph(traced: Graph, folder: Path) -> None:

@@ -54,7 +54,7 @@ class WeightingForm(nn.Layer):
         total = sum(channels)
         cross, spatial = block.cross_resolution_weighting, block.spatial_weighting
         self.cross1, self.cross2 = _make_gate([cross], [np.concatenate(whole)], total)
-        self.squeeze, self.excite = _make_gate(spatial, whole, total)
+        self.squeeze, self.excite = _make_gate(list(spatial), whole, total)
         self.depthwise = nn.LayerList(
             [
                 DepthwiseForm(layer.conv, place, count)
@@ -144,7 +144,8 @@ class MergedConv2D(nn.Layer):
         quantizations = [quantization_of(conv) for conv in convs]
         quantization, self.rounding = quantizations[0], None
         if len(convs) > 1:
-            quantization = replace(quantizations[0], input=None) if all(quantizations) else None
+            shared = quantization if all(quantizations) else None
+            quantization = None if shared is None else replace(shared, input=None)
             self.rounding = merge_roundings(quantizations, inputs, shape[1])
         self.conv = make_conv2d(weight, shift, quantization=quantization)
 

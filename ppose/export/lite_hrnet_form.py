@@ -1,5 +1,7 @@
 """Lite-HRNet for inference: the trained network's function in half of its operators."""
 
+from typing import Any
+
 import numpy as np
 import paddle
 import paddle.nn.functional as F
@@ -98,7 +100,8 @@ class _WeightingModule(nn.Layer):
 
     def forward(self, maps: list[paddle.Tensor]) -> list[paddle.Tensor]:
         """One map per branch -> the same shapes."""
-        gates, pooled = None, pool_to_last(maps)
+        gates: Any = None
+        pooled = pool_to_last(maps)
         for block in self.blocks:
             maps, gates, pooled = block(maps, gates, pooled)
         gates = paddle.split(gates, self.blocks[0].channels, axis=1)
@@ -118,7 +121,7 @@ class _ShuffleModule(nn.Layer):
         return _fuse(self.fuse_layers, [self.branches[i](x) for i, x in enumerate(maps)])
 
 
-def _fuse(layers: nn.LayerDict, maps: list[paddle.Tensor]) -> list[paddle.Tensor]:
+def _fuse(layers: Any, maps: list[paddle.Tensor]) -> list[paddle.Tensor]:
     """LiteModule's exchange, of maps whose first is doubled, with layers as `_rewrite_module` leaves them."""
     first = maps[0]
     fused = []
@@ -134,7 +137,7 @@ def _fuse(layers: nn.LayerDict, maps: list[paddle.Tensor]) -> list[paddle.Tensor
     return fused
 
 
-def _sum_from_below(paths: nn.LayerDict, maps: list[paddle.Tensor], i: int) -> paddle.Tensor | None:
+def _sum_from_below(paths: Any, maps: list[paddle.Tensor], i: int) -> paddle.Tensor | None:
     """What the branches of lower resolution give to branch i, None to the last.
 
     maps is one map per branch, each at half the size of the one before; paths are `make_fuse_layers`'s for

@@ -4,11 +4,15 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ppose.errors import ExportError
 from ppose.export.graph import check_room
 from ppose.quantization.int8_onnx import insert_quantizations
 from ppose.quantization.scheme import ConvQuantization
+
+if TYPE_CHECKING:
+    import onnx
 
 OPSET = 17
 OUTPUT = "heatmaps"
@@ -73,7 +77,7 @@ def _run_paddle2onnx(folder: Path, file: Path) -> None:
         raise ExportError(f"paddle2onnx cannot convert the network: {reason}")
 
 
-def _name_ends(model: "onnx.ModelProto") -> None:  # noqa: F821
+def _name_ends(model: "onnx.ModelProto") -> None:
     """Call the output and the batch by their names, which Paddle's format does not hold."""
     graph = model.graph
     old = graph.output[0].name

@@ -1,6 +1,7 @@
 """Bilinear upsampling as matrix products."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import paddle
@@ -54,10 +55,11 @@ def use_matrix_upsampling(network: nn.Layer, size: tuple[int, int]) -> None:
     if not found:
         return
     sides: dict[nn.Layer, set[int]] = {layer: set() for _, _, layer in found}
-    hooks = [
-        layer.register_forward_pre_hook(lambda layer, inputs: sides[layer].update(inputs[0].shape[2:]))
-        for layer in sides
-    ]
+
+    def note(layer: nn.Layer, inputs: Any) -> Any:
+        sides[layer].update(inputs[0].shape[2:])
+
+    hooks = [layer.register_forward_pre_hook(note) for layer in sides]
     network(paddle.zeros([1, 3, *reversed(size)]))
     for hook in hooks:
         hook.remove()

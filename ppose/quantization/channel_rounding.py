@@ -41,7 +41,7 @@ def merge_roundings(
     quantizations: Sequence[ConvQuantization | None], places: Sequence[np.ndarray], channels: int
 ) -> ChannelRounding | None:
     """The rounding of convolutions' inputs, each at its places among the channels; None: none is rounded."""
-    roundings = [quantization and quantization.input for quantization in quantizations]
+    roundings = [None if how is None else how.input for how in quantizations]
     if not any(roundings):
         return None
     step = np.full(channels, _FINEST)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from fnmatch import fnmatchcase
+from typing import Any
 
 import numpy as np
 import paddle
@@ -22,7 +23,8 @@ def match_convs(model: nn.Layer, patterns: Sequence[str], key: str) -> dict[str,
     A pattern is the name of a convolution or of a layer that holds some, as in `backbone.stem`, with `*`, `?`
     and `[...]` for parts of it. Raises ConfigError, which names the config's ``key``, for one that is none.
     """
-    convolutions, matched = find_convs(model), {}
+    convolutions = find_convs(model)
+    matched: dict[str, nn.Conv2D] = {}
     for pattern in patterns:
         found = [name for name in convolutions if any(fnmatchcase(n, pattern) for n in _with_holders(name))]
         if not found:
@@ -34,10 +36,10 @@ def match_convs(model: nn.Layer, patterns: Sequence[str], key: str) -> dict[str,
 
 def weights_of(layer: nn.Conv2D) -> tuple[np.ndarray, np.ndarray]:
     """A convolution's weight and its bias, zeros where it has none, in float64."""
-    weight = layer.weight.numpy().astype(np.float64)
-    if layer.bias is not None:
-        return weight, layer.bias.numpy().astype(np.float64)
-    return weight, np.zeros(weight.shape[output_axis(layer)])
+    weight, bias = layer.weight.numpy().astype(np.float64), getattr(layer, "bias", None)
+    if bias is None:
+        return weight, np.zeros(weight.shape[output_axis(layer)])
+    return weight, bias.numpy().astype(np.float64)
 
 
 def output_axis(layer: nn.Layer) -> int:
@@ -69,10 +71,8 @@ def watch_inputs(
             hook.remove()
 
 
-def _make_watcher(
-    name: str, see: Callable[[str, np.ndarray], None]
-) -> Callable[[nn.Layer, tuple[paddle.Tensor, ...]], None]:
-    def watch(conv: nn.Layer, inputs: tuple[paddle.Tensor, ...]) -> None:
+def _make_watcher(name: str, see: Callable[[str, np.ndarray], None]) -> Callable[[nn.Layer, Any], Any]:
+    def watch(conv: nn.Layer, inputs: Any) -> None:
         values = inputs[0].numpy()
         if not np.isfinite([values.min(), values.max()]).all():
             raise DataError(f"calibration: the input of the convolution {name} is not finite")

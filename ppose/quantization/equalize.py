@@ -8,6 +8,7 @@ step for each channel.
 """
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 import paddle
@@ -29,7 +30,7 @@ def equalize(model: nn.Layer, images: Iterable[paddle.Tensor]) -> None:
     batches (N, 3, h, w), which do not matter where the network has no such pair. Raises DataError for values
     that are not finite.
     """
-    norms = dict(_norms_before(model))
+    norms: dict[str, Any] = dict(_norms_before(model))
     if not norms:
         return
     ranges = {name: np.zeros(norm.weight.shape[0]) for name, norm in norms.items()}
@@ -38,7 +39,7 @@ def equalize(model: nn.Layer, images: Iterable[paddle.Tensor]) -> None:
         np.maximum(ranges[name], np.abs(values).max(axis=(0, 2, 3)), out=ranges[name])
 
     watch_inputs(model, images, norms, widen)
-    convs = dict(model.named_sublayers())
+    convs: dict[str, Any] = dict(model.named_sublayers())
     for name, norm in norms.items():
         if not ranges[name].any():
             continue

@@ -73,8 +73,8 @@ class _Round(PyLayer):
         return (weight / step).round() * step
 
     @staticmethod
-    def backward(ctx: Any, gradient: paddle.Tensor) -> tuple[paddle.Tensor, None]:
-        return gradient, None
+    def backward(ctx: Any, *args: paddle.Tensor) -> Any:
+        return args[0], None
 
 
 @paddle.no_grad()

@@ -8,13 +8,14 @@ of 32x64x48, its `floor` 0.2.
 
 import copy
 import hashlib
+from typing import Any
 
 import numpy as np
 import paddle
 import paddle.nn.functional as F
 from paddle import nn
 
-from ppose.quantization.convolutions import weights_of
+from ppose.quantization.convolutions import find_convs, weights_of
 from ppose.quantization.scheme import (
     InputQuantization,
     WeightRange,
@@ -33,7 +34,7 @@ class Int8Conv2D(nn.Layer):
     def __init__(self, conv: nn.Conv2D) -> None:
         super().__init__()
         weight, bias = weights_of(conv)
-        quantization = quantization_of(conv)
+        quantization: Any = quantization_of(conv)
         levels, steps = quantize_weight(weight, quantization.weights)
         self._rounding = quantization.input
         self._layout = {
@@ -112,12 +113,13 @@ def level_range(rounding: InputQuantization) -> tuple[int, int]:
 
 def quantized_convolutions(network: nn.Layer) -> dict[str, nn.Conv2D]:
     """The convolutions of a network that are quantized, by name; none of a float network."""
-    return {name: layer for name, layer in network.named_sublayers() if quantization_of(layer) is not None}
+    return {name: conv for name, conv in find_convs(network).items() if quantization_of(conv) is not None}
 
 
 def weight_range(network: nn.Layer) -> WeightRange | None:
     """How the weights of a quantized network are rounded, full if any is; None for a float network."""
-    ranges = {quantization_of(conv).weights for conv in quantized_convolutions(network).values()}
+    found = map(quantization_of, quantized_convolutions(network).values())
+    ranges = {quantization.weights for quantization in found if quantization is not None}
     return max(ranges, key=("portable", "full").index, default=None)
 
 
@@ -143,5 +145,5 @@ def use_int8_convolutions(network: nn.Layer) -> None:
     """Replace every quantized convolution by an `Int8Conv2D`, in place."""
     for parent in network.sublayers(include_self=True):
         for name, child in list(parent.named_children()):
-            if quantization_of(child) is not None:
+            if isinstance(child, nn.Conv2D) and quantization_of(child) is not None:
                 setattr(parent, name, Int8Conv2D(child))

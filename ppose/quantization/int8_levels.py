@@ -41,7 +41,7 @@ def read_onnx_levels(folder: Path) -> Iterator[tuple[str, np.ndarray]]:
 def read_paddle_levels(folder: Path) -> Iterator[tuple[str, np.ndarray]]:
     """Names and levels (out, n) int8 of the quantized convolutions in `model.pdiparams`."""
     state = paddle.jit.load(str(folder / "model")).state_dict()
-    names = sorted(state, key=lambda name: int(re.search(r"\d+$", name)[0]))
+    names = sorted(state, key=lambda name: int(re.findall(r"\d+$", name)[0]))
     arrays = {name: state[name].numpy() for name in names}
     blocks = iter([value.ravel() for value in arrays.values() if value.dtype == np.int16])
     for name, value in arrays.items():

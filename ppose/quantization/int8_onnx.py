@@ -6,6 +6,7 @@ weights of quantized convolutions bear names.
 """
 
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from paddle import nn
@@ -13,6 +14,9 @@ from paddle import nn
 from ppose.errors import ExportError
 from ppose.quantization.int8_graph import level_range, quantized_convolutions
 from ppose.quantization.scheme import ConvQuantization, InputQuantization, quantize_weight, stop_rounding
+
+if TYPE_CHECKING:
+    import onnx
 
 # ONNX Runtime rounds biases to int32 with the product of the input's step and the weight's, and loses what is
 # beyond. A channel whose weights are next to nothing gets a larger step, so that 1e-4 of its bias is lost.
@@ -29,12 +33,13 @@ def take_quantizations(network: nn.Layer) -> dict[str, ConvQuantization]:
     return quantizations
 
 
-def insert_quantizations(model: "onnx.ModelProto", quantizations: Mapping[str, ConvQuantization]) -> None:  # noqa: F821
+def insert_quantizations(model: "onnx.ModelProto", quantizations: Mapping[str, ConvQuantization]) -> None:
     """Quantize the convolutions with these weights, in place; ExportError where one is not found once."""
     graph = _Int8Graph(model.graph)
-    nodes, found = [], []
+    nodes: list[Any] = []
+    found: list[str] = []
     for node in model.graph.node:
-        name = node.input[1] if node.op_type == "Conv" else None
+        name = node.input[1] if node.op_type == "Conv" else ""
         if name in quantizations:
             found.append(name)
             graph.take_bias(node)
@@ -56,17 +61,17 @@ class _Int8Graph:
     ``gone`` are outputs of operators that went into a convolution.
     """
 
-    def __init__(self, graph: "onnx.GraphProto") -> None:  # noqa: F821
+    def __init__(self, graph: "onnx.GraphProto") -> None:
         self._graph = graph
         self._constants = {constant.name: constant for constant in graph.initializer}
         self._rounded: dict[tuple[str, InputQuantization], str] = {}
-        self._takers: dict[str, list[onnx.NodeProto]] = {}  # noqa: F821
+        self._takers: dict[str, list[onnx.NodeProto]] = {}
         for node in graph.node:
             for name in node.input:
                 self._takers.setdefault(name, []).append(node)
         self.gone: set[str] = set()
 
-    def take_bias(self, conv: "onnx.NodeProto") -> None:  # noqa: F821
+    def take_bias(self, conv: "onnx.NodeProto") -> None:
         """Put the sum with a bias, which stands apart, into a convolution: runtimes want it there."""
         from onnx import numpy_helper
 
@@ -86,7 +91,7 @@ class _Int8Graph:
         add.output[0] += "_gone"
         self.gone.add(add.output[0])
 
-    def quantize(self, conv: "onnx.NodeProto", quantization: ConvQuantization) -> Iterator["onnx.NodeProto"]:  # noqa: F821
+    def quantize(self, conv: "onnx.NodeProto", quantization: ConvQuantization) -> Iterator["onnx.NodeProto"]:
         """What comes before a convolution, whose inputs are changed."""
         from onnx import helper, numpy_helper
 
@@ -110,7 +115,7 @@ class _Int8Graph:
             yield from self._round(source, rounding, self._rounded[key])
         conv.input[0] = self._rounded[key]
 
-    def _round(self, source: str, rounding: InputQuantization, name: str) -> Iterator["onnx.NodeProto"]:  # noqa: F821
+    def _round(self, source: str, rounding: InputQuantization, name: str) -> Iterator["onnx.NodeProto"]:
         from onnx import helper
 
         step = np.float32(rounding.step)

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import paddle
@@ -75,6 +75,8 @@ class QuantConfig:
 
 _DEFAULT = QuantConfig()
 
+L = TypeVar("L", bound=nn.Layer)
+
 
 @register(names=("QAT",))
 class QuantizationAwareTraining:
@@ -133,8 +135,8 @@ class QuantizationAwareTraining:
                 {**config, "quantizable_layer_type": ["Conv2D"]}, act_quantize=InputQuantizer
             )
             slim.quantize(model)
-        for name, layer in _find(model, MAOutputScaleLayer):
-            _put(model, name, layer._layer)  # it measures the outputs, for an exporter that is not ours
+        for name, measured in _find(model, MAOutputScaleLayer):
+            _put(model, name, measured._layer)  # it measures the outputs, for an exporter that is not ours
         wrapped = _find(model, QuantizedConv2D)
         if not wrapped:
             raise ConfigError(f"slim: QAT: no convolution is left to quantize, {len(kept)} are not_quantized")
@@ -165,7 +167,7 @@ def is_quantizer_key(key: str) -> bool:
 
 def complete_quantizers(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """A checkpoint's arrays; quantizers in it that do not tell are as paddleslim's: signed, of full range."""
-    added = {}
+    added: dict[str, np.ndarray] = {}
     for last, name, value in (("input", "_signed", 1.0), ("weight", "_portable", 0.0)):
         scales = [key for key in arrays if key.endswith(f"._fake_quant_{last}._scale")]
         added |= {key.removesuffix("_scale") + name: np.full(1, value, np.float32) for key in scales}
@@ -230,11 +232,11 @@ def _input_quantization(name: str, layer: QuantizedConv2D) -> InputQuantization:
     return InputQuantization(largest, observer.is_signed(), clip=alpha if alpha < largest else None)
 
 
-def _find(model: nn.Layer, kind: type) -> list[tuple[str, nn.Layer]]:
+def _find(model: nn.Layer, kind: type[L]) -> list[tuple[str, L]]:
     return [(name, layer) for name, layer in model.named_sublayers() if isinstance(layer, kind)]
 
 
-def _put(model: nn.Layer, name: str, layer: nn.Layer) -> None:
+def _put(model: nn.Layer, name: str, layer: Any) -> None:
     """Put a layer in the place of that name."""
     holder, _, last = name.rpartition(".")
     for part in holder.split(".") if holder else ():

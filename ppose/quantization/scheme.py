@@ -12,7 +12,7 @@ keep a fine step, those with two alike have levels to 64. (ONNX Runtime's `reduc
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import paddle
@@ -127,5 +127,6 @@ def quantization_of(layer: nn.Layer) -> ConvQuantization | None:
     return getattr(layer, ATTRIBUTE, None)
 
 
-def _round_input(conv: nn.Conv2D, inputs: tuple[paddle.Tensor, ...]) -> paddle.Tensor | None:
-    return quantization_of(conv).input(inputs[0]) if conv.rounds_input else None
+def _round_input(conv: nn.Layer, inputs: Any) -> Any:
+    quantization: Any = quantization_of(conv)
+    return quantization.input(inputs[0]) if conv.rounds_input else None

@@ -44,14 +44,15 @@ def measure_sensitivity(
     errors = _errors_alone(model, images, quantizations)
     everything = quantized_copy(model, quantizations)
     error = heatmap_error(everything, model, images)
+    measure: Callable[[nn.Layer], float | None] = measure_ap or (lambda network: None)
     rows = [
-        LayerSensitivity(NOTHING, 0.0, measure_ap and measure_ap(model)),
-        LayerSensitivity(EVERYTHING, error, measure_ap and measure_ap(everything)),
+        LayerSensitivity(NOTHING, 0.0, measure(model)),
+        LayerSensitivity(EVERYTHING, error, measure(everything)),
     ]
     worst = list(errors)[: ap_layers if measure_ap else 0]
     for name in tqdm(worst, desc="AP of the worst", unit="layer", disable=None, leave=False):
         with quantized_alone(model, name, quantizations[name]):
-            rows.append(LayerSensitivity(name, errors.pop(name), measure_ap(model)))
+            rows.append(LayerSensitivity(name, errors.pop(name), measure(model)))
     return rows + [LayerSensitivity(name, error) for name, error in errors.items()]
 
 

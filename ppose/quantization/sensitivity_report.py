@@ -48,7 +48,8 @@ def plot_sensitivity(rows: Sequence[LayerSensitivity]) -> "Figure":
     axes.tick_params(axis="y", labelsize=8)
     axes.margins(x=0.12, y=0.01)
     axes.grid(axis="x", alpha=0.3)
-    figure.suptitle(" ".join(f"AP in float {row.ap:.4f}" for row in rows[:1] if row.ap is not None) or None)
+    if rows[0].ap is not None:
+        figure.suptitle(f"AP in float {rows[0].ap:.4f}")
     return figure
 
 

@@ -188,8 +188,8 @@ def _reason(error: "requests.RequestException") -> str:
     if isinstance(error, requests.Timeout):
         return "the server did not answer in time"
     innermost: BaseException = error
-    while innermost.__cause__ or innermost.__context__:
-        innermost = innermost.__cause__ or innermost.__context__
+    while (cause := innermost.__cause__ or innermost.__context__) is not None:
+        innermost = cause
     return " ".join(str(innermost).split()) or type(innermost).__name__
 
 

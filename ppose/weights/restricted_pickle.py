@@ -9,7 +9,7 @@ import math
 import pickle
 import re
 from collections.abc import Callable
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, Literal, NamedTuple
 
 import numpy as np
 
@@ -67,8 +67,9 @@ class _Dtype:
             )
         self.dtype = np.dtype(code)
 
-    def __setstate__(self, state: tuple) -> None:
-        self.dtype = self.dtype.newbyteorder({"<": "<", ">": ">", "|": "|"}[state[1]])
+    def __setstate__(self, state: tuple[Any, Any]) -> None:
+        orders: dict[str, Literal["<", ">", "|"]] = {"<": "<", ">": ">", "|": "|"}
+        self.dtype = self.dtype.newbyteorder(orders[state[1]])
 
 
 class Array:
@@ -93,7 +94,7 @@ class Storage(NamedTuple):
 
     key: str
     code: str
-    count: int
+    count: int  # type: ignore[assignment]  # hides a method of tuples that nobody calls
 
 
 class Tensor(NamedTuple):

@@ -4,6 +4,8 @@ y = gamma * (x - mean) / sqrt(var + eps) + beta, with mean and var over the imag
 (Ioffe and Szegedy, ICML 2015; across devices: Peng et al., MegDet, CVPR 2018).
 """
 
+from typing import Any
+
 import paddle
 import paddle.distributed as dist
 from paddle import nn
@@ -55,14 +57,16 @@ class _Normalise(PyLayer):
     dx = gamma / sqrt(var + eps) * (dy - sum(dy) / n - x^ * sum(dy * x^) / n)."""
 
     @staticmethod
-    def forward(ctx, x, weight, bias, mean, variance, count, epsilon):  # noqa: ANN001, ANN205
+    def forward(ctx: Any, *args: Any) -> paddle.Tensor:
+        x, weight, bias, mean, variance, count, epsilon = args
         inverse = 1 / (variance + epsilon).sqrt()  # Paddle's rsqrt is coarse on the CPU
         normalised = (x - mean) * inverse
         ctx.save_for_backward(normalised, weight, inverse, count)
         return normalised * weight.reshape([1, -1, 1, 1]) + bias.reshape([1, -1, 1, 1])
 
     @staticmethod
-    def backward(ctx, dy):  # noqa: ANN001, ANN205
+    def backward(ctx: Any, *args: Any) -> tuple[paddle.Tensor, ...]:
+        (dy,) = args
         normalised, weight, inverse, count = ctx.saved_tensor()
         d_bias, d_weight = dy.sum(_AXES), (dy * normalised).sum(_AXES)
         sums = paddle.stack([d_bias, d_weight])

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from ppose.engine.distributed.ranks import is_main
 from ppose.engine.state import STATE_FILE
-from ppose.engine.trainer import Hook, Trainer
+from ppose.engine.trainer import Hook, StepReport, Trainer
 from ppose.files import write_bytes
 from ppose.weights.checkpoint import save_weights
 
@@ -70,8 +70,8 @@ class LogProgress(Hook):
 
     def __init__(self, log: RunLog, every: int) -> None:
         self._log, self._every = log, every
-        self._window: deque = deque(maxlen=every)
-        self._bar: tqdm | None = None
+        self._window: deque[StepReport] = deque(maxlen=every)
+        self._bar = tqdm(disable=True)
 
     def before_train(self, trainer: Trainer) -> None:
         """Open the log."""
@@ -115,8 +115,7 @@ class LogProgress(Hook):
 
     def after_train(self, trainer: Trainer) -> None:
         """Close a bar that an interruption left open."""
-        if self._bar is not None:
-            self._bar.close()
+        self._bar.close()
 
     def _values(self, trainer: Trainer) -> dict[str, Any]:
         steps, total = len(self._window), sum(report.step_time for report in self._window)

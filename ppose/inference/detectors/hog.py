@@ -1,5 +1,7 @@
 """OpenCV's built-in people detector, which needs no file: upright people of 100 pixels and more."""
 
+from typing import Any
+
 import cv2
 import numpy as np
 
@@ -24,8 +26,9 @@ class HogPeopleDetector:
                 "this OpenCV has no people detector: pip uninstall opencv-python-headless && "
                 "pip install opencv-contrib-python-headless"
             )
-        self._hog = cv2.HOGDescriptor()
-        self._hog.setSVMDetector(cv2.HOGDescriptor_getDefaultPeopleDetector())  # type: ignore[attr-defined]
+        contrib: Any = cv2
+        self._hog = contrib.HOGDescriptor()
+        self._hog.setSVMDetector(contrib.HOGDescriptor_getDefaultPeopleDetector())
         self._threshold = threshold
 
     def __call__(self, image: np.ndarray) -> np.ndarray:

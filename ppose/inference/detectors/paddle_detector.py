@@ -10,6 +10,7 @@ import numpy as np
 from ppose.errors import ConfigError, DataError
 from ppose.inference.runtimes.paddle_runtime import PaddleGraph, check_device, make_config
 from ppose.processor import own_cores
+from ppose.transforms import Transform
 from ppose.workspace import create
 from ppose.workspace.cells import read_cells, to_plain
 
@@ -69,7 +70,7 @@ class PaddleDetector:
         return boxes[(boxes[:, 2:] > boxes[:, :2]).all(axis=1)]
 
 
-def _read_steps(cfg: Any, file: Path) -> list[Callable[[dict[str, Any]], dict[str, Any]]]:
+def _read_steps(cfg: Any, file: Path) -> list[Transform]:
     specs = cfg.get("Preprocess") if isinstance(cfg, Mapping) else None
     if not isinstance(specs, list) or not all(isinstance(s, dict) and s.get("type") in _STEPS for s in specs):
         raise ConfigError(f"{file}: Preprocess: got {specs!r}, expected a list of {', '.join(_STEPS)}")
@@ -115,7 +116,7 @@ class _Resize:
 
 def _make_normalize(
     mean: list[float], std: list[float], is_scale: bool = True, norm_type: str = "mean_std"
-) -> Callable[[dict[str, Any]], dict[str, Any]]:
+) -> Transform:
     if norm_type == "none":
         mean, std = [0.0] * 3, [1.0] * 3
     return create({"NormalizeImage": {"mean": mean, "std": std, "is_scale": is_scale}}, {})
@@ -134,7 +135,7 @@ class _PadStride:
         return sample
 
 
-_STEPS: dict[str, Callable[..., Callable[[dict[str, Any]], dict[str, Any]]]] = {
+_STEPS: dict[str, Callable[..., Transform]] = {
     "Resize": _Resize,
     "NormalizeImage": _make_normalize,
     "Permute": lambda: create({"Permute": {}}, {}),
