@@ -116,9 +116,9 @@ def test_model_gives_heatmaps_in_every_mode(make):
 
 
 def test_pose_resnet_has_the_channels_asked_for():
-    model = PoseResNet(10, 5, width=8, deconv_channels=12)
+    model = PoseResNet(10, 5, width=8, deconv_channels=12, stem_kernel=3)
     shapes = {name: p.shape for name, p in model.named_parameters() if p.ndim == 4}
-    assert shapes["conv1.weight"] == [8, 3, 7, 7]
+    assert shapes["conv1.weight"] == [8, 3, 3, 3]
     assert "layer1.0.downsample.0.weight" not in shapes  # as in torchvision's
     assert shapes["layer4.0.downsample.0.weight"] == [64, 32, 1, 1]
     assert shapes["layer4.0.conv2.weight"] == [64, 64, 3, 3]
