@@ -13,7 +13,6 @@ from paddle.nn.initializer import Constant, Normal
 
 from ppose.errors import ConfigError
 
-
 # step(in_channels, out_channels, stride, relu): a convolution between two branches, with its norm.
 Step = Callable[[int, int, int, bool], nn.Sequential]
 
