@@ -2,11 +2,11 @@
 
     python benchmarks/distillation.py --steps 100 --seeds 0 1 2
 
-The teacher is the quickstart's network (configs/synthetic_lite_hrnet.yml: Lite-HRNet-8 at 128x64, trained on
-17,600 images), which is trained first where output/synthetic_lite_hrnet does not hold it. The student is the
-same network, trained on a part of these images, each seen once, with the same settings: its images, order
-and initial weights follow from the seed and are the same in every way. AP is on 200 other images. A run
-that is done is not done again while its folder in output/distillation is there.
+The teacher is the network of `make quickstart-lite` (configs/synthetic_lite_hrnet.yml: Lite-HRNet-8 at
+128x64, trained on 17,600 images), which is trained first where output/synthetic_lite_hrnet does not hold it.
+The student is the same network, trained on a part of these images, each seen once, with the same settings:
+its images, order and initial weights follow from the seed and are the same in every way. AP is on 200 other
+images. A run that is done is not done again while its folder in output/distillation is there.
 
 - `alone`: the labels only, by an adaptive wing loss;
 - `heatmaps`: DistMSELoss beside it; `heatmaps, falling`: with a weight that falls to 0;
@@ -75,7 +75,7 @@ def main() -> None:
 
 
 def make_data_and_teacher() -> None:
-    """As `make quickstart` does."""
+    """As `make quickstart-lite` does."""
     if not VAL.is_dir():
         make = "dataset/make_synthetic.py --images 0 --val_images 200 --most_people 2 --variety 0.25"
         subprocess.run([sys.executable, *make.split()], cwd=ROOT, check=True)

@@ -10,14 +10,15 @@ import paddle.nn.functional as F
 from paddle import nn
 
 from ppose.models.layers import (
-    EXPANSION,
+    BasicBlock,
+    Bottleneck,
     Transition,
     check_input,
     check_return_idx,
     conv2d,
     freeze,
-    make_bottlenecks,
     make_fuse_layers,
+    make_residual_blocks,
 )
 from ppose.models.network import Backbone
 from ppose.workspace import register
@@ -27,31 +28,13 @@ _BLOCKS = 4  # residual blocks of layer1, and of each branch of a module
 _MODULES = {"stage2": 1, "stage3": 4, "stage4": 3}
 
 
-class BasicBlock(nn.Layer):
-    """Two 3x3 convolutions with a residual connection (He et al., 2016)."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.conv1 = conv2d(channels, channels, 3)
-        self.bn1 = nn.BatchNorm2D(channels)
-        self.conv2 = conv2d(channels, channels, 3)
-        self.bn2 = nn.BatchNorm2D(channels)
-
-    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
-        """(N, channels, H, W) -> the same shape."""
-        y = F.relu(self.bn1(self.conv1(x)))
-        return F.relu(x + self.bn2(self.conv2(y)))
-
-
 class HighResolutionModule(nn.Layer):
     """Parallel branches of basic blocks, then an exchange between all; gives the `outputs` branches."""
 
     def __init__(self, channels: Sequence[int], outputs: Sequence[int]) -> None:
         super().__init__()
         self.outputs = list(outputs)
-        self.branches = nn.LayerList(
-            [nn.Sequential(*[BasicBlock(c) for _ in range(_BLOCKS)]) for c in channels]
-        )
+        self.branches = nn.LayerList([make_residual_blocks(BasicBlock, c, c, _BLOCKS) for c in channels])
         self.fuse_layers = make_fuse_layers(channels, outputs, _conv_step)
 
     def forward(self, maps: list[paddle.Tensor]) -> list[paddle.Tensor]:
@@ -100,8 +83,8 @@ class HRNet(nn.Layer):
         self.bn1 = nn.BatchNorm2D(_STEM_CHANNELS)
         self.conv2 = conv2d(_STEM_CHANNELS, _STEM_CHANNELS, 3, stride=2)
         self.bn2 = nn.BatchNorm2D(_STEM_CHANNELS)
-        self.layer1 = make_bottlenecks(_STEM_CHANNELS, _STEM_CHANNELS, _BLOCKS)
-        self.transition1 = Transition([_STEM_CHANNELS * EXPANSION], channels[:2], _conv_step)
+        self.layer1 = make_residual_blocks(Bottleneck, _STEM_CHANNELS, _STEM_CHANNELS, _BLOCKS)
+        self.transition1 = Transition([_STEM_CHANNELS * Bottleneck.expansion], channels[:2], _conv_step)
         self.stage2 = _make_stage("stage2", channels[:2])
         self.transition2 = Transition(channels[:2], channels[:3], _conv_step)
         self.stage3 = _make_stage("stage3", channels[:3])

@@ -13,8 +13,6 @@ from paddle.nn.initializer import Constant, Normal
 
 from ppose.errors import ConfigError
 
-EXPANSION = 4
-
 # step(in_channels, out_channels, stride, relu): a convolution between two branches, with its norm.
 Step = Callable[[int, int, int, bool], nn.Sequential]
 
@@ -45,23 +43,41 @@ def conv2d(
     )
 
 
-class Bottleneck(nn.Layer):
-    """1x1, 3x3, 1x1 residual block with 4 * channels outputs and the stride on the 3x3 (He et al., 2016)."""
+class BasicBlock(nn.Layer):
+    """Two 3x3 convolutions with a residual connection and the stride on the first (He et al., 2016)."""
+
+    expansion = 1
 
     def __init__(self, in_channels: int, channels: int, stride: int = 1) -> None:
         super().__init__()
-        out_channels = channels * EXPANSION
+        self.conv1 = conv2d(in_channels, channels, 3, stride)
+        self.bn1 = nn.BatchNorm2D(channels)
+        self.conv2 = conv2d(channels, channels, 3)
+        self.bn2 = nn.BatchNorm2D(channels)
+        self.downsample = _make_shortcut(in_channels, channels, stride)
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        """(N, in_channels, H, W) -> (N, channels, H / stride, W / stride)."""
+        y = F.relu(self.bn1(self.conv1(x)))
+        y = self.bn2(self.conv2(y))
+        return F.relu(y + (x if self.downsample is None else self.downsample(x)))
+
+
+class Bottleneck(nn.Layer):
+    """1x1, 3x3, 1x1 residual block with 4 * channels outputs and the stride on the 3x3 (He et al., 2016)."""
+
+    expansion = 4
+
+    def __init__(self, in_channels: int, channels: int, stride: int = 1) -> None:
+        super().__init__()
+        out_channels = channels * self.expansion
         self.conv1 = conv2d(in_channels, channels, 1)
         self.bn1 = nn.BatchNorm2D(channels)
         self.conv2 = conv2d(channels, channels, 3, stride)
         self.bn2 = nn.BatchNorm2D(channels)
         self.conv3 = conv2d(channels, out_channels, 1)
         self.bn3 = nn.BatchNorm2D(out_channels)
-        self.downsample = None
-        if stride != 1 or in_channels != out_channels:
-            self.downsample = nn.Sequential(
-                conv2d(in_channels, out_channels, 1, stride), nn.BatchNorm2D(out_channels)
-            )
+        self.downsample = _make_shortcut(in_channels, out_channels, stride)
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         """(N, in_channels, H, W) -> (N, 4 * channels, H / stride, W / stride)."""
@@ -71,10 +87,19 @@ class Bottleneck(nn.Layer):
         return F.relu(y + (x if self.downsample is None else self.downsample(x)))
 
 
-def make_bottlenecks(in_channels: int, channels: int, count: int, stride: int = 1) -> nn.Sequential:
-    """A stage of bottlenecks; the first has the stride."""
-    rest = [Bottleneck(channels * EXPANSION, channels) for _ in range(count - 1)]
-    return nn.Sequential(Bottleneck(in_channels, channels, stride), *rest)
+def _make_shortcut(in_channels: int, out_channels: int, stride: int) -> nn.Sequential | None:
+    """What brings a block's input to its output's shape; None where it has that."""
+    if stride == 1 and in_channels == out_channels:
+        return None
+    return nn.Sequential(conv2d(in_channels, out_channels, 1, stride), nn.BatchNorm2D(out_channels))
+
+
+def make_residual_blocks(
+    block: type[BasicBlock] | type[Bottleneck], in_channels: int, channels: int, count: int, stride: int = 1
+) -> nn.Sequential:
+    """A stage of residual blocks; the first has the stride."""
+    rest = [block(channels * block.expansion, channels) for _ in range(count - 1)]
+    return nn.Sequential(block(in_channels, channels, stride), *rest)
 
 
 class Transition(nn.LayerDict):

@@ -96,10 +96,11 @@ def test_other_settings_of_the_processor_are_told_of(overrides, tmp_path, caplog
     train(overrides, tmp_path / "run", stop_at=1)
     state = read_state(tmp_path / "run")
     assert state.processor_settings == {"KMP_BLOCKTIME": "0"}
-    train(overrides, tmp_path / "run", stop_at=2, state=state)
+    cfg = load_config(CONFIG, overrides)
+    make_trainer(cfg, tmp_path / "run", seed=3, evaluates=False, state=state)
     assert "CPU settings" not in caplog.text
     state.processor_settings = {}
-    train(overrides, tmp_path / "run", stop_at=3, state=state)
+    make_trainer(cfg, tmp_path / "run", seed=3, evaluates=False, state=state)
     assert "CPU settings were none and are KMP_BLOCKTIME=0 now: losses may differ in rounding" in caplog.text
 
 

@@ -11,6 +11,7 @@ from ppose.models import HRNet, LiteHRNet, PoseResNet, TopDownHRNet
 NETWORKS = {
     "HRNet": lambda: TopDownHRNet(HRNet(width=4, return_idx=[0, 2]), num_joints=5, width=4),
     "PoseResNet": lambda: PoseResNet(50, num_joints=5),
+    "basic_blocks": lambda: PoseResNet(18, num_joints=5, width=8, deconv_channels=12),
     "lite_8": lambda: TopDownHRNet(LiteHRNet("lite_8"), num_joints=5, width=40),
     "lite_18": lambda: TopDownHRNet(LiteHRNet("lite_18", return_idx=[0, 3]), num_joints=5, width=40),
     "naive": lambda: TopDownHRNet(LiteHRNet("naive"), num_joints=5, width=30),

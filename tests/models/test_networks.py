@@ -102,8 +102,9 @@ def test_free_norms_learn_and_move(name, fill_weights):
         lambda: TopDownHRNet(HRNet(width=4), 5, 4),
         lambda: TopDownHRNet(LiteHRNet("naive"), 5, 30),
         lambda: PoseResNet(50, 5),
+        lambda: PoseResNet(18, 5, width=8, deconv_channels=12),
     ],
-    ids=["hrnet", "lite_hrnet", "pose_resnet"],
+    ids=["hrnet", "lite_hrnet", "pose_resnet", "basic_blocks"],
 )
 def test_model_gives_heatmaps_in_every_mode(make):
     model, image = make(), _image()
@@ -112,6 +113,20 @@ def test_model_gives_heatmaps_in_every_mode(make):
         mode()
         assert list(model(image).shape) == [2, 5, 16, 16]
     np.testing.assert_array_equal(image.numpy(), copy)
+
+
+def test_pose_resnet_has_the_channels_asked_for():
+    model = PoseResNet(10, 5, width=8, deconv_channels=12, stem_kernel=3)
+    shapes = {name: p.shape for name, p in model.named_parameters() if p.ndim == 4}
+    assert shapes["conv1.weight"] == [8, 3, 3, 3]
+    assert "layer1.0.downsample.0.weight" not in shapes  # as in torchvision's
+    assert shapes["layer4.0.downsample.0.weight"] == [64, 32, 1, 1]
+    assert shapes["layer4.0.conv2.weight"] == [64, 64, 3, 3]
+    assert shapes["deconv_layers.0.weight"] == [64, 12, 4, 4]
+    assert shapes["final_layer.weight"] == [5, 12, 1, 1]
+    for channels in ({"width": 0}, {"deconv_channels": 0}):
+        with pytest.raises(ConfigError, match=r"PoseResNet\.\w+: got 0, expected 1 or more"):
+            PoseResNet(10, 5, **channels)
 
 
 def test_width_must_be_the_backbones():
@@ -126,7 +141,12 @@ def test_input_must_fit_the_strides(make):
 
 
 @pytest.mark.parametrize(
-    "make", [lambda: TopDownHRNet(LiteHRNet("lite_18"), 17, 40), lambda: PoseResNet(50, 17)]
+    "make",
+    [
+        lambda: TopDownHRNet(LiteHRNet("lite_18"), 17, 40),
+        lambda: PoseResNet(50, 17),
+        lambda: PoseResNet(18, 17),
+    ],
 )
 def test_weights_start_as_in_the_official_code(make):
     for name, parameter in make().named_parameters():
@@ -147,8 +167,9 @@ def test_weights_start_as_in_the_official_code(make):
         lambda: TopDownHRNet(LiteHRNet("lite_18"), 5, 40),
         lambda: TopDownHRNet(LiteHRNet("naive"), 5, 30),
         lambda: PoseResNet(50, 5),
+        lambda: PoseResNet(10, 5, width=8, deconv_channels=12),
     ],
-    ids=["hrnet", "lite_hrnet", "naive", "pose_resnet"],
+    ids=["hrnet", "lite_hrnet", "naive", "pose_resnet", "basic_blocks"],
 )
 def test_static_graph_gives_the_same_heatmaps(make, fill_weights):
     model = fill_weights(make())

@@ -123,6 +123,13 @@ PUBLISHED_MILLIONS = {
 }
 
 
+# torchvision's numbers for these ResNets, without the 1000 classes of ImageNet.
+@pytest.mark.parametrize(("depth", "backbone"), [(18, 11_689_512 - 513_000), (34, 21_797_672 - 513_000)])
+def test_shallow_resnets_are_torchvisions(depth, backbone):
+    head = 16 * 256 * (512 + 256 + 256) + 3 * 2 * 256 + 256 * 17 + 17
+    assert _count_trained(PoseResNet(depth, 17)) == backbone + head
+
+
 @pytest.mark.parametrize("network", PUBLISHED_MILLIONS)
 def test_parameter_count_is_the_published_one(network):
     make, millions = PUBLISHED_MILLIONS[network]

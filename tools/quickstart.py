@@ -1,0 +1,138 @@
+"""From nothing to poses on pictures: draws people, trains, evaluates, exports and deploys, line by line."""
+
+import re
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from tqdm import tqdm
+
+from ppose.commandline import make_parser, run
+from ppose.errors import PposeError
+from ppose.workspace import load_config
+
+ROOT = Path(__file__).resolve().parent.parent
+
+_STEP = re.compile(r" epoch (\d+)/(\d+) step (\d+)/(\d+) loss (\S+) .* (\S+) images/s ")
+
+
+class StepError(PposeError, RuntimeError):
+    """A step of the quickstart has failed."""
+
+
+def main() -> None:
+    parser = make_parser(__doc__)
+    parser.add_argument("--images", type=int, default=0, help="to draw for training (default: none)")
+    parser.add_argument("--val_images", type=int, default=200, help="for evaluation (default: %(default)s)")
+    parser.add_argument(
+        "--output_dir", default="output_inference", metavar="DIR", help="of the export (default: %(default)s)"
+    )
+    parser.add_argument("--processes", type=int, default=2, help="that train (default: %(default)s)")
+    args = parser.parse_args()
+    begin = time.monotonic()
+    cfg = load_config(args.config, args.overrides)
+    name = Path(args.config).stem
+    output, data = Path(cfg["save_dir"]) / name, Path(cfg["EvalDataset"]["dataset_dir"])
+    log = output / "log" / "quickstart.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_bytes(b"")
+    config = ["-c", args.config, *(["-o", *args.overrides] if args.overrides else [])]
+    exported = Path(args.output_dir) / name
+
+    _run(
+        log, "dataset/make_synthetic.py", "--output", data.parent, "--images", args.images,
+        "--val_images", args.val_images, "--most_people", 2, "--variety", 0.25,
+    )  # fmt: skip
+    _train(log, output, args.processes, config)
+    _run(log, "tools/eval.py", *config)
+    _run(log, "tools/export_model.py", *config, "--output_dir", args.output_dir)
+    _run(
+        log, "deploy/infer.py", "--model_dir", exported, "--image_dir", data / "images",
+        "--boxes", data / "annotations.json", "--output_dir", output / "deployed",
+    )  # fmt: skip
+    print(_describe_result(output, exported, time.monotonic() - begin))
+
+
+def _run(log: Path, *arguments: object) -> None:
+    """Run a script, show its line and what it prints; its notes go to the log."""
+    command = _show(arguments)
+    with log.open("ab") as notes:
+        done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=notes, text=True)
+    print(done.stdout, end="", flush=True)
+    _check(done.returncode, arguments[0], log)
+
+
+def _train(log: Path, output: Path, processes: int, config: list[str]) -> None:
+    """Train on several processes, whose log is followed for one line of progress."""
+    launch = ["-m", "paddle.distributed.launch", "--nproc_per_node", processes, "--log_dir", output / "log"]
+    command = _show((*launch, "tools/train.py", *config, "--eval"))
+    train_log = output / "log" / "train.log"
+    train_log.unlink(missing_ok=True)
+    with log.open("ab") as notes, tqdm(unit="step", desc="training", disable=None) as bar:
+        launcher = subprocess.Popen(command, cwd=ROOT, stdout=notes, stderr=notes)
+        try:
+            while launcher.poll() is None:
+                time.sleep(0.5)
+                _show_progress(bar, train_log)
+        finally:
+            launcher.wait()
+    _check(launcher.returncode, "tools/train.py", output / "log" / "workerlog.0")
+    print(train_log.read_text(encoding="utf-8").splitlines()[-1].split(" ", 2)[2], flush=True)
+
+
+def _show_progress(bar: tqdm, train_log: Path) -> None:
+    steps = list(_read_steps(train_log))
+    if steps:
+        epoch, epochs, step, steps_per_epoch, loss, rate = steps[-1]
+        bar.total = int(epochs) * int(steps_per_epoch)
+        bar.set_postfix(loss=f"{float(loss):.4f}", images_s=rate, refresh=False)
+        bar.update((int(epoch) - 1) * int(steps_per_epoch) + int(step) - bar.n)
+
+
+def _read_steps(train_log: Path) -> Iterator[tuple[str, ...]]:
+    """epoch, epochs, step, steps of an epoch, loss and images/s of each line about training."""
+    text = train_log.read_text(encoding="utf-8") if train_log.is_file() else ""
+    return (match.groups() for match in _STEP.finditer(text))
+
+
+def _show(arguments: tuple[object, ...]) -> list[str]:
+    words = [str(argument) for argument in arguments]
+    print(f"\n$ python {shlex.join(words)}", flush=True)
+    return [sys.executable, *words]
+
+
+def _check(code: int, what: object, log: Path) -> None:
+    if code:
+        said = log.read_text(encoding="utf-8", errors="replace").strip() if log.is_file() else ""
+        last = said.splitlines()[-1] if said else "no message"
+        raise StepError(f"{what} ended with exit code {code}: {last} (see {log})")
+
+
+def _describe_result(output: Path, exported: Path, seconds: float) -> str:
+    pictures = sorted((output / "deployed").glob("*.jpg"))
+    minutes, rest = divmod(round(seconds), 60)
+    return f"""
+Done in {minutes} min {rest} s.
+  trained network:   {output / "best_model.pdparams"}
+  exported network:  {exported}
+  {len(pictures)} pictures:      {output / "deployed"}, such as {pictures[0].name}
+  what else was said: {output / "log"}
+
+Next:
+  your own image, by the exported network (it knows drawn people only):
+    python deploy/infer.py --model_dir {exported} --image_file photo.jpg
+  real weights, for photographs:
+    python tools/infer.py -c configs/hrnet_w32_256x192.yml --infer_img photo.jpg -o weights=\\
+      https://paddle-model-ecology.bj.bcebos.com/model/hrnet_pose/hrnet_w32_256x192.pdparams
+  your own data, labelled in COCO's format (docs/own_keypoints.md for other keypoints):
+    python tools/train.py -c configs/lite_hrnet_18_256x192_coco.yml --eval -o \\
+      TrainDataset.dataset_dir=DIR EvalDataset.dataset_dir=DIR"""
+
+
+if __name__ == "__main__":
+    run(main)
