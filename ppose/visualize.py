@@ -23,7 +23,7 @@ def draw_poses(
     """Return a copy of the image (H, W, 3 uint8, RGB) with the skeletons of N people on it.
 
     ``keypoints`` is (N, K, 3): x, y in image pixels and score; those below ``threshold``, and the limbs at
-    them, are left out. ``bboxes_xyxy`` (N, 4) are drawn too.
+    them, are skipped. ``bboxes_xyxy`` (N, 4) are drawn too.
     """
     canvas = image.copy()
     colours = _keypoint_colours(keypoint_set)

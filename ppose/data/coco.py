@@ -29,7 +29,7 @@ class KeypointTopDownCocoDataset:
 
     Files are found in ``dataset_dir``: images in ``image_dir``, annotations in ``anno_path``. With
     ``use_gt_bbox`` the boxes are the annotations' own; crowds, boxes without area and people without a
-    labelled keypoint are left out, as the official HRNet code does; ``clip_bbox`` also cuts the boxes as it
+    labelled keypoint are skipped, as the official HRNet code does; ``clip_bbox`` also cuts the boxes as it
     does, to the image and smaller by a pixel. Otherwise the boxes come from
     ``bbox_file`` (a path, or a file in ``dataset_dir``) in COCO's results format, those of category 1 with a
     score of at least ``image_thre``; the annotations may then be an image list (test-dev).
@@ -133,5 +133,5 @@ def _detected_people(file: Path, images: dict, anno_file: Path, score_threshold:
             f"{len(scored)} of those score {score_threshold} or more, and none of these has an area"
         )
     if len(usable) < len(scored):
-        _logger.warning("%s: %d boxes without area are left out", file, len(scored) - len(usable))
+        _logger.warning("%s: %d boxes without area are skipped", file, len(scored) - len(usable))
     return usable

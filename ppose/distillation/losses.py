@@ -1,4 +1,4 @@
-"""Distillation (Hinton et al., 2015): a trained network, the teacher, draws another one, the student.
+"""Distillation (Hinton et al., 2015): a trained network, the teacher, guides another one, the student.
 
 Both see the same images. Maps of the two are compared by key: `output`, the heatmaps (N, K, H, W), and
 `backbone`, the first map (N, C, H, W) of a network's `backbone`. Each loss gives a scalar without its weight.
@@ -83,7 +83,7 @@ class DistFeatureLoss(nn.Layer):
     """Mean squared error between the backbones' first maps, the student's through a learnt 1x1 convolution.
 
     loss = 1/2 * mean (A s - t)[n,c,y,x]**2, the hints of FitNets (Romero et al., ICLR 2015). A maps the
-    student's channels to the teacher's; it is trained with the student and no part of it. Raises ConfigError
+    student's channels to the teacher's; it is trained with the student but not part of it. Raises ConfigError
     where the channels are None: for a network without a `backbone`.
     """
 

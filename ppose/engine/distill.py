@@ -52,7 +52,7 @@ def make_objective(
         cache = TeacherCache(teacher.cache_folder, limit=_CACHE_BYTES, writers=rank_count())
     network = _load_teacher(theirs)
     losses = theirs.distillation_losses(_channels(model), _channels(network))
-    form = _form_to_ask(task, network, {loss.key for loss in losses}, steps_per_epoch)
+    form = _teacher_form(task, network, {loss.key for loss in losses}, steps_per_epoch)
     distillation = Distillation(Teacher(network, cache, form), losses, steps_per_epoch)
     broadcast_state(distillation.learnt)
     return DistilledObjective(task.loss(), distillation), [] if cache is None else [_WatchCache(cache)]
@@ -111,7 +111,7 @@ def _load_teacher(task: Task) -> nn.Layer:
         raise CheckpointError(f"the teacher: {error}") from error
 
 
-def _form_to_ask(task: Task, network: nn.Layer, keys: set[str], steps_per_epoch: int) -> nn.Layer:
+def _teacher_form(task: Task, network: nn.Layer, keys: set[str], steps_per_epoch: int) -> nn.Layer:
     """The teacher's network, or a quicker form of it where only its heatmaps are asked for."""
     if keys != {OUTPUT}:
         return network

@@ -22,14 +22,14 @@ class Outcome(NamedTuple):
 class Objective(Protocol):
     """What a network is trained for.
 
-    ``learnt`` holds layers that are trained along with the network and no part of it. ``teacher`` tells who
-    else has a say, empty where nobody has: a run is resumed with the same. ``looks_inside`` says that it
-    takes more from the network than its heatmaps.
+    ``learnt`` holds layers that are trained along with the network but do not belong to it. ``teacher`` is a
+    teacher's fingerprint, empty without one: a run is resumed with the same. ``uses_features`` says that it
+    takes feature maps from the network, not only heatmaps.
     """
 
     learnt: nn.Layer
     teacher: str
-    looks_inside: bool
+    uses_features: bool
 
     def __call__(self, model: nn.Layer, batch: Batch, step: int) -> Outcome:
         """Run the network on a batch in this step, counted from 0; called within mixed precision.
@@ -43,7 +43,7 @@ class LabelObjective:
 
     def __init__(self, loss: Loss) -> None:
         self._loss = loss
-        self.learnt, self.teacher, self.looks_inside = nn.Layer(), "", False
+        self.learnt, self.teacher, self.uses_features = nn.Layer(), "", False
 
     def __call__(self, model: nn.Layer, batch: Batch, step: int) -> Outcome:
         """See the protocol."""
@@ -53,13 +53,13 @@ class LabelObjective:
 
 
 class DistilledObjective:
-    """That loss, and what keeps the network from its teacher: loss = student_loss + distillation_loss."""
+    """That loss and the distance to a teacher: loss = student_loss + distillation_loss."""
 
     def __init__(self, loss: Loss, distillation: Distillation) -> None:
         self._loss, self._distillation = loss, distillation
         self.learnt: nn.Layer = distillation.learnt
         self.teacher = distillation.teacher.fingerprint
-        self.looks_inside = set(distillation.keys) != {OUTPUT}
+        self.uses_features = set(distillation.keys) != {OUTPUT}
 
     def __call__(self, model: nn.Layer, batch: Batch, step: int) -> Outcome:
         """See the protocol."""

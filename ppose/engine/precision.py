@@ -16,7 +16,7 @@ class Precision:
 
     Mixed means Paddle's level O1: weights stay float32, convolutions run in the short type. For fp16, whose
     small gradients would vanish, the loss is scaled up: by half as much after a step whose gradients
-    overflow, which is left out, and by twice as much after 2,000 good ones.
+    overflow, which is skipped, and by twice as much after 2,000 good ones.
     """
 
     def __init__(self, dtype: Literal["bf16", "fp16"] | None = None) -> None:

@@ -182,7 +182,7 @@ def record_run(
 def dump_config(cfg: dict[str, Any]) -> str:
     """A checked config as YAML that stands by itself: nothing inherited, no anchors.
 
-    Top-level values that only served as anchors are left out: as plain values no component would know them.
+    Top-level values that only served as anchors are omitted: as plain values no component would know them.
     """
     known = {setting.name for setting in fields(RunSettings)}
     blocks = {key: value for key, value in cfg.items() if key in known or find_entry(key) is not None}
@@ -225,7 +225,7 @@ def _make_model(task: Task, dataset: Any, seed: int, *, resumes: bool) -> nn.Lay
 
 def _form_to_train(task: Task, model: nn.Layer, objective: Objective, batches: int) -> nn.Layer:
     # A graph cannot talk to the other ranks, as synchronised norms do, and nobody can look into it.
-    if task.settings.sync_bn or objective.looks_inside:
+    if task.settings.sync_bn or objective.uses_features:
         return model
     images = batches * task.reader("TrainReader").batch_size
     return quickest_form(model, task.codec.input_size, images)

@@ -44,20 +44,20 @@ class ImageFiles:
                 if len(self._files) == 1:
                     raise
                 self._problems.append(str(error))
-                _logger.warning("left out: %s", error)
+                _logger.warning("skipped: %s", error)
                 continue
             yield image, boxes, file
 
     @property
     def readable(self) -> int:
-        """How many files there are without those that were left out so far."""
+        """How many files there are without those that were skipped so far."""
         return len(self._files) - len(self._problems)
 
     def check(self) -> None:
-        """Raise DataError, when all else is done, where images were left out."""
+        """Raise DataError, when all else is done, where images were skipped."""
         if self._problems:
             raise DataError(
-                f"{len(self._problems)} of {len(self._files)} images were left out: {self._problems[0]}"
+                f"{len(self._problems)} of {len(self._files)} images were skipped: {self._problems[0]}"
             )
 
 

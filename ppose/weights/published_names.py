@@ -52,7 +52,7 @@ def own_names(keys: Iterable[str], wanted: Collection[str]) -> dict[str, str]:
     """Map a checkpoint's keys to parameter names of the model, whose names are `wanted`.
 
     A key that fits nowhere maps to a name that is not in `wanted`. Keys that no network needs
-    (`num_batches_tracked`, `_ma_output_scale`) are left out.
+    (`num_batches_tracked`, `_ma_output_scale`) are skipped.
 
     >>> own_names(["la1.block_layer2_1.conv1.norm._mean"], {"backbone.layer1.0.bn1._mean"})
     {'la1.block_layer2_1.conv1.norm._mean': 'backbone.layer1.0.bn1._mean'}

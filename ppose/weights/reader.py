@@ -63,7 +63,7 @@ def read_weights(path: str | Path) -> dict[str, np.ndarray]:
 
     The format is found from the content, not from the name: pickles of ``paddle.save``, files of
     ``torch.save`` (the zip format and the one before PyTorch 1.6), safetensors. The state dict is at the top
-    or under ``state_dict`` or ``model``; entries that are no arrays are left out. bfloat16 becomes float32
+    or under ``state_dict`` or ``model``; entries that are no arrays are skipped. bfloat16 becomes float32
     (Paddle stores it as uint16); other dtypes are kept. Arrays may be read-only views that share memory.
 
     Raises CheckpointError, with the file and its size, for anything that cannot be read, and for a pickle
