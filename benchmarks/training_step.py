@@ -43,6 +43,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from ppose.commandline import make_parser, run
+from ppose.paddle_internals import set_cpu_threads
 
 WAYS = ("plain", "memory", "ppose")
 
@@ -96,7 +97,7 @@ def measure(
         paddle.set_device("cpu")
     else:
         select_device(use_gpu=False)
-    paddle.base.core.set_num_threads(threads)
+    set_cpu_threads(threads)
     task = Task(load_config(config, overrides))
     model, (width, height) = task.model(), task.settings.trainsize
     loss_of, keypoints = task.loss(), task.keypoint_set.num_keypoints

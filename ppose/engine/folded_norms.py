@@ -11,19 +11,22 @@ import numpy as np
 import paddle
 from paddle import nn
 
+from ppose.paddle_internals import norm_epsilon, running_statistics, uses_running_statistics
+
 
 def find_folded_norms(model: nn.Layer) -> list[nn.BatchNorm2D]:
     """The batch norms of a network that learn, if all of them have mean 0 and variance 1 (to 1e-3)."""
     norms = [
         layer
         for layer in model.sublayers()
-        if isinstance(layer, nn.BatchNorm2D) and not layer._use_global_stats
+        if isinstance(layer, nn.BatchNorm2D) and not uses_running_statistics(layer)
     ]
-    is_folded = all(
-        np.abs(norm._mean.numpy()).max() < 1e-3 and np.abs(norm._variance.numpy() - 1).max() < 1e-3
-        for norm in norms
-    )
-    return norms if is_folded else []
+    return norms if all(map(_is_folded, norms)) else []
+
+
+def _is_folded(norm: nn.BatchNorm2D) -> bool:
+    mean, variance = (tensor.numpy() for tensor in running_statistics(norm))
+    return bool(np.abs(mean).max() < 1e-3 and np.abs(variance - 1).max() < 1e-3)
 
 
 @paddle.no_grad()
@@ -56,15 +59,11 @@ def unfold_norms(model: nn.Layer, norms: Iterable[nn.BatchNorm2D], images: Itera
 
 
 def _set_statistics(norm: Any, mean: np.ndarray, variance: np.ndarray) -> None:
-    old_mean, old_variance, scale, shift = (
-        tensor.numpy().astype(np.float64) for tensor in (norm._mean, norm._variance, norm.weight, norm.bias)
-    )
-    deviation = np.sqrt(old_variance + norm._epsilon)
-    new = {
-        norm.weight: scale * np.sqrt(variance + norm._epsilon) / deviation,
-        norm.bias: shift + scale * (mean - old_mean) / deviation,
-        norm._mean: mean,
-        norm._variance: variance,
-    }
+    tensors, epsilon = (*running_statistics(norm), norm.weight, norm.bias), norm_epsilon(norm)
+    old_mean, old_variance, scale, shift = (tensor.numpy().astype(np.float64) for tensor in tensors)
+    deviation = np.sqrt(old_variance + epsilon)
+    new_scale = scale * np.sqrt(variance + epsilon) / deviation
+    new_shift = shift + scale * (mean - old_mean) / deviation
+    new = dict(zip(tensors, (mean, variance, new_scale, new_shift), strict=True))
     for tensor, values in new.items():
         tensor.set_value(values.astype(np.float32))

@@ -6,15 +6,14 @@ numbers (benchmarks/training_step.py). Making the graphs takes seconds: for eval
 (Lite-HRNet-30), for training three times that.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import Literal
 
 import paddle
 from paddle import nn
-from paddle.nn.layer import layers
 from paddle.static import InputSpec
 
+from ppose.paddle_internals import without_layer_names
 from ppose.quantization.qat import is_quantization_aware
 
 _WORTH_IT = 500  # images; from here on even small networks win back the making of their graphs
@@ -55,22 +54,8 @@ def make_static(
 @paddle.jit.not_to_static
 def run_as_it_is(compute: Callable[[paddle.Tensor], paddle.Tensor], image: paddle.Tensor) -> paddle.Tensor:
     """What a graph's layer computes, in operators alone: how it is written is not looked at."""
-    with _without_names_of_layers():
+    with without_layer_names():
         return compute(image)
-
-
-@contextmanager
-def _without_names_of_layers() -> Iterator[None]:
-    """Keep Paddle from noting the layer of every operator, which its AutoParallel alone reads.
-
-    After each layer it lists the whole program again: two thirds of the time for tracing Lite-HRNet-30.
-    """
-    noting: Any = layers.name_struct
-    layers.name_struct = nullcontext  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        layers.name_struct = noting
 
 
 def quickest_form(network: nn.Layer, size: tuple[int, int], images: int) -> nn.Layer:

@@ -35,6 +35,7 @@ from ppose.engine.state import (
     set_optimizer_arrays,
     write_state,
 )
+from ppose.paddle_internals import learning_rate
 from ppose.processor_settings import describe_settings, settings_in_force
 
 _logger = logging.getLogger(__name__)
@@ -279,7 +280,7 @@ class Trainer:
         self._stopping, self.interrupted = bool(done or interrupted), bool(interrupted and not done)
 
     def _set_schedule(self, step: int | None = None) -> None:
-        scheduler = self.optimizer._learning_rate  # no public way leads to it
+        scheduler = learning_rate(self.optimizer)
         if isinstance(scheduler, paddle.optimizer.lr.LRScheduler):
             scheduler.step(self.step if step is None else step)
 

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from paddle import nn
 
+from ppose.paddle_internals import conv_groups, norm_epsilon, running_statistics
 from ppose.quantization.convolutions import output_axis, weights_of
 from ppose.quantization.scheme import ConvQuantization, mark_quantized
 
@@ -57,7 +58,7 @@ def permute_path(path: nn.Layer, inputs: np.ndarray, outputs: np.ndarray) -> Non
     hands the order on to the dense one after it; there must be a dense one.
     """
     convs = [layer for layer in path.sublayers() if isinstance(layer, nn.Conv2D)]
-    dense = [k for k, conv in enumerate(convs) if conv._groups == 1]
+    dense = [k for k, conv in enumerate(convs) if conv_groups(conv) == 1]
     for k, conv in enumerate(convs):
         weight, bias = weights_of(conv)
         if k < dense[0] or k > dense[-1]:
@@ -78,9 +79,9 @@ def scale_conv2d(conv: nn.Conv2D, factor: float) -> None:
 
 def _fold(layer: Any, norm: Any) -> None:
     mean, variance, gain, shift = (
-        x.numpy().astype(np.float64) for x in (norm._mean, norm._variance, norm.weight, norm.bias)
+        x.numpy().astype(np.float64) for x in (*running_statistics(norm), norm.weight, norm.bias)
     )
-    factor = gain / np.sqrt(variance + norm._epsilon)
+    factor = gain / np.sqrt(variance + norm_epsilon(norm))
     weight, bias = weights_of(layer)
     shape = [1, 1, 1, 1]
     shape[output_axis(layer)] = -1

@@ -4,7 +4,6 @@ import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import paddle
@@ -12,6 +11,7 @@ from paddle import nn
 
 from ppose.engine.static_network import make_static, run_as_it_is
 from ppose.models import flip_test
+from ppose.paddle_internals import graph_operators
 
 _PROBE = 1 << 16  # bytes
 
@@ -62,8 +62,7 @@ def trace(graph: Graph, size: tuple[int, int], batch: int | None) -> Graph:
 
 def count_operators(traced: Graph) -> int:
     """How many operators a static graph has, those that make constants among them."""
-    forward: Any = traced.forward
-    return len(forward.concrete_program.main_program.global_block().ops)
+    return len(graph_operators(traced))
 
 
 def save_graph(traced: Graph, folder: Path) -> None:

@@ -5,6 +5,7 @@ import paddle
 from paddle import nn
 
 from ppose.errors import ExportError
+from ppose.paddle_internals import conv_groups
 from ppose.quantization.scheme import quantization_of
 from ppose.transforms import NormalizeImage
 
@@ -22,7 +23,7 @@ def fold_normalization(network: nn.Layer, normalize: NormalizeImage) -> tuple[np
     first = [
         layer
         for layer in network.sublayers()
-        if isinstance(layer, nn.Conv2D) and layer.weight.shape[1] * layer._groups == 3
+        if isinstance(layer, nn.Conv2D) and layer.weight.shape[1] * conv_groups(layer) == 3
     ]
     if len(first) != 1:
         raise ExportError(

@@ -12,6 +12,7 @@ from paddle import nn
 from paddle.nn.initializer import Constant, Normal
 
 from ppose.errors import ConfigError
+from ppose.paddle_internals import use_running_statistics
 
 # step(in_channels, out_channels, stride, relu): a convolution between two branches, with its norm.
 Step = Callable[[int, int, int, bool], nn.Sequential]
@@ -160,8 +161,7 @@ def freeze(
     if freeze_norm:
         norms = [layer for layer in network.sublayers() if isinstance(layer, nn.BatchNorm2D)]
         for norm in norms:
-            # Paddle takes this only in the constructor; set here, no builder has to pass it through.
-            norm._use_global_stats = True
+            use_running_statistics(norm)  # here, so that no builder has to pass it through
         held += norms
     for layer in held:
         for parameter in layer.parameters():

@@ -9,6 +9,7 @@ import paddle
 from paddle import nn
 
 from ppose.errors import CheckpointError, ConfigError
+from ppose.paddle_internals import conv_groups
 from ppose.quantization.convolutions import find_convs, match_convs, watch_inputs
 from ppose.quantization.equalize import equalize
 from ppose.quantization.input_range import CHOICES, InputRange, choose_mse
@@ -72,7 +73,7 @@ def choose_convs(model: nn.Layer, how: PTQ) -> list[str]:
     names = [
         name
         for name, conv in find_convs(model).items()
-        if name not in kept and (how.depthwise or conv._groups == 1)
+        if name not in kept and (how.depthwise or conv_groups(conv) == 1)
     ]
     if not names:
         raise ConfigError("PTQ: no convolution is left to quantize: all are in not_quantized or depthwise")

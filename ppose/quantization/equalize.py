@@ -15,6 +15,7 @@ import paddle
 from paddle import nn
 
 from ppose.models.lite_hrnet import ConvNorm, SeparableConv
+from ppose.paddle_internals import conv_groups
 from ppose.quantization.convolutions import watch_inputs
 
 # Of the largest channel's range, what the range of one is taken to be at least: some are always 0.
@@ -61,10 +62,10 @@ def _norms_before(model: nn.Layer) -> Iterator[tuple[str, nn.BatchNorm2D]]:
         for first, norm, second in zip(layers, layers[1:], layers[2:], strict=False):
             if (
                 isinstance(first, nn.Conv2D)
-                and first._groups > 1
+                and conv_groups(first) > 1
                 and isinstance(norm, nn.BatchNorm2D)
                 and isinstance(second, nn.Conv2D)
-                and second._groups == 1
+                and conv_groups(second) == 1
             ):
                 yield names[second], norm
 

@@ -5,15 +5,15 @@ from typing import Any
 import paddle
 from paddle import nn
 from paddle.autograd import PyLayer
-from paddle.nn.quant.quant_layers import FakeQuantMovingAverageAbsMax
 
+from ppose.paddle_internals import MovingAverageQuantizer
 from ppose.quantization.scheme import PAIR_LEVELS, WEIGHT_LEVELS, WeightRange
 
 # Of 8 bits Paddle's operator has the levels -127 to 127, of 9 -255 to 255, whose upper half are the unsigned.
 _SIGNED_BITS, _UNSIGNED_BITS = 8, 9
 
 
-class InputQuantizer(FakeQuantMovingAverageAbsMax):
+class InputQuantizer(MovingAverageQuantizer):
     """Rounds a tensor of any shape to eight bits in the forward pass; gradients pass the rounding unchanged.
 
     Until it sees a value below 0 in training mode it is unsigned, with the levels 0 to 255: outputs of ReLU
@@ -35,7 +35,7 @@ class InputQuantizer(FakeQuantMovingAverageAbsMax):
         if self.training and not self.is_signed() and bool((x < 0).any()):
             self._signed.set_value(paddle.ones([1]))
         signed = self.is_signed()
-        self._quant_bits = _SIGNED_BITS if signed else _UNSIGNED_BITS
+        self.set_bits(_SIGNED_BITS if signed else _UNSIGNED_BITS)
         return super().forward(x if signed else paddle.nn.functional.relu(x))
 
 

@@ -15,6 +15,7 @@ import paddle
 import paddle.nn.functional as F
 from paddle import nn
 
+from ppose.paddle_internals import conv_layout
 from ppose.quantization.convolutions import find_convs, weights_of
 from ppose.quantization.scheme import (
     InputQuantization,
@@ -37,12 +38,7 @@ class Int8Conv2D(nn.Layer):
         quantization: Any = quantization_of(conv)
         levels, steps = quantize_weight(weight, quantization.weights)
         self._rounding = quantization.input
-        self._layout = {
-            "stride": conv._stride,
-            "padding": conv._updated_padding,
-            "dilation": conv._dilation,
-            "groups": conv._groups,
-        }
+        self._layout = conv_layout(conv)
         # Buffers, since there are no int8 parameters; in the shapes that the operators take them.
         if self._rounding is not None:  # the convolution sees levels
             steps = steps * np.float32(self._rounding.step)

@@ -17,9 +17,19 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 import paddle
 from paddle import nn
-from paddle.nn.quant.quant_layers import MAOutputScaleLayer, QuantizedConv2D
 
 from ppose.errors import CheckpointError, ConfigError
+from ppose.paddle_internals import (
+    MAOutputScaleLayer,
+    QuantizedConv2D,
+    clipping_alpha,
+    conv_groups,
+    input_quantizer,
+    observed_layer,
+    set_weight_quantizer,
+    skip_quantization,
+    weight_quantizer,
+)
 from ppose.quantization.convolutions import match_convs
 from ppose.quantization.fake_quantizers import InputQuantizer, WeightQuantizer
 from ppose.quantization.scheme import ConvQuantization, InputQuantization, WeightRange, quantize_conv2d
@@ -126,9 +136,9 @@ class QuantizationAwareTraining:
         kept = match_convs(model, self._not_quantized, "QAT.not_quantized")
         plain = dict(model.named_sublayers())
         if not self._depthwise:
-            kept |= {name: conv for name, conv in _find(model, nn.Conv2D) if conv._groups > 1}
+            kept |= {name: conv for name, conv in _find(model, nn.Conv2D) if conv_groups(conv) > 1}
         for conv in kept.values():
-            conv.skip_quant = True
+            skip_quantization(conv)
         config = {**asdict(self._config), "moving_rate": float(self._config.moving_rate)}
         with _quiet():
             slim = _import_qat()(
@@ -136,16 +146,14 @@ class QuantizationAwareTraining:
             )
             slim.quantize(model)
         for name, measured in _find(model, MAOutputScaleLayer):
-            _put(model, name, measured._layer)  # it measures the outputs, for an exporter that is not ours
+            _put(model, name, observed_layer(measured))  # paddleslim's exporter needs the observer, not ours
         wrapped = _find(model, QuantizedConv2D)
         if not wrapped:
             raise ConfigError(f"slim: QAT: no convolution is left to quantize, {len(kept)} are not_quantized")
         for name, layer in wrapped:
             vars(layer)[_PLAIN] = plain[name]
-            layer._fake_quant_weight = WeightQuantizer(layer.weight.shape[0], self.weights)
-            layer._fake_quant_input._moving_rate = config["moving_rate"]  # paddleslim does not hand it on
-            layer._fake_quant_input._state.set_value(paddle.full([1], _BEGIN))
-            layer._fake_quant_input._accum.set_value(paddle.full([1], _BEGIN))
+            set_weight_quantizer(layer, WeightQuantizer(layer.weight.shape[0], self.weights))
+            input_quantizer(layer).begin(config["moving_rate"], _BEGIN)  # paddleslim hands no rate on
         if self._print:
             _logger.info(
                 "slim: QAT: %d convolutions in eight bits%s; in float: %s",
@@ -196,7 +204,7 @@ def convert_qat(model: nn.Layer) -> nn.Layer:
         conv = vars(layer)[_PLAIN]
         conv.training = layer.training
         quantize_conv2d(
-            conv, ConvQuantization(_input_quantization(name, layer), layer._fake_quant_weight.range())
+            conv, ConvQuantization(_input_quantization(name, layer), weight_quantizer(layer).range())
         )
         _put(model, name, conv)
     return model
@@ -204,11 +212,8 @@ def convert_qat(model: nn.Layer) -> nn.Layer:
 
 def clipping_alphas(model: nn.Layer) -> dict[str, paddle.Tensor]:
     """PACT's alphas (1,) by the names of their convolutions; empty without PACT."""
-    return {
-        name: layer._act_preprocess.alpha
-        for name, layer in _find(model, QuantizedConv2D)
-        if layer._act_preprocess is not None
-    }
+    alphas = {name: clipping_alpha(layer) for name, layer in _find(model, QuantizedConv2D)}
+    return {name: alpha for name, alpha in alphas.items() if alpha is not None}
 
 
 def input_observers(model: nn.Layer) -> list[nn.Layer]:
@@ -217,16 +222,16 @@ def input_observers(model: nn.Layer) -> list[nn.Layer]:
 
 
 def _input_quantization(name: str, layer: QuantizedConv2D) -> InputQuantization:
-    observer = layer._fake_quant_input
-    count = observer._state.item()
-    if count < 0.5 or count == observer._accum.item() == 1:  # the latter in files of paddleslim's own
+    observer = input_quantizer(layer)
+    is_paddleslims_start = observer.count == observer.total == 1
+    if observer.count < 0.5 or is_paddleslims_start:
         raise CheckpointError(
             f"the quantizer of {name} has seen no input yet: were these weights trained with slim: QAT?"
         )
-    largest = max(observer._scale.item(), _LEAST)
-    if layer._act_preprocess is None:
+    largest, learnt = max(observer.largest, _LEAST), clipping_alpha(layer)
+    if learnt is None:
         return InputQuantization(largest, observer.is_signed())
-    alpha = layer._act_preprocess.alpha.item()
+    alpha = float(learnt)
     if alpha <= 0:
         raise CheckpointError(f"PACT's alpha of {name} is {alpha:.3g}, expected above 0: train it again")
     return InputQuantization(largest, observer.is_signed(), clip=alpha if alpha < largest else None)

@@ -18,6 +18,7 @@ import paddle.distributed as dist
 from paddle import nn
 
 from ppose.errors import PposeError
+from ppose.paddle_internals import rendezvous_store
 
 _barriers_passed = 0
 
@@ -62,7 +63,7 @@ def barrier() -> None:
     if rank_count() == 1:
         return
     _barriers_passed += 1
-    store, key = paddle.base.core.create_or_get_global_tcp_store(), "ppose/barriers"
+    store, key = rendezvous_store(), "ppose/barriers"
     with _peer_errors():
         store.add(key, 1)
         while store.add(key, 0) < _barriers_passed * rank_count():

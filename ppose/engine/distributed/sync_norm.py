@@ -12,6 +12,7 @@ from paddle import nn
 from paddle.autograd import PyLayer
 
 from ppose.engine.distributed.ranks import rank_count
+from ppose.paddle_internals import norm_epsilon, norm_momentum, running_statistics, uses_running_statistics
 
 _AXES = (0, 2, 3)
 
@@ -25,7 +26,7 @@ def synchronise_norms(model: nn.Layer, device: str) -> None:
         return
     for layer in [model, *model.sublayers()]:
         for name, norm in layer.named_children():
-            if isinstance(norm, nn.BatchNorm2D) and not norm._use_global_stats:
+            if isinstance(norm, nn.BatchNorm2D) and not uses_running_statistics(norm):
                 convert = SyncBatchNorm2D if device == "cpu" else nn.SyncBatchNorm.convert_sync_batchnorm
                 layer.add_sublayer(name, convert(norm))
 
@@ -36,8 +37,8 @@ class SyncBatchNorm2D(nn.Layer):
     def __init__(self, norm: nn.BatchNorm2D) -> None:
         super().__init__()
         self.weight, self.bias = norm.weight, norm.bias
-        self._mean, self._variance = norm._mean, norm._variance
-        self._momentum, self._epsilon = norm._momentum, norm._epsilon
+        self._mean, self._variance = running_statistics(norm)
+        self._momentum, self._epsilon = norm_momentum(norm), norm_epsilon(norm)
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         """Normalise by the running statistics, or in training by the ranks', which move the running ones."""

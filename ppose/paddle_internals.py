@@ -1,0 +1,185 @@
+"""Every private name of Paddle and paddleslim that is used here, each behind a function that says what it is.
+
+Written for Paddle 3.2.2 and paddleslim 2.6.0. "To check" in a docstring is what a new version may have
+changed; where it has, tests of the callers fail.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import paddle
+from paddle import nn
+from paddle.nn.layer import layers
+from paddle.nn.quant.quant_layers import (
+    FakeQuantMovingAverageAbsMax,
+    MAOutputScaleLayer,
+    QuantizedConv2D,
+)
+
+__all__ = ["MAOutputScaleLayer", "QuantizedConv2D"]
+
+
+# --- convolutions and batch norms ----------------------------------------------------------------------
+
+
+def conv_groups(conv: nn.Layer) -> int:
+    """The groups of a convolution. To check: `_groups`, of `nn.Conv2D` and `nn.Conv2DTranspose`."""
+    return conv._groups
+
+
+def conv_layout(conv: nn.Conv2D) -> dict[str, Any]:
+    """Stride, padding, dilation and groups, as `F.conv2d` takes them.
+
+    To check: `_updated_padding` is the padding that `nn.Conv2D.forward` hands on, with padding_mode zeros.
+    """
+    return {
+        "stride": conv._stride,
+        "padding": conv._updated_padding,
+        "dilation": conv._dilation,
+        "groups": conv._groups,
+    }
+
+
+def running_statistics(norm: nn.BatchNorm2D) -> tuple[paddle.Tensor, paddle.Tensor]:
+    """The running mean (C,) and variance (C,) of a batch norm, as they are kept, not copied.
+
+    To check: `_mean` and `_variance`, whose names are keys of checkpoints, too.
+    """
+    return norm._mean, norm._variance
+
+
+def norm_epsilon(norm: nn.BatchNorm2D) -> float:
+    """What a batch norm adds to the variance. To check: `_epsilon`."""
+    return norm._epsilon
+
+
+def norm_momentum(norm: nn.BatchNorm2D) -> float:
+    """The part of its statistics that a batch norm keeps at a step, 0.9 by default. To check: `_momentum`."""
+    return norm._momentum
+
+
+def uses_running_statistics(norm: nn.BatchNorm2D) -> bool:
+    """Whether a batch norm normalises by its running statistics in training, too. To check: as below."""
+    return bool(norm._use_global_stats)
+
+
+def use_running_statistics(norm: nn.BatchNorm2D) -> None:
+    """Make a batch norm normalise by its running statistics, and not move them, in training, too.
+
+    Paddle takes this in the constructor only. To check: `_use_global_stats` is read at each call.
+    """
+    norm._use_global_stats = True
+
+
+# --- training ------------------------------------------------------------------------------------------
+
+
+def learning_rate(optimizer: paddle.optimizer.Optimizer) -> float | paddle.optimizer.lr.LRScheduler:
+    """The learning rate, or its schedule, that an optimizer was made with. To check: `_learning_rate`."""
+    return optimizer._learning_rate
+
+
+def set_cpu_threads(count: int) -> None:
+    """Use so many threads for operators on the CPU. To check: `set_num_threads` of `paddle.base.core`."""
+    paddle.base.core.set_num_threads(count)
+
+
+def rendezvous_store() -> Any:
+    """The key-value store that all processes of a run are connected to, after `init_parallel_env`.
+
+    To check: `create_or_get_global_tcp_store` of `paddle.base.core`, and that its `add` is atomic.
+    """
+    return paddle.base.core.create_or_get_global_tcp_store()
+
+
+# --- static graphs -------------------------------------------------------------------------------------
+
+
+@contextmanager
+def without_layer_names() -> Iterator[None]:
+    """Keep Paddle from noting the layer of every operator, which its AutoParallel alone reads.
+
+    After each layer it lists the whole program again: two thirds of the time for tracing Lite-HRNet-30.
+    To check: `name_struct` of `paddle.nn.layer.layers` is a context manager around a layer's forward.
+    """
+    noting: Any = layers.name_struct
+    layers.name_struct = nullcontext  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        layers.name_struct = noting
+
+
+def graph_operators(layer: Any) -> list[Any]:
+    """The operators of a layer that `paddle.jit.to_static` was called for, constants included.
+
+    To check: `forward.concrete_program.main_program`, and that its first block holds all.
+    """
+    return layer.forward.concrete_program.main_program.global_block().ops
+
+
+# --- fake quantizers -----------------------------------------------------------------------------------
+
+
+class MovingAverageQuantizer(FakeQuantMovingAverageAbsMax):
+    """Paddle's fake quantizer whose range is a moving average of a tensor's largest magnitude.
+
+    To check: `_moving_rate` and `_quant_bits` are read at each call; `_scale`, `_accum` and `_state` are the
+    average and the sum and count that it comes from. Their names are keys of checkpoints, too.
+    """
+
+    def begin(self, rate: float, value: float) -> None:
+        """Set the decay of the average; its sum and its count begin at ``value``."""
+        self._moving_rate = rate
+        for tensor in (self._state, self._accum):
+            tensor.set_value(paddle.full([1], value))
+
+    def set_bits(self, bits: int) -> None:
+        """Round to levels of so many bits from now on, without the lowest."""
+        self._quant_bits = bits
+
+    @property
+    def largest(self) -> float:
+        """The value of the highest level."""
+        return float(self._scale)
+
+    @property
+    def total(self) -> float:
+        """The sum of largest magnitudes, each less by the decay at every later one."""
+        return float(self._accum)
+
+    @property
+    def count(self) -> float:
+        """The number of largest magnitudes, weighted likewise."""
+        return float(self._state)
+
+
+def skip_quantization(layer: nn.Layer) -> None:
+    """Make paddleslim leave a layer in float. To check: its QAT looks for `skip_quant`."""
+    layer.skip_quant = True
+
+
+def observed_layer(observer: MAOutputScaleLayer) -> Any:
+    """The layer whose outputs paddleslim's observer follows. To check: `_layer`."""
+    return observer._layer
+
+
+def input_quantizer(conv: QuantizedConv2D) -> nn.Layer:
+    """The fake quantizer of a wrapped convolution's input. To check: `_fake_quant_input`."""
+    return conv._fake_quant_input
+
+
+def weight_quantizer(conv: QuantizedConv2D) -> nn.Layer:
+    """The fake quantizer of a wrapped convolution's weight. To check: `_fake_quant_weight`."""
+    return conv._fake_quant_weight
+
+
+def set_weight_quantizer(conv: QuantizedConv2D, quantizer: nn.Layer) -> None:
+    """Replace the fake quantizer of a wrapped convolution's weight. To check: `_fake_quant_weight`."""
+    conv._fake_quant_weight = quantizer
+
+
+def clipping_alpha(conv: QuantizedConv2D) -> paddle.Tensor | None:
+    """PACT's alpha (1,) of a wrapped convolution; None without PACT. To check: `_act_preprocess.alpha`."""
+    return None if conv._act_preprocess is None else conv._act_preprocess.alpha
