@@ -14,7 +14,7 @@ from paddle.io import DataLoader
 
 from ppose.data.dataset import Dataset
 from ppose.errors import ConfigError, DataError, PposeError
-from ppose.transforms import Transform
+from ppose.transforms import NormalizeImage, Transform
 from ppose.transforms.batch import apply_transforms, make_batch
 from ppose.workspace import register
 
@@ -190,6 +190,12 @@ class Reader:
         self.batch_transforms = batch_transforms
         self.batch_size, self.shuffle, self.drop_last = batch_size, shuffle, drop_last
         self.use_shared_memory = use_shared_memory
+
+    @property
+    def normalization(self) -> NormalizeImage | None:
+        """The `NormalizeImage` among the transforms; None without one."""
+        transforms = (*self.sample_transforms, *self.batch_transforms)
+        return next((step for step in transforms if isinstance(step, NormalizeImage)), None)
 
     def batches(
         self, dataset: Dataset, *, workers: int, seed: int = 0, rank: int = 0, ranks: int = 1

@@ -146,8 +146,8 @@ def _check_normalization(student: Task, teacher: Task) -> None:
     readers = [key for key in ("EvalReader", "TestReader", "TrainReader") if teacher.has(key)]
     if not readers:
         return
-    ours, theirs = student.normalization("TrainReader"), teacher.normalization(readers[0])
-    numbers = [[*one.factor, *one.offset] for one in (ours, theirs) if one is not None]
+    both = student.reader("TrainReader").normalization, teacher.reader(readers[0]).normalization
+    numbers = [[*one.factor, *one.offset] for one in both if one is not None]
     if len(numbers) < 2 or not np.allclose(numbers[0], numbers[1]):
         raise ConfigError(
             f"NormalizeImage of the student's TrainReader is not that of the teacher's {readers[0]}: both "

@@ -19,7 +19,7 @@ from ppose.metrics import Metric
 from ppose.models import Loss, TopDownSettings
 from ppose.quantization.calibrate import PTQ
 from ppose.quantization.qat import QuantizationAwareTraining
-from ppose.transforms import HeatmapTargets, NormalizeImage
+from ppose.transforms import HeatmapTargets
 from ppose.workspace import create, create_settings
 from ppose.workspace.registry import get_entry, registered_names
 from ppose.workspace.signature import block_keys
@@ -182,12 +182,6 @@ class Task:
         """The specs of a reader's sample or batch transforms, each as {name: arguments}."""
         specs = map(self._read, self._cfg[key].get(kind) or ())
         return [{name: dict(arguments)} for name, arguments in specs]
-
-    def normalization(self, key: str) -> NormalizeImage | None:
-        """The `NormalizeImage` of a reader, of its samples or its batches; None without one."""
-        reader = self.reader(key)
-        transforms = (*reader.sample_transforms, *reader.batch_transforms)
-        return next((step for step in transforms if isinstance(step, NormalizeImage)), None)
 
     @property
     def _given(self) -> dict[str, Any]:

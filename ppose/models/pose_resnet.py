@@ -22,7 +22,7 @@ from ppose.models.network import Network
 from ppose.models.topdown import TopDownSettings
 from ppose.workspace import register
 
-_BLOCKS = {
+_BLOCKS: dict[int, tuple[type[BasicBlock] | type[Bottleneck], tuple[int, ...]]] = {
     10: (BasicBlock, (1, 1, 1, 1)),
     18: (BasicBlock, (2, 2, 2, 2)),
     34: (BasicBlock, (3, 4, 6, 3)),

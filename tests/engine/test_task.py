@@ -3,13 +3,15 @@
 import numpy as np
 import paddle
 import pytest
+from paddle import nn
 
 from ppose.codecs import UDPHeatmap
 from ppose.engine.task import Task
 from ppose.engine.train import make_evaluation
 from ppose.errors import ConfigError
 from ppose.geometry import invert_warp, transform_points
-from ppose.workspace import load_config
+from ppose.models import Backbone, Loss
+from ppose.workspace import load_config, register
 
 CONFIG = "configs/hrnet_w32_256x192.yml"
 
@@ -91,7 +93,7 @@ def test_targets_are_the_configs_own_codecs(data):
     own = ["TrainReader.sample_transforms.2=EncodeHeatmaps", "TopDownHRNet.use_dark=null"]
     task = Task(load_config(CONFIG, [*data, *own, UDP, "use_udp=true"]))
     assert task.reader("TrainReader").sample_transforms[-1].codec is task.codec
-    (batch, *_) = task.batches("TrainReader", task.dataset("TrainDataset"))
+    (batch, *_) = task.reader("TrainReader").batches(task.dataset("TrainDataset"), workers=0)
     _, scores = task.codec.decode(batch["heatmaps"].numpy())
     assert scores.max() > 0.9
     plain = Task(load_config(CONFIG, [*data, "TopDownHRNet.use_dark=false", UDP.replace("UDP", "MSRA")]))
@@ -114,6 +116,37 @@ def test_the_network_says_how_large_heatmaps_are():
         ConfigError, match=r"hmsize \[48, 64\]; .* multiples of 32 .* heatmaps of 1/8 of that"
     ):
         Task(load_config(CONFIG, branch)).model()
+
+
+@register(Backbone)
+class Sixteenth(nn.Conv2D):
+    """Somebody else's backbone, of stride 16."""
+
+    out_channels, strides, input_multiple = [5], [16], 16
+
+    def __init__(self):
+        super().__init__(3, 5, 16, stride=16)
+
+    def forward(self, image):
+        return [super().forward(image)]
+
+
+@register(Loss)
+class Furthest:
+    """Somebody else's loss."""
+
+    def __call__(self, heatmaps, target, target_weight):
+        return (heatmaps - target).abs().max()
+
+
+def test_components_of_others_are_built_as_ours_are():
+    own = ["TopDownHRNet.backbone=Sixteenth", "TopDownHRNet.width=5", "TopDownHRNet.loss=Furthest"]
+    task = Task(load_config(CONFIG, [*own, "trainsize=[176,240]", "hmsize=[11,15]"]))
+    heatmaps = task.model()(paddle.zeros([2, 3, 240, 176]))
+    assert heatmaps.shape == [2, 17, 15, 11]
+    assert task.loss()(heatmaps, heatmaps + 3, paddle.ones([2, 17, 1])) == 3
+    with pytest.raises(ConfigError, match="got Furthest, which is no backbone"):
+        load_config(CONFIG, ["TopDownHRNet.backbone=Furthest"])
 
 
 def test_a_metric_of_the_config(data, coco_folder):

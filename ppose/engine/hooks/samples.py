@@ -89,7 +89,7 @@ def list_pictures(folder: Path) -> list[tuple[int, Path]]:
 
 
 def _find_normalize(task: Task) -> NormalizeImage:
-    normalize = task.normalization("TrainReader")
+    normalize = task.reader("TrainReader").normalization
     if normalize is None:
         raise ConfigError("TrainReader has no NormalizeImage: the network's input is to be in floats")
     return normalize
