@@ -142,17 +142,17 @@ class MovingAverageQuantizer(FakeQuantMovingAverageAbsMax):
     @property
     def largest(self) -> float:
         """The value of the highest level."""
-        return float(self._scale)
+        return float(self._scale.numpy()[0])
 
     @property
     def total(self) -> float:
         """The sum of largest magnitudes, each less by the decay at every later one."""
-        return float(self._accum)
+        return float(self._accum.numpy()[0])
 
     @property
     def count(self) -> float:
         """The number of largest magnitudes, weighted likewise."""
-        return float(self._state)
+        return float(self._state.numpy()[0])
 
 
 def skip_quantization(layer: nn.Layer) -> None:

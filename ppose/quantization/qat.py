@@ -231,7 +231,7 @@ def _input_quantization(name: str, layer: QuantizedConv2D) -> InputQuantization:
     largest, learnt = max(observer.largest, _LEAST), clipping_alpha(layer)
     if learnt is None:
         return InputQuantization(largest, observer.is_signed())
-    alpha = float(learnt)
+    alpha = float(learnt.numpy()[0])
     if alpha <= 0:
         raise CheckpointError(f"PACT's alpha of {name} is {alpha:.3g}, expected above 0: train it again")
     return InputQuantization(largest, observer.is_signed(), clip=alpha if alpha < largest else None)

@@ -94,7 +94,7 @@ def naive_conv(x, weight, largest, clip, channels, signed, kind):
 @pytest.mark.parametrize("kind", ["portable", "full"])
 @pytest.mark.parametrize("signed", [True, False])
 @pytest.mark.parametrize("alpha", [100.0, 1.1])
-def test_a_wrapped_and_a_settled_convolution_compute_what_int8_means(alpha, signed, kind):
+def test_a_wrapped_and_a_converted_convolution_compute_what_int8_means(alpha, signed, kind):
     paddle.seed(3)
     model = nn.Sequential(nn.Conv2D(6, 4, 1, bias_attr=False))
     QuantizationAwareTraining(PACT, weights=kind).wrap(model)
