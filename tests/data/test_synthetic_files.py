@@ -94,9 +94,14 @@ def test_samples_on_the_fly_are_like_those_of_files():
 
 
 def test_the_command_writes_both_parts(tmp_path, run_script):
-    done = run_script("dataset/make_synthetic.py", "--output", tmp_path, "--images", 3, "--val_images", 2)
+    done = run_script(
+        "dataset/make_synthetic.py", "--output", tmp_path, "--images", 3, "--val_images", 2, "--workers", 2
+    )
     assert done.returncode == 0, done.stderr
-    assert "3 images" in done.stdout
+    assert [line.split(":")[1].split(",")[0] for line in done.stdout.splitlines()] == [
+        " 3 images",
+        " 2 images",
+    ]
     pictures = []
     for name, images in (("train", 3), ("val", 2)):
         content = json.loads((tmp_path / name / "annotations.json").read_text())

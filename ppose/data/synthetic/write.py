@@ -1,6 +1,7 @@
 """Writes scenes as a dataset in COCO's format."""
 
 import multiprocessing
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -104,6 +105,11 @@ def _write_image(
     return {"file_name": name, "width": image.shape[1], "height": image.shape[0]}, annotations
 
 
+def _end_quietly() -> None:
+    """Let the signal that ends a pool's processes do so, and not Paddle's report of a crash."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
 @contextmanager
 def _mapping(workers: int) -> Iterator[Callable]:
     """What applies a function to all values, in order: `map`, or that of so many processes."""
@@ -113,7 +119,7 @@ def _mapping(workers: int) -> Iterator[Callable]:
     threads = cv2.getNumThreads()
     cv2.setNumThreads(0)  # a forked process would wait for ever for threads that stay behind
     try:
-        with multiprocessing.get_context("fork").Pool(workers) as pool:
+        with multiprocessing.get_context("fork").Pool(workers, _end_quietly) as pool:
             yield partial(pool.imap, chunksize=16)
     finally:
         cv2.setNumThreads(threads)
