@@ -16,9 +16,8 @@ INTERRUPTED = 130
 ASKED_THREADS = os.environ.get("OMP_NUM_THREADS")
 
 
-def make_parser(description: str) -> argparse.ArgumentParser:
-    """A parser with the options that every command takes: the config and its overrides."""
-    parser = argparse.ArgumentParser(description=description)
+def add_config_options(parser: argparse.ArgumentParser) -> None:
+    """What every command on a config takes: the config and its overrides."""
     parser.add_argument("-c", "--config", required=True, metavar="FILE", help="config file (YAML)")
     parser.add_argument(
         "-o",
@@ -30,7 +29,6 @@ def make_parser(description: str) -> argparse.ArgumentParser:
         metavar="KEY=VALUE",
         help="override config keys, as in -o weights=a.pdparams EvalReader.batch_size=8; +key=value adds one",
     )
-    return parser
 
 
 def whole_number(least: int) -> Callable[[str], int]:
