@@ -5,6 +5,8 @@ import difflib
 import importlib
 import sys
 from collections.abc import Sequence
+from functools import partial
+from types import ModuleType
 
 import ppose
 from ppose.commandline import run
@@ -37,8 +39,25 @@ def run_command(name: str, arguments: Sequence[str] | None = None, prog: str | N
     command = importlib.import_module(f"ppose.commands.{name}")
     parser = argparse.ArgumentParser(prog=prog, description=command.__doc__)
     command.add_options(parser)
+    parser.add_argument(
+        "--plugin",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="MODULE",
+        help="import these modules first: components of your own, which configs can name then",
+    )
     args = parser.parse_args(arguments)
-    run(lambda: command.main(parser, args))
+    run(partial(_load_and_run, command, parser, args))
+
+
+def _load_and_run(command: ModuleType, parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    if args.plugin:
+        from ppose.workspace.plugins import load_plugin
+
+        for module in args.plugin:
+            load_plugin(module)
+    command.main(parser, args)
 
 
 def _list_commands() -> str:
