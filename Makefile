@@ -1,4 +1,4 @@
-# Every target sets up what it needs. PYTHON is the interpreter that .venv is made with (3.10 to 3.12).
+# Every target sets up what it needs. PYTHON is the interpreter that .venv is made with (3.10 to 3.13).
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -6,12 +6,10 @@ BIN := .venv/bin
 
 setup: .venv/.ready
 
-.venv/.ready: requirements-base.txt requirements-cpu.txt requirements-runtimes.txt requirements-slim.txt requirements-dev.txt constraints.txt pyproject.toml
+.venv/.ready: pyproject.toml setup.py constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-		-r requirements.txt -r requirements-runtimes.txt -r requirements-dev.txt -c constraints.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-slim.txt -c constraints.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[all,dev]" -c constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps paddleslim -c constraints.txt
 	touch $@
 
 # The main job from end to end on drawn people: training, AP, export, pictures, in five minutes on two CPU cores.

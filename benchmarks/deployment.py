@@ -9,6 +9,7 @@ taken from noise: times do not depend on them. They do depend on the weights: be
 equal, which OpenVINO does not put into their convolutions, and activations run on their own.
 """
 
+import argparse
 import sys
 import tempfile
 from dataclasses import replace
@@ -18,13 +19,14 @@ from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from ppose.commandline import make_parser, run
+from ppose.commandline import add_config_options, run
 
 PLAIN, EXPORTED, INT8 = "plain", "exported", "int8"
 
 
 def main() -> None:
-    parser = make_parser(__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add_config_options(parser)
     parser.add_argument("--cpu_threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--depthwise", action="store_true", help="int8 for depthwise convolutions too")

@@ -7,6 +7,7 @@ network, decoding the heatmaps, the metric. `tools/eval.py` runs the first two i
 network; here they are one after the other, so that each is measured alone.
 """
 
+import argparse
 import sys
 import time
 from collections import defaultdict
@@ -16,11 +17,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from ppose.commandline import make_parser, run
+from ppose.commandline import add_config_options, run
 
 
 def main() -> None:
-    args = make_parser(__doc__.splitlines()[0]).parse_args()
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add_config_options(parser)
+    args = parser.parse_args()
 
     import numpy as np
 

@@ -14,6 +14,7 @@ took 1.1 ms, for it goes through memory four times; image by image it takes 0.1.
 2/3 of three's time. To search a file's end marker from its beginning took 0.15 ms.
 """
 
+import argparse
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -25,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import cv2
 import numpy as np
 
-from ppose.commandline import make_parser, run
+from ppose.commandline import add_config_options, run
 
 BATCH_SIZE = 64
 BARE, PUBLISHED, WHOLE, PARTIAL, DRAWN = (
@@ -38,7 +39,8 @@ BARE, PUBLISHED, WHOLE, PARTIAL, DRAWN = (
 
 
 def main() -> None:
-    parser = make_parser(__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add_config_options(parser)
     parser.add_argument("--people", type=int, default=300)
     parser.add_argument("--rounds", type=int, default=7)
     args = parser.parse_args()

@@ -44,14 +44,15 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from ppose.commandline import make_parser, run
+from ppose.commandline import add_config_options, run
 from ppose.paddle_internals import set_cpu_threads
 
 WAYS = ("plain", "memory", "ppose")
 
 
 def main() -> None:
-    parser = make_parser(__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add_config_options(parser)
     parser.add_argument("--batch_sizes", type=int, nargs="+", default=[4, 16])
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))

@@ -1,60 +1,11 @@
-"""Makes pictures of people or satellites with exact keypoints, in COCO's format: DIR/train and DIR/val."""
+"""`ppose synthesize`, from a clone that need not be installed."""
 
-import argparse
-import os
 import sys
-from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from ppose.commandline import run
-
-# Where the scenes for validation begin, so that no number of training images, nor another seed, meets them.
-VAL_FIRST_INDEX = 1_000_000_000
-FOLDERS = {"people": "dataset/synthetic", "satellites": "dataset/satellites"}
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--of", choices=FOLDERS, default="people", help="what to draw (default: %(default)s)")
-    parser.add_argument(
-        "--output", metavar="DIR", help="folder to fill (default: dataset/synthetic, or dataset/satellites)"
-    )
-    parser.add_argument(
-        "--images", type=int, default=600, help="for training, 0 for none (default: %(default)s)"
-    )
-    parser.add_argument("--val_images", type=int, default=150, help="for validation (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="same seed, same bytes (default: %(default)s)")
-    parser.add_argument("--most_people", type=int, default=3, help="in a picture (default: %(default)s)")
-    parser.add_argument(
-        "--variety",
-        type=float,
-        default=1.0,
-        help="of people's poses, of views and of what hides them, 0 to 1 (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--workers",
-        type=int,
-        default=len(os.sched_getaffinity(0)),
-        metavar="N",
-        help="processes that draw (default: as many as there are cores); the pictures are the same",
-    )
-    args = parser.parse_args()
-
-    from ppose.data.synthetic import write_dataset, write_satellites
-
-    write = write_satellites
-    if args.of == "people":
-        write = partial(write_dataset, people=(1, args.most_people), variety=args.variety)
-    parts = (("train", args.images, 0), ("val", args.val_images, VAL_FIRST_INDEX))
-    for name, images, first_index in parts:
-        if not images:
-            continue
-        folder = Path(args.output or FOLDERS[args.of]) / name
-        drawn = write(folder, images, args.seed, first_index=first_index, workers=args.workers)
-        print(f"{folder}: {images} images, {drawn} {args.of} (images/, annotations.json)")
-
+from ppose.cli import run_command
 
 if __name__ == "__main__":
-    run(main)
+    run_command("synthesize")

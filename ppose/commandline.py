@@ -12,14 +12,26 @@ from ppose.errors import PposeError
 
 INTERRUPTED = 130
 
+# Packages that ppose itself does not bring, and the extras that do; others are told of where they are chosen.
+_EXTRAS = {
+    "paddle": "paddle,train",
+    **dict.fromkeys(("filelock", "matplotlib", "platformdirs", "pycocotools", "requests"), "train"),
+    **dict.fromkeys(("safetensors", "visualdl"), "train"),
+}
+
 # What the user asks for, before Paddle writes its own choice of one thread into the environment.
 ASKED_THREADS = os.environ.get("OMP_NUM_THREADS")
 
 
-def make_parser(description: str) -> argparse.ArgumentParser:
-    """A parser with the options that every command takes: the config and its overrides."""
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("-c", "--config", required=True, metavar="FILE", help="config file (YAML)")
+def add_config_options(parser: argparse.ArgumentParser) -> None:
+    """What every command on a config takes: the config and its overrides."""
+    parser.add_argument(
+        "-c",
+        "--config",
+        required=True,
+        metavar="FILE",
+        help="config file (YAML), or the name of one that comes with ppose",
+    )
     parser.add_argument(
         "-o",
         "--opt",
@@ -30,7 +42,6 @@ def make_parser(description: str) -> argparse.ArgumentParser:
         metavar="KEY=VALUE",
         help="override config keys, as in -o weights=a.pdparams EvalReader.batch_size=8; +key=value adds one",
     )
-    return parser
 
 
 def whole_number(least: int) -> Callable[[str], int]:
@@ -79,6 +90,13 @@ def run(main: Callable[[], None]) -> None:
     except MemoryError as error:  # numpy's and Paddle's; the latter goes on with where in its code it was
         reason = str(error).strip().splitlines()[:1]
         _leave(f"error: {': '.join(['not enough memory', *reason])} (smaller batches need less)", 1)
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in _EXTRAS:
+            raise
+        _leave(
+            f"error: {package} is not installed, which this needs: pip install 'ppose[{_EXTRAS[package]}]'", 1
+        )
     except OSError as error:
         if error.filename is None and error.errno != errno.ENOSPC:
             raise

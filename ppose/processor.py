@@ -16,8 +16,10 @@ _VNNI = {"avx512_vnni", "avx512vnni", "avx_vnni", "amx_int8"}
 
 
 def own_cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0))
+    """The cores that this process may use; all there are where the system does not say (macOS, Windows)."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 @cache

@@ -71,3 +71,12 @@ def test_who_is_amd_with_avx2_alone(pretend, vendor, flags, expected):
 
 def test_this_processor_tells_its_flags():
     assert processor.processor_flags()
+
+
+def test_cores_are_counted_where_the_system_tells_no_affinity(monkeypatch):
+    """As on macOS and Windows."""
+    monkeypatch.delattr(processor.os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(processor.os, "cpu_count", lambda: 6)
+    assert processor.own_cores() == 6
+    monkeypatch.setattr(processor.os, "cpu_count", lambda: None)
+    assert processor.own_cores() == 1

@@ -1,52 +1,11 @@
-"""Draws the poses of people in images, and writes them in COCO's results format."""
+"""`ppose infer`, from a clone that need not be installed."""
 
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from ppose.commandline import make_parser, run
-
-
-def main() -> None:
-    parser = make_parser(__doc__)
-    images = parser.add_mutually_exclusive_group(required=True)
-    images.add_argument("--infer_img", metavar="FILE", help="one image")
-    images.add_argument("--infer_dir", metavar="DIR", help="all images of a folder")
-    parser.add_argument(
-        "--boxes",
-        metavar="FILE",
-        help="people: COCO annotations, or a JSON list of {image, bbox} objects (default: whole images)",
-    )
-    parser.add_argument(
-        "--output_dir",
-        metavar="DIR",
-        help="where pictures and keypoints.json go (default: <save_dir>/<config>/vis)",
-    )
-    parser.add_argument(
-        "--draw_threshold", type=float, default=0.2, help="lowest keypoint score drawn (default: %(default)s)"
-    )
-    args = parser.parse_args()
-
-    from ppose.engine.load import load_trained
-    from ppose.engine.network_runtime import network_predictor
-    from ppose.engine.runtime import select_device
-    from ppose.engine.task import Task
-    from ppose.image_files import list_images, read_boxes
-    from ppose.inference.pose_files import ImageFiles, check_output, write_poses
-    from ppose.workspace import load_config
-
-    task = Task(load_config(args.config, args.overrides))
-    select_device(task.settings.use_gpu)
-    files = list_images(args.infer_dir) if args.infer_img is None else [Path(args.infer_img)]
-    images = ImageFiles(files, None if args.boxes is None else read_boxes(args.boxes, files))
-    folder = Path(args.output_dir or Path(task.settings.save_dir) / Path(args.config).stem / "vis")
-    check_output(folder, files)
-    predictor = network_predictor(task, load_trained(task))
-    people = write_poses(images, predictor, folder, threshold=args.draw_threshold, save_json=True)
-    print(f"{people} people in {images.readable} images: pictures and keypoints.json in {folder}")
-    images.check()
-
+from ppose.cli import run_command
 
 if __name__ == "__main__":
-    run(main)
+    run_command("infer")

@@ -1,5 +1,6 @@
 """From nothing to poses on pictures: draws people, trains, evaluates, exports and deploys, line by line."""
 
+import argparse
 import re
 import shlex
 import subprocess
@@ -12,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from tqdm import tqdm
 
-from ppose.commandline import make_parser, run
+from ppose.commandline import add_config_options, run
 from ppose.errors import PposeError
 from ppose.workspace import load_config
 
@@ -26,7 +27,8 @@ class StepError(PposeError, RuntimeError):
 
 
 def main() -> None:
-    parser = make_parser(__doc__)
+    parser = argparse.ArgumentParser(description=__doc__)
+    add_config_options(parser)
     parser.add_argument("--images", type=int, default=0, help="to draw for training (default: none)")
     parser.add_argument("--val_images", type=int, default=200, help="for evaluation (default: %(default)s)")
     parser.add_argument(

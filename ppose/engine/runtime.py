@@ -10,6 +10,7 @@ from ppose.commandline import ASKED_THREADS
 from ppose.engine.distributed.ranks import rank_count
 from ppose.errors import DeviceError
 from ppose.paddle_internals import set_cpu_threads
+from ppose.processor import own_cores
 
 # Of glibc's mallopt.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
@@ -42,7 +43,7 @@ def _set_threads() -> None:
     neighbours = int(os.environ.get("PADDLE_LOCAL_SIZE", rank_count()))
     # Paddle would take one thread, and its launcher writes that into our environment.
     if ASKED_THREADS is None or (ASKED_THREADS == "1" and neighbours > 1):
-        set_cpu_threads(max(len(os.sched_getaffinity(0)) // neighbours, 1))
+        set_cpu_threads(max(own_cores() // neighbours, 1))
 
 
 def _keep_freed_memory() -> None:

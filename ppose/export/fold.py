@@ -13,19 +13,17 @@ _CONVOLUTIONS = (nn.Conv2D, nn.Conv2DTranspose)
 
 
 def fold_norms(network: nn.Layer) -> None:
-    """Put every batch norm, in place, into the convolution that is registered before it; an Identity stays.
+    """Put each batch norm, in place, into the convolution that is registered right before it.
 
     In eval mode a norm with running mean m, variance v, gain g and shift b gives
     g (x - m) / sqrt(v + eps) + b per channel (Ioffe and Szegedy, ICML 2015): one factor for the weights and
-    one shift for the bias, computed in float64 and rounded once. ppose's networks register each norm after
-    the convolution whose output it takes; raises ValueError for a norm that stands elsewhere.
+    one shift for the bias, computed in float64 and rounded once; an Identity stays. Such a norm has to take
+    that convolution's output, as in ppose's networks; one that follows no convolution stays as it is.
     """
     for parent in network.sublayers(include_self=True):
         before: nn.Layer | None = None
         for name, layer in list(parent.named_children()):
-            if isinstance(layer, nn.BatchNorm2D):
-                if not isinstance(before, _CONVOLUTIONS):
-                    raise ValueError(f"the norm {layer.full_name()} follows no convolution")
+            if isinstance(layer, nn.BatchNorm2D) and isinstance(before, _CONVOLUTIONS):
                 _fold(before, layer)
                 setattr(parent, name, nn.Identity())
             before = layer

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 OPSET = 17
 OUTPUT = "heatmaps"
 
-_INSTALL = "pip install -r requirements-runtimes.txt"
+_INSTALL = "pip install 'ppose[onnx]'"
 
 
 def require_onnx() -> None:

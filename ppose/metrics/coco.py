@@ -5,11 +5,9 @@ import io
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 
 from ppose.coco_format import PERSON, read_people
 from ppose.errors import ConfigError, DataError
@@ -18,6 +16,9 @@ from ppose.keypoints import KeypointSet
 from ppose.metrics.metric import Metric
 from ppose.metrics.oks import oks_nms, soft_oks_nms
 from ppose.workspace import Given, register
+
+if TYPE_CHECKING:  # pycocotools is imported where it is used: what runs an exported model needs none
+    from pycocotools.coco import COCO
 
 METRIC_NAMES = ("AP", "AP50", "AP75", "APm", "APl", "AR", "AR50", "AR75", "ARm", "ARl")
 
@@ -150,12 +151,14 @@ def _mean_above(scores: np.ndarray, threshold: float) -> np.ndarray:
 
 
 def evaluate_results(
-    ground_truth: COCO, results: Sequence[Mapping[str, Any]], keypoint_set: KeypointSet
+    ground_truth: "COCO", results: Sequence[Mapping[str, Any]], keypoint_set: KeypointSet
 ) -> dict[str, float]:
     """AP and AR of results in COCO's format against annotations from `read_ground_truth`; quiet.
 
     All annotated images count, also those without a result. Raises DataError for results of other images.
     """
+    from pycocotools.cocoeval import COCOeval
+
     strangers = {result["image_id"] for result in results} - ground_truth.imgs.keys()
     if strangers:
         example = min(strangers, key=str)
@@ -173,7 +176,7 @@ def evaluate_results(
     return dict(zip(METRIC_NAMES, map(float, evaluation.stats), strict=True))
 
 
-def read_ground_truth(annotations: str | Path | Mapping[str, Any], keypoint_set: KeypointSet) -> COCO:
+def read_ground_truth(annotations: str | Path | Mapping[str, Any], keypoint_set: KeypointSet) -> "COCO":
     """Index COCO keypoint annotations, a file or its content, for `evaluate_results`; leaves them unchanged.
 
     Raises DataError where keypoints are missing or are not the set's.
@@ -190,7 +193,9 @@ def read_ground_truth(annotations: str | Path | Mapping[str, Any], keypoint_set:
         return _index({"images": content["images"], "annotations": numbered, "categories": categories})
 
 
-def _index(dataset: dict[str, Any]) -> COCO:
+def _index(dataset: dict[str, Any]) -> "COCO":
+    from pycocotools.coco import COCO
+
     coco = COCO()
     coco.dataset = dataset
     coco.createIndex()

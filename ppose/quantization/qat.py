@@ -254,7 +254,8 @@ def _import_qat() -> type:
         from paddleslim.dygraph.quant import QAT
     except ImportError as error:
         raise ConfigError(
-            f"slim: QAT needs paddleslim ({error}): pip install --no-deps -r requirements-slim.txt"
+            f"slim: QAT needs paddleslim ({error}): pip install 'ppose[slim]', then pip install --no-deps "
+            "paddleslim==2.6.0"
         ) from None
     return QAT
 

@@ -9,23 +9,44 @@ from ppose.errors import ConfigError
 from ppose.workspace.cells import Cell, overlay, read_cells, to_plain
 from ppose.workspace.check import check_config
 from ppose.workspace.overrides import apply_override
+from ppose.workspace.registry import suggest
 
 _BASE = "_BASE_"
 _DISTILL_LOSS = "distill_loss"
+_PACKAGE = Path(__file__).resolve().parent.parent
+
+# The configs that come with ppose: in an installed package, or beside it in a clone.
+BUILTIN = next(folder for folder in (_PACKAGE / "configs", _PACKAGE.parent / "configs") if folder.is_dir())
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """Read a config file, lay it over its `_BASE_` files, apply `key.sub=value` overrides and check it all.
 
-    Returns plain dicts, lists and scalars; `!Name {..}` becomes ``{"type": "Name", ..}``. Raises ConfigError
-    that lists every problem with its file, line and dotted key.
+    ``path`` is a file, or the name of a config that comes with ppose, such as `tinypose_256x192`. Returns
+    plain dicts, lists and scalars; `!Name {..}` becomes ``{"type": "Name", ..}``. Raises ConfigError that
+    lists every problem with its file, line and dotted key.
     """
-    root = _read(Path(path).expanduser(), ())
+    root = _read(find_config(Path(path).expanduser()), ())
     for override in overrides:
         apply_override(root, override)
     _list_distill_loss(root)
     check_config(root, str(path))
     return to_plain(root)
+
+
+def find_config(path: Path) -> Path:
+    """The config file at that path, or else the one of that name (`.yml` may be left out) in `BUILTIN`.
+
+    Raises ConfigError where there is neither, with the nearest name.
+    """
+    if path.is_file():
+        return path
+    builtin = BUILTIN / path
+    for file in (builtin, builtin.with_name(f"{builtin.name}.yml")):
+        if not path.is_absolute() and ".." not in path.parts and file.is_file():
+            return file
+    names = [file.stem for file in BUILTIN.glob("*.yml")]
+    raise ConfigError(f"config file not found: {path}{suggest(path.stem, names)}")
 
 
 def _list_distill_loss(root: Cell) -> None:
@@ -57,9 +78,15 @@ def _read(path: Path, children: tuple[Path, ...]) -> Cell:
         )
     root = Cell({}, cells.source)
     for name in names:
-        base = path.parent / Path(name).expanduser()
-        if not base.is_file():
-            raise ConfigError(f"{bases.source}: {_BASE}: no such file: {base}")
-        overlay(root, _read(base, (*children, path.resolve())))
+        overlay(root, _read(_find_base(path.parent, name, bases.source), (*children, path.resolve())))
     overlay(root, cells)
     return root
+
+
+def _find_base(folder: Path, name: str, source: str) -> Path:
+    """A config that is inherited: beside the one that inherits it, or else of those that come with ppose."""
+    file = folder / Path(name).expanduser()
+    try:
+        return file if file.is_file() else find_config(Path(name))
+    except ConfigError:
+        raise ConfigError(f"{source}: {_BASE}: no such file: {file}") from None

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
 from ppose.errors import ConfigError
+from ppose.workspace.plugins import load_entry_points
 
 T = TypeVar("T")
 C = TypeVar("C", bound=Callable[..., Any])
@@ -79,7 +80,7 @@ def register(
         for name in names or (component.__name__,):
             known = _entries.get(name)
             if known is not None and known.target.__module__ != component.__module__:
-                raise ValueError(
+                raise ConfigError(
                     f"{known.target.__module__} and {component.__module__} both register '{name}'"
                 )
             _entries[name] = Entry(name, component, of_kind, settings, tuple(ignored))
@@ -99,11 +100,16 @@ def describe_kind(kind: type) -> str:
 
 
 def find_entry(name: str) -> Entry | None:
-    """The entry of that name, or None; imports the component packages one by one until it is found."""
+    """The entry of that name, or None; imports the component packages one by one until it is found.
+
+    Those of third parties come last.
+    """
     for package in _COMPONENT_PACKAGES:
         if name in _entries:
             break
         _import_package(package)
+    if name not in _entries:
+        load_entry_points()
     return _entries.get(name)
 
 
@@ -119,6 +125,7 @@ def registered_names(kind: type | None = None) -> list[str]:
     """All names that configs may use, or those of one kind; imports every component package."""
     for package in _COMPONENT_PACKAGES:
         _import_package(package)
+    load_entry_points()
     return [name for name, entry in _entries.items() if name != CONFIG and kind in (None, entry.kind)]
 
 
@@ -126,7 +133,7 @@ def describe_unknown(name: str, kind: type | None = None) -> str:
     """What is wrong with a name that is no component's: the nearest, or all of the kind; what is missing."""
     hint = suggest(name, registered_names())
     if not hint and kind is not None:
-        hint = f"; expected one of {', '.join(registered_names(kind))}"
+        hint = f"; expected one of {', '.join(registered_names(kind))}, or one of a --plugin"
     missing = sorted({package for package in map(_import_package, _COMPONENT_PACKAGES) if package})
     absent = f" (not installed, and needed by some components: {', '.join(missing)})" if missing else ""
     return f"unknown component '{name}'{hint}{absent}"

@@ -145,6 +145,14 @@ def test_a_path_takes_and_gives_permuted_channels(float64):
     np.testing.assert_allclose(path(x[:, inputs]).numpy(), expected[:, outputs], atol=1e-12)
 
 
-def test_a_norm_without_its_convolution_is_refused():
-    with pytest.raises(ValueError, match="follows no convolution"):
-        fold_norms(nn.Sequential(nn.ReLU(), nn.BatchNorm2D(3)))
+@paddle.no_grad()
+def test_a_norm_that_follows_no_convolution_stays(float64):
+    """As in networks of others, where a norm stands before its convolution."""
+    network = nn.Sequential(nn.BatchNorm2D(3), nn.ReLU(), nn.Conv2D(3, 4, 3), nn.BatchNorm2D(4))
+    network(paddle.rand([4, 3, 8, 8]))  # statistics other than 0 and 1
+    network.eval()
+    x = paddle.rand([2, 3, 8, 8])
+    expected = network(x).numpy()
+    fold_norms(network)
+    assert [type(layer) for layer in network] == [nn.BatchNorm2D, nn.ReLU, nn.Conv2D, nn.Identity]
+    np.testing.assert_allclose(network(x).numpy(), expected, atol=1e-12)

@@ -7,6 +7,7 @@ import pytest
 
 from ppose.errors import ConfigError
 from ppose.workspace import load_config
+from ppose.workspace.config import BUILTIN
 
 MODEL = """
 architecture: TopDownHRNet
@@ -246,3 +247,23 @@ def test_keys_without_use_are_accepted_with_one_warning(write, caplog):
         f"{caplog.records[0].args[0]}: accepted, but without effect here: "
         "num_classes (there is one class, person), print_flops (not needed)"
     ]
+
+
+def test_a_config_that_comes_with_ppose_is_found_by_its_name(tmp_path, monkeypatch, write):
+    by_file = load_config(BUILTIN / "tinypose_256x192.yml")
+    monkeypatch.chdir(tmp_path)
+    assert load_config("tinypose_256x192") == load_config("tinypose_256x192.yml") == by_file
+    own = write("own.yml", "_BASE_: tinypose_256x192\nepoch: 3\n")
+    assert load_config(own) == {**by_file, "epoch": 3}
+    (tmp_path / "tinypose_256x192").write_text(MODEL)  # a file wins
+    assert load_config("tinypose_256x192")["architecture"] == "TopDownHRNet"
+    assert load_config("tinypose_256x192") != by_file
+    assert load_config(own)["HRNet"] == {"width": 32}
+
+
+def test_an_unknown_name_of_a_config_gives_the_nearest(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "config file not found: tinypose_256x129; did you mean 'tinypose_256x192'?" in _fails(
+        "tinypose_256x129"
+    )
+    assert "config file not found: ../ppose/configs" in _fails("../ppose/configs")

@@ -1,0 +1,65 @@
+"""The commands: `ppose <command>`, and the scripts that do the same from a clone."""
+
+import argparse
+import difflib
+import importlib
+import sys
+from collections.abc import Sequence
+from functools import partial
+from types import ModuleType
+
+import ppose
+from ppose.commandline import run
+
+COMMANDS = ("train", "eval", "infer", "export", "quantize", "predict", "benchmark", "synthesize")
+
+
+def main() -> None:
+    """`ppose`: a command's name and its options; without one, the list of commands."""
+    name, *arguments = sys.argv[1:] or ["--help"]
+    if name in COMMANDS:
+        run_command(name, arguments, prog=f"ppose {name}")
+        return
+    parser = argparse.ArgumentParser(
+        prog="ppose",
+        usage="ppose <command> [options]",
+        description=ppose.__doc__,
+        epilog=f"commands:\n{_list_commands()}\n\n`ppose <command> --help` lists its options.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"ppose {ppose.__version__}")
+    parser.parse_known_args([name])  # --help and --version end here
+    near = difflib.get_close_matches(name, COMMANDS, n=1)
+    hint = f"did you mean '{near[0]}'?" if near else f"expected one of {', '.join(COMMANDS)}"
+    parser.error(f"no command '{name}'; {hint}")
+
+
+def run_command(name: str, arguments: Sequence[str] | None = None, prog: str | None = None) -> None:
+    """Run the command of that name with these arguments, by default the process's own."""
+    command = importlib.import_module(f"ppose.commands.{name}")
+    parser = argparse.ArgumentParser(prog=prog, description=command.__doc__)
+    command.add_options(parser)
+    parser.add_argument(
+        "--plugin",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="MODULE",
+        help="import these modules first: components of your own, which configs can name then",
+    )
+    args = parser.parse_args(arguments)
+    run(partial(_load_and_run, command, parser, args))
+
+
+def _load_and_run(command: ModuleType, parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    if args.plugin:
+        from ppose.workspace.plugins import load_plugin
+
+        for module in args.plugin:
+            load_plugin(module)
+    command.main(parser, args)
+
+
+def _list_commands() -> str:
+    texts = {name: importlib.import_module(f"ppose.commands.{name}").__doc__ for name in COMMANDS}
+    return "\n".join(f"  {name:<12}{text}" for name, text in texts.items())

@@ -1,0 +1,116 @@
+"""Measures the latency, throughput and memory of an exported model."""
+
+import argparse
+import dataclasses
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ppose.commandline import whole_number
+
+
+def _names(text: str) -> list[str]:
+    return text.split(",")
+
+
+def _counts(text: str) -> list[int]:
+    parts = text.split(",")
+    if not all(part.isdecimal() and int(part) for part in parts):
+        raise argparse.ArgumentTypeError(f"got '{text}', expected whole numbers of 1 or more, as in 1,8")
+    return [int(part) for part in parts]
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """What the command takes."""
+    parser.add_argument(
+        "--model_dir", type=Path, required=True, metavar="DIR", help="folder of tools/export_model.py"
+    )
+    parser.add_argument("--runtime", type=_names, default=["auto"], help="as in paddle,onnxruntime,openvino")
+    parser.add_argument("--precision", type=_names, default=["fp32"], help="as in fp32,bf16")
+    parser.add_argument("--cpu_threads", type=_counts, default=[None], help="as in 1,2 (default: all cores)")
+    parser.add_argument("--batch_size", type=_counts, default=[1], help="people at once, as in 1,8")
+    parser.add_argument("--image_dir", type=Path, metavar="DIR", help="images (default: one of noise)")
+    parser.add_argument(
+        "--boxes", metavar="FILE", help="people in them: COCO annotations, or a JSON list of {image, bbox}"
+    )
+    parser.add_argument(
+        "--rounds", type=whole_number(1), default=10, help="turns of each (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--batches", type=whole_number(1), default=10, help="batches in each turn (default: %(default)s)"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to a file as well")
+
+
+def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Do what the parsed options say."""
+    if (args.image_dir is None) != (args.boxes is None):
+        parser.error("--image_dir and --boxes go together")
+
+    from ppose.errors import PposeError
+    from ppose.files import check_writable, write_json
+    from ppose.inference.benchmark import Contender, make_scenes, measure
+    from ppose.inference.model_folder import read_model_folder
+
+    read_model_folder(args.model_dir)  # what is wrong with it is said once
+    if args.json is not None:
+        check_writable(args.json)
+    scenes = make_scenes(64) if args.image_dir is None else _read_scenes(args.image_dir, args.boxes)
+    choices = itertools.product(args.runtime, args.precision, args.cpu_threads, args.batch_size)
+    contenders = [
+        Contender(args.model_dir, runtime, precision, threads, batch_size)
+        for runtime, precision, threads, batch_size in choices
+    ]
+    results = measure(contenders, scenes, rounds=args.rounds, batches=args.batches)
+    measured = [(c, r) for c, r in zip(contenders, results, strict=True) if not isinstance(r, PposeError)]
+    if not measured:
+        raise next(result for result in results if isinstance(result, PposeError))
+    print_table(measured)
+    failed = [(c, r) for c, r in zip(contenders, results, strict=True) if isinstance(r, PposeError)]
+    lines = [f"not measured: {contender.runtime}, {contender.precision}: {why}" for contender, why in failed]
+    for line in dict.fromkeys(lines):  # once for all threads and batches
+        print(line)
+    if args.json is not None:
+        write_json(args.json, [to_record(contender, result) for contender, result in measured])
+
+
+def _read_scenes(image_dir: Path, boxes: str) -> list[tuple[Any, Any]]:
+    """The images with people, and the people's boxes (N, 4) xyxy."""
+    from ppose.image_files import list_images, read_boxes
+    from ppose.transforms import read_image
+
+    files = list_images(image_dir)
+    found = zip(files, read_boxes(boxes, files), strict=True)
+    return [(read_image(file, use_exif=True), people) for file, people in found if len(people)]
+
+
+def print_table(measured: Sequence[tuple[Any, Any]]) -> None:
+    """A line for each contender, times in milliseconds a batch."""
+    titles: tuple[str, ...] = ("runtime", "precision", "threads", "batch", "p50 ms", "p90 ms", "people/s")
+    titles += ("pre ms", "network ms", "post ms", "peak MB")
+    rows: list[tuple[str, ...]] = [titles]
+    for contender, result in measured:
+        numbers = [result.p50, result.p90, result.people_per_second, *result.parts.values()]
+        rows.append(
+            (
+                result.runtime,
+                contender.precision,
+                str(contender.cpu_threads or "all"),
+                str(contender.batch_size),
+                *(f"{number:.2f}" for number in numbers),
+                f"{result.peak_memory:.0f}",
+            )
+        )
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        left, right = row[:2], row[2:]
+        cells = [cell.ljust(width) for cell, width in zip(left, widths[:2], strict=True)]
+        cells += [cell.rjust(width) for cell, width in zip(right, widths[2:], strict=True)]
+        print("  ".join(cells))
+
+
+def to_record(contender: Any, result: Any) -> dict[str, Any]:
+    """What --json writes of a contender."""
+    asked = {"precision": contender.precision, "cpu_threads": contender.cpu_threads}
+    return {**asked, "batch_size": contender.batch_size, **dataclasses.asdict(result)}

@@ -1,0 +1,114 @@
+"""Evaluates a checkpoint on a dataset in COCO's keypoint format."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ppose.commandline import add_config_options
+
+if TYPE_CHECKING:
+    from ppose.inference.runtimes import RuntimeName
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """What the command takes."""
+    add_config_options(parser)
+    parser.add_argument("--json", metavar="FILE", help="write the metrics to this file, as one flat object")
+    parser.add_argument(
+        "--save_prediction_only",
+        action="store_true",
+        help="write the results file in COCO's format (keypoints_results.json) and compute no metric",
+    )
+    parser.add_argument(
+        "--output_eval",
+        metavar="DIR",
+        help="folder of that results file (default: <save_dir>/<config>/result)",
+    )
+    parser.add_argument(
+        "--nms", choices=["oks", "soft_oks", "none"], help="between the people of an image (default: oks)"
+    )
+    parser.add_argument("--oks_thre", type=float, help="OKS from which two people are one (default: 0.9)")
+    parser.add_argument(
+        "--in_vis_thre",
+        type=float,
+        help="a person's score is the mean of the keypoint scores above this (official HRNet code: 0.2)",
+    )
+    parser.add_argument("--no_rescore", action="store_true", help="score people by their box alone")
+    parser.add_argument(
+        "--model_dir", metavar="DIR", help="evaluate this exported model in place of the config's weights"
+    )
+    parser.add_argument(
+        "--runtime",
+        choices=["auto", "paddle", "onnxruntime", "openvino"],
+        help="what runs the exported model (default: the fastest that is installed)",
+    )
+    parser.add_argument(
+        "--precision", choices=["fp32", "bf16", "fp16", "int8"], help="of the exported model (default: fp32)"
+    )
+
+
+def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Do what the parsed options say."""
+    if args.model_dir is None and (args.runtime or args.precision):
+        parser.error("--runtime and --precision are for an exported model: --model_dir DIR")
+    if args.save_prediction_only and args.json:
+        parser.error("--json needs metrics, --save_prediction_only computes none")
+
+    from ppose.engine.distributed.ranks import is_main, join_ranks
+    from ppose.engine.evaluate import RESULTS_FILE, evaluate
+    from ppose.engine.load import load_trained
+    from ppose.engine.network_runtime import network_predictor
+    from ppose.engine.runtime import select_device
+    from ppose.engine.static_network import quickest_form
+    from ppose.engine.task import Task
+    from ppose.export.evaluate import open_exported
+    from ppose.files import check_writable, write_json
+    from ppose.inference.model_folder import read_model_folder
+    from ppose.inference.runtimes import avoid_saturation, name_precision
+    from ppose.metrics import format_table
+    from ppose.workspace import load_config
+
+    task = Task(load_config(args.config, args.overrides))
+    device = select_device(task.settings.use_gpu)
+    join_ranks(device)
+    folder = args.output_eval or Path(task.settings.save_dir) / Path(args.config).stem / "result"
+    results_file = Path(folder) / RESULTS_FILE
+    if args.save_prediction_only or args.json:
+        check_writable(results_file if args.save_prediction_only else args.json)
+    dataset = task.dataset("EvalDataset")
+    metric = task.metric(dataset, **metric_options(args))
+    if args.model_dir is None:
+        network = quickest_form(load_trained(task), task.codec.input_size, len(dataset))
+        predictor = network_predictor(task, network, "EvalReader")
+    else:
+        runtime: RuntimeName = args.runtime or "auto"
+        precision = args.precision or "fp32"
+        exported = avoid_saturation(read_model_folder(args.model_dir), runtime)
+        predictor = open_exported(task, exported, runtime, device=device, precision=precision)
+    evaluate(task, predictor, dataset, metric)
+    if not is_main():
+        return
+    if args.save_prediction_only:
+        metric.write_results(results_file)
+        print(f"{len(dataset)} people in {dataset.boxes}: {results_file}")
+        return
+    metrics = metric.compute()
+    if args.model_dir is not None:
+        shown = name_precision(exported, precision)
+        print(f"model: {args.model_dir} in {predictor.runtime_name}, {shown}")
+    print(format_table(metrics, dataset.boxes))
+    if args.json:
+        write_json(args.json, metrics)
+
+
+def metric_options(args: argparse.Namespace) -> dict[str, Any]:
+    """What the user asks of the metric beside what the config does."""
+    given = {"nms": args.nms, "oks_threshold": args.oks_thre, "visible_threshold": args.in_vis_thre}
+    options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    if args.nms == "none":
+        options["nms"] = None
+    if args.no_rescore:
+        options["rescore"] = False
+    if args.save_prediction_only:
+        options["annotations"] = None
+    return options

@@ -1,0 +1,38 @@
+"""Exports a trained network to Paddle Inference or ONNX, with all that runs it."""
+
+import argparse
+import os
+from pathlib import Path
+
+from ppose.commandline import add_config_options, add_export_options
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """What the command takes."""
+    add_config_options(parser)
+    add_export_options(parser, "<config>")
+    parser.add_argument(
+        "--batch", type=int, metavar="N", help="images that the graph takes at a time (default: any number)"
+    )
+    parser.add_argument(
+        "--fuse_normalize", action="store_true", help="normalise in the graph, which then takes uint8 images"
+    )
+    parser.add_argument("--flip_test", action="store_true", help="do the flip test in the graph")
+
+
+def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Do what the parsed options say."""
+    os.environ.setdefault("GLOG_minloglevel", "2")  # Paddle's notes about its own tracing
+
+    from ppose.engine.runtime import select_device
+    from ppose.engine.task import Task
+    from ppose.export.export import Options, export_model
+    from ppose.workspace import load_config
+
+    task = Task(load_config(args.config, args.overrides))
+    select_device(task.settings.use_gpu)
+    options = Options(
+        format=args.format, batch=args.batch, fuse_normalize=args.fuse_normalize, flip_test=args.flip_test
+    )
+    name = Path(args.config).stem
+    print(export_model(task, name, Path(args.output_dir) / name, options).describe())

@@ -1,0 +1,49 @@
+"""Finds the poses in images with a trained network, draws them and writes them as JSON."""
+
+import argparse
+from pathlib import Path
+
+from ppose.commandline import add_config_options
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """What the command takes."""
+    add_config_options(parser)
+    images = parser.add_mutually_exclusive_group(required=True)
+    images.add_argument("--infer_img", metavar="FILE", help="one image")
+    images.add_argument("--infer_dir", metavar="DIR", help="all images of a folder")
+    parser.add_argument(
+        "--boxes",
+        metavar="FILE",
+        help="people: COCO annotations, or a JSON list of {image, bbox} objects (default: whole images)",
+    )
+    parser.add_argument(
+        "--output_dir",
+        metavar="DIR",
+        help="where pictures and keypoints.json go (default: <save_dir>/<config>/vis)",
+    )
+    parser.add_argument(
+        "--draw_threshold", type=float, default=0.2, help="lowest keypoint score drawn (default: %(default)s)"
+    )
+
+
+def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Do what the parsed options say."""
+    from ppose.engine.load import load_trained
+    from ppose.engine.network_runtime import network_predictor
+    from ppose.engine.runtime import select_device
+    from ppose.engine.task import Task
+    from ppose.image_files import list_images, read_boxes
+    from ppose.inference.pose_files import ImageFiles, check_output, write_poses
+    from ppose.workspace import load_config
+
+    task = Task(load_config(args.config, args.overrides))
+    select_device(task.settings.use_gpu)
+    files = list_images(args.infer_dir) if args.infer_img is None else [Path(args.infer_img)]
+    images = ImageFiles(files, None if args.boxes is None else read_boxes(args.boxes, files))
+    folder = Path(args.output_dir or Path(task.settings.save_dir) / Path(args.config).stem / "vis")
+    check_output(folder, files)
+    predictor = network_predictor(task, load_trained(task))
+    people = write_poses(images, predictor, folder, threshold=args.draw_threshold, save_json=True)
+    print(f"{people} people in {images.readable} images: pictures and keypoints.json in {folder}")
+    images.check()

@@ -1,0 +1,151 @@
+"""Finds the poses in images, videos or a camera's picture with an exported model."""
+
+import argparse
+import logging
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ppose.commandline import whole_number
+
+_RUN_MODES = ("paddle", "trt_fp32", "trt_fp16", "trt_int8")
+
+
+def _boolean(text: str) -> bool:
+    values = {"true": True, "1": True, "false": False, "0": False}
+    if text.lower() not in values:
+        raise argparse.ArgumentTypeError(f"got '{text}', expected true or false")
+    return values[text.lower()]
+
+
+def _add_switch(parser: argparse._ActionsContainer, name: str, default: bool | None, text: str) -> None:
+    parser.add_argument(
+        name, type=_boolean, nargs="?", const=True, default=default, metavar="BOOL", help=text
+    )
+
+
+def _add_source(parser: argparse.ArgumentParser) -> None:
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--image_file", type=Path, metavar="FILE", help="one image")
+    source.add_argument("--image_dir", type=Path, metavar="DIR", help="all images of a folder")
+    source.add_argument("--video_file", type=Path, metavar="FILE", help="a video")
+    source.add_argument("--camera_id", type=whole_number(0), metavar="N", help="a camera, until Ctrl-C")
+    people = parser.add_mutually_exclusive_group()
+    people.add_argument(
+        "--boxes", metavar="FILE", help="people in images: COCO annotations, or a JSON list of {image, bbox}"
+    )
+    people.add_argument(
+        "--det_model_dir", metavar="DIR", help="person detector that PaddleDetection has exported"
+    )
+    people.add_argument(
+        "--detector", choices=["hog"], help="person detector of OpenCV's, which needs no file"
+    )
+    parser.add_argument(
+        "--det_threshold", type=float, default=0.5, help="lowest score of a detected person (default: 0.5)"
+    )
+
+
+def _add_runtime(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", type=str.lower, choices=["cpu", "gpu"], default="cpu")
+    parser.add_argument(
+        "--runtime",
+        choices=["auto", "paddle", "onnxruntime", "openvino"],
+        help="default: auto, the fastest that is installed and exported; paddle with TensorRT",
+    )
+    parser.add_argument("--precision", choices=["fp32", "bf16", "fp16", "int8"], help="default: fp32")
+    parser.add_argument(
+        "--run_mode", choices=_RUN_MODES, default="paddle", help="trt_*: Paddle with TensorRT, on a GPU"
+    )
+    parser.add_argument(
+        "--batch_size", type=whole_number(1), default=16, help="most people at once (default: %(default)s)"
+    )
+    parser.add_argument("--cpu_threads", type=whole_number(1), metavar="N", help="default: all cores")
+    _add_switch(
+        parser,
+        "--enable_mkldnn",
+        True,
+        "oneDNN in Paddle, on the CPU (default: true); false: --runtime paddle",
+    )
+    for name in ("min", "opt", "max"):
+        parser.add_argument(
+            f"--trt_{name}_shape", type=int, help="no effect: the input's size is the model's own"
+        )
+    _add_switch(
+        parser, "--trt_calib_mode", False, "not available: int8 needs a model that is trained quantized"
+    )
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """What the command takes."""
+    parser.add_argument(
+        "--model_dir", type=Path, required=True, metavar="DIR", help="folder of tools/export_model.py"
+    )
+    _add_source(parser)
+    _add_runtime(parser)
+    parser.add_argument(
+        "--threshold", type=float, default=0.2, help="lowest keypoint score drawn (default: %(default)s)"
+    )
+    parser.add_argument("--output_dir", type=Path, default=Path("output"), metavar="DIR")
+    _add_switch(parser, "--use_dark", None, "decode with DARK's step (default: as the model was evaluated)")
+    _add_switch(
+        parser, "--save_json", False, "write the poses too: keypoints.json, of videos a line a frame (.jsonl)"
+    )
+    parser.add_argument(
+        "--tracking", choices=["oks", "iou"], default="oks", help="what makes people in two frames one"
+    )
+    _add_switch(parser, "--smooth", False, "smooth the poses in videos (One Euro filter)")
+    _add_switch(parser, "--run_benchmark", False, "print where the time went, a person")
+
+
+def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    uses_tensorrt = args.run_mode != "paddle"
+    if uses_tensorrt and args.runtime not in (None, "auto", "paddle"):
+        parser.error(f"--run_mode {args.run_mode} is Paddle's, --runtime is {args.runtime}")
+    if uses_tensorrt and args.precision is not None:
+        parser.error(f"--run_mode {args.run_mode} has its precision in its name; leave --precision out")
+    if uses_tensorrt and args.device != "gpu":
+        parser.error(f"--run_mode {args.run_mode} needs --device gpu")
+    if args.trt_calib_mode:
+        parser.error("--trt_calib_mode: Paddle 3 calibrates no TensorRT; int8 needs a quantized model")
+    if args.boxes and (args.video_file or args.camera_id is not None):
+        parser.error("--boxes is for images; videos need --det_model_dir or --detector")
+
+
+def _predictor_options(args: argparse.Namespace) -> dict[str, Any]:
+    """What the options of runtimes mean to `Predictor.from_dir`."""
+    options = {"batch_size": args.batch_size, "use_dark": args.use_dark}
+    runtime = args.runtime or "auto"
+    if args.run_mode != "paddle":
+        precision = args.run_mode.removeprefix("trt_")
+        return {"runtime": "paddle", "precision": precision, "tensorrt_batch": args.batch_size, **options}
+    if not args.enable_mkldnn:  # which says something about Paddle only
+        runtime = "paddle" if runtime == "auto" else runtime
+        options["enable_mkldnn"] = False
+    return {"runtime": runtime, "precision": args.precision or "fp32", **options}
+
+
+def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Do what the parsed options say."""
+    _check(parser, args)
+    if args.trt_min_shape or args.trt_opt_shape or args.trt_max_shape:
+        logging.getLogger("ppose").warning(
+            "--trt_*_shape have no effect: the input's size is the model's own"
+        )
+
+    from ppose.image_files import list_images
+    from ppose.inference import command
+    from ppose.inference.predictor import Predictor
+
+    device = {"device": args.device, "cpu_threads": args.cpu_threads}
+    results = {"threshold": args.threshold, "save_json": args.save_json, "run_benchmark": args.run_benchmark}
+    opening = (
+        partial(Predictor.from_dir, args.model_dir, **device, **_predictor_options(args)),
+        partial(command.open_detector, args.detector, args.det_model_dir, args.det_threshold, **device),
+    )
+    if args.image_file is not None or args.image_dir is not None:
+        files = [args.image_file] if args.image_dir is None else list_images(args.image_dir)
+        command.infer_images(files, *opening, args.output_dir, boxes_file=args.boxes, **results)
+        return
+    video = args.camera_id if args.video_file is None else args.video_file
+    options = {"similarity": args.tracking, "smooth": args.smooth, **results}
+    command.infer_video(video, *opening, args.output_dir, **options)

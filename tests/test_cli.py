@@ -1,0 +1,93 @@
+"""`ppose <command>`, and the scripts that do the same."""
+
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+
+import ppose
+from ppose import cli
+
+ROOT = Path(__file__).resolve().parent.parent
+SCRIPTS = {
+    "train": "tools/train.py",
+    "eval": "tools/eval.py",
+    "infer": "tools/infer.py",
+    "export": "tools/export_model.py",
+    "quantize": "tools/quantize.py",
+    "predict": "deploy/infer.py",
+    "benchmark": "deploy/benchmark.py",
+    "synthesize": "dataset/make_synthetic.py",
+}
+
+
+@pytest.fixture
+def call(monkeypatch, capsys):
+    """Call `ppose`, or a script, in this process: exit code and output."""
+
+    def _call(*arguments, script=None):
+        monkeypatch.setattr(sys, "argv", [str(script or "ppose"), *arguments])
+        with pytest.raises(SystemExit) as leave:
+            cli.main() if script is None else runpy.run_path(str(script), run_name="__main__")
+        return leave.value.code or 0, capsys.readouterr()
+
+    return _call
+
+
+def test_every_script_is_a_command():
+    scripts = [path for folder in ("tools", "deploy", "dataset") for path in (ROOT / folder).glob("*.py")]
+    names = {str(path.relative_to(ROOT)) for path in scripts}
+    assert names == {*SCRIPTS.values(), "tools/quickstart.py"}  # which runs others
+    assert tuple(SCRIPTS) == cli.COMMANDS
+
+
+@pytest.mark.parametrize(("name", "script"), SCRIPTS.items())
+def test_a_script_has_the_commands_options(call, monkeypatch, name, script):
+    monkeypatch.setenv("COLUMNS", "500")
+    code, output = call(name, "--help")
+    assert code == 0
+    assert f"usage: ppose {name} " in output.out
+    code, of_script = call("--help", script=ROOT / script)
+    assert code == 0
+    shown = of_script.out.replace(f"usage: {Path(script).name} ", f"usage: ppose {name} ")
+    assert shown.split() == output.out.split()
+
+
+def test_help_lists_the_commands(call):
+    code, output = call("--help")
+    assert code == 0
+    for name in cli.COMMANDS:
+        assert f"\n  {name} " in output.out
+    assert call() == (code, output)
+
+
+def test_version(call):
+    code, output = call("--version")
+    assert (code, output.out) == (0, f"ppose {ppose.__version__}\n")
+
+
+def test_an_unknown_command_is_one_line_with_the_nearest(call):
+    code, output = call("trian", "-c", "a.yml")
+    assert code == 2
+    assert output.err.splitlines()[-1] == "ppose: error: no command 'trian'; did you mean 'train'?"
+    _, output = call("fly")
+    assert "no command 'fly'; expected one of train, eval" in output.err
+
+
+def test_help_of_all_commands_needs_nothing_heavy(run_script):
+    """Else `--help` would take seconds, or fail where Paddle is not installed."""
+    script = """
+import sys
+from ppose import cli
+for arguments in (["--help"], *([name, "--help"] for name in cli.COMMANDS)):
+    sys.argv = ["ppose", *arguments]
+    try:
+        cli.main()
+    except SystemExit as leave:
+        assert leave.code == 0, arguments
+heavy = {"paddle", "cv2", "numpy", "yaml", "pycocotools", "onnxruntime"} & set(sys.modules)
+assert not heavy, heavy
+"""
+    result = run_script("-c", script)
+    assert result.returncode == 0, result.stderr
