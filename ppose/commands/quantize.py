@@ -138,10 +138,10 @@ def report_ap(task: "Task", folder: Path, networks: "dict[str, Layer]", dataset:
     """Print the AP of the networks and of the export."""
     from ppose.export.evaluate import compare_ap, open_exported
     from ppose.inference.model_folder import read_model_folder
-    from ppose.inference.runtimes import avoid_saturation
 
-    exported = avoid_saturation(read_model_folder(folder), "auto")
-    found = compare_ap(task, networks, open_exported(task, exported, "auto"), dataset)
+    # What was exported, also where it saturates and a float export lies beside.
+    exported = open_exported(task, read_model_folder(folder), "auto")
+    found = compare_ap(task, networks, exported, dataset)
     print(f"AP without flip test, {dataset.boxes}:")
     for way, ap in found.items():
         print(f"{ap:.4f} {way}")

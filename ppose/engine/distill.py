@@ -107,6 +107,8 @@ def _teacher_task(cfg: dict[str, Any]) -> Task:
 def _load_teacher(task: Task) -> nn.Layer:
     try:
         return load_trained(task)
+    except ConfigError as error:
+        raise ConfigError(f"the teacher's config: {error}") from error
     except CheckpointError as error:
         raise CheckpointError(f"the teacher: {error}") from error
 
