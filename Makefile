@@ -35,4 +35,4 @@ lint: setup
 check: lint test
 
 clean:
-	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache .import_linter_cache .mypy_cache

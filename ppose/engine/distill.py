@@ -111,8 +111,6 @@ def _load_teacher(task: Task) -> nn.Layer:
         raise ConfigError(f"the teacher's config: {error}") from error
     except CheckpointError as error:
         raise CheckpointError(f"the teacher: {error}") from error
-    except ConfigError as error:
-        raise ConfigError(f"the teacher's config: {error}") from error
 
 
 def _teacher_form(task: Task, network: nn.Layer, keys: set[str], steps_per_epoch: int) -> nn.Layer:
