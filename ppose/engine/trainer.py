@@ -22,7 +22,7 @@ from ppose.engine.distributed.ranks import (
     rank_count,
     this_rank,
 )
-from ppose.engine.divergence import ADVICE, DivergenceError, describe_weights, write_diagnostics
+from ppose.engine.divergence import ADVICE, DivergenceError, report_divergence
 from ppose.engine.ema import MovingAverage
 from ppose.engine.objective import Batch, Objective
 from ppose.engine.precision import Precision
@@ -258,7 +258,8 @@ class Trainer:
                 broken = batch, heatmaps, losses
         of_ranks = dict(zip(means, all_gather(list(means.values())).T, strict=True))
         if not np.isfinite(of_ranks["loss"]).all():
-            raise self._diverged(of_ranks["loss"], broken)
+            place = {"step": self.step + 1, "epoch": self.progress.epoch + 1}
+            raise report_divergence(self.model, of_ranks["loss"], broken, self._diagnostics, **place)
         all_reduce_gradients(self._parameters.values())
         self._precision.step(self.optimizer)
         self.optimizer.clear_grad()
@@ -283,21 +284,6 @@ class Trainer:
         scheduler = learning_rate(self.optimizer)
         if isinstance(scheduler, paddle.optimizer.lr.LRScheduler):
             scheduler.step(self.step if step is None else step)
-
-    def _diverged(
-        self, of_ranks: np.ndarray, broken: tuple[Batch, paddle.Tensor, dict[str, float]] | None
-    ) -> DivergenceError:
-        step, rank = self.step + 1, int(np.flatnonzero(~np.isfinite(of_ranks))[0])
-        whose = f" of rank {rank}" if len(of_ranks) > 1 else ""
-        text = f"the loss{whose} is {of_ranks[rank]} at step {step} (epoch {self.progress.epoch + 1})"
-        text += describe_weights(self.model)
-        if broken is not None and self._diagnostics is not None:
-            name = f"diverged_step_{step}" + (f"_rank_{this_rank()}" if whose else "")
-            file = self._diagnostics / f"{name}.npz"
-            write_diagnostics(file, *broken)
-            text += "".join(f"; {name} is {value}" for name, value in broken[2].items() if name != "loss")
-            text += f"; its batch is in {file}"
-        return DivergenceError(f"{text}. {ADVICE}")
 
     def _call(self, moment: str) -> None:
         for hook in self.hooks:

@@ -18,7 +18,7 @@ def find_convs(model: nn.Layer) -> dict[str, nn.Conv2D]:
 
 
 def match_convs(model: nn.Layer, patterns: Sequence[str], key: str) -> dict[str, nn.Conv2D]:
-    """The convolutions of a network that ``patterns`` keep in float, by name.
+    """The convolutions of a network that match one of ``patterns``, by name.
 
     A pattern is the name of a convolution or of a layer that holds some, as in `backbone.stem`, with `*`, `?`
     and `[...]` for parts of it. Raises ConfigError, which names the config's ``key``, for one that is none.

@@ -124,7 +124,7 @@ def test_gradients_pass_the_rounding_of_weights_unchanged():
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_a_settled_network_computes_what_was_trained(name):
+def test_a_converted_network_computes_what_was_trained(name):
     """Layer for layer: through a whole network of random weights a value rounded the other way grows."""
     model = trained(name)
     state = copy.deepcopy(model.state_dict())

@@ -126,7 +126,7 @@ def test_eight_bits_stay_near_the_ap_of_float(run_script, reference, parts_of_co
     folder = tmp_path / "tinypose_256x192_pact"
     after = json.loads((folder / "result" / "metrics.json").read_text())
     assert after["AP"] >= before["AP"] - 0.010, (before["AP"], after["AP"])
-    assert_settles(folder / "best_model.pdparams", reference / "data" / "coco_dev" / "images")
+    assert_converts(folder / "best_model.pdparams", reference / "data" / "coco_dev" / "images")
 
 
 @pytest.mark.heavy
@@ -146,7 +146,7 @@ def test_int8_exports_give_the_quantized_networks_heatmaps(reference, tmp_path):
         assert distance(got, expected) < 0.02, name
 
 
-def assert_settles(weights, images):
+def assert_converts(weights, images):
     """Each convolution of the plain network gives what the trained one gives, but for single roundings.
 
     The heatmaps are no measure: noise of 1e-7 on the trained network's own maps moves them by 6 %.
