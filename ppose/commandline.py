@@ -14,7 +14,7 @@ INTERRUPTED = 130
 
 # Packages that ppose itself does not bring, and the extras that do; others are told of where they are chosen.
 _EXTRAS = {
-    "paddle": "paddle,train",
+    **dict.fromkeys(("paddle", "setuptools"), "paddle,train"),
     **dict.fromkeys(("filelock", "matplotlib", "platformdirs", "pycocotools", "requests"), "train"),
     **dict.fromkeys(("safetensors", "visualdl"), "train"),
 }
