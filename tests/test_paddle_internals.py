@@ -1,12 +1,14 @@
 """Private names of Paddle stand in one file."""
 
 import ast
+import sys
 from pathlib import Path
 
 import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "ppose"
 PRIVATE_MODULES = ("paddle.base", "paddle.framework", "paddle.nn.quant", "paddle.nn.layer")
+OWN = {"self", "cls", *sys.stdlib_module_names}
 PRIVATE_CALLS = {"concrete_program", "global_block", "skip_quant"}
 
 
@@ -16,7 +18,7 @@ def private_uses(code):
     for node in ast.walk(ast.parse(code)):
         if isinstance(node, ast.Attribute):
             full = ast.unparse(node)
-            is_own = isinstance(node.value, ast.Name) and node.value.id in ("self", "cls", "os")
+            is_own = isinstance(node.value, ast.Name) and node.value.id in OWN
             is_private = node.attr.startswith("_") and not node.attr.endswith("__") and not is_own
             if is_private or node.attr in PRIVATE_CALLS or full.startswith(PRIVATE_MODULES):
                 found.append(full)
