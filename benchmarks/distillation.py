@@ -98,8 +98,8 @@ class HideLabels:
 
 def train(way: str, seed: int, steps: int) -> float:
     """The AP of one training at its end."""
+    from ppose.engine.device import select_device
     from ppose.engine.distill import TeacherSetup
-    from ppose.engine.runtime import select_device
     from ppose.engine.train import make_trainer
     from ppose.transforms import Transform
     from ppose.workspace import load_config, register

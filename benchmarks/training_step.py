@@ -8,7 +8,7 @@ and batch, and the peak memory. With --data, a training on drawn people with one
 the share of its time that it waits for data.
 
 - `plain`: operator by operator, freed memory given back to the system;
-- `memory`: freed memory is kept (engine/runtime.py);
+- `memory`: freed memory is kept (engine/device.py);
 - `ppose`: that, and the network as a static graph (engine/static_network.py): what tools/train.py does.
 
 Measured on two threads, Paddle 3.2.2 (seconds a step plain and ppose, ratio), at 256x192: HRNet-W32, batch 4,
@@ -91,7 +91,7 @@ def measure(
     """Median seconds of a step, and peak memory in MiB."""
     import paddle
 
-    from ppose.engine.runtime import select_device
+    from ppose.engine.device import select_device
     from ppose.engine.static_network import StaticNetwork
     from ppose.engine.task import Task
     from ppose.workspace import load_config
@@ -129,8 +129,8 @@ def measure(
 
 def measure_wait(config: str, overrides: list[str], batch: int) -> tuple[float, float]:
     """Seconds that ten steps on drawn people wait for data, and that they take in all."""
+    from ppose.engine.device import select_device
     from ppose.engine.hooks.run import Hook
-    from ppose.engine.runtime import select_device
     from ppose.engine.task import Task
     from ppose.engine.train import make_trainer
     from ppose.workspace import load_config

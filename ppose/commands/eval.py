@@ -54,11 +54,11 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     if args.save_prediction_only and args.json:
         parser.error("--json needs metrics, --save_prediction_only computes none")
 
+    from ppose.engine.device import select_device
     from ppose.engine.distributed.ranks import is_main, join_ranks
     from ppose.engine.evaluate import RESULTS_FILE, evaluate
     from ppose.engine.load import load_trained
     from ppose.engine.network_runtime import network_predictor
-    from ppose.engine.runtime import select_device
     from ppose.engine.static_network import quickest_form
     from ppose.engine.task import Task
     from ppose.export.evaluate import open_exported

@@ -24,7 +24,7 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     """Do what the parsed options say."""
     os.environ.setdefault("GLOG_minloglevel", "2")  # Paddle's notes about its own tracing
 
-    from ppose.engine.runtime import select_device
+    from ppose.engine.device import select_device
     from ppose.engine.task import Task
     from ppose.export.export import Options, export_model
     from ppose.workspace import load_config

@@ -29,9 +29,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     """Do what the parsed options say."""
+    from ppose.engine.device import select_device
     from ppose.engine.load import load_trained
     from ppose.engine.network_runtime import network_predictor
-    from ppose.engine.runtime import select_device
     from ppose.engine.task import Task
     from ppose.image_files import list_images, read_boxes
     from ppose.inference.pose_files import ImageFiles, check_output, write_poses

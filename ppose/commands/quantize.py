@@ -81,7 +81,7 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         parser.error("--eval is of the export, and --analyse exports nothing")
     os.environ.setdefault("GLOG_minloglevel", "2")  # Paddle's notes about its own tracing
 
-    from ppose.engine.runtime import select_device
+    from ppose.engine.device import select_device
     from ppose.engine.task import Task
     from ppose.export.export import Options
     from ppose.export.onnx_graph import require_onnx

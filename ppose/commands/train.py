@@ -63,11 +63,11 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     if args.distill_config is None and (args.distill_opt or args.teacher_cache):
         parser.error("--distill_opt and --teacher_cache are for distillation: --distill_config FILE")
 
+    from ppose.engine.device import select_device
     from ppose.engine.distill import TeacherSetup
     from ppose.engine.distributed.ranks import is_main, join_ranks
     from ppose.engine.interrupt import StopOnSignal
     from ppose.engine.precision import Precision, check_precision
-    from ppose.engine.runtime import select_device
     from ppose.engine.settings import run_settings
     from ppose.engine.state import read_state
     from ppose.engine.train import make_trainer, record_run

@@ -11,6 +11,7 @@ import paddle
 from paddle import nn
 
 from ppose.distillation.losses import DistFeatureLoss, Distillation, DistMSELoss, Teacher
+from ppose.engine.device import select_device
 from ppose.engine.distributed.ranks import (
     all_gather,
     barrier,
@@ -25,7 +26,6 @@ from ppose.engine.divergence import DivergenceError
 from ppose.engine.hooks.quantization import HoldRanges, KeepAlphasPositive
 from ppose.engine.objective import DistilledObjective, LabelObjective
 from ppose.engine.optimizer import LearningRate, OptimizerBuilder
-from ppose.engine.runtime import select_device
 from ppose.engine.trainer import Hook, Trainer
 from ppose.models import KeyPointMSELoss
 from ppose.quantization.qat import QuantConfig, QuantizationAwareTraining, clipping_alphas, input_observers
