@@ -1,7 +1,4 @@
-"""Lite-HRNet: Yu et al., Lite-HRNet: A Lightweight High-Resolution Network, CVPR 2021.
-
-Parameter names are those of the published .pdparams files.
-"""
+"""Lite-HRNet: Yu et al., CVPR 2021. Parameter names are those of the published .pdparams files."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,8 +14,8 @@ from ppose.workspace import register
 
 _STEM_CHANNELS = 32
 _BLOCKS = 2  # of each module
-_CROSS_RATIO = 8  # channels are reduced by this within the cross-resolution weighting
-_SPATIAL_RATIO = 4  # and by this within the spatial weighting
+# Channels are reduced by these within the cross-resolution and the spatial weighting.
+_CROSS_RATIO, _SPATIAL_RATIO = 8, 4
 
 
 @dataclass(frozen=True)
