@@ -23,8 +23,8 @@ Learnt with it and beside it:
   channel's whole map (4 times quicker for 6x4, slower from 12x8 on: 5 to 15 % of a step), numba (twice as
   quick for small maps, half as quick for large ones: not worth its 200 MB).
 - 1x1 convolutions as matrix products: 1.2 times as quick on one processor, no quicker on another.
-- The 7x7 convolution at the image takes a third of a narrow ResNet's step: 24 channels at 128x64, batch 16,
-  one thread of an AMD EPYC (AVX2), forward and backward 62 ms, a 3x3 one 13 ms.
+- The 7x7 convolution at the image, 24 channels at 128x64, batch 16, one thread of an AMD EPYC (AVX2), takes
+  62 ms forward and backward, a 3x3 one 13 ms; one timing of the operators alone, on a busy machine.
 - FLAGS_use_mkldnn changes nothing outside of exported graphs.
 - A second thread gains little on small maps: two processes of one thread each (paddle.distributed.launch
   --nproc_per_node 2) train Lite-HRNet-8 at 128x64 about 1.5 times as quickly as one of two.

@@ -39,9 +39,8 @@ class PoseResNet(nn.Layer):
 
     ResNet of so many layers with the stride on the 3x3, three transposed convolutions of stride 2, a 1x1
     convolution. ``width`` is the channels of the first stage, doubled by each of the next; those of the
-    transposed convolutions are ``deconv_channels``. A ``stem_kernel`` of 3 makes the first convolution, which
-    takes a third of a narrow network's training step, five times as quick. Raises ConfigError for another
-    input size, or channels below 1.
+    transposed convolutions are ``deconv_channels``. A ``stem_kernel`` of 3 makes the first convolution
+    quicker to train. Raises ConfigError for another input size, or channels below 1.
     """
 
     stride, input_multiple = 4, 32
