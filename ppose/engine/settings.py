@@ -9,6 +9,7 @@ from ppose.data import Dataset, ImageFolder
 from ppose.distillation.losses import DistillationLoss
 from ppose.metrics import Metric
 from ppose.models import Network
+from ppose.transforms import ChannelOrder
 from ppose.workspace import register
 from ppose.workspace.registry import CONFIG
 
@@ -22,6 +23,7 @@ class RunSettings:
     None means: a GPU where Paddle finds one. ``keypoint_set`` names a built-in set; without it and without a
     `KeypointSet` block the set follows from ``num_joints`` and ``metric``. ``codec`` is what encodes targets
     and decodes heatmaps; without it that is the one of the readers' `ToHeatmapsTopDown`, or its like.
+    ``channel_order`` is that of the network's input, and of the numbers of `NormalizeImage`.
 
     Training saves and evaluates every ``snapshot_epoch`` epochs and keeps the newest ``keep_snapshots``; it
     stops early after ``patience`` epochs without a better AP. A step is ``accumulate`` batches. ``use_ema``
@@ -41,6 +43,7 @@ class RunSettings:
     flip_perm: Sequence[Sequence[int]] | None = None
     keypoint_set: str | None = None
     codec: Annotated[object, Codec] | None = None
+    channel_order: ChannelOrder = "rgb"
     metric: Annotated[str, Metric] = "KeyPointTopDownCOCOEval"
     weights: str | None = None
     pretrain_weights: str | None = None

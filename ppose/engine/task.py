@@ -171,6 +171,7 @@ class Task:
         return PoseSpec(
             input_size=self.codec.input_size,
             flip_test=self.test.flip if flip is None else flip,
+            channel_order=self.settings.channel_order,
             keypoint_set=self.keypoint_set,
             codec=self.codec,
             sample_transforms=[spec for spec in sample if "Decode" not in spec],
@@ -189,6 +190,7 @@ class Task:
             "keypoint_set": self.keypoint_set,
             "trainsize": self.settings.trainsize,
             "codec": self.codec,
+            "channel_order": self.settings.channel_order,
         }
 
     def _check_keypoints(self) -> None:
