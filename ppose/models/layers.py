@@ -158,8 +158,8 @@ def make_fuse_layers(
     """Layers [str(i)][str(j)] that bring branch j to the channels and the size of branch i, for i in outputs.
 
     Upwards: 1x1 convolution, norm, nearest upsampling. Downwards: steps of stride 2, all but the last with
-    ReLU and with branch j's channels (Sun et al., CVPR 2019, section 3). ``as_tf`` (see `HRNet`): upwards with
-    a ReLU before the upsampling, downwards with branch i's channels in all steps.
+    ReLU and with branch j's channels (Sun et al., CVPR 2019, section 3). ``as_tf`` (see `HRNet`): upwards
+    with a ReLU before the upsampling, downwards with branch i's channels in all steps.
     """
     path = _tf_fuse_path if as_tf else _fuse_path
     return nn.LayerDict(
