@@ -11,7 +11,18 @@ from types import ModuleType
 import ppose
 from ppose.commandline import run
 
-COMMANDS = ("train", "eval", "infer", "export", "quantize", "predict", "benchmark", "synthesize")
+COMMANDS = (
+    "train",
+    "eval",
+    "infer",
+    "export",
+    "quantize",
+    "predict",
+    "benchmark",
+    "model_info",
+    "synthesize",
+    "translate",
+)
 
 
 def main() -> None:

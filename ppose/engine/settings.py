@@ -29,7 +29,8 @@ class RunSettings:
     stops early after ``patience`` epochs without a better AP. A step is ``accumulate`` batches. ``use_ema``
     evaluates and saves a moving average of the weights. ``sync_bn`` takes batch norms over the batches of all
     processes. ``base_batch_size`` is the images a step that the learning rate is meant for, all processes
-    together. ``use_vdl`` logs for VisualDL to ``vdl_log_dir``, by default the run's `log/visualdl`.
+    together. ``use_vdl`` logs for VisualDL to ``vdl_log_dir``, by default `log/<config>` in the
+    current folder, beside the logs of other configs.
 
     ``slim`` QAT trains for eight bits, as the `QAT` block says. ``distill_loss`` are the losses between
     student and teacher in a teacher's config, whose parameters are frozen always: ``freeze_parameters`` is of
