@@ -52,6 +52,8 @@ class RandomFlipHalfBodyTransform:
     ) -> None:
         check_probability("RandomFlipHalfBodyTransform.prob_half_body", prob_half_body)
         check_probability("RandomFlipHalfBodyTransform.prob_flip", prob_flip)
+        if prob_flip:
+            keypoint_set.check_flip("RandomFlipHalfBodyTransform.prob_flip", "0")
         if flip_pairs is not None and not keypoint_set.has_flip_pairs(flip_pairs):
             raise ConfigError(
                 f"RandomFlipHalfBodyTransform.flip_pairs are not those of the set '{keypoint_set.name}'"
