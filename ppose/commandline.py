@@ -72,6 +72,16 @@ def add_export_options(parser: argparse.ArgumentParser, name: str) -> None:
     )
 
 
+def add_pnp_option(parser: argparse.ArgumentParser) -> None:
+    """The 3D model of rigid things, for poses in space."""
+    parser.add_argument(
+        "--pnp",
+        type=Path,
+        metavar="MODEL.json",
+        help="keypoints in space and the camera: find poses in space (6-DoF) too, and draw the axes",
+    )
+
+
 def add_conversion_options(parser: argparse.ArgumentParser, source: str) -> None:
     """What every converter of datasets takes; ``source`` says what it reads."""
     parser.add_argument("--input", type=Path, required=True, metavar="FILE_OR_DIR", help=source)

@@ -10,7 +10,7 @@ from ppose.distillation.losses import DistillationLoss
 from ppose.metrics import Metric
 from ppose.models import Network
 from ppose.workspace import register
-from ppose.workspace.registry import CONFIG
+from ppose.workspace.registry import CONFIG, get_entry
 
 
 @register(names=(CONFIG,))
@@ -24,10 +24,11 @@ class RunSettings:
     and decodes heatmaps; without it that is the one of the readers' `ToHeatmapsTopDown`, or its like.
 
     Training saves and evaluates every ``snapshot_epoch`` epochs and keeps the newest ``keep_snapshots``; it
-    stops early after ``patience`` epochs without a better AP. A step is ``accumulate`` batches. ``use_ema``
-    evaluates and saves a moving average of the weights. ``sync_bn`` takes batch norms over the batches of all
-    processes. ``base_batch_size`` is the images a step that the learning rate is meant for, all processes
-    together. ``use_vdl`` logs for VisualDL to ``vdl_log_dir``, by default the run's `log/visualdl`.
+    stops early after ``patience`` epochs without a better AP, or what the metric has in its place. A step is
+    ``accumulate`` batches. ``use_ema`` evaluates and saves a moving average of the weights. ``sync_bn`` takes
+    batch norms over the batches of all processes. ``base_batch_size`` is the images a step that the learning
+    rate is meant for, all processes together. ``use_vdl`` logs for VisualDL to ``vdl_log_dir``, by default
+    the run's `log/visualdl`.
 
     ``slim`` QAT trains for eight bits, as the `QAT` block says. ``distill_loss`` are the losses between
     student and teacher in a teacher's config, whose parameters are frozen always: ``freeze_parameters`` is of
@@ -65,6 +66,12 @@ class RunSettings:
     TrainDataset: Annotated[object, Dataset] | None = None
     EvalDataset: Annotated[object, Dataset] | None = None
     TestDataset: Annotated[object, ImageFolder] | None = None
+
+    @property
+    def headline(self) -> tuple[str, ...]:
+        """The numbers of the metric that a log shows; by the first, networks are compared."""
+        metric: Any = get_entry(self.metric).target
+        return metric.headline
 
 
 def run_settings(cfg: dict[str, Any]) -> RunSettings:

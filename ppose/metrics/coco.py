@@ -38,6 +38,7 @@ class CocoKeypointMetric:
     """
 
     default_keypoint_set = "coco17"
+    headline = ("AP", "AP50", "AP75", "AR")
 
     def __init__(
         self,
