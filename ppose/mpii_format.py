@@ -16,7 +16,7 @@ from ppose.files import read_json
 NUM_KEYPOINTS = 16
 # A person of scale s is 200 s pixels high; the official HRNet code moves the box down and enlarges it.
 _PIXELS, _DOWN, _PADDING = 200.0, 15.0, 1.25
-_HEAD_BOX_FILES = ("gt_valid.mat", "mpii_gt_val.mat")  # of the official HRNet and of PaddleDetection
+_TRUTH_FILES = ("gt_valid.mat", "mpii_gt_val.mat")  # of the official HRNet and of PaddleDetection
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,11 +44,13 @@ class MpiiImage:
 
 @dataclass(frozen=True, eq=False)
 class MpiiPeople:
-    """N people with boxes: image_files (N,), image_ids (N,), in pixels from 0 centers (N, 2) and scales (N,).
+    """N people with boxes: image_files (N,), image_ids (N,), centers (N, 2) and scales (N,) in pixels from 0.
 
-    keypoints (N, 16, 2) from 0, visible (N, 16) bool, head_boxes (N, 2, 2) from 1, None where unknown.
+    keypoints (N, 16, 2) and head_boxes (N, 2, 2), None where unknown, count from 1; visible (N, 16) is bool.
+    ``where`` is the file.
     """
 
+    where: str
     image_files: list[str]
     image_ids: np.ndarray
     centers: np.ndarray
@@ -77,37 +79,43 @@ def read_people(path: str | Path) -> MpiiPeople:
     points = np.stack([person.keypoints for person in people])
     head_boxes = [person.head_box for person in people]
     return MpiiPeople(
+        where=str(path),
         image_files=list(names),
         image_ids=np.array(ids),
         centers=centers - 1,
         scales=scales,
-        keypoints=points[..., :2] - 1,
+        keypoints=points[..., :2],
         visible=points[..., 2] > 0,
         head_boxes=None if any(box is None for box in head_boxes) else np.stack(head_boxes),
     )
 
 
-def read_head_boxes(annotations: str | Path, head_box_file: str | Path | None, count: int) -> np.ndarray:
-    """Head boxes (N, 2, 2) of an annotation file's ``count`` people, from a file of MPII's evaluation.
+def read_truth(file: str | Path, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What MPII's evaluation compares ``count`` people with, of its `.mat` file, as `gt_valid.mat` is.
 
-    By default it is `gt_valid.mat` or `mpii_gt_val.mat` beside the annotations. Raises DataError.
+    Returns keypoints (N, 16, 2), from 1, visible (N, 16) bool and head boxes (N, 2, 2). Raises DataError.
     """
-    folder = Path(annotations).parent
-    if head_box_file is None:
-        known = [folder / name for name in _HEAD_BOX_FILES if (folder / name).is_file()]
-        if not known:
-            raise DataError(
-                f"{annotations} has no head boxes, which PCKh is measured by, and neither of "
-                f"{', '.join(_HEAD_BOX_FILES)} is beside it: set KeyPointTopDownMPIIEval.head_box_file"
-            )
-        head_box_file = known[0]
-    content = load_mat(head_box_file)
-    boxes = np.asarray(content.get("headboxes_src", ()), np.float64)
-    if boxes.ndim != 3 or boxes.shape[:2] != (2, 2):
-        raise DataError(f"{head_box_file}: has no headboxes_src of 2 x 2 numbers a person")
-    if boxes.shape[2] != count:
-        raise DataError(f"{head_box_file} is of {boxes.shape[2]} people, {annotations} has {count}")
-    return np.moveaxis(boxes, 2, 0)
+    content = load_mat(file)
+    shapes = {"pos_gt_src": (NUM_KEYPOINTS, 2), "jnt_missing": (NUM_KEYPOINTS,), "headboxes_src": (2, 2)}
+    arrays = {name: np.asarray(content.get(name, ()), np.float64) for name in shapes}
+    for name, shape in shapes.items():
+        if arrays[name].shape[:-1] != shape:
+            raise DataError(f"{file}: has no {name} of {' x '.join(map(str, shape))} numbers a person")
+        if arrays[name].shape[-1] != count:
+            raise DataError(f"{file} is of {arrays[name].shape[-1]} people, the annotations have {count}")
+    keypoints, missing, head_boxes = (np.moveaxis(array, -1, 0) for array in arrays.values())
+    return keypoints, missing == 0, head_boxes
+
+
+def find_truth_file(annotations: str | Path) -> Path:
+    """The `.mat` file of MPII's evaluation beside an annotation file; DataError where there is none."""
+    for name in _TRUTH_FILES:
+        if (file := Path(annotations).parent / name).is_file():
+            return file
+    raise DataError(
+        f"{annotations} has no head boxes, which PCKh is measured by, and neither "
+        f"{' nor '.join(_TRUTH_FILES)} is beside it: set KeyPointTopDownMPIIEval.truth_file"
+    )
 
 
 def _read_json_people(path: Path) -> list[tuple[str, int, MpiiPerson]]:

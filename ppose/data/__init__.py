@@ -3,6 +3,7 @@
 from ppose.data.coco import KeypointTopDownCocoDataset
 from ppose.data.dataset import Dataset, EvalDataset
 from ppose.data.image_folder import ImageFolder
+from ppose.data.mpii import KeypointTopDownMPIIDataset
 from ppose.data.reader import Batches, Reader
 from ppose.data.synthetic import SyntheticPeopleDataset
 
@@ -12,6 +13,7 @@ __all__ = [
     "EvalDataset",
     "ImageFolder",
     "KeypointTopDownCocoDataset",
+    "KeypointTopDownMPIIDataset",
     "Reader",
     "SyntheticPeopleDataset",
 ]

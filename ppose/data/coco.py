@@ -54,23 +54,23 @@ class KeypointTopDownCocoDataset:
         clip_bbox: bool = False,
     ) -> None:
         image_folder = Path(dataset_dir) / image_dir
-        self.anno_file = Path(dataset_dir) / anno_path
+        self.annotations = Path(dataset_dir) / anno_path
         # People of one image follow each other: the last image read serves them all.
         self._read = lru_cache(maxsize=1)(read_image)
         if num_joints not in (None, keypoint_set.num_keypoints):
             known = f"the keypoint set '{keypoint_set.name}' has {keypoint_set.num_keypoints}"
             raise DataError(f"num_joints is {num_joints}, {known}")
-        content = read_json(self.anno_file, "annotation file")
-        images = read_images(content, str(self.anno_file))
+        content = read_json(self.annotations, "annotation file")
+        images = read_images(content, str(self.annotations))
         if use_gt_bbox:
-            people = _labelled_people(content, images, keypoint_set, self.anno_file, clip_bbox)
+            people = _labelled_people(content, images, keypoint_set, self.annotations, clip_bbox)
             if bbox_file and _find_box_file(bbox_file, dataset_dir).is_file():
                 _logger.warning("bbox_file is not used, since use_gt_bbox is true")
         elif bbox_file is None:
             raise DataError("use_gt_bbox is false but no bbox_file is given: set EvalDataset.bbox_file")
         else:
             people = _detected_people(
-                _find_box_file(bbox_file, dataset_dir), images, self.anno_file, image_thre
+                _find_box_file(bbox_file, dataset_dir), images, self.annotations, image_thre
             )
         self.boxes = GROUND_TRUTH_BOXES if use_gt_bbox else DETECTED_BOXES
         self._files = [str(image_folder / images[person["image_id"]]["file_name"]) for person in people]
