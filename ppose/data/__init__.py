@@ -6,6 +6,11 @@ from ppose.data.image_folder import ImageFolder
 from ppose.data.mpii import KeypointTopDownMPIIDataset
 from ppose.data.reader import Batches, Reader
 from ppose.data.synthetic import SyntheticPeopleDataset
+from ppose.data.wholebody import (
+    KeypointTopDownCocoWholeBodyDataset,
+    KeypointTopDownCocoWholeBodyFaceDataset,
+    KeypointTopDownCocoWholeBodyHandDataset,
+)
 
 __all__ = [
     "Batches",
@@ -13,6 +18,9 @@ __all__ = [
     "EvalDataset",
     "ImageFolder",
     "KeypointTopDownCocoDataset",
+    "KeypointTopDownCocoWholeBodyDataset",
+    "KeypointTopDownCocoWholeBodyFaceDataset",
+    "KeypointTopDownCocoWholeBodyHandDataset",
     "KeypointTopDownMPIIDataset",
     "Reader",
     "SyntheticPeopleDataset",

@@ -54,24 +54,23 @@ class KeypointTopDownCocoDataset:
         clip_bbox: bool = False,
     ) -> None:
         image_folder = Path(dataset_dir) / image_dir
-        self.annotations = Path(dataset_dir) / anno_path
+        file = Path(dataset_dir) / anno_path
         # People of one image follow each other: the last image read serves them all.
         self._read = lru_cache(maxsize=1)(read_image)
         if num_joints not in (None, keypoint_set.num_keypoints):
             known = f"the keypoint set '{keypoint_set.name}' has {keypoint_set.num_keypoints}"
             raise DataError(f"num_joints is {num_joints}, {known}")
-        content = read_json(self.annotations, "annotation file")
-        images = read_images(content, str(self.annotations))
+        content = self.read_content(file)
+        self.annotations = content
+        images = read_images(content, str(file))
         if use_gt_bbox:
-            people = _labelled_people(content, images, keypoint_set, self.annotations, clip_bbox)
+            people = _labelled_people(content, images, keypoint_set, file, clip_bbox)
             if bbox_file and _find_box_file(bbox_file, dataset_dir).is_file():
                 _logger.warning("bbox_file is not used, since use_gt_bbox is true")
         elif bbox_file is None:
             raise DataError("use_gt_bbox is false but no bbox_file is given: set EvalDataset.bbox_file")
         else:
-            people = _detected_people(
-                _find_box_file(bbox_file, dataset_dir), images, self.annotations, image_thre
-            )
+            people = _detected_people(_find_box_file(bbox_file, dataset_dir), images, file, image_thre)
         self.boxes = GROUND_TRUTH_BOXES if use_gt_bbox else DETECTED_BOXES
         self._files = [str(image_folder / images[person["image_id"]]["file_name"]) for person in people]
         self._points: np.ndarray | None = None
@@ -82,6 +81,10 @@ class KeypointTopDownCocoDataset:
         self.image_ids = np.array([person["image_id"] for person in people])
         self.areas = self._scales.prod(axis=1)
         self.bbox_scores = np.array([person.get("score", 1.0) for person in people], np.float64)
+
+    def read_content(self, file: Path) -> Any:
+        """What stands in the annotation file, in COCO's format; for datasets whose files need a change."""
+        return read_json(file, "annotation file")
 
     def __len__(self) -> int:
         return len(self._files)

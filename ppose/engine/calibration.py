@@ -15,7 +15,6 @@ from ppose.data.reader import spread
 from ppose.engine.evaluate import make_reader, read_batches, update_metric
 from ppose.engine.network_runtime import network_predictor
 from ppose.engine.task import Task
-from ppose.files import read_json
 from ppose.image_files import list_images, read_boxes
 from ppose.inference.pose_spec import PoseSpec
 from ppose.transforms import read_image
@@ -104,10 +103,9 @@ def make_sampled_ap(task: Task, count: int) -> Callable[[nn.Layer], float]:
     return measure_ap
 
 
-def _annotations_of(images: np.ndarray, file: Path, task: Task) -> dict[str, Any]:
+def _annotations_of(images: np.ndarray, content: Any, task: Task) -> dict[str, Any]:
     """The content of an annotation file, as far as it is of images of these ids."""
-    content = read_json(file, "annotation file")
-    people = read_people(content, task.keypoint_set, str(file))
+    people = read_people(content, task.keypoint_set, "the annotations")
     ids = set(images.tolist())
     return {
         **content,

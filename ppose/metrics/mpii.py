@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ppose.errors import DataError
+from ppose.errors import ConfigError, DataError
 from ppose.files import write_json
 from ppose.keypoints import KeypointSet
 from ppose.metrics.in_order import Found
@@ -46,7 +46,7 @@ class KeyPointTopDownMPIIEval:
 
     def __init__(
         self,
-        annotations: Given[str | Path | MpiiPeople | None],
+        annotations: Given[Any],
         keypoint_set: Given[KeypointSet],
         *,
         truth_file: str | None = None,
@@ -54,6 +54,8 @@ class KeyPointTopDownMPIIEval:
         self._found = Found(keypoint_set)
         if isinstance(annotations, str | Path):
             annotations = read_people(annotations)
+        if not isinstance(annotations, MpiiPeople | None):
+            raise ConfigError("KeyPointTopDownMPIIEval is for MPII's people: !KeypointTopDownMPIIDataset")
         self._people = annotations
         if annotations is None:
             return

@@ -2,7 +2,13 @@
 
 from ppose.transforms.affine import TopDownAffine, TopDownEvalAffine
 from ppose.transforms.appearance import ColorJitter, GaussianBlur
-from ppose.transforms.augment import RandomFlipHalfBodyTransform, RandomShift
+from ppose.transforms.augment import (
+    RandomFlipHalfBodyTransform,
+    RandomShift,
+    TopDownGetRandomScaleRotation,
+    TopDownRandomFlip,
+    TopDownRandomShiftBboxCenter,
+)
 from ppose.transforms.decode import Decode, LazySample, read_image, read_image_part
 from ppose.transforms.dropping import CoarseDropout, InformationDropping
 from ppose.transforms.heatmaps import EncodeHeatmaps, HeatmapTargets
@@ -24,6 +30,9 @@ __all__ = [
     "RandomShift",
     "TopDownAffine",
     "TopDownEvalAffine",
+    "TopDownGetRandomScaleRotation",
+    "TopDownRandomFlip",
+    "TopDownRandomShiftBboxCenter",
     "Transform",
     "read_image",
     "read_image_part",

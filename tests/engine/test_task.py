@@ -8,7 +8,7 @@ from paddle import nn
 from ppose.codecs import UDPHeatmap
 from ppose.engine.task import Task
 from ppose.engine.train import make_evaluation
-from ppose.errors import ConfigError, DataError
+from ppose.errors import ConfigError
 from ppose.geometry import invert_warp, transform_points
 from ppose.models import Backbone, Loss
 from ppose.workspace import load_config, register
@@ -169,7 +169,7 @@ def test_a_metric_of_the_config(data, coco_folder):
 def test_training_evaluates_by_the_configs_metric_or_not_at_all(data, tmp_path):
     evaluated = [text.replace("TrainDataset", "EvalDataset") for text in data]
     cfg = load_config(CONFIG, [*data, *evaluated, "metric=KeyPointTopDownMPIIEval"])
-    with pytest.raises(DataError, match=r"annotations\.json: expected MPII's JSON"):
+    with pytest.raises(ConfigError, match="is for MPII's people: !KeypointTopDownMPIIDataset"):
         make_evaluation(Task(cfg), tmp_path)
 
 
