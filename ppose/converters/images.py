@@ -1,10 +1,9 @@
-"""Where the images of an annotation file are, and how large."""
+"""Where the images of an annotation file are."""
 
 from collections.abc import Iterable
 from pathlib import Path
 
 from ppose.errors import DataError
-from ppose.transforms import read_image
 
 
 def find_image(name: str, folders: Iterable[Path]) -> Path:
@@ -15,9 +14,3 @@ def find_image(name: str, folders: Iterable[Path]) -> Path:
             return folder / name
     looked = ", ".join(map(str, folders))
     raise DataError(f"images not found: no {name} in {looked}; --image_dir DIR says where they are")
-
-
-def read_size(file: Path) -> tuple[int, int]:
-    """Width and height of an image file, as stored."""
-    height, width = read_image(file).shape[:2]
-    return width, height

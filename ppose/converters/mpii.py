@@ -5,9 +5,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ppose.converters.images import find_image, read_size
+from ppose.converters.images import find_image
 from ppose.errors import DataError
 from ppose.mpii_format import MpiiPerson, load_mat, read_release
+from ppose.transforms import read_image_size
 
 # Names and limbs as in the published file, its spelling and its counting from 0 included.
 _NAMES = (
@@ -36,7 +37,7 @@ def convert_mpii(source: Path, split: Literal["train", "test"], image_dir: Path 
         if image.is_train != (split == "train"):
             continue
         found = find_image(image.file_name, [image_dir] if image_dir is not None else folders)
-        width, height = read_size(found)
+        width, height = read_image_size(found, use_exif=False)
         name = f"images/{image.file_name}"
         images.append({"id": image.index, "file_name": name, "width": width, "height": height})
         for person in image.people if split == "train" else ():

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ppose.converters.images import find_image, read_size
+from ppose.converters.images import find_image
 from ppose.errors import DataError
 from ppose.files import read_json
 from ppose.keypoints import get_keypoint_set
+from ppose.transforms import read_image_size
 
 _KEYPOINTS = 3 * get_keypoint_set("posetrack18").num_keypoints
 
@@ -37,7 +38,7 @@ def convert_posetrack(source: Path, image_dir: Path | None) -> dict[str, Any]:
 def _measure(image: Any, file: Path, roots: list[Path]) -> dict[str, Any]:
     if not isinstance(image, Mapping) or not isinstance(image.get("file_name"), str):
         raise DataError(f"{file}: an image has no file_name: {image!r:.80}")
-    width, height = read_size(find_image(image["file_name"], roots))
+    width, height = read_image_size(find_image(image["file_name"], roots), use_exif=False)
     return {**image, "width": width, "height": height, "coco_url": "invalid"}
 
 

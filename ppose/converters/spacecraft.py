@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ppose.converters.images import read_size
 from ppose.errors import ConfigError, DataError
 from ppose.files import read_json
 from ppose.keypoints import KeypointSet, get_keypoint_set
+from ppose.transforms import read_image_size
 
 _logger = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ def convert_spacecraft(
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for number, (image_id, path, label) in enumerate(found, 1):
-        width, height = size or read_size(path)
+        width, height = size or read_image_size(path, use_exif=False)
         images.append(
             {
                 "license": license_,

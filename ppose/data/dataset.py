@@ -23,12 +23,13 @@ class EvalDataset(Dataset, Protocol):
     """A dataset with what metrics ask for.
 
     ``annotations`` is what its metric compares with, as that takes it: a file, or what was read of it.
-    ``boxes`` says in words where its boxes come from; image_ids, areas (of the padded boxes, in square image
-    pixels) and bbox_scores are arrays of its length.
+    ``boxes`` says in words where its boxes come from; image_ids and category_ids (both as the file has them),
+    areas (of the padded boxes, in square image pixels) and bbox_scores are arrays of its length.
     """
 
     annotations: Any
     boxes: str
     image_ids: np.ndarray
+    category_ids: np.ndarray
     areas: np.ndarray
     bbox_scores: np.ndarray

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ppose.annotations import PERSON
 from ppose.data.coco import GROUND_TRUTH_BOXES
 from ppose.data.dataset import Dataset
 from ppose.errors import DataError
@@ -53,6 +54,7 @@ class KeypointTopDownMPIIDataset:
         self.image_ids = self.annotations.image_ids
         self.areas = self._scales.prod(axis=1)
         self.bbox_scores = np.ones(len(self))
+        self.category_ids = np.full(len(self), PERSON)
 
     def __len__(self) -> int:
         return len(self.annotations.image_files)

@@ -5,6 +5,7 @@ from typing import Any
 
 from ppose.data.coco import KeypointTopDownCocoDataset
 from ppose.data.dataset import Dataset
+from ppose.files import read_json
 from ppose.wholebody_format import join_parts, take_faces, take_hands
 from ppose.workspace import register
 
@@ -13,24 +14,24 @@ from ppose.workspace import register
 class KeypointTopDownCocoWholeBodyDataset(KeypointTopDownCocoDataset):
     """People of a COCO-WholeBody file with all their 133 keypoints, else a `KeypointTopDownCocoDataset`."""
 
-    def read_content(self, file: Path) -> Any:
+    def find_annotations(self, file: Path) -> dict[str, Any]:
         """See `KeypointTopDownCocoDataset`."""
-        return join_parts(super().read_content(file), str(file))
+        return join_parts(read_json(file, "annotation file"), str(file))
 
 
 @register(Dataset, ignored=("pixel_std",))
 class KeypointTopDownCocoWholeBodyHandDataset(KeypointTopDownCocoDataset):
     """The good hands of a COCO-WholeBody file, as if each were a person."""
 
-    def read_content(self, file: Path) -> Any:
+    def find_annotations(self, file: Path) -> dict[str, Any]:
         """See `KeypointTopDownCocoDataset`."""
-        return take_hands(super().read_content(file), str(file))
+        return take_hands(read_json(file, "annotation file"), str(file))
 
 
 @register(Dataset, ignored=("pixel_std",))
 class KeypointTopDownCocoWholeBodyFaceDataset(KeypointTopDownCocoDataset):
     """The good faces of a COCO-WholeBody file, as if each were a person."""
 
-    def read_content(self, file: Path) -> Any:
+    def find_annotations(self, file: Path) -> dict[str, Any]:
         """See `KeypointTopDownCocoDataset`."""
-        return take_faces(super().read_content(file), str(file))
+        return take_faces(read_json(file, "annotation file"), str(file))

@@ -10,7 +10,6 @@ import paddle
 from paddle import nn
 from tqdm import tqdm
 
-from ppose.coco_format import read_people
 from ppose.data.reader import spread
 from ppose.engine.evaluate import make_reader, read_batches, update_metric
 from ppose.engine.network_runtime import network_predictor
@@ -89,7 +88,8 @@ def make_sampled_ap(task: Task, count: int) -> Callable[[nn.Layer], float]:
     known = np.unique(dataset.image_ids)
     images = known[spread(len(known), max(1, count * len(known) // len(dataset)))]
     people = np.flatnonzero(np.isin(dataset.image_ids, images))
-    metric = task.metric(dataset, annotations=_annotations_of(images, dataset.annotations, task))
+    rows = np.flatnonzero(np.isin(dataset.annotations.images.ids, images))
+    metric = task.metric(dataset, annotations=dataset.annotations.of_images(rows))
     reader = make_reader(task, task.pose_spec("EvalReader"))
     batches = list(read_batches(reader, dataset, people, workers=0))
 
@@ -101,14 +101,3 @@ def make_sampled_ap(task: Task, count: int) -> Callable[[nn.Layer], float]:
         return metric.compute()[metric.headline[0]]
 
     return measure_ap
-
-
-def _annotations_of(images: np.ndarray, content: Any, task: Task) -> dict[str, Any]:
-    """The content of an annotation file, as far as it is of images of these ids."""
-    people = read_people(content, task.keypoint_set, "the annotations")
-    ids = set(images.tolist())
-    return {
-        **content,
-        "images": [image for image in content["images"] if image["id"] in ids],
-        "annotations": [person for person in people if person["image_id"] in ids],
-    }

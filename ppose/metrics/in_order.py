@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from ppose.coco_format import PERSON
+from ppose.annotations import PERSON
 from ppose.errors import ConfigError, DataError
 from ppose.keypoints import KeypointSet
 

@@ -77,7 +77,7 @@ class KeyPointTopDownMPIIEval:
         image_id: np.ndarray,
         area: np.ndarray,
         bbox_score: np.ndarray,
-        **others: Any,
+        category_id: np.ndarray | None = None,
     ) -> None:
         """Add N people, those of an image in the annotations' order: see `Metric`."""
         self._found.add(keypoints, scores, image_id)

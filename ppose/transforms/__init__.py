@@ -9,7 +9,15 @@ from ppose.transforms.augment import (
     TopDownRandomFlip,
     TopDownRandomShiftBboxCenter,
 )
-from ppose.transforms.decode import Decode, LazySample, read_image, read_image_part
+from ppose.transforms.decode import (
+    Decode,
+    ImageReader,
+    LazySample,
+    read_annotated,
+    read_image,
+    read_image_part,
+    read_image_size,
+)
 from ppose.transforms.dropping import CoarseDropout, InformationDropping
 from ppose.transforms.heatmaps import EncodeHeatmaps, HeatmapTargets
 from ppose.transforms.normalize import NormalizeImage, Permute
@@ -22,6 +30,7 @@ __all__ = [
     "EncodeHeatmaps",
     "GaussianBlur",
     "HeatmapTargets",
+    "ImageReader",
     "InformationDropping",
     "LazySample",
     "NormalizeImage",
@@ -34,6 +43,8 @@ __all__ = [
     "TopDownRandomFlip",
     "TopDownRandomShiftBboxCenter",
     "Transform",
+    "read_annotated",
     "read_image",
     "read_image_part",
+    "read_image_size",
 ]
