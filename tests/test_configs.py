@@ -34,7 +34,7 @@ def test_config_builds(name):
     assert task.codec.heatmap_size == tuple(task.settings.hmsize) == (width // 4, height // 4)
     if "synthetic" not in name:
         assert f"{height}x{width}" in name
-        assert task.codec.sigma == {96: 1, 192: 2, 288: 3}[width]
+        assert task.codec.sigma == {96: 1, 192: 2, 256: 2, 288: 3}[width]
         assert task.codec.use_dark == task.codec.unbiased == ("dark" in name or "tinypose" in name)
     if "teacher" not in name:  # it comes trained
         assert cfg["weights"] == f"output/{name}/model_final"

@@ -60,6 +60,9 @@ class CocoKeypointMetric:
                 f"visible_threshold is {visible_threshold}, expected a number from 0 to below 1"
             )
         self._keypoint_set = keypoint_set
+        if annotations is not None and not isinstance(annotations, Annotations):
+            annotations = read_annotations(annotations, keypoint_set)
+        self.annotations = annotations
         self._ground_truth = None if annotations is None else read_ground_truth(annotations, keypoint_set)
         self._nms = {None: None, "oks": oks_nms, "soft_oks": soft_oks_nms}[nms]
         self._oks_threshold, self._visible_threshold = oks_threshold, visible_threshold

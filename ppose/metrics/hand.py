@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from ppose.annotations import Annotations, read_annotations
-from ppose.errors import DataError
 from ppose.files import write_json
 from ppose.keypoints import KeypointSet
 from ppose.metrics.in_order import Found
@@ -57,11 +56,7 @@ class WholeBodyHandMetric:
 
     def compute(self) -> dict[str, float]:
         """PCK and AUC in 0 .. 1, EPE in pixels."""
-        if self._truth is None or self._truth.people is None:
-            raise DataError("no annotations to evaluate against; results can be written without them")
-        people = self._truth.people.take(self._truth.people.used)
-        rows = self._found.rows_in(self._truth.images.ids[people.images], self._truth.where)
-        people = people.take(rows)
+        people = self._found.match(self._truth)
         visible = people.visibility > 0
         distances = np.linalg.norm(self._found.keypoints - people.keypoints, axis=-1)
         sides = people.bboxes_xywh[:, 2:].max(axis=1)

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from ppose.annotations import PERSON
+from ppose.annotations import PERSON, Annotations, People
 from ppose.errors import ConfigError, DataError
 from ppose.keypoints import KeypointSet
 
@@ -45,6 +45,13 @@ class Found:
     def image_ids(self) -> np.ndarray:
         """(N,) as the dataset has them."""
         return np.concatenate([batch[2] for batch in self._batches])
+
+    def match(self, annotations: Annotations | None) -> People:
+        """Who of the annotated people were found, one for each found, see `rows_in`; raises DataError."""
+        if annotations is None or annotations.people is None:
+            raise DataError("no annotations to evaluate against; results can be written without them")
+        people = annotations.people.take(annotations.people.used)
+        return people.take(self.rows_in(annotations.images.ids[people.images], annotations.where))
 
     def rows_in(self, true_image_ids: np.ndarray, where: str) -> np.ndarray:
         """Rows (N,) of the annotated people, of these images (T,), who are those found.
