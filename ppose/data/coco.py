@@ -12,6 +12,7 @@ from ppose.annotations import PERSON, read_annotations
 from ppose.annotations.ids import id_array
 from ppose.coco_format import read_detections
 from ppose.data.dataset import Dataset
+from ppose.data.yolo_labels import read_yolo_labels
 from ppose.errors import DataError
 from ppose.geometry import bbox_xywh_to_center_scale, clip_boxes_xywh
 from ppose.keypoints import KeypointSet
@@ -28,9 +29,9 @@ DETECTED_BOXES = "detected boxes"
 class KeypointTopDownCocoDataset:
     """One sample a person of a COCO keypoint file, or one a box of a detection file.
 
-    Files are found in ``dataset_dir``: images in ``image_dir``, annotations in ``anno_path``, read by
-    `read_annotations`, which says who is left out: a line of the log counts them by reason. ``categories``
-    (names or ids) chooses where several have keypoints.
+    Files are found in ``dataset_dir``: images in ``image_dir``, annotations in ``anno_path``, a file, or a
+    folder of Ultralytics' labels. `read_annotations` reads them and says who is left out: a line of the log
+    counts them by reason. ``categories`` (names or ids) chooses where several have keypoints.
 
     With ``use_gt_bbox`` the boxes are the annotations' own; ``clip_bbox`` cuts them to the image and makes
     them smaller by a pixel, as the official HRNet code and PaddleDetection do. Otherwise they come from
@@ -69,9 +70,12 @@ class KeypointTopDownCocoDataset:
             raise DataError(f"num_joints is {num_joints}, {known}")
         if not use_gt_bbox and bbox_file is None:
             raise DataError("use_gt_bbox is false but no bbox_file is given: set EvalDataset.bbox_file")
+        file = Path(dataset_dir) / anno_path
+        labels = file.is_dir()
         self.annotations = read_annotations(
-            Path(dataset_dir) / anno_path,
+            read_yolo_labels(file, self._folder, keypoint_set) if labels else file,
             keypoint_set,
+            where=str(file),
             categories=categories,
             find_size=self._find_size,
             needs_people=use_gt_bbox,
