@@ -110,8 +110,7 @@ class PersonColumns:
         problem = f"{self._entry(index)}: keypoints are not {3 * count} numbers: x, y and visibility of each"
         if isinstance(value, list) and len(value) == count:  # one entry a keypoint
             value = [[None] * 3 if point is None else point for point in value]
-            if all(isinstance(point, list) and len(point) == 2 for point in value):
-                value = [[*point, None if None in point else 2] for point in value]
+            value = [[*p, 2] if isinstance(p, list) and len(p) == 2 else p for p in value]
         try:
             numbers = to_numbers(value)
         except (ValueError, TypeError, RecursionError):

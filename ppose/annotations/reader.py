@@ -38,14 +38,17 @@ def read_annotations(
     categories: Sequence[Id] | None = None,
     find_size: FindSize | None = None,
     needs_people: bool = True,
+    where: str | None = None,
 ) -> Annotations:
     """The images and people of an annotation file, or of its content, which is left as it is.
+
+    ``where`` names content in messages.
 
     ``categories`` chooses by names or ids, see `choose_categories`. ``find_size`` gives width and height of
     an image file, or None, where the annotations do not say them. Without ``needs_people`` a list of images
     will do. Raises DataError that names the file and the entry which is wrong, with what was expected.
     """
-    where = "the annotations" if isinstance(source, Mapping) else str(source)
+    where = where or ("the annotations" if isinstance(source, Mapping) else str(source))
     content = source if isinstance(source, Mapping) else read_json(source, "annotation file")
     images, notes = read_images(content, where)
     entries = content.get("annotations") or []

@@ -12,6 +12,7 @@ from ppose.annotations import PERSON, read_annotations
 from ppose.annotations.ids import id_array
 from ppose.coco_format import read_detections
 from ppose.data.dataset import Dataset
+from ppose.data.yolo_labels import read_yolo_labels
 from ppose.errors import DataError
 from ppose.geometry import bbox_xywh_to_center_scale, clip_boxes_xywh
 from ppose.keypoints import KeypointSet
@@ -28,9 +29,9 @@ DETECTED_BOXES = "detected boxes"
 class KeypointTopDownCocoDataset:
     """One sample a person of a COCO keypoint file, or one a box of a detection file.
 
-    Files are found in ``dataset_dir``: images in ``image_dir``, annotations in ``anno_path``, read by
-    `read_annotations`, which says who is left out: a line of the log counts them by reason. ``categories``
-    (names or ids) chooses where several have keypoints.
+    Files are found in ``dataset_dir``: images in ``image_dir``, annotations in ``anno_path``, a file, or a
+    folder of Ultralytics' labels. `read_annotations` reads them and says who is left out: a line of the log
+    counts them by reason. ``categories`` (names or ids) chooses where several have keypoints.
 
     With ``use_gt_bbox`` the boxes are the annotations' own; ``clip_bbox`` cuts them to the image and makes
     them smaller by a pixel, as the official HRNet code and PaddleDetection do. Otherwise they come from
@@ -69,9 +70,11 @@ class KeypointTopDownCocoDataset:
             raise DataError(f"num_joints is {num_joints}, {known}")
         if not use_gt_bbox and bbox_file is None:
             raise DataError("use_gt_bbox is false but no bbox_file is given: set EvalDataset.bbox_file")
+        file = Path(dataset_dir) / anno_path
         self.annotations = read_annotations(
-            self.find_annotations(Path(dataset_dir) / anno_path),
+            self.find_annotations(file, keypoint_set),
             keypoint_set,
+            where=str(file),
             categories=categories,
             find_size=self._find_size,
             needs_people=use_gt_bbox,
@@ -131,9 +134,9 @@ class KeypointTopDownCocoDataset:
         self.bbox_scores = np.array([person["score"] for person in people], np.float64)
         return np.array([person["bbox"] for person in people], np.float64)
 
-    def find_annotations(self, file: Path) -> Path | dict[str, Any]:
-        """What `read_annotations` reads: the file, or, of datasets that change it first, its content."""
-        return file
+    def find_annotations(self, file: Path, keypoint_set: KeypointSet) -> Path | dict[str, Any]:
+        """What `read_annotations` reads: the file, or the content of what is made COCO's first."""
+        return read_yolo_labels(file, self._folder, keypoint_set) if file.is_dir() else file
 
     def __len__(self) -> int:
         return len(self._images)
