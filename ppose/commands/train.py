@@ -109,12 +109,12 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         trainer.fit()
     received = stop.received or signal.SIGTERM  # of several ranks, another one may have had it
     if is_main():
-        print_end(trainer, folder, received.name)
+        print_end(trainer, folder, received.name, settings.headline[0])
     sys.exit(128 + received if trainer.interrupted else 0)
 
 
-def print_end(trainer: "Trainer", folder: Path, received: str) -> None:
-    """Tell how a run has ended: stopped by a signal of that name, or done."""
+def print_end(trainer: "Trainer", folder: Path, received: str, measure: str) -> None:
+    """Tell how a run has ended: stopped by a signal of that name, or done, with the best ``measure``."""
     if trainer.interrupted:
         print(
             f"stopped by {received} after step {trainer.step}: the state is in {folder}; "
@@ -123,5 +123,5 @@ def print_end(trainer: "Trainer", folder: Path, received: str) -> None:
         )
         return
     best = trainer.progress.best
-    shown = f"; best AP {best:.4f}, epoch {trainer.progress.best_epoch}" if best is not None else ""
+    shown = f"; best {measure} {best:.4f}, epoch {trainer.progress.best_epoch}" if best is not None else ""
     print(f"trained {trainer.progress.epoch} epochs: {folder / 'model_final.pdparams'}{shown}")

@@ -19,6 +19,7 @@ _DEFAULTS: dict[str, Any] = {
     "TEST.FLIP_TEST": False,
     "TEST.SHIFT_HEATMAP": False,
 }
+_PEOPLE = 17  # keypoints of COCO's people
 _REQUIRED = ("MODEL.NAME", "MODEL.NUM_JOINTS", "MODEL.IMAGE_SIZE", "DATASET.DATASET")
 _SPACECRAFT = {11: "tango11", 12: "envisat12", 16: "envisat16"}
 _HSRNETS = {"pose_hsrnet": False, "pose_hsr_msnet": True}
@@ -105,14 +106,14 @@ def _read_data(flat: Mapping[str, Any]) -> tuple[list[str], dict[str, Any]]:
         return ["_base_/mpii.yml"], {
             key: {"image_dir": "images", "anno_path": f"annot/{part}.json"} for key, part in sets.items()
         }
-    if kind == "coco" and count == 17:
+    if kind == "coco" and count == _PEOPLE:
         names = {key: _coco_annotations(str(part)) for key, part in sets.items()}
         return [], {
             key: {"image_dir": f"images/{part}", "anno_path": names[key]} for key, part in sets.items()
         }
     if kind not in ("coco", "envisat_coco", "envisat_coco_envisat") or count not in _SPACECRAFT:
         raise ConfigError(
-            f"DATASET.DATASET is {kind} with {count} keypoints, expected coco with 17, mpii with 16, or the "
+            f"DATASET.DATASET is {kind} with {count} keypoints, expected coco with {_PEOPLE}, mpii with 16, or the "
             f"spacecraft's with {', '.join(map(str, _SPACECRAFT))}"
         )
     # No mirroring, whatever the file says: a spacecraft is not its own mirror image.
@@ -167,7 +168,7 @@ def _read_training(flat: Mapping[str, Any], network: str) -> dict[str, Any]:
     if flat.get("LOSS.USE_OHKM"):
         cfg[network] = {"loss": "KeyPointOHKMMSELoss"}
         cfg["KeyPointOHKMMSELoss"] = {"topk": flat.get("LOSS.TOPK", 8)}
-    if flat["DATASET.DATASET"] != "mpii":
+    if flat["DATASET.DATASET"] == "coco" and flat["MODEL.NUM_JOINTS"] == _PEOPLE:
         names = {"TEST.IN_VIS_THRE": "visible_threshold", "TEST.OKS_THRE": "oks_threshold"}
         metric = {ours: flat[theirs] for theirs, ours in names.items() if theirs in flat}
         if flat.get("TEST.SOFT_NMS"):

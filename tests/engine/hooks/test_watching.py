@@ -186,18 +186,18 @@ def test_curves_are_the_records():
     records = [{"epoch": 1 + s // 4, "step": s, "loss": 1 / s, "lr": 0.1 * s} for s in range(1, 9)]
     records.insert(4, {"epoch": 1, "step": 4, "AP": 0.25, "AR": 0.5})
     records.append({"epoch": 2, "step": 8, "AP": 0.5, "AR": 0.5})
-    figure = plot_curves(records, 4)
+    figure = plot_curves(records, 4, "AP")
     assert lines_of(figure) == {
         "loss (mean of its steps)": [[s, 1 / s] for s in range(1, 9)],
         "learning rate": [[s, 0.1 * s] for s in range(1, 9)],
-        "AP (0 to 1)": [[4, 0.25], [8, 0.5]],
+        "AP": [[4, 0.25], [8, 0.5]],
     }
     assert figure.axes[-1].get_xlabel() == "step"
     (epochs,) = figure.axes[0].child_axes
     figure.draw_without_rendering()  # lays the axes out
     assert epochs.get_xlabel() == "epoch"
     np.testing.assert_allclose(epochs.get_xlim(), np.divide(figure.axes[0].get_xlim(), 4))
-    one = plot_curves(records[:1], 4)
+    one = plot_curves(records[:1], 4, "AP")
     assert list(lines_of(one)) == ["loss (mean of its steps)", "learning rate"]
     assert all(axes.lines[0].get_marker() == "." for axes in one.axes)
 
