@@ -12,8 +12,8 @@ import ppose
 from ppose.commandline import run
 
 COMMANDS = (
-    *("train", "eval", "infer", "export", "quantize", "predict", "benchmark", "synthesize"),
-    *("mpii2coco", "posetrack2coco", "spacecraft2coco"),
+    *("train", "eval", "infer", "export", "quantize", "predict", "benchmark", "model_info", "synthesize"),
+    *("translate", "mpii2coco", "posetrack2coco", "spacecraft2coco"),
 )
 
 

@@ -45,6 +45,34 @@ def add_config_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_gpu_option(parser: argparse.ArgumentParser) -> None:
+    """Which GPUs are visible, see `choose_gpus`."""
+    parser.add_argument(
+        "--gpu",
+        type=_gpu_list,
+        metavar="LIST",
+        help="the GPUs that are visible, as in 0, 0,1 or 0-3; several train at once with "
+        "python -m paddle.distributed.launch --gpus 0,1,2,3",
+    )
+
+
+def choose_gpus(gpus: list[int] | None) -> None:
+    """Show these GPUs alone to Paddle, which is to be imported after it; None leaves it all as it is."""
+    if gpus is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, gpus))
+
+
+def _gpu_list(text: str) -> list[int]:
+    gpus: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.partition("-")
+        last = last if dash else first
+        if not (first.isdecimal() and last.isdecimal() and int(first) <= int(last)):
+            raise argparse.ArgumentTypeError(f"got '{text}', expected GPUs as in 0, 0,1 or 0-3")
+        gpus += range(int(first), int(last) + 1)
+    return gpus
+
+
 def whole_number(least: int) -> Callable[[str], int]:
     """The ``type`` of an argument that is a whole number, ``least`` or more."""
 

@@ -3,12 +3,13 @@
 import argparse
 from pathlib import Path
 
-from ppose.commandline import add_config_options, add_pnp_option
+from ppose.commandline import add_config_options, add_gpu_option, add_pnp_option, choose_gpus
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """What the command takes."""
     add_config_options(parser)
+    add_gpu_option(parser)
     images = parser.add_mutually_exclusive_group(required=True)
     images.add_argument("--infer_img", metavar="FILE", help="one image")
     images.add_argument("--infer_dir", metavar="DIR", help="all images of a folder")
@@ -30,6 +31,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     """Do what the parsed options say."""
+    choose_gpus(args.gpu)
     from ppose.engine.device import select_device
     from ppose.engine.load import load_trained
     from ppose.engine.network_runtime import network_predictor

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ppose.commandline import add_config_options
+from ppose.commandline import add_config_options, add_gpu_option, choose_gpus
 
 if TYPE_CHECKING:
     from ppose.engine.trainer import Trainer
@@ -16,11 +16,14 @@ if TYPE_CHECKING:
 def add_options(parser: argparse.ArgumentParser) -> None:
     """What the command takes."""
     add_config_options(parser)
+    add_gpu_option(parser)
     parser.add_argument(
         "--eval", action="store_true", help="evaluate every snapshot_epoch, and keep the best model"
     )
     parser.add_argument(
         "--resume",
+        "--continue",
+        dest="resume",
         nargs="?",
         const="",
         metavar="PATH",
@@ -63,6 +66,7 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     if args.distill_config is None and (args.distill_opt or args.teacher_cache):
         parser.error("--distill_opt and --teacher_cache are for distillation: --distill_config FILE")
 
+    choose_gpus(args.gpu)
     from ppose.engine.device import select_device
     from ppose.engine.distill import TeacherSetup
     from ppose.engine.distributed.ranks import is_main, join_ranks

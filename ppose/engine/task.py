@@ -174,6 +174,7 @@ class Task:
         return PoseSpec(
             input_size=self.codec.input_size,
             flip_test=flips,
+            channel_order=self.settings.channel_order,
             keypoint_set=self.keypoint_set,
             codec=self.codec,
             sample_transforms=[spec for spec in sample if "Decode" not in spec],
@@ -192,6 +193,7 @@ class Task:
             "keypoint_set": self.keypoint_set,
             "trainsize": self.settings.trainsize,
             "codec": self.codec,
+            "channel_order": self.settings.channel_order,
         }
 
     def _check_keypoints(self) -> None:

@@ -121,7 +121,7 @@ def _make_hooks(task: Task, folder: Path, evaluates: bool) -> list[Hook]:
         return hooks
     hooks += [DrawSamples(folder / "vis", task, every=every), DrawCurves(folder, settings.headline[0])]
     if settings.use_vdl:
-        hooks.append(VisualLog(folder, Path(settings.vdl_log_dir or folder / "log" / "visualdl")))
+        hooks.append(VisualLog(folder, Path(settings.vdl_log_dir or Path("log") / folder.name)))
     return hooks
 
 

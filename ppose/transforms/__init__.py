@@ -20,10 +20,11 @@ from ppose.transforms.decode import (
 )
 from ppose.transforms.dropping import CoarseDropout, InformationDropping
 from ppose.transforms.heatmaps import EncodeHeatmaps, HeatmapTargets
-from ppose.transforms.normalize import NormalizeImage, Permute
+from ppose.transforms.normalize import ChannelOrder, NormalizeImage, Permute
 from ppose.transforms.transform import Transform
 
 __all__ = [
+    "ChannelOrder",
     "CoarseDropout",
     "ColorJitter",
     "Decode",

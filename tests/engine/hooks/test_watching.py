@@ -2,6 +2,7 @@
 
 import json
 import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -19,13 +20,14 @@ from ppose.engine.train import make_trainer
 from ppose.errors import ConfigError
 from ppose.workspace import load_config
 
-CONFIG = "configs/naive_lite_hrnet_18_256x192_coco.yml"
+CONFIG = Path("configs/naive_lite_hrnet_18_256x192_coco.yml").resolve()
 
 
 @pytest.fixture
 def train(coco_folder, tmp_path, monkeypatch):
     """Trains a network of one convolution on 6 people in 3 batches an epoch."""
     monkeypatch.setattr(Task, "model", lambda self: nn.Conv2D(3, 17, 4, stride=4))
+    monkeypatch.chdir(tmp_path)  # where log/ goes
     overrides = [
         *data_overrides(coco_folder),
         "trainsize=[64,64]", "hmsize=[16,16]", "batch_size=2", "worker_num=0", "log_iter=1", "epoch=4",
@@ -82,7 +84,7 @@ def assert_log_is_the_run(folder, log_dir):
 
 def test_visualdl_shows_the_run(train, tmp_path):
     folder = train()
-    scalars, picture_steps = assert_log_is_the_run(folder, folder / "log" / "visualdl")
+    scalars, picture_steps = assert_log_is_the_run(folder, tmp_path / "log" / folder.name)
     assert [step for step, _ in scalars["train/loss"]] == list(range(1, 13))
     assert [step for step, _ in scalars["eval/AP"]] == picture_steps == [6, 12]
     assert "eval/APm" in scalars
@@ -101,16 +103,16 @@ def test_a_resumed_run_continues_its_curves(train, tmp_path):
     scalars, picture_steps = assert_log_is_the_run(folder, tmp_path / "own")
     assert [step for step, _ in scalars["train/loss"]] == list(range(1, 13))
     assert [step for step, _ in scalars["eval/AP"]] == picture_steps == [6, 12]
-    assert not (folder / "log" / "visualdl").exists()
+    assert not (tmp_path / "log").exists()
 
 
-def test_without_visualdl(train, monkeypatch):
+def test_without_visualdl(train, monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "visualdl", None)
     with pytest.raises(ConfigError, match=r"use_vdl is true, but VisualDL cannot .*pip install visualdl, or"):
         train("epoch=1")
     folder = train("epoch=1", "use_vdl=false")
     assert (folder / "curves.png").is_file()
-    assert not (folder / "log" / "visualdl").exists()
+    assert not (tmp_path / "log").exists()
 
 
 # --- pictures of samples -------------------------------------------------------------------------------
