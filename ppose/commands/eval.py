@@ -1,4 +1,4 @@
-"""Evaluates a checkpoint on a dataset in COCO's keypoint format."""
+"""Evaluates a checkpoint, or an export, on the dataset of a config, by the metric of the config."""
 
 import argparse
 from pathlib import Path

@@ -100,6 +100,17 @@ def test_other_spacecraft(labels):
     assert tango["annotations"][0]["num_keypoints"] == 11
 
 
+def test_mpiis_file_can_be_trained_on(release, tmp_path):
+    (tmp_path / "coco.json").write_text(json.dumps(convert_mpii(release, "train", None)))
+    folder = str(release.parent.parent)
+    dataset = KeypointTopDownCocoDataset(
+        "", str(tmp_path / "coco.json"), [256, 256], get_keypoint_set("mpii16"), folder
+    )
+    assert len(dataset) == 4
+    np.testing.assert_array_equal(dataset[0]["keypoints"][:2], [[804, 711], [816, 510]])
+    assert dataset[0]["image"].shape == (720, 1280, 3)
+
+
 def test_what_is_converted_can_be_trained_on(labels, tmp_path):
     (tmp_path / "coco.json").write_text(json.dumps(convert_spacecraft(labels, "envisat16", None, None)))
     dataset = KeypointTopDownCocoDataset(
