@@ -135,6 +135,23 @@ class KeypointTopDownCocoDataset:
         self.bbox_scores = np.array([person["score"] for person in people], np.float64)
         return np.array([person["bbox"] for person in people], np.float64)
 
+    @property
+    def use_exif(self) -> bool:
+        """Whether photos are turned by EXIF."""
+        return self._reader.use_exif
+
+    def image_rows(self) -> list[int]:
+        """Rows of annotations.images that samples are of."""
+        return np.unique(self._images).tolist()
+
+    def image_file(self, row: int) -> str:
+        """The file of an image of annotations.images."""
+        return str(self._folder / self.annotations.images.file_names[row])
+
+    def read_image(self, row: int) -> np.ndarray:
+        """An image of annotations.images, (H, W, 3) uint8, RGB, as samples have it."""
+        return self._reader(self.image_file(row), tuple(self.annotations.images.sizes[row].tolist()))
+
     def __len__(self) -> int:
         return len(self._images)
 
@@ -144,7 +161,7 @@ class KeypointTopDownCocoDataset:
         size = tuple(self.annotations.images.sizes[row].tolist())
         sample = LazySample(
             partial(self._reader, size=size),
-            image_file=str(self._folder / self.annotations.images.file_names[row]),
+            image_file=self.image_file(row),
             annotated_size=size if self._reader.use_exif else None,
             center=self._centers[index],
             scale=self._scales[index],
