@@ -11,7 +11,7 @@ from types import ModuleType
 import ppose
 from ppose.commandline import run
 
-COMMANDS = ("check", "train", "eval", "infer", "export", "quantize", "predict", "benchmark", "synthesize")
+COMMANDS = ("train", "eval", "check", "infer", "export", "quantize", "predict", "benchmark", "synthesize")
 
 
 def main() -> None:
