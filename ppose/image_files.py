@@ -11,23 +11,37 @@ from ppose.coco_format import read_images
 from ppose.errors import DataError
 from ppose.files import read_json
 from ppose.geometry import bbox_xywh_to_xyxy
+from ppose.paths import show_name
 
 _logger = logging.getLogger(__name__)
 
-IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+IMAGE_ENDINGS = (
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".jp2", ".avif",
+    ".pbm", ".pgm", ".ppm", ".heic", ".heif", ".hif",
+)  # fmt: skip
+# Of pictures that nothing here reads: they are no images to work on, but nobody is to miss them unknowingly.
+_UNREAD_ENDINGS = (
+    ".jxl", ".psd", ".svg", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf",
+)  # fmt: skip
 
 
 def list_images(folder: str | Path) -> list[Path]:
-    """The image files directly in a folder, by name; DataError where there is none."""
+    """The image files directly in a folder, by name; DataError where there is none.
+
+    Files are images by their ending, also those that will turn out to be unreadable, and links to nothing.
+    """
     folder = Path(folder)
     if not folder.is_dir():
-        raise DataError(f"image folder not found: {folder}")
-    files = sorted(
-        file for file in folder.iterdir() if file.suffix.lower() in IMAGE_ENDINGS and file.is_file()
-    )
+        raise DataError(f"image folder not found: {show_name(folder)}")
+    files = sorted(file for file in folder.iterdir() if _is_image(file))
     if not files:
-        raise DataError(f"no image in {folder} (looked for {', '.join(IMAGE_ENDINGS)})")
+        raise DataError(f"no image in {show_name(folder)} (looked for {', '.join(IMAGE_ENDINGS)})")
     return files
+
+
+def _is_image(file: Path) -> bool:
+    is_there = file.is_file() or (file.is_symlink() and not file.exists())
+    return is_there and file.suffix.lower() in IMAGE_ENDINGS + _UNREAD_ENDINGS
 
 
 def read_boxes(path: str | Path, image_files: Sequence[Path]) -> list[np.ndarray]:

@@ -35,6 +35,7 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     from ppose.engine.task import Task
     from ppose.image_files import list_images, read_boxes
     from ppose.inference.pose_files import ImageFiles, check_output, write_poses
+    from ppose.paths import show_name
     from ppose.workspace import load_config
 
     task = Task(load_config(args.config, args.overrides))
@@ -45,5 +46,5 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     check_output(folder, files)
     predictor = network_predictor(task, load_trained(task))
     people = write_poses(images, predictor, folder, threshold=args.draw_threshold, save_json=True)
-    print(f"{people} people in {images.readable} images: pictures and keypoints.json in {folder}")
+    print(f"{people} people in {images.readable} images: pictures and keypoints.json in {show_name(folder)}")
     images.check()

@@ -16,7 +16,9 @@ from ppose.inference.runtimes import import_runtime
 from ppose.inference.tracking import Similarity, Tracker
 from ppose.inference.video import process_video
 from ppose.inference.video_files import Frames
+from ppose.paths import cut_name, show_name
 
+_LINES_ENDING = ".jsonl"  # the longer one of the two files
 _FRAMES_AT_ONCE = 8  # of a video; more gain nothing and need memory
 
 # Opened when all else is known to be right, since that takes long.
@@ -48,7 +50,7 @@ def infer_images(
     people = write_poses(
         images, predictor, output_dir, find_people=find_people, threshold=threshold, save_json=save_json
     )
-    print(f"{people} people in {images.readable} images: {output_dir}")
+    print(f"{people} people in {images.readable} images: {show_name(output_dir)}")
     if run_benchmark:
         _report_times(predictor)
     images.check()
@@ -70,9 +72,10 @@ def infer_video(
 
     Of a file that was cut off there is what could be read, and an error in the end.
     """
-    output = output_dir / (f"{source.stem}.mp4" if isinstance(source, Path) else f"camera{source}.mp4")
+    name = source.stem if isinstance(source, Path) else f"camera{source}"
+    output = output_dir / f"{cut_name(name, _LINES_ENDING).removesuffix(_LINES_ENDING)}.mp4"
     if isinstance(source, Path) and output.resolve() == source.resolve():
-        raise DataError(f"{output} is the video itself: choose another --output_dir")
+        raise DataError(f"{show_name(output)} is the video itself: choose another --output_dir")
     check_writable(output)
     frames = Frames(source)
     predictor, find_people = open_predictor(), open_detector()
@@ -88,7 +91,7 @@ def infer_video(
         save_json=save_json,
         frames_at_once=_FRAMES_AT_ONCE if isinstance(source, Path) else 1,
     )
-    print(f"{count} frames: {output}")
+    print(f"{count} frames: {show_name(output)}")
     if run_benchmark:
         _report_times(predictor)
     frames.check_whole()
