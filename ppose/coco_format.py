@@ -2,11 +2,9 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from ppose.errors import DataError
-from ppose.files import read_json
 from ppose.keypoints import KeypointSet
 
 PERSON = 1  # the category of people in COCO, and in what is written here
@@ -108,33 +106,6 @@ def _checked_person(
         "area": area,
         "iscrowd": int(bool(person.get("iscrowd"))),
     }
-
-
-def read_detections(
-    path: str | Path, images: Mapping[Any, Any], images_file: str | Path
-) -> list[dict[str, Any]]:
-    """Boxes of a file in COCO's results format: image_id, category_id, bbox (x, y, w, h), score.
-
-    Raises DataError for another form and for boxes of images that are not in ``images`` (by id).
-    """
-    content = read_json(path, "detection file (bbox_file)")
-    if not isinstance(content, list):
-        raise DataError(
-            f"{path}: expected COCO's results format, a list of {{image_id, category_id, bbox, score}}"
-        )
-    for index, box in enumerate(content):
-        entry = f"{path}: [{index}]"
-        _require(box, ("image_id", "bbox", "score"), entry)
-        if not _are_numbers(box["bbox"], 4) or not _are_numbers([box["score"]], 1):
-            raise DataError(f"{entry}: expected bbox [x, y, width, height] and a score, in numbers")
-    _check_ids([box["image_id"] for box in content], str(path))
-    strangers = {box["image_id"] for box in content} - images.keys()
-    if strangers:
-        example = min(strangers, key=str)
-        raise DataError(
-            f"{path}: {len(strangers)} of its images, such as {example}, are not in {images_file}"
-        )
-    return content
 
 
 def _require(entry: Any, keys: Sequence[str], where: str) -> None:

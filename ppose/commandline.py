@@ -57,6 +57,23 @@ def whole_number(least: int) -> Callable[[str], int]:
     return read
 
 
+def add_box_options(parser: argparse.ArgumentParser, whose: str) -> None:
+    """Who is taken for a person: of ``whose`` boxes, with which score."""
+    parser.add_argument(
+        "--det_threshold",
+        type=float,
+        default=0.5,
+        metavar="SCORE",
+        help=f"lowest score of {whose} boxes (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--det_class",
+        nargs="+",
+        metavar="NAME|ID",
+        help="classes to take for people, by name or by number (default: person)",
+    )
+
+
 def add_export_options(parser: argparse.ArgumentParser, name: str) -> None:
     """Where an export goes, to a folder of that name, and in which format."""
     parser.add_argument(

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from ppose.commandline import add_config_options
+from ppose.commandline import add_box_options, add_config_options
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -17,6 +17,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="people: COCO annotations, or a JSON list of {image, bbox} objects (default: whole images)",
     )
+    add_box_options(parser, "--boxes' scored")
     parser.add_argument(
         "--output_dir",
         metavar="DIR",
@@ -41,7 +42,10 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     task = Task(load_config(args.config, args.overrides))
     select_device(task.settings.use_gpu)
     files = list_images(args.infer_dir) if args.infer_img is None else [Path(args.infer_img)]
-    images = ImageFiles(files, None if args.boxes is None else read_boxes(args.boxes, files))
+    boxes = None
+    if args.boxes is not None:
+        boxes = read_boxes(args.boxes, files, classes=args.det_class, threshold=args.det_threshold)
+    images = ImageFiles(files, boxes)
     folder = Path(args.output_dir or Path(task.settings.save_dir) / Path(args.config).stem / "vis")
     check_output(folder, files)
     predictor = network_predictor(task, load_trained(task))

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ppose.coco_format import PERSON, read_detections, read_images, read_people
+from ppose.boxes import read_people_boxes
+from ppose.coco_format import read_images, read_people
 from ppose.data.dataset import Dataset
 from ppose.errors import DataError
 from ppose.files import read_json
@@ -31,8 +32,8 @@ class KeypointTopDownCocoDataset:
     ``use_gt_bbox`` the boxes are the annotations' own; crowds, boxes without area and people without a
     labelled keypoint are skipped, as the official HRNet code does; ``clip_bbox`` also cuts the boxes as it
     does, to the image and smaller by a pixel. Otherwise the boxes come from
-    ``bbox_file`` (a path, or a file in ``dataset_dir``) in COCO's results format, those of category 1 with a
-    score of at least ``image_thre``; the annotations may then be an image list (test-dev).
+    ``bbox_file`` (a path, or a file in ``dataset_dir``) as `read_people_boxes` reads it, those of people with
+    a score of at least ``image_thre``; the annotations may then be an image list (test-dev).
 
     A sample holds image_file, image (H, W, 3) RGB, read when it is asked for (`LazySample`), center, scale
     (image pixels, padded by 1.25 to the aspect ratio of ``trainsize``) and, with the people's own boxes,
@@ -69,9 +70,7 @@ class KeypointTopDownCocoDataset:
         elif bbox_file is None:
             raise DataError("use_gt_bbox is false but no bbox_file is given: set EvalDataset.bbox_file")
         else:
-            people = _detected_people(
-                _find_box_file(bbox_file, dataset_dir), images, self.anno_file, image_thre
-            )
+            people = _detected_people(_find_box_file(bbox_file, dataset_dir), images, image_thre)
         self.boxes = GROUND_TRUTH_BOXES if use_gt_bbox else DETECTED_BOXES
         self._files = [str(image_folder / images[person["image_id"]]["file_name"]) for person in people]
         self._points: np.ndarray | None = None
@@ -122,16 +121,9 @@ def _find_box_file(bbox_file: str, dataset_dir: str) -> Path:
     return path if path.is_file() else Path(dataset_dir) / bbox_file
 
 
-def _detected_people(file: Path, images: dict, anno_file: Path, score_threshold: float) -> list[dict]:
-    boxes = read_detections(file, images, anno_file)
-    people = [d for d in boxes if d.get("category_id", PERSON) == PERSON]
-    scored = [d for d in people if d["score"] >= score_threshold]
-    usable = [d for d in scored if d["bbox"][2] > 0 and d["bbox"][3] > 0]
-    if not usable:
-        raise DataError(
-            f"{file}: nobody to look at: of {len(boxes)} boxes {len(people)} are of category {PERSON}, "
-            f"{len(scored)} of those score {score_threshold} or more, and none of these has an area"
-        )
-    if len(usable) < len(scored):
-        _logger.warning("%s: %d boxes without area are skipped", file, len(scored) - len(usable))
-    return usable
+def _detected_people(file: Path, images: dict, score_threshold: float) -> list[dict]:
+    ids = list(images)
+    names = [image["file_name"] for image in images.values()]
+    found = read_people_boxes(file, names, ids, threshold=score_threshold)
+    columns = zip(found.rows.tolist(), found.bboxes_xywh, found.scores.tolist(), strict=True)
+    return [{"image_id": ids[row], "bbox": box, "score": score} for row, box, score in columns]

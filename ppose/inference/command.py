@@ -8,7 +8,6 @@ import numpy as np
 
 from ppose.errors import DataError
 from ppose.files import check_writable
-from ppose.image_files import read_boxes
 from ppose.inference.detectors import PersonDetector
 from ppose.inference.pose_files import ImageFiles, check_output, write_poses
 from ppose.inference.predictor import Predictor
@@ -32,18 +31,18 @@ def infer_images(
     open_detector: OpenDetector,
     output_dir: Path,
     *,
-    boxes_file: str | None,
+    find_boxes: Callable[[], Sequence[np.ndarray]] | None,
     threshold: float,
     save_json: bool,
     run_benchmark: bool,
 ) -> None:
-    """A picture of each image file with its people's poses, see `write_poses`.
+    """A picture of each image file with its people's poses, see `write_poses`; ``find_boxes``: their boxes.
 
     Each is written as soon as it is done. An image that cannot be read is skipped with a warning, and is an
     error in the end.
     """
     check_output(output_dir, files)
-    images = ImageFiles(files, None if boxes_file is None else read_boxes(boxes_file, files))
+    images = ImageFiles(files, None if find_boxes is None else find_boxes())
     predictor, find_people = open_predictor(), open_detector()
     if run_benchmark:
         _warm_up(predictor)
@@ -98,14 +97,19 @@ def infer_video(
 
 
 def open_detector(
-    name: str | None, model_dir: str | None, threshold: float, **options: Any
+    name: str | None,
+    model_dir: str | None,
+    threshold: float,
+    *,
+    classes: Sequence[str] | None = None,
+    **options: Any,
 ) -> PersonDetector | None:
     """PaddleDetection's export of a folder, with ``options`` of it; OpenCV's by its name; or none."""
     if model_dir is not None:
         import_runtime("paddle")  # or else says how to install it
         from ppose.inference.detectors.paddle_detector import PaddleDetector
 
-        return PaddleDetector(model_dir, threshold=threshold, **options)
+        return PaddleDetector(model_dir, threshold=threshold, classes=classes, **options)
     if name is not None:
         from ppose.inference.detectors.hog import HogPeopleDetector
 
