@@ -6,10 +6,12 @@ import importlib
 import sys
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from types import ModuleType
 
 import ppose
 from ppose.commandline import run
+from ppose.paths import expand_path
 
 COMMANDS = ("train", "eval", "check", "infer", "export", "quantize", "predict", "benchmark", "synthesize")
 
@@ -48,6 +50,9 @@ def run_command(name: str, arguments: Sequence[str] | None = None, prog: str | N
         help="import these modules first: components of your own, which configs can name then",
     )
     args = parser.parse_args(arguments)
+    for option, value in vars(args).items():
+        if isinstance(value, str | Path):
+            setattr(args, option, type(value)(expand_path(str(value))))
     run(partial(_load_and_run, command, parser, args))
 
 

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from ppose.commandline import add_config_options
+from ppose.commandline import add_box_options, add_config_options
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -17,6 +17,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="people: COCO annotations, or a JSON list of {image, bbox} objects (default: whole images)",
     )
+    add_box_options(parser, "--boxes' scored")
     parser.add_argument(
         "--output_dir",
         metavar="DIR",
@@ -35,15 +36,19 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     from ppose.engine.task import Task
     from ppose.image_files import list_images, read_boxes
     from ppose.inference.pose_files import ImageFiles, check_output, write_poses
+    from ppose.paths import show_name
     from ppose.workspace import load_config
 
     task = Task(load_config(args.config, args.overrides))
     select_device(task.settings.use_gpu)
     files = list_images(args.infer_dir) if args.infer_img is None else [Path(args.infer_img)]
-    images = ImageFiles(files, None if args.boxes is None else read_boxes(args.boxes, files))
+    boxes = None
+    if args.boxes is not None:
+        boxes = read_boxes(args.boxes, files, classes=args.det_class, threshold=args.det_threshold)
+    images = ImageFiles(files, boxes)
     folder = Path(args.output_dir or Path(task.settings.save_dir) / Path(args.config).stem / "vis")
     check_output(folder, files)
     predictor = network_predictor(task, load_trained(task))
     people = write_poses(images, predictor, folder, threshold=args.draw_threshold, save_json=True)
-    print(f"{people} people in {images.readable} images: pictures and keypoints.json in {folder}")
+    print(f"{people} people in {images.readable} images: pictures and keypoints.json in {show_name(folder)}")
     images.check()
