@@ -26,7 +26,8 @@ def overrides(coco_folder):
     """A small run: 6 people in 3 batches an epoch."""
     return [
         *data_overrides(coco_folder),
-        "LiteHRNet.network_type=lite_8", "width=40", "trainsize=[64,64]", "hmsize=[16,16]", "batch_size=2", "worker_num=0", "log_iter=1", "epoch=4",
+        "LiteHRNet.network_type=lite_8", "width=40",
+        "trainsize=[64,64]", "hmsize=[16,16]", "batch_size=2", "worker_num=0", "log_iter=1", "epoch=4",
         "snapshot_epoch=1", "use_ema=true", "ema_decay=0.9", "LearningRate.schedulers.LinearWarmup.steps=7",
     ]  # fmt: skip
 
