@@ -11,7 +11,10 @@ from types import ModuleType
 import ppose
 from ppose.commandline import run
 
-COMMANDS = ("train", "eval", "infer", "export", "quantize", "predict", "benchmark", "synthesize")
+COMMANDS = (
+    *("train", "eval", "infer", "export", "quantize", "predict", "benchmark", "model_info", "synthesize"),
+    *("translate", "mpii2coco", "posetrack2coco", "spacecraft2coco"),
+)
 
 
 def main() -> None:
@@ -62,4 +65,4 @@ def _load_and_run(command: ModuleType, parser: argparse.ArgumentParser, args: ar
 
 def _list_commands() -> str:
     texts = {name: importlib.import_module(f"ppose.commands.{name}").__doc__ for name in COMMANDS}
-    return "\n".join(f"  {name:<12}{text}" for name, text in texts.items())
+    return "\n".join(f"  {name:<16}{text}" for name, text in texts.items())

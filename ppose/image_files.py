@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ppose.coco_format import read_images
+from ppose.annotations import match_key, read_images
 from ppose.errors import DataError
 from ppose.files import read_json
 from ppose.geometry import bbox_xywh_to_xyxy
@@ -40,10 +40,11 @@ def read_boxes(path: str | Path, image_files: Sequence[Path]) -> list[np.ndarray
     """
     entries = read_json(path, "box file")
     if isinstance(entries, dict):
-        files = {image["id"]: image["file_name"] for image in read_images(entries, str(path)).values()}
+        images, _ = read_images(entries, str(path))
+        files = {key: images.file_names[row] for key, row in images.index().items()}
         given = entries.get("annotations")
         people = [p for p in given if isinstance(p, dict)] if isinstance(given, list) else []
-        entries = ({**person, "image": files.get(person.get("image_id"), "")} for person in people)
+        entries = ({**p, "image": files.get(match_key(p.get("image_id", "")), "")} for p in people)
     try:
         named = [(_image_of(entry), _read_box(entry["bbox"])) for entry in entries]
     except (ValueError, KeyError, TypeError, OverflowError):

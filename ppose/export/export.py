@@ -175,7 +175,13 @@ def _describe(task: Task, name: str, folder: Path, options: Options) -> tuple[Mo
             [step for step in steps if "NormalizeImage" not in step]
             for steps in (spec.sample_transforms, spec.batch_transforms)
         )
-        spec = replace(spec, input_dtype="uint8", sample_transforms=sample, batch_transforms=batch)
+        spec = replace(
+            spec,
+            input_dtype="uint8",
+            channel_order="rgb",  # the graph reorders them itself
+            sample_transforms=sample,
+            batch_transforms=batch,
+        )
     model = ModelFolder(
         path=folder,
         name=name,

@@ -10,9 +10,12 @@ class Metric(Protocol):
     """How good the poses of a dataset's people are; built with its annotations and its keypoint set.
 
     ``default_keypoint_set`` names the built-in set of a config that has this metric and names none.
+    ``headline`` are the numbers that the log of a training shows; by the first of them, the higher the
+    better, training keeps the best network.
     """
 
     default_keypoint_set: ClassVar[str]
+    headline: ClassVar[tuple[str, ...]]
 
     def reset(self) -> None:
         """Forget all people."""
@@ -24,14 +27,16 @@ class Metric(Protocol):
         image_id: np.ndarray,
         area: np.ndarray,
         bbox_score: np.ndarray,
+        category_id: np.ndarray | None = None,
     ) -> None:
         """Add N people: keypoints (N, K, 2) in image pixels, scores (N, K); of the dataset, the others (N,).
 
-        ``area`` is that of the padded box, in square image pixels.
+        ``area`` is that of the padded box, in square image pixels; image_id and category_id are what results
+        files say.
         """
 
     def compute(self) -> dict[str, float]:
-        """The numbers by name; training keeps the network with the best `AP`."""
+        """The numbers by name; -1 stands for one that there is nothing to compute from."""
 
     def write_results(self, path: str | Path) -> None:
         """Write the people to a file, for others to evaluate."""

@@ -2,20 +2,36 @@
 
 from ppose.transforms.affine import TopDownAffine, TopDownEvalAffine
 from ppose.transforms.appearance import ColorJitter, GaussianBlur
-from ppose.transforms.augment import RandomFlipHalfBodyTransform, RandomShift
-from ppose.transforms.decode import Decode, LazySample, read_image, read_image_part
+from ppose.transforms.augment import (
+    RandomFlipHalfBodyTransform,
+    RandomShift,
+    TopDownGetRandomScaleRotation,
+    TopDownRandomFlip,
+    TopDownRandomShiftBboxCenter,
+)
+from ppose.transforms.decode import (
+    Decode,
+    ImageReader,
+    LazySample,
+    read_annotated,
+    read_image,
+    read_image_part,
+    read_image_size,
+)
 from ppose.transforms.dropping import CoarseDropout, InformationDropping
 from ppose.transforms.heatmaps import EncodeHeatmaps, HeatmapTargets
-from ppose.transforms.normalize import NormalizeImage, Permute
+from ppose.transforms.normalize import ChannelOrder, NormalizeImage, Permute
 from ppose.transforms.transform import Transform
 
 __all__ = [
+    "ChannelOrder",
     "CoarseDropout",
     "ColorJitter",
     "Decode",
     "EncodeHeatmaps",
     "GaussianBlur",
     "HeatmapTargets",
+    "ImageReader",
     "InformationDropping",
     "LazySample",
     "NormalizeImage",
@@ -24,7 +40,12 @@ __all__ = [
     "RandomShift",
     "TopDownAffine",
     "TopDownEvalAffine",
+    "TopDownGetRandomScaleRotation",
+    "TopDownRandomFlip",
+    "TopDownRandomShiftBboxCenter",
     "Transform",
+    "read_annotated",
     "read_image",
     "read_image_part",
+    "read_image_size",
 ]
