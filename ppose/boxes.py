@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ppose.coco_format import PERSON
+from ppose.annotations import PERSON, match_key
 from ppose.errors import DataError
 from ppose.files import read_json
 from ppose.paths import show_name
@@ -228,12 +228,10 @@ def _name_of(entry: Mapping[str, Any]) -> str:
 
 
 def _key(value: Any) -> Any:
-    """An id to compare: 36 for 36, 36.0, "36" and "000000000036"; other texts as they are."""
-    if isinstance(value, str) and value.isascii() and value.isdecimal():
-        return int(value)
+    """An id to compare, see `match_key`; None for what is none."""
     if isinstance(value, float) and value.is_integer():
         return int(value)
-    return value if isinstance(value, int | str | float) else None
+    return match_key(value) if isinstance(value, int | str) else value if isinstance(value, float) else None
 
 
 def _is_number(value: Any) -> bool:

@@ -13,7 +13,7 @@ import ppose
 from ppose.commandline import run
 from ppose.paths import expand_path
 
-COMMANDS = ("train", "eval", "infer", "export", "quantize", "predict", "benchmark", "synthesize")
+COMMANDS = ("train", "eval", "check", "infer", "export", "quantize", "predict", "benchmark", "synthesize")
 
 
 def main() -> None:

@@ -31,7 +31,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--in_vis_thre",
         type=float,
-        help="a person's score is the mean of the keypoint scores above this (official HRNet code: 0.2)",
+        help="a person's score is the mean of the keypoint scores above this (default: 0.2; 0: of all)",
     )
     parser.add_argument("--no_rescore", action="store_true", help="score people by their box alone")
     parser.add_argument(

@@ -2,20 +2,21 @@
 
 import logging
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ppose.annotations import PERSON, read_annotations
+from ppose.annotations.ids import id_array
 from ppose.boxes import read_people_boxes
-from ppose.coco_format import read_images, read_people
 from ppose.data.dataset import Dataset
+from ppose.data.yolo_labels import read_yolo_labels
 from ppose.errors import DataError
-from ppose.files import read_json
 from ppose.geometry import bbox_xywh_to_center_scale, clip_boxes_xywh
 from ppose.keypoints import KeypointSet
-from ppose.transforms import LazySample, read_image
+from ppose.transforms import ImageReader, LazySample, read_image_size
 from ppose.workspace import Given, register
 
 _logger = logging.getLogger(__name__)
@@ -28,17 +29,23 @@ DETECTED_BOXES = "detected boxes"
 class KeypointTopDownCocoDataset:
     """One sample a person of a COCO keypoint file, or one a box of a detection file.
 
-    Files are found in ``dataset_dir``: images in ``image_dir``, annotations in ``anno_path``. With
-    ``use_gt_bbox`` the boxes are the annotations' own; crowds, boxes without area and people without a
-    labelled keypoint are skipped, as the official HRNet code does; ``clip_bbox`` also cuts the boxes as it
-    does, to the image and smaller by a pixel. Otherwise the boxes come from
+    Files are found in ``dataset_dir``: images in ``image_dir``, annotations in ``anno_path``, a file, or a
+    folder of Ultralytics' labels. `read_annotations` reads them and says who is left out: a line of the log
+    counts them by reason. ``categories`` (names or ids) chooses where several have keypoints.
+
+    With ``use_gt_bbox`` the boxes are the annotations' own; ``clip_bbox`` cuts them to the image and makes
+    them smaller by a pixel, as the official HRNet code and PaddleDetection do. Otherwise they come from
     ``bbox_file`` (a path, or a file in ``dataset_dir``) as `read_people_boxes` reads it, those of people with
     a score of at least ``image_thre``; the annotations may then be an image list (test-dev).
 
+    Photos are turned as their EXIF orientation says where the file states the size of the turned picture, as
+    labelling tools show it, or none; ``use_exif: false`` takes the pixels as they are stored, for files that
+    were labelled so.
+
     A sample holds image_file, image (H, W, 3) RGB, read when it is asked for (`LazySample`), center, scale
     (image pixels, padded by 1.25 to the aspect ratio of ``trainsize``) and, with the people's own boxes,
-    keypoints (K, 2) and visible (K,). Beside the samples, as arrays of their length: image_ids, areas (of the
-    padded box) and bbox_scores.
+    keypoints (K, 2) and visible (K,). Beside the samples, as arrays of their length: image_ids, category_ids
+    (both as in the file), areas (of the padded box) and bbox_scores.
     """
 
     def __init__(
@@ -52,78 +59,117 @@ class KeypointTopDownCocoDataset:
         use_gt_bbox: bool = True,
         bbox_file: str | None = None,
         image_thre: float = 0.0,
-        clip_bbox: bool = False,
+        clip_bbox: bool = True,
+        categories: Sequence[int | str] | None = None,
+        use_exif: bool = True,
     ) -> None:
-        image_folder = Path(dataset_dir) / image_dir
-        self.anno_file = Path(dataset_dir) / anno_path
-        # People of one image follow each other: the last image read serves them all.
-        self._read = lru_cache(maxsize=1)(read_image)
+        self._folder = Path(dataset_dir) / image_dir
+        self._reader = ImageReader(use_exif=use_exif)
         if num_joints not in (None, keypoint_set.num_keypoints):
             known = f"the keypoint set '{keypoint_set.name}' has {keypoint_set.num_keypoints}"
             raise DataError(f"num_joints is {num_joints}, {known}")
-        content = read_json(self.anno_file, "annotation file")
-        images = read_images(content, str(self.anno_file))
-        if use_gt_bbox:
-            people = _labelled_people(content, images, keypoint_set, self.anno_file, clip_bbox)
-            if bbox_file and _find_box_file(bbox_file, dataset_dir).is_file():
-                _logger.warning("bbox_file is not used, since use_gt_bbox is true")
-        elif bbox_file is None:
+        if not use_gt_bbox and bbox_file is None:
             raise DataError("use_gt_bbox is false but no bbox_file is given: set EvalDataset.bbox_file")
-        else:
-            people = _detected_people(_find_box_file(bbox_file, dataset_dir), images, image_thre)
+        file = Path(dataset_dir) / anno_path
+        labels = file.is_dir()
+        self.annotations = read_annotations(
+            read_yolo_labels(file, self._folder, keypoint_set) if labels else file,
+            keypoint_set,
+            where=str(file),
+            categories=categories,
+            find_size=self._find_size,
+            needs_people=use_gt_bbox,
+        )
+        report = self.annotations.report()
+        if report is not None:
+            _logger.info("%s", report)
         self.boxes = GROUND_TRUTH_BOXES if use_gt_bbox else DETECTED_BOXES
-        self._files = [str(image_folder / images[person["image_id"]]["file_name"]) for person in people]
         self._points: np.ndarray | None = None
         if use_gt_bbox:
-            self._points = np.array([person["keypoints"] for person in people], np.float64)
-        bboxes = np.array([person["bbox"] for person in people], np.float64)
-        self._centers, self._scales = bbox_xywh_to_center_scale(bboxes, trainsize[0] / trainsize[1])
-        self.image_ids = np.array([person["image_id"] for person in people])
+            boxes = self._take_labelled(clip_bbox)
+            if bbox_file and _find_box_file(bbox_file, dataset_dir).is_file():
+                _logger.warning("bbox_file is not used, since use_gt_bbox is true")
+        else:
+            boxes = self._take_detected(_find_box_file(bbox_file or "", dataset_dir), image_thre)
+        self._centers, self._scales = bbox_xywh_to_center_scale(boxes, trainsize[0] / trainsize[1])
+        self.image_ids = self.annotations.images.ids[self._images]
         self.areas = self._scales.prod(axis=1)
-        self.bbox_scores = np.array([person.get("score", 1.0) for person in people], np.float64)
+
+    def _find_size(self, file_name: str) -> tuple[int, int] | None:
+        """Width and height of an image as it will be read; None where it cannot be."""
+        try:
+            return read_image_size(self._folder / file_name, use_exif=self._reader.use_exif)
+        except DataError:
+            return None  # told of when a sample reads it
+
+    def _take_labelled(self, clip_bbox: bool) -> np.ndarray:
+        """Make samples of the annotated people; returns their boxes (N, 4)."""
+        annotations, people = self.annotations, self.annotations.people
+        if people is None or not len(people.used):
+            counts = ", ".join(f"{reason} {count}" for reason, count in annotations.left_out.items())
+            raise DataError(
+                f"{annotations.where}: nobody to look at: no person has a box with labelled keypoints"
+                + (f" ({counts})" if counts else "")
+            )
+        used = people.take(people.used)
+        self._images, self.category_ids = used.images, used.category_ids
+        self.bbox_scores = np.ones(len(used))
+        self._points = np.concatenate([used.keypoints, used.visibility[..., None]], axis=-1)
+        if not clip_bbox:
+            return used.bboxes_xywh
+        sizes = annotations.images.sizes[used.images].astype(np.float64)
+        sizes[~sizes.all(axis=1)] = np.inf
+        return clip_boxes_xywh(used.bboxes_xywh, sizes)[0]
+
+    def _take_detected(self, file: Path, score_threshold: float) -> np.ndarray:
+        """Make samples of detected boxes; returns these (N, 4)."""
+        images = self.annotations.images
+        found = read_people_boxes(file, images.file_names, images.ids.tolist(), threshold=score_threshold)
+        self._images, self.bbox_scores = found.rows, found.scores
+        # What was detected is what was annotated, if that is one thing.
+        annotated = self.annotations.people
+        known_as = [] if annotated is None else list(dict.fromkeys(annotated.category_ids.tolist()))
+        self.category_ids = id_array([known_as[0] if len(known_as) == 1 else PERSON] * len(found.rows))
+        return found.bboxes_xywh
+
+    @property
+    def use_exif(self) -> bool:
+        """Whether photos are turned by EXIF."""
+        return self._reader.use_exif
+
+    def image_rows(self) -> list[int]:
+        """Rows of annotations.images that samples are of."""
+        return np.unique(self._images).tolist()
+
+    def image_file(self, row: int) -> str:
+        """The file of an image of annotations.images."""
+        return str(self._folder / self.annotations.images.file_names[row])
+
+    def read_image(self, row: int) -> np.ndarray:
+        """An image of annotations.images, (H, W, 3) uint8, RGB, as samples have it."""
+        return self._reader(self.image_file(row), tuple(self.annotations.images.sizes[row].tolist()))
 
     def __len__(self) -> int:
-        return len(self._files)
+        return len(self._images)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         """The sample of one person; reading its image raises DataError that names one that cannot be read."""
+        row = self._images[index]
+        size = tuple(self.annotations.images.sizes[row].tolist())
         sample = LazySample(
-            self._read,
-            image_file=self._files[index],
+            partial(self._reader, size=size),
+            image_file=self.image_file(row),
+            annotated_size=size if self._reader.use_exif else None,
             center=self._centers[index],
             scale=self._scales[index],
         )
         if self._points is not None:
-            points = self._points[index].reshape(-1, 3)
+            points = self._points[index]
             sample["keypoints"] = points[:, :2].copy()
             sample["visible"] = (points[:, 2] > 0).astype(np.float32)
         return sample
 
 
-def _labelled_people(
-    content: Any, images: dict, keypoint_set: KeypointSet, file: Path, clip_bbox: bool
-) -> list[dict]:
-    people = [
-        p for p in read_people(content, keypoint_set, str(file)) if p["num_keypoints"] and not p["iscrowd"]
-    ]
-    sizes = [(images[p["image_id"]]["width"], images[p["image_id"]]["height"]) for p in people]
-    boxes = np.array([p["bbox"] for p in people], np.float64).reshape(-1, 4)
-    clipped, valid = clip_boxes_xywh(boxes, np.reshape(sizes, (-1, 2)))
-    usable = [ok and p["area"] > 0 for p, ok in zip(people, valid, strict=True)]
-    if not any(usable):
-        raise DataError(f"{file}: nobody to look at: no person has a box with labelled keypoints")
-    boxes = clipped if clip_bbox else boxes
-    return [{**p, "bbox": box} for p, box, ok in zip(people, boxes, usable, strict=True) if ok]
-
-
 def _find_box_file(bbox_file: str, dataset_dir: str) -> Path:
     path = Path(bbox_file)
     return path if path.is_file() else Path(dataset_dir) / bbox_file
-
-
-def _detected_people(file: Path, images: dict, score_threshold: float) -> list[dict]:
-    ids = list(images)
-    names = [image["file_name"] for image in images.values()]
-    found = read_people_boxes(file, names, ids, threshold=score_threshold)
-    columns = zip(found.rows.tolist(), found.bboxes_xywh, found.scores.tolist(), strict=True)
-    return [{"image_id": ids[row], "bbox": box, "score": score} for row, box, score in columns]

@@ -1,6 +1,5 @@
 """What a dataset is."""
 
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -23,12 +22,14 @@ class Dataset(Protocol):
 class EvalDataset(Dataset, Protocol):
     """A dataset with what metrics ask for.
 
-    ``anno_file`` holds its annotations, ``boxes`` says in words where its boxes come from; image_ids, areas
-    (of the padded boxes, in square image pixels) and bbox_scores are arrays of its length.
+    ``annotations`` is what its metric compares with, as that takes it: a file, or what was read of it.
+    ``boxes`` says in words where its boxes come from; image_ids and category_ids (both as the file has them),
+    areas (of the padded boxes, in square image pixels) and bbox_scores are arrays of its length.
     """
 
-    anno_file: Path
+    annotations: Any
     boxes: str
     image_ids: np.ndarray
+    category_ids: np.ndarray
     areas: np.ndarray
     bbox_scores: np.ndarray

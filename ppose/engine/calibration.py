@@ -10,12 +10,10 @@ import paddle
 from paddle import nn
 from tqdm import tqdm
 
-from ppose.coco_format import read_people
 from ppose.data.reader import spread
 from ppose.engine.evaluate import make_reader, read_batches, update_metric
 from ppose.engine.network_runtime import network_predictor
 from ppose.engine.task import Task
-from ppose.files import read_json
 from ppose.image_files import list_images, read_boxes
 from ppose.inference.pose_spec import PoseSpec
 from ppose.transforms import read_image
@@ -90,7 +88,8 @@ def make_sampled_ap(task: Task, count: int) -> Callable[[nn.Layer], float]:
     known = np.unique(dataset.image_ids)
     images = known[spread(len(known), max(1, count * len(known) // len(dataset)))]
     people = np.flatnonzero(np.isin(dataset.image_ids, images))
-    metric = task.metric(dataset, annotations=_annotations_of(images, dataset.anno_file, task))
+    rows = np.flatnonzero(np.isin(dataset.annotations.images.ids, images))
+    metric = task.metric(dataset, annotations=dataset.annotations.of_images(rows))
     reader = make_reader(task, task.pose_spec("EvalReader"))
     batches = list(read_batches(reader, dataset, people, workers=0))
 
@@ -102,15 +101,3 @@ def make_sampled_ap(task: Task, count: int) -> Callable[[nn.Layer], float]:
         return metric.compute()["AP"]
 
     return measure_ap
-
-
-def _annotations_of(images: np.ndarray, file: Path, task: Task) -> dict[str, Any]:
-    """The content of an annotation file, as far as it is of images of these ids."""
-    content = read_json(file, "annotation file")
-    people = read_people(content, task.keypoint_set, str(file))
-    ids = set(images.tolist())
-    return {
-        **content,
-        "images": [image for image in content["images"] if image["id"] in ids],
-        "annotations": [person for person in people if person["image_id"] in ids],
-    }

@@ -68,6 +68,7 @@ def update_metric(
         image_id=dataset.image_ids[index],
         area=dataset.areas[index],
         bbox_score=dataset.bbox_scores[index],
+        category_id=dataset.category_ids[index],
     )
 
 

@@ -125,7 +125,7 @@ class Task:
         ``options`` replace what the config's block of the metric says, and ``annotations`` the dataset's own.
         """
         name = self.settings.metric
-        given = {**self._given, "annotations": options.pop("annotations", dataset.anno_file)}
+        given = {**self._given, "annotations": options.pop("annotations", dataset.annotations)}
         for option in options.keys() - block_keys(get_entry(name)):
             raise ConfigError(f"the metric {name} has no option {option}")
         return create({"type": name, **(self._cfg.get(name) or {}), **options}, self._cfg, **given)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from ppose.coco_format import PERSON, read_people
+from ppose.annotations import PERSON, Annotations, match_key, read_annotations
 from ppose.errors import ConfigError, DataError
-from ppose.files import read_json, write_json
+from ppose.files import write_json
 from ppose.keypoints import KeypointSet
 from ppose.metrics.metric import Metric
 from ppose.metrics.oks import oks_nms, soft_oks_nms
@@ -29,24 +29,24 @@ _logger = logging.getLogger(__name__)
 class CocoKeypointMetric:
     """AP and AR over OKS thresholds 0.50 .. 0.95, of people with scores.
 
-    ``annotations`` is a COCO keypoint file, or its content; None where there are none (test-dev), for results
-    only. A person's score is its box's
-    score, with ``rescore`` times the mean of the keypoint scores above ``visible_threshold`` (0.2 in the
-    official HRNet code); then ``nms`` (see `oks_nms`, `soft_oks_nms`) takes out doubles within an image, at
-    an OKS of 0.9 as there. Raises DataError for annotations without keypoints or with another number of
-    them.
+    ``annotations`` is a COCO keypoint file, its content, or what was read of it; None where there are none
+    (test-dev), for results only. A person's score is its box's score, with ``rescore`` times the mean of the
+    keypoint scores above ``visible_threshold``; then ``nms`` (see `oks_nms`, `soft_oks_nms`) takes out
+    doubles within an image, at an OKS of 0.9. Both thresholds are those of the official HRNet code and of
+    PaddleDetection, by which published tables are made. Raises DataError for annotations without keypoints or
+    with another number of them.
     """
 
     default_keypoint_set = "coco17"
 
     def __init__(
         self,
-        annotations: Given[str | Path | Mapping[str, Any] | None],
+        annotations: Given[str | Path | Mapping[str, Any] | Annotations | None],
         keypoint_set: Given[KeypointSet],
         *,
         nms: Literal["oks", "soft_oks"] | None = "oks",
         oks_threshold: float = 0.9,
-        visible_threshold: float = 0.0,
+        visible_threshold: float = 0.2,
         rescore: bool = True,
     ) -> None:
         if nms not in (None, "oks", "soft_oks"):
@@ -75,34 +75,39 @@ class CocoKeypointMetric:
         image_id: np.ndarray,
         area: np.ndarray,
         bbox_score: np.ndarray,
+        category_id: np.ndarray | None = None,
     ) -> None:
         """Add N people: keypoints (N, K, 2) in image pixels, scores (N, K), the others (N,).
 
-        ``area`` is that of the padded box, in square image pixels.
+        ``area`` is that of the padded box, in square image pixels; ``category_id`` goes into the results, by
+        default that of people in COCO.
         """
+        if category_id is None:
+            category_id = np.full(len(keypoints), PERSON)
         count = self._keypoint_set.num_keypoints
         if keypoints.shape[1:] != (count, 2) or scores.shape != keypoints.shape[:2]:
             raise ConfigError(
                 f"got keypoints {keypoints.shape} and scores {scores.shape}, expected (N, {count}, 2) and "
                 f"(N, {count}) for the keypoint set '{self._keypoint_set.name}'"
             )
-        self._batches.append((keypoints, scores, *map(np.asarray, (image_id, area, bbox_score))))
+        self._batches.append((keypoints, scores, *map(np.asarray, (image_id, area, bbox_score, category_id))))
 
     def results(self) -> list[dict[str, Any]]:
         """The people in COCO's results format after rescoring and NMS, sorted by image."""
         if not self._batches:
             return []
         columns = map(np.concatenate, zip(*self._batches, strict=True))
-        keypoints, scores, image_id, area, person_score = columns
+        keypoints, scores, image_id, area, person_score, category_id = columns
         keypoints, scores = _finite(keypoints, scores)
         if self._rescore:
             person_score = person_score * _mean_above(scores, self._visible_threshold)
         kept = self._keep(keypoints, person_score, image_id, area)
         triplets = np.concatenate([keypoints, scores[..., None]], axis=-1).astype(np.float64)[kept]
         return [
-            {"image_id": image, "category_id": PERSON, "keypoints": flat, "score": score}
-            for image, flat, score in zip(
+            {"image_id": image, "category_id": category, "keypoints": flat, "score": score}
+            for image, category, flat, score in zip(
                 image_id[kept].tolist(),
+                category_id[kept].tolist(),
                 triplets.reshape(len(kept), 3 * keypoints.shape[1]).tolist(),
                 person_score[kept].tolist(),
                 strict=True,
@@ -159,13 +164,17 @@ def evaluate_results(
     """
     from pycocotools.cocoeval import COCOeval
 
-    strangers = {result["image_id"] for result in results} - ground_truth.imgs.keys()
+    keys = [_image_key(result["image_id"], ground_truth.imgs) for result in results]
+    strangers = {result["image_id"] for result, key in zip(results, keys, strict=True) if key is None}
     if strangers:
         example = min(strangers, key=str)
         raise DataError(f"{len(strangers)} images of the results, such as {example}, are not annotated")
-    keys = ("image_id", "category_id", "keypoints", "score")  # others would change how pycocotools reads it
+    # Only what pycocotools needs: a box would change how it reads the rest. All categories count as one.
+    people = [
+        {"image_id": key, "category_id": PERSON, "keypoints": result["keypoints"], "score": result["score"]}
+        for result, key in zip(results, keys, strict=True)
+    ]
     with _quiet():
-        people = [{key: result[key] for key in keys} for result in results]
         nobody = {**ground_truth.dataset, "annotations": []}  # loadRes fails on an empty list
         found = ground_truth.loadRes(people) if people else _index(nobody)
         evaluation = COCOeval(ground_truth, found, "keypoints")
@@ -176,21 +185,48 @@ def evaluate_results(
     return dict(zip(METRIC_NAMES, map(float, evaluation.stats), strict=True))
 
 
-def read_ground_truth(annotations: str | Path | Mapping[str, Any], keypoint_set: KeypointSet) -> "COCO":
-    """Index COCO keypoint annotations, a file or its content, for `evaluate_results`; leaves them unchanged.
+def _image_key(image: int | str, known: Mapping[int | str, Any]) -> int | str | None:
+    """The id by which the ground truth knows an image: numbers if all are, else texts; None for others."""
+    key = match_key(image)
+    return next((k for k in (key, str(key)) if k in known), None)
 
+
+def read_ground_truth(
+    annotations: str | Path | Mapping[str, Any] | Annotations, keypoint_set: KeypointSet
+) -> "COCO":
+    """Index COCO keypoint annotations, see `read_annotations`, for `evaluate_results`; leaves them unchanged.
+
+    Who is left out there, and so is no sample of a dataset, is ignored: neither missed nor wrongly found.
     Raises DataError where keypoints are missing or are not the set's.
     """
-    if isinstance(annotations, Mapping):
-        where, content = "the annotations", annotations
-    else:
-        where, content = str(annotations), read_json(annotations, "annotation file")
-    people = read_people(content, keypoint_set, where)
+    if not isinstance(annotations, Annotations):
+        annotations = read_annotations(annotations, keypoint_set)
+    people = annotations.people
+    if people is None:
+        raise DataError(f"{annotations.where}: no annotation has keypoints; there is nothing to compare with")
+    keys = [match_key(image) for image in annotations.images.ids.tolist()]
+    if not all(isinstance(key, int) for key in keys):
+        keys = [str(key) for key in keys]
+    triplets = np.concatenate([people.keypoints, people.visibility[..., None]], axis=-1)
+    counts = np.where(people.is_crowd | (people.left_out == 0), people.num_keypoints, 0)
+    columns = {
+        "image_id": [keys[row] for row in people.images.tolist()],
+        "keypoints": triplets.reshape(len(people), 3 * keypoint_set.num_keypoints).tolist(),
+        "num_keypoints": counts.tolist(),
+        "bbox": people.bboxes_xywh.tolist(),
+        "area": people.areas.tolist(),
+        "iscrowd": people.is_crowd.astype(int).tolist(),
+    }
     # Numbered from 1: pycocotools takes a person whose id is 0 for unmatched.
-    numbered = [{**p, "id": number, "category_id": PERSON} for number, p in enumerate(people, start=1)]
-    categories = [{"id": PERSON, "name": "person"}]
+    numbered = [
+        {"id": number, "category_id": PERSON, **dict(zip(columns, values, strict=True))}
+        for number, values in enumerate(zip(*columns.values(), strict=True), start=1)
+    ]
+    images = [{"id": key} for key in keys]
     with _quiet():
-        return _index({"images": content["images"], "annotations": numbered, "categories": categories})
+        return _index(
+            {"images": images, "annotations": numbered, "categories": [{"id": PERSON, "name": "person"}]}
+        )
 
 
 def _index(dataset: dict[str, Any]) -> "COCO":

@@ -24,10 +24,12 @@ class Metric(Protocol):
         image_id: np.ndarray,
         area: np.ndarray,
         bbox_score: np.ndarray,
+        category_id: np.ndarray | None = None,
     ) -> None:
         """Add N people: keypoints (N, K, 2) in image pixels, scores (N, K); of the dataset, the others (N,).
 
-        ``area`` is that of the padded box, in square image pixels.
+        ``area`` is that of the padded box, in square image pixels; image_id and category_id are what results
+        files say.
         """
 
     def compute(self) -> dict[str, float]:

@@ -3,7 +3,15 @@
 from ppose.transforms.affine import TopDownAffine, TopDownEvalAffine
 from ppose.transforms.appearance import ColorJitter, GaussianBlur
 from ppose.transforms.augment import RandomFlipHalfBodyTransform, RandomShift
-from ppose.transforms.decode import Decode, LazySample, read_image, read_image_part
+from ppose.transforms.decode import (
+    Decode,
+    ImageReader,
+    LazySample,
+    read_annotated,
+    read_image,
+    read_image_part,
+    read_image_size,
+)
 from ppose.transforms.dropping import CoarseDropout, InformationDropping
 from ppose.transforms.heatmaps import EncodeHeatmaps, HeatmapTargets
 from ppose.transforms.normalize import NormalizeImage, Permute
@@ -16,6 +24,7 @@ __all__ = [
     "EncodeHeatmaps",
     "GaussianBlur",
     "HeatmapTargets",
+    "ImageReader",
     "InformationDropping",
     "LazySample",
     "NormalizeImage",
@@ -25,6 +34,8 @@ __all__ = [
     "TopDownAffine",
     "TopDownEvalAffine",
     "Transform",
+    "read_annotated",
     "read_image",
     "read_image_part",
+    "read_image_size",
 ]

@@ -64,12 +64,12 @@ class TopDownAffine:
         return sample
 
     def _cut_out(self, sample: dict[str, Any], warp: np.ndarray) -> np.ndarray:
-        is_part = self._partial_decoding and isinstance(sample, LazySample) and "image" not in sample
-        if is_part:
-            image, reduction = read_image_part(sample["image_file"], *_find_part(warp, self._size))
-            warp = warp_of_reduced(warp, reduction)
-        else:
-            image = sample["image"]
+        part = None
+        if self._partial_decoding and isinstance(sample, LazySample) and "image" not in sample:
+            asked = _find_part(warp, self._size)
+            part = read_image_part(sample["image_file"], *asked, sample.get("annotated_size"))
+        image, reduction = (sample["image"], 1) if part is None else part
+        warp = warp_of_reduced(warp, reduction)
         image = cv2.warpAffine(image, warp, self._size, flags=cv2.INTER_LINEAR)
         return image if image.shape[2] == 3 else cv2.cvtColor(image, cv2.COLOR_RGBA2RGB)
 

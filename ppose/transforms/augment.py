@@ -105,7 +105,8 @@ class RandomShift:
     after RandomFlipHalfBodyTransform, whose half body sets center anew.
 
     With probability ``shift_prob`` the center moves by ``shift_factor`` times the crop's size (w, h) times
-    a normal number, truncated to -1 to 1, in x and another in y: mmpose's RandomBBoxTransform.
+    a normal number, truncated to -1 to 1, in x and another in y. mmpose's RandomBBoxTransform draws the same
+    numbers, but times the padded box before it has the input's aspect ratio: a narrow box moves less there.
     """
 
     _LOWEST, _HIGHEST = NormalDist().cdf(-1), NormalDist().cdf(1)

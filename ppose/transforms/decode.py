@@ -1,5 +1,6 @@
-"""Reading images."""
+"""Reading images, turned as they are shown or as their annotations know them."""
 
+import logging
 from collections.abc import Callable
 from functools import lru_cache, partial
 from pathlib import Path
@@ -14,6 +15,8 @@ from ppose.transforms import jpeg
 from ppose.transforms.transform import Transform
 from ppose.workspace import register
 
+_logger = logging.getLogger(__name__)
+
 _PNG_START, _PNG_END = b"\x89PNG", b"IEND"
 _ISO_START = b"ftyp"  # of ISO files, HEIC among them, after four bytes of length
 
@@ -21,22 +24,87 @@ _ISO_START = b"ftyp"  # of ISO files, HEIC among them, after four bytes of lengt
 def read_image(path: str | Path, *, use_exif: bool = False) -> np.ndarray:
     """Read an image file as (H, W, 3) uint8, RGB; grey and transparent images become RGB.
 
-    What OpenCV reads, and HEIC where pillow-heif is installed.
-
-    ``use_exif`` turns a photo as its EXIF orientation says; the annotations of COCO and the like are in the
-    stored orientation, so datasets leave it off. Raises DataError that names a missing, truncated or
+    What OpenCV reads, and HEIC where pillow-heif is installed. ``use_exif`` turns a photo as its EXIF data
+    say; for annotated images see `read_annotated`. Raises DataError that names a missing, truncated or
     unreadable file.
     """
     return _decode(_read_whole_file(path), path, use_exif)
 
 
-def read_image_part(path: str | Path, rows: int, reduction: int) -> tuple[np.ndarray, int]:
+def read_annotated(
+    path: str | Path, size: tuple[int, int] = (0, 0), *, use_exif: bool = True
+) -> tuple[np.ndarray, bool]:
+    """Read an image as its annotations know it, (H, W, 3) uint8, RGB, and say whether its size is theirs.
+
+    ``size`` is width and height as annotated, 0 where that is unknown. A photo is turned as its EXIF
+    orientation says, unless its stored form alone has that size, or, where neither has, is upright or lying
+    as that is; without ``use_exif`` it never is. Raises as `read_image`.
+    """
+    data = _read_whole_file(path)
+    shown = _decode(data, path, use_exif)
+    if not all(size) or _size(shown) == size:
+        return shown, True
+    stored = _decode(data, path)
+    if _size(stored) == size:
+        return stored, True
+    is_wide = size[0] > size[1]
+    is_turned_right = (_size(shown)[0] > _size(shown)[1]) == is_wide
+    return shown if is_turned_right else stored, False
+
+
+def read_image_size(path: str | Path, *, use_exif: bool = True) -> tuple[int, int]:
+    """Width and height that `read_image` would give; a JPEG is not decoded for that. Raises as that."""
+    data = _read_whole_file(path)
+    orientation = jpeg.find_orientation(data) if data.startswith(jpeg.START) else None
+    if not orientation:
+        return _size(_decode(data, path, use_exif))
+    size = jpeg.find_size(data)
+    return size[::-1] if use_exif and orientation in jpeg.QUARTER_TURNS else size
+
+
+def _size(image: np.ndarray) -> tuple[int, int]:
+    return image.shape[1], image.shape[0]
+
+
+class ImageReader:
+    """Reads the images of a dataset by `read_annotated`; one of another size than annotated is told of, once.
+
+    People of one image follow each other: the last image read serves them all.
+    """
+
+    def __init__(self, *, use_exif: bool = True) -> None:
+        self.use_exif = use_exif
+        self._read = lru_cache(maxsize=1)(self._read_file)
+        self._has_warned = False
+
+    def __call__(self, path: str, size: tuple[int, int] = (0, 0)) -> np.ndarray:
+        """The image (H, W, 3) uint8, RGB, of a file whose annotations say this size; 0 is unknown."""
+        return self._read(path, size)
+
+    def _read_file(self, path: str, size: tuple[int, int]) -> np.ndarray:
+        image, agrees = read_annotated(path, size, use_exif=self.use_exif)
+        if not agrees and not self._has_warned:
+            self._has_warned = True
+            _logger.warning(
+                "%s has %d x %d pixels, its annotations say %d x %d: `ppose check` lists all that differ",
+                path, *_size(image), *size,
+            )  # fmt: skip
+        return image
+
+
+def read_image_part(
+    path: str | Path, rows: int, reduction: int, size: tuple[int, int] | None = None
+) -> tuple[np.ndarray, int] | None:
     """Read at least the first ``rows`` rows of an image file; of a JPEG at 1 / ``reduction`` (1, 2, 4, 8).
 
     Returns the image (h, w, 3 or 4) uint8, RGB first, in the stored orientation, and the reduction that it
-    has: `jpeg.decode_part` gives it, and says where its pixels are, or `read_image` in full. Raises as that.
+    has: `jpeg.decode_part` gives it, and says where its pixels are, or `read_image` in full. With ``size``,
+    that of the annotations (see `read_annotated`), None for what that would turn or has to look at. Raises as
+    `read_image`.
     """
     data = _read_whole_file(path)
+    if size is not None and not jpeg.is_upright(data, size):
+        return None
     part = jpeg.decode_part(data, rows, reduction) if data.startswith(jpeg.START) else None
     return (_decode(data, path), 1) if part is None else (part, reduction)
 

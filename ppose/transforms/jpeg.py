@@ -1,10 +1,14 @@
 """The part of a JPEG that a warp looks at, which is quicker to decode than the whole."""
 
+from typing import Literal
+
 import numpy as np
 import simplejpeg
 
 START, SCAN, END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"  # markers: of the file, of compressed data
 _FRAMES = (b"\xff\xc0", b"\xff\xc1", b"\xff\xc2")  # baseline, extended and progressive
+_EXIF, _ORIENTATION = b"\xff\xe1", 0x0112  # the marker of EXIF data, and the tag in it
+QUARTER_TURNS = (5, 6, 7, 8)  # EXIF orientations that change width and height
 _CHANNELS = (1, 3)  # grey and colour; four are CMYK
 REDUCTIONS = (1, 2, 4, 8)
 # The colour of the last row of a picture has no row below it to be interpolated from; so a few rows more.
@@ -25,7 +29,7 @@ def decode_part(data: bytes, rows: int, reduction: int) -> np.ndarray | None:
     frame = find_segment(data, _FRAMES)
     if data[frame : frame + 2] not in _FRAMES or data[frame + 9] not in _CHANNELS:
         return None
-    height, width = (int.from_bytes(data[frame + at : frame + at + 2], "big") for at in (5, 7))
+    width, height = find_size(data)
     if rows + _MARGIN < height:
         height = max(rows, 1) + _MARGIN
         data = b"".join((data[: frame + 5], height.to_bytes(2, "big"), memoryview(data)[frame + 7 :]))
@@ -41,6 +45,40 @@ def decode_part(data: bytes, rows: int, reduction: int) -> np.ndarray | None:
         )
     except ValueError:
         return None
+
+
+def is_upright(data: bytes, size: tuple[int, int]) -> bool:
+    """Whether a file is a JPEG that is shown as it is stored, and of this width and height (0: any)."""
+    if not data.startswith(START) or find_orientation(data) != 1:
+        return False
+    return not all(size) or find_size(data) == size
+
+
+def find_size(data: bytes) -> tuple[int, int]:
+    """Width and height of a JPEG, as stored."""
+    frame = find_segment(data, _FRAMES)
+    height, width = (int.from_bytes(data[frame + at : frame + at + 2], "big") for at in (5, 7))
+    return width, height
+
+
+def find_orientation(data: bytes) -> int:
+    """The EXIF orientation of a JPEG, 1 to 8; 1 where it has none, 0 where its EXIF data are broken.
+
+    Exif 2.3: a TIFF header, whose first directory has entries of 12 bytes: tag, type, count, value.
+    """
+    segment = find_segment(data, (_EXIF,))
+    if data[segment : segment + 2] != _EXIF:
+        return 1
+    tiff = data[segment + 10 : segment + 2 + int.from_bytes(data[segment + 2 : segment + 4], "big")]
+    if data[segment + 4 : segment + 8] != b"Exif":
+        return 0  # XMP, say, with the EXIF data behind it
+    order: Literal["little", "big"] = "little" if tiff.startswith(b"II") else "big"
+    first = int.from_bytes(tiff[4:8], order)
+    for number in range(int.from_bytes(tiff[first : first + 2], order)):
+        entry = tiff[first + 2 + 12 * number :][:12]
+        if int.from_bytes(entry[:2], order) == _ORIENTATION:
+            return int.from_bytes(entry[8:10], order)
+    return 1
 
 
 def find_segment(data: bytes, markers: tuple[bytes, ...]) -> int:

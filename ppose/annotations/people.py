@@ -1,0 +1,121 @@
+"""What an annotation file holds, as columns: its images, its people, and who of them is left out and why."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from ppose.annotations.ids import Id, match_key
+
+# Why a person is not used; `People.left_out` holds the number of the first that is true, 0 for used.
+REASONS = (
+    "",
+    "crowd",
+    "no labelled keypoint",
+    "box without extent",
+    "box outside of the image",
+    "image without a file name",
+)
+CROWD, UNLABELLED, NO_EXTENT, OUTSIDE, NAMELESS = range(1, len(REASONS))
+
+
+@dataclass(frozen=True, eq=False)
+class Images:
+    """M images: ids (M,) as the file has them, file_names (M,), sizes (M, 2) as width, height; 0 unknown."""
+
+    ids: np.ndarray
+    file_names: list[str]
+    sizes: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.file_names)
+
+    def index(self) -> dict[Id, int]:
+        """The row of each image by its `match_key`."""
+        return {match_key(image): row for row, image in enumerate(self.ids.tolist())}
+
+
+@dataclass(frozen=True, eq=False)
+class People:
+    """N people of the chosen categories, in the file's order, those that are left out too.
+
+    ids (N,) and category_ids (N,) are the file's own. images (N,) are rows of `Images`. bboxes_xywh (N, 4) as
+    annotated, keypoints (N, K, 2), both in image pixels, visibility (N, K): 0 not labelled, 1 hidden, 2 seen,
+    in the order of the keypoint set. num_keypoints (N,) is the file's, or counted. areas (N,) in square
+    pixels; is_crowd (N,) bool. left_out (N,): a number of `REASONS`, 0 for people that are used.
+    """
+
+    ids: np.ndarray
+    images: np.ndarray
+    category_ids: np.ndarray
+    bboxes_xywh: np.ndarray
+    keypoints: np.ndarray
+    visibility: np.ndarray
+    num_keypoints: np.ndarray
+    areas: np.ndarray
+    is_crowd: np.ndarray
+    left_out: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def used(self) -> np.ndarray:
+        """Rows (U,) of the people that samples are made of and that a metric counts."""
+        return np.flatnonzero(self.left_out == 0)
+
+    def take(self, rows: np.ndarray) -> "People":
+        """The people of these rows."""
+        return People(**{name: column[rows] for name, column in vars(self).items()})
+
+
+@dataclass(frozen=True, eq=False)
+class Annotations:
+    """What was read of a file: ``where`` names it, ``people`` is None where it has no keypoints at all.
+
+    ``categories`` are names by the ids of those that were chosen; ``dropped`` counts annotations of others by
+    their name; ``notes`` say what was filled in or put in another order.
+    """
+
+    where: str
+    images: Images
+    people: People | None
+    categories: Mapping[Id, str] = field(default_factory=dict)
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+
+    @property
+    def left_out(self) -> dict[str, int]:
+        """How many are left out, by reason; empty where everybody is used."""
+        counts = [0] if self.people is None else np.bincount(self.people.left_out)
+        reasons = {REASONS[number]: int(n) for number, n in enumerate(counts) if number and n}
+        return reasons | {f"category {name}": count for name, count in self.dropped.items()}
+
+    def report(self) -> str | None:
+        """One line of who was left out and what was mended; None where there is nothing to say."""
+        left_out = self.left_out
+        if not left_out and not self.notes:
+            return None
+        used = 0 if self.people is None else len(self.people.used)
+        images = 0 if self.people is None else len(np.unique(self.people.images[self.people.used]))
+        line = (
+            f"{self.where}: {used} of {used + sum(left_out.values())} annotated are used, "
+            f"in {images} of {len(self.images)} images"
+        )
+        if left_out:
+            line += "; left out: " + ", ".join(f"{reason} {count}" for reason, count in left_out.items())
+        return "; ".join([line, *self.notes])
+
+    def of_images(self, rows: np.ndarray) -> "Annotations":
+        """The images of these rows, with their people."""
+        images = Images(
+            self.images.ids[rows],
+            [self.images.file_names[row] for row in rows.tolist()],
+            self.images.sizes[rows],
+        )
+        if self.people is None:
+            return replace(self, images=images)
+        new_row = np.full(len(self.images), -1)
+        new_row[rows] = np.arange(len(rows))
+        people = self.people.take(np.flatnonzero(new_row[self.people.images] >= 0))
+        return replace(self, images=images, people=replace(people, images=new_row[people.images]))

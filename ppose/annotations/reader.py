@@ -1,0 +1,231 @@
+"""Reads annotation files in COCO's format, in its writers' dialects: docs/annotations.md lists them."""
+
+import gc
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ppose.annotations.columns import PersonColumns
+from ppose.annotations.ids import Id, id_array, match_key, read_id, read_ids
+from ppose.annotations.names import choose_categories, name_of
+from ppose.annotations.numbers import LARGEST, read_rows, to_numbers
+from ppose.annotations.people import (
+    CROWD,
+    NAMELESS,
+    NO_EXTENT,
+    OUTSIDE,
+    UNLABELLED,
+    Annotations,
+    Images,
+    People,
+)
+from ppose.errors import DataError
+from ppose.files import read_json
+from ppose.geometry import clip_boxes_xywh
+from ppose.keypoints import KeypointSet
+
+PERSON = 1  # the category of people in COCO, and of those whose file has no categories
+
+FindSize = Callable[[str], tuple[int, int] | None]
+
+
+def read_annotations(
+    source: str | Path | Mapping[str, Any],
+    keypoint_set: KeypointSet,
+    *,
+    categories: Sequence[Id] | None = None,
+    find_size: FindSize | None = None,
+    needs_people: bool = True,
+    where: str | None = None,
+) -> Annotations:
+    """The images and people of an annotation file, or of its content, which is left as it is.
+
+    ``where`` names content in messages.
+
+    ``categories`` chooses by names or ids, see `choose_categories`. ``find_size`` gives width and height of
+    an image file, or None, where the annotations do not say them. Without ``needs_people`` a list of images
+    will do. Raises DataError that names the file and the entry which is wrong, with what was expected.
+    """
+    where = where or ("the annotations" if isinstance(source, Mapping) else str(source))
+    with _no_garbage():
+        content = source if isinstance(source, Mapping) else read_json(source, "annotation file")
+        return _read_content(content, keypoint_set, where, categories, find_size, needs_people)
+
+
+@contextmanager
+def _no_garbage() -> Iterator[None]:
+    """Without Python's search for cycles, of which JSON has none: it takes a third of the time otherwise."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def _read_content(
+    content: Any,
+    keypoint_set: KeypointSet,
+    where: str,
+    categories: Sequence[Id] | None,
+    find_size: FindSize | None,
+    needs_people: bool,
+) -> Annotations:
+    images, notes = read_images(content, where)
+    entries = content.get("annotations") or []
+    if not isinstance(entries, list):
+        raise DataError(f"{where}: 'annotations' is not a list")
+    for index, entry in enumerate(entries):
+        if type(entry) is not dict and not isinstance(entry, Mapping):
+            raise DataError(f"{where}: annotations[{index}]: got {entry!r}, expected an object in braces")
+    listed = _list_categories(content, where)
+    of_entries = _category_keys(entries, where)
+    labelled = Counter(key for key, e in zip(of_entries, entries, strict=True) if has_keypoints(e))
+    if not labelled:
+        if needs_people:
+            raise _no_keypoints(where)
+        return Annotations(where, images, None, notes=notes)
+    chosen = choose_categories(listed, labelled, keypoint_set, categories, where)
+    columns = PersonColumns(keypoint_set, where, listed)
+    kept = set(chosen)
+    rows = [row for row, key in enumerate(of_entries) if key in kept]
+    people = columns.read([entries[row] for row in rows], [of_entries[row] for row in rows], images)
+    if find_size is not None:
+        _find_sizes(images, people, find_size)
+    return Annotations(
+        where,
+        images,
+        _leave_out(people, images),
+        {key: name_of(listed.get(key), key) for key in chosen},
+        _count_others(of_entries, kept, listed),
+        [*notes, *columns.notes],
+    )
+
+
+def has_keypoints(entry: Mapping[str, Any]) -> bool:
+    """Whether an annotation has a list of keypoints that is not empty."""
+    keypoints = entry.get("keypoints")
+    return bool(keypoints) and keypoints != "[]"
+
+
+def read_images(content: Any, where: str) -> tuple[Images, list[str]]:
+    """The images of a file's content, and what to say of them; DataError where one stands for two files."""
+    entries = content.get("images") if isinstance(content, Mapping) else None
+    if not isinstance(entries, list):
+        raise DataError(f"{where}: not a COCO annotation file: it has no list 'images'")
+    for index, entry in enumerate(entries):
+        if not isinstance(entry, Mapping):
+            raise DataError(f"{where}: images[{index}]: got {entry!r}, expected an object in braces")
+        if "id" not in entry:
+            raise DataError(f"{where}: images[{index}]: has no id")
+    ids = read_ids([entry["id"] for entry in entries], "image", where)
+    names = [entry.get("file_name") for entry in entries]
+    first: dict[Id, int] = {}
+    for row, image in enumerate(ids):
+        before = first.setdefault(match_key(image), row)
+        if before != row and names[before] != names[row]:
+            raise DataError(
+                f"{where}: the image id {image!r} stands for two files, {names[before]} and {names[row]}: "
+                "were two exports put together? Give the images and annotations of one ids of their own"
+            )
+    notes = []
+    if len(first) < len(ids):
+        notes.append(f"{len(ids) - len(first)} images are listed twice")
+        entries = [entries[row] for row in first.values()]
+        ids = [ids[row] for row in first.values()]
+    for index, entry in enumerate(entries):
+        if not isinstance(entry.get("file_name", ""), str | None):
+            raise _bad_image(where, index)
+    names = [entry.get("file_name") or "" for entry in entries]
+    return Images(id_array(ids), names, _read_sizes(entries, where)), notes
+
+
+def _read_sizes(entries: Sequence[Mapping[str, Any]], where: str) -> np.ndarray:
+    def read_size(index: int) -> list[float]:
+        given = [entries[index].get(side) for side in ("width", "height")]
+        if None in given:
+            return [0, 0]
+        try:
+            size = to_numbers(given)
+        except (ValueError, TypeError):
+            raise _bad_image(where, index) from None
+        if len(size) != 2 or not all(0 <= side <= LARGEST for side in size):
+            raise _bad_image(where, index)
+        return size
+
+    sizes = read_rows([[e.get("width"), e.get("height")] for e in entries], 2, read_size)
+    for index in np.flatnonzero((sizes < 0).any(axis=1)):
+        raise _bad_image(where, int(index))
+    sizes[(sizes < 1).any(axis=1)] = 0
+    return sizes.round().astype(np.int64)
+
+
+def _bad_image(where: str, index: int) -> DataError:
+    return DataError(f"{where}: images[{index}]: expected a file_name, and width and height in pixels")
+
+
+def _no_keypoints(where: str) -> DataError:
+    return DataError(
+        f"{where}: no annotation has keypoints; is it the person_keypoints file? "
+        "An image list works with detected boxes (use_gt_bbox: false)"
+    )
+
+
+def _list_categories(content: Mapping[str, Any], where: str) -> dict[Id, Mapping[str, Any]]:
+    listed = content.get("categories") or []
+    if not isinstance(listed, list):
+        raise DataError(f"{where}: 'categories' is not a list")
+    known = [c for c in listed if isinstance(c, Mapping) and "id" in c]
+    return {match_key(read_id(c["id"], f"{where}: categories")): c for c in known}
+
+
+def _category_keys(entries: Sequence[Mapping[str, Any]], where: str) -> list[Id]:
+    """The category of each annotation; those without one have that of all others, or are people."""
+    given: list[Any] = [entry.get("category_id") for entry in entries]
+    if set(map(type, given)) <= {int}:
+        return given
+    known: dict[int, Id] = {
+        index: match_key(read_id(key, f"{where}: annotations[{index}]: category_id"))
+        for index, key in enumerate(given)
+        if key is not None
+    }
+    ids = set(known.values())
+    default = ids.pop() if len(ids) == 1 else PERSON
+    return [known.get(index, default) for index in range(len(given))]
+
+
+def _count_others(
+    keys: Sequence[Id], kept: set[Id], listed: Mapping[Id, Mapping[str, Any]]
+) -> dict[str, int]:
+    counts = Counter(keys)
+    return {name_of(listed.get(key), key): count for key, count in counts.items() if key not in kept}
+
+
+def _find_sizes(images: Images, people: People, find_size: FindSize) -> None:
+    """Look up the sizes that the file does not say, of images with people."""
+    for row in np.unique(people.images):
+        if not images.sizes[row].all() and images.file_names[row]:
+            images.sizes[row] = find_size(images.file_names[row]) or (0, 0)
+
+
+def _leave_out(people: People, images: Images) -> People:
+    """Set why people are left out; the first reason of `REASONS` counts."""
+    sizes = images.sizes[people.images].astype(np.float64)
+    sizes[~sizes.all(axis=1)] = np.inf  # unknown: cut at the left and at the top only
+    _, is_inside = clip_boxes_xywh(people.bboxes_xywh, sizes)
+    has_extent = (people.bboxes_xywh[:, 2:] > 0).all(axis=1)
+    is_named = np.array([bool(name) for name in images.file_names], bool)[people.images]
+    for number, applies in (
+        (NAMELESS, ~is_named),
+        (OUTSIDE, ~is_inside),
+        (NO_EXTENT, ~has_extent),
+        (UNLABELLED, people.num_keypoints == 0),
+        (CROWD, people.is_crowd),
+    ):
+        people.left_out[applies] = number
+    return people

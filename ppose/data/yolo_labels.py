@@ -1,0 +1,64 @@
+"""Ultralytics' pose labels: a text file an image, beside a folder of images."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ppose.errors import DataError
+from ppose.image_files import list_images
+from ppose.keypoints import KeypointSet
+from ppose.transforms import read_image_size
+
+
+def read_yolo_labels(folder: Path, image_folder: Path, keypoint_set: KeypointSet) -> dict[str, Any]:
+    """A folder of labels as the content of a COCO file, for `read_annotations`.
+
+    `a.txt` holds the people of `a.jpg`, a line each: class, the box's middle x, y, width and height, then x
+    and y, or x, y and visibility, of each keypoint in the set's order; all in parts of the image's size, as
+    it is shown (docs.ultralytics.com/datasets/pose). Images without labels are passed over. Raises DataError
+    that names the line which is wrong.
+    """
+    images, annotations = [], []
+    for number, file in enumerate(list_images(image_folder), start=1):
+        labels = folder / f"{file.stem}.txt"
+        if not labels.is_file():
+            continue
+        width, height = read_image_size(file)
+        images.append({"id": number, "file_name": file.name, "width": width, "height": height})
+        for row, values in enumerate(_read_lines(labels, keypoint_set.num_keypoints)):
+            (x, y, w, h), points = values[1:5] * ([width, height] * 2), values[5:].reshape(-1, 3)
+            annotations.append(
+                {
+                    "id": f"{file.stem}:{row + 1}", "image_id": number, "category_id": int(values[0]),
+                    "bbox": [x - w / 2, y - h / 2, w, h],
+                    "keypoints": (points * [width, height, 1]).ravel().tolist(),
+                }
+            )  # fmt: skip
+    if not images:
+        raise DataError(f"{folder}: no labels (name.txt) of the images in {image_folder}")
+    return {"images": images, "annotations": annotations}
+
+
+def _read_lines(file: Path, num_keypoints: int) -> list[np.ndarray]:
+    """class, box and x, y, visibility of each keypoint (5 + 3 K,) of each line that is not empty."""
+    rows = []
+    for number, line in enumerate(file.read_text("utf-8", errors="replace").splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            values = np.array(line.split(), np.float64)
+        except ValueError:
+            values = np.empty(0)
+        dimensions = (len(values) - 5) / num_keypoints
+        if dimensions not in (2, 3) or not np.isfinite(values).all():
+            raise DataError(
+                f"{file}:{number}: got {len(line.split())} values, expected class, box (4) and 2 or 3 for "
+                f"each of {num_keypoints} keypoints, in numbers"
+            )
+        if dimensions == 2:  # what is not labelled is at 0, 0
+            points = values[5:].reshape(-1, 2)
+            flags = 2.0 * (points != 0).any(axis=1)
+            values = np.concatenate([values[:5], np.column_stack([points, flags]).ravel()])
+        rows.append(values)
+    return rows

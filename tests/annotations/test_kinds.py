@@ -1,0 +1,351 @@
+"""Annotation files of the kinds that tools write: each is read as the plain file of the same people is."""
+
+import json
+import random
+
+import numpy as np
+import pytest
+
+from ppose.annotations import read_annotations
+from ppose.errors import DataError
+from ppose.keypoints import get_keypoint_set, make_keypoint_set
+
+COCO17 = get_keypoint_set("coco17")
+
+
+def of_people(change):
+    """A change of each person of a file."""
+
+    def _change(content):
+        for person in content["annotations"]:
+            change(person)
+
+    return _change
+
+
+def of_ids(kind):
+    """All ids in another form."""
+
+    def _change(content):
+        for image in content["images"]:
+            image["id"] = kind(image["id"])
+        for person in content["annotations"]:
+            person["image_id"], person["id"] = kind(person["image_id"]), kind(person["id"])
+
+    return _change
+
+
+def triplets(person):
+    return [person["keypoints"][i : i + 3] for i in range(0, 51, 3)]
+
+
+def nest(person):
+    person["keypoints"] = triplets(person)
+
+
+def pair(person):
+    person["keypoints"] = [point[:2] if point[2] else None for point in triplets(person)]
+
+
+def null_unlabelled(person):
+    person["keypoints"] = [point if point[2] else None for point in triplets(person)]
+
+
+def in_another_order(content):
+    order = random.Random(0).sample(range(17), 17)
+    content["categories"][0]["keypoints"] = [COCO17.names[i] for i in order]
+    for person in content["annotations"]:
+        points = triplets(person)
+        person["keypoints"] = [value for i in order for value in points[i]]
+
+
+def with_more(content):
+    content["categories"][0]["keypoints"] = ["tail", *COCO17.names]
+    for person in content["annotations"]:
+        person["keypoints"] = [5, 5, 2, *person["keypoints"]]
+
+
+def in_two_animals(content):
+    content["categories"] = [
+        {"id": n, "name": name, "keypoints": list(COCO17.names)}
+        for n, name in ((1, "antelope"), (2, "zebra"))
+    ]
+    for n, animal in enumerate(content["annotations"]):
+        animal["category_id"] = 1 + n % 2
+
+
+def with_a_bicycle(content):
+    content["categories"].append({"id": 2, "name": "bicycle", "keypoints": [], "skeleton": []})
+    content["annotations"].append(
+        {"id": 9, "image_id": 36, "bbox": [1, 2, 30, 40], "category_id": 2, "keypoints": [], "iscrowd": 0}
+    )
+
+
+def without_category_ids(content):
+    content.pop("categories")
+    of_people(lambda p: p.pop("category_id"))(content)
+
+
+def twice_listed(content):
+    content["images"].append(dict(content["images"][0]))
+
+
+def as_text(person):
+    for key in ("bbox", "keypoints"):
+        person[key] = json.dumps(person[key])
+
+
+SAME = {
+    "plain": lambda content: None,
+    "float ids": of_ids(float),
+    "text ids": of_ids(str),
+    "zero-padded ids": of_ids(lambda n: f"{n:012d}"),
+    "zero-padded ids of images alone": lambda c: [i.update(id=f"{i['id']:012d}") for i in c["images"]],
+    "nested keypoints": of_people(nest),
+    "null for keypoints that are not labelled": of_people(null_unlabelled),
+    "pairs without visibility": of_people(pair),
+    "visibility as float": of_people(lambda p: p.update(keypoints=[float(v) for v in p["keypoints"]])),
+    "visibility as text": of_people(lambda p: p["keypoints"].__setitem__(slice(2, None, 3), ["2"] * 17)),
+    "numbers as text": of_people(lambda p: p.update(keypoints=list(map(str, p["keypoints"])))),
+    "lists as text": of_people(as_text),
+    "boxes of texts": of_people(lambda p: p.update(bbox=list(map(str, p["bbox"])))),
+    "crowd as text": of_people(lambda p: p.update(iscrowd="0")),
+    "crowd as false": of_people(lambda p: p.update(iscrowd=False)),
+    "no area, count or crowd": of_people(lambda p: [p.pop(k) for k in ("area", "num_keypoints", "iscrowd")]),
+    "a count of 0 for everybody": of_people(lambda p: p.update(num_keypoints=0)),
+    "names in another order": in_another_order,
+    "names as Halpe shortens them": lambda c: c["categories"][0].update(
+        keypoints=["".join(w.title() for w in n.split("_")).replace("Left", "L").replace("Right", "R")
+                   for n in COCO17.names]
+    ),
+    "numbers for names": lambda c: c["categories"][0].update(keypoints=[str(n + 1) for n in range(17)]),
+    "more keypoints than the set has": with_more,
+    "two categories with the same keypoints": in_two_animals,
+    "another category without keypoints": with_a_bicycle,
+    "category 21": lambda c: [e.update(category_id=21) for e in c["annotations"]]
+    + [c["categories"][0].update(id=21)],
+    "category 0 as text": lambda c: [e.update(category_id="0") for e in c["annotations"]]
+    + [c["categories"][0].update(id=0)],
+    "no categories": without_category_ids,
+    "an image listed twice": twice_listed,
+    "sizes as texts": lambda c: [
+        i.update(width=str(i["width"]), height=float(i["height"])) for i in c["images"]
+    ],
+}  # fmt: skip
+
+
+def _table(dataset):
+    people = dataset.annotations.people
+    return people.take(people.used)
+
+
+@pytest.mark.parametrize("kind", SAME)
+def test_other_kinds_of_the_same_file_give_the_same_people_and_ap(content, open_dataset, measure, kind):
+    """The poses of `measure` are off by 0 to 15 pixels: AP is what it is, whatever the file's form."""
+    plain = open_dataset(content)
+    SAME[kind](content)
+    if kind == "visibility as text":
+        for person, others in zip(content["annotations"], measure.base, strict=True):
+            person["keypoints"][2::3] = list(map(str, others["keypoints"][2::3]))
+    dataset = open_dataset(content)
+    people, expected = _table(dataset), _table(plain)
+    for column in ("images", "bboxes_xywh", "keypoints", "visibility", "num_keypoints", "is_crowd"):
+        if kind == "pairs without visibility" and column == "visibility":
+            continue  # whatever is there is in sight
+        np.testing.assert_array_equal(getattr(people, column), getattr(expected, column), err_msg=column)
+    np.testing.assert_allclose(people.areas, expected.areas)
+    assert len(dataset) == 6
+    ap, _ = measure(dataset)
+    assert ap == pytest.approx(measure(plain)[0])
+    assert 0.3 < ap < 0.95
+
+
+def test_results_have_the_files_own_ids(content, open_dataset, measure):
+    """pycocotools compares them by these."""
+    SAME["category 21"](content)
+    assert {r["category_id"] for r in measure(open_dataset(content))[1]} == {21}
+    of_ids(lambda n: f"{n:012d}")(content)
+    assert measure(open_dataset(content))[1][0]["image_id"] == "000000000036"
+    of_ids(float)(content)
+    image = measure(open_dataset(content))[1][0]["image_id"]
+    assert (image, type(image)) == (36, int)
+    in_two_animals(content)
+    assert {r["category_id"] for r in measure(open_dataset(content))[1]} == {1, 2}
+
+
+LEFT_OUT = {
+    "crowd as text": (lambda p: p.update(iscrowd="1"), "crowd 1"),
+    "crowd as true": (lambda p: p.update(iscrowd=True), "crowd 1"),
+    "empty keypoints": (lambda p: p.update(keypoints=[], num_keypoints=0), "no labelled keypoint 1"),
+    "an empty track of CVAT": (
+        lambda p: p.update(keypoints=[], num_keypoints=0, area=0, bbox=[0, 0, 0, 0]),
+        "no labelled keypoint 1",
+    ),
+    "no keypoints": (lambda p: p.pop("keypoints"), "no labelled keypoint 1"),
+    "none labelled": (lambda p: p.update(keypoints=[0] * 51), "no labelled keypoint 1"),
+    "a count of 0": (lambda p: p.update(num_keypoints=0), "no labelled keypoint 1"),
+    "a box without extent": (lambda p: p.update(bbox=[10, 10, 0, 50]), "box without extent 1"),
+    "a box beside the image": (lambda p: p.update(bbox=[700, 10, 20, 50]), "box outside of the image 1"),
+}
+
+
+@pytest.mark.parametrize("kind", LEFT_OUT)
+def test_who_is_left_out_is_counted_and_no_miss(content, open_dataset, measure, caplog, kind):
+    """The same five people are samples and count: the poses, exact but for one left out, have AP 1."""
+    change, reason = LEFT_OUT[kind]
+    change(content["annotations"][4])
+    with caplog.at_level("INFO", "ppose"):
+        dataset = open_dataset(content)
+    assert len(dataset) == 5
+    assert dataset.annotations.left_out == {reason[:-2]: 1}
+    (line,) = caplog.messages
+    assert line.endswith(f"ann.json: 5 of 6 annotated are used, in 4 of 4 images; left out: {reason}")
+    assert 104 not in _table(dataset).ids
+    everybody = measure(open_dataset({**content, "annotations": content["annotations"][:4]}))[0]
+    assert measure(dataset)[0] < 1
+    assert 0.3 < everybody <= 1
+
+
+def test_area_0_is_taken_from_the_box_and_said(content, open_dataset, measure, caplog):
+    plain = measure(open_dataset(content))[0]
+    for person in content["annotations"][::2]:
+        person["area"] = 0
+    with caplog.at_level("INFO", "ppose"):
+        dataset = open_dataset(content)
+    assert len(dataset) == 6
+    assert measure(dataset)[0] == plain  # the plain file's areas are 0.53 of the boxes
+    assert "area of 3 is 0: taken from their boxes" in caplog.text
+
+
+def test_a_missing_box_is_made_of_the_keypoints(content, open_dataset, caplog):
+    """1.2 times the tight one, around its middle: with a crop's padding of 1.25 that is 1.5."""
+    for number, empty in enumerate((None, [], "")):
+        content["annotations"][number]["bbox"] = empty
+    content["annotations"][3].pop("bbox")
+    with caplog.at_level("INFO", "ppose"):
+        dataset = open_dataset(content, clip_bbox=False)
+    assert "boxes of 4 made of their keypoints" in caplog.text
+    people = dataset.annotations.people
+    for number in range(4):
+        points = people.keypoints[number][people.visibility[number] > 0]
+        low, high = points.min(axis=0), points.max(axis=0)
+        box = [*(low + high) / 2 - 0.6 * (high - low), *1.2 * (high - low)]
+        np.testing.assert_allclose(people.bboxes_xywh[number], box)
+
+
+def test_categories_are_chosen_by_name_or_id(content, open_dataset, caplog):
+    in_two_animals(content)
+    for asked in (["antelope"], [1], ["1"]):
+        with caplog.at_level("INFO", "ppose"):
+            assert len(open_dataset(content, categories=asked)) == 3
+        assert "left out: category zebra 3" in caplog.text
+    with pytest.raises(DataError, match=r"no category 'zebr'; it has antelope, zebra; did you mean 'zebra'"):
+        open_dataset(content, categories=["zebr"])
+
+
+def test_the_files_own_count_is_the_metrics(content, open_dataset, measure):
+    """CrowdPose counts what is in sight alone: who has nothing in sight is no sample, and not missed."""
+    person = content["annotations"][5]
+    person["keypoints"][2::3] = [1 if flag else 0 for flag in person["keypoints"][2::3]]
+    recounted = measure(open_dataset(content))[0]
+    person["num_keypoints"] = 0
+    dataset = open_dataset(content)
+    assert len(dataset) == 5
+    assert measure(dataset)[0] > recounted  # that person's pose is the worst
+
+
+def test_names_that_cannot_be_matched_show_both_lists(content, open_dataset):
+    content["categories"][0]["keypoints"][3] = "antenna"
+    with pytest.raises(DataError, match=r"its keypoints are nose, .*antenna.*'coco17' are nose, left_eye, "):
+        open_dataset(content)
+
+
+def test_an_id_of_two_files_is_an_error_with_both(content, open_dataset):
+    content["images"][2]["id"] = 36
+    with pytest.raises(
+        DataError, match=r"image id 36 stands for two files, 000000000036.jpg and 000000000086"
+    ):
+        open_dataset(content)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 10**400, 1e12])
+@pytest.mark.parametrize(("key", "place"), [("keypoints", 4), ("bbox", 2), ("area", None)])
+def test_what_is_no_number_is_one_error_with_its_place(content, open_dataset, value, key, place):
+    person = content["annotations"][3]
+    if place is None:
+        person[key] = value if value != 1e12 else 1e20
+    else:
+        person[key][place] = value
+    with pytest.raises(DataError, match=f"ann.json: annotation 103: {key} "):
+        open_dataset(content)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (
+            lambda c: c["images"][1].update(width=float("nan")),
+            r"images\[1\]: expected a file_name, and width",
+        ),
+        (lambda c: c["images"][1].update(width=10**400), r"images\[1\]: expected a file_name, and width"),
+        (lambda c: c["images"][1].update(id=float("nan")), "image 1: the id nan is no whole number"),
+        (lambda c: c["images"][1].update(id=None), "image ids are not all numbers, nor all texts: None"),
+        (lambda c: c["images"][1].update(file_name=3), r"images\[1\]: expected a file_name"),
+        (lambda c: c["annotations"][1].update(iscrowd="maybe"), "annotation 101: iscrowd is 'maybe'"),
+        (lambda c: c["annotations"][1].update(image_id=[1]), "annotation 101: image_id"),
+        (lambda c: c["annotations"][1].update(category_id={}), r"annotations\[1\]: category_id"),
+        (lambda c: c["annotations"][1].update(num_keypoints="many"), "101: num_keypoints is 'many'"),
+        (lambda c: c["annotations"][1].update(keypoints=[1, 2, 2] * 14), "101 has 14 keypoints, .* has 17"),
+        (
+            lambda c: c["annotations"][1].update(keypoints={"nose": [1, 2]}),
+            "101: keypoints are not 51 numbers",
+        ),
+        (lambda c: c.update(annotations={}), "'annotations' is not a list|no annotation has keypoints"),
+        (lambda c: c.update(categories={"id": 1}), "'categories' is not a list"),
+    ],
+)
+def test_other_faults_are_one_error_with_their_place(content, open_dataset, change, expected):
+    change(content)
+    with pytest.raises(DataError, match=expected):
+        open_dataset(content)
+
+
+def test_an_image_without_a_file_name_costs_its_people_alone(content, open_dataset):
+    content["images"][0].pop("file_name")
+    dataset = open_dataset(content)
+    assert dataset.annotations.left_out == {"image without a file name": 1}
+    assert len(dataset) == 5
+
+
+def test_names_need_the_sets_own_words():
+    """Heads and sides are said in several ways; another word is another keypoint."""
+    crowd = get_keypoint_set("crowdpose14")
+    names = [*(f"{side} {limb}" for limb in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
+               for side in ("left", "right")), "head", "neck"]  # fmt: skip
+    assert _order(names, crowd) == list(range(14))
+    assert _order([*names[12:], *names[:12]], crowd) == [*range(2, 14), 0, 1]
+    own = make_keypoint_set("own", ["tip", "left_tail", "right_tail"], [])
+    assert _order(["tailR", "Tip", "L-Tail"], own) == [1, 2, 0]
+    assert _order(["new-point-0", "new-point-1", "new-point-2"], own) == [0, 1, 2]
+    for names in (["2", "1", "3"], ["a", "b", "c"], ["tip", "tip", "left_tail"], ["tip", "left_tail"]):
+        with pytest.raises(DataError, match="its keypoints are"):
+            _order(names, own)
+
+
+def _order(names, keypoint_set):
+    count = len(names)
+    points = np.column_stack([np.arange(count), np.zeros(count), np.full(count, 2)])
+    content = {
+        "images": [{"id": 1, "file_name": "a.jpg", "width": 99, "height": 99}],
+        "annotations": [
+            {
+                "id": 1,
+                "image_id": 1,
+                "category_id": 1,
+                "bbox": [0, 0, 9, 9],
+                "keypoints": points.ravel().tolist(),
+            }
+        ],
+        "categories": [{"id": 1, "name": "thing", "keypoints": names}],
+    }
+    return read_annotations(content, keypoint_set).people.keypoints[0, :, 0].astype(int).tolist()
