@@ -13,7 +13,10 @@ import ppose
 from ppose.commandline import run
 from ppose.paths import expand_path
 
-COMMANDS = ("train", "eval", "check", "infer", "export", "quantize", "predict", "benchmark", "synthesize")
+COMMANDS = (
+    *("train", "eval", "check", "infer", "export", "quantize", "predict", "benchmark", "model_info"),
+    *("synthesize", "translate", "mpii2coco", "posetrack2coco", "spacecraft2coco"),
+)
 
 
 def main() -> None:
@@ -67,4 +70,4 @@ def _load_and_run(command: ModuleType, parser: argparse.ArgumentParser, args: ar
 
 def _list_commands() -> str:
     texts = {name: importlib.import_module(f"ppose.commands.{name}").__doc__ for name in COMMANDS}
-    return "\n".join(f"  {name:<12}{text}" for name, text in texts.items())
+    return "\n".join(f"  {name:<16}{text}" for name, text in texts.items())

@@ -8,6 +8,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 
 from ppose.errors import PposeError
 from ppose.paths import show_name
@@ -18,7 +19,7 @@ INTERRUPTED = 130
 _EXTRAS = {
     **dict.fromkeys(("paddle", "setuptools"), "paddle,train"),
     **dict.fromkeys(("filelock", "matplotlib", "platformdirs", "pycocotools", "requests"), "train"),
-    **dict.fromkeys(("safetensors", "visualdl"), "train"),
+    **dict.fromkeys(("safetensors", "scipy", "visualdl"), "train"),
 }
 
 # What the user asks for, before Paddle writes its own choice of one thread into the environment.
@@ -44,6 +45,34 @@ def add_config_options(parser: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="override config keys, as in -o weights=a.pdparams EvalReader.batch_size=8; +key=value adds one",
     )
+
+
+def add_gpu_option(parser: argparse.ArgumentParser) -> None:
+    """Which GPUs are visible, see `choose_gpus`."""
+    parser.add_argument(
+        "--gpu",
+        type=_gpu_list,
+        metavar="LIST",
+        help="the GPUs that are visible, as in 0, 0,1 or 0-3; several train at once with "
+        "python -m paddle.distributed.launch --gpus 0,1,2,3",
+    )
+
+
+def choose_gpus(gpus: list[int] | None) -> None:
+    """Show these GPUs alone to Paddle, which is to be imported after it; None leaves it all as it is."""
+    if gpus is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, gpus))
+
+
+def _gpu_list(text: str) -> list[int]:
+    gpus: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.partition("-")
+        last = last if dash else first
+        if not (first.isdecimal() and last.isdecimal() and int(first) <= int(last)):
+            raise argparse.ArgumentTypeError(f"got '{text}', expected GPUs as in 0, 0,1 or 0-3")
+        gpus += range(int(first), int(last) + 1)
+    return gpus
 
 
 def whole_number(least: int) -> Callable[[str], int]:
@@ -87,6 +116,28 @@ def add_export_options(parser: argparse.ArgumentParser, name: str) -> None:
         choices=["paddle", "onnx"],
         default="paddle",
         help="a second format of the same model goes into the same folder (default: %(default)s)",
+    )
+
+
+def add_pnp_option(parser: argparse.ArgumentParser) -> None:
+    """The 3D model of rigid things, for poses in space."""
+    parser.add_argument(
+        "--pnp",
+        type=Path,
+        metavar="MODEL.json",
+        help="keypoints in space and the camera: find poses in space (6-DoF) too, and draw the axes",
+    )
+
+
+def add_conversion_options(parser: argparse.ArgumentParser, source: str) -> None:
+    """What every converter of datasets takes; ``source`` says what it reads."""
+    parser.add_argument("--input", type=Path, required=True, metavar="FILE_OR_DIR", help=source)
+    parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="the COCO file to write")
+    parser.add_argument(
+        "--image_dir",
+        type=Path,
+        metavar="DIR",
+        help="where the images are (default: looked for near the input)",
     )
 
 

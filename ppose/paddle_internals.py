@@ -59,6 +59,17 @@ def norm_momentum(norm: nn.BatchNorm2D) -> float:
     return norm._momentum
 
 
+def set_norm(norm: nn.BatchNorm2D, *, epsilon: float | None = None, momentum: float | None = None) -> None:
+    """Change what a batch norm adds to the variance, or keeps of its statistics. To check: as the two above.
+
+    Both are read at each call.
+    """
+    if epsilon is not None:
+        norm._epsilon = epsilon
+    if momentum is not None:
+        norm._momentum = momentum
+
+
 def uses_running_statistics(norm: nn.BatchNorm2D) -> bool:
     """Whether a batch norm normalises by its running statistics in training, too. To check: as below."""
     return bool(norm._use_global_stats)

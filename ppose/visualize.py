@@ -11,6 +11,7 @@ from ppose.keypoints import KeypointSet
 # RGB; left, right and middle of the body.
 _LEFT, _RIGHT, _MIDDLE = (255, 128, 0), (0, 160, 255), (0, 220, 90)
 _BOX = (235, 235, 235)
+_AXES = ((255, 40, 40), (40, 255, 40), (70, 110, 255))
 
 
 def draw_poses(
@@ -44,6 +45,21 @@ def draw_poses(
         for index in np.flatnonzero(seen):
             cv2.circle(canvas, points[index].tolist(), width + 1, colours[index], -1, cv2.LINE_AA)
             cv2.circle(canvas, points[index].tolist(), width + 1, (255, 255, 255), 1, cv2.LINE_AA)
+    return canvas
+
+
+def draw_axes(image: np.ndarray, axes: np.ndarray) -> np.ndarray:
+    """Return a copy of the image (H, W, 3 uint8, RGB) with the axes of N things: x red, y green, z blue.
+
+    ``axes`` (N, 4, 2) are pixels of each thing's origin and of the ends of its axes.
+    """
+    canvas = image.copy()
+    reach = 4 * max(image.shape)
+    width = max(1, round(max(image.shape) / 300))
+    for points in np.clip(axes, -reach, reach).round().astype(int):
+        origin, *ends = points.tolist()
+        for end, colour in zip(ends, _AXES, strict=True):
+            cv2.arrowedLine(canvas, origin, end, colour, width, cv2.LINE_AA, tipLength=0.12)
     return canvas
 
 

@@ -19,7 +19,12 @@ SCRIPTS = {
     "quantize": "tools/quantize.py",
     "predict": "deploy/infer.py",
     "benchmark": "deploy/benchmark.py",
+    "model_info": "tools/model_info.py",
     "synthesize": "dataset/make_synthetic.py",
+    "translate": "tools/translate.py",
+    "mpii2coco": "dataset/converters/mpii2coco.py",
+    "posetrack2coco": "dataset/converters/posetrack2coco.py",
+    "spacecraft2coco": "dataset/converters/spacecraft2coco.py",
 }
 
 
@@ -37,7 +42,8 @@ def call(monkeypatch, capsys):
 
 
 def test_every_script_is_a_command():
-    scripts = [path for folder in ("tools", "deploy", "dataset") for path in (ROOT / folder).glob("*.py")]
+    folders = ("tools", "deploy", "dataset", "dataset/converters")
+    scripts = [path for folder in folders for path in (ROOT / folder).glob("*.py")]
     names = {str(path.relative_to(ROOT)) for path in scripts}
     assert names == {*SCRIPTS.values(), "tools/quickstart.py"}  # which runs others
     assert tuple(SCRIPTS) == cli.COMMANDS
@@ -87,7 +93,7 @@ for arguments in (["--help"], *([name, "--help"] for name in cli.COMMANDS)):
         cli.main()
     except SystemExit as leave:
         assert leave.code == 0, arguments
-heavy = {"paddle", "cv2", "numpy", "yaml", "pycocotools", "onnxruntime"} & set(sys.modules)
+heavy = {"paddle", "cv2", "numpy", "yaml", "pycocotools", "onnxruntime", "scipy"} & set(sys.modules)
 assert not heavy, heavy
 """
     result = run_script("-c", script)

@@ -68,7 +68,7 @@ def test_config_builds(name):
     assert task.codec.heatmap_size == tuple(task.settings.hmsize) == (width // 4, height // 4)
     if "synthetic" not in name:
         assert f"{height}x{width}" in name
-        assert task.codec.sigma == {96: 1, 192: 2, 288: 3}[width]
+        assert task.codec.sigma == {96: 1, 192: 2, 256: 2, 288: 3, 512: 2}[width]
         assert task.codec.use_dark == task.codec.unbiased == ("dark" in name or "tinypose" in name)
     if "teacher" not in name:  # it comes trained
         assert cfg["weights"] == f"output/{name}/model_final"
@@ -91,8 +91,8 @@ def test_config_builds(name):
         assert len(clipping_alphas(model)) == convolutions - in_float
     if "w48" in name:
         assert model.backbone.out_channels == [48]
-    if "pose_resnet" not in name:
-        assert cfg["HRNet" if "hrnet_w" in name else "LiteHRNet"]
+    architecture = task.settings.architecture
+    assert cfg[cfg[architecture]["backbone"] if architecture == "TopDownHRNet" else architecture]
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -198,6 +198,63 @@ def test_tinypose_trains_as_published(name, lr, batch_size):
     dropping = {"trainsize": cfg["trainsize"], "prob_cutout": 0.5, "offset_factor": 0.05, "num_patch": 1}
     assert steps["AugmentationbyInformantionDropping"] == dropping
     assert (cfg["LearningRate"]["base_lr"], cfg["TrainReader"]["batch_size"]) == (lr, batch_size)
+
+
+# Of the published codes; smaller's with 12 keypoints in place of 16, 17 weights each.
+COUNTS = {
+    "hsrnet_59_384x288_coco": 22_595_921,
+    "hsr_msnet_59_256x192_coco": 18_839_905,
+    "attention_pose_resnet_50_256x192_coco": 34_046_086,
+    "tf_hrnet_w32_256x192_coco": 33_065_521,
+    "hrnet_small_256x256_envisat16": 5_203_408,
+    "hrnet_smaller_256x256_envisat12": 1_602_256 - 4 * 17,
+}
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_parameters_of_other_codes_networks(name):
+    model = Task(load_config(ROOT / "configs" / f"{name}.yml")).model()
+    assert count_parameters(model) == COUNTS[name]
+
+
+# Learning rate, epochs, milestones, batch size, images a step, scale, rotation: of the published experiment
+# files and config.py. Then the order of channels, NormalizeImage, the targets' height, weight decay.
+IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225], True)
+RECIPES = {
+    "hsrnet_59_256x192_coco": ((0.001, 140, [90, 120], 32, 32, 0.3, 40), ("bgr", IMAGENET, 1, 0)),
+    "hsrnet_161_384x288_coco": ((0.001, 160, [110, 140], 20, 80, 0.3, 40), ("bgr", IMAGENET, 1, 0)),
+    "hsr_msnet_110_384x288_coco": ((0.001, 140, [90, 120], 28, 56, 0.3, 40), ("bgr", IMAGENET, 1, 0)),
+    "hsr_msnet_59_384x288_coco": ((0.001, 160, [110, 140], 32, 32, 0.3, 40), ("bgr", IMAGENET, 1, 0)),
+    "attention_pose_resnet_50_256x192_coco": (
+        (0.0005, 140, [90, 120], 32, 32, 0.3, 40),
+        ("bgr", ([103.94, 116.78, 123.68], [1, 1, 1], False), 255, 1e-5),
+    ),
+    "tf_hrnet_w48_384x288_coco": (
+        (0.001, 210, [170, 200], 32, 32, 0.35, 45),
+        ("bgr", ([123.68, 116.78, 103.94], [1, 1, 1], False), 255, 1e-5),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_recipes_of_other_codes(name):
+    cfg = load_config(ROOT / "configs" / f"{name}.yml")
+    task = Task(cfg)
+    (rate, epochs, milestones, batch, base, scale, rotation), (order, pixels, peak, decay) = RECIPES[name]
+    assert cfg["LearningRate"]["base_lr"] == rate
+    assert [s["milestones"] for s in cfg["LearningRate"]["schedulers"]] == [milestones]
+    assert (task.settings.epoch, task.settings.base_batch_size) == (epochs, base)
+    augment = cfg["TrainReader"]["sample_transforms"][0]["RandomFlipHalfBodyTransform"]
+    assert (augment["scale"], augment["rot"], augment["prob_flip"], augment["prob_half_body"]) == (
+        scale, rotation, 0.5, 0,
+    )  # fmt: skip
+    assert cfg["TrainReader"]["batch_size"] == batch
+    assert (task.settings.channel_order, task.codec.peak) == (order, peak)
+    for key in ("TrainReader", "EvalReader", "TestReader"):
+        found = cfg[key]["batch_transforms"][0]["NormalizeImage"]
+        assert (found["mean"], found["std"], found["is_scale"]) == pixels
+        assert task.reader(key).normalization.channel_order == order
+    assert cfg["OptimizerBuilder"].get("regularizer", {}).get("factor", 0) == decay
 
 
 def test_a_config_lists_any_augmentation(tmp_path):

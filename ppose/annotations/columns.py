@@ -52,6 +52,7 @@ class PersonColumns:
             num_keypoints=self._read_counts(visibility),
             areas=self._read_areas(boxes),
             is_crowd=np.array([self._read_crowd(i, e.get("iscrowd")) for i, e in enumerate(entries)], bool),
+            poses=self._read_poses(),
             left_out=np.zeros(len(entries), np.int8),
         )
 
@@ -92,7 +93,6 @@ class PersonColumns:
             points[rows] = self._read_category(rows, count)[:, order]
             if note is not None and note not in self.notes:
                 self.notes.append(note)
-        points[~(points[..., 2] > 0)] = 0
         return points
 
     def _first_length(self, rows: Sequence[int]) -> int:
@@ -160,6 +160,16 @@ class PersonColumns:
         if not (own > 0).any():
             return counted
         return np.where((own < 0) | (counted == 0), counted, own).astype(np.int64)
+
+    def _read_poses(self) -> np.ndarray:
+        """Poses in space (N, 7), as `ppose synthesize` writes them: {quaternion, translation}."""
+        poses = np.full((len(self._entries), 7), np.nan)
+        for index, pose in enumerate(entry.get("pose") for entry in self._entries):
+            if isinstance(pose, Mapping) and "quaternion" in pose and "translation" in pose:
+                problem = f"{self._entry(index)}: pose is {pose!r}, expected a quaternion of 4 numbers and a "
+                problem += "translation of 3"
+                poses[index] = read_plain_row([pose["quaternion"], pose["translation"]], 7, problem)
+        return poses
 
     def _read_areas(self, boxes: np.ndarray) -> np.ndarray:
         own = self._read_column("area", -1)

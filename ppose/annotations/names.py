@@ -11,8 +11,8 @@ from ppose.errors import DataError
 from ppose.keypoints import KeypointSet
 from ppose.workspace.registry import suggest
 
-# left and right as tools shorten them: l_eye, LEye, eyeR.
-_SIDES = {"l": "left", "r": "right"}
+# left and right as tools shorten them: l_eye, LEye, eyeR; and how the published mpii2coco spells thorax.
+_SPELLINGS = {"l": "left", "r": "right", "throax": "thorax"}
 # Halpe's files have body, face and hands, 136 without names; the body's 26 come first (Halpe-FullBody).
 _LONGER_FILES = {"halpe26": 136}
 
@@ -124,7 +124,7 @@ def plain_name(name: str) -> tuple[str, ...]:
     apart = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[LR])(?=[A-Z][a-z])", " ", name)
     words = re.findall(r"[^\W_]+", apart.casefold())
     words = [part for word in words for part in re.findall(r"^(?:left|right)(?=.)|.+", word)]
-    return tuple(sorted(_SIDES.get(word, word) for word in words))
+    return tuple(sorted(_SPELLINGS.get(word, word) for word in words))
 
 
 def _plainer_name(name: str) -> tuple[str, ...]:

@@ -21,11 +21,15 @@ CROWD, UNLABELLED, NO_EXTENT, OUTSIDE, NAMELESS = range(1, len(REASONS))
 
 @dataclass(frozen=True, eq=False)
 class Images:
-    """M images: ids (M,) as the file has them, file_names (M,), sizes (M, 2) as width, height; 0 unknown."""
+    """M images: ids (M,) as the file has them, file_names (M,), sizes (M, 2) as width, height; 0 unknown.
+
+    crowd_indexes (M,) are CrowdPose's, how mixed up the people are, NaN for other files.
+    """
 
     ids: np.ndarray
     file_names: list[str]
     sizes: np.ndarray
+    crowd_indexes: np.ndarray
 
     def __len__(self) -> int:
         return len(self.file_names)
@@ -41,8 +45,10 @@ class People:
 
     ids (N,) and category_ids (N,) are the file's own. images (N,) are rows of `Images`. bboxes_xywh (N, 4) as
     annotated, keypoints (N, K, 2), both in image pixels, visibility (N, K): 0 not labelled, 1 hidden, 2 seen,
-    in the order of the keypoint set. num_keypoints (N,) is the file's, or counted. areas (N,) in square
-    pixels; is_crowd (N,) bool. left_out (N,): a number of `REASONS`, 0 for people that are used.
+    in the order of the keypoint set; what is not labelled is where the file has it. num_keypoints (N,) is the
+    file's, or counted. areas (N,) in square pixels; is_crowd (N,) bool. poses (N, 7) are those in space of
+    rigid things, a quaternion, scalar first, and a translation, NaN where the file has none. left_out (N,): a
+    number of `REASONS`, 0 for people that are used.
     """
 
     ids: np.ndarray
@@ -54,6 +60,7 @@ class People:
     num_keypoints: np.ndarray
     areas: np.ndarray
     is_crowd: np.ndarray
+    poses: np.ndarray
     left_out: np.ndarray
 
     def __len__(self) -> int:
@@ -112,6 +119,7 @@ class Annotations:
             self.images.ids[rows],
             [self.images.file_names[row] for row in rows.tolist()],
             self.images.sizes[rows],
+            self.images.crowd_indexes[rows],
         )
         if self.people is None:
             return replace(self, images=images)

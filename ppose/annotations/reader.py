@@ -12,7 +12,7 @@ import numpy as np
 from ppose.annotations.columns import PersonColumns
 from ppose.annotations.ids import Id, id_array, match_key, read_id, read_ids
 from ppose.annotations.names import choose_categories, name_of
-from ppose.annotations.numbers import LARGEST, read_rows, to_numbers
+from ppose.annotations.numbers import LARGEST, read_plain_row, read_rows, to_numbers
 from ppose.annotations.people import (
     CROWD,
     NAMELESS,
@@ -142,7 +142,18 @@ def read_images(content: Any, where: str) -> tuple[Images, list[str]]:
         if not isinstance(entry.get("file_name", ""), str | None):
             raise _bad_image(where, index)
     names = [entry.get("file_name") or "" for entry in entries]
-    return Images(id_array(ids), names, _read_sizes(entries, where)), notes
+    crowd_indexes = _read_crowd_indexes(entries, where)
+    return Images(id_array(ids), names, _read_sizes(entries, where), crowd_indexes), notes
+
+
+def _read_crowd_indexes(entries: Sequence[Mapping[str, Any]], where: str) -> np.ndarray:
+    """CrowdPose's `crowdIndex` of each image (M,), NaN where it is missing."""
+    indexes = np.full(len(entries), np.nan)
+    for row, entry in enumerate(entries):
+        if "crowdIndex" in entry:
+            problem = f"{where}: images[{row}]: crowdIndex is {entry['crowdIndex']!r}, expected a number"
+            indexes[row] = read_plain_row([entry["crowdIndex"]], 1, problem)[0]
+    return indexes
 
 
 def _read_sizes(entries: Sequence[Mapping[str, Any]], where: str) -> np.ndarray:

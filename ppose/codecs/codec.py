@@ -9,9 +9,9 @@ class Codec(Protocol):
     """Keypoints to heatmaps for training, heatmaps to keypoints for everything else: one representation.
 
     N people, K keypoints. ``input_size`` (w, h) is the network's, ``heatmap_size`` (W, H) that of its maps,
-    in pixels; ``stride`` (2,) is input pixels per heatmap pixel, (x, y). ``mirrors``: a mirrored image has
-    mirrored heatmaps, pixel by pixel, as with UDP; otherwise the flip test moves them by a pixel. A codec is
-    a dataclass: its fields are stored beside an exported model.
+    in pixels; ``stride`` (2,) is input pixels per heatmap pixel, (x, y). ``peak`` is the height of a target.
+    ``mirrors``: a mirrored image has mirrored heatmaps, pixel by pixel, as with UDP; otherwise the flip test
+    moves them by a pixel. A codec is a dataclass: its fields are stored beside an exported model.
     """
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
@@ -21,6 +21,9 @@ class Codec(Protocol):
 
     @property
     def heatmap_size(self) -> tuple[int, int]: ...
+
+    @property
+    def peak(self) -> float: ...
 
     @property
     def mirrors(self) -> bool: ...

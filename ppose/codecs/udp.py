@@ -27,6 +27,7 @@ class UDPHeatmap:
     input_size: tuple[int, int]
     heatmap_size: tuple[int, int]
     sigma: float = 2.0
+    peak: ClassVar[float] = 1.0
     mirrors: ClassVar[bool] = True
 
     def __post_init__(self) -> None:

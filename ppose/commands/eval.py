@@ -1,10 +1,10 @@
-"""Evaluates a checkpoint on a dataset in COCO's keypoint format."""
+"""Evaluates a checkpoint, or an export, on the dataset of a config, by the metric of the config."""
 
 import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ppose.commandline import add_config_options
+from ppose.commandline import add_config_options, add_gpu_option, choose_gpus, whole_number
 
 if TYPE_CHECKING:
     from ppose.inference.runtimes import RuntimeName
@@ -13,6 +13,25 @@ if TYPE_CHECKING:
 def add_options(parser: argparse.ArgumentParser) -> None:
     """What the command takes."""
     add_config_options(parser)
+    add_gpu_option(parser)
+    checkpoint = parser.add_mutually_exclusive_group()
+    checkpoint.add_argument(
+        "--test_model", "--model-file", metavar="FILE", help="the checkpoint: the same as -o weights=FILE"
+    )
+    checkpoint.add_argument(
+        "--test_epoch",
+        type=whole_number(1),
+        metavar="N",
+        help="the checkpoint of that epoch, <save_dir>/<config>/model_dump/N.pdparams",
+    )
+    parser.add_argument(
+        "--flip-test", action="store_true", help="with the flip test, whatever the config says"
+    )
+    parser.add_argument(
+        "--use-detect-bbox",
+        action="store_true",
+        help="detected boxes, of EvalDataset.bbox_file, in place of the people's own",
+    )
     parser.add_argument("--json", metavar="FILE", help="write the metrics to this file, as one flat object")
     parser.add_argument(
         "--save_prediction_only",
@@ -51,9 +70,12 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     """Do what the parsed options say."""
     if args.model_dir is None and (args.runtime or args.precision):
         parser.error("--runtime and --precision are for an exported model: --model_dir DIR")
+    if args.model_dir is not None and (args.test_model or args.test_epoch or args.flip_test):
+        parser.error("--test_model, --test_epoch and --flip-test are not for an exported model (--model_dir)")
     if args.save_prediction_only and args.json:
         parser.error("--json needs metrics, --save_prediction_only computes none")
 
+    choose_gpus(args.gpu)
     from ppose.engine.device import select_device
     from ppose.engine.distributed.ranks import is_main, join_ranks
     from ppose.engine.evaluate import RESULTS_FILE, evaluate
@@ -68,7 +90,9 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     from ppose.metrics import format_table
     from ppose.workspace import load_config
 
-    task = Task(load_config(args.config, args.overrides))
+    cfg = load_config(args.config, args.overrides)
+    asked = what_flags_override(args, cfg)
+    task = Task(load_config(args.config, [*args.overrides, *asked]) if asked else cfg)
     device = select_device(task.settings.use_gpu)
     join_ranks(device)
     folder = args.output_eval or Path(task.settings.save_dir) / Path(args.config).stem / "result"
@@ -99,6 +123,21 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     print(format_table(metrics, dataset.boxes))
     if args.json:
         write_json(args.json, metrics)
+
+
+def what_flags_override(args: argparse.Namespace, cfg: dict[str, Any]) -> list[str]:
+    """The overrides that flags stand for; cfg is the config without them."""
+    asked = []
+    if args.test_epoch:
+        folder = Path(cfg.get("save_dir", "output")) / Path(args.config).stem
+        asked.append(f"weights={folder / 'model_dump' / str(args.test_epoch)}.pdparams")
+    if args.test_model:
+        asked.append(f"weights={args.test_model}")
+    if args.flip_test:
+        asked.append(f"{cfg['architecture']}.flip=true")
+    if args.use_detect_bbox:
+        asked.append("EvalDataset.use_gt_bbox=false")
+    return asked
 
 
 def metric_options(args: argparse.Namespace) -> dict[str, Any]:

@@ -3,12 +3,19 @@
 import argparse
 from pathlib import Path
 
-from ppose.commandline import add_box_options, add_config_options
+from ppose.commandline import (
+    add_box_options,
+    add_config_options,
+    add_gpu_option,
+    add_pnp_option,
+    choose_gpus,
+)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """What the command takes."""
     add_config_options(parser)
+    add_gpu_option(parser)
     images = parser.add_mutually_exclusive_group(required=True)
     images.add_argument("--infer_img", metavar="FILE", help="one image")
     images.add_argument("--infer_dir", metavar="DIR", help="all images of a folder")
@@ -26,15 +33,18 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--draw_threshold", type=float, default=0.2, help="lowest keypoint score drawn (default: %(default)s)"
     )
+    add_pnp_option(parser)
 
 
 def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     """Do what the parsed options say."""
+    choose_gpus(args.gpu)
     from ppose.engine.device import select_device
     from ppose.engine.load import load_trained
     from ppose.engine.network_runtime import network_predictor
     from ppose.engine.task import Task
     from ppose.image_files import list_images, read_boxes, read_stated_sizes
+    from ppose.inference.command import open_model
     from ppose.inference.pose_files import ImageFiles, check_output, write_poses
     from ppose.paths import show_name
     from ppose.workspace import load_config
@@ -50,6 +60,8 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     folder = Path(args.output_dir or Path(task.settings.save_dir) / Path(args.config).stem / "vis")
     check_output(folder, files)
     predictor = network_predictor(task, load_trained(task))
-    people = write_poses(images, predictor, folder, threshold=args.draw_threshold, save_json=True)
+    model = open_model(args.pnp, predictor)
+    threshold = args.draw_threshold
+    people = write_poses(images, predictor, folder, threshold=threshold, save_json=True, model=model)
     print(f"{people} people in {images.readable} images: pictures and keypoints.json in {show_name(folder)}")
     images.check()

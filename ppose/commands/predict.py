@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ppose.commandline import add_box_options, whole_number
+from ppose.commandline import add_box_options, add_pnp_option, whole_number
 
 _RUN_MODES = ("paddle", "trt_fp32", "trt_fp16", "trt_int8")
 
@@ -84,6 +84,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--threshold", type=float, default=0.2, help="lowest keypoint score drawn (default: %(default)s)"
     )
     parser.add_argument("--output_dir", type=Path, default=Path("output"), metavar="DIR")
+    add_pnp_option(parser)
     _add_switch(parser, "--use_dark", None, "decode with DARK's step (default: as the model was evaluated)")
     _add_switch(
         parser, "--save_json", False, "write the poses too: keypoints.json, of videos a line a frame (.jsonl)"
@@ -139,6 +140,7 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
 
     device = {"device": args.device, "cpu_threads": args.cpu_threads}
     results = {"threshold": args.threshold, "save_json": args.save_json, "run_benchmark": args.run_benchmark}
+    results["pnp"] = args.pnp
     opening = (
         partial(Predictor.from_dir, args.model_dir, **device, **_predictor_options(args)),
         partial(

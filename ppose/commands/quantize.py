@@ -144,6 +144,6 @@ def report_ap(task: "Task", folder: Path, networks: "dict[str, Layer]", dataset:
     # What was exported, also where it saturates and a float export lies beside.
     exported = open_exported(task, read_model_folder(folder), "auto")
     found = compare_ap(task, networks, exported, dataset)
-    print(f"AP without flip test, {dataset.boxes}:")
+    print(f"{task.settings.headline[0]} without flip test, {dataset.boxes}:")
     for way, ap in found.items():
         print(f"{ap:.4f} {way}")

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ppose.commandline import add_config_options
+from ppose.commandline import add_config_options, add_gpu_option, choose_gpus
 
 if TYPE_CHECKING:
     from ppose.engine.trainer import Trainer
@@ -16,11 +16,14 @@ if TYPE_CHECKING:
 def add_options(parser: argparse.ArgumentParser) -> None:
     """What the command takes."""
     add_config_options(parser)
+    add_gpu_option(parser)
     parser.add_argument(
         "--eval", action="store_true", help="evaluate every snapshot_epoch, and keep the best model"
     )
     parser.add_argument(
         "--resume",
+        "--continue",
+        dest="resume",
         nargs="?",
         const="",
         metavar="PATH",
@@ -63,6 +66,7 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     if args.distill_config is None and (args.distill_opt or args.teacher_cache):
         parser.error("--distill_opt and --teacher_cache are for distillation: --distill_config FILE")
 
+    choose_gpus(args.gpu)
     from ppose.engine.device import select_device
     from ppose.engine.distill import TeacherSetup
     from ppose.engine.distributed.ranks import is_main, join_ranks
@@ -105,12 +109,12 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         trainer.fit()
     received = stop.received or signal.SIGTERM  # of several ranks, another one may have had it
     if is_main():
-        print_end(trainer, folder, received.name)
+        print_end(trainer, folder, received.name, settings.headline[0])
     sys.exit(128 + received if trainer.interrupted else 0)
 
 
-def print_end(trainer: "Trainer", folder: Path, received: str) -> None:
-    """Tell how a run has ended: stopped by a signal of that name, or done."""
+def print_end(trainer: "Trainer", folder: Path, received: str, measure: str) -> None:
+    """Tell how a run has ended: stopped by a signal of that name, or done, with the best ``measure``."""
     if trainer.interrupted:
         print(
             f"stopped by {received} after step {trainer.step}: the state is in {folder}; "
@@ -119,5 +123,5 @@ def print_end(trainer: "Trainer", folder: Path, received: str) -> None:
         )
         return
     best = trainer.progress.best
-    shown = f"; best AP {best:.4f}, epoch {trainer.progress.best_epoch}" if best is not None else ""
+    shown = f"; best {measure} {best:.4f}, epoch {trainer.progress.best_epoch}" if best is not None else ""
     print(f"trained {trainer.progress.epoch} epochs: {folder / 'model_final.pdparams'}{shown}")

@@ -71,9 +71,8 @@ class KeypointTopDownCocoDataset:
         if not use_gt_bbox and bbox_file is None:
             raise DataError("use_gt_bbox is false but no bbox_file is given: set EvalDataset.bbox_file")
         file = Path(dataset_dir) / anno_path
-        labels = file.is_dir()
         self.annotations = read_annotations(
-            read_yolo_labels(file, self._folder, keypoint_set) if labels else file,
+            self.find_annotations(file, keypoint_set),
             keypoint_set,
             where=str(file),
             categories=categories,
@@ -153,6 +152,10 @@ class KeypointTopDownCocoDataset:
     def read_image(self, row: int) -> np.ndarray:
         """An image of annotations.images, (H, W, 3) uint8, RGB, as samples have it."""
         return self._reader(self.image_file(row), tuple(self.annotations.images.sizes[row].tolist()))
+
+    def find_annotations(self, file: Path, keypoint_set: KeypointSet) -> Path | dict[str, Any]:
+        """What `read_annotations` reads: the file, or the content of what is made COCO's first."""
+        return read_yolo_labels(file, self._folder, keypoint_set) if file.is_dir() else file
 
     def __len__(self) -> int:
         return len(self._images)

@@ -105,9 +105,9 @@ class CalibrationImages:
 
 
 def make_sampled_ap(task: Task, count: int) -> Callable[[nn.Layer], float]:
-    """A function that gives a network's AP on about ``count`` people of the EvalDataset, kept in memory.
+    """A function that gives a network's AP, or what its metric has first, on about ``count`` people.
 
-    They are all the people of images from all over the dataset.
+    They are all the people of images from all over the EvalDataset, kept in memory.
     """
     dataset = task.dataset("EvalDataset")
     known = np.unique(dataset.image_ids)
@@ -123,6 +123,6 @@ def make_sampled_ap(task: Task, count: int) -> Callable[[nn.Layer], float]:
         predictor = network_predictor(task, model, "EvalReader")
         for index, batch in batches:
             update_metric(metric, dataset, index, *predictor.find_keypoints(batch))
-        return metric.compute()["AP"]
+        return metric.compute()[metric.headline[0]]
 
     return measure_ap

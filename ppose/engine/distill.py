@@ -141,6 +141,12 @@ def _check_pair(student: Task, teacher: Task) -> None:
             f"the student's trainsize is {sizes[0]}, the teacher's {sizes[1]}: both see the same images; "
             "choose a teacher of the student's size"
         )
+    peaks = [task.codec.peak for task in (student, teacher)]
+    if peaks[0] != peaks[1]:
+        raise ConfigError(
+            f"the student's targets have the peak {peaks[0]:g}, the teacher's {peaks[1]:g}; choose a teacher "
+            "whose heatmaps are as high"
+        )
 
 
 def _check_normalization(student: Task, teacher: Task) -> None:
@@ -154,4 +160,10 @@ def _check_normalization(student: Task, teacher: Task) -> None:
         raise ConfigError(
             f"NormalizeImage of the student's TrainReader is not that of the teacher's {readers[0]}: both "
             "networks see the same images"
+        )
+    orders = [task.settings.channel_order for task in (student, teacher)]
+    if orders[0] != orders[1]:
+        raise ConfigError(
+            f"the student's channel_order is {orders[0]}, the teacher's {orders[1]}: both networks see the "
+            "same images"
         )

@@ -9,8 +9,9 @@ from ppose.data import Dataset, ImageFolder
 from ppose.distillation.losses import DistillationLoss
 from ppose.metrics import Metric
 from ppose.models import Network
+from ppose.transforms import ChannelOrder
 from ppose.workspace import register
-from ppose.workspace.registry import CONFIG
+from ppose.workspace.registry import CONFIG, get_entry
 
 
 @register(names=(CONFIG,))
@@ -22,12 +23,14 @@ class RunSettings:
     None means: a GPU where Paddle finds one. ``keypoint_set`` names a built-in set; without it and without a
     `KeypointSet` block the set follows from ``num_joints`` and ``metric``. ``codec`` is what encodes targets
     and decodes heatmaps; without it that is the one of the readers' `ToHeatmapsTopDown`, or its like.
+    ``channel_order`` is that of the network's input, and of the numbers of `NormalizeImage`.
 
     Training saves and evaluates every ``snapshot_epoch`` epochs and keeps the newest ``keep_snapshots``; it
-    stops early after ``patience`` epochs without a better AP. A step is ``accumulate`` batches. ``use_ema``
-    evaluates and saves a moving average of the weights. ``sync_bn`` takes batch norms over the batches of all
-    processes. ``base_batch_size`` is the images a step that the learning rate is meant for, all processes
-    together. ``use_vdl`` logs for VisualDL to ``vdl_log_dir``, by default the run's `log/visualdl`.
+    stops early after ``patience`` epochs without a better AP, or what the metric has in its place. A step is
+    ``accumulate`` batches. ``use_ema`` evaluates and saves a moving average of the weights. ``sync_bn`` takes
+    batch norms over the batches of all processes. ``base_batch_size`` is the images a step that the learning
+    rate is meant for, all processes together. ``use_vdl`` logs for VisualDL to ``vdl_log_dir``, by default
+    `log/<config>` in the current folder, beside the logs of other configs.
 
     ``slim`` QAT trains for eight bits, as the `QAT` block says. ``distill_loss`` are the losses between
     student and teacher in a teacher's config, whose parameters are frozen always: ``freeze_parameters`` is of
@@ -41,6 +44,7 @@ class RunSettings:
     flip_perm: Sequence[Sequence[int]] | None = None
     keypoint_set: str | None = None
     codec: Annotated[object, Codec] | None = None
+    channel_order: ChannelOrder = "rgb"
     metric: Annotated[str, Metric] = "KeyPointTopDownCOCOEval"
     weights: str | None = None
     pretrain_weights: str | None = None
@@ -65,6 +69,12 @@ class RunSettings:
     TrainDataset: Annotated[object, Dataset] | None = None
     EvalDataset: Annotated[object, Dataset] | None = None
     TestDataset: Annotated[object, ImageFolder] | None = None
+
+    @property
+    def headline(self) -> tuple[str, ...]:
+        """The numbers of the metric that a log shows; by the first, networks are compared."""
+        metric: Any = get_entry(self.metric).target
+        return metric.headline
 
 
 def run_settings(cfg: dict[str, Any]) -> RunSettings:

@@ -167,10 +167,14 @@ class Task:
         ``flip``: with the flip test, None as the config says. Images come as pixels: `Decode` is left out.
         """
         self.reader(key)  # raises where there is none
+        flips = self.test.flip if flip is None else flip
+        if flips:
+            self.keypoint_set.check_flip(f"{self.settings.architecture}.flip", "false")
         sample, batch = (self._transforms(key, kind) for kind in ("sample_transforms", "batch_transforms"))
         return PoseSpec(
             input_size=self.codec.input_size,
-            flip_test=self.test.flip if flip is None else flip,
+            flip_test=flips,
+            channel_order=self.settings.channel_order,
             keypoint_set=self.keypoint_set,
             codec=self.codec,
             sample_transforms=[spec for spec in sample if "Decode" not in spec],
@@ -189,6 +193,7 @@ class Task:
             "keypoint_set": self.keypoint_set,
             "trainsize": self.settings.trainsize,
             "codec": self.codec,
+            "channel_order": self.settings.channel_order,
         }
 
     def _check_keypoints(self) -> None:

@@ -115,12 +115,13 @@ def _make_hooks(task: Task, folder: Path, evaluates: bool) -> list[Hook]:
         hooks.append(SaveCheckpoints(folder, every=every, keep=settings.keep_snapshots))
     if evaluates:
         evaluation = make_evaluation(task, folder / "result")
-        hooks.append(Evaluate(evaluation, folder, log, every=every, patience=settings.patience))
+        headline, patience = settings.headline, settings.patience
+        hooks.append(Evaluate(evaluation, folder, log, headline=headline, every=every, patience=patience))
     if not is_main():
         return hooks
-    hooks += [DrawSamples(folder / "vis", task, every=every), DrawCurves(folder)]
+    hooks += [DrawSamples(folder / "vis", task, every=every), DrawCurves(folder, settings.headline[0])]
     if settings.use_vdl:
-        hooks.append(VisualLog(folder, Path(settings.vdl_log_dir or folder / "log" / "visualdl")))
+        hooks.append(VisualLog(folder, Path(settings.vdl_log_dir or Path("log") / folder.name)))
     return hooks
 
 

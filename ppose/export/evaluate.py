@@ -42,7 +42,10 @@ def open_exported(task: Task, folder: ModelFolder, runtime: RuntimeName, **optio
 def compare_ap(
     task: Task, networks: Mapping[str, nn.Layer], exported: Predictor, dataset: Any
 ) -> dict[str, float]:
-    """The AP of networks, by their names, and of an exported model, all with the flip test of the export."""
+    """The AP, or what the metric has first, of networks by their names, and of an exported model.
+
+    All are with the flip test of the export.
+    """
     predictors = {}
     for name, network in networks.items():
         form = quickest_form(network, task.codec.input_size, len(dataset))
@@ -52,5 +55,5 @@ def compare_ap(
     for name, predictor in {**predictors, f"exported, in {exported.runtime_name}": exported}.items():
         metric.reset()
         evaluate(task, predictor, dataset, metric)
-        found[name] = metric.compute()["AP"]
+        found[name] = metric.compute()[metric.headline[0]]
     return found

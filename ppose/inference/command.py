@@ -8,6 +8,7 @@ import numpy as np
 
 from ppose.errors import DataError
 from ppose.files import check_writable
+from ppose.geometry.object_model import ObjectModel, read_object_model
 from ppose.inference.detectors import PersonDetector
 from ppose.inference.pose_files import ImageFiles, check_output, write_poses
 from ppose.inference.predictor import Predictor
@@ -35,8 +36,11 @@ def infer_images(
     threshold: float,
     save_json: bool,
     run_benchmark: bool,
+    pnp: Path | None = None,
 ) -> None:
     """A picture of each image file with its people's poses, see `write_poses`.
+
+    ``pnp`` is the file of a 3D model.
 
     Each is written as soon as it is done. An image that cannot be read is skipped with a warning, and is an
     error in the end.
@@ -44,10 +48,17 @@ def infer_images(
     check_output(output_dir, files)
     images = open_images()
     predictor, find_people = open_predictor(), open_detector()
+    model = open_model(pnp, predictor)
     if run_benchmark:
         _warm_up(predictor)
     people = write_poses(
-        images, predictor, output_dir, find_people=find_people, threshold=threshold, save_json=save_json
+        images,
+        predictor,
+        output_dir,
+        find_people=find_people,
+        threshold=threshold,
+        save_json=save_json,
+        model=model,
     )
     print(f"{people} people in {images.readable} images: {show_name(output_dir)}")
     if run_benchmark:
@@ -66,6 +77,7 @@ def infer_video(
     threshold: float,
     save_json: bool,
     run_benchmark: bool,
+    pnp: Path | None = None,
 ) -> None:
     """A video with its people's poses, of a video file or of a camera's number until Ctrl-C.
 
@@ -78,6 +90,7 @@ def infer_video(
     check_writable(output)
     frames = Frames(source)
     predictor, find_people = open_predictor(), open_detector()
+    model = open_model(pnp, predictor)
     if run_benchmark:
         _warm_up(predictor)
     count = process_video(
@@ -89,11 +102,17 @@ def infer_video(
         threshold=threshold,
         save_json=save_json,
         frames_at_once=_FRAMES_AT_ONCE if isinstance(source, Path) else 1,
+        model=model,
     )
     print(f"{count} frames: {show_name(output)}")
     if run_benchmark:
         _report_times(predictor)
     frames.check_whole()
+
+
+def open_model(file: Path | None, predictor: Predictor) -> ObjectModel | None:
+    """The 3D model of a file, for the keypoints of the predictor."""
+    return None if file is None else read_object_model(file, predictor.keypoint_set.names)
 
 
 def open_detector(

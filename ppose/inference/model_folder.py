@@ -19,7 +19,7 @@ from ppose.inference.pose_spec import PoseSpec
 from ppose.inference.spec_in_words import describe_spec
 from ppose.keypoints import KeypointSet
 from ppose.processor import saturates_int8
-from ppose.transforms import Transform
+from ppose.transforms import ChannelOrder, Transform
 from ppose.workspace import create
 from ppose.workspace.cells import read_cells, to_plain
 from ppose.workspace.check import check_block
@@ -91,7 +91,7 @@ class _InferCfg:
     input_dtype: Literal["float32", "uint8"]
     batch: int | None
     flip_test: bool
-    channel_order: Literal["rgb"] = "rgb"  # these two are not in the files of version 0.1
+    channel_order: ChannelOrder = "rgb"  # these two are not in the files of version 0.1
     box_padding: float = 1.25
     keypoint_set: KeypointSet
     codec: Codec

@@ -11,8 +11,10 @@ from tqdm import tqdm
 
 from ppose.errors import DataError
 from ppose.files import check_writable, write_bytes, write_json
+from ppose.geometry.object_model import ObjectModel
 from ppose.inference.detectors import PersonDetector
 from ppose.inference.predictor import Pose, Predictor
+from ppose.inference.space_poses import draw_space_axes, solve_poses, to_record
 from ppose.paths import cut_name, show_name
 from ppose.transforms import read_annotated
 from ppose.visualize import draw_poses, encode_picture
@@ -87,13 +89,15 @@ def write_poses(
     find_people: PersonDetector | None = None,
     threshold: float,
     save_json: bool,
+    model: ObjectModel | None = None,
 ) -> int:
     """Write the people of each image as soon as they are found; returns their number. Shows a progress bar.
 
     Their boxes are those that the images come with, or what ``find_people`` finds. A picture of them gets the
     image's name, with `.png` behind it where the image's format is not one to write pictures in. With
     ``save_json``, `keypoints.json` has all people in COCO's results format in the end, after Ctrl-C or an
-    error too, unless nothing has been done.
+    error too, unless nothing has been done. With a 3D ``model`` the entries have poses in space, and the
+    pictures the axes; for things without one a warning says why.
     """
     scenes = iter(images)
     if find_people is not None:
@@ -108,8 +112,15 @@ def write_poses(
             drawn = draw_poses(
                 image, stack_poses(poses), predictor.keypoint_set, threshold=threshold, bboxes_xyxy=boxes
             )
+            described = [_describe_person(file, pose, has_box=boxes is not None) for pose in poses]
+            if model is not None:
+                solved = solve_poses(model, poses)
+                drawn = draw_space_axes(drawn, model, solved)
+                described = [one | to_record(pose) for one, pose in zip(described, solved, strict=True)]
+                for reason in (pose for pose in solved if isinstance(pose, DataError)):
+                    _logger.warning("%s: no pose in space: %s", file, reason)
             _save_picture(folder, file, drawn)
-            entries += [_describe_person(file, pose, has_box=boxes is not None) for pose in poses]
+            entries += described
         is_done = True
     finally:
         if save_json and (is_done or entries):

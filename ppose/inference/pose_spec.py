@@ -11,7 +11,7 @@ from ppose.codecs import Codec
 from ppose.errors import ConfigError, DataError
 from ppose.geometry import bbox_xywh_to_center_scale, bbox_xyxy_to_xywh, invert_warp, transform_points
 from ppose.keypoints import KeypointSet
-from ppose.transforms import Transform
+from ppose.transforms import ChannelOrder, Transform
 from ppose.transforms.batch import apply_transforms, make_batch
 from ppose.workspace import create
 
@@ -33,7 +33,7 @@ class PoseSpec:
     input_dtype: Literal["float32", "uint8"] = "float32"
     batch: int | None = None
     flip_test: bool = False
-    channel_order: Literal["rgb"] = "rgb"
+    channel_order: ChannelOrder = "rgb"
     box_padding: float = 1.25
     keypoint_set: KeypointSet
     codec: Codec
@@ -45,7 +45,12 @@ class PoseSpec:
     batch_steps: list[Transform] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        given = {"keypoint_set": self.keypoint_set, "trainsize": self.input_size, "codec": self.codec}
+        given = {
+            "keypoint_set": self.keypoint_set,
+            "trainsize": self.input_size,
+            "codec": self.codec,
+            "channel_order": self.channel_order,
+        }
         for specs, steps in (
             (self.sample_transforms, "sample_steps"),
             (self.batch_transforms, "batch_steps"),

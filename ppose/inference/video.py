@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from ppose.geometry.object_model import ObjectModel
 from ppose.inference.detectors import PersonDetector
 from ppose.inference.pose_files import stack_poses
 from ppose.inference.predictor import Pose, Predictor
+from ppose.inference.space_poses import draw_space_axes, solve_poses, to_record
 from ppose.inference.tracking import Tracker
 from ppose.inference.video_files import Frames, writing_lines, writing_video
 from ppose.visualize import draw_poses
@@ -46,12 +48,14 @@ def process_video(
     threshold: float,
     save_json: bool,
     frames_at_once: int,
+    model: ObjectModel | None = None,
 ) -> int:
     """Write a video with the people's poses to ``output``, and with ``save_json`` a line a frame beside it.
 
     Returns the number of frames. A line of the `.jsonl` file is {"frame", "time", "people": [{"track_id",
-    "bbox" (x, y, width, height), "keypoints" (x, y, score of each), "score"}]}. Interrupted, both files hold
-    what has been done.
+    "bbox" (x, y, width, height), "keypoints" (x, y, score of each), "score"}]}. With a 3D ``model`` each has
+    its pose in space too, see `to_record`, and the video the axes. Interrupted, both files hold what has been
+    done.
     """
     count = 0
     with ExitStack() as files:
@@ -64,9 +68,15 @@ def process_video(
             drawn = draw_poses(
                 image, stack_poses(poses), predictor.keypoint_set, threshold=threshold, bboxes_xyxy=boxes
             )
+            people_of_frame = [{"track_id": number, **pose.to_record()} for number, pose in found]
+            if model is not None:
+                solved = solve_poses(model, poses)
+                drawn = draw_space_axes(drawn, model, solved)
+                people_of_frame = [
+                    one | to_record(pose) for one, pose in zip(people_of_frame, solved, strict=True)
+                ]
             video.write(drawn)
             if lines is not None:
-                people_of_frame = [{"track_id": number, **pose.to_record()} for number, pose in found]
                 line = {"frame": count, "time": time, "people": people_of_frame}
                 lines.write(json.dumps(line) + "\n")
             count += 1

@@ -20,6 +20,7 @@ from ppose.workspace import Given, register
 if TYPE_CHECKING:  # pycocotools is imported where it is used: what runs an exported model needs none
     from pycocotools.coco import COCO
 
+_TABLE_WIDTH = 110
 METRIC_NAMES = ("AP", "AP50", "AP75", "APm", "APl", "AR", "AR50", "AR75", "ARm", "ARl")
 
 _logger = logging.getLogger(__name__)
@@ -38,6 +39,7 @@ class CocoKeypointMetric:
     """
 
     default_keypoint_set = "coco17"
+    headline = ("AP", "AP50", "AP75", "AR")
 
     def __init__(
         self,
@@ -58,6 +60,9 @@ class CocoKeypointMetric:
                 f"visible_threshold is {visible_threshold}, expected a number from 0 to below 1"
             )
         self._keypoint_set = keypoint_set
+        if annotations is not None and not isinstance(annotations, Annotations):
+            annotations = read_annotations(annotations, keypoint_set)
+        self.annotations = annotations
         self._ground_truth = None if annotations is None else read_ground_truth(annotations, keypoint_set)
         self._nms = {None: None, "oks": oks_nms, "soft_oks": soft_oks_nms}[nms]
         self._oks_threshold, self._visible_threshold = oks_threshold, visible_threshold
@@ -248,9 +253,19 @@ def _quiet() -> Iterator[None]:
 
 
 def format_table(metrics: Mapping[str, float], boxes: str) -> str:
-    """The metrics as a table under a line that says which boxes they hold for; `-` is no value (-1)."""
-    widths = [max(len(name), 6) for name in metrics]
-    names = "  ".join(name.rjust(width) for name, width in zip(metrics, widths, strict=True))
-    numbers = ("-" if value < 0 else f"{value:.4f}" for value in metrics.values())
-    values = "  ".join(number.rjust(width) for number, width in zip(numbers, widths, strict=True))
-    return f"boxes: {boxes}\n{names}\n{values}"
+    """The metrics as a table under a line that says which boxes they hold for; `-` is no value (-1).
+
+    It goes on below where it would become wider than 110 letters.
+    """
+    names, values = [""], [""]
+    for name, value in metrics.items():
+        number = "-" if value < 0 else f"{value:.4f}"
+        width = max(len(name), 6)
+        if names[-1] and len(names[-1]) + 2 + width > _TABLE_WIDTH:
+            names.append("")
+            values.append("")
+        gap = "  " if names[-1] else ""
+        names[-1] += gap + name.rjust(width)
+        values[-1] += gap + number.rjust(width)
+    rows = [line for pair in zip(names, values, strict=True) for line in pair]
+    return "\n".join([f"boxes: {boxes}", *rows])

@@ -10,9 +10,12 @@ class Metric(Protocol):
     """How good the poses of a dataset's people are; built with its annotations and its keypoint set.
 
     ``default_keypoint_set`` names the built-in set of a config that has this metric and names none.
+    ``headline`` are the numbers that the log of a training shows; by the first of them, the higher the
+    better, training keeps the best network.
     """
 
     default_keypoint_set: ClassVar[str]
+    headline: ClassVar[tuple[str, ...]]
 
     def reset(self) -> None:
         """Forget all people."""
@@ -33,7 +36,7 @@ class Metric(Protocol):
         """
 
     def compute(self) -> dict[str, float]:
-        """The numbers by name; training keeps the network with the best `AP`."""
+        """The numbers by name; -1 stands for one that there is nothing to compute from."""
 
     def write_results(self, path: str | Path) -> None:
         """Write the people to a file, for others to evaluate."""

@@ -1,16 +1,114 @@
-"""The name of MPII's metric."""
+"""MPII's metric, PCKh, with the conventions of its official code."""
 
-from ppose.errors import ConfigError
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ppose.errors import ConfigError, DataError
+from ppose.files import write_json
+from ppose.keypoints import KeypointSet
+from ppose.metrics.in_order import Found
 from ppose.metrics.metric import Metric
-from ppose.workspace import register
+from ppose.metrics.pck import head_distances, share_within
+from ppose.mpii_format import MpiiPeople, find_truth_file, read_people, read_truth
+from ppose.workspace import Given, register
+
+_GROUPS = {
+    "Head": (9,),
+    "Shoulder": (12, 13),
+    "Elbow": (11, 14),
+    "Wrist": (10, 15),
+    "Hip": (2, 3),
+    "Knee": (1, 4),
+    "Ankle": (0, 5),
+}
+_NOT_IN_MEAN = (6, 7)  # pelvis and thorax
+# The official code prints "Mean@0.1" from the eleventh of its thresholds after 0, which is 0.11.
+_MEANS = {"PCKh@0.5": 0.5, "PCKh@0.1": 0.1, "PCKh@0.1 as the official code prints it": 0.11}
 
 
 @register(Metric)
 class KeyPointTopDownMPIIEval:
-    """PCKh, which is not computed here: in a config the name only says which keypoints there are."""
+    """PCKh in percent: the share of keypoints within 0.5 and 0.1 of the head's size (Andriluka et al., 2014).
+
+    ``annotations`` are what `ppose.mpii_format.read_people` reads, or its file. Head boxes come with the
+    release's `.mat`; for JSON they, and the truth, are those of ``truth_file``, by default `gt_valid.mat` or
+    `mpii_gt_val.mat` beside the annotations, whose people are the annotations' in their order.
+
+    As the official code does: predictions, which count from 0, are moved by 1 to the truth's pixels; a head's
+    size is 0.6 of its box's diagonal; means weigh each keypoint by how often it is labelled, without pelvis
+    and thorax. Raises DataError where head boxes are missing or of other people.
+    """
 
     default_keypoint_set = "mpii16"
+    headline = ("PCKh@0.5", "PCKh@0.1")
 
-    def __init__(self) -> None:
-        name = type(self).__name__
-        raise ConfigError(f"metric is {name}; only KeyPointTopDownCOCOEval can be computed here")
+    def __init__(
+        self,
+        annotations: Given[Any],
+        keypoint_set: Given[KeypointSet],
+        *,
+        truth_file: str | None = None,
+    ) -> None:
+        self._found = Found(keypoint_set)
+        if isinstance(annotations, str | Path):
+            annotations = read_people(annotations)
+        if not isinstance(annotations, MpiiPeople | None):
+            raise ConfigError("KeyPointTopDownMPIIEval is for MPII's people: !KeypointTopDownMPIIDataset")
+        self._people = annotations
+        if annotations is None:
+            return
+        if annotations.head_boxes is None or truth_file is not None:
+            file = find_truth_file(annotations.where) if truth_file is None else truth_file
+            self._truth, self._visible, self._head_boxes = read_truth(file, len(annotations.image_files))
+        else:
+            self._truth, self._visible = annotations.keypoints, annotations.visible
+            self._head_boxes = annotations.head_boxes
+
+    def reset(self) -> None:
+        """Forget all people."""
+        self._found.reset()
+
+    def update(
+        self,
+        keypoints: np.ndarray,
+        scores: np.ndarray,
+        image_id: np.ndarray,
+        area: np.ndarray,
+        bbox_score: np.ndarray,
+        category_id: np.ndarray | None = None,
+    ) -> None:
+        """Add N people, those of an image in the annotations' order: see `Metric`."""
+        self._found.add(keypoints, scores, image_id)
+
+    def compute(self) -> dict[str, float]:
+        """PCKh@0.5 by groups of keypoints, then the means, in 0 .. 100; -1 for what nobody has labelled."""
+        if self._people is None:
+            raise DataError("no annotations to evaluate against; results can be written without them")
+        rows = self._found.rows_in(self._people.image_ids, self._people.where)
+        distances = head_distances(self._found.keypoints + 1, self._truth[rows], self._head_boxes[rows])
+        visible = self._visible[rows]
+        shares = share_within(distances, visible, 0.5)
+        groups = {name: _percent(shares[list(group)].mean()) for name, group in _GROUPS.items()}
+        counts = visible.sum(axis=0)
+        counts[list(_NOT_IN_MEAN)] = 0
+        means = {
+            name: _percent((np.nan_to_num(share_within(distances, visible, limit)) @ counts) / counts.sum())
+            if counts.any()
+            else -1.0
+            for name, limit in _MEANS.items()
+        }
+        return {**groups, **means}
+
+    def write_results(self, path: str | Path) -> None:
+        """Write the people as JSON in COCO's results form, with the names of their images."""
+        results = self._found.results()
+        if self._people is not None:
+            names = dict(zip(self._people.image_ids.tolist(), self._people.image_files, strict=True))
+            results = [{"image": names[result["image_id"]], **result} for result in results]
+        write_json(path, results)
+
+
+def _percent(share: float) -> float:
+    return float(100 * share) if np.isfinite(share) else -1.0

@@ -2,6 +2,7 @@
 
 from ppose.models.flip_test import flip_test
 from ppose.models.hrnet import HRNet
+from ppose.models.hsrnet import HSRNet
 from ppose.models.lite_hrnet import LiteHRNet
 from ppose.models.losses import (
     KeyPointAdaptiveWingLoss,
@@ -17,6 +18,7 @@ from ppose.models.topdown import TopDownHRNet, TopDownSettings
 __all__ = [
     "Backbone",
     "HRNet",
+    "HSRNet",
     "KeyPointAdaptiveWingLoss",
     "KeyPointMSELoss",
     "KeyPointOHKMMSELoss",

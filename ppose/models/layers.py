@@ -5,6 +5,7 @@ with standard deviation 0.001, biases at 0, batch norms at scale 1 and shift 0.
 """
 
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import paddle
 import paddle.nn.functional as F
@@ -30,6 +31,7 @@ def conv2d(
     stride: int = 1,
     groups: int = 1,
     bias: bool = False,
+    dilation: int = 1,
 ) -> nn.Conv2D:
     """A convolution that keeps the map's size, up to the stride."""
     return nn.Conv2D(
@@ -37,7 +39,8 @@ def conv2d(
         out_channels,
         kernel_size,
         stride,
-        padding=(kernel_size - 1) // 2,
+        padding=dilation * (kernel_size - 1) // 2,
+        dilation=dilation,
         groups=groups,
         weight_attr=initial_weight(),
         bias_attr=paddle.ParamAttr(initializer=Constant(0.0)) if bias else False,
@@ -45,17 +48,20 @@ def conv2d(
 
 
 class BasicBlock(nn.Layer):
-    """Two 3x3 convolutions with a residual connection and the stride on the first (He et al., 2016)."""
+    """Two 3x3 convolutions with a residual connection and the stride on the first (He et al., 2016).
+
+    ``projects``: the shortcut has a 1x1 convolution also where the shapes agree.
+    """
 
     expansion = 1
 
-    def __init__(self, in_channels: int, channels: int, stride: int = 1) -> None:
+    def __init__(self, in_channels: int, channels: int, stride: int = 1, *, projects: bool = False) -> None:
         super().__init__()
         self.conv1 = conv2d(in_channels, channels, 3, stride)
         self.bn1 = nn.BatchNorm2D(channels)
         self.conv2 = conv2d(channels, channels, 3)
         self.bn2 = nn.BatchNorm2D(channels)
-        self.downsample = _make_shortcut(in_channels, channels, stride)
+        self.downsample = make_shortcut(in_channels, channels, stride, projects)
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         """(N, in_channels, H, W) -> (N, channels, H / stride, W / stride)."""
@@ -65,20 +71,25 @@ class BasicBlock(nn.Layer):
 
 
 class Bottleneck(nn.Layer):
-    """1x1, 3x3, 1x1 residual block with 4 * channels outputs and the stride on the 3x3 (He et al., 2016)."""
+    """1x1, 3x3, 1x1 residual block with 4 * channels outputs and the stride on the 3x3 (He et al., 2016).
+
+    ``dilation`` is that of the 3x3; ``projects`` as in `BasicBlock`.
+    """
 
     expansion = 4
 
-    def __init__(self, in_channels: int, channels: int, stride: int = 1) -> None:
+    def __init__(
+        self, in_channels: int, channels: int, stride: int = 1, *, dilation: int = 1, projects: bool = False
+    ) -> None:
         super().__init__()
         out_channels = channels * self.expansion
         self.conv1 = conv2d(in_channels, channels, 1)
         self.bn1 = nn.BatchNorm2D(channels)
-        self.conv2 = conv2d(channels, channels, 3, stride)
+        self.conv2 = conv2d(channels, channels, 3, stride, dilation=dilation)
         self.bn2 = nn.BatchNorm2D(channels)
         self.conv3 = conv2d(channels, out_channels, 1)
         self.bn3 = nn.BatchNorm2D(out_channels)
-        self.downsample = _make_shortcut(in_channels, out_channels, stride)
+        self.downsample = make_shortcut(in_channels, out_channels, stride, projects)
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         """(N, in_channels, H, W) -> (N, 4 * channels, H / stride, W / stride)."""
@@ -88,28 +99,51 @@ class Bottleneck(nn.Layer):
         return F.relu(y + (x if self.downsample is None else self.downsample(x)))
 
 
-def _make_shortcut(in_channels: int, out_channels: int, stride: int) -> nn.Sequential | None:
-    """What brings a block's input to its output's shape; None where it has that."""
-    if stride == 1 and in_channels == out_channels:
+def make_shortcut(
+    in_channels: int, out_channels: int, stride: int, projects: bool = False
+) -> nn.Sequential | None:
+    """What brings a block's input to its output's shape; None where it has that, unless it ``projects``."""
+    if stride == 1 and in_channels == out_channels and not projects:
         return None
     return nn.Sequential(conv2d(in_channels, out_channels, 1, stride), nn.BatchNorm2D(out_channels))
 
 
+class ResidualBlock(Protocol):
+    """The class of a residual block: `BasicBlock`, `Bottleneck` or one like them."""
+
+    expansion: int
+
+    def __call__(
+        self, in_channels: int, channels: int, stride: int = 1, *, projects: bool = False
+    ) -> nn.Layer: ...
+
+
 def make_residual_blocks(
-    block: type[BasicBlock] | type[Bottleneck], in_channels: int, channels: int, count: int, stride: int = 1
+    block: ResidualBlock,
+    in_channels: int,
+    channels: int,
+    count: int,
+    stride: int = 1,
+    *,
+    projects: bool = False,
 ) -> nn.Sequential:
-    """A stage of residual blocks; the first has the stride."""
+    """A stage of residual blocks; the first has the stride, and ``projects`` as in `BasicBlock`."""
     rest = [block(channels * block.expansion, channels) for _ in range(count - 1)]
-    return nn.Sequential(block(in_channels, channels, stride), *rest)
+    return nn.Sequential(block(in_channels, channels, stride, projects=projects), *rest)
 
 
 class Transition(nn.LayerDict):
-    """Opens one more branch, from the last, at half its resolution; `step` where channel counts change."""
+    """Opens one more branch, from the last, at half its resolution; `step` where channel counts change.
 
-    def __init__(self, previous: Sequence[int], channels: Sequence[int], step: Step) -> None:
+    ``only_new``: the other branches pass as they are.
+    """
+
+    def __init__(
+        self, previous: Sequence[int], channels: Sequence[int], step: Step, *, only_new: bool = False
+    ) -> None:
         super().__init__()
         for i, (old, new) in enumerate(zip(previous, channels, strict=False)):
-            if old != new:
+            if old != new and not only_new:
                 self[str(i)] = step(old, new, 1, True)
         self[str(len(previous))] = nn.Sequential(step(previous[-1], channels[-1], 2, True))
 
@@ -118,31 +152,42 @@ class Transition(nn.LayerDict):
         return [self[str(i)](x) if str(i) in self else x for i, x in enumerate([*maps, maps[-1]])]
 
 
-def make_fuse_layers(channels: Sequence[int], outputs: Sequence[int], step: Step) -> nn.LayerDict:
+def make_fuse_layers(
+    channels: Sequence[int], outputs: Sequence[int], step: Step, *, as_tf: bool = False
+) -> nn.LayerDict:
     """Layers [str(i)][str(j)] that bring branch j to the channels and the size of branch i, for i in outputs.
 
     Upwards: 1x1 convolution, norm, nearest upsampling. Downwards: steps of stride 2, all but the last with
-    ReLU and with branch j's channels (Sun et al., CVPR 2019, section 3).
+    ReLU and with branch j's channels (Sun et al., CVPR 2019, section 3). ``as_tf`` (see `HRNet`): upwards
+    with a ReLU before the upsampling, downwards with branch i's channels in all steps.
     """
+    path = _tf_fuse_path if as_tf else _fuse_path
     return nn.LayerDict(
         {
             str(i): nn.LayerDict(
-                {str(j): _fuse_path(channels, j, i, step) for j in range(len(channels)) if j != i}
+                {str(j): path(channels[j], channels[i], i - j, step) for j in range(len(channels)) if j != i}
             )
             for i in outputs
         }
     )
 
 
-def _fuse_path(channels: Sequence[int], source: int, target: int, step: Step) -> nn.Sequential:
-    if source > target:
-        return nn.Sequential(
-            conv2d(channels[source], channels[target], 1),
-            nn.BatchNorm2D(channels[target]),
-            nn.Upsample(scale_factor=2 ** (source - target), mode="nearest"),
-        )
-    inner = [step(channels[source], channels[source], 2, True) for _ in range(target - source - 1)]
-    return nn.Sequential(*inner, step(channels[source], channels[target], 2, False))
+def _fuse_path(source: int, target: int, halvings: int, step: Step) -> nn.Sequential:
+    """From ``source`` to ``target`` channels, at 2**-halvings of the size."""
+    if halvings < 0:
+        upsample = nn.Upsample(scale_factor=2**-halvings, mode="nearest")
+        return nn.Sequential(conv2d(source, target, 1), nn.BatchNorm2D(target), upsample)
+    inner = [step(source, source, 2, True) for _ in range(halvings - 1)]
+    return nn.Sequential(*inner, step(source, target, 2, False))
+
+
+def _tf_fuse_path(source: int, target: int, halvings: int, step: Step) -> nn.Sequential:
+    if halvings < 0:
+        upsample = nn.Upsample(scale_factor=2**-halvings, mode="nearest")
+        return nn.Sequential(conv2d(source, target, 1), nn.BatchNorm2D(target), nn.ReLU(), upsample)
+    widths = [source, *[target] * halvings]
+    last = halvings - 1
+    return nn.Sequential(*[step(widths[i], target, 2, i < last) for i in range(halvings)])
 
 
 def freeze(

@@ -2,7 +2,13 @@
 
 from ppose.transforms.affine import TopDownAffine, TopDownEvalAffine
 from ppose.transforms.appearance import ColorJitter, GaussianBlur
-from ppose.transforms.augment import RandomFlipHalfBodyTransform, RandomShift
+from ppose.transforms.augment import (
+    RandomFlipHalfBodyTransform,
+    RandomShift,
+    TopDownGetRandomScaleRotation,
+    TopDownRandomFlip,
+    TopDownRandomShiftBboxCenter,
+)
 from ppose.transforms.decode import (
     Decode,
     ImageReader,
@@ -14,10 +20,11 @@ from ppose.transforms.decode import (
 )
 from ppose.transforms.dropping import CoarseDropout, InformationDropping
 from ppose.transforms.heatmaps import EncodeHeatmaps, HeatmapTargets
-from ppose.transforms.normalize import NormalizeImage, Permute
+from ppose.transforms.normalize import ChannelOrder, NormalizeImage, Permute
 from ppose.transforms.transform import Transform
 
 __all__ = [
+    "ChannelOrder",
     "CoarseDropout",
     "ColorJitter",
     "Decode",
@@ -33,6 +40,9 @@ __all__ = [
     "RandomShift",
     "TopDownAffine",
     "TopDownEvalAffine",
+    "TopDownGetRandomScaleRotation",
+    "TopDownRandomFlip",
+    "TopDownRandomShiftBboxCenter",
     "Transform",
     "read_annotated",
     "read_image",

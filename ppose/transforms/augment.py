@@ -52,6 +52,8 @@ class RandomFlipHalfBodyTransform:
     ) -> None:
         check_probability("RandomFlipHalfBodyTransform.prob_half_body", prob_half_body)
         check_probability("RandomFlipHalfBodyTransform.prob_flip", prob_flip)
+        if prob_flip:
+            keypoint_set.check_flip("RandomFlipHalfBodyTransform.prob_flip", "0")
         if flip_pairs is not None and not keypoint_set.has_flip_pairs(flip_pairs):
             raise ConfigError(
                 f"RandomFlipHalfBodyTransform.flip_pairs are not those of the set '{keypoint_set.name}'"
@@ -76,10 +78,7 @@ class RandomFlipHalfBodyTransform:
         splits = self._has_halves and visible.sum() > self._half_body_minimum
         if splits and rng.random() < self._half_body_probability:
             self._take_half_body(sample, visible, rng)
-        factor = 1 + self._scale * min(max(rng.standard_normal(), -1.0), 1.0)
-        sample["scale"] = sample["scale"] * factor
-        turn = self._rotation * min(max(rng.standard_normal(), -2.0), 2.0)
-        sample["rotation"] = turn if rng.random() < 0.6 else 0.0
+        _scale_and_turn(sample, rng, self._scale, self._rotation, 0.6)
         sample["flip"] = bool(rng.random() < self._flip_probability)
         return sample
 
@@ -95,6 +94,82 @@ class RandomFlipHalfBodyTransform:
         bbox_xywh = np.concatenate([low, np.maximum(high - low, 1)])
         _, scale = bbox_xywh_to_center_scale(bbox_xywh, self._aspect_ratio, padding=_HALF_BODY_PADDING)
         sample["center"], sample["scale"] = points.mean(axis=0), scale
+
+
+def _scale_and_turn(
+    sample: dict[str, Any], rng: np.random.Generator, scale: float, rotation: float, probability: float
+) -> None:
+    """Change scale by a factor and set rotation, both normal, cut at one and at two deviations."""
+    factor = 1 + scale * min(max(rng.standard_normal(), -1.0), 1.0)
+    sample["scale"] = sample["scale"] * factor
+    turn = rotation * min(max(rng.standard_normal(), -2.0), 2.0)
+    sample["rotation"] = turn if rng.random() < probability else 0.0
+
+
+@register(Transform)
+class TopDownGetRandomScaleRotation:
+    """Chooses scale and rotation at random, as mmpose and PaddleDetection do.
+
+    Reads scale and the sample's generator; changes scale by a normal factor of deviation ``scale_factor``, at
+    most that much off 1, and adds rotation in degrees: with probability ``rot_prob`` normal of deviation
+    ``rot_factor``, at most twice that.
+    """
+
+    def __init__(self, rot_factor: float = 40, scale_factor: float = 0.5, rot_prob: float = 0.6) -> None:
+        check_probability("TopDownGetRandomScaleRotation.rot_prob", rot_prob)
+        self._rotation, self._scale, self._probability = rot_factor, scale_factor, rot_prob
+
+    def __call__(self, sample: dict[str, Any]) -> dict[str, Any]:
+        """See the class."""
+        _scale_and_turn(sample, sample["generator"], self._scale, self._rotation, self._probability)
+        return sample
+
+
+@register(Transform)
+class TopDownRandomFlip:
+    """Mirrors with probability ``flip_prob``: reads the sample's generator, adds flip.
+
+    ``flip_perm``, where given, must be the keypoint set's flip pairs.
+    """
+
+    def __init__(
+        self,
+        keypoint_set: Given[KeypointSet],
+        flip_prob: float = 0.5,
+        flip_perm: Sequence[Sequence[int]] | None = None,
+    ) -> None:
+        check_probability("TopDownRandomFlip.flip_prob", flip_prob)
+        if flip_prob:
+            keypoint_set.check_flip("TopDownRandomFlip.flip_prob", "0")
+        if flip_perm is not None and not keypoint_set.has_flip_pairs(flip_perm):
+            raise ConfigError(
+                f"TopDownRandomFlip.flip_perm is not the pairs of the set '{keypoint_set.name}'"
+            )
+        self._probability = flip_prob
+
+    def __call__(self, sample: dict[str, Any]) -> dict[str, Any]:
+        """See the class."""
+        sample["flip"] = bool(sample["generator"].random() < self._probability)
+        return sample
+
+
+@register(Transform)
+class TopDownRandomShiftBboxCenter:
+    """Moves the crop at random: as `RandomShift`, but evenly up to ``shift_factor`` of the crop's size.
+
+    PaddleDetection's, and mmpose's of before 1.0. Reads center, scale and the generator; changes center.
+    """
+
+    def __init__(self, shift_factor: float = 0.16, shift_prob: float = 0.3) -> None:
+        check_probability("TopDownRandomShiftBboxCenter.shift_prob", shift_prob)
+        self._factor, self._probability = shift_factor, shift_prob
+
+    def __call__(self, sample: dict[str, Any]) -> dict[str, Any]:
+        """See the class."""
+        rng: np.random.Generator = sample["generator"]
+        if rng.random() < self._probability:
+            sample["center"] = sample["center"] + self._factor * rng.uniform(-1, 1, 2) * sample["scale"]
+        return sample
 
 
 @register(Transform)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ppose.codecs import Codec, MSRAHeatmap, UDPHeatmap
+from ppose.errors import ConfigError
 from ppose.transforms.transform import Transform
 from ppose.workspace import Given, register
 
@@ -13,15 +14,16 @@ class HeatmapTargets:
     """Keys of `ToHeatmapsTopDown` that say which codec a config means, where it has no `codec`.
 
     Plain Gaussians, centred on whole heatmap pixels (Xiao et al., ECCV 2018). ``hmsize`` (W, H) and ``sigma``
-    are in heatmap pixels.
+    are in heatmap pixels, ``peak`` is their height.
     """
 
     hmsize: tuple[int, int]
     sigma: float = 2
+    peak: float = 1.0
 
     def make_codec(self, input_size: tuple[int, int]) -> Codec:
         """The codec of these targets for a network's input (w, h)."""
-        return MSRAHeatmap(input_size, self.hmsize, self.sigma)
+        return MSRAHeatmap(input_size, self.hmsize, self.sigma, peak=self.peak)
 
 
 class UnbiasedTargets(HeatmapTargets):
@@ -29,14 +31,16 @@ class UnbiasedTargets(HeatmapTargets):
 
     def make_codec(self, input_size: tuple[int, int]) -> Codec:
         """See `HeatmapTargets`."""
-        return MSRAHeatmap(input_size, self.hmsize, self.sigma, unbiased=True)
+        return MSRAHeatmap(input_size, self.hmsize, self.sigma, unbiased=True, peak=self.peak)
 
 
 class UDPTargets(HeatmapTargets):
     """`ToHeatmapsTopDown_UDP`: UDP's coordinates (Huang et al., CVPR 2020), as the warp's: use_udp: true."""
 
     def make_codec(self, input_size: tuple[int, int]) -> Codec:
-        """See `HeatmapTargets`."""
+        """See `HeatmapTargets`; ConfigError for a peak, which UDP's have at 1."""
+        if self.peak != 1:
+            raise ConfigError(f"ToHeatmapsTopDown_UDP: peak is {self.peak}, but UDP's heatmaps are 1 high")
         return UDPHeatmap(input_size, self.hmsize, self.sigma)
 
 

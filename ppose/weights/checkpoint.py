@@ -2,6 +2,7 @@
 
 import logging
 import pickle
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,7 +107,8 @@ def load_weights(model: "nn.Layer", source: str | Path | WeightsFile, *, strict:
 
     ``strict`` (evaluation): every parameter and buffer of the network must be in the file with its shape.
     Not strict (pre-training: another head, a backbone alone): what is missing or misshaped keeps its
-    initial value, with a warning that lists it. Values are cast to the network's dtype.
+    initial value, with a warning that lists it. Values are cast to the network's dtype. What matches the
+    network's ``dead_weights`` (a pattern of keys) and has no place in it is passed over.
 
     Raises CheckpointError where nothing matches, where a loaded value is not finite, and, with ``strict``,
     for anything missing or misshaped; the errors of ``open_weights`` pass through.
@@ -116,7 +118,10 @@ def load_weights(model: "nn.Layer", source: str | Path | WeightsFile, *, strict:
     state = model.state_dict()
     names = own_names(arrays, state.keys())
     keys = _keys_by_name(path, names, state)
-    unexpected = tuple(key for key, name in names.items() if name not in state)
+    dead: re.Pattern[str] | None = getattr(model, "dead_weights", None)
+    unexpected = tuple(
+        key for key, name in names.items() if name not in state and not (dead and dead.search(key))
+    )
     shapes = [Misshaped(name, arrays[key].shape, tuple(state[name].shape)) for name, key in keys.items()]
     report = LoadReport(
         source=str(path),

@@ -1,8 +1,8 @@
 """Parameter names of published checkpoints, as names of the networks here.
 
 Known: own names, also as paddleslim wraps them; HRNet and Lite-HRNet of PaddleDetection and
-PaddlePaddle/models; the official PyTorch HRNet and SimpleBaseline; mmpose 0.x and 1.x; backbone-only files of
-these and torchvision's ResNets.
+PaddlePaddle/models; the official PyTorch HRNet and SimpleBaseline; HSRNet and HSR-MSNet; mmpose 0.x and 1.x;
+backbone-only files of these and torchvision's ResNets.
 """
 
 import re
@@ -41,6 +41,7 @@ _PARTS = [
     (re.compile(r"\.running_var$"), "._variance"),
     (re.compile(r"\.bn\."), ".norm."),  # mmpose's Lite-HRNet
     (re.compile(r"\._layer\."), "."),  # Paddle's observers of outputs hold the layer
+    (re.compile(r"\.extra_conv\."), ".downsample."),  # HSRNet's dilated blocks
 ]
 _PREFIX = re.compile(r"^(backbone|head|keypoint_head)\.")
 

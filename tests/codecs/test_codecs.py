@@ -1,5 +1,7 @@
 """Codecs against mmpose's stored targets and coordinates, naive loops and their own inverse."""
 
+import dataclasses
+
 import cv2
 import numpy as np
 import pytest
@@ -219,3 +221,23 @@ def test_wrong_sizes_are_config_errors():
         MSRAHeatmap(*SIZES, sigma=0)
     with pytest.raises(ConfigError, match="heatmap_size"):
         UDPHeatmap((192, 256), (48, 1))
+
+
+@pytest.mark.parametrize("codec", [PLAIN, DARK], ids=["plain", "dark"])
+def test_a_higher_peak_changes_the_targets_alone(codec):
+    """As the TensorFlow codes of SimpleBaseline have it: 255 times the Gaussian, scores divided by 255."""
+    keypoints, visible = np.array([[60.3, 101.7], [131.2, 88.4]]), np.array([1, 1])
+    high = dataclasses.replace(codec, peak=255.0)
+    heatmaps, weight = high.encode(keypoints, visible)
+    plain, plain_weight = codec.encode(keypoints, visible)
+    np.testing.assert_allclose(heatmaps, 255 * plain, rtol=1e-6)
+    np.testing.assert_array_equal(weight, plain_weight)
+    found, scores = high.decode(heatmaps[None])
+    expected, plain_scores = codec.decode(plain[None])
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+    np.testing.assert_allclose(scores, plain_scores, rtol=1e-6)
+
+
+def test_a_peak_is_above_0():
+    with pytest.raises(ConfigError, match=r"peak is 0, expected a number above 0"):
+        MSRAHeatmap(*SIZES, peak=0)

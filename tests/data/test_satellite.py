@@ -13,6 +13,8 @@ from ppose.data.synthetic.facets import rasterize
 from ppose.data.synthetic.satellite import NAMES, SKELETON, make_satellite, view
 from ppose.engine.task import Task
 from ppose.errors import DataError
+from ppose.geometry.object_model import read_object_model
+from ppose.geometry.pnp import RigidPose, project
 from ppose.workspace import load_config
 
 CONFIG = "configs/synthetic_satellite.yml"
@@ -219,3 +221,21 @@ def test_the_command_draws_satellites(tmp_path, run_script):
     content = [json.loads((tmp_path / part / "annotations.json").read_text()) for part in ("train", "val")]
     assert [len(part["images"]) for part in content] == [2, 1]
     assert content[0]["categories"][0]["name"] == "satellite"
+
+
+def test_the_model_file_and_the_pose_put_the_keypoints_where_they_are(tmp_path):
+    write_satellites(tmp_path, 6, seed=3)
+    model = read_object_model(tmp_path / "model.json", NAMES)
+    content = json.loads((tmp_path / "annotations.json").read_text())
+    for annotation in content["annotations"]:
+        points = np.reshape(annotation["keypoints"], (-1, 3))
+        visible = points[:, 2] > 0
+        found = model.solve(points[:, :2], visible.astype(float))
+        true = annotation["pose"]
+        np.testing.assert_allclose(found.translation, true["translation"], rtol=0.02, atol=0.01)
+        assert abs(np.dot(found.quaternion, true["quaternion"])) > 1 - 1e-4
+        exact = RigidPose(
+            np.array(true["quaternion"]), np.array(true["translation"]), np.zeros((6, 6)), visible, 0.0
+        )
+        seen = project(model.points, exact, model.camera)
+        np.testing.assert_allclose(seen[visible], points[visible, :2], atol=0.0051)  # written with two digits

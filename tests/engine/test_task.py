@@ -169,7 +169,7 @@ def test_a_metric_of_the_config(data, coco_folder):
 def test_training_evaluates_by_the_configs_metric_or_not_at_all(data, tmp_path):
     evaluated = [text.replace("TrainDataset", "EvalDataset") for text in data]
     cfg = load_config(CONFIG, [*data, *evaluated, "metric=KeyPointTopDownMPIIEval"])
-    with pytest.raises(ConfigError, match="only KeyPointTopDownCOCOEval can be computed"):
+    with pytest.raises(ConfigError, match="is for MPII's people: !KeypointTopDownMPIIDataset"):
         make_evaluation(Task(cfg), tmp_path)
 
 
@@ -191,3 +191,10 @@ def test_training_evaluates_by_the_configs_metric_or_not_at_all(data, tmp_path):
 def test_parts_that_disagree_are_named(overrides, expected):
     with pytest.raises(ConfigError, match=expected):
         Task(load_config(CONFIG, overrides))
+
+
+def test_the_flip_test_is_refused_for_what_has_no_mirror_image():
+    changes = ["keypoint_set=tango11", "num_joints=11", "TopDownHRNet.num_joints=11"]
+    with pytest.raises(ConfigError, match=r"TopDownHRNet.flip flips images .* set it to false"):
+        Task(load_config(CONFIG, [*changes, "+TopDownHRNet.flip=true"])).pose_spec()
+    assert not Task(load_config(CONFIG, [*changes, "+TopDownHRNet.flip=false"])).pose_spec().flip_test

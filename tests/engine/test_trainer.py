@@ -197,6 +197,9 @@ def test_weights_that_are_not_finite_are_never_saved(tmp_path):
     assert [file.stem for file in (tmp_path / "model_dump").glob("*.npz")] == ["1"]
 
 
+HEADLINE = ("AP", "AP50", "AP75", "AR")
+
+
 # --- files ---------------------------------------------------------------------------------------------
 
 
@@ -212,7 +215,7 @@ def test_the_folder_of_a_run(tmp_path):
     hooks = [
         LogProgress(log, 3),
         SaveCheckpoints(tmp_path, every=2, keep=2),
-        Evaluate(evaluate, tmp_path, log, every=2),
+        Evaluate(evaluate, tmp_path, log, headline=HEADLINE, every=2),
     ]
     (tmp_path / "model_dump").mkdir()
     for other in ("100.npz", "100.pdparams", "1.pdparams", "notes.txt"):  # of an earlier, longer run
@@ -255,7 +258,7 @@ def test_patience_ends_a_run_that_gets_no_better(tmp_path):
     values = iter([0.5, 0.6, 0.6, 0.1, 0.9])
     hook = Evaluate(
         lambda model: dict.fromkeys(("AP50", "AP75", "AR"), 0.0) | {"AP": next(values)},
-        tmp_path, RunLog(tmp_path, echo=False), every=1, patience=2,
+        tmp_path, RunLog(tmp_path, echo=False), headline=HEADLINE, every=1, patience=2,
     )  # fmt: skip
     trainer = make_trainer([hook, SaveCheckpoints(tmp_path, every=9, keep=1)], epochs=9)
     trainer.fit()

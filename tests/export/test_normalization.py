@@ -52,6 +52,21 @@ def test_a_quantized_first_convolution_keeps_its_weights():
     np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("rounds", [False, True])
+def test_a_network_that_takes_bgr_gets_pixels_in_rgb(rounds):
+    mean, std = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+    normalize = NormalizeImage(mean, std, channel_order="bgr")
+    network = nn.Sequential(nn.Conv2D(3, 4, 3, padding=1), nn.Conv2D(4, 2, 1))
+    if rounds:
+        quantize_conv2d(network[0], ConvQuantization(InputQuantization(2.7)))
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), np.uint8)
+    normalised = (pixels[..., ::-1] / 255 - mean) / std
+    expected = network(paddle.to_tensor(normalised.transpose(0, 3, 1, 2).astype(np.float32))).numpy()
+    graph = Graph(network, fold_normalization(network, normalize))
+    got = graph(paddle.to_tensor(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)))).numpy()
+    np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4)
+
+
 def test_a_network_without_such_a_convolution():
     with pytest.raises(ExportError, match="found 0; export without --fuse_normalize"):
         fold_normalization(nn.Sequential(nn.Conv2D(4, 4, 3)), NORMALIZE)

@@ -2,15 +2,18 @@ import numpy as np
 import paddle
 import pytest
 
-from ppose.errors import ConfigError
-from ppose.models import HRNet, LiteHRNet, PoseResNet, TopDownHRNet
+from ppose.errors import CheckpointError, ConfigError
+from ppose.models import HRNet, HSRNet, LiteHRNet, PoseResNet, TopDownHRNet
+from ppose.models.attention import Attention
 from ppose.models.layers import conv2d
+from ppose.weights.checkpoint import load_weights, save_weights
 
 
 def _image(size=64, batch=2):
     return paddle.to_tensor(np.random.default_rng(1).normal(size=(batch, 3, size, size)).astype(np.float32))
 
 
+SMALL = {"width": 8, "deconv_channels": 12}
 BACKBONES = {
     "HRNet": lambda **keys: HRNet(width=4, **keys),
     "LiteHRNet": lambda **keys: LiteHRNet("naive", **keys),
@@ -103,8 +106,13 @@ def test_free_norms_learn_and_move(name, fill_weights):
         lambda: TopDownHRNet(LiteHRNet("naive"), 5, 30),
         lambda: PoseResNet(50, 5),
         lambda: PoseResNet(18, 5, width=8, deconv_channels=12),
+        lambda: TopDownHRNet(HRNet(4, modules=(1, 1, 1), blocks=2, variant="tf"), 5, 4),
+        lambda: HSRNet(59, 5, **SMALL),
+        lambda: HSRNet(59, 5, multi_scale=True, **SMALL),
+        lambda: PoseResNet(50, 5, attention="holistic", **SMALL),
+        lambda: PoseResNet(50, 5, attention="as_published", **SMALL),
     ],
-    ids=["hrnet", "lite_hrnet", "pose_resnet", "basic_blocks"],
+    ids=["hrnet", "lite_hrnet", "pose_resnet", "basic_blocks", "tf", "hsrnet", "msnet", "holistic", "part"],
 )
 def test_model_gives_heatmaps_in_every_mode(make):
     model, image = make(), _image()
@@ -159,6 +167,67 @@ def test_weights_start_as_in_the_official_code(make):
             np.testing.assert_array_equal(values, start, err_msg=name)
 
 
+def test_hrnet_has_the_modules_and_blocks_asked_for():
+    network = HRNet(4, modules=(1, 2, 1), blocks=3)
+    assert [len(stage) for stage in (network.stage2, network.stage3, network.stage4)] == [1, 2, 1]
+    assert {len(branch) for module in network.stage3 for branch in module.branches} == {3}
+    assert len(network.layer1) == 4
+    for wrong in ({"modules": (1, 0, 1)}, {"blocks": 0}):
+        with pytest.raises(ConfigError, match=r"HRNet: got modules .*, expected 1 or more"):
+            HRNet(4, **wrong)
+
+
+def test_the_tensorflow_hrnet_differs_where_its_code_does():
+    network = HRNet(4, variant="tf")
+    shapes = {name: p.shape for name, p in network.named_parameters() if p.ndim == 4}
+    assert list(network.transition1) == ["1"]
+    assert shapes["stage2.0.branches.0.0.conv1.weight"] == [4, 256, 3, 3]
+    projections = {name.split(".downsample")[0] for name in shapes if "downsample.0" in name} - {"layer1.0"}
+    newest = [f"stage3.{m}.branches.2.0" for m in range(4)] + [f"stage4.{m}.branches.3.0" for m in range(3)]
+    assert projections == {"stage2.0.branches.0.0", "stage2.0.branches.1.0", *newest}
+    assert shapes["stage3.0.fuse_layers.2.0.0.0.weight"] == [16, 4, 3, 3]  # 8 channels, were it the official
+    assert isinstance(network.stage2[0].fuse_layers["0"]["1"][2], paddle.nn.ReLU)
+    norms = [layer for layer in network.sublayers() if isinstance(layer, paddle.nn.BatchNorm2D)]
+    assert {norm._momentum for norm in norms} == {0.997}
+
+
+def test_attention_has_no_weight_decay():
+    """Its weights stay where no gradient moves them; others shrink."""
+    model = PoseResNet(10, 3, attention="as_published", **SMALL)
+    decay = paddle.regularizer.L2Decay(0.5)
+    optimizer = paddle.optimizer.SGD(0.1, parameters=model.parameters(), weight_decay=decay)
+    before = {name: p.numpy().copy() for name, p in model.named_parameters()}
+    for parameter in model.parameters():
+        if not parameter.stop_gradient:
+            parameter.grad = paddle.zeros_like(parameter)
+    optimizer.step()
+    for name, parameter in model.named_parameters():
+        if parameter.ndim == 4:
+            factor = 1.0 if name.startswith(("attention.", "part.")) else 0.95
+            np.testing.assert_allclose(parameter.numpy(), factor * before[name], rtol=1e-5, err_msg=name)
+
+
+def test_norms_add_what_the_config_says():
+    model = PoseResNet(10, 3, norm_epsilon=1e-9, **SMALL)
+    norms = [layer for layer in model.sublayers() if isinstance(layer, paddle.nn.BatchNorm2D)]
+    assert {norm._epsilon for norm in norms} == {1e-9}
+    with pytest.raises(ConfigError, match="norm_epsilon: got 0, expected a number above 0"):
+        PoseResNet(10, 3, norm_epsilon=0)
+
+
+def test_attention_is_a_map_between_0_and_1():
+    q = Attention(6)(paddle.randn([2, 6, 5, 4]))
+    assert q.shape == [2, 1, 5, 4]
+    assert 0 < float(q.min()) < float(q.max()) < 1
+
+
+def test_a_plain_network_does_not_pass_over_a_multi_scale_checkpoint(tmp_path, caplog):
+    paddle.seed(0)
+    save_weights(HSRNet(59, 2, multi_scale=True, **SMALL), tmp_path / "a.pdparams")
+    with pytest.raises(CheckpointError, match=r"does not fit the network"):
+        load_weights(HSRNet(59, 2, **SMALL), tmp_path / "a.pdparams", strict=True)
+
+
 @pytest.mark.heavy
 @pytest.mark.parametrize(
     "make",
@@ -168,8 +237,11 @@ def test_weights_start_as_in_the_official_code(make):
         lambda: TopDownHRNet(LiteHRNet("naive"), 5, 30),
         lambda: PoseResNet(50, 5),
         lambda: PoseResNet(10, 5, width=8, deconv_channels=12),
+        lambda: TopDownHRNet(HRNet(4, modules=(1, 1, 1), blocks=2, variant="tf"), 5, 4),
+        lambda: HSRNet(59, 5, multi_scale=True, **SMALL),
+        lambda: PoseResNet(50, 5, attention="as_published", **SMALL),
     ],
-    ids=["hrnet", "lite_hrnet", "naive", "pose_resnet", "basic_blocks"],
+    ids=["hrnet", "lite_hrnet", "naive", "pose_resnet", "basic_blocks", "tf", "msnet", "attention"],
 )
 def test_static_graph_gives_the_same_heatmaps(make, fill_weights):
     model = fill_weights(make())

@@ -57,7 +57,14 @@ def draw_people(folder, people=16, keypoints=17):
 def train(run_script, tmp_path):
     def _train(*arguments, overrides=()):
         return run_script(
-            "tools/train.py", "-c", CONFIG, *arguments, "-o", f"save_dir={tmp_path}", *overrides
+            "tools/train.py",
+            "-c",
+            CONFIG,
+            *arguments,
+            "-o",
+            f"save_dir={tmp_path}",
+            f"vdl_log_dir={tmp_path / 'log' / NAME}",
+            *overrides,
         )
 
     return _train
@@ -118,7 +125,7 @@ def test_train_evaluate_and_fine_tune(train, run_script, coco_folder, tmp_path):
     assert [line["step"] for line in lines if "AP" in line] == [2, 4]
     for name in ("curves.png", "vis/epoch_002.png", "result/keypoints_results.json", "result/metrics.json"):
         assert (folder / name).is_file()
-    assert len(list((folder / "log" / "visualdl").glob("vdlrecords.*.log"))) == 1
+    assert len(list((tmp_path / "log" / NAME).glob("vdlrecords.*.log"))) == 1
     # What was recorded is enough for the other commands.
     evaluated = run_script(
         "tools/eval.py", "-c", folder / "config.yml", "--json", tmp_path / "m.json", "-o", f"weights={folder}"
@@ -176,7 +183,8 @@ def test_the_recorded_config_is_the_config(tmp_path, name):
     again = load_config(file)
     assert all(again[key] == cfg[key] for key in again)
     assert set(cfg) - set(again) <= {
-        "sigma", "use_udp", "batch_size", "scale_factor", "rotation", "global_mean", "global_std", "width"
+        "sigma", "use_udp", "batch_size", "scale_factor", "rotation", "global_mean", "global_std", "width",
+        "peak", "prob_flip", "prob_half_body", "is_scale",
     }  # fmt: skip
     assert Task(again).codec.sigma == 1.25
 

@@ -8,7 +8,14 @@ import pytest
 from ppose.data import SyntheticPeopleDataset
 from ppose.errors import ConfigError
 from ppose.keypoints import get_keypoint_set
-from ppose.transforms import RandomFlipHalfBodyTransform, RandomShift, TopDownAffine
+from ppose.transforms import (
+    RandomFlipHalfBodyTransform,
+    RandomShift,
+    TopDownAffine,
+    TopDownGetRandomScaleRotation,
+    TopDownRandomFlip,
+    TopDownRandomShiftBboxCenter,
+)
 from ppose.workspace import create
 
 COCO17 = get_keypoint_set("coco17")
@@ -162,3 +169,37 @@ def test_all_together_on_drawn_people():
         np.testing.assert_array_equal(full["visible"], plain["visible"])
         assert not np.array_equal(full["image"], plain["image"])
         assert (full["image"].dtype, full["image"].shape) == (np.uint8, (256, 192, 3))
+
+
+def test_the_published_steps_for_hands():
+    """Each draws as its published code: normal numbers cut at deviations, and even shifts."""
+    hand = get_keypoint_set("hand21")
+    turn = TopDownGetRandomScaleRotation(rot_factor=90, scale_factor=0.3, rot_prob=0.6)
+    flip = TopDownRandomFlip(hand, flip_prob=0.25, flip_perm=[])
+    shift = TopDownRandomShiftBboxCenter(shift_factor=0.16, shift_prob=0.3)
+    found = []
+    for seed in range(4000):
+        sample = {
+            "generator": np.random.default_rng(seed),
+            "center": np.array([50.0, 60.0]),
+            "scale": np.array([100.0, 200.0]),
+        }
+        sample = shift(flip(turn(sample)))
+        factor = sample["scale"] / [100, 200]
+        assert factor[0] == pytest.approx(factor[1])
+        moved = (sample["center"] - [50, 60]) / sample["scale"]
+        found.append([factor[0], sample["rotation"], sample["flip"], *moved])
+    factor, rotation, flips, x, y = np.array(found, np.float64).T
+    assert (factor.min(), factor.max()) == pytest.approx((0.7, 1.3))
+    assert np.abs(rotation).max() == 180
+    assert np.mean(rotation == 0) == pytest.approx(0.4, abs=0.03)
+    assert flips.mean() == pytest.approx(0.25, abs=0.03)
+    for moved in (x, y):
+        assert np.mean(moved != 0) == pytest.approx(0.3, abs=0.03)
+        even = moved[moved != 0]
+        assert np.abs(even).max() < 0.16
+        assert even.std() == pytest.approx(0.16 / np.sqrt(3), rel=0.05)
+    with pytest.raises(ConfigError, match="flip_perm is not the"):
+        TopDownRandomFlip(hand, flip_perm=[[0, 1]])
+    with pytest.raises(ConfigError, match="has no mirror image"):
+        TopDownRandomFlip(get_keypoint_set("tango11"))

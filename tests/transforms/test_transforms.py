@@ -225,3 +225,12 @@ def test_a_normalised_image_comes_back(is_scale):
     normalize = NormalizeImage([0.485, 0.456, 0.406], [0.229, 0.224, 0.225], is_scale)
     np.testing.assert_array_equal(normalize.undo(normalize({"image": image})["image"]), image)
     np.testing.assert_array_equal(normalize.undo(np.float32([[[-1e6, 0, 1e6]]]))[0, 0, [0, 2]], [0, 255])
+
+
+def test_normalised_channels_are_in_the_networks_order():
+    image = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
+    mean = [103.94, 116.78, 123.68]
+    normalize = NormalizeImage(mean, is_scale=False, channel_order="bgr")
+    found = normalize({"image": image})["image"]
+    np.testing.assert_allclose(found, image[..., ::-1].astype(np.float64) - mean, rtol=1e-5, atol=1e-4)
+    np.testing.assert_array_equal(normalize.undo(found), image)

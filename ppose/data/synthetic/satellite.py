@@ -21,6 +21,7 @@ from ppose.data.synthetic.figure import HIDDEN, NOT_LABELLED, VISIBLE
 from ppose.data.synthetic.space import paint_space, photograph
 from ppose.data.synthetic.textures import get_noise_tiles
 from ppose.errors import DataError
+from ppose.geometry.pnp import to_quaternion
 
 _CORNERS = ("front_left", "front_right", "back_right", "back_left")
 NAMES = (
@@ -79,7 +80,8 @@ def render_satellite(
     The same ``seed`` and ``index`` (from 0) always give the same; ``size`` is (width, height). The camera
     is somewhere on an approach to the panel and the front, at distances at which the satellite is from a
     third of the picture to larger than it; the sun is anywhere. The annotation is COCO's without ids, as
-    `render_scene` gives it; flags: 2 visible, 1 hidden by the satellite itself, 0 outside of the image.
+    `render_scene` gives it; flags: 2 visible, 1 hidden by the satellite itself, 0 outside of the image. Its
+    ``pose`` in space is the ``quaternion`` (scalar first) and ``translation`` (metres) of p_camera = R p + t.
     Raises DataError for arguments that give no picture.
     """
     if seed < 0 or index < 0:
@@ -93,6 +95,8 @@ def render_satellite(
         shown, keypoints, hidden = view(rotation, position, size)
         annotation = _annotate(shown, keypoints, hidden, size)
         if annotation["num_keypoints"] >= _FEWEST_INSIDE:
+            quaternion = to_quaternion(rotation)
+            annotation["pose"] = {"quaternion": quaternion.tolist(), "translation": position.tolist()}
             return _paint(shown, rotation, position, size, rng), [annotation]
         attempt += 1
 
@@ -127,6 +131,17 @@ def make_satellite() -> _Satellite:
         surfaces += ["rod"] * len(rod)
     keypoints = np.concatenate([(cells + back) / 2, base, _ANTENNAS[:, 1]])
     return _Satellite(np.stack(facets), tuple(surfaces), keypoints)
+
+
+def describe_model(size: tuple[int, int] = (192, 160)) -> dict[str, Any]:
+    """What `read_object_model` reads of the satellite and the camera of pictures of that size."""
+    focal_length, (x, y) = _camera(size)
+    matrix = [[focal_length, 0.0, float(x)], [0.0, focal_length, float(y)], [0.0, 0.0, 1.0]]
+    points = make_satellite().keypoints.tolist()
+    return {
+        "keypoints": dict(zip(NAMES, points, strict=True)),
+        "camera": {"cameraMatrix": matrix, "distCoeffs": [0.0] * 5},
+    }
 
 
 def _at_height(corners: np.ndarray, z: float) -> np.ndarray:

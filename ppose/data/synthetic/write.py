@@ -19,7 +19,7 @@ from ppose.errors import DataError
 from ppose.files import write_bytes, write_json
 from ppose.visualize import encode_picture
 
-IMAGES, ANNOTATIONS = "images", "annotations.json"
+IMAGES, ANNOTATIONS, MODEL = "images", "annotations.json", "model.json"
 _JPEG_QUALITIES = (60, 96)
 
 # index -> image (H, W, 3) uint8 RGB and its annotations
@@ -54,8 +54,12 @@ def write_dataset(
 def write_satellites(
     folder: str | Path, images: int, seed: int, *, first_index: int = 0, workers: int = 1
 ) -> int:
-    """Write pictures of a satellite as `write_dataset` does of people; return how many were annotated."""
+    """Write pictures of a satellite as `write_dataset` does of people; return how many were annotated.
+
+    Beside the annotations, which have the pose in space, is `model.json`, see `read_object_model`.
+    """
     category = _make_category("satellite", satellite.NAMES, satellite.SKELETON)
+    write_json(Path(folder) / MODEL, satellite.describe_model())
     return _write_scenes(
         folder, images, seed, first_index, category, partial(render_satellite, seed), workers
     )

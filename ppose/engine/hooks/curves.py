@@ -18,30 +18,37 @@ _CURVES = (
     ("student_loss", "of it: the student's"),
     ("distillation_loss", "of it: distillation"),
     ("lr", "learning rate"),
-    ("AP", "AP (0 to 1)"),
 )
 
 
 class DrawCurves(Hook):
-    """At the end of a run, interrupted or not: `curves.png` in its folder, drawn from `metrics.jsonl`."""
+    """At the end of a run, interrupted or not: `curves.png` in its folder, drawn from `metrics.jsonl`.
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    ``measure`` is the number by which networks are compared.
+    """
+
+    def __init__(self, folder: Path, measure: str) -> None:
+        self._folder, self._measure = folder, measure
 
     def after_train(self, trainer: Trainer) -> None:
         """Draw, once there is something to draw."""
         lines = (self._folder / METRICS_FILE).read_bytes().splitlines()
         if lines:
-            figure = plot_curves([json.loads(line) for line in lines], trainer.steps_per_epoch)
+            records = [json.loads(line) for line in lines]
+            figure = plot_curves(records, trainer.steps_per_epoch, self._measure)
             with replacing(self._folder / "curves.png") as temporary:
                 figure.savefig(temporary, format="png", dpi=110)
 
 
-def plot_curves(records: list[dict[str, Any]], steps_per_epoch: int) -> "Figure":
-    """Loss, learning rate and, where it was evaluated, AP over steps (below) and epochs (above)."""
+def plot_curves(records: list[dict[str, Any]], steps_per_epoch: int, measure: str) -> "Figure":
+    """Loss, learning rate and, where it was evaluated, ``measure`` over steps (below) and epochs (above)."""
     from matplotlib.figure import Figure  # without pyplot it needs no display, and keeps no state
 
-    found = [(key, label) for key, label in _CURVES if any(key in record for record in records)]
+    found = [
+        (key, label)
+        for key, label in (*_CURVES, (measure, measure))
+        if any(key in record for record in records)
+    ]
     figure = Figure(figsize=(8, 2.6 * len(found)), layout="constrained")
     panels = figure.subplots(len(found), sharex=True, squeeze=False)[:, 0]
     for (key, label), axes in zip(found, panels, strict=True):

@@ -3,7 +3,7 @@
 import json
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -172,10 +172,11 @@ class SaveCheckpoints(Hook):
 
 
 class Evaluate(Hook):
-    """Every ``every`` epochs and after the last: metrics of the network, and `best_model.pdparams` by AP.
+    """Every ``every`` epochs and after the last: metrics of the network, and `best_model.pdparams`.
 
-    ``evaluate`` gives the metrics of a network. With ``patience`` the run stops once that many epochs went by
-    without a better AP. Stands after SaveCheckpoints, so that an evaluation that fails loses nothing. It is a
+    ``evaluate`` gives the metrics of a network; the log shows those of ``headline``, and the first of these
+    says which network is best. With ``patience`` the run stops once that many epochs went by without a better
+    one. Stands after SaveCheckpoints, so that an evaluation that fails loses nothing. It is a
     hook of all ranks, which share the evaluation; the main rank writes.
     """
 
@@ -185,9 +186,11 @@ class Evaluate(Hook):
         folder: Path,
         log: RunLog,
         *,
+        headline: Sequence[str],
         every: int,
         patience: int | None = None,
     ) -> None:
+        self._headline = headline
         self._evaluate, self._folder, self._log = evaluate, folder, log
         self._every, self._patience = every, patience
 
@@ -198,10 +201,11 @@ class Evaluate(Hook):
         progress = trainer.progress
         with trainer.averaged():
             metrics = self._evaluate(trainer.network)
-            if progress.best is None or metrics["AP"] > progress.best:
+            value = metrics[self._headline[0]]
+            if progress.best is None or value > progress.best:
                 if is_main():
                     save_weights(trainer.model, self._folder / "best_model.pdparams")
-                progress.best, progress.best_epoch = metrics["AP"], progress.epoch
+                progress.best, progress.best_epoch = value, progress.epoch
         gives_up = self._patience is not None and progress.epoch - progress.best_epoch >= self._patience
         if gives_up:
             trainer.stop(interrupted=False)
@@ -212,12 +216,11 @@ class Evaluate(Hook):
     def _record(self, trainer: Trainer, metrics: dict[str, float], gives_up: bool) -> None:
         progress = trainer.progress
         self._log.record({"epoch": progress.epoch, "step": trainer.step, **metrics})
-        shown = ", ".join(f"{name} {metrics[name]:.4f}" for name in ("AP", "AP50", "AP75", "AR"))
-        self._log.write(
-            f"epoch {progress.epoch}: {shown} (best AP {progress.best:.4f}, epoch {progress.best_epoch})"
-        )
+        shown = ", ".join(f"{name} {metrics[name]:.4f}" for name in self._headline)
+        best = f"best {self._headline[0]} {progress.best:.4f}, epoch {progress.best_epoch}"
+        self._log.write(f"epoch {progress.epoch}: {shown} ({best})")
         if gives_up:
-            self._log.write(f"stopped early: no better AP since epoch {progress.best_epoch}")
+            self._log.write(f"stopped early: no better {self._headline[0]} since epoch {progress.best_epoch}")
 
 
 def is_due(trainer: Trainer, every: int) -> bool:

@@ -62,7 +62,7 @@ class DrawSamples(Hook):
             np.hstack(
                 [self._draw_pose(image, pose[row], factor) for pose in poses]
                 + [
-                    _enlarge(draw_heatmaps(image, m[row], self._codec.stride), factor)
+                    _enlarge(draw_heatmaps(image, m[row] / self._codec.peak, self._codec.stride), factor)
                     for m in (target, predicted)
                 ]
             )

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -19,13 +20,14 @@ from ppose.engine.train import make_trainer
 from ppose.errors import ConfigError
 from ppose.workspace import load_config
 
-CONFIG = "configs/naive_lite_hrnet_18_256x192_coco.yml"
+CONFIG = Path("configs/naive_lite_hrnet_18_256x192_coco.yml").resolve()
 
 
 @pytest.fixture
 def train(coco_folder, tmp_path, monkeypatch):
     """Trains a network of one convolution on 6 people in 3 batches an epoch."""
     monkeypatch.setattr(Task, "model", lambda self: nn.Conv2D(3, 17, 4, stride=4))
+    monkeypatch.chdir(tmp_path)  # where log/ goes
     overrides = [
         *data_overrides(coco_folder),
         "trainsize=[64,64]", "hmsize=[16,16]", "batch_size=2", "worker_num=0", "log_iter=1", "epoch=4",
@@ -82,7 +84,7 @@ def assert_log_is_the_run(folder, log_dir):
 
 def test_visualdl_shows_the_run(train, tmp_path):
     folder = train()
-    scalars, picture_steps = assert_log_is_the_run(folder, folder / "log" / "visualdl")
+    scalars, picture_steps = assert_log_is_the_run(folder, tmp_path / "log" / folder.name)
     assert [step for step, _ in scalars["train/loss"]] == list(range(1, 13))
     assert [step for step, _ in scalars["eval/AP"]] == picture_steps == [6, 12]
     assert "eval/APm" in scalars
@@ -101,16 +103,16 @@ def test_a_resumed_run_continues_its_curves(train, tmp_path):
     scalars, picture_steps = assert_log_is_the_run(folder, tmp_path / "own")
     assert [step for step, _ in scalars["train/loss"]] == list(range(1, 13))
     assert [step for step, _ in scalars["eval/AP"]] == picture_steps == [6, 12]
-    assert not (folder / "log" / "visualdl").exists()
+    assert not (tmp_path / "log").exists()
 
 
-def test_without_visualdl(train, monkeypatch):
+def test_without_visualdl(train, monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "visualdl", None)
     with pytest.raises(ConfigError, match=r"use_vdl is true, but VisualDL cannot .*pip install visualdl, or"):
         train("epoch=1")
     folder = train("epoch=1", "use_vdl=false")
     assert (folder / "curves.png").is_file()
-    assert not (folder / "log" / "visualdl").exists()
+    assert not (tmp_path / "log").exists()
 
 
 # --- pictures of samples -------------------------------------------------------------------------------
@@ -184,18 +186,18 @@ def test_curves_are_the_records():
     records = [{"epoch": 1 + s // 4, "step": s, "loss": 1 / s, "lr": 0.1 * s} for s in range(1, 9)]
     records.insert(4, {"epoch": 1, "step": 4, "AP": 0.25, "AR": 0.5})
     records.append({"epoch": 2, "step": 8, "AP": 0.5, "AR": 0.5})
-    figure = plot_curves(records, 4)
+    figure = plot_curves(records, 4, "AP")
     assert lines_of(figure) == {
         "loss (mean of its steps)": [[s, 1 / s] for s in range(1, 9)],
         "learning rate": [[s, 0.1 * s] for s in range(1, 9)],
-        "AP (0 to 1)": [[4, 0.25], [8, 0.5]],
+        "AP": [[4, 0.25], [8, 0.5]],
     }
     assert figure.axes[-1].get_xlabel() == "step"
     (epochs,) = figure.axes[0].child_axes
     figure.draw_without_rendering()  # lays the axes out
     assert epochs.get_xlabel() == "epoch"
     np.testing.assert_allclose(epochs.get_xlim(), np.divide(figure.axes[0].get_xlim(), 4))
-    one = plot_curves(records[:1], 4)
+    one = plot_curves(records[:1], 4, "AP")
     assert list(lines_of(one)) == ["loss (mean of its steps)", "learning rate"]
     assert all(axes.lines[0].get_marker() == "." for axes in one.axes)
 

@@ -1,0 +1,24 @@
+"""Rewrites MPII's release (mpii_human_pose_v1_u12_1.mat) in COCO's format."""
+
+import argparse
+
+from ppose.commandline import add_conversion_options
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """What the command takes."""
+    add_conversion_options(parser, "the release's .mat, or a folder that holds it")
+    parser.add_argument(
+        "--split",
+        choices=["train", "test"],
+        default="train",
+        help="default: train; test images have no people",
+    )
+
+
+def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Do what the parsed options say."""
+    from ppose.converters.mpii import convert_mpii
+    from ppose.converters.output import write_converted
+
+    write_converted(args.output, lambda: convert_mpii(args.input, args.split, args.image_dir))

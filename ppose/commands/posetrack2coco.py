@@ -1,0 +1,18 @@
+"""Joins PoseTrack18's annotation files, one a video, in one file in COCO's format."""
+
+import argparse
+
+from ppose.commandline import add_conversion_options
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """What the command takes."""
+    add_conversion_options(parser, "a video's .json, or a folder of them, such as annotations/val")
+
+
+def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Do what the parsed options say."""
+    from ppose.converters.output import write_converted
+    from ppose.converters.posetrack import convert_posetrack
+
+    write_converted(args.output, lambda: convert_posetrack(args.input, args.image_dir))

@@ -1,0 +1,57 @@
+"""Prints a command of other pose codes as ours, or writes our config of one of their experiment files."""
+
+import argparse
+import os
+from pathlib import Path
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """What the command takes."""
+    parser.add_argument(
+        "theirs",
+        metavar="COMMAND_OR_FILE",
+        help="a whole command in quotes, as in 'python tools/test.py --cfg experiments/x.yaml', or an "
+        "experiment file (YAML) of HRNet, HSRNet or HRNet for spacecraft",
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="of an experiment file: our config (default: named after it, in the current folder)",
+    )
+
+
+def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Do what the parsed options say."""
+    from ppose.translate import translate_command
+
+    is_named_so = args.theirs.endswith((".yaml", ".yml")) and " " not in args.theirs
+    is_file = is_named_so or os.path.isfile(args.theirs)  # which a line that is too long for a path is not
+    if not is_file and args.output is not None:
+        parser.error("--output is for an experiment file")
+    if not is_file:
+        print(translate_command(args.theirs))
+        return
+    write_config(args.theirs, args.output)
+
+
+def write_config(file: str, output: Path | None) -> None:
+    """Write our config of an experiment file, once it loads; an earlier file stays as it is."""
+    import tempfile
+
+    from ppose.errors import ConfigError
+    from ppose.files import write_bytes
+    from ppose.translate import translate_experiment
+    from ppose.translate.command import name_experiment
+    from ppose.workspace import load_config
+
+    output = output or Path(f"{name_experiment(file)}.yml")
+    if output.exists():
+        raise ConfigError(f"{output} is there already: --output FILE writes another")
+    text = f"# Of {file}.\n{translate_experiment(file, output.stem)}"
+    with tempfile.TemporaryDirectory() as folder:
+        trial = Path(folder) / output.name
+        trial.write_text(text, encoding="utf-8")
+        load_config(trial)
+    write_bytes(output, text.encode())
+    print(f"{output}: train with python tools/train.py -c {output}")

@@ -1,0 +1,57 @@
+"""PoseTrack18's videos in one COCO file, as the `posetrack2coco.py` of TF-SimpleHumanPose makes it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ppose.converters.images import find_image
+from ppose.errors import DataError
+from ppose.files import read_json
+from ppose.keypoints import get_keypoint_set
+from ppose.transforms import read_image_size
+
+_KEYPOINTS = 3 * get_keypoint_set("posetrack18").num_keypoints
+
+
+def convert_posetrack(source: Path, image_dir: Path | None) -> dict[str, Any]:
+    """The content of a COCO file of a video's `.json`, or of all those in a folder, sorted by name.
+
+    The images' names begin at the data's root, such as `images/val/...`; it is ``image_dir``, or looked for
+    from the file upwards. Sizes are the images' own; people get num_keypoints, area and iscrowd, and without
+    a keypoint an empty box. Raises DataError that names the file and the entry which is wrong.
+    """
+    files = sorted(source.glob("*.json")) if source.is_dir() else [source]
+    if not files:
+        raise DataError(f"{source} has no .json files: it should hold PoseTrack18's, one a video")
+    joined: dict[str, Any] = {"images": [], "annotations": [], "categories": []}
+    for file in files:
+        content = read_json(file, "PoseTrack annotation file")
+        if not isinstance(content, Mapping) or not isinstance(content.get("images"), list):
+            raise DataError(f"{file}: not PoseTrack18's: it has no list 'images'")
+        roots = [image_dir] if image_dir is not None else list(file.resolve().parents)
+        joined["images"] += [_measure(image, file, roots) for image in content["images"]]
+        joined["annotations"] += [_complete(person, file) for person in content.get("annotations") or []]
+        joined["categories"] = content.get("categories") or joined["categories"]
+    return joined
+
+
+def _measure(image: Any, file: Path, roots: list[Path]) -> dict[str, Any]:
+    if not isinstance(image, Mapping) or not isinstance(image.get("file_name"), str):
+        raise DataError(f"{file}: an image has no file_name: {image!r:.80}")
+    width, height = read_image_size(find_image(image["file_name"], roots), use_exif=False)
+    return {**image, "width": width, "height": height, "coco_url": "invalid"}
+
+
+def _complete(person: Any, file: Path) -> dict[str, Any]:
+    if not isinstance(person, Mapping):
+        raise DataError(f"{file}: got the annotation {person!r:.80}, expected an object in braces")
+    if "keypoints" not in person:  # as in the test videos
+        return dict(person)
+    where = f"{file}: annotation {person.get('id')}"
+    if not isinstance(person["keypoints"], list) or len(person["keypoints"]) != _KEYPOINTS:
+        raise DataError(f"{where}: keypoints are not {_KEYPOINTS} numbers: x, y and visibility of 17")
+    labelled = sum(person["keypoints"][2::3])
+    box = person.get("bbox") if labelled else [0, 0, 0, 0]
+    if not isinstance(box, list) or len(box) != 4:
+        raise DataError(f"{where}: has no bbox [x, y, width, height]")
+    return {**person, "bbox": box, "num_keypoints": labelled, "iscrowd": 0, "area": box[2] * box[3]}

@@ -1,0 +1,42 @@
+"""CrowdPose's metric: COCO's, and AP by how crowded the images are."""
+
+import numpy as np
+
+from ppose.errors import DataError
+from ppose.metrics.coco import CocoKeypointMetric, evaluate_results, read_ground_truth
+from ppose.metrics.metric import Metric
+from ppose.workspace import register
+
+# From which crowd index on an image is of that kind, as CrowdPose's evaluation code has it.
+_KINDS = {"AP easy": (-np.inf, 0.2), "AP medium": (0.2, 0.8), "AP hard": (0.8, np.inf)}
+
+
+@register(Metric, names=("KeyPointTopDownCrowdPoseEval",))
+class CrowdPoseMetric(CocoKeypointMetric):
+    """COCO's AP and AR, and AP of images with a crowd index below 0.2, below 0.8, and above (CVPR 2019).
+
+    Options and annotations are those of `CocoKeypointMetric`; the images need their `crowdIndex`.
+    """
+
+    default_keypoint_set = "crowdpose14"
+    headline = ("AP", "AP easy", "AP medium", "AP hard")
+
+    def compute(self) -> dict[str, float]:
+        """COCO's numbers, then AP easy, AP medium and AP hard, -1 where there are no such images."""
+        metrics = super().compute()
+        annotations, results = self.annotations, self.results()
+        if annotations is None:
+            return metrics
+        indexes = annotations.images.crowd_indexes
+        if np.isnan(indexes).any():
+            raise DataError(
+                f"{annotations.where}: {np.isnan(indexes).sum()} of {len(indexes)} images have no "
+                "crowdIndex: is it CrowdPose's?"
+            )
+        for name, (low, high) in _KINDS.items():
+            rows = np.flatnonzero((low <= indexes) & (indexes < high))
+            own = set(annotations.images.ids[rows].tolist())
+            truth = read_ground_truth(annotations.of_images(rows), self._keypoint_set)
+            found = [result for result in results if result["image_id"] in own]
+            metrics[name] = evaluate_results(truth, found, self._keypoint_set)["AP"]
+        return metrics

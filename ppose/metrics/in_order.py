@@ -1,0 +1,94 @@
+"""People whom a metric compares one by one with the annotated ones of their image."""
+
+from typing import Any
+
+import numpy as np
+
+from ppose.annotations import PERSON, Annotations, People
+from ppose.errors import ConfigError, DataError
+from ppose.keypoints import KeypointSet
+
+
+class Found:
+    """Keypoints of people as they come, ``keypoints`` (N, K, 2) and ``scores`` (N, K) of all so far."""
+
+    def __init__(self, keypoint_set: KeypointSet) -> None:
+        self._keypoint_set = keypoint_set
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all people."""
+        count = self._keypoint_set.num_keypoints
+        self._batches = [(np.zeros((0, count, 2)), np.zeros((0, count)), np.zeros(0, np.int64))]
+
+    def add(self, keypoints: np.ndarray, scores: np.ndarray, image_ids: np.ndarray) -> None:
+        """Add N people; ConfigError for another number of keypoints than the set's."""
+        count = self._keypoint_set.num_keypoints
+        if keypoints.shape[1:] != (count, 2) or scores.shape != keypoints.shape[:2]:
+            raise ConfigError(
+                f"got keypoints {keypoints.shape} and scores {scores.shape}, expected (N, {count}, 2) and "
+                f"(N, {count}) for the keypoint set '{self._keypoint_set.name}'"
+            )
+        self._batches.append((keypoints, scores, np.asarray(image_ids)))
+
+    @property
+    def keypoints(self) -> np.ndarray:
+        """(N, K, 2) in image pixels."""
+        return np.concatenate([batch[0] for batch in self._batches])
+
+    @property
+    def scores(self) -> np.ndarray:
+        """(N, K)."""
+        return np.concatenate([batch[1] for batch in self._batches])
+
+    @property
+    def image_ids(self) -> np.ndarray:
+        """(N,) as the dataset has them."""
+        return np.concatenate([batch[2] for batch in self._batches])
+
+    def match(self, annotations: Annotations | None) -> People:
+        """Who of the annotated people were found, one for each found, see `rows_in`; raises DataError."""
+        if annotations is None or annotations.people is None:
+            raise DataError("no annotations to evaluate against; results can be written without them")
+        people = annotations.people.take(annotations.people.used)
+        return people.take(self.rows_in(annotations.images.ids[people.images], annotations.where))
+
+    def rows_in(self, true_image_ids: np.ndarray, where: str) -> np.ndarray:
+        """Rows (N,) of the annotated people, of these images (T,), who are those found.
+
+        The first that was found of an image is its first annotated, and so on. Raises DataError where an
+        image has other numbers of both, as with detected boxes.
+        """
+        own, truth = self.image_ids, np.asarray(true_image_ids)
+        of_truth = np.argsort(truth, kind="stable")
+        first = np.searchsorted(truth[of_truth], own)
+        rows = first + _count_before(own)
+        is_known = rows < len(truth)
+        is_known[is_known] = truth[of_truth[rows[is_known]]] == own[is_known]
+        if not is_known.all():
+            raise DataError(
+                f"image {own[~is_known][0]} has more people than {where} knows; this metric needs the "
+                "people's own boxes (use_gt_bbox: true)"
+            )
+        return of_truth[rows]
+
+    def results(self) -> list[dict[str, Any]]:
+        """The people in COCO's results format; the score is the mean of the keypoints'."""
+        keypoints, scores, image_ids = self.keypoints, self.scores, self.image_ids
+        triplets = np.concatenate([keypoints, scores[..., None]], axis=-1).reshape(len(keypoints), -1)
+        columns = (image_ids.tolist(), triplets.tolist(), scores.mean(axis=1).tolist())
+        return [
+            {"image_id": image, "category_id": PERSON, "keypoints": flat, "score": score}
+            for image, flat, score in zip(*columns, strict=True)
+        ]
+
+
+def _count_before(values: np.ndarray) -> np.ndarray:
+    """How many equal ones come before each value (N,)."""
+    order = np.argsort(values, kind="stable")
+    ordered = values[order]
+    starts = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1])) if len(values) else order
+    before = np.arange(len(values)) - np.repeat(starts, np.diff(np.append(starts, len(values))))
+    counts = np.empty(len(values), np.int64)
+    counts[order] = before
+    return counts

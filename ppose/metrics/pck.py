@@ -1,0 +1,44 @@
+"""Shares of keypoints that are found near enough, and distances to them."""
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+_HEAD = 0.6  # of the head box's diagonal is the head's size in PCKh
+
+
+def share_within(
+    distances: np.ndarray, visible: np.ndarray, threshold: float, *, strict: bool = False
+) -> np.ndarray:
+    """The share (K,) of the visible keypoints (N, K) whose distance (N, K) is at most the threshold.
+
+    ``strict``: below it. NaN for a keypoint that nobody has visible.
+    """
+    near = distances < threshold if strict else distances <= threshold
+    with np.errstate(invalid="ignore"):
+        return (near & visible).sum(axis=0) / visible.sum(axis=0)
+
+
+def head_distances(keypoints: ArrayLike, truth: ArrayLike, head_boxes: ArrayLike) -> np.ndarray:
+    """Distances (N, K) of keypoints (N, K, 2) to the truth in head sizes, of boxes (N, 2, 2), their corners.
+
+    PCKh (Andriluka et al., CVPR 2014): a head's size is 0.6 of its box's diagonal.
+    """
+    corners = np.asarray(head_boxes, np.float64)
+    sizes = _HEAD * np.linalg.norm(corners[:, 1] - corners[:, 0], axis=-1)
+    off = np.asarray(keypoints, np.float64) - np.asarray(truth, np.float64)
+    return np.linalg.norm(off, axis=-1) / sizes[:, None]
+
+
+def mean_of_keypoints(shares: np.ndarray) -> float:
+    """The mean over the keypoints that somebody has visible; 0 where there is none."""
+    return float(np.nanmean(shares)) if np.isfinite(shares).any() else 0.0
+
+
+def area_under_pck(distances: np.ndarray, visible: np.ndarray, reach: float, steps: int = 20) -> float:
+    """The mean of PCK below ``steps`` thresholds of distances (N, K), from 0 to just under ``reach``.
+
+    As mmpose and PaddleDetection count it, with 30 pixels; exact keypoints have (steps - 1) / steps.
+    """
+    thresholds = reach * np.arange(steps) / steps
+    shares = [mean_of_keypoints(share_within(distances, visible, t, strict=True)) for t in thresholds]
+    return float(np.mean(shares))

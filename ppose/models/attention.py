@@ -1,0 +1,92 @@
+"""Attention by a conditional random field over a map: where the body is, and where each of its parts is.
+
+After Chu et al., Multi-Context Attention for Human Pose Estimation, CVPR 2017, section 3, in the form of the
+published code (github.com/akmeraki/Pose_estimation).
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import paddle
+import paddle.nn.functional as F
+from paddle import nn
+from paddle.nn.initializer import XavierNormal
+
+Kind = Literal["none", "holistic", "part", "as_published"]
+
+
+def _conv2d(in_channels: int, kernel_size: int) -> nn.Conv2D:
+    """A convolution to one channel that no weight decay reaches, which starts as the published code's."""
+    attribute = paddle.ParamAttr(initializer=XavierNormal(), regularizer=paddle.regularizer.L2Decay(0.0))
+    return nn.Conv2D(
+        in_channels, 1, kernel_size, padding=kernel_size // 2, weight_attr=attribute, bias_attr=False
+    )
+
+
+class Attention(nn.Layer):
+    """Map (N, C, H, W) -> where to look (N, 1, H, W), 0 to 1: mean-field steps over neighbouring pixels.
+
+    U = conv3x3(x); Q_0 = sigmoid(pair(U) + U), Q_t = sigmoid(pair(Q_t-1) + U), all with the same kernel; the
+    last of ``iterations`` of them counts.
+    """
+
+    def __init__(self, channels: int, pair_kernel: int = 1, iterations: int = 3) -> None:
+        super().__init__()
+        self.unary, self.pair = _conv2d(channels, 3), _conv2d(1, pair_kernel)
+        self.iterations = iterations
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        """See the class."""
+        unary = self.unary(x)
+        q = unary
+        for _ in range(self.iterations):
+            q = F.sigmoid(self.pair(q) + unary)
+        return q
+
+
+class HolisticAttention(nn.LayerList):
+    """Maps, each of twice the size of the one before -> the attended maps' sum, at the last one's size.
+
+    ``first_twice``: the first counts twice and the second not at all, as the published code has it; that
+    one's weights stay what they are.
+    """
+
+    def __init__(self, channels: int, count: int, *, first_twice: bool = False) -> None:
+        super().__init__([Attention(channels) for _ in range(count)])
+        self.order = [0, 0, *range(2, count)] if first_twice else list(range(count))
+
+    def forward(self, maps: Sequence[paddle.Tensor]) -> paddle.Tensor:
+        """Maps (N, C, H, W) -> (N, C, H', W')."""
+        last = len(maps) - 1
+        attended = {i: maps[i] * self[i](maps[i]) for i in dict.fromkeys(self.order)}
+        grown = {
+            i: x if i == last else F.interpolate(x, scale_factor=2 ** (last - i), mode="nearest")
+            for i, x in attended.items()
+        }
+        total = grown[self.order[0]]
+        for i in self.order[1:]:
+            total = total + grown[i]
+        return total
+
+
+class Part(Attention):
+    """Map (N, C, H, W) -> one channel (N, 1, H, W): the attended map through a 1x1 convolution."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels)
+        self.project = _conv2d(channels, 1)
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        """See the class; the convolution comes first, as it is the same for one channel of weights."""
+        return self.project(x) * super().forward(x)
+
+
+class PartAttention(nn.LayerList):
+    """Map (N, C, H, W) -> (N, parts, H, W), a channel for each part."""
+
+    def __init__(self, channels: int, parts: int) -> None:
+        super().__init__([Part(channels) for _ in range(parts)])
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        """See the class."""
+        return paddle.concat([part(x) for part in self], axis=1)

@@ -1,0 +1,62 @@
+"""How large a network is: its parameters, and the multiplications of a pass."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import paddle
+from paddle import nn
+
+_GIBI = 1024**3
+
+
+@dataclass(frozen=True)
+class NetworkSize:
+    """Parameters, and the multiply-accumulates of convolutions for one image.
+
+    ``macs`` are those that are needed. ``table_macs`` are counted as the published tables of HRNet and
+    SimpleBaseline do: a transposed convolution as if each weight met each pixel of its output.
+    """
+
+    parameters: int
+    macs: int
+    table_macs: int
+
+    @property
+    def table_gflops(self) -> float:
+        """GFLOPs of the published tables, which are multiply-accumulates over 1024**3."""
+        return self.table_macs / _GIBI
+
+
+@paddle.no_grad()
+def measure_size(network: nn.Layer, size: tuple[int, int]) -> NetworkSize:
+    """The size of a network with an input of ``size`` (w, h); it is left in eval mode.
+
+    Statistics of batch norms are no parameters. A layer counts as often as it is called.
+    """
+    counts = [0, 0]
+
+    def count(layer: Any, inputs: Any, output: paddle.Tensor) -> Any:
+        weights, pixels = math.prod(layer.weight.shape), math.prod(output.shape[2:])
+        is_transposed = isinstance(layer, nn.Conv2DTranspose)
+        counts[0] += weights * (math.prod(inputs[0].shape[2:]) if is_transposed else pixels)
+        counts[1] += weights * pixels
+
+    kinds = (nn.Conv2D, nn.Conv2DTranspose)
+    hooks = [
+        layer.register_forward_post_hook(count) for layer in network.sublayers() if isinstance(layer, kinds)
+    ]
+    network.eval()
+    width, height = size
+    try:
+        network(paddle.zeros([1, 3, height, width]))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return NetworkSize(count_parameters(network), *counts)
+
+
+def count_parameters(network: nn.Layer) -> int:
+    """The parameters of a network; Paddle counts a batch norm's statistics among them, the field does not."""
+    statistics = ("._mean", "._variance")
+    return sum(int(p.size) for name, p in network.named_parameters() if not name.endswith(statistics))

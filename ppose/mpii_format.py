@@ -1,0 +1,218 @@
+"""MPII's annotations: the release's own `.mat`, the JSON of the official HRNet, and head boxes for PCKh.
+
+The release's coordinates count from 1: the center of the top-left pixel is (1, 1).
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ppose.errors import DataError
+from ppose.files import read_json
+
+NUM_KEYPOINTS = 16
+# A person of scale s is 200 s pixels high; the official HRNet code moves the box down and enlarges it.
+_PIXELS, _DOWN, _PADDING = 200.0, 15.0, 1.25
+_TRUTH_FILES = ("gt_valid.mat", "mpii_gt_val.mat")  # of the official HRNet and of PaddleDetection
+
+
+@dataclass(frozen=True, eq=False)
+class MpiiPerson:
+    """A person as annotated: ``keypoints`` (16, 3), x and y from 1 and whether they are labelled, 1 or 0.
+
+    ``center`` (2,) and ``scale`` are None where the file has none, ``head_box`` (2, 2), its corners, too.
+    """
+
+    keypoints: np.ndarray
+    center: np.ndarray | None
+    scale: float | None
+    head_box: np.ndarray | None
+
+
+@dataclass(frozen=True, eq=False)
+class MpiiImage:
+    """An image of the release: its place in the list, its file, and all people, labelled or not."""
+
+    index: int
+    file_name: str
+    is_train: bool
+    people: Sequence[MpiiPerson]
+
+
+@dataclass(frozen=True, eq=False)
+class MpiiPeople:
+    """N people with boxes: image_files (N,), image_ids (N,), centers (N, 2) and scales (N,) in pixels from 0.
+
+    keypoints (N, 16, 2) and head_boxes (N, 2, 2), None where unknown, count from 1; visible (N, 16) is bool.
+    ``where`` is the file.
+    """
+
+    where: str
+    image_files: list[str]
+    image_ids: np.ndarray
+    centers: np.ndarray
+    scales: np.ndarray
+    keypoints: np.ndarray
+    visible: np.ndarray
+    head_boxes: np.ndarray | None
+
+
+def read_people(path: str | Path) -> MpiiPeople:
+    """The people of HRNet's JSON, or those with keypoints in the training images of the release's `.mat`.
+
+    Boxes are the official code's: the center y + 15 scale, then both - 1, and a square of 1.25 * 200 scale.
+    Raises DataError that names the file and the entry which is wrong.
+    """
+    path = Path(path)
+    found = _read_release_people(path) if path.suffix.lower() == ".mat" else _read_json_people(path)
+    if not found:
+        raise DataError(f"{path}: nobody to look at: no person has keypoints, a center and a scale")
+    names, ids, people = zip(*found, strict=True)
+    scales = np.array([person.scale for person in people], np.float64)
+    centers = np.array([person.center for person in people], np.float64)
+    is_placed = centers[:, 0] != -1
+    centers[is_placed, 1] += _DOWN * scales[is_placed]
+    scales = np.where(is_placed, _PADDING, 1.0) * scales * _PIXELS
+    points = np.stack([person.keypoints for person in people])
+    head_boxes = [person.head_box for person in people]
+    return MpiiPeople(
+        where=str(path),
+        image_files=list(names),
+        image_ids=np.array(ids),
+        centers=centers - 1,
+        scales=scales,
+        keypoints=points[..., :2],
+        visible=points[..., 2] > 0,
+        head_boxes=None if any(box is None for box in head_boxes) else np.stack(head_boxes),
+    )
+
+
+def read_truth(file: str | Path, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What MPII's evaluation compares ``count`` people with, of its `.mat` file, as `gt_valid.mat` is.
+
+    Returns keypoints (N, 16, 2), from 1, visible (N, 16) bool and head boxes (N, 2, 2). Raises DataError.
+    """
+    content = load_mat(file)
+    shapes = {"pos_gt_src": (NUM_KEYPOINTS, 2), "jnt_missing": (NUM_KEYPOINTS,), "headboxes_src": (2, 2)}
+    arrays = {name: np.asarray(content.get(name, ()), np.float64) for name in shapes}
+    for name, shape in shapes.items():
+        if arrays[name].shape[:-1] != shape:
+            raise DataError(f"{file}: has no {name} of {' x '.join(map(str, shape))} numbers a person")
+        if arrays[name].shape[-1] != count:
+            raise DataError(f"{file} is of {arrays[name].shape[-1]} people, the annotations have {count}")
+    keypoints, missing, head_boxes = (np.moveaxis(array, -1, 0) for array in arrays.values())
+    return keypoints, missing == 0, head_boxes
+
+
+def find_truth_file(annotations: str | Path) -> Path:
+    """The `.mat` file of MPII's evaluation beside an annotation file; DataError where there is none."""
+    for name in _TRUTH_FILES:
+        if (file := Path(annotations).parent / name).is_file():
+            return file
+    raise DataError(
+        f"{annotations} has no head boxes, which PCKh is measured by, and neither "
+        f"{' nor '.join(_TRUTH_FILES)} is beside it: set KeyPointTopDownMPIIEval.truth_file"
+    )
+
+
+def _read_json_people(path: Path) -> list[tuple[str, int, MpiiPerson]]:
+    content = read_json(path, "annotation file")
+    if not isinstance(content, list):
+        raise DataError(
+            f"{path}: expected MPII's JSON, a list of {{image, center, scale, joints, joints_vis}}"
+        )
+    indexes: dict[str, int] = {}
+    found = []
+    for number, entry in enumerate(content):
+        where = f"{path}: [{number}]"
+        if not isinstance(entry, Mapping):
+            raise DataError(f"{where}: got {entry!r}, expected an object in braces")
+        # PaddleDetection's files have other names for two things.
+        named = {"joints": entry.get("gt_joints"), "joints_vis": None, **entry}
+        missing = [
+            key for key in ("image", "center", "scale", "joints", "joints_vis") if named.get(key) is None
+        ]
+        if missing:
+            raise DataError(f"{where}: has no {', '.join(missing)}")
+        name = str(entry["image"])
+        indexes.setdefault(name, len(indexes))
+        stem = Path(name).stem
+        image_id = entry.get("image_id", int(stem) if stem.isdecimal() else indexes[name])
+        found.append((name, image_id, _make_person(named, where)))
+    return found
+
+
+def _make_person(entry: Mapping[str, Any], where: str) -> MpiiPerson:
+    try:
+        points = np.array(entry["joints"], np.float64)
+        visible = np.array(entry["joints_vis"], np.float64)
+        center, scale = np.array(entry["center"], np.float64), float(entry["scale"])
+    except (ValueError, TypeError):
+        raise DataError(f"{where}: expected joints [x, y], joints_vis, a center [x, y] and a scale") from None
+    if len(points) != NUM_KEYPOINTS or len(visible) != NUM_KEYPOINTS:
+        raise DataError(f"{where} has {len(points)} joints and {len(visible)} joints_vis, MPII has 16")
+    if points.ndim != 2 or visible.ndim != 1 or center.shape != (2,) or not scale > 0:
+        raise DataError(f"{where}: expected joints [x, y], joints_vis, a center [x, y] and a scale above 0")
+    return MpiiPerson(np.column_stack([points[:, :2], visible > 0]), center, scale, None)
+
+
+def _read_release_people(path: Path) -> list[tuple[str, int, MpiiPerson]]:
+    return [
+        (image.file_name, image.index, person)
+        for image in read_release(path)
+        if image.is_train
+        for person in image.people
+        if person.keypoints[:, 2].any() and person.center is not None and person.scale is not None
+    ]
+
+
+def read_release(path: str | Path) -> Iterator[MpiiImage]:
+    """The images of `mpii_human_pose_v1_u12_1.mat` with anything annotated; DataError for another file."""
+    release: Any = load_mat(path).get("RELEASE")
+    if not (hasattr(release, "annolist") and hasattr(release, "img_train")):
+        raise DataError(f"{path} is not MPII's release: it has no RELEASE with annolist and img_train")
+    listed = zip(np.atleast_1d(release.annolist), np.atleast_1d(release.img_train), strict=True)
+    for index, (entry, is_train) in enumerate(listed):
+        people = [_read_person(rect, path, index) for rect in _listed(getattr(entry, "annorect", ()))]
+        if people:
+            yield MpiiImage(index, str(entry.image.name), bool(is_train), people)
+
+
+def _read_person(rect: Any, path: str | Path, index: int) -> MpiiPerson:
+    keypoints = np.zeros((NUM_KEYPOINTS, 3))
+    for point in _listed(getattr(getattr(rect, "annopoints", None), "point", ())):
+        if not 0 <= point.id < NUM_KEYPOINTS:
+            raise DataError(f"{path}: image {index} has a keypoint with id {point.id}, MPII has 0 to 15")
+        keypoints[point.id] = point.x, point.y, 1
+    position: Any = getattr(rect, "objpos", None)
+    scale: Any = getattr(rect, "scale", ())
+    corners = [getattr(rect, name, ()) for name in ("x1", "y1", "x2", "y2")]
+    return MpiiPerson(
+        keypoints,
+        np.array([position.x, position.y], np.float64) if hasattr(position, "x") else None,
+        float(scale) if np.size(scale) == 1 else None,
+        np.reshape(corners, (2, 2)).astype(np.float64) if all(np.size(c) == 1 for c in corners) else None,
+    )
+
+
+def _listed(value: Any) -> list[Any]:
+    """MATLAB's structs as a list; it writes one as itself, and none as an empty array."""
+    return [item for item in np.atleast_1d(np.asarray(value, object)).ravel() if hasattr(item, "_fieldnames")]
+
+
+def load_mat(path: str | Path) -> dict[str, Any]:
+    """The variables of a MATLAB file; DataError where it is none, or of version 7.3."""
+    from scipy.io import loadmat
+    from scipy.io.matlab import MatReadError
+
+    try:
+        return loadmat(str(path), struct_as_record=False, squeeze_me=True)
+    except FileNotFoundError:
+        raise DataError(f"annotation file not found: {path}") from None
+    except (ValueError, TypeError, MatReadError, NotImplementedError, EOFError, OSError) as error:
+        raise DataError(
+            f"{path}: not a MATLAB file that can be read: {' '.join(str(error).split())}"
+        ) from None

@@ -1,0 +1,6 @@
+"""Commands and experiment files of other pose codes, as those of ppose."""
+
+from ppose.translate.command import translate_command
+from ppose.translate.experiment import translate_experiment
+
+__all__ = ["translate_command", "translate_experiment"]

@@ -1,0 +1,193 @@
+"""A command of other pose codes as a command of ours."""
+
+import re
+import shlex
+from collections.abc import Callable, Iterable
+from itertools import pairwise
+
+from ppose.errors import ConfigError
+from ppose.translate.settings import KEYS, check_setting, read_gpus, read_value, to_our_value
+
+# The experiment files that come as configs of ours, by the end of their path.
+_SIZE = r"(?P<size>256x192|384x288)"
+_EXPERIMENTS = [
+    (rf"coco/hsrnet(?P<n>59|110|161)/{_SIZE}_d256x3_adam_lr1e-3", "hsrnet_{n}_{size}_coco"),
+    (rf"coco/hsr-msnet(?P<n>59|110|161)/{_SIZE}_d256x3_adam_lr1e-3", "hsr_msnet_{n}_{size}_coco"),
+    (rf"coco/hrnet/w(?P<n>32|48)_{_SIZE}_adam_lr1e-3", "hrnet_w{n}_{size}"),
+    (r"mpii/hrnet/w(?P<n>32|48)_256x256_adam_lr1e-3", "hrnet_w{n}_256x256_mpii"),
+    (rf"coco/resnet(/res)?(?P<n>50|101|152)[/_]{_SIZE}_d256x3_adam_lr1e-3", "pose_resnet_{n}_{size}_coco"),
+    (r"mpii/resnet(/res)?(?P<n>50|101|152)[/_]256x256_d256x3_adam_lr1e-3", "pose_resnet_{n}_256x256_mpii"),
+    (r"EXP/EXP3_w32small_.*", "hrnet_small_256x256_envisat16"),
+    (r"EXP/EXP7_w32smaller_.*", "hrnet_smaller_256x256_envisat12"),
+    (r"coco/hrnet/w32_512x512_adam_lr1e-3_ENVISAT.*", "hrnet_w32_512x512_envisat16"),
+    (r"coco/hrnet/w32_256x192_adam_lr1e-3_SPEED.*", "hrnet_w32_256x256_tango11"),
+]
+_TENSORFLOW, _ATTENTION = "tf_hrnet_w32_256x192_coco", "attention_pose_resnet_50_256x192_coco"
+# Theirs have paths and choices within; what stands in capitals is to be filled in.
+_CONVERTERS = {
+    "mpii2coco.py": ("mpii2coco", "--split train"),
+    "posetrack2coco.py": ("posetrack2coco", ""),
+    "convert2COCO.py": ("spacecraft2coco", "--keypoint_set envisat16"),
+}
+_OWN = re.compile(r"(tools/(train|eval|infer|export_model)|deploy/infer)\.py$")
+# Their flags without a value, and those with one that ppose need not be told.
+_SWITCHES = ("--post-process", "--shift-heatmap", "--flip-test", "--use-detect-bbox", "--continue")
+_WITHOUT_EFFECT = ("--frequent", "--workers", "--modelDir", "--logDir", "--dataDir", "--prevModelDir")
+
+
+def find_experiment(path: str) -> str | None:
+    """The name of the config of ours that is that experiment; None where none is."""
+    posix = _bare(path)
+    for pattern, template in _EXPERIMENTS:
+        match = re.search(rf"(^|/){pattern}$", posix)
+        if match:
+            return template.format(**match.groupdict())
+    return None
+
+
+def name_experiment(path: str) -> str:
+    """The name of our config of an experiment file: ours that it is, or the last two parts of its path."""
+    return find_experiment(path) or "_".join(_bare(path).split("/")[-2:])
+
+
+def _bare(path: str) -> str:
+    return path.replace("\\", "/").removesuffix(".yaml").removesuffix(".yml")
+
+
+def translate_command(text: str) -> str:
+    """A command line of another pose code as one of ours; ConfigError for what is none.
+
+    >>> translate_command("python test.py --gpu 0-1 --test_epoch 140").split(" -c ")[1]
+    'configs/attention_pose_resnet_50_256x192_coco.yml --test_epoch 140'
+    """
+    try:
+        words = shlex.split(text.replace("\\\n", " "))
+    except ValueError as error:
+        raise ConfigError(f"not a command line: {error}") from None
+    start = next((i for i, word in enumerate(words) if word.endswith(".py")), None)
+    if start is None:
+        raise ConfigError(f"'{text}': expected a command such as python train.py --gpu 0-1")
+    script, arguments = words[start], words[start + 1 :]
+    name = script.replace("\\", "/").rpartition("/")[2]
+    if _OWN.search(script) and not _has(arguments, "--cfg"):
+        return shlex.join(words)
+    if name in _CONVERTERS:
+        ours, options = _CONVERTERS[name]
+        return f"python dataset/converters/{ours}.py --input FILE_OR_DIR --output FILE {options}".rstrip()
+    if name not in ("train.py", "test.py", "valid.py"):
+        raise ConfigError(
+            f"{script}: no counterpart; train.py, test.py, valid.py and the converters have one"
+        )
+    return _Call("train" if name == "train.py" else "eval", arguments).translate()
+
+
+def _has(arguments: Iterable[str], flag: str) -> bool:
+    return any(word == flag or word.startswith(f"{flag}=") for word in arguments)
+
+
+class _Call:
+    """One call of their train.py, test.py or valid.py."""
+
+    def __init__(self, command: str, arguments: list[str]) -> None:
+        self._command, self._arguments = command, list(arguments)
+        self._gpus: list[int] = []
+        self._options: list[str] = []
+        self._overrides: list[str] = []
+        self._config = _guess_config(arguments)
+
+    def translate(self) -> str:
+        """The line of ours."""
+        while self._arguments:
+            word = self._arguments.pop(0)
+            if word.startswith("-"):
+                flag, equals, value = word.partition("=")
+                self._read_flag(flag, value if equals else None)
+            else:
+                self._read_setting(word)
+        return self._join()
+
+    def _read_flag(self, flag: str, value: str | None) -> None:
+        if value is None and flag not in _SWITCHES:
+            if not self._arguments:
+                raise ConfigError(f"{flag}: expected a value after it")
+            value = self._arguments.pop(0)
+        readers: dict[str, Callable[[str], None]] = {
+            "--cfg": lambda _: None,  # read before
+            "--gpu": self._read_gpus,
+            "--gpus": self._read_gpus,
+            "--weights": lambda file: self._options.extend(["--weights", file]),
+            "--test_epoch": lambda epoch: self._options.extend(["--test_epoch", epoch]),
+            "--test_model": lambda file: self._options.extend(["--test_model", file]),
+            "--model-file": lambda file: self._options.extend(["--model-file", file]),
+            "--coco-bbox-file": lambda file: self._overrides.append(f"EvalDataset.bbox_file={file}"),
+        }
+        if flag in readers:
+            readers[flag](value or "")
+        elif flag == "--shift-heatmap":
+            self._overrides.append(f"{_network_of(self._config)}.shift_heatmap=true")
+        elif flag in ("--flip-test", "--use-detect-bbox", "--continue"):
+            self._options.append(flag)
+        elif flag not in (*_WITHOUT_EFFECT, "--post-process"):  # a quarter pixel is what we decode with
+            raise ConfigError(f"{flag}: no flag of these codes")
+
+    def _read_gpus(self, text: str) -> None:
+        first, dash, last = text.partition("-")
+        if dash and first.isdecimal() and last.isdecimal():
+            self._gpus = list(range(int(first), int(last) + 1))
+        else:
+            self._gpus = read_gpus(text)
+
+    def _read_setting(self, setting: str) -> None:
+        """A setting of the experiment file and its value, as in TEST.USE_GT_BBOX False."""
+        check_setting(setting)
+        if not self._arguments:
+            raise ConfigError(f"{setting}: expected a value after it")
+        text = self._arguments.pop(0)
+        value = read_value(text)
+        if setting == "GPUS":
+            self._gpus = read_gpus(text)
+        elif setting == "TEST.MODEL_FILE":
+            self._options += ["--model-file", text]
+        elif setting == "TEST.USE_GT_BBOX" and value is False:
+            self._options.append("--use-detect-bbox")
+        elif setting == "TEST.FLIP_TEST" and value is True:
+            self._options.append("--flip-test")
+        elif setting in KEYS:
+            value = to_our_value(setting, value)
+            shown = {True: "true", False: "false"}[value] if isinstance(value, bool) else value
+            for data in ("TrainDataset", "EvalDataset") if "{data}" in KEYS[setting] else ("",):
+                key = KEYS[setting].format(
+                    network=_network_of(self._config), loss="KeyPointMSELoss", data=data
+                )
+                self._overrides.append(f"{key}={shown}")
+
+    def _join(self) -> str:
+        line = ["python", f"tools/{self._command}.py", "-c", self._config]
+        if len(self._gpus) > 1:
+            gpus = ",".join(map(str, self._gpus))
+            line[1:1] = ["-m", "paddle.distributed.launch", "--gpus", gpus]
+        elif self._gpus:
+            line += ["--gpu", str(self._gpus[0])]
+        line += self._options
+        return shlex.join(line + (["-o", *self._overrides] if self._overrides else []))
+
+
+def _guess_config(arguments: list[str]) -> str:
+    """Our config: of the experiment file, or by the flags of the two codes that have none."""
+    for word, after in zip(arguments, [*arguments[1:], ""], strict=True):
+        if word == "--cfg" or word.startswith("--cfg="):
+            path = word.partition("=")[2] or after
+            known = find_experiment(path)
+            return f"configs/{known}.yml" if known else f"{name_experiment(path)}.yml"
+    gpus = next((after for word, after in pairwise(arguments) if word == "--gpu"), "")
+    is_attention = "-" in gpus or _has(arguments, "--continue") or _has(arguments, "--test_epoch")
+    return f"configs/{_ATTENTION if is_attention else _TENSORFLOW}.yml"
+
+
+def _network_of(config: str) -> str:
+    """The block of a config's architecture, by its name."""
+    name = config.rpartition("/")[2]
+    for start, network in (("hsr", "HSRNet"), ("pose_resnet", "PoseResNet"), ("attention", "PoseResNet")):
+        if name.startswith(start):
+            return network
+    return "TopDownHRNet" if "res" not in name else "PoseResNet"

@@ -1,0 +1,186 @@
+"""An experiment file of the official HRNet code's line as a config of ours."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ppose.errors import ConfigError
+from ppose.translate.settings import KEYS, check_setting, flatten, read_gpus, to_our_value
+
+# What the published code takes where a file says nothing (lib/config/default.py).
+_DEFAULTS: dict[str, Any] = {
+    "DATASET.COLOR_RGB": False,
+    "DATASET.FLIP": True,
+    "DATASET.PROB_HALF_BODY": 0,
+    "LOSS.USE_TARGET_WEIGHT": True,
+    "MODEL.INIT_WEIGHTS": True,
+    "TEST.FLIP_TEST": False,
+    "TEST.SHIFT_HEATMAP": False,
+}
+_PEOPLE = 17  # keypoints of COCO's people
+_REQUIRED = ("MODEL.NAME", "MODEL.NUM_JOINTS", "MODEL.IMAGE_SIZE", "DATASET.DATASET")
+_SPACECRAFT = {11: "tango11", 12: "envisat12", 16: "envisat16"}
+_HSRNETS = {"pose_hsrnet": False, "pose_hsr_msnet": True}
+
+
+def translate_experiment(file: str | Path, name: str) -> str:
+    """The text of a config that means what an experiment file does, and is to be saved as ``name``.yml.
+
+    Raises ConfigError for what is no such file, and for what our networks and datasets cannot be.
+    """
+    flat = {**_DEFAULTS, **_read(Path(file))}
+    network, network_base, blocks = _read_network(flat)
+    data_base, blocks_of_data = _read_data(flat)
+    cfg: dict[str, Any] = {
+        "_BASE_": ["_base_/coco_topdown.yml", network_base, *data_base],
+        "weights": f"{flat.get('OUTPUT_DIR') or 'output'}/{name}/model_final",
+    }
+    for part in (_read_keys(flat, network), blocks, blocks_of_data, _read_training(flat, network)):
+        _merge(cfg, part)
+    return yaml.safe_dump(cfg, sort_keys=False, default_flow_style=None, width=110)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = " ".join(str(getattr(error, "strerror", None) or error).split())
+        raise ConfigError(f"{file}: cannot be read as an experiment file: {reason}") from None
+    if not isinstance(content, dict) or not isinstance(content.get("MODEL"), dict):
+        raise ConfigError(f"{file}: no experiment file: expected DATASET, MODEL, TRAIN and TEST in it")
+    flat = flatten(content)
+    for setting in flat:
+        try:
+            check_setting(setting)
+        except ConfigError as error:
+            raise ConfigError(f"{file}: {error}") from None
+    missing = [setting for setting in _REQUIRED if flat.get(setting) is None]
+    if missing:
+        raise ConfigError(f"{file}: {', '.join(missing)} missing")
+    return flat
+
+
+def _read_network(flat: Mapping[str, Any]) -> tuple[str, str, dict[str, Any]]:
+    """The architecture, the file of its defaults, and what differs from these."""
+    name, depth = flat["MODEL.NAME"], flat.get("MODEL.EXTRA.NUM_LAYERS")
+    if name == "pose_hrnet":
+        return "TopDownHRNet", "_base_/hrnet.yml", _read_stages(flat)
+    if name == "pose_resnet":
+        channels = _one("MODEL.EXTRA.NUM_DECONV_FILTERS", flat.get("MODEL.EXTRA.NUM_DECONV_FILTERS") or [256])
+        block = {"depth": depth, "deconv_channels": channels}
+        return "PoseResNet", "_base_/pose_resnet.yml", {"PoseResNet": block}
+    if name in _HSRNETS:
+        return "HSRNet", "_base_/hsrnet.yml", {"HSRNet": {"depth": depth, "multi_scale": _HSRNETS[name]}}
+    known = ", ".join(("pose_hrnet", "pose_resnet", *_HSRNETS))
+    raise ConfigError(f"MODEL.NAME: got {name}, expected one of {known}")
+
+
+def _read_stages(flat: Mapping[str, Any]) -> dict[str, Any]:
+    stages = [flat.get(f"MODEL.EXTRA.STAGE{i}") for i in (2, 3, 4)]
+    if not all(isinstance(stage, dict) for stage in stages):
+        raise ConfigError("MODEL.EXTRA: expected STAGE2, STAGE3 and STAGE4")
+    channels = [list(stage["NUM_CHANNELS"]) for stage in stages if stage]
+    width = channels[0][0]
+    if channels != [[width * 2**i for i in range(n)] for n in (2, 3, 4)]:
+        raise ConfigError(
+            f"MODEL.EXTRA: NUM_CHANNELS are {channels}, expected each branch twice the one before"
+        )
+    blocks = _one("MODEL.EXTRA: NUM_BLOCKS", [n for stage in stages if stage for n in stage["NUM_BLOCKS"]])
+    modules = [stage["NUM_MODULES"] for stage in stages if stage]
+    return {"width": width, "HRNet": {"modules": modules, "blocks": blocks}}
+
+
+def _one(name: str, values: Sequence[Any]) -> Any:
+    if len(set(values)) != 1:
+        raise ConfigError(f"{name}: got {list(values)}, expected one number throughout")
+    return values[0]
+
+
+def _read_data(flat: Mapping[str, Any]) -> tuple[list[str], dict[str, Any]]:
+    """The file of defaults of a kind of data, if any, and the datasets' own places of files."""
+    kind, count = flat["DATASET.DATASET"], flat["MODEL.NUM_JOINTS"]
+    sets = {"TrainDataset": flat.get("DATASET.TRAIN_SET"), "EvalDataset": flat.get("DATASET.TEST_SET")}
+    if kind == "mpii":
+        return ["_base_/mpii.yml"], {
+            key: {"image_dir": "images", "anno_path": f"annot/{part}.json"} for key, part in sets.items()
+        }
+    if kind == "coco" and count == _PEOPLE:
+        names = {key: _coco_annotations(str(part)) for key, part in sets.items()}
+        return [], {
+            key: {"image_dir": f"images/{part}", "anno_path": names[key]} for key, part in sets.items()
+        }
+    if kind not in ("coco", "envisat_coco", "envisat_coco_envisat") or count not in _SPACECRAFT:
+        raise ConfigError(
+            f"DATASET.DATASET is {kind} with {count} keypoints, expected coco with {_PEOPLE}, mpii with 16, "
+            f"or the spacecraft's with {', '.join(map(str, _SPACECRAFT))}"
+        )
+    # No mirroring, whatever the file says: a spacecraft is not its own mirror image.
+    blocks: dict[str, Any] = {"keypoint_set": _SPACECRAFT[count], "prob_flip": 0}
+    blocks |= {key: {"image_dir": part, "anno_path": f"{part}.json"} for key, part in sets.items()}
+    return ["_base_/spacecraft.yml"], blocks
+
+
+def _coco_annotations(part: str) -> str:
+    return f"annotations/{'image_info' if 'test' in part else 'person_keypoints'}_{part}.json"
+
+
+def _read_keys(flat: Mapping[str, Any], network: str) -> dict[str, Any]:
+    """The settings that stand for one key of ours each; empty texts say nothing."""
+    cfg: dict[str, Any] = {}
+    loss = "KeyPointOHKMMSELoss" if flat.get("LOSS.USE_OHKM") else "KeyPointMSELoss"
+    has_boxes = flat["DATASET.DATASET"] != "mpii"
+    for setting, value in flat.items():
+        key = KEYS.get(setting)
+        is_of_boxes = setting in ("TEST.USE_GT_BBOX", "TEST.COCO_BBOX_FILE", "TEST.IMAGE_THRE")
+        if key is None or value in ("", None) or (is_of_boxes and not has_boxes):
+            continue
+        if setting == "MODEL.PRETRAINED" and not flat["MODEL.INIT_WEIGHTS"]:
+            value = None
+        places = ["TrainDataset", "EvalDataset"] if "{data}" in key else [""]
+        for place in places:
+            path = key.format(network=network, loss=loss, data=place).split(".")
+            part: Any = to_our_value(setting, value)
+            for name in reversed(path):
+                part = {name: part}
+            _merge(cfg, part)
+    cfg.setdefault("pretrain_weights", None)
+    return cfg
+
+
+def _read_training(flat: Mapping[str, Any], network: str) -> dict[str, Any]:
+    cfg: dict[str, Any] = {}
+    batch = flat.get("TRAIN.BATCH_SIZE_PER_GPU") or flat.get("TRAIN.BATCH_SIZE")
+    if batch:
+        cfg["base_batch_size"] = batch * max(len(read_gpus(flat.get("GPUS", 0))), 1)
+    if flat.get("TRAIN.LR_STEP"):
+        decay = {"milestones": list(flat["TRAIN.LR_STEP"]), "gamma": flat.get("TRAIN.LR_FACTOR", 0.1)}
+        cfg["LearningRate"] = {"schedulers": [{"PiecewiseDecay": decay}]}
+    kind = str(flat.get("TRAIN.OPTIMIZER", "adam")).lower()
+    if kind == "sgd":
+        optimizer = {"type": "Momentum", "momentum": flat.get("TRAIN.MOMENTUM", 0.9)}
+        optimizer["use_nesterov"] = bool(flat.get("TRAIN.NESTEROV"))
+        decay = {"type": "L2", "factor": flat.get("TRAIN.WD", 1e-4)}
+        cfg["OptimizerBuilder"] = {"optimizer": optimizer, "regularizer": decay}
+    elif kind != "adam":  # whose weight decay the published code leaves out
+        raise ConfigError(f"TRAIN.OPTIMIZER: got {kind}, expected adam or sgd")
+    if flat.get("LOSS.USE_OHKM"):
+        cfg[network] = {"loss": "KeyPointOHKMMSELoss"}
+        cfg["KeyPointOHKMMSELoss"] = {"topk": flat.get("LOSS.TOPK", 8)}
+    if flat["DATASET.DATASET"] == "coco" and flat["MODEL.NUM_JOINTS"] == _PEOPLE:
+        names = {"TEST.IN_VIS_THRE": "visible_threshold", "TEST.OKS_THRE": "oks_threshold"}
+        metric = {ours: flat[theirs] for theirs, ours in names.items() if theirs in flat}
+        if flat.get("TEST.SOFT_NMS"):
+            metric["nms"] = "soft_oks"
+        cfg["KeyPointTopDownCOCOEval"] = metric
+    return cfg
+
+
+def _merge(cfg: dict[str, Any], part: Mapping[str, Any]) -> None:
+    """Lay blocks over those of a config, in place."""
+    for key, value in part.items():
+        if isinstance(value, dict) and isinstance(cfg.get(key), dict):
+            _merge(cfg[key], value)
+        else:
+            cfg[key] = value

@@ -1,0 +1,68 @@
+"""COCO-WholeBody's annotations (Jin et al., ECCV 2020) as COCO's: whole bodies, hands or faces as people.
+
+Its files are COCO's with more in each annotation: `foot_kpts`, `face_kpts`, `lefthand_kpts`, `righthand_kpts`
+(x, y, visibility of each), boxes of the parts, `face_box`, .., and whether these are good, `face_valid`, ..
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ppose.errors import DataError
+
+_PARTS = ("keypoints", "foot_kpts", "face_kpts", "lefthand_kpts", "righthand_kpts")
+# Without names of keypoints, which the file has for the body only.
+_CATEGORIES = [{"id": 1, "name": "person"}]
+
+
+def join_parts(content: Any, where: str) -> dict[str, Any]:
+    """The content of a file with each person's 133 keypoints in `keypoints`, for the set wholebody133."""
+    people = []
+    for person in _annotations(content, where):
+        keypoints = [value for part in _PARTS for value in _get(person, part, where)]
+        joined = {**person, "category_id": 1, "keypoints": keypoints}
+        joined.pop("num_keypoints", None)  # the body's
+        people.append(joined)
+    return {**content, "annotations": people, "categories": _CATEGORIES}
+
+
+def take_hands(content: Any, where: str) -> dict[str, Any]:
+    """The content of a file with a person for each good hand, left before right, for the set hand21."""
+    return _take(content, ("lefthand", "righthand"), where)
+
+
+def take_faces(content: Any, where: str) -> dict[str, Any]:
+    """The content of a file with a person for each good face, for the set face68."""
+    return _take(content, ("face",), where)
+
+
+def _take(content: Any, parts: Sequence[str], where: str) -> dict[str, Any]:
+    taken: list[dict[str, Any]] = []
+    for person in _annotations(content, where):
+        for part in parts:
+            keypoints = _get(person, f"{part}_kpts", where)
+            if not _get(person, f"{part}_valid", where) or max(keypoints, default=0) <= 0:
+                continue
+            taken.append(
+                {
+                    "id": len(taken) + 1,
+                    "image_id": _get(person, "image_id", where),
+                    "category_id": 1,
+                    "bbox": list(_get(person, f"{part}_box", where)[:4]),
+                    "keypoints": keypoints,
+                    "iscrowd": person.get("iscrowd", 0),
+                }
+            )
+    return {**content, "annotations": taken, "categories": _CATEGORIES}
+
+
+def _annotations(content: Any, where: str) -> Sequence[Mapping[str, Any]]:
+    annotations = content.get("annotations") if isinstance(content, Mapping) else None
+    if not isinstance(annotations, list) or not all(isinstance(person, Mapping) for person in annotations):
+        raise DataError(f"{where}: not a COCO-WholeBody file: it has no list 'annotations'")
+    return annotations
+
+
+def _get(person: Mapping[str, Any], key: str, where: str) -> Any:
+    if key not in person:
+        raise DataError(f"{where}: annotation {person.get('id')}: has no {key}; is it COCO-WholeBody's?")
+    return person[key]

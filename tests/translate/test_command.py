@@ -1,0 +1,146 @@
+"""Commands of other codes as ours: those of their READMEs, and what is none."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from ppose.errors import ConfigError
+from ppose.translate import translate_command
+from ppose.translate.command import name_experiment
+
+ROOT = Path(__file__).resolve().parents[2]
+LAUNCH = "python -m paddle.distributed.launch --gpus"
+HSR = "experiments/coco/hsrnet59/256x192_d256x3_adam_lr1e-3.yaml"
+COMMANDS = {
+    # HRNet in TensorFlow
+    "python train.py --gpu 0,1,2,3": (
+        f"{LAUNCH} 0,1,2,3 tools/train.py -c configs/tf_hrnet_w32_256x192_coco.yml"
+    ),
+    "python train.py --gpu 0,1,2,3 --weights a.ckpt": (
+        f"{LAUNCH} 0,1,2,3 tools/train.py -c configs/tf_hrnet_w32_256x192_coco.yml --weights a.ckpt"
+    ),
+    "python test.py --gpu 0,1,2,3 --test_model a.ckpt": (
+        f"{LAUNCH} 0,1,2,3 tools/eval.py -c configs/tf_hrnet_w32_256x192_coco.yml --test_model a.ckpt"
+    ),
+    # attention pose
+    "python train.py --gpu 0-1": (
+        f"{LAUNCH} 0,1 tools/train.py -c configs/attention_pose_resnet_50_256x192_coco.yml"
+    ),
+    "python train.py --gpu 0-1 --continue": (
+        f"{LAUNCH} 0,1 tools/train.py -c configs/attention_pose_resnet_50_256x192_coco.yml --continue"
+    ),
+    "python test.py --gpu 0 --test_epoch 140": (
+        "python tools/eval.py -c configs/attention_pose_resnet_50_256x192_coco.yml --gpu 0 --test_epoch 140"
+    ),
+    # HSRNet
+    f"python pose_estimation/train.py \\\n --cfg {HSR}": (
+        "python tools/train.py -c configs/hsrnet_59_256x192_coco.yml"
+    ),
+    f"python pose_estimation/valid.py --cfg {HSR} --flip-test --model-file a.pth.tar": (
+        "python tools/eval.py -c configs/hsrnet_59_256x192_coco.yml --flip-test --model-file a.pth.tar"
+    ),
+    f"python pose_estimation/valid.py --cfg={HSR} --use-detect-bbox --coco-bbox-file b.json --workers 4": (
+        "python tools/eval.py -c configs/hsrnet_59_256x192_coco.yml --use-detect-bbox "
+        "-o EvalDataset.bbox_file=b.json"
+    ),
+    # HRNet for spacecraft, and the official HRNet
+    "python tools/test.py --cfg experiments/mpii/hrnet/w32_256x256_adam_lr1e-3.yaml TEST.MODEL_FILE a.pth": (
+        "python tools/eval.py -c configs/hrnet_w32_256x256_mpii.yml --model-file a.pth"
+    ),
+    "python tools/test.py --cfg experiments/coco/hrnet/w32_256x192_adam_lr1e-3.yaml TEST.MODEL_FILE a.pth "
+    "TEST.USE_GT_BBOX False": (
+        "python tools/eval.py -c configs/hrnet_w32_256x192.yml --model-file a.pth --use-detect-bbox"
+    ),
+    "python tools/train.py --cfg experiments/my/own.yaml GPUS (0,2) TRAIN.LR 1e-4 DATASET.COLOR_RGB True "
+    "TEST.FLIP_TEST False": (
+        f"{LAUNCH} 0,2 tools/train.py -c my_own.yml -o LearningRate.base_lr=0.0001 channel_order=rgb "
+        "TopDownHRNet.flip=false"
+    ),
+    # PaddlePaddle's, which are ours
+    "python tools/train.py -c configs/x.yml --distill_config=./configs/teacher.yml": (
+        "python tools/train.py -c configs/x.yml --distill_config=./configs/teacher.yml"
+    ),
+    # converters
+    "python tool/posetrack2coco.py": (
+        "python dataset/converters/posetrack2coco.py --input FILE_OR_DIR --output FILE"
+    ),
+    "python 'COCO Convert/convert2COCO.py'": (
+        "python dataset/converters/spacecraft2coco.py --input FILE_OR_DIR --output FILE "
+        "--keypoint_set envisat16"
+    ),
+}
+
+
+@pytest.mark.parametrize("theirs", COMMANDS)
+def test_a_command_becomes_ours(theirs):
+    theirs_quoted = theirs.replace("(0,2)", "'(0,2)'")
+    assert translate_command(theirs_quoted) == COMMANDS[theirs]
+    assert shlex.split(COMMANDS[theirs])
+
+
+def read_rows():
+    """The cells of all tables of docs/seeds."""
+    for page in sorted((ROOT / "docs" / "seeds").glob("*.md")):
+        for line in page.read_text().splitlines():
+            if line.startswith("| "):
+                yield page.name, [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_the_pages_say_what_translate_does():
+    commands = [
+        [cell.strip("`") for cell in cells]
+        for _, cells in read_rows()
+        if cells[0].startswith("`python ")
+        and cells[1].startswith("`python ")
+        and "," not in cells[1].split("`")[-1]
+    ]
+    assert len(commands) > 20
+    for theirs, ours in commands:
+        if "demo/" not in theirs:
+            assert translate_command(theirs) == ours
+
+
+def test_the_pages_name_configs_that_are_there():
+    known = {path.stem for path in (ROOT / "configs").glob("*.yml")}
+    named = {
+        name
+        for _, cells in read_rows()
+        for name in re.findall(
+            r"(?:configs/|`)((?:tf_|lite_|pose_res|hsr|attention|hrnet_)[a-z0-9_]+)(?![a-z0-9_{])",
+            " ".join(cells),
+        )
+        if "{" not in name and not name.endswith("_")
+    }
+    assert named - known <= {"hrnet_size"}
+    assert len(named & known) > 20
+
+
+def test_experiments_have_the_names_of_our_configs():
+    names = {
+        "experiments/coco/hsr-msnet161/384x288_d256x3_adam_lr1e-3.yaml": "hsr_msnet_161_384x288_coco",
+        "/a/experiments/mpii/resnet/res101_256x256_d256x3_adam_lr1e-3.yaml": "pose_resnet_101_256x256_mpii",
+        "experiments/coco/resnet50/256x192_d256x3_adam_lr1e-3.yaml": "pose_resnet_50_256x192_coco",
+        "EXP/EXP3_w32small_256x256_adam_lr1e-4_ENVISAT-1.yaml": "hrnet_small_256x256_envisat16",
+        "experiments/mpii/resnet50/384x384_d256x3_adam_lr1e-3.yaml": "resnet50_384x384_d256x3_adam_lr1e-3",
+    }
+    assert {path: name_experiment(path) for path in names} == names
+
+
+@pytest.mark.parametrize(
+    ("theirs", "message"),
+    [
+        ("ls -l", "expected a command such as python train.py"),
+        ("python 'tools/test.py", "not a command line"),
+        ("python visualization/plot_coco.py --prediction a.json", "plot_coco.py: no counterpart"),
+        ("python tools/test.py --cfg a.yaml TEST.MODEL_FIL a", "did you mean 'TEST.MODEL_FILE'"),
+        ("python tools/test.py --cfg a.yaml TEST.MODEL_FILE", "TEST.MODEL_FILE: expected a value"),
+        ("python train.py --gpu", "--gpu: expected a value"),
+        ("python train.py --fast 1", "--fast: no flag of these codes"),
+    ],
+)
+def test_what_is_none_is_one_line(theirs, message):
+    with pytest.raises(ConfigError, match=message) as error:
+        translate_command(theirs)
+    assert "\n" not in str(error.value)
