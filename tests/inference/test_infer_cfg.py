@@ -25,7 +25,7 @@ def find_keypoints():
     """The program as the page has it, with nothing of ours."""
     (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "infer_cfg.md").read_text(), re.DOTALL)
     assert "ppose" not in code
-    assert len([line for line in code.splitlines() if line.strip()]) <= 43
+    assert len([line for line in code.splitlines() if line.strip()]) <= 44
     scope = {}
     exec(code, scope)
     return scope["find_keypoints"]
@@ -57,6 +57,22 @@ def test_the_program_finds_the_predictors_keypoints(find_keypoints, model_dir, c
     corners = rng.uniform((-30, -40), (200, 150), (6, 2))
     more = np.concatenate([corners, corners + rng.uniform((30, 40), (150, 160), (6, 2))], axis=1)
     compare(find_keypoints, tmp_path, image, np.concatenate([boxes, more]))
+
+
+def test_channels_in_the_other_order(find_keypoints, model_dir, crowd, tmp_path):
+    """What is red for the network is blue then; mean and std go with the channels."""
+    shutil.copy(model_dir / "model.onnx", tmp_path)
+    folder = replace(read_model_folder(model_dir), path=tmp_path)
+    normalize = {"mean": [0.1, 0.2, 0.3], "std": [1, 0.9, 0.8]}
+    spec = replace(
+        folder.spec,
+        channel_order="bgr",
+        codec=MSRAHeatmap(*SIZES, use_dark=True),
+        batch_transforms=[{"NormalizeImage": normalize}, {"Permute": {}}],
+    )
+    write_infer_cfg(replace(folder, spec=spec, files={"model.onnx": folder.files["model.onnx"]}))
+    compare(find_keypoints, tmp_path, crowd[0], crowd[2])
+    assert "channels blue, green, red" in (tmp_path / "infer_cfg.yml").read_text().replace("\n ", "")
 
 
 @pytest.mark.heavy
