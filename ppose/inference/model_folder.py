@@ -41,7 +41,8 @@ class ModelFolder:
     ``name`` is that of its config. ``files`` are checksums (sha256) by name, ``weights_sha256`` that of the
     checkpoint, ``quantization_sha256`` that of the roundings of an int8 model (None: the model is float),
     ``versions`` by package. ``int8_weights`` of an int8 model are portable, or full (None, of older exports,
-    too), which saturate in x86 processors without VNNI.
+    too), which saturate in x86 processors without VNNI. ``published`` are graph and weights of another
+    publisher, who names them otherwise, and whose keypoints have the names that a config gives them.
     """
 
     path: Path
@@ -52,6 +53,13 @@ class ModelFolder:
     files: dict[str, str]
     versions: dict[str, str]
     int8_weights: Literal["portable", "full"] | None = None
+    published: tuple[Path, Path] | None = None
+
+    @property
+    def paddle_files(self) -> tuple[Path, Path]:
+        """Paddle's graph and weights."""
+        graph, weights = PADDLE_FILES
+        return self.published or (self.path / graph, self.path / weights)
 
     def check_batch(self, batch: int | None) -> None:
         """Raise ConfigError where a graph takes another number of images (None: any) than the folder says."""

@@ -136,8 +136,8 @@ def test_detected_boxes_need_no_annotations(coco_folder):
         ({}, lambda c: c.pop("images"), "has no list 'images'"),
         ({"num_joints": 16}, None, "num_joints is 16"),
         ({"use_gt_bbox": False}, None, "no bbox_file is given"),
-        ({"use_gt_bbox": False, "bbox_file": "no.json"}, None, "detection file .* not found: .*no.json"),
-        ({"use_gt_bbox": False, "bbox_file": "annotations.json"}, None, "expected COCO's results format"),
+        ({"use_gt_bbox": False, "bbox_file": "no.json"}, None, "box file .* not found: .*no.json"),
+        ({"use_gt_bbox": False, "bbox_file": "images/000000000001.jpg"}, None, "not a JSON file"),
     ],
 )
 def test_bad_files_are_named(coco_folder, arguments, change, expected):
@@ -154,9 +154,9 @@ def test_bad_files_are_named(coco_folder, arguments, change, expected):
         ({"score": float("nan")}, r"\[0\]: expected bbox"),
         ({"bbox": [1, 2, 3]}, r"\[0\]: expected bbox"),
         ({"image_id": [1]}, "image ids are not all"),
-        ({"category_id": 2}, "of 1 boxes 0 are of category 1"),
-        ({"bbox": [1, 2, 0, 3]}, "1 of those score 0.5 or more, and none of these has an area"),
-        ({"score": 0.1}, "0 of those score 0.5 or more"),
+        ({"category_id": 2}, r"of 1: 1 of another category than 1 \(the file has 2\)"),
+        ({"bbox": [1, 2, 0, 3]}, "of 1: 1 smaller than a pixel"),
+        ({"score": 0.1}, "of 1: 1 with a score below 0.5"),
     ],
 )
 def test_bad_detections_are_named(coco_folder, box, expected):
