@@ -200,6 +200,23 @@ def test_tinypose_trains_as_published(name, lr, batch_size):
     assert (cfg["LearningRate"]["base_lr"], cfg["TrainReader"]["batch_size"]) == (lr, batch_size)
 
 
+# Of the published codes; smaller's with 12 keypoints in place of 16, 17 weights each.
+COUNTS = {
+    "hsrnet_59_384x288_coco": 22_595_921,
+    "hsr_msnet_59_256x192_coco": 18_839_905,
+    "attention_pose_resnet_50_256x192_coco": 34_046_086,
+    "tf_hrnet_w32_256x192_coco": 33_065_521,
+    "hrnet_small_256x256_envisat16": 5_203_408,
+    "hrnet_smaller_256x256_envisat12": 1_602_256 - 4 * 17,
+}
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_parameters_of_other_codes_networks(name):
+    model = Task(load_config(ROOT / "configs" / f"{name}.yml")).model()
+    assert count_parameters(model) == COUNTS[name]
+
+
 # Learning rate, epochs, milestones, batch size, images a step, scale, rotation: of the published experiment
 # files and config.py. Then the order of channels, NormalizeImage, the targets' height, weight decay.
 IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225], True)

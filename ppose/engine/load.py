@@ -28,9 +28,9 @@ def load_model(
     """The network of a config file, with its trained weights, in eval mode.
 
     ``weights`` is a path or URL of a checkpoint; None takes the config's own `weights`, False leaves the
-    network as it starts, untrained and in float. The network maps image (N, 3, h, w), RGB as the config's
-    NormalizeImage leaves it, to heatmaps (N, K, H, W). With `slim: QAT` it rounds as it did in training.
-    Raises ConfigError and CheckpointError.
+    network as it starts, untrained and in float. The network maps image (N, 3, h, w), as the config's
+    NormalizeImage leaves it, in its `channel_order`, to heatmaps (N, K, H, W). With `slim: QAT` it rounds as
+    it did in training. Raises ConfigError and CheckpointError.
 
     >>> model = ppose.load_model("configs/tinypose_256x192.yml", "tiny.pdparams")  # doctest: +SKIP
     """

@@ -38,9 +38,9 @@ def infer_images(
     run_benchmark: bool,
     pnp: Path | None = None,
 ) -> None:
-    """A picture of each image file with its people's poses, see `write_poses`; ``find_boxes``: their boxes.
+    """A picture of each image file with its people's poses, see `write_poses`.
 
-    ``pnp`` is the file of a 3D model of theirs.
+    ``find_boxes`` gives their boxes; ``pnp`` is the file of a 3D model.
 
     Each is written as soon as it is done. An image that cannot be read is skipped with a warning, and is an
     error in the end.

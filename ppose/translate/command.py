@@ -23,10 +23,11 @@ _EXPERIMENTS = [
     (r"coco/hrnet/w32_256x192_adam_lr1e-3_SPEED.*", "hrnet_w32_256x256_tango11"),
 ]
 _TENSORFLOW, _ATTENTION = "tf_hrnet_w32_256x192_coco", "attention_pose_resnet_50_256x192_coco"
+# Theirs have paths and choices within; what stands in capitals is to be filled in.
 _CONVERTERS = {
-    "mpii2coco.py": "mpii2coco",
-    "posetrack2coco.py": "posetrack2coco",
-    "convert2COCO.py": "spacecraft2coco",
+    "mpii2coco.py": ("mpii2coco", "--split train"),
+    "posetrack2coco.py": ("posetrack2coco", ""),
+    "convert2COCO.py": ("spacecraft2coco", "--keypoint_set envisat16"),
 }
 _OWN = re.compile(r"(tools/(train|eval|infer|export_model)|deploy/infer)\.py$")
 # Their flags without a value, and those with one that ppose need not be told.
@@ -71,7 +72,8 @@ def translate_command(text: str) -> str:
     if _OWN.search(script) and not _has(arguments, "--cfg"):
         return shlex.join(words)
     if name in _CONVERTERS:
-        return f"python dataset/converters/{_CONVERTERS[name]}.py --input FILE_OR_DIR --output FILE"
+        ours, options = _CONVERTERS[name]
+        return f"python dataset/converters/{ours}.py --input FILE_OR_DIR --output FILE {options}".rstrip()
     if name not in ("train.py", "test.py", "valid.py"):
         raise ConfigError(
             f"{script}: no counterpart; train.py, test.py, valid.py and the converters have one"

@@ -113,8 +113,8 @@ def _read_data(flat: Mapping[str, Any]) -> tuple[list[str], dict[str, Any]]:
         }
     if kind not in ("coco", "envisat_coco", "envisat_coco_envisat") or count not in _SPACECRAFT:
         raise ConfigError(
-            f"DATASET.DATASET is {kind} with {count} keypoints, expected coco with {_PEOPLE}, mpii with 16, or the "
-            f"spacecraft's with {', '.join(map(str, _SPACECRAFT))}"
+            f"DATASET.DATASET is {kind} with {count} keypoints, expected coco with {_PEOPLE}, mpii with 16, "
+            f"or the spacecraft's with {', '.join(map(str, _SPACECRAFT))}"
         )
     # No mirroring, whatever the file says: a spacecraft is not its own mirror image.
     blocks: dict[str, Any] = {"keypoint_set": _SPACECRAFT[count], "prob_flip": 0}

@@ -51,6 +51,22 @@ def test_what_is_written_is_read_again(folder):
     assert read_model_folder(str(folder.path)) == udp
 
 
+def test_the_order_of_channels_and_the_targets_height_are_kept(folder):
+    """They change the network's input, and the scores."""
+    plain, codec = folder.spec, replace(folder.spec.codec, peak=255.0)
+    write_infer_cfg(replace(folder, spec=replace(plain, channel_order="bgr", codec=codec)))
+    spec = read_model_folder(folder.path).spec
+    assert (spec.channel_order, spec.codec.peak) == ("bgr", 255)
+    image = np.random.default_rng(0).integers(0, 256, (96, 64, 3), np.uint8)
+    reversed_ = image[..., ::-1].copy()
+    expected = plain.make_batch(plain.cut_out(reversed_, None))["image"]
+    np.testing.assert_array_equal(spec.make_batch(spec.cut_out(image, None))["image"], expected)
+    heatmaps = np.random.default_rng(0).random((1, 3, 24, 16), np.float32)
+    np.testing.assert_allclose(
+        spec.codec.decode(heatmaps)[1], plain.codec.decode(heatmaps)[1] / 255, rtol=1e-6
+    )
+
+
 def test_a_folder_without_a_model(tmp_path):
     with pytest.raises(DataError, match=r"holds no exported model .*export_model\.py makes one"):
         read_model_folder(tmp_path)

@@ -1,6 +1,8 @@
 """Commands of other codes as ours: those of their READMEs, and what is none."""
 
+import re
 import shlex
+from pathlib import Path
 
 import pytest
 
@@ -8,6 +10,7 @@ from ppose.errors import ConfigError
 from ppose.translate import translate_command
 from ppose.translate.command import name_experiment
 
+ROOT = Path(__file__).resolve().parents[2]
 LAUNCH = "python -m paddle.distributed.launch --gpus"
 HSR = "experiments/coco/hsrnet59/256x192_d256x3_adam_lr1e-3.yaml"
 COMMANDS = {
@@ -60,7 +63,13 @@ COMMANDS = {
         "python tools/train.py -c configs/x.yml --distill_config=./configs/teacher.yml"
     ),
     # converters
-    "python tool/mpii2coco.py": "python dataset/converters/mpii2coco.py --input FILE_OR_DIR --output FILE",
+    "python tool/posetrack2coco.py": (
+        "python dataset/converters/posetrack2coco.py --input FILE_OR_DIR --output FILE"
+    ),
+    "python 'COCO Convert/convert2COCO.py'": (
+        "python dataset/converters/spacecraft2coco.py --input FILE_OR_DIR --output FILE "
+        "--keypoint_set envisat16"
+    ),
 }
 
 
@@ -69,6 +78,43 @@ def test_a_command_becomes_ours(theirs):
     theirs_quoted = theirs.replace("(0,2)", "'(0,2)'")
     assert translate_command(theirs_quoted) == COMMANDS[theirs]
     assert shlex.split(COMMANDS[theirs])
+
+
+def read_rows():
+    """The cells of all tables of docs/seeds."""
+    for page in sorted((ROOT / "docs" / "seeds").glob("*.md")):
+        for line in page.read_text().splitlines():
+            if line.startswith("| "):
+                yield page.name, [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_the_pages_say_what_translate_does():
+    commands = [
+        [cell.strip("`") for cell in cells]
+        for _, cells in read_rows()
+        if cells[0].startswith("`python ")
+        and cells[1].startswith("`python ")
+        and "," not in cells[1].split("`")[-1]
+    ]
+    assert len(commands) > 20
+    for theirs, ours in commands:
+        if "demo/" not in theirs:
+            assert translate_command(theirs) == ours
+
+
+def test_the_pages_name_configs_that_are_there():
+    known = {path.stem for path in (ROOT / "configs").glob("*.yml")}
+    named = {
+        name
+        for _, cells in read_rows()
+        for name in re.findall(
+            r"(?:configs/|`)((?:tf_|lite_|pose_res|hsr|attention|hrnet_)[a-z0-9_]+)(?![a-z0-9_{])",
+            " ".join(cells),
+        )
+        if "{" not in name and not name.endswith("_")
+    }
+    assert named - known <= {"hrnet_size"}
+    assert len(named & known) > 20
 
 
 def test_experiments_have_the_names_of_our_configs():

@@ -7,7 +7,8 @@ from typing import Any
 from ppose.annotations.names import keypoint_names, match_names, plain_name
 from ppose.errors import DataError
 from ppose.files import read_json
-from ppose.keypoints import BUILTIN_SETS, DEFAULT_SIGMA, KeypointSet
+from ppose.keypoints import BUILTIN_SETS, KeypointSet
+from ppose.keypoints.keypoint_set import DEFAULT_SIGMA
 
 _COUNTS = {17: "coco17", 16: "mpii16", 14: "crowdpose14", 26: "halpe26", 136: "halpe26"}
 
