@@ -113,8 +113,7 @@ def make_sampled_ap(task: Task, count: int) -> Callable[[nn.Layer], float]:
     known = np.unique(dataset.image_ids)
     images = known[spread(len(known), max(1, count * len(known) // len(dataset)))]
     people = np.flatnonzero(np.isin(dataset.image_ids, images))
-    rows = np.flatnonzero(np.isin(dataset.annotations.images.ids, images))
-    metric = task.metric(dataset, annotations=dataset.annotations.of_images(rows))
+    metric = task.metric(dataset, annotations=dataset.annotations.with_images(images))
     reader = make_reader(task, task.pose_spec("EvalReader"))
     batches = list(read_batches(reader, dataset, people, workers=0))
 
