@@ -58,6 +58,9 @@ def main() -> None:
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
     parser.add_argument("--steps", type=int, default=8, help="timed in each process (default: %(default)s)")
     parser.add_argument("--data", action="store_true", help="measure the wait for data too")
+    parser.add_argument(
+        "--pytorch", metavar="PYTHON", help="a Python that has torch: the same networks' step there"
+    )
     parser.add_argument("--measure", nargs=3, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.measure:
@@ -67,8 +70,19 @@ def main() -> None:
     print(f"{'way':8} {'threads':>7} {'batch':>5} {'s/step':>8} {'images/s':>8} {'ratio':>6} {'MiB':>6}")
     for threads, batch in product(args.threads, args.batch_sizes):
         plain = None
-        for way in args.ways:
-            command = [sys.executable, __file__, *sys.argv[1:], "--measure", way, str(batch), str(threads)]
+        for way in [*args.ways, *(["pytorch"] if args.pytorch else [])]:
+            if way == "pytorch":
+                command = pytorch_command(args, batch, threads)
+            else:
+                command = [
+                    sys.executable,
+                    __file__,
+                    *sys.argv[1:],
+                    "--measure",
+                    way,
+                    str(batch),
+                    str(threads),
+                ]
             done = subprocess.run(command, capture_output=True, text=True)
             if done.returncode:
                 reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
@@ -83,6 +97,20 @@ def main() -> None:
         print(
             f"waiting for data, 1 worker, batch {args.batch_sizes[-1]}: {wait / total:.1%} of {total:.1f} s"
         )
+
+
+def pytorch_command(args: argparse.Namespace, batch: int, threads: int) -> list[str]:
+    """The command that measures the step of the config's network in the Python of --pytorch."""
+    import yaml
+
+    from ppose.workspace import load_config
+
+    config = load_config(args.config, args.overrides)
+    script = Path(__file__).with_name("training_step_pytorch.py")
+    libraries = Path(yaml.__file__).parent.parent
+    blocks = json.dumps({key: value for key, value in config.items() if key != "trainsize"}, default=str)
+    numbers = (*config["trainsize"], batch, threads, args.steps)
+    return [args.pytorch, str(script), str(libraries), blocks, *map(str, numbers)]
 
 
 def measure(

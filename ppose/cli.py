@@ -6,14 +6,16 @@ import importlib
 import sys
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from types import ModuleType
 
 import ppose
 from ppose.commandline import run
+from ppose.paths import expand_path
 
 COMMANDS = (
-    *("train", "eval", "infer", "export", "quantize", "predict", "benchmark", "model_info", "synthesize"),
-    *("translate", "mpii2coco", "posetrack2coco", "spacecraft2coco"),
+    *("train", "eval", "check", "infer", "export", "quantize", "predict", "benchmark", "model_info"),
+    *("synthesize", "translate", "mpii2coco", "posetrack2coco", "spacecraft2coco"),
 )
 
 
@@ -51,6 +53,9 @@ def run_command(name: str, arguments: Sequence[str] | None = None, prog: str | N
         help="import these modules first: components of your own, which configs can name then",
     )
     args = parser.parse_args(arguments)
+    for option, value in vars(args).items():
+        if isinstance(value, str | Path):
+            setattr(args, option, type(value)(expand_path(str(value))))
     run(partial(_load_and_run, command, parser, args))
 
 

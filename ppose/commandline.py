@@ -2,6 +2,7 @@
 
 import argparse
 import errno
+import io
 import logging
 import os
 import sys
@@ -10,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ppose.errors import PposeError
+from ppose.paths import show_name
 
 INTERRUPTED = 130
 
@@ -84,6 +86,23 @@ def whole_number(least: int) -> Callable[[str], int]:
     return read
 
 
+def add_box_options(parser: argparse.ArgumentParser, whose: str) -> None:
+    """Who is taken for a person: of ``whose`` boxes, with which score."""
+    parser.add_argument(
+        "--det_threshold",
+        type=float,
+        default=0.5,
+        metavar="SCORE",
+        help=f"lowest score of {whose} boxes (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--det_class",
+        nargs="+",
+        metavar="NAME|ID",
+        help="classes to take for people, by name or by number (default: person)",
+    )
+
+
 def add_export_options(parser: argparse.ArgumentParser, name: str) -> None:
     """Where an export goes, to a folder of that name, and in which format."""
     parser.add_argument(
@@ -127,7 +146,10 @@ def run(main: Callable[[], None]) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
     logging.getLogger("ppose").setLevel(logging.INFO)
     warnings.filterwarnings("ignore", module="paddle")  # of what Paddle's own modules import and call
-    os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")  # no notes about odd files and lost frames
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # what is wrong with a file, its reader says here
+    for stream in (sys.stdout, sys.stderr):  # of names that the terminal has no letters for
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         main()
         sys.stdout.flush()
@@ -151,7 +173,7 @@ def run(main: Callable[[], None]) -> None:
     except OSError as error:
         if error.filename is None and error.errno != errno.ENOSPC:
             raise
-        _leave(f"error: {error.strerror}: {error.filename or 'the output folder'}", 1)
+        _leave(f"error: {error.strerror}: {show_name(error.filename or 'the output folder')}", 1)
 
 
 def _leave(message: str, code: int) -> None:

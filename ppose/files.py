@@ -12,11 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from ppose.errors import DataError
+from ppose.paths import show_name
 
 # What reading a damaged archive of arrays (.npz) may raise.
 DAMAGED_ARCHIVE = (
     zipfile.BadZipFile, zlib.error, ValueError, KeyError, TypeError, EOFError, NotImplementedError,
 )  # fmt: skip
+
+
+_SHOWN = 40  # characters of a name in the temporary one, which is not to become too long
 
 
 @contextmanager
@@ -33,7 +37,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name[:_SHOWN]}.", suffix=".part", dir=path.parent)
         os.close(handle)
         temporary = Path(name)
         yield temporary
@@ -79,11 +83,11 @@ def read_json(path: str | Path, kind: str) -> Any:
     try:
         return json.loads(Path(path).read_bytes())
     except FileNotFoundError:
-        raise DataError(f"{kind} not found: {path}") from None
+        raise DataError(f"{kind} not found: {show_name(path)}") from None
     except OSError as error:
-        raise DataError(f"cannot read {kind} {path}: {error.strerror}") from None
+        raise DataError(f"cannot read {kind} {show_name(path)}: {error.strerror}") from None
     except (ValueError, RecursionError) as error:  # the latter: brackets in thousands of brackets
-        raise DataError(f"{path}: not a JSON file: {error}") from None
+        raise DataError(f"{show_name(path)}: not a JSON file: {error}") from None
 
 
 def write_json(path: str | Path, value: Any) -> None:

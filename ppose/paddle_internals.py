@@ -194,3 +194,21 @@ def set_weight_quantizer(conv: QuantizedConv2D, quantizer: nn.Layer) -> None:
 def clipping_alpha(conv: QuantizedConv2D) -> paddle.Tensor | None:
     """PACT's alpha (1,) of a wrapped convolution; None without PACT. To check: `_act_preprocess.alpha`."""
     return None if conv._act_preprocess is None else conv._act_preprocess.alpha
+
+
+# --- graphs in files -----------------------------------------------------------------------------------
+
+
+def is_program(data: bytes) -> bool:
+    """Whether the content of a `.pdmodel` file is a graph; loading another one crashes the process.
+
+    To check: the format, a protobuf message `ProgramDesc`.
+    """
+    from google.protobuf.message import DecodeError
+    from paddle.base.proto import framework_pb2
+
+    messages: Any = framework_pb2
+    try:
+        return bool(messages.ProgramDesc.FromString(data).blocks)
+    except DecodeError:
+        return False

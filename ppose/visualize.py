@@ -1,10 +1,11 @@
-"""Draws poses and heatmaps on images."""
+"""Draws poses and heatmaps on images, and makes picture files of them."""
 
 from collections.abc import Iterable, Sequence
 
 import cv2
 import numpy as np
 
+from ppose.errors import DataError
 from ppose.keypoints import KeypointSet
 
 # RGB; left, right and middle of the body.
@@ -60,6 +61,23 @@ def draw_axes(image: np.ndarray, axes: np.ndarray) -> np.ndarray:
         for end, colour in zip(ends, _AXES, strict=True):
             cv2.arrowedLine(canvas, origin, end, colour, width, cv2.LINE_AA, tipLength=0.12)
     return canvas
+
+
+def encode_picture(image: np.ndarray, ending: str, quality: int | None = None) -> bytes:
+    """The content of a picture file with that ending, such as ".png", of an image (H, W, 3) uint8, RGB.
+
+    ``quality`` is that of a JPEG, 0 to 100. Raises DataError where the format does not take the image: a JPEG
+    has at most 65,500 pixels a side, a WebP 16,383.
+    """
+    options = [] if quality is None else [cv2.IMWRITE_JPEG_QUALITY, quality]
+    try:
+        is_done, data = cv2.imencode(ending, image[..., ::-1], options)
+    except cv2.error:
+        is_done = False
+    if not is_done:
+        height, width = image.shape[:2]
+        raise DataError(f"a picture of {width}x{height} pixels cannot be written as {ending}")
+    return data.tobytes()
 
 
 def draw_heatmaps(

@@ -1,5 +1,8 @@
 """What tests of whole runs share: their data, an early end, and what a user sees of an error."""
 
+from ppose.engine.hooks.curves import DrawCurves
+from ppose.engine.hooks.samples import DrawSamples
+from ppose.engine.hooks.visual_log import VisualLog
 from ppose.engine.trainer import Hook
 
 
@@ -7,6 +10,13 @@ def data_overrides(folder, keys=("TrainDataset", "EvalDataset")):
     """Overrides that put the dataset in ``folder`` (see `coco_folder`) in these places of a config."""
     data = {"dataset_dir": folder, "image_dir": "images", "anno_path": "annotations.json"}
     return [f"{key}.{name}={value}" for key in keys for name, value in data.items()]
+
+
+def without_pictures(trainer):
+    """A trainer that draws nothing, which takes a small run longer than its steps."""
+    pictures = DrawCurves | DrawSamples | VisualLog
+    trainer.hooks = [hook for hook in trainer.hooks if not isinstance(hook, pictures)]
+    return trainer
 
 
 class StopAt(Hook):

@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = {
     "train": "tools/train.py",
     "eval": "tools/eval.py",
+    "check": "tools/check_dataset.py",
     "infer": "tools/infer.py",
     "export": "tools/export_model.py",
     "quantize": "tools/quantize.py",

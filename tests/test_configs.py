@@ -21,6 +21,40 @@ PUBLISHED = [
 ]
 
 
+PADDLEDETECTION = [
+    "dark_hrnet_w32_256x192",
+    "dark_hrnet_w32_384x288",
+    "dark_hrnet_w48_256x192",
+    "hrnet_w32_256x192",
+    "hrnet_w32_384x288",
+    "lite_hrnet_18_256x192_coco",
+    "lite_hrnet_18_384x288_coco",
+    "lite_hrnet_30_256x192_coco",
+    "lite_hrnet_30_384x288_coco",
+    "tinypose_128x96",
+    "tinypose_256x192",
+    "wider_naive_hrnet_18_256x192_coco",
+]
+# Keys of its runtime.yml, of its mixed precision and moving average, with values as there.
+PADDLEDETECTION_KEYS = """
+use_gpu: true
+use_xpu: false
+use_mlu: false
+use_npu: false
+log_iter: 20
+save_dir: output
+snapshot_epoch: 1
+print_flops: false
+print_params: false
+export: {post_process: true, nms: true, benchmark: false, fuse_conv_bn: false}
+init_loss_scaling: 32752
+master_grad: true
+amp: true
+ema_decay_type: exponential
+cycle_epoch: 40
+"""
+
+
 def count_parameters(model):
     # Paddle counts a batch norm's statistics as parameters, the field does not.
     return sum(p.size for name, p in model.named_parameters() if not name.endswith(("._mean", "._variance")))
@@ -69,6 +103,30 @@ def test_published_config_builds_unchanged(reference, name):
     assert not task.codec.use_dark
     expected = 28_536_113 if name.startswith("hrnet") else 1_763_717  # reference/models/pdparams_*.json
     assert count_parameters(task.model()) == expected
+
+
+@pytest.mark.parametrize("name", PADDLEDETECTION)
+def test_paddledetections_own_config_builds_unchanged(reference, name, caplog):
+    """Parameters as of the config here with the same network."""
+    task = Task(load_config(reference / "reference" / "configs" / "paddledetection" / f"{name}.yml"))
+    assert task.keypoint_set.name == "coco17"
+    for key in ("TrainReader", "EvalReader", "TestReader"):
+        task.reader(key)
+    own = Task(load_config(ROOT / "configs" / f"{name.replace('naive_hrnet', 'naive_lite_hrnet')}.yml"))
+    assert count_parameters(task.model()) == count_parameters(own.model())
+    assert "without effect" in caplog.text
+
+
+def test_paddledetections_keys_without_use_are_named(tmp_path, reference, caplog):
+    case = reference / "cases" / "pd_amp_keys" / "keys.yml"
+    for keys in (PADDLEDETECTION_KEYS, case.read_text()):
+        caplog.clear()
+        (tmp_path / "own.yml").write_text(f"_BASE_: {ROOT}/configs/tinypose_128x96.yml\n{keys}")
+        load_config(tmp_path / "own.yml")
+        (message,) = [r.message for r in caplog.records if "without effect" in r.message]
+        for key in ("use_xpu", "print_params", "export", "init_loss_scaling", "master_grad"):
+            assert f"{key} (" in message
+        assert "ema_decay_type (the moving average is use_ema and ema_decay)" in message
 
 
 def test_the_teacher_is_the_published_one(reference):

@@ -41,7 +41,7 @@ def test_boxes_below_a_pixel_are_left_out(read, caplog):
     """As those are that somebody gives as parts of the image."""
     boxes = [[0.1, 0.2, 0.5, 0.6], [0, 0, 5, 0.9], [1, 2, -3, 4], [1, 2, 3, 4], [float("nan"), 0, 3, 4]]
     assert read([{"image": "photo.jpg", "bbox": box} for box in boxes])[0] == [[1, 2, 4, 6]]
-    assert "4 of 5 boxes are of no given image or smaller than a pixel" in caplog.text
+    assert "4 of 5 boxes left out: 4 smaller than a pixel" in caplog.text
     with pytest.raises(DataError, match=r"none of its boxes .* in pixels: x, y, width, height"):
         read([{"image": "photo.jpg", "bbox": box} for box in boxes[:3]])
 
@@ -56,7 +56,8 @@ def test_boxes_below_a_pixel_are_left_out(read, caplog):
         ([{"image": "photo.jpg", "box": [1, 2, 3, 4]}], "expected a JSON list"),
         ([{"image": "photo.jpg", "bbox": [1, 2, 3]}], "expected a JSON list"),
         ([{"image": ["photo.jpg"], "bbox": [1, 2, 3, 4]}], "expected a JSON list"),
-        ([{"image_id": "x", "bbox": [1, 2, 3, 4]}], "expected a JSON list"),
+        ([{"image_id": True, "bbox": [1, 2, 3, 4]}], "expected a JSON list"),
+        ([{"image_id": "x", "bbox": [1, 2, 3, 4]}], "none of its boxes"),
         ({"shapes": []}, "not a COCO annotation file"),
         ({"images": IMAGES, "annotations": 5}, "none of its boxes"),
         (

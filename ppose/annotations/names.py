@@ -105,7 +105,7 @@ def match_names(names: Sequence[str], keypoint_set: KeypointSet) -> np.ndarray |
     own = list(keypoint_set.names)
     if list(names) == own or not names:
         return np.arange(len(own))
-    for plain in (_plain_name, _plainer_name):
+    for plain in (plain_name, _plainer_name):
         theirs, ours = [plain(name) for name in names], [plain(name) for name in own]
         if len(set(theirs)) == len(theirs) and len(set(ours)) == len(ours) and set(ours) <= set(theirs):
             return np.array([theirs.index(name) for name in ours])
@@ -120,7 +120,7 @@ def unnamed_count(keypoint_set: KeypointSet, values: int) -> int:
     return longer if longer is not None and values == 3 * longer else keypoint_set.num_keypoints
 
 
-def _plain_name(name: str) -> tuple[str, ...]:
+def plain_name(name: str) -> tuple[str, ...]:
     apart = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[LR])(?=[A-Z][a-z])", " ", name)
     words = re.findall(r"[^\W_]+", apart.casefold())
     words = [part for word in words for part in re.findall(r"^(?:left|right)(?=.)|.+", word)]
@@ -128,7 +128,7 @@ def _plain_name(name: str) -> tuple[str, ...]:
 
 
 def _plainer_name(name: str) -> tuple[str, ...]:
-    words = _plain_name(name)
+    words = plain_name(name)
     return ("head",) if words == ("head", "top") else words
 
 

@@ -85,7 +85,7 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     from ppose.engine.task import Task
     from ppose.export.evaluate import open_exported
     from ppose.files import check_writable, write_json
-    from ppose.inference.model_folder import read_model_folder
+    from ppose.inference.paddle_pose import find_model
     from ppose.inference.runtimes import avoid_saturation, name_precision
     from ppose.metrics import format_table
     from ppose.workspace import load_config
@@ -107,7 +107,7 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     else:
         runtime: RuntimeName = args.runtime or "auto"
         precision = args.precision or "fp32"
-        exported = avoid_saturation(read_model_folder(args.model_dir), runtime)
+        exported = avoid_saturation(find_model(args.model_dir), runtime)
         predictor = open_exported(task, exported, runtime, device=device, precision=precision)
     evaluate(task, predictor, dataset, metric)
     if not is_main():

@@ -3,7 +3,13 @@
 import argparse
 from pathlib import Path
 
-from ppose.commandline import add_config_options, add_gpu_option, add_pnp_option, choose_gpus
+from ppose.commandline import (
+    add_box_options,
+    add_config_options,
+    add_gpu_option,
+    add_pnp_option,
+    choose_gpus,
+)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -18,6 +24,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="people: COCO annotations, or a JSON list of {image, bbox} objects (default: whole images)",
     )
+    add_box_options(parser, "--boxes' scored")
     parser.add_argument(
         "--output_dir",
         metavar="DIR",
@@ -36,20 +43,25 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     from ppose.engine.load import load_trained
     from ppose.engine.network_runtime import network_predictor
     from ppose.engine.task import Task
-    from ppose.image_files import list_images, read_boxes
+    from ppose.image_files import list_images, read_boxes, read_stated_sizes
     from ppose.inference.command import open_model
     from ppose.inference.pose_files import ImageFiles, check_output, write_poses
+    from ppose.paths import show_name
     from ppose.workspace import load_config
 
     task = Task(load_config(args.config, args.overrides))
     select_device(task.settings.use_gpu)
     files = list_images(args.infer_dir) if args.infer_img is None else [Path(args.infer_img)]
-    images = ImageFiles(files, None if args.boxes is None else read_boxes(args.boxes, files))
+    boxes = sizes = None
+    if args.boxes is not None:
+        boxes = read_boxes(args.boxes, files, classes=args.det_class, threshold=args.det_threshold)
+        sizes = read_stated_sizes(args.boxes, files)
+    images = ImageFiles(files, boxes, sizes)
     folder = Path(args.output_dir or Path(task.settings.save_dir) / Path(args.config).stem / "vis")
     check_output(folder, files)
     predictor = network_predictor(task, load_trained(task))
     model = open_model(args.pnp, predictor)
     threshold = args.draw_threshold
     people = write_poses(images, predictor, folder, threshold=threshold, save_json=True, model=model)
-    print(f"{people} people in {images.readable} images: pictures and keypoints.json in {folder}")
+    print(f"{people} people in {images.readable} images: pictures and keypoints.json in {show_name(folder)}")
     images.check()

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ppose.commandline import add_pnp_option, whole_number
+from ppose.commandline import add_box_options, add_pnp_option, whole_number
 
 _RUN_MODES = ("paddle", "trt_fp32", "trt_fp16", "trt_int8")
 
@@ -40,9 +40,7 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
     people.add_argument(
         "--detector", choices=["hog"], help="person detector of OpenCV's, which needs no file"
     )
-    parser.add_argument(
-        "--det_threshold", type=float, default=0.5, help="lowest score of a detected person (default: 0.5)"
-    )
+    add_box_options(parser, "a detector's, or of --boxes that have scores,")
 
 
 def _add_runtime(parser: argparse.ArgumentParser) -> None:
@@ -108,6 +106,8 @@ def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         parser.error(f"--run_mode {args.run_mode} needs --device gpu")
     if args.trt_calib_mode:
         parser.error("--trt_calib_mode: Paddle 3 calibrates no TensorRT; int8 needs a quantized model")
+    if args.det_class and not (args.boxes or args.det_model_dir):
+        parser.error("--det_class is of the detector of --det_model_dir, or of --boxes")
     if args.boxes and (args.video_file or args.camera_id is not None):
         parser.error("--boxes is for images; videos need --det_model_dir or --detector")
 
@@ -133,8 +133,9 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
             "--trt_*_shape have no effect: the input's size is the model's own"
         )
 
-    from ppose.image_files import list_images
+    from ppose.image_files import list_images, read_boxes, read_stated_sizes
     from ppose.inference import command
+    from ppose.inference.pose_files import ImageFiles
     from ppose.inference.predictor import Predictor
 
     device = {"device": args.device, "cpu_threads": args.cpu_threads}
@@ -142,11 +143,26 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     results["pnp"] = args.pnp
     opening = (
         partial(Predictor.from_dir, args.model_dir, **device, **_predictor_options(args)),
-        partial(command.open_detector, args.detector, args.det_model_dir, args.det_threshold, **device),
+        partial(
+            command.open_detector,
+            args.detector,
+            args.det_model_dir,
+            args.det_threshold,
+            classes=args.det_class,
+            **device,
+        ),
     )
     if args.image_file is not None or args.image_dir is not None:
         files = [args.image_file] if args.image_dir is None else list_images(args.image_dir)
-        command.infer_images(files, *opening, args.output_dir, boxes_file=args.boxes, **results)
+        boxes = {"classes": args.det_class, "threshold": args.det_threshold}
+
+        def open_images() -> ImageFiles:
+            if args.boxes is None:
+                return ImageFiles(files)
+            found = read_boxes(args.boxes, files, **boxes)
+            return ImageFiles(files, found, read_stated_sizes(args.boxes, files))
+
+        command.infer_images(files, *opening, args.output_dir, open_images=open_images, **results)
         return
     video = args.camera_id if args.video_file is None else args.video_file
     options = {"similarity": args.tracking, "smooth": args.smooth, **results}

@@ -10,7 +10,7 @@ import numpy as np
 
 from ppose.annotations import PERSON, read_annotations
 from ppose.annotations.ids import id_array
-from ppose.coco_format import read_detections
+from ppose.boxes import read_people_boxes
 from ppose.data.dataset import Dataset
 from ppose.data.yolo_labels import read_yolo_labels
 from ppose.errors import DataError
@@ -35,8 +35,8 @@ class KeypointTopDownCocoDataset:
 
     With ``use_gt_bbox`` the boxes are the annotations' own; ``clip_bbox`` cuts them to the image and makes
     them smaller by a pixel, as the official HRNet code and PaddleDetection do. Otherwise they come from
-    ``bbox_file`` (a path, or a file in ``dataset_dir``) in COCO's results format, those of category 1 with a
-    score of at least ``image_thre``; the annotations may then be an image list (test-dev).
+    ``bbox_file`` (a path, or a file in ``dataset_dir``) as `read_people_boxes` reads it, those of people with
+    a score of at least ``image_thre``; the annotations may then be an image list (test-dev).
 
     Photos are turned as their EXIF orientation says where the file states the size of the turned picture, as
     labelling tools show it, or none; ``use_exif: false`` takes the pixels as they are stored, for files that
@@ -123,16 +123,35 @@ class KeypointTopDownCocoDataset:
     def _take_detected(self, file: Path, score_threshold: float) -> np.ndarray:
         """Make samples of detected boxes; returns these (N, 4)."""
         images = self.annotations.images
-        index = images.index()
-        known = {key: {"file_name": images.file_names[row]} for key, row in index.items()}
-        people = _detected_people(file, known, Path(self.annotations.where), score_threshold)
-        self._images = np.array([index[person["image_id"]] for person in people])
+        own = list(self.annotations.categories)
+        # Detectors call people 1 whatever they are here, unless there is something else beside them.
+        classes = own if self.annotations.dropped else [*own, PERSON]
+        found = read_people_boxes(
+            file, images.file_names, images.ids.tolist(), classes=classes, threshold=score_threshold
+        )
+        self._images, self.bbox_scores = found.rows, found.scores
         # What was detected is what was annotated, if that is one thing.
         annotated = self.annotations.people
         known_as = [] if annotated is None else list(dict.fromkeys(annotated.category_ids.tolist()))
-        self.category_ids = id_array([known_as[0] if len(known_as) == 1 else PERSON] * len(people))
-        self.bbox_scores = np.array([person["score"] for person in people], np.float64)
-        return np.array([person["bbox"] for person in people], np.float64)
+        self.category_ids = id_array([known_as[0] if len(known_as) == 1 else PERSON] * len(found.rows))
+        return found.bboxes_xywh
+
+    @property
+    def use_exif(self) -> bool:
+        """Whether photos are turned by EXIF."""
+        return self._reader.use_exif
+
+    def image_rows(self) -> list[int]:
+        """Rows of annotations.images that samples are of."""
+        return np.unique(self._images).tolist()
+
+    def image_file(self, row: int) -> str:
+        """The file of an image of annotations.images."""
+        return str(self._folder / self.annotations.images.file_names[row])
+
+    def read_image(self, row: int) -> np.ndarray:
+        """An image of annotations.images, (H, W, 3) uint8, RGB, as samples have it."""
+        return self._reader(self.image_file(row), tuple(self.annotations.images.sizes[row].tolist()))
 
     def find_annotations(self, file: Path, keypoint_set: KeypointSet) -> Path | dict[str, Any]:
         """What `read_annotations` reads: the file, or the content of what is made COCO's first."""
@@ -147,7 +166,7 @@ class KeypointTopDownCocoDataset:
         size = tuple(self.annotations.images.sizes[row].tolist())
         sample = LazySample(
             partial(self._reader, size=size),
-            image_file=str(self._folder / self.annotations.images.file_names[row]),
+            image_file=self.image_file(row),
             annotated_size=size if self._reader.use_exif else None,
             center=self._centers[index],
             scale=self._scales[index],
@@ -162,18 +181,3 @@ class KeypointTopDownCocoDataset:
 def _find_box_file(bbox_file: str, dataset_dir: str) -> Path:
     path = Path(bbox_file)
     return path if path.is_file() else Path(dataset_dir) / bbox_file
-
-
-def _detected_people(file: Path, images: dict, anno_file: Path, score_threshold: float) -> list[dict]:
-    boxes = read_detections(file, images, anno_file)
-    people = [d for d in boxes if d.get("category_id", PERSON) == PERSON]
-    scored = [d for d in people if d["score"] >= score_threshold]
-    usable = [d for d in scored if d["bbox"][2] > 0 and d["bbox"][3] > 0]
-    if not usable:
-        raise DataError(
-            f"{file}: nobody to look at: of {len(boxes)} boxes {len(people)} are of category {PERSON}, "
-            f"{len(scored)} of those score {score_threshold} or more, and none of these has an area"
-        )
-    if len(usable) < len(scored):
-        _logger.warning("%s: %d boxes without area are skipped", file, len(scored) - len(usable))
-    return usable

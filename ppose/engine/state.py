@@ -85,7 +85,7 @@ def read_state(path: str | Path) -> TrainState:
 
     Raises CheckpointError where it is missing, no state, or damaged.
     """
-    path = Path(path).expanduser()
+    path = Path(path)
     file = path / STATE_FILE if path.is_dir() else path
     try:
         with np.load(file, allow_pickle=False) as archive:

@@ -1,6 +1,7 @@
 """A metric over what an exported model gives, in the runtime that will run it."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from paddle import nn
@@ -21,7 +22,9 @@ def open_exported(task: Task, folder: ModelFolder, runtime: RuntimeName, **optio
     Preprocessing, decoding and the flip test are the export's. Raises ConfigError where the task's data are
     not for this model.
     """
-    spec = folder.spec
+    spec, own = folder.spec, task.keypoint_set
+    if folder.published and spec.keypoint_set.num_keypoints == own.num_keypoints:
+        spec = replace(spec, keypoint_set=own)
     if spec.keypoint_set != task.keypoint_set:
         raise ConfigError(
             f"{folder.path} has the keypoint set '{spec.keypoint_set.name}', the config another: "

@@ -42,6 +42,10 @@ from ppose.weights.checkpoint import find_weights
 TOLERANCE, INT8_TOLERANCE = 1e-4, 2e-2
 
 _CHECKED_IMAGES = 2
+_SATURATES = (
+    ": its int8 weights have the full range, whose products this processor saturates, as it has no VNNI; "
+    "export with PTQ.weights=portable (QAT.weights for a network trained so), or on another processor"
+)
 
 
 @dataclass(frozen=True)
@@ -118,7 +122,8 @@ def export_model(
         runtime = open_runtime(written, "onnxruntime" if options.format == "onnx" else "paddle")
         networks = [trained, without_rounding(trained)] if model.is_int8 else [trained]
         expected = [network_predictor(task, network, flip=options.flip_test) for network in networks]
-        difference, rounding = _compare(expected, Predictor(model.spec, runtime))
+        hint = _SATURATES if model.saturates and options.format == "onnx" else ""
+        difference, rounding = _compare(expected, Predictor(model.spec, runtime), hint)
         size = sum(file.stat().st_size for file in temporary.iterdir())
         model = publish(temporary, model)
     return Report(model, operators, size, difference, rounding, time.perf_counter() - start)
@@ -189,11 +194,11 @@ def _describe(task: Task, name: str, folder: Path, options: Options) -> tuple[Mo
     return model, normalizations[0]
 
 
-def _compare(predictors: Sequence[Predictor], exported: Predictor) -> tuple[float, float | None]:
+def _compare(predictors: Sequence[Predictor], exported: Predictor, hint: str) -> tuple[float, float | None]:
     """||exported - trained|| / ||trained|| of the heatmaps of noise; of int8 models, that of `unrounded` too.
 
     predictors[0] is of the trained network, of int8 models predictors[1] that without rounding of inputs.
-    Raises ExportError where the export is too far off.
+    Raises ExportError where the export is too far off; ``hint`` ends its message.
     """
     spec = exported.spec
     width, height = spec.input_size
@@ -212,7 +217,7 @@ def _compare(predictors: Sequence[Predictor], exported: Predictor) -> tuple[floa
     if not difference <= tolerance:
         raise ExportError(
             f"the exported heatmaps are off by {difference:.1e} of the trained network's, expected "
-            f"{tolerance:.0e} at most; nothing was written"
+            f"{tolerance:.0e} at most; nothing was written{hint}"
         )
     return difference, rounding
 

@@ -17,7 +17,7 @@ _FEWEST = 4
 _FLATNESS = 1e-3
 _RANSAC_ROUNDS, _CONFIDENCE = 300, 0.999
 # Of the extent of the keypoints in the image: how far off one may be that agrees with a pose.
-_TOLERANCE, _LEAST_TOLERANCE = 0.04, 2.0
+_TOLERANCE, _LEAST_TOLERANCE = 0.05, 2.0
 _STEPS, _SMALLEST_GAIN = 50, 1e-12  # of Levenberg-Marquardt
 
 
@@ -86,7 +86,7 @@ def solve_pose(
     """The pose in which points (K, 3) of a thing are seen as keypoints (K, 2), in pixels, with scores (K,).
 
     EPnP (Lepetit et al., IJCV 2009) in RANSAC over the keypoints with ``least_score`` finds those that agree
-    within ``tolerance`` pixels, by default 4 % of the keypoints' extent, 2 at least. Levenberg-Marquardt then
+    within ``tolerance`` pixels, by default 5 % of the keypoints' extent, 2 at least. Levenberg-Marquardt then
     makes the sum over these of score * distance^2 least. Raises DataError, in one line, where fewer than four
     are left, where these lie in one plane, which leaves two poses, and where less than half of them agree.
     """

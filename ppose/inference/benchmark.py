@@ -20,6 +20,7 @@ import numpy as np
 from ppose.errors import DeviceError, PposeError
 from ppose.inference.predictor import Predictor
 from ppose.inference.runtimes import Precision, RuntimeName
+from ppose.workspace.plugins import load_plugin, loaded_plugins
 
 PARTS = ("preprocess", "network", "postprocess")
 
@@ -110,7 +111,8 @@ class _Worker:
         context = multiprocessing.get_context("spawn")
         self._contender = contender
         self._pipe, other = context.Pipe()
-        self._process = context.Process(target=_serve, args=(other, contender, scenes), daemon=True)
+        arguments = (other, contender, scenes, loaded_plugins)
+        self._process = context.Process(target=_serve, args=arguments, daemon=True)
         self._process.start()
         other.close()
         opened = self._receive()
@@ -148,9 +150,11 @@ class _Worker:
             ) from None
 
 
-def _serve(pipe: Connection, contender: Contender, scenes: Sequence[Scene]) -> None:
+def _serve(pipe: Connection, contender: Contender, scenes: Sequence[Scene], plugins: Sequence[str]) -> None:
     warnings.filterwarnings("ignore", module="paddle")  # as in every command, but this process is new
     try:
+        for name in plugins:
+            load_plugin(name)
         predictor = Predictor.from_dir(
             contender.model_dir,
             runtime=contender.runtime,

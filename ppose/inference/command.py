@@ -9,7 +9,6 @@ import numpy as np
 from ppose.errors import DataError
 from ppose.files import check_writable
 from ppose.geometry.object_model import ObjectModel, read_object_model
-from ppose.image_files import read_boxes
 from ppose.inference.detectors import PersonDetector
 from ppose.inference.pose_files import ImageFiles, check_output, write_poses
 from ppose.inference.predictor import Predictor
@@ -17,7 +16,9 @@ from ppose.inference.runtimes import import_runtime
 from ppose.inference.tracking import Similarity, Tracker
 from ppose.inference.video import process_video
 from ppose.inference.video_files import Frames
+from ppose.paths import cut_name, show_name
 
+_LINES_ENDING = ".jsonl"  # the longer one of the two files
 _FRAMES_AT_ONCE = 8  # of a video; more gain nothing and need memory
 
 # Opened when all else is known to be right, since that takes long.
@@ -31,19 +32,21 @@ def infer_images(
     open_detector: OpenDetector,
     output_dir: Path,
     *,
-    boxes_file: str | None,
+    open_images: Callable[[], ImageFiles],
     threshold: float,
     save_json: bool,
     run_benchmark: bool,
     pnp: Path | None = None,
 ) -> None:
-    """A picture of each image file with its people's poses, see `write_poses`; ``pnp`` is a 3D model's file.
+    """A picture of each image file with its people's poses, see `write_poses`.
+
+    ``open_images`` gives them with their boxes; ``pnp`` is the file of a 3D model.
 
     Each is written as soon as it is done. An image that cannot be read is skipped with a warning, and is an
     error in the end.
     """
     check_output(output_dir, files)
-    images = ImageFiles(files, None if boxes_file is None else read_boxes(boxes_file, files))
+    images = open_images()
     predictor, find_people = open_predictor(), open_detector()
     model = open_model(pnp, predictor)
     if run_benchmark:
@@ -57,7 +60,7 @@ def infer_images(
         save_json=save_json,
         model=model,
     )
-    print(f"{people} people in {images.readable} images: {output_dir}")
+    print(f"{people} people in {images.readable} images: {show_name(output_dir)}")
     if run_benchmark:
         _report_times(predictor)
     images.check()
@@ -80,9 +83,10 @@ def infer_video(
 
     Of a file that was cut off there is what could be read, and an error in the end.
     """
-    output = output_dir / (f"{source.stem}.mp4" if isinstance(source, Path) else f"camera{source}.mp4")
+    name = source.stem if isinstance(source, Path) else f"camera{source}"
+    output = output_dir / f"{cut_name(name, _LINES_ENDING).removesuffix(_LINES_ENDING)}.mp4"
     if isinstance(source, Path) and output.resolve() == source.resolve():
-        raise DataError(f"{output} is the video itself: choose another --output_dir")
+        raise DataError(f"{show_name(output)} is the video itself: choose another --output_dir")
     check_writable(output)
     frames = Frames(source)
     predictor, find_people = open_predictor(), open_detector()
@@ -100,7 +104,7 @@ def infer_video(
         frames_at_once=_FRAMES_AT_ONCE if isinstance(source, Path) else 1,
         model=model,
     )
-    print(f"{count} frames: {output}")
+    print(f"{count} frames: {show_name(output)}")
     if run_benchmark:
         _report_times(predictor)
     frames.check_whole()
@@ -112,14 +116,19 @@ def open_model(file: Path | None, predictor: Predictor) -> ObjectModel | None:
 
 
 def open_detector(
-    name: str | None, model_dir: str | None, threshold: float, **options: Any
+    name: str | None,
+    model_dir: str | None,
+    threshold: float,
+    *,
+    classes: Sequence[str] | None = None,
+    **options: Any,
 ) -> PersonDetector | None:
     """PaddleDetection's export of a folder, with ``options`` of it; OpenCV's by its name; or none."""
     if model_dir is not None:
         import_runtime("paddle")  # or else says how to install it
         from ppose.inference.detectors.paddle_detector import PaddleDetector
 
-        return PaddleDetector(model_dir, threshold=threshold, **options)
+        return PaddleDetector(model_dir, threshold=threshold, classes=classes, **options)
     if name is not None:
         from ppose.inference.detectors.hog import HogPeopleDetector
 

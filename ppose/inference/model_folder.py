@@ -16,6 +16,7 @@ from ppose.codecs import Codec
 from ppose.errors import ConfigError, DataError, PposeError
 from ppose.files import write_bytes
 from ppose.inference.pose_spec import PoseSpec
+from ppose.inference.spec_in_words import describe_spec
 from ppose.keypoints import KeypointSet
 from ppose.processor import saturates_int8
 from ppose.transforms import ChannelOrder, Transform
@@ -41,7 +42,8 @@ class ModelFolder:
     ``name`` is that of its config. ``files`` are checksums (sha256) by name, ``weights_sha256`` that of the
     checkpoint, ``quantization_sha256`` that of the roundings of an int8 model (None: the model is float),
     ``versions`` by package. ``int8_weights`` of an int8 model are portable, or full (None, of older exports,
-    too), which saturate in x86 processors without VNNI.
+    too), which saturate in x86 processors without VNNI. ``published`` are graph and weights of another
+    publisher, who names them otherwise, and whose keypoints have the names that a config gives them.
     """
 
     path: Path
@@ -52,6 +54,13 @@ class ModelFolder:
     files: dict[str, str]
     versions: dict[str, str]
     int8_weights: Literal["portable", "full"] | None = None
+    published: tuple[Path, Path] | None = None
+
+    @property
+    def paddle_files(self) -> tuple[Path, Path]:
+        """Paddle's graph and weights."""
+        graph, weights = PADDLE_FILES
+        return self.published or (self.path / graph, self.path / weights)
 
     def check_batch(self, batch: int | None) -> None:
         """Raise ConfigError where a graph takes another number of images (None: any) than the folder says."""
@@ -93,6 +102,14 @@ class _InferCfg:
     files: dict[str, str]
     versions: dict[str, str]
     int8_weights: Literal["portable", "full"] | None = None
+    # For who has no ppose: what follows from the keys above. Not in older files.
+    input_name: str = "image"
+    output_name: str = "heatmaps"
+    stride: Sequence[float] = ()
+    in_words: Sequence[str] = ()
+
+
+_DERIVED = ("input_name", "output_name", "stride", "in_words")
 
 
 def read_model_folder(path: str | Path) -> ModelFolder:
@@ -165,7 +182,7 @@ def _make_folder(path: Path, cfg: dict[str, Any]) -> ModelFolder:
     )
     if spec.codec.input_size != spec.input_size:
         raise ConfigError("input_size and the codec's differ")
-    others = {name: value for name, value in cfg.items() if name not in (*_SPEC_KEYS, "format")}
+    others = {name: cfg[name] for name in cfg if name not in (*_SPEC_KEYS, *_DERIVED, "format")}
     return ModelFolder(path=path, spec=spec, **others)
 
 
@@ -176,8 +193,10 @@ def write_infer_cfg(folder: ModelFolder, file: str | Path | None = None) -> None
     cfg |= {name: getattr(spec, name) for name in _SPEC_KEYS}
     cfg["keypoint_set"] = {"KeypointSet": asdict(spec.keypoint_set)}
     cfg["codec"] = {type(spec.codec).__name__: asdict(spec.codec)}
+    cfg |= {"input_name": "image", "output_name": "heatmaps", "stride": spec.codec.stride.tolist()}
+    cfg["in_words"] = describe_spec(spec)
     cfg |= {name: getattr(folder, name) for name in _InferCfg.__dataclass_fields__ if name not in cfg}
-    text = yaml.safe_dump(_to_lists(cfg), sort_keys=False, default_flow_style=None)
+    text = yaml.safe_dump(_to_lists(cfg), sort_keys=False, default_flow_style=None, width=110)
     write_bytes(folder.path / INFER_CFG if file is None else file, text.encode())
 
 

@@ -2,10 +2,10 @@
 
 import logging
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from tqdm import tqdm
 
@@ -15,33 +15,43 @@ from ppose.geometry.object_model import ObjectModel
 from ppose.inference.detectors import PersonDetector
 from ppose.inference.predictor import Pose, Predictor
 from ppose.inference.space_poses import draw_space_axes, solve_poses, to_record
-from ppose.transforms import read_image
-from ppose.visualize import draw_poses
+from ppose.paths import cut_name, show_name
+from ppose.transforms import read_annotated
+from ppose.visualize import draw_poses, encode_picture
 
 _logger = logging.getLogger(__name__)
 
 KEYPOINTS_FILE = "keypoints.json"
+# Of images whose pictures keep their format; those of the others are PNG.
+_PICTURE_ENDINGS = (".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
 
 class ImageFiles:
     """Iterates over (image (H, W, 3) uint8, RGB, turned as EXIF says; its bboxes_xyxy or None; file).
 
     One that cannot be read is skipped with a warning; where it is the only file, it is a DataError. ``boxes``
-    are those of each file, None takes each image as one person.
+    are those of each file, None takes each image as one person. ``sizes`` are width and height of each as the
+    boxes' file knows it, (0, 0) unknown: an image of that size is not turned, see `read_annotated`.
     """
 
-    def __init__(self, files: Sequence[Path], boxes: Sequence[np.ndarray] | None = None) -> None:
+    def __init__(
+        self,
+        files: Sequence[Path],
+        boxes: Sequence[np.ndarray] | None = None,
+        sizes: Sequence[tuple[int, int]] | None = None,
+    ) -> None:
         self._files = files
         self._boxes = [None] * len(files) if boxes is None else boxes
+        self._sizes = [(0, 0)] * len(files) if sizes is None else sizes
         self._problems: list[str] = []
 
     def __len__(self) -> int:
         return len(self._files)
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray | None, Path]]:
-        for file, boxes in zip(self._files, self._boxes, strict=True):
+        for file, boxes, size in zip(self._files, self._boxes, self._sizes, strict=True):
             try:
-                image = read_image(file, use_exif=True)
+                image, _ = read_annotated(file, size)
             except DataError as error:
                 if len(self._files) == 1:
                     raise
@@ -67,7 +77,7 @@ def check_output(folder: Path, image_files: Sequence[Path]) -> None:
     """Raise, before any work, where results could not be written or would replace the images themselves."""
     for file in image_files:
         if file.resolve().parent == folder.resolve():
-            raise DataError(f"{folder} holds the images themselves: choose another --output_dir")
+            raise DataError(f"{show_name(folder)} holds the images themselves: choose another --output_dir")
     check_writable(folder / KEYPOINTS_FILE)
 
 
@@ -84,9 +94,10 @@ def write_poses(
     """Write the people of each image as soon as they are found; returns their number. Shows a progress bar.
 
     Their boxes are those that the images come with, or what ``find_people`` finds. A picture of them gets the
-    image's name. With ``save_json``, `keypoints.json` has all people in COCO's results format in the end,
-    after Ctrl-C or an error too, unless nothing has been done. With a 3D ``model`` the entries have poses in
-    space, and the pictures the axes; for things without one a warning says why.
+    image's name, with `.png` behind it where the image's format is not one to write pictures in. With
+    ``save_json``, `keypoints.json` has all people in COCO's results format in the end, after Ctrl-C or an
+    error too, unless nothing has been done. With a 3D ``model`` the entries have poses in space, and the
+    pictures the axes; for things without one a warning says why.
     """
     scenes = iter(images)
     if find_people is not None:
@@ -123,16 +134,18 @@ def stack_poses(poses: Sequence[Pose]) -> np.ndarray:
 
 
 def _save_picture(folder: Path, file: Path, image: np.ndarray) -> None:
-    # A name without an ending that OpenCV writes gets one.
-    picture = file.name if cv2.haveImageWriter(file.name) else f"{file.name}.png"
-    _, data = cv2.imencode(Path(picture).suffix, image[..., ::-1])
-    write_bytes(folder / picture, data.tobytes())
+    ending = file.suffix.lower()
+    if ending in _PICTURE_ENDINGS:
+        with suppress(DataError):  # too large for this format
+            write_bytes(folder / file.name, encode_picture(image, ending))
+            return
+    write_bytes(folder / cut_name(file.name, ".png"), encode_picture(image, ".png"))
 
 
 def _describe_person(file: Path, pose: Pose, *, has_box: bool) -> dict[str, Any]:
     record = pose.to_record()
     box = record.pop("bbox")
-    entry = {"image": file.name, "category_id": 1, **record}
+    entry = {"image": show_name(file.name), "category_id": 1, **record}
     if file.stem.isdecimal():
         entry["image_id"] = int(file.stem)
     if has_box:

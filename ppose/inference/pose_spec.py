@@ -115,4 +115,12 @@ def _check_boxes(bboxes_xyxy: ArrayLike) -> np.ndarray:
         raise DataError(
             f"got boxes of shape {boxes.shape}, expected (N, 4): left, top, right, bottom of each"
         )
+    bad = ~(np.isfinite(boxes).all(axis=1) & (boxes[:, 2:] >= boxes[:, :2]).all(axis=1))
+    bad |= (boxes[:, 2:] == boxes[:, :2]).all(axis=1)
+    if bad.any():
+        got = np.asarray(bboxes_xyxy)[bad][0].tolist()
+        raise DataError(
+            f"got the box {got}, expected [left, top, right, bottom] in pixels, with left before right and "
+            "top above bottom (of x, y, width, height: [x, y, x + width, y + height])"
+        )
     return boxes

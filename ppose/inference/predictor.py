@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 
 from ppose.errors import ConfigError
 from ppose.geometry import bbox_xyxy_to_xywh
-from ppose.inference.model_folder import read_model_folder
+from ppose.inference.paddle_pose import find_model
 from ppose.inference.pose_spec import PoseSpec
 from ppose.inference.runtimes import (
     Device,
@@ -91,7 +91,7 @@ class Predictor:
         use_dark: bool | None = None,
         **options: Any,
     ) -> "Predictor":
-        """The predictor of a folder that tools/export_model.py has written.
+        """The predictor of a folder that tools/export_model.py, PaddleDetection or PaddleX has written.
 
         ``runtime``, ``device`` (cpu, gpu), ``precision``, ``cpu_threads`` (None: all cores) and ``options``
         are those of `open_runtime`, and so are the errors. ``batch_size`` people at most are run at once; a
@@ -100,7 +100,7 @@ class Predictor:
         >>> predictor = ppose.Predictor.from_dir("output_inference/tinypose_256x192")  # doctest: +SKIP
         >>> poses = predictor(image, [[48.0, 20.0, 210.0, 390.0]])  # doctest: +SKIP
         """
-        folder = avoid_saturation(read_model_folder(model_dir), runtime)
+        folder = avoid_saturation(find_model(model_dir), runtime)
         opened = open_runtime(
             folder, runtime, device=device, precision=precision, cpu_threads=cpu_threads, **options
         )

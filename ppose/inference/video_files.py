@@ -16,6 +16,7 @@ import numpy as np
 
 from ppose.errors import DataError, DeviceError
 from ppose.inference.video_container import stated_size
+from ppose.paths import show_name
 
 # FFmpeg reports about broken files itself, and read once, before the first file.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
@@ -26,24 +27,28 @@ _DEFAULT_FPS = 25.0
 # x264's default) is in it but not shown.
 _CLEARLY_LOST = 10.0
 _CODEC = "mp4v"
+_SHOWN = 40  # characters of a name in the temporary one, which is not to become too long
+_DESCRIPTORS = Path("/proc/self/fd")
 _RESERVE = 4 << 20  # bytes, for the index at a video's end
 
 
 class Frames:
     """Iterates over (time in seconds, frame (H, W, 3) uint8, RGB) of a video file or of a camera's number.
 
-    ``fps`` is the file's or the camera's, 25 where it does not say. Raises DataError for a file that is
-    missing, empty or unreadable, DeviceError for a camera that gives nothing.
+    Times are a file's own, which need not be evenly apart; where it has none, as of ``fps``. That is the
+    file's or the camera's, 25 where it does not say. Raises DataError for a file that is missing, empty or
+    unreadable, DeviceError for a camera that gives nothing.
     """
 
     def __init__(self, source: Path | int) -> None:
         if isinstance(source, Path):
             if not source.is_file():
-                raise DataError(f"video not found: {source}")
+                raise DataError(f"video not found: {show_name(source)}")
             if source.stat().st_size == 0:
-                raise DataError(f"video is empty: {source} (0 bytes)")
+                raise DataError(f"video is empty: {show_name(source)} (0 bytes)")
         log_level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-        self._capture = cv2.VideoCapture(str(source) if isinstance(source, Path) else source)
+        with _plain_path(source) if isinstance(source, Path) else contextlib.nullcontext(source) as opened:
+            self._capture = cv2.VideoCapture(opened)
         seen, self._first = self._capture.read()
         cv2.utils.logging.setLogLevel(log_level)
         if not seen:
@@ -52,7 +57,7 @@ class Frames:
                 raise DeviceError(f"camera {source} gives no picture: is it there, and free?")
             size, stated = source.stat().st_size, stated_size(source)
             cut = f" of {stated}: it was cut off" if size < stated else ""
-            raise DataError(f"not a readable video: {source} ({size} bytes{cut})")
+            raise DataError(f"not a readable video: {show_name(source)} ({size} bytes{cut})")
         fps = self._capture.get(cv2.CAP_PROP_FPS)
         is_known = math.isfinite(fps) and 0 < fps <= 1000
         self.fps = fps if is_known else _DEFAULT_FPS
@@ -67,13 +72,13 @@ class Frames:
 
     def __iter__(self) -> Iterator[tuple[float, np.ndarray]]:
         is_file = isinstance(self._source, Path)
-        frame, self._read, start = self._first, 0, time.monotonic()
+        frame, self._read, start, now = self._first, 0, time.monotonic(), 0.0
         seen = True
         while seen:
-            now = self._read / self.fps if is_file else time.monotonic() - start
-            self._read += 1
-            self._end = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
-            yield now, cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+            stated = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000  # of this frame
+            now = stated if stated > now or not self._read else now + 1 / self.fps
+            self._read, self._end = self._read + 1, max(self._end, stated)
+            yield now if is_file else time.monotonic() - start, cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
             seen, frame = self._capture.read()
         self._capture.release()
 
@@ -90,9 +95,26 @@ class Frames:
         is_cut = stated_size(self._source) > self._source.stat().st_size
         if is_cut or lost > max(_CLEARLY_LOST, length / 2):
             raise DataError(
-                f"video is cut short: {self._source} "
+                f"video is cut short: {show_name(self._source)} "
                 f"({self._read} of {self._stated:.0f} frames could be read)"
             )
+
+
+@contextlib.contextmanager
+def _plain_path(path: Path) -> Iterator[str]:
+    """A path of plain letters to an existing file or folder, for OpenCV to open something by.
+
+    OpenCV ends the process where a name is not UTF-8, takes `%03d` in it for many files, and a colon for a
+    protocol. Only on Linux can names be no text; elsewhere it is the path itself.
+    """
+    if not _DESCRIPTORS.is_dir():
+        yield str(path)
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        yield str(_DESCRIPTORS / str(descriptor))
+    finally:
+        os.close(descriptor)
 
 
 class _VideoWriter:
@@ -100,9 +122,12 @@ class _VideoWriter:
 
     def __init__(self, path: Path, target: Path, fps: float, size: tuple[int, int]) -> None:
         self._path, self._target, self._count = path, target, 0
-        self._writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*_CODEC), fps, size)
+        with _plain_path(path.parent) as folder:
+            self._writer = cv2.VideoWriter(
+                f"{folder}/{path.name}", cv2.VideoWriter.fourcc(*_CODEC), fps, size
+            )
         if not self._writer.isOpened():
-            raise DataError(f"cannot write a video of {size[0]}x{size[1]} pixels: {target}")
+            raise DataError(f"cannot write a video of {size[0]}x{size[1]} pixels: {show_name(target)}")
 
     def write(self, frame: np.ndarray) -> None:
         """Append a frame; OSError where too little room is left for what makes the file playable."""
@@ -117,7 +142,8 @@ class _VideoWriter:
         OpenCV itself reports no error of writing.
         """
         self._writer.release()
-        video = cv2.VideoCapture(str(self._path))
+        with _plain_path(self._path) as path:
+            video = cv2.VideoCapture(path)
         is_whole = video.isOpened() and video.get(cv2.CAP_PROP_FRAME_COUNT) >= self._count
         video.release()
         if self._count and is_whole:
@@ -131,7 +157,7 @@ class _VideoWriter:
 @contextlib.contextmanager
 def writing_video(path: Path, fps: float, size: tuple[int, int]) -> Iterator[_VideoWriter]:
     """A writer of an MP4 file, which is complete and in place when it is left, by Ctrl-C or an error too."""
-    with _keeping(path) as temporary:
+    with _keeping(path, "video.mp4") as temporary:
         writer = _VideoWriter(temporary, path, fps, size)
         try:
             yield writer
@@ -142,7 +168,7 @@ def writing_video(path: Path, fps: float, size: tuple[int, int]) -> Iterator[_Vi
 @contextlib.contextmanager
 def writing_lines(path: Path) -> Iterator[TextIO]:
     """A text file whose lines so far are in place when it is left, however that comes."""
-    with _keeping(path) as temporary:
+    with _keeping(path, "lines.jsonl") as temporary:
         try:
             with temporary.open("w") as file:
                 yield file
@@ -153,14 +179,14 @@ def writing_lines(path: Path) -> Iterator[TextIO]:
 
 
 @contextlib.contextmanager
-def _keeping(path: Path) -> Iterator[Path]:
-    """A temporary path of the same name that replaces ``path`` in any case; nobody reads it half-written.
+def _keeping(path: Path, name: str) -> Iterator[Path]:
+    """A temporary path of that name that replaces ``path`` in any case; nobody reads it half-written.
 
     An OSError that names no file gets this one's name.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
-        temporary = Path(folder) / path.name
+    with tempfile.TemporaryDirectory(prefix=f".{path.name[:_SHOWN]}.", dir=path.parent) as folder:
+        temporary = Path(folder) / name
         try:
             yield temporary
         except OSError as error:

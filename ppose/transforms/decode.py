@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from ppose.errors import DataError
+from ppose.paths import show_name
 from ppose.transforms import jpeg
 from ppose.transforms.transform import Transform
 from ppose.workspace import register
@@ -17,13 +18,15 @@ from ppose.workspace import register
 _logger = logging.getLogger(__name__)
 
 _PNG_START, _PNG_END = b"\x89PNG", b"IEND"
+_ISO_START = b"ftyp"  # of ISO files, HEIC among them, after four bytes of length
 
 
 def read_image(path: str | Path, *, use_exif: bool = False) -> np.ndarray:
     """Read an image file as (H, W, 3) uint8, RGB; grey and transparent images become RGB.
 
-    ``use_exif`` turns a photo as its EXIF orientation says; for annotated images see `read_annotated`.
-    Raises DataError that names a missing, truncated or unreadable file.
+    What OpenCV reads, and HEIC where pillow-heif is installed. ``use_exif`` turns a photo as its EXIF data
+    say; for annotated images see `read_annotated`. Raises DataError that names a missing, truncated or
+    unreadable file.
     """
     return _decode(_read_whole_file(path), path, use_exif)
 
@@ -111,11 +114,11 @@ def _read_whole_file(path: str | Path) -> bytes:
         with open(path, "rb") as file:
             data = file.read()
     except FileNotFoundError:
-        raise DataError(f"image not found: {path}") from None
+        raise DataError(f"image not found: {show_name(path)}") from None
     except OSError as error:
-        raise DataError(f"cannot read image {path}: {error.strerror}") from None
+        raise DataError(f"cannot read image {show_name(path)}: {error.strerror}") from None
     if _is_truncated(data):
-        raise DataError(f"image is cut short: {path} ({len(data)} bytes)")
+        raise DataError(f"image is cut short: {show_name(path)} ({len(data)} bytes)")
     return data
 
 
@@ -125,9 +128,28 @@ def _decode(data: bytes, path: str | Path, use_exif: bool = False) -> np.ndarray
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
     except cv2.error:  # larger than OpenCV's limit on pixels, for instance
         image = None
+    if image is None and data[4:8] == _ISO_START:
+        image = _decode_heif(data, path)
     if image is None:
-        raise DataError(f"not a readable image: {path} ({len(data)} bytes)")
+        raise DataError(f"not a readable image: {show_name(path)} ({len(data)} bytes)")
     return image
+
+
+def _decode_heif(data: bytes, path: str | Path) -> np.ndarray | None:
+    """A photo in HEIC or HEIF, as phones write it; turned as it is shown, which this format says itself."""
+    try:
+        import pillow_heif
+    except ImportError:
+        raise DataError(
+            f"{show_name(path)} is HEIC or the like, which OpenCV does not read: pip install 'ppose[heif]'"
+        ) from None
+    try:
+        heif = pillow_heif.open_heif(data, convert_hdr_to_8bit=True)
+        image = np.asarray(heif)
+    except (ValueError, EOFError, OSError, RuntimeError):
+        return None
+    to_rgb = {"RGBA": cv2.COLOR_RGBA2RGB, "L": cv2.COLOR_GRAY2RGB}.get(heif.mode)
+    return np.ascontiguousarray(image) if to_rgb is None else cv2.cvtColor(image, to_rgb)
 
 
 def _is_truncated(data: bytes) -> bool:

@@ -12,6 +12,7 @@ import numpy as np
 
 from ppose.errors import CheckpointError
 from ppose.files import replacing
+from ppose.paths import expand_path
 from ppose.weights.download import fetch
 from ppose.weights.published_names import own_names
 from ppose.weights.reader import read_weights
@@ -74,7 +75,7 @@ def find_weights(source: str | Path) -> Path:
         raise CheckpointError("no weights given: expected a file, a folder, or a URL")
     if "://" in str(source):
         return fetch(str(source))
-    path = Path(source).expanduser()
+    path = Path(expand_path(str(source)))
     tries = [path, Path(f"{path}.pdparams"), path / "model_final.pdparams"]
     for candidate in tries:
         if candidate.is_file():

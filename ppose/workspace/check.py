@@ -21,12 +21,28 @@ from ppose.workspace.spec import read_spec
 
 _logger = logging.getLogger(__name__)
 
-# Keys of the published vocabulary without a use here: accepted, with one warning that lists them.
+# Keys of the published vocabulary without a use here: accepted, with one warning that lists them. Those of
+# PaddleDetection's runtime.yml, of its mixed precision and moving average, and of PaddleX.
 _IGNORED_KEYS = {
     "num_classes": "there is one class, person",
     "pixel_std": "scale is in image pixels",
-    "find_unused_parameters": "not needed",
-    "print_flops": "not needed",
+    **dict.fromkeys(("use_xpu", "use_mlu", "use_npu", "use_gcu"), "CPU and GPU only"),
+    **dict.fromkeys(
+        ("amp", "amp_level", "master_grad", "init_loss_scaling", "custom_white_list", "custom_black_list"),
+        "mixed precision is --amp",
+    ),
+    **dict.fromkeys(
+        ("ema_decay_type", "ema_black_list", "ema_filter_no_grad", "ema_start_iters", "cycle_epoch"),
+        "the moving average is use_ema and ema_decay",
+    ),
+    **dict.fromkeys(
+        ("export", "hpi_config_path", "pdx_model_name", "uniform_output_enabled"), "exports take flags"
+    ),
+    **dict.fromkeys(("save_prediction_only", "output_eval"), "these are flags"),
+    **dict.fromkeys(
+        ("find_unused_parameters", "print_flops", "print_params", "fleet", "to_static", "log_ranks"),
+        "not needed",
+    ),
 }
 
 

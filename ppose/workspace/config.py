@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ppose.errors import ConfigError
+from ppose.paths import expand_path
 from ppose.workspace.cells import Cell, overlay, read_cells, to_plain
 from ppose.workspace.check import check_config
 from ppose.workspace.overrides import apply_override
@@ -23,15 +24,24 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, An
     """Read a config file, lay it over its `_BASE_` files, apply `key.sub=value` overrides and check it all.
 
     ``path`` is a file, or the name of a config that comes with ppose, such as `tinypose_256x192`. Returns
-    plain dicts, lists and scalars; `!Name {..}` becomes ``{"type": "Name", ..}``. Raises ConfigError that
-    lists every problem with its file, line and dotted key.
+    plain dicts, lists and scalars; `!Name {..}` becomes ``{"type": "Name", ..}``, and `~` and `$NAME` are
+    resolved in texts. Raises ConfigError that lists every problem with its file, line and dotted key.
     """
-    root = _read(find_config(Path(path).expanduser()), ())
+    root = _read(find_config(Path(expand_path(str(path)))), ())
     for override in overrides:
         apply_override(root, override)
     _list_distill_loss(root)
     check_config(root, str(path))
-    return to_plain(root)
+    return _expand_paths(to_plain(root))
+
+
+def _expand_paths(value: Any) -> Any:
+    """The value with `~` and environment variables resolved in all its texts: see `expand_path`."""
+    if isinstance(value, dict):
+        return {key: _expand_paths(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_expand_paths(item) for item in value]
+    return expand_path(value) if isinstance(value, str) else value
 
 
 def find_config(path: Path) -> Path:
@@ -85,7 +95,8 @@ def _read(path: Path, children: tuple[Path, ...]) -> Cell:
 
 def _find_base(folder: Path, name: str, source: str) -> Path:
     """A config that is inherited: beside the one that inherits it, or else of those that come with ppose."""
-    file = folder / Path(name).expanduser()
+    name = expand_path(name)
+    file = folder / name
     try:
         return file if file.is_file() else find_config(Path(name))
     except ConfigError:

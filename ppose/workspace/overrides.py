@@ -1,6 +1,7 @@
 """Command-line overrides: `-o key.sub=value`, applied to a config's cells before anything is built."""
 
 from ppose.errors import ConfigError
+from ppose.paths import is_text
 from ppose.workspace.cells import Cell, Places, children, first_places, parse_cells
 from ppose.workspace.registry import CONFIG, find_entry, suggest
 from ppose.workspace.signature import block_keys
@@ -23,7 +24,9 @@ def apply_override(root: Cell, text: str) -> None:
         raise ConfigError(
             f"override '{text}': expected key=value or key.sub=value, such as -o weights=model.pdparams"
         )
-    value = parse_cells(value_text, f"-o {path}", lines=False)
+    source = f"-o {path}"
+    # YAML takes no bytes that are no UTF-8, which a path may have.
+    value = parse_cells(value_text, source, lines=False) if is_text(value_text) else Cell(value_text, source)
     places = first_places(root)
     holder = root
     for depth, part in enumerate(parts[:-1]):

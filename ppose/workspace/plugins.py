@@ -11,6 +11,9 @@ from ppose.errors import ConfigError
 
 GROUP = "ppose.components"
 
+# The modules that `load_plugin` has imported, for the processes that this one starts.
+loaded_plugins: list[str] = []
+
 _logger = logging.getLogger(__name__)
 
 
@@ -28,6 +31,7 @@ def load_plugin(name: str) -> None:
         importlib.import_module(name)
     except ImportError as error:
         raise ConfigError(f"--plugin {name}: it cannot be imported: {error}") from None
+    loaded_plugins.append(name)
 
 
 @cache

@@ -47,6 +47,49 @@ def test_an_image_that_cannot_be_read_does_not_cost_the_others(infer_here, photo
     assert pictures == ["a.png", "c.png"]
 
 
+def test_a_folder_as_of_a_phone(infer_here, photo, read_poses, tmp_path, monkeypatch, caplog):
+    """What can be read is done, GIF too; the rest is told of. Notes and labels beside them are no images."""
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    folder = tmp_path / "in"
+    folder.mkdir()
+    image = cv2.imread(str(photo))
+    for name in ("a.jpg", "b.gif"):
+        (folder / name).write_bytes(cv2.imencode(name[1:], image)[1].tobytes())
+    (folder / "IMG_1.HEIC").write_bytes(b"\x00\x00\x00\x18ftypheic0000")
+    (folder / "IMG_2.DNG").write_bytes(b"II*\x00")
+    (folder / "gone.png").symlink_to("nowhere")
+    for name in ("notes.txt", ".DS_Store", "a.json"):
+        (folder / name).write_text("{}")
+    result = infer_here("--image_dir", folder, "--save_json", "--runtime", "onnxruntime")
+    assert result.returncode == 1
+    assert "2 people in 2 images" in result.stdout
+    assert "error: 3 of 5 images were skipped" in result.stderr
+    for said in ("IMG_1.HEIC is HEIC", "ppose[heif]", "readable image: " + str(folder), "gone.png"):
+        assert said in caplog.text
+    assert [entry["image"] for entry in read_poses()] == ["a.jpg", "b.gif"]
+    assert {"a.jpg", "b.gif.png"} <= {path.name for path in (tmp_path / "out").iterdir()}
+
+
+def test_heic_folder(infer_here, reference, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    folder = reference / "cases" / "heic_folder" / "images"
+    result = infer_here("--image_dir", folder, "--runtime", "onnxruntime")
+    assert result.returncode == 1
+    assert "1 people in 1 images" in result.stdout
+    assert "IMG_1.HEIC" in result.stderr
+
+
+def test_a_picture_too_large_for_its_format_becomes_a_png(infer, tmp_path):
+    """WebP has 16,383 pixels a side."""
+    wide = np.zeros((4, 16400, 3), np.uint8)
+    (tmp_path / "wide.tif").write_bytes(cv2.imencode(".tif", wide)[1].tobytes())
+    (tmp_path / "wide.tif").rename(tmp_path / "wide.webp")
+    result = infer("--image_file", tmp_path / "wide.webp", "--runtime", "onnxruntime")
+    assert result.returncode == 0
+    assert not [line for line in result.stderr.splitlines() if not line.startswith("INFO: ")]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["wide.webp.png"]
+
+
 def test_ctrl_c_in_a_folder_keeps_what_was_done(infer_here, photo, read_poses, tmp_path, monkeypatch):
     (tmp_path / "in").mkdir()
     for name in "abc":

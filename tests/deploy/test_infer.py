@@ -160,3 +160,33 @@ print(sorted(sys.modules))
     assert result.returncode == 0, result.stderr
     for heavy in ("paddle", "openvino", "ppose.engine", "ppose.models", "ppose.data", "requests"):
         assert f"'{heavy}'" not in result.stdout
+
+
+def test_boxes_obey_threshold_and_class(infer, photo, read_poses, tmp_path):
+    image = {"id": 3, "file_name": "7.png", "width": 320, "height": 240}
+    box = {"image_id": 3, "bbox": [40, 30, 80, 160]}
+    people = [{**box, "category_id": 1, "score": score} for score in (0.4, 0.9)]
+    others = [{**box, "category_id": 3}, {**box, "category_id": 1, "iscrowd": 1}]
+    categories = [{"id": 1, "name": "person"}, {"id": 3, "name": "car"}]
+    content = {"images": [image], "annotations": people + others, "categories": categories}
+    (tmp_path / "ann.json").write_text(json.dumps(content))
+    asked = [
+        "--image_file",
+        photo,
+        "--boxes",
+        tmp_path / "ann.json",
+        "--save_json",
+        "--runtime",
+        "onnxruntime",
+    ]
+    for flags, count in (
+        ([], 1),
+        (["--det_threshold", "0.3"], 2),
+        (["--det_class", "car"], 1),
+        (["--det_class", "car", "1", "--det_threshold", "0"], 3),
+    ):
+        assert infer(*asked, *flags).returncode == 0
+        assert len(read_poses()) == count
+    result = infer("--image_file", photo, "--det_class", "car")
+    assert result.returncode == 2
+    assert "--det_class is of the detector" in result.stderr

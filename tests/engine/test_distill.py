@@ -6,12 +6,10 @@ import numpy as np
 import paddle
 import pytest
 from paddle import nn
-from runs import StopAt, data_overrides
+from runs import StopAt, data_overrides, without_pictures
 
 from ppose.engine import static_network
 from ppose.engine.distill import TeacherSetup
-from ppose.engine.hooks.curves import DrawCurves
-from ppose.engine.hooks.samples import DrawSamples
 from ppose.engine.load import load_trained
 from ppose.engine.state import read_state
 from ppose.engine.static_network import StaticNetwork
@@ -93,9 +91,7 @@ def overrides(coco_folder):
 
 def make(overrides, folder, setup, *more, state=None):
     cfg = load_config(STUDENT, [*overrides, *more])
-    trainer = make_trainer(cfg, folder, seed=3, evaluates=False, state=state, teacher=setup)
-    trainer.hooks = [hook for hook in trainer.hooks if not isinstance(hook, DrawCurves | DrawSamples)]
-    return trainer
+    return without_pictures(make_trainer(cfg, folder, seed=3, evaluates=False, state=state, teacher=setup))
 
 
 def records(folder):

@@ -7,7 +7,7 @@ import paddle
 import pytest
 from paddle import nn
 from paddle.nn.quant.quant_layers import QuantizedConv2D
-from runs import StopAt, data_overrides
+from runs import StopAt, data_overrides, without_pictures
 
 from ppose.data import coco
 from ppose.engine.load import load_model
@@ -57,9 +57,8 @@ class Record(Hook):
 
 
 def prepare(folder, overrides, *more, config=PACT, state=None, alpha=None, hooks=()):
-    trainer = make_trainer(
-        load_config(config, [*overrides, *more]), folder, seed=3, evaluates=False, state=state
-    )
+    cfg = load_config(config, [*overrides, *more])
+    trainer = without_pictures(make_trainer(cfg, folder, seed=3, evaluates=False, state=state))
     trainer.hooks[:0] = hooks
     if alpha is not None:
         for value in clipping_alphas(trainer.model).values():

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from runs import StopAt, data_overrides
+from runs import StopAt, data_overrides, without_pictures
 
 from ppose.engine.state import read_state
 from ppose.engine.train import make_trainer
@@ -26,6 +26,7 @@ def overrides(coco_folder):
     """A small run: 6 people in 3 batches an epoch."""
     return [
         *data_overrides(coco_folder),
+        "LiteHRNet.network_type=lite_8", "width=40",
         "trainsize=[64,64]", "hmsize=[16,16]", "batch_size=2", "worker_num=0", "log_iter=1", "epoch=4",
         "snapshot_epoch=1", "use_ema=true", "ema_decay=0.9", "LearningRate.schedulers.LinearWarmup.steps=7",
     ]  # fmt: skip
@@ -33,7 +34,7 @@ def overrides(coco_folder):
 
 def train(overrides, folder, *, stop_at=None, state=None, seed=3, more=()):
     cfg = load_config(CONFIG, [*overrides, *more])
-    trainer = make_trainer(cfg, folder, seed=seed, evaluates=False, state=state)
+    trainer = without_pictures(make_trainer(cfg, folder, seed=seed, evaluates=False, state=state))
     if stop_at is not None:
         trainer.hooks.insert(0, StopAt(stop_at))
     trainer.fit()

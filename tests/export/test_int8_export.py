@@ -11,7 +11,7 @@ from quantized_networks import ALL_KINDS, distance, quantize, randomize
 
 from ppose.engine.load import load_trained
 from ppose.engine.task import Task
-from ppose.errors import DeviceError
+from ppose.errors import DeviceError, ExportError
 from ppose.export.export import Options, export_model
 from ppose.inference.model_folder import read_model_folder
 from ppose.inference.predictor import Predictor
@@ -73,6 +73,19 @@ def test_an_export_is_int8_in_every_runtime(tmp_path, caplog):
     got = find_heatmaps(model, image, runtime="openvino", precision="bf16")
     assert ", int8 and bf16, " in caplog.messages[-1]
     assert 1e-3 < distance(got, expected) < 0.05
+
+
+def test_full_range_that_is_off_where_it_saturates_is_told_the_way_out(tmp_path, monkeypatch):
+    monkeypatch.setattr("ppose.inference.model_folder.saturates_int8", lambda: True)
+    distances = iter([0.5, 0.1])
+    monkeypatch.setattr("ppose.export.export._distance", lambda heatmaps, expected: next(distances))
+    image = paddle.to_tensor(np.random.default_rng(1).normal(size=(2, 3, 64, 64)).astype(np.float32))
+    task, _ = _make_task(tmp_path, "lite_8")
+    network = quantize_network(load_trained(task), [image], PTQ(weights="full"))
+    with pytest.raises(
+        ExportError, match=r"off by 5\.0e-01 .*nothing was written: .* no VNNI; export with PTQ"
+    ):
+        export_model(task, "small", tmp_path / "exported", Options(format="onnx"), trained=network)
 
 
 def test_a_network_trained_for_eight_bits_is_exported_in_them(tmp_path):

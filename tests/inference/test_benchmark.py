@@ -1,12 +1,17 @@
+import shutil
+import sys
 import time
 
 import numpy as np
 import pytest
+import yaml
 
 from ppose.errors import ConfigError
+from ppose.inference import benchmark
 from ppose.inference.benchmark import Contender, make_scenes, measure, run_batches, split_scenes
 from ppose.inference.model_folder import read_model_folder
 from ppose.inference.predictor import Predictor
+from ppose.workspace import plugins
 
 
 def test_batches_take_everyone_in_turn_with_their_image():
@@ -65,3 +70,26 @@ def test_contenders_are_measured_side_by_side(model_dir):
     assert result.people_per_second == pytest.approx(2000 / result.p50)
     assert 20 < result.peak_memory < 2000
     assert isinstance(error, ConfigError)
+
+
+def test_the_processes_have_the_plugins(model_dir, tmp_path, monkeypatch):
+    """A step of the preprocessing that a plugin brings."""
+    (tmp_path / "brings_a_step.py").write_text(
+        "from ppose.transforms.transform import Transform\n"
+        "from ppose.workspace import register\n\n"
+        "@register(Transform)\n"
+        "class Untouched:\n"
+        "    def __call__(self, sample):\n"
+        "        return sample\n"
+    )
+    copy = shutil.copytree(model_dir, tmp_path / "exported")
+    cfg = yaml.safe_load((copy / "infer_cfg.yml").read_text())
+    cfg["sample_transforms"].append({"Untouched": {}})
+    (copy / "infer_cfg.yml").write_text(yaml.safe_dump(cfg))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setattr(plugins, "loaded_plugins", loaded := [])
+    monkeypatch.setattr(benchmark, "loaded_plugins", loaded)
+    plugins.load_plugin("brings_a_step")
+    (result,) = measure([Contender(copy, "onnxruntime", cpu_threads=1)], make_scenes(2), rounds=1, batches=1)
+    assert result.runtime == "onnxruntime"

@@ -1,5 +1,7 @@
 """Where the people are, by a detector of PaddleDetection's form and by OpenCV's own."""
 
+import shutil
+
 import cv2
 import numpy as np
 import paddle
@@ -119,6 +121,32 @@ def test_preprocessing_is_what_the_config_says(graph, image, steps, shape, padde
 
 def test_one_class_is_people_whatever_its_name(graph, image):
     assert len(PaddleDetector(configure(graph, [RESIZE, NORMALIZE, PERMUTE], ["pedestrian"]))(image)) == 3
+
+
+def test_classes_are_chosen_by_name_or_number(graph, image, tmp_path):
+    """Rows 0 are of the first class, one of 0.95 is of the second."""
+    labels = ["battery", "board", "3"]
+    configure(graph, [RESIZE, NORMALIZE, PERMUTE], labels)
+    counts = {"battery": 3, "board": 1, "0": 3, 1: 1, "3": 0, "2": 0}
+    for asked, count in counts.items():
+        assert len(PaddleDetector(graph, classes=[asked], cpu_threads=1)(image)) == count
+    both = PaddleDetector(graph, classes=["battery", "1"], cpu_threads=1)(image)
+    assert len(both) == 4
+    np.testing.assert_allclose(both[0], [12.5, 10, 50, 40], atol=1e-3)  # the one of 0.95 is the best
+    for asked, named in ((None, "person"), (["fire", "battery"], "fire"), ([9], "9")):
+        expected = f"label_list has no '{named}': 0 battery, 1 board, 2 3; choose by --det_class"
+        with pytest.raises(ConfigError, match=expected):
+            PaddleDetector(graph, classes=asked)
+
+
+def test_det_own_class(graph, image, reference, tmp_path):
+    """The case's own settings, on the graph of these tests."""
+    for file in graph.glob("model.*"):
+        shutil.copy(file, tmp_path)
+    shutil.copy(reference / "cases" / "det_own_class" / "infer_cfg.yml", tmp_path)
+    with pytest.raises(ConfigError, match="no 'person': 0 battery, 1 board, 2 fire; choose by --det_class"):
+        PaddleDetector(tmp_path)
+    assert len(PaddleDetector(tmp_path, classes=["battery"], cpu_threads=1)(image))
 
 
 def test_what_is_no_detector(graph, tmp_path):

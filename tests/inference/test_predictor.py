@@ -1,6 +1,7 @@
 """From an image and boxes to poses, whatever executes the graph."""
 
 import dataclasses
+import re
 import shutil
 
 import cv2
@@ -190,3 +191,10 @@ def test_a_half_written_folder_and_another_version(model_dir, tmp_path):
     (folder / "infer_cfg.yml").write_text(yaml.safe_dump({**cfg, "format": 1}))
     with pytest.raises(DataError, match=r"another version.*export again"):
         Predictor.from_dir(folder)
+
+
+@pytest.mark.parametrize("box", [[300, 200, 80, 160], [300.5, 20.5, 30.25, 160.5]])
+def test_a_box_given_as_x_y_width_height_is_shown_as_it_was_given(predictor, crowd, box):
+    expected = re.escape(f"got the box {box}, expected [left, top, right, bottom] in pixels")
+    with pytest.raises(DataError, match=expected):
+        predictor(crowd[0], [[1, 2, 30, 40], box])

@@ -5,6 +5,7 @@ import json
 import resource
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 
@@ -193,3 +194,42 @@ def test_lines_replace_an_older_file(tmp_path):
         lines.write("new\n")
         assert path.read_text() == "old\n"
     assert path.read_text() == "new\n"
+
+
+def assert_own_times(path, times):
+    seen = list(Frames(path))
+    np.testing.assert_allclose([time for time, _ in seen], times, atol=2e-3)
+
+
+def test_frames_have_their_own_times(reference):
+    """Of a camera that slows down; by the mean of 3.57 frames a second they would be 0, 0.28, 0.56 ..."""
+    times = [0, 0.1, 0.2, 0.3, 0.4, 0.5, 1.5, 2.5, 3.5, 4.5]
+    assert_own_times(reference / "cases" / "vfr_video" / "vfr.mp4", times)
+
+
+def test_frames_that_are_not_evenly_apart(tmp_path):
+    """An MP4 whose table of durations (stts, ISO/IEC 14496-12 8.6.1.2) is edited: ten frames, two paces."""
+    path = tmp_path / "a.mp4"
+    with writing_video(path, 10, (64, 48)) as video:
+        for level in range(10):
+            video.write(np.full((48, 64, 3), 20 * level, np.uint8))
+    data = path.read_bytes().replace(b"edts", b"free")  # or its edit list ends the film after a second
+    # Its only run, of 10 frames, becomes two. The table grows by 8 bytes, and so do the boxes around it.
+    at = data.index(b"stts") - 4
+    step = int.from_bytes(data[at + 20 : at + 24], "big")
+    runs = b"".join(n.to_bytes(4, "big") for n in (6, step, 4, 10 * step))
+    data = data[: at + 12] + (2).to_bytes(4, "big") + runs + data[at + 24 :]
+    for name in (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stts"):
+        start = data.rindex(name, 0, at + 8) - 4
+        size = int.from_bytes(data[start : start + 4], "big") + 8
+        data = data[:start] + size.to_bytes(4, "big") + data[start + 4 :]
+    path.write_bytes(data)
+    assert_own_times(path, [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 1.6, 2.6, 3.6])
+
+
+def test_times_of_a_file_without_any_are_counted(tmp_path):
+    """Motion JPEG without a container."""
+    frames = [cv2.imencode(".jpg", np.full((48, 64, 3), 60 * i, np.uint8))[1].tobytes() for i in range(4)]
+    (tmp_path / "a.mjpeg").write_bytes(b"".join(frames))
+    times = [time for time, _ in Frames(tmp_path / "a.mjpeg")]
+    np.testing.assert_allclose(np.diff(times), 0.04)

@@ -17,6 +17,7 @@ from ppose.data.synthetic.satellite import render_satellite
 from ppose.data.synthetic.scene import render_scene
 from ppose.errors import DataError
 from ppose.files import write_bytes, write_json
+from ppose.visualize import encode_picture
 
 IMAGES, ANNOTATIONS, MODEL = "images", "annotations.json", "model.json"
 _JPEG_QUALITIES = (60, 96)
@@ -131,9 +132,7 @@ def _mapping(workers: int) -> Iterator[Callable]:
 
 def _encode_jpeg(image: np.ndarray, seed: int, index: int) -> bytes:
     quality = int(np.random.default_rng((index, seed)).integers(*_JPEG_QUALITIES))
-    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-    _, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return data.tobytes()
+    return encode_picture(image, ".jpg", quality)
 
 
 def _make_category(

@@ -12,7 +12,7 @@ from ppose.engine.trainer import Hook, Trainer
 from ppose.errors import ConfigError
 from ppose.files import write_bytes
 from ppose.transforms import NormalizeImage
-from ppose.visualize import draw_heatmaps, draw_poses
+from ppose.visualize import draw_heatmaps, draw_poses, encode_picture
 
 _SAMPLES, _KEPT = 4, 20
 _HEIGHT = 256  # of a crop in the picture, about
@@ -48,8 +48,7 @@ class DrawSamples(Hook):
         with trainer.averaged():
             heatmaps = trainer.network(self._batch["image"]).numpy()
         picture = self._draw(heatmaps)
-        _, data = cv2.imencode(".png", picture[..., ::-1])
-        write_bytes(picture_file(self._folder, trainer.progress.epoch), data.tobytes())
+        write_bytes(picture_file(self._folder, trainer.progress.epoch), encode_picture(picture, ".png"))
         for _, file in list_pictures(self._folder)[:-_KEPT]:
             file.unlink()
 

@@ -1,6 +1,6 @@
-"""Person detectors that PaddleDetection has exported: PicoDet, PP-YOLOE and others with the same outputs."""
+"""Person detectors that PaddleDetection and PaddleX have exported: PicoDet, PP-YOLOE and others like them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,25 +8,25 @@ import cv2
 import numpy as np
 
 from ppose.errors import ConfigError, DataError
-from ppose.inference.runtimes.paddle_runtime import PaddleGraph, check_device, make_config
+from ppose.inference.paddle_export import PaddleExport, find_paddle_export, to_normalize
+from ppose.inference.runtimes.paddle_runtime import open_foreign_graph
+from ppose.paths import show_name
 from ppose.processor import own_cores
 from ppose.transforms import Transform
 from ppose.workspace import create
-from ppose.workspace.cells import read_cells, to_plain
 
-_CONFIG = "infer_cfg.yml"
-_GRAPHS = ("model.json", "model.pdmodel")
 _PERSON = "person"
 
 
 class PaddleDetector:
     """A detector's graph with the preprocessing that its `infer_cfg.yml` describes.
 
-    Gives boxes_xyxy (N, 4), best first, of the people with at least ``threshold``: of the class `person`, or
-    of the only class. The graph's inputs are any of image (1, 3, h, w), im_shape (1, 2) (height and width
-    after resizing) and scale_factor (1, 2) (y, x; resized to original); its first output holds rows of class,
-    score, left, top, right, bottom in the original image (PaddleDetection, deploy/README). Raises DataError
-    where the folder holds no such export, ConfigError for preprocessing that is unknown here.
+    Gives boxes_xyxy (N, 4), best first, of the people with at least ``threshold``: of ``classes`` (names or
+    numbers), by default of the class `person`, or of the only class. The graph's inputs are any of image
+    (1, 3, h, w), im_shape (1, 2) (height and width after resizing) and scale_factor (1, 2) (y, x; resized to
+    original); its first output holds rows of class, score, left, top, right, bottom in the original image
+    (PaddleDetection, deploy/README). Raises DataError where the folder holds no such export, ConfigError for
+    classes that it has not and for preprocessing that is unknown here.
     """
 
     def __init__(
@@ -34,27 +34,24 @@ class PaddleDetector:
         model_dir: str | Path,
         *,
         threshold: float = 0.5,
+        classes: Sequence[int | str] | None = None,
         device: str = "cpu",
         cpu_threads: int | None = None,
     ) -> None:
-        folder = Path(model_dir)
-        graph = next((folder / name for name in _GRAPHS if (folder / name).is_file()), None)
-        weights = folder / "model.pdiparams"
-        if graph is None or not weights.is_file() or not (folder / _CONFIG).is_file():
+        export = find_paddle_export(model_dir)
+        if export is None:
             raise DataError(
-                f"{folder} holds no detector of PaddleDetection: expected {_CONFIG}, "
-                f"{' or '.join(_GRAPHS)}, and {weights.name}"
+                f"{show_name(model_dir)} holds no detector of PaddleDetection: expected infer_cfg.yml, "
+                "model.json or model.pdmodel, and model.pdiparams (or inference.yml and inference.*)"
             )
-        cfg = to_plain(read_cells(folder / _CONFIG))
-        self._steps = _read_steps(cfg, folder / _CONFIG)
-        self._person = _person_class(cfg, folder / _CONFIG)
+        if export.is_pose:
+            raise DataError(f"{show_name(model_dir)} is a keypoint network, which goes to --model_dir")
+        self._steps = _read_steps(export)
+        self._people = _find_classes(export, classes)
+        graph, weights = export.find_graph()
         self._threshold = threshold
-        check_device(device)
         threads = cpu_threads or own_cores()
-        config = make_config(
-            graph, weights, device=device, precision="fp32", threads=threads, use_onednn=True
-        )
-        self._graph = PaddleGraph(config)
+        self._graph = open_foreign_graph(graph, weights, device=device, threads=threads)
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """The people of an image (H, W, 3) uint8, RGB."""
@@ -63,33 +60,44 @@ class PaddleDetector:
             sample = step(sample)
         inputs = {name: np.asarray(sample[name], np.float32)[None] for name in self._graph.input_names}
         rows = self._graph.run(inputs)[0].reshape(-1, 6)
-        rows = rows[(rows[:, 0] == self._person) & (rows[:, 1] >= self._threshold)]
+        rows = rows[(np.isin(rows[:, 0], self._people)) & (rows[:, 1] >= self._threshold)]
         rows = rows[np.argsort(-rows[:, 1], kind="stable")]
         height, width = image.shape[:2]
         boxes = np.clip(rows[:, 2:].astype(np.float64), 0, [width, height, width, height])
         return boxes[(boxes[:, 2:] > boxes[:, :2]).all(axis=1)]
 
 
-def _read_steps(cfg: Any, file: Path) -> list[Transform]:
-    specs = cfg.get("Preprocess") if isinstance(cfg, Mapping) else None
-    if not isinstance(specs, list) or not all(isinstance(s, dict) and s.get("type") in _STEPS for s in specs):
-        raise ConfigError(f"{file}: Preprocess: got {specs!r}, expected a list of {', '.join(_STEPS)}")
+def _read_steps(export: PaddleExport) -> list[Transform]:
+    where, specs = f"{show_name(export.cfg_file)}: Preprocess", export.steps()
+    if unknown := [str(spec["type"]) for spec in specs if spec["type"] not in _STEPS]:
+        raise ConfigError(f"{where}: got {', '.join(unknown)}, expected a list of {', '.join(_STEPS)}")
     try:
         return [
             _STEPS[spec["type"]](**{key: value for key, value in spec.items() if key != "type"})
             for spec in specs
         ]
     except TypeError as error:
-        raise ConfigError(f"{file}: Preprocess: {error}") from None
+        raise ConfigError(f"{where}: {error}") from None
 
 
-def _person_class(cfg: Mapping[str, Any], file: Path) -> int:
-    labels = cfg.get("label_list")
-    if isinstance(labels, list) and _PERSON in labels:
-        return labels.index(_PERSON)
-    if isinstance(labels, list) and len(labels) == 1:
-        return 0
-    raise ConfigError(f"{file}: label_list has no '{_PERSON}'")
+def _find_classes(export: PaddleExport, asked: Sequence[int | str] | None) -> list[int]:
+    """The numbers of the classes that are people: those asked for, `person`, or the only one."""
+    labels = export.cfg.get("label_list")
+    labels = [str(label) for label in labels] if isinstance(labels, list) else []
+    if asked is None and _PERSON not in labels and len(labels) == 1:
+        return [0]
+    numbers = {
+        **{str(number): number for number in range(len(labels))},
+        **{x: i for i, x in enumerate(labels)},
+    }
+    asked = asked or [_PERSON]
+    if missing := [name for name in asked if str(name) not in numbers]:
+        known = ", ".join(f"{number} {show_name(label)}" for number, label in enumerate(labels))
+        raise ConfigError(
+            f"{show_name(export.cfg_file)}: label_list has no '{missing[0]}': {known or 'it is empty'}; "
+            "choose by --det_class NAME, or by its number"
+        )
+    return [numbers[str(name)] for name in asked]
 
 
 class _Resize:
@@ -114,14 +122,6 @@ class _Resize:
         return sample
 
 
-def _make_normalize(
-    mean: list[float], std: list[float], is_scale: bool = True, norm_type: str = "mean_std"
-) -> Transform:
-    if norm_type == "none":
-        mean, std = [0.0] * 3, [1.0] * 3
-    return create({"NormalizeImage": {"mean": mean, "std": std, "is_scale": is_scale}}, {})
-
-
 class _PadStride:
     """Zeros right and below, up to multiples of the stride; image (3, h, w)."""
 
@@ -137,7 +137,7 @@ class _PadStride:
 
 _STEPS: dict[str, Callable[..., Transform]] = {
     "Resize": _Resize,
-    "NormalizeImage": _make_normalize,
+    "NormalizeImage": lambda **arguments: create(to_normalize(**arguments), {}),
     "Permute": lambda: create({"Permute": {}}, {}),
     "PadStride": _PadStride,
 }

@@ -9,11 +9,14 @@ import numpy as np
 import paddle
 from paddle import inference
 
-from ppose.errors import DeviceError
-from ppose.inference.model_folder import PADDLE_FILES, ModelFolder
+from ppose.errors import DataError, DeviceError
+from ppose.inference.model_folder import ModelFolder
 from ppose.inference.runtimes.tensorrt import convert_to_tensorrt
+from ppose.paddle_internals import is_program
+from ppose.paths import show_name
 
 _GPU_POOL_MB, _GPU = 200, 0
+_SHOWN = 300  # characters of what Paddle says
 
 
 # Paddle aborts where threads share a predictor, and makes predictors and keeps tensors by what is the whole
@@ -66,6 +69,22 @@ def _keeping_tensors() -> Iterator[None]:
         paddle.set_flags(before)
 
 
+def open_foreign_graph(graph: Path, weights: Path, *, device: str, threads: int) -> PaddleGraph:
+    """A graph that nothing vouches for; DataError with Paddle's own words where it cannot be loaded."""
+    check_device(device)
+    where = show_name(graph)
+    if graph.suffix != ".json" and not is_program(graph.read_bytes()):
+        raise DataError(f"{where} is no graph of Paddle ({graph.stat().st_size} bytes), or damaged")
+    config = make_config(
+        graph, weights, device=device, precision="fp32", threads=threads, use_onednn=device == "cpu"
+    )
+    try:
+        return PaddleGraph(config)
+    except (RuntimeError, ValueError, OSError) as error:
+        reason = " ".join(str(error).split())[-_SHOWN:]
+        raise DataError(f"{where} and {weights.name} do not load in Paddle Inference: {reason}") from None
+
+
 class PaddleRuntime:
     """An exported pose network in Paddle Inference; `Runtime`."""
 
@@ -91,7 +110,7 @@ def open_graph(
 ) -> PaddleRuntime:
     """`model.json` in Paddle Inference; DeviceError without the GPU or TensorRT that is asked for."""
     check_device(device)
-    graph, weights = (folder.path / name for name in PADDLE_FILES)
+    graph, weights = folder.paddle_files
     if tensorrt_batch is not None:
         graph = convert_to_tensorrt(folder, precision, tensorrt_batch, tensorrt_cache)
         weights = graph.with_suffix(weights.suffix)

@@ -65,7 +65,7 @@ def _build(folder: ModelFolder, precision: str, batches: tuple[int, int], engine
         settings = TensorRTConfig(inputs=[image])
         settings.precision_mode = PrecisionMode[precision.upper()]
         settings.save_model_dir = str(made / Path(PADDLE_FILES[0]).stem)  # a prefix, in spite of its name
-        convert(str(folder.path / PADDLE_FILES[0]), settings)
+        convert(str(folder.paddle_files[0]), settings)
         try:
             made.rename(engine)
         except OSError:  # another process was quicker

@@ -1,0 +1,248 @@
+"""People's boxes from files of detections or annotations: the one meaning of `--boxes` and of `bbox_file`."""
+
+import logging
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ppose.annotations import PERSON, match_key
+from ppose.errors import DataError
+from ppose.files import read_json
+from ppose.paths import show_name
+
+DET_THRESHOLD = 0.5  # the score from which on somebody is there, unless the user says another
+
+_logger = logging.getLogger(__name__)
+
+_PERSON = "person"
+_FORM = (
+    'expected a JSON list of {"image": "name.jpg", "bbox": [x, y, width, height]}, or with "image_id" in '
+    'place of "image" (COCO\'s results format), or COCO annotations'
+)
+_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class PeopleBoxes:
+    """N boxes: ``rows`` (N,) of their images, ``bboxes_xywh`` (N, 4), ``scores`` (N,), 1 without one."""
+
+    rows: np.ndarray
+    bboxes_xywh: np.ndarray
+    scores: np.ndarray
+
+
+def read_people_boxes(
+    path: str | Path,
+    file_names: Sequence[str],
+    ids: Sequence[Any] | None = None,
+    *,
+    classes: Sequence[int | str] | None = None,
+    threshold: float = DET_THRESHOLD,
+) -> PeopleBoxes:
+    """The boxes of a file that are people's in these images, in the file's order.
+
+    The file is a list of {"image" or "file_name" or "image_id", "bbox" (x, y, width, height in pixels),
+    "score", "category_id"}, or COCO annotations, whose images go by their names. A box is of the image whose
+    ``ids`` it names, be it a number or a text, zero-padded or not; where no box names one of these, or there
+    are none: of the image with that name, that base name, that stem, or that number for a stem.
+
+    People are the category named `person`, or 1, or ``classes`` (names or ids); boxes without a category are
+    people. Crowds, scores below ``threshold`` and boxes smaller than a pixel are left out, and counted in a
+    warning. With ``ids`` a box of another image is a DataError, without them it is left out. DataError also
+    for a file of another form, and where no box is left.
+    """
+    where, content = show_name(path), read_json(path, "box file (--boxes, bbox_file)")
+    entries = _read_entries(content, where)
+    category = _choose_category(content, entries, classes, where)
+    images = _Images(file_names, ids, entries)
+    boxes = np.array([entry["bbox"] for entry in entries], np.float64).reshape(-1, 4)
+    scores = np.array([entry.get("score", 1.0) for entry in entries], np.float64)
+    rows = np.array([images.find(entry) for entry in entries], np.int64)
+    wanted = np.array([category.has(entry) for entry in entries], bool)
+    single = np.array([not _is_true(entry.get("iscrowd")) for entry in entries], bool)
+    strange = (rows < 0) & wanted & single & (scores >= threshold)
+    strangers = list(dict.fromkeys(_name_of(entries[index]) for index in np.flatnonzero(strange)))
+    if strangers and ids is not None:
+        raise DataError(
+            f"{where}: {len(strangers)} of its images, such as {_list(strangers)}, are not in {images.text}"
+        )
+    used = _keep(
+        {
+            f"of another category than {category.text}": wanted,
+            "crowds": single,
+            f"with a score below {threshold:g}": scores >= threshold,
+            f"of images ({_list(strangers)}) that are not {images.text}": rows >= 0,
+            "smaller than a pixel": np.isfinite(boxes).all(axis=1) & (boxes[:, 2:].min(axis=1) >= 1),
+        },
+        where,
+    )
+    return PeopleBoxes(rows[used], boxes[used], scores[used])
+
+
+def _keep(passing: Mapping[str, np.ndarray], where: str) -> np.ndarray:
+    """Indexes of the boxes that pass all; counts the others by the first reason that they do not."""
+    kept, reasons = np.ones(len(next(iter(passing.values()))), bool), []
+    for reason, passes in passing.items():
+        if lost := int((kept & ~passes).sum()):
+            reasons.append(f"{lost} {reason}")
+        kept &= passes
+    total, left = len(kept), int(kept.sum())
+    if not left:
+        raise DataError(
+            f"{where}: none of its boxes can be used, of {total}: {'; '.join(reasons) or 'it has none'} "
+            "(bbox is in pixels: x, y, width, height)"
+        )
+    if reasons:
+        _logger.warning("%s: %d of %d boxes left out: %s", where, total - left, total, "; ".join(reasons))
+    return np.flatnonzero(kept)
+
+
+def _read_entries(content: Any, where: str) -> list[Mapping[str, Any]]:
+    """The boxes of a file, checked; those of annotations get their image's name."""
+    entries = content
+    if isinstance(content, Mapping):
+        images = content.get("images")
+        if not isinstance(images, list) or not all(isinstance(image, Mapping) for image in images):
+            raise DataError(f"{where}: not a COCO annotation file: it has no list 'images'")
+        files = {_key(image.get("id")): image.get("file_name") for image in images}
+        given = content.get("annotations")
+        boxes = [box for box in (given if isinstance(given, list) else []) if isinstance(box, Mapping)]
+        entries = [_name_image(box, files) for box in boxes]
+    if not isinstance(entries, list):
+        raise DataError(f"{where}: {_FORM}")
+    for index, entry in enumerate(entries):
+        problem = _problem_of(entry)
+        if problem is not None:
+            raise DataError(f"{where}: {_FORM}; [{index}]: {problem}")
+    return entries
+
+
+def _name_image(box: Mapping[str, Any], files: Mapping[Any, Any]) -> Mapping[str, Any]:
+    """An annotation with its image's name in place of the id, which is this file's own."""
+    key = _key(box.get("image_id"))
+    if key is None:
+        return box
+    return {"image": files.get(key, ""), **{name: value for name, value in box.items() if name != "image_id"}}
+
+
+def _problem_of(entry: Any) -> str | None:
+    if not isinstance(entry, Mapping):
+        return f"got {entry!r}"
+    box, score = entry.get("bbox"), entry.get("score", 1.0)
+    is_box = isinstance(box, list) and len(box) == 4 and all(map(_is_number, box))
+    if not is_box or not _is_number(score) or not math.isfinite(score):
+        return "expected bbox [x, y, width, height] and a score, in numbers"
+    names = [entry[key] for key in ("image", "file_name") if key in entry]
+    if not all(isinstance(name, str) for name in names):
+        return f"expected the name of a file, got {names[0]!r}"
+    image_id = entry.get("image_id", "")
+    if not (isinstance(image_id, str) or _is_number(image_id)) or ("image_id" not in entry and not names):
+        return f"image ids are not all numbers or texts: {entry.get('image_id')!r}"
+    return None
+
+
+@dataclass(frozen=True)
+class _Category:
+    """What people are: their categories' ids, and in words."""
+
+    ids: frozenset[Any]
+    text: str
+
+    def has(self, entry: Mapping[str, Any]) -> bool:
+        kind = entry.get("category_id")
+        return kind is None or _key(kind) in self.ids
+
+
+def _choose_category(
+    content: Any, entries: Sequence[Mapping[str, Any]], classes: Sequence[int | str] | None, where: str
+) -> _Category:
+    listed = content.get("categories") if isinstance(content, Mapping) else None
+    listed = [c for c in listed if isinstance(c, Mapping)] if isinstance(listed, list) else []
+    names = {_key(category.get("id")): str(category.get("name")) for category in listed}
+    kinds = dict.fromkeys(_key(e["category_id"]) for e in entries if e.get("category_id") is not None)
+    known = {kind: names.get(kind, str(kind)) for kind in (*names, *kinds)}
+    has = f"the file has {_list([t if t == str(k) else f'{k} {t}' for k, t in known.items()], len(known))}"
+    if classes is not None:
+        chosen = {_key(asked) for asked in classes} | {k for k, t in known.items() if t in classes}
+    elif names:
+        chosen = {kind for kind, name in names.items() if name.casefold() == _PERSON}
+        if not chosen and len(kinds) > 1:
+            raise DataError(f"{where}: no category is called '{_PERSON}', choose by --det_class: {has}")
+        chosen = chosen or set(kinds)  # of one kind are people, whatever they are called
+    else:
+        chosen = {PERSON}
+    text = (
+        ", ".join(dict.fromkeys(map(str, classes or [known.get(kind, kind) for kind in chosen]))) or _PERSON
+    )
+    return _Category(
+        frozenset(chosen), f"{text} ({has})" if len(kinds) > 1 or not chosen & {*kinds} else text
+    )
+
+
+class _Images:
+    """Finds the rows of images by what boxes call them; ``text`` says which images there are."""
+
+    def __init__(
+        self, file_names: Sequence[str], ids: Sequence[Any] | None, entries: Sequence[Mapping[str, Any]]
+    ) -> None:
+        self._ids = _index([[_key(each)] for each in ids or ()])
+        by_id = any(_key(entry["image_id"]) in self._ids for entry in entries if "image_id" in entry)
+        self._is_by_id = by_id
+        ends = [name.rpartition("/")[2] for name in file_names]
+        self._tables = (
+            _index([{name, show_name(name)} for name in file_names]),
+            _index([{end, show_name(end)} for end in ends]),
+            _index([{stem, show_name(stem), _key(stem)} for stem in (Path(end).stem for end in ends)]),
+        )
+        example = show_name(ends[0]) if ends else "none"
+        self.text = f"the images here, such as {f'{ids[0]} ({example})' if ids else example}"
+
+    def find(self, entry: Mapping[str, Any]) -> int:
+        """The row of a box's image, -1 where there is none, or several."""
+        if self._is_by_id and "image_id" in entry:
+            return self._ids.get(_key(entry["image_id"]), -1)
+        name = _name_of(entry)
+        end = name.replace("\\", "/").rpartition("/")[2]
+        given = "image" in entry or "file_name" in entry
+        stem = Path(end).stem if given else _key(name)
+        for table, called in zip((*self._tables, self._tables[2]), (name, end, stem, end), strict=True):
+            if table.get(called, -1) >= 0:
+                return table[called]
+        return -1
+
+
+def _index(names: Sequence[Iterable[Any]]) -> dict[Any, int]:
+    """Rows by name; -1 for a name of several."""
+    index: dict[Any, int] = {}
+    for row, own in enumerate(names):
+        for name in own:
+            index[name] = -1 if name in index else row
+    return index
+
+
+def _name_of(entry: Mapping[str, Any]) -> str:
+    given = entry.get("image", entry.get("file_name"))
+    return str(_key(entry["image_id"])) if given is None else given
+
+
+def _key(value: Any) -> Any:
+    """An id to compare, see `match_key`; None for what is none."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return match_key(value) if isinstance(value, int | str) else value if isinstance(value, float) else None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_true(value: Any) -> bool:
+    return str(value).strip().casefold() in ("1", "1.0", "true", "yes")
+
+
+def _list(names: Sequence[str], most: int = _SHOWN) -> str:
+    return ", ".join(show_name(name) for name in names[:most]) + (", ..." if len(names) > most else "")

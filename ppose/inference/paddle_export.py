@@ -1,0 +1,86 @@
+"""Folders that PaddleDetection and PaddleX export: which files they hold, and what their settings say.
+
+PaddleDetection writes `infer_cfg.yml` beside `model.json` (Paddle 3) or `model.pdmodel` (Paddle 2), PaddleX
+`inference.yml` beside `inference.json` or `inference.pdmodel`; weights are in `.pdiparams`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ppose.errors import ConfigError, DataError
+from ppose.paths import show_name
+from ppose.workspace.cells import read_cells, to_plain
+
+_FORMS = {"infer_cfg.yml": "model", "inference.yml": "inference"}
+_GRAPH_ENDINGS = (".json", ".pdmodel")
+_WEIGHTS_ENDING = ".pdiparams"
+# The names that PaddleDetection gives top-down keypoint networks, of all backbones; HigherHRNet has another.
+_TOP_DOWN = "HRNet"
+
+
+@dataclass(frozen=True)
+class PaddleExport:
+    """An export's settings: ``cfg`` of ``cfg_file``, which has the key Preprocess."""
+
+    path: Path
+    cfg_file: Path
+    cfg: Mapping[str, Any]
+
+    @property
+    def arch(self) -> str:
+        """The kind of network: HRNet of keypoints, GFL, YOLO and others of detectors."""
+        return str(self.cfg.get("arch"))
+
+    @property
+    def is_pose(self) -> bool:
+        """Whether it finds the keypoints of one person in a picture of that person."""
+        return self.arch == _TOP_DOWN
+
+    def steps(self) -> list[dict[str, Any]]:
+        """The steps of the preprocessing, each with its `type`; ConfigError where they are no list."""
+        steps = self.cfg["Preprocess"]
+        if not isinstance(steps, list) or not all(
+            isinstance(step, dict) and "type" in step for step in steps
+        ):
+            raise ConfigError(
+                f"{show_name(self.cfg_file)}: Preprocess: got {steps!r}, expected a list of steps"
+            )
+        return steps
+
+    def find_graph(self) -> tuple[Path, Path]:
+        """The files of the graph and of its weights; DataError where they are missing."""
+        stem = _FORMS[self.cfg_file.name]
+        weights = self.path / (stem + _WEIGHTS_ENDING)
+        graphs = [self.path / (stem + ending) for ending in _GRAPH_ENDINGS]
+        graph = next((file for file in graphs if file.is_file()), None)
+        if graph is None or not weights.is_file():
+            raise DataError(
+                f"{show_name(self.path)} holds {self.cfg_file.name}, but no model: expected "
+                f"{' or '.join(file.name for file in graphs)}, and {weights.name}"
+            )
+        return graph, weights
+
+
+def find_paddle_export(folder: str | Path) -> PaddleExport | None:
+    """The settings of a folder as PaddleDetection or PaddleX writes it; None where it is no such folder."""
+    for name in _FORMS:
+        file = Path(folder) / name
+        if file.is_file() and file.stat().st_size:
+            cfg = to_plain(read_cells(file))
+            if "Preprocess" in cfg:
+                return PaddleExport(Path(folder), file, cfg)
+    return None
+
+
+def to_normalize(
+    mean: Sequence[float] = (0, 0, 0),
+    std: Sequence[float] = (1, 1, 1),
+    is_scale: bool = True,
+    norm_type: str = "mean_std",
+) -> dict[str, Any]:
+    """The spec of the transform that PaddleDetection's NormalizeImage with these arguments is."""
+    if norm_type == "none":
+        mean, std = [0.0] * 3, [1.0] * 3
+    return {"NormalizeImage": {"mean": list(mean), "std": list(std), "is_scale": is_scale}}

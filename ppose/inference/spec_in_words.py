@@ -1,0 +1,69 @@
+"""A `PoseSpec` in sentences, for who runs an exported model by its `infer_cfg.yml` alone."""
+
+from typing import Any
+
+from ppose.codecs import Codec, UDPHeatmap
+from ppose.codecs.gaussian import blur_kernel_size
+from ppose.inference.pose_spec import PoseSpec
+
+_DESCRIBED = ("TopDownEvalAffine", "NormalizeImage", "Permute")
+
+
+def describe_spec(spec: PoseSpec) -> list[str]:
+    """The way from an image with a box to keypoints, a sentence or two a step."""
+    (width, height), (columns, rows) = spec.input_size, spec.codec.heatmap_size
+    steps = {
+        name: given for step in spec.sample_transforms + spec.batch_transforms for name, given in step.items()
+    }
+    use_udp = steps.get("TopDownEvalAffine", {}).get("use_udp", False)
+    others = [name for name in steps if name not in _DESCRIBED]
+    count = "N" if spec.batch is None else str(spec.batch)
+    maps = f"({count}, {spec.keypoint_set.num_keypoints}, {rows}, {columns})"
+    flip = "averaged with the mirrored image's in the graph" if spec.flip_test else "no flip test"
+    return [
+        "Image: RGB; the center of the top-left pixel is (0, 0).",
+        f"Padding: the box grows around its middle, in the side that is too short, to {width}:{height}, then "
+        f"by {spec.box_padding:g} in both. Without a box it is the whole image, and that factor is 1.",
+        _describe_warp(width, height, use_udp),
+        _describe_pixels(spec, steps.get("NormalizeImage")),
+        *([f"Further steps, by their names: {', '.join(others)}."] if others else []),
+        f"Input: tensor image, ({count}, 3, {height}, {width}) {spec.input_dtype}; "
+        f"channels {'blue, green, red' if spec.channel_order == 'bgr' else 'red, green, blue'}.",
+        f"Output: tensor heatmaps, {maps} float32, a map for each name of keypoint_set; {flip}.",
+        "A map's highest value is the score, its column and row the keypoint; (0, 0) where none is above 0. "
+        + _describe_decoding(spec.codec),
+        "Stride: times ({:.6g}, {:.6g}) these are input pixels, ".format(*spec.codec.stride)
+        + "and by the inverse of the warp image pixels.",
+    ]
+
+
+def _describe_warp(width: int, height: int, use_udp: bool) -> str:
+    """Where the padded box goes in the input."""
+    ends = (
+        f"its middle goes to ({width / 2:g}, {height / 2:g}), its width becomes {width}, pixels stay square"
+    )
+    if use_udp:
+        ends = (
+            f"its sides go to the centers of the border pixels, 0 and {width - 1}, 0 and {height - 1} (UDP)"
+        )
+    return f"Warp: the padded box becomes {width}x{height}: {ends}; bilinear, black outside, bytes again."
+
+
+def _describe_pixels(spec: PoseSpec, normalize: dict[str, Any] | None) -> str:
+    if normalize is None:
+        return f"Pixels stay 0 to 255{', the graph normalises them' if spec.input_dtype == 'uint8' else ''}."
+    byte = "byte / 255" if normalize.get("is_scale", True) else "byte"
+    return f"Pixels become ({byte} - {list(normalize['mean'])}) / {list(normalize['std'])}, channels first."
+
+
+def _describe_decoding(codec: Codec) -> str:
+    is_udp, sigma = isinstance(codec, UDPHeatmap), getattr(codec, "sigma", None)
+    if sigma is None:
+        return f"Then as {type(codec).__name__} decodes."
+    if not is_udp and not getattr(codec, "use_dark", False):
+        return "It moves by 1/4 pixel to the higher neighbour, in x and in y, but not at the border."
+    size, cut = blur_kernel_size(sigma), "0.001 to 50" if is_udp else "1e-10 and above"
+    return (
+        f"It moves by DARK's step{' as UDP takes it' if is_udp else ''}: -H^-1 g of the map's logarithm, "
+        f"after OpenCV's Gaussian kernel of {size}x{size}, scaling to the old maximum and a cut to {cut}."
+    )
