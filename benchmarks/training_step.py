@@ -15,7 +15,15 @@ Measured on two threads, Paddle 3.2.2 (seconds a step plain and ppose, ratio), a
 14.4, 4.7, 0.33; Lite-HRNet-30, batch 8, 2.88, 2.00, 0.69; Lite-HRNet-18, batch 8, 1.70, 1.44, 0.85;
 at 128x64 on one thread: Lite-HRNet-8, batch 4, 0.114, 0.094, 0.82.
 
+With --pytorch, on two cores of an AMD EPYC (AVX2 alone), torch 2.13, at 256x192 (seconds a step ppose and
+PyTorch, ratio): HRNet-W32, batch 4, two threads, 4.88, 3.13, 1.56 (other programs ran beside it);
+Lite-HRNet-18, batch 8, one thread 1.914, 1.871, 1.02, two threads 2.000, 1.009, 1.98.
+
 Learnt with it and beside it:
+- Lite-HRNet's step keeps one core busy, whatever the threads (processor time is at most the time that
+  passes), and there is as quick as PyTorch's. A second process does gain (below).
+- Making the graph of Lite-HRNet-30's training takes 100 s, in Paddle's `append_backward` and
+  `attach_preserved_name`, which list all operators for each operator; Lite-HRNet-18's, half of that.
 - Half of Lite-HRNet's step are depthwise convolutions, two thirds of that their gradients: Paddle computes
   each channel of each image alone, so that 80 maps of 6x4 pixels take as long as 20 of 24x16.
 - Tried for them, and left: nine shifted sums (25 times slower), unfold and a matrix product (3 times), rows
