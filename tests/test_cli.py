@@ -25,6 +25,7 @@ SCRIPTS = {
     "mpii2coco": "dataset/converters/mpii2coco.py",
     "posetrack2coco": "dataset/converters/posetrack2coco.py",
     "spacecraft2coco": "dataset/converters/spacecraft2coco.py",
+    "analyse_errors": "tools/analyse_errors.py",
 }
 
 
@@ -93,7 +94,7 @@ for arguments in (["--help"], *([name, "--help"] for name in cli.COMMANDS)):
         cli.main()
     except SystemExit as leave:
         assert leave.code == 0, arguments
-heavy = {"paddle", "cv2", "numpy", "yaml", "pycocotools", "onnxruntime", "scipy"} & set(sys.modules)
+heavy = {"paddle", "cv2", "numpy", "yaml", "pycocotools", "onnxruntime", "scipy", "jinja2"} & set(sys.modules)
 assert not heavy, heavy
 """
     result = run_script("-c", script)
