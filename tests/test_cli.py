@@ -26,6 +26,7 @@ SCRIPTS = {
     "posetrack2coco": "dataset/converters/posetrack2coco.py",
     "spacecraft2coco": "dataset/converters/spacecraft2coco.py",
     "analyse_errors": "tools/analyse_errors.py",
+    "visualize_coco": "tools/visualize_coco.py",
 }
 
 

@@ -1,5 +1,8 @@
 """People whose keypoints lie far apart, and errors that are planted among what was found of them."""
 
+import json
+
+import cv2
 import numpy as np
 import pytest
 
@@ -51,3 +54,22 @@ def as_results():
         ]
 
     return convert
+
+
+@pytest.fixture
+def people_folder(write_people, as_results, tmp_path):
+    """A dataset with pictures, one of them missing, one with a name that is code; and two results files."""
+    content = write_people(images=4)
+    (tmp_path / "images").mkdir()
+    for image in content["images"][:3]:
+        cv2.imwrite(str(tmp_path / "images" / image["file_name"]), np.full((400, 900, 3), 90, np.uint8))
+    name = '<script>alert("1")<script>.jpg'
+    (tmp_path / "images" / "1.jpg").rename(tmp_path / "images" / name)
+    content["images"][0]["file_name"] = name
+    (tmp_path / "annotations.json").write_text(json.dumps(content))
+    results = as_results(content)
+    (tmp_path / "good.json").write_text(json.dumps(results))
+    for result in results:
+        result["keypoints"] = (np.array(result["keypoints"]) + 9).tolist()
+    (tmp_path / "worse.json").write_text(json.dumps(results))
+    return tmp_path
