@@ -37,7 +37,6 @@ EXTRAS = (
         "requests",
         "platformdirs",
         "filelock",
-        "safetensors",
         "visualdl",
         "matplotlib",
     ),
