@@ -29,6 +29,7 @@ SCRIPTS = {
     "analyse_errors": "tools/analyse_errors.py",
     "visualize_coco": "tools/visualize_coco.py",
     "download": "dataset/download_coco.py",
+    "report": "tools/report.py",
 }
 
 

@@ -28,7 +28,7 @@ _BROKEN = (
 
 
 def unpack(archive: Path, folder: Path, *, most_bytes: int) -> int:
-    """Unpack a `.zip` or `.tar.gz` into a folder, of which nothing is replaced; returns how many files it has.
+    """Unpack a `.zip` or `.tar.gz` into a folder, replacing nothing; returns how many files it has.
 
     All of it goes to a hidden folder first, and from there to its places, folders as wholes where there were
     none. Raises DownloadError for a damaged archive and for what no dataset needs: members outside of the

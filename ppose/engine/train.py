@@ -35,7 +35,7 @@ from ppose.engine.load import find_quantization, load_quantized
 from ppose.engine.network_runtime import network_predictor
 from ppose.engine.objective import Objective
 from ppose.engine.precision import Precision
-from ppose.engine.settings import RunSettings
+from ppose.engine.settings import RunSettings, run_settings
 from ppose.engine.state import STATE_FILE, TrainState
 from ppose.engine.static_network import quickest_form
 from ppose.engine.task import Task
@@ -167,6 +167,7 @@ def record_run(
     run = {
         "command": shlex.join(map(hide_secrets, arguments)),
         "seed": seed,
+        "measure": run_settings(cfg).headline[0],
         "started": time.strftime("%Y-%m-%d %H:%M:%S%z"),
         "device": paddle.device.get_device(),
         "ranks": rank_count(),
