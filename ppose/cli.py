@@ -16,6 +16,7 @@ from ppose.paths import expand_path
 COMMANDS = (
     *("train", "eval", "check", "infer", "export", "quantize", "predict", "benchmark", "model_info"),
     *("synthesize", "translate", "mpii2coco", "posetrack2coco", "spacecraft2coco", "weights"),
+    *("analyse_errors", "visualize_coco", "download", "report"),
 )
 
 

@@ -26,6 +26,10 @@ SCRIPTS = {
     "posetrack2coco": "dataset/converters/posetrack2coco.py",
     "spacecraft2coco": "dataset/converters/spacecraft2coco.py",
     "weights": "tools/weights.py",
+    "analyse_errors": "tools/analyse_errors.py",
+    "visualize_coco": "tools/visualize_coco.py",
+    "download": "dataset/download_coco.py",
+    "report": "tools/report.py",
 }
 
 
@@ -94,7 +98,7 @@ for arguments in (["--help"], *([name, "--help"] for name in cli.COMMANDS)):
         cli.main()
     except SystemExit as leave:
         assert leave.code == 0, arguments
-heavy = {"paddle", "cv2", "numpy", "yaml", "pycocotools", "onnxruntime", "scipy"} & set(sys.modules)
+heavy = {"paddle", "cv2", "numpy", "yaml", "pycocotools", "onnxruntime", "scipy", "jinja2"} & set(sys.modules)
 assert not heavy, heavy
 """
     result = run_script("-c", script)

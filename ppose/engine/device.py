@@ -3,6 +3,7 @@
 import ctypes
 import os
 import platform
+import sys
 
 import paddle
 
@@ -12,6 +13,10 @@ from ppose.errors import DeviceError
 from ppose.paddle_internals import set_cpu_threads
 from ppose.processor import own_cores
 
+try:
+    import resource
+except ImportError:  # Windows has none
+    resource = None  # type: ignore[assignment]
 renew_interrupts()
 
 # Of glibc's mallopt.
@@ -38,6 +43,17 @@ def select_device(use_gpu: bool | None) -> str:
         _set_threads()
         _keep_freed_memory()
     return device
+
+
+def peak_memory() -> dict[str, float]:
+    """The most memory (MB) that this process has had: memory_mb, and gpu_memory_mb of Paddle's on a GPU."""
+    peak = {}
+    if resource is not None:
+        unit = 1 if sys.platform == "darwin" else 1024
+        peak["memory_mb"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20, 1)
+    if paddle.device.get_device() != "cpu":
+        peak["gpu_memory_mb"] = round(paddle.device.cuda.max_memory_allocated() / 2**20, 1)
+    return peak
 
 
 def _set_threads() -> None:
