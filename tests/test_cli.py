@@ -14,6 +14,7 @@ SCRIPTS = {
     "train": "tools/train.py",
     "eval": "tools/eval.py",
     "check": "tools/check_dataset.py",
+    "convert": "tools/convert_labels.py",
     "infer": "tools/infer.py",
     "export": "tools/export_model.py",
     "quantize": "tools/quantize.py",

@@ -75,8 +75,8 @@ def _open_datasets(
     given = [Path(text).expanduser() for text in args.datasets]
     if not given[0].is_dir() and given[0].suffix.lower() != ".json":
         return _of_config(args)
+    from ppose.annotations.guess import guess_keypoint_set
     from ppose.data.coco import KeypointTopDownCocoDataset
-    from ppose.data.inspection.guess import guess_keypoint_set
 
     opened = []
     for file in (part for path in given for part in _annotation_files(path)):
