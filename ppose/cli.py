@@ -14,19 +14,9 @@ from ppose.commandline import run
 from ppose.paths import expand_path
 
 COMMANDS = (
-    *(
-        "train",
-        "eval",
-        "check",
-        "convert",
-        "infer",
-        "export",
-        "quantize",
-        "predict",
-        "benchmark",
-        "model_info",
-    ),
-    *("synthesize", "translate", "mpii2coco", "posetrack2coco", "spacecraft2coco"),
+    *("train", "eval", "check", "convert", "split", "merge", "infer", "export", "quantize"),
+    *("predict", "benchmark", "model_info", "synthesize", "translate"),
+    *("mpii2coco", "posetrack2coco", "spacecraft2coco"),
 )
 
 

@@ -15,6 +15,8 @@ SCRIPTS = {
     "eval": "tools/eval.py",
     "check": "tools/check_dataset.py",
     "convert": "tools/convert_labels.py",
+    "split": "tools/split_dataset.py",
+    "merge": "tools/merge_datasets.py",
     "infer": "tools/infer.py",
     "export": "tools/export_model.py",
     "quantize": "tools/quantize.py",

@@ -34,7 +34,9 @@ BROKEN = {
     "coco: no JSON": ("a.json", "coco", "{", "not a JSON file"),
     "coco: a list": ("a.json", "coco", [], "it has no list 'images'"),
     "coco: no keypoints": ("a.json", "coco", {"images": [], "annotations": []}, "which 0 keypoints"),
-    "coco: entries": ("a.json", "coco", {"images": [], "annotations": 3, "categories": NAMED}, "'annotations' is not a list"),
+    "coco: entries": (
+        "a.json", "coco", {"images": [], "annotations": 3, "categories": NAMED}, "'annotations' is not a",
+    ),
     "coco: flip_pairs": (
         "a.json",
         "coco",
