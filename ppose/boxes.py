@@ -175,7 +175,9 @@ def _choose_category(
         chosen = chosen or set(kinds)  # of one kind are people, whatever they are called
     else:
         chosen = {PERSON}
-    text = ", ".join(map(str, classes or [known.get(kind, kind) for kind in chosen])) or _PERSON
+    text = (
+        ", ".join(dict.fromkeys(map(str, classes or [known.get(kind, kind) for kind in chosen]))) or _PERSON
+    )
     return _Category(
         frozenset(chosen), f"{text} ({has})" if len(kinds) > 1 or not chosen & {*kinds} else text
     )

@@ -16,7 +16,7 @@ from ppose.paths import expand_path
 COMMANDS = (
     *("train", "eval", "check", "convert", "split", "merge", "infer", "export", "quantize"),
     *("predict", "benchmark", "model_info", "synthesize", "translate"),
-    *("mpii2coco", "posetrack2coco", "spacecraft2coco"),
+    *("mpii2coco", "posetrack2coco", "spacecraft2coco", "weights", "analyse_errors", "visualize_coco"),
 )
 
 

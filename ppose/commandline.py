@@ -18,8 +18,8 @@ INTERRUPTED = 130
 # Packages that ppose itself does not bring, and the extras that do; others are told of where they are chosen.
 _EXTRAS = {
     **dict.fromkeys(("paddle", "setuptools"), "paddle,train"),
-    **dict.fromkeys(("filelock", "matplotlib", "platformdirs", "pycocotools", "requests"), "train"),
-    **dict.fromkeys(("safetensors", "scipy", "visualdl"), "train"),
+    **dict.fromkeys(("filelock", "jinja2", "matplotlib", "platformdirs", "pycocotools", "requests"), "train"),
+    **dict.fromkeys(("scipy", "visualdl"), "train"),
 }
 
 # What the user asks for, before Paddle writes its own choice of one thread into the environment.

@@ -4,8 +4,6 @@ import errno
 import json
 import os
 import tempfile
-import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,12 +11,6 @@ from typing import Any
 
 from ppose.errors import DataError
 from ppose.paths import show_name
-
-# What reading a damaged archive of arrays (.npz) may raise.
-DAMAGED_ARCHIVE = (
-    zipfile.BadZipFile, zlib.error, ValueError, KeyError, TypeError, EOFError, NotImplementedError,
-)  # fmt: skip
-
 
 _SHOWN = 40  # characters of a name in the temporary one, which is not to become too long
 

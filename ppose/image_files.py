@@ -1,12 +1,14 @@
 """The image files that a command is given, and the people's boxes in them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from ppose.annotations import read_images
 from ppose.boxes import DET_THRESHOLD, read_people_boxes
 from ppose.errors import DataError
+from ppose.files import read_json
 from ppose.geometry import bbox_xywh_to_xyxy
 from ppose.paths import show_name
 
@@ -61,3 +63,16 @@ def read_boxes(
     order = np.argsort(found.rows, kind="stable")
     ends = np.searchsorted(found.rows[order], np.arange(1, len(names)))
     return np.split(bbox_xywh_to_xyxy(found.bboxes_xywh[order]), ends)
+
+
+def read_stated_sizes(path: str | Path, image_files: Sequence[Path]) -> list[tuple[int, int]]:
+    """Width and height of each image as box files say that are COCO annotations; (0, 0) where they do not."""
+    content = read_json(path, "box file (--boxes, bbox_file)")
+    if not isinstance(content, Mapping):
+        return [(0, 0)] * len(image_files)
+    images, _ = read_images(content, show_name(path))
+    sizes = {
+        Path(name).name: tuple(size)
+        for name, size in zip(images.file_names, images.sizes.tolist(), strict=True)
+    }
+    return [sizes.get(file.name, (0, 0)) for file in image_files]

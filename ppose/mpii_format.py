@@ -59,6 +59,10 @@ class MpiiPeople:
     visible: np.ndarray
     head_boxes: np.ndarray | None
 
+    def with_images(self, ids: np.ndarray) -> "MpiiPeople":
+        """All people: PCKh looks at those alone who were found, whose images they may be."""
+        return self
+
 
 def read_people(path: str | Path) -> MpiiPeople:
     """The people of HRNet's JSON, or those with keypoints in the training images of the release's `.mat`.

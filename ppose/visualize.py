@@ -1,11 +1,12 @@
 """Draws poses and heatmaps on images, and makes picture files of them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import cv2
 import numpy as np
 
 from ppose.errors import DataError
+from ppose.geometry import get_warp_matrix, transform_points
 from ppose.keypoints import KeypointSet
 
 # RGB; left, right and middle of the body.
@@ -46,6 +47,25 @@ def draw_poses(
             cv2.circle(canvas, points[index].tolist(), width + 1, colours[index], -1, cv2.LINE_AA)
             cv2.circle(canvas, points[index].tolist(), width + 1, (255, 255, 255), 1, cv2.LINE_AA)
     return canvas
+
+
+def crop_person(
+    image: np.ndarray, bbox_xywh: np.ndarray, size: tuple[int, int]
+) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
+    """A picture (h, w, 3) of a person's box and a bit around it, of ``size`` (w, h), grey beyond the image.
+
+    The second is a function that puts points (N, 2 or more; x and y first) of the image into the picture.
+    """
+    x, y, width, height = bbox_xywh
+    extent = 1.3 * max(width, height * size[0] / size[1], 8)
+    scale = np.array([extent, extent * size[1] / size[0]])
+    warp = get_warp_matrix([x + width / 2, y + height / 2], scale, 0.0, size)
+    crop = cv2.warpAffine(image, warp, size, flags=cv2.INTER_AREA, borderValue=(128, 128, 128))
+
+    def place(points: np.ndarray) -> np.ndarray:
+        return np.column_stack([transform_points(points[:, :2], warp), points[:, 2:]])
+
+    return crop, place
 
 
 def draw_axes(image: np.ndarray, axes: np.ndarray) -> np.ndarray:

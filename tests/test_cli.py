@@ -28,6 +28,9 @@ SCRIPTS = {
     "mpii2coco": "dataset/converters/mpii2coco.py",
     "posetrack2coco": "dataset/converters/posetrack2coco.py",
     "spacecraft2coco": "dataset/converters/spacecraft2coco.py",
+    "weights": "tools/weights.py",
+    "analyse_errors": "tools/analyse_errors.py",
+    "visualize_coco": "tools/visualize_coco.py",
 }
 
 
@@ -96,7 +99,7 @@ for arguments in (["--help"], *([name, "--help"] for name in cli.COMMANDS)):
         cli.main()
     except SystemExit as leave:
         assert leave.code == 0, arguments
-heavy = {"paddle", "cv2", "numpy", "yaml", "pycocotools", "onnxruntime", "scipy"} & set(sys.modules)
+heavy = {"paddle", "cv2", "numpy", "yaml", "pycocotools", "onnxruntime", "scipy", "jinja2"} & set(sys.modules)
 assert not heavy, heavy
 """
     result = run_script("-c", script)

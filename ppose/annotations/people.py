@@ -115,6 +115,10 @@ class Annotations:
             line += "; left out: " + ", ".join(f"{reason} {count}" for reason, count in left_out.items())
         return "; ".join([line, *self.notes])
 
+    def with_images(self, ids: np.ndarray) -> "Annotations":
+        """The images of these ids, as the file has them, with their people."""
+        return self.of_images(np.flatnonzero(np.isin(self.images.ids, ids)))
+
     def of_images(self, rows: np.ndarray) -> "Annotations":
         """The images of these rows, with their people."""
         images = Images(

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,7 +56,7 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
 
     is_wrong = False
     seen: list[tuple[str, ImageInspection]] = []
-    for name, dataset, keypoint_set in _open_datasets(args):
+    for name, dataset, keypoint_set in open_datasets(args.datasets, args.overrides, args.image_dir):
         inspection = ImageInspection(dataset)
         findings = inspect_people(dataset, keypoint_set)
         findings += inspection.run(lambda rows: tqdm(rows, "images", disable=None, leave=False))
@@ -69,12 +70,13 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     sys.exit(int(is_wrong))
 
 
-def _open_datasets(
-    args: argparse.Namespace,
+def open_datasets(
+    datasets: Sequence[str], overrides: Sequence[str], image_dir: Path | None, keys: Sequence[str] = _DATASETS
 ) -> list[tuple[str, "KeypointTopDownCocoDataset", "KeypointSet"]]:
-    given = [Path(text).expanduser() for text in args.datasets]
+    """Name, dataset and keypoint set of annotation files and folders, or of these ``keys`` of one config."""
+    given = [Path(text).expanduser() for text in datasets]
     if not given[0].is_dir() and given[0].suffix.lower() != ".json":
-        return _of_config(args)
+        return _of_config(datasets[0], overrides, keys)
     from ppose.annotations.guess import guess_keypoint_set
     from ppose.data.coco import KeypointTopDownCocoDataset
     from ppose.image_files import find_image_folder
@@ -82,23 +84,25 @@ def _open_datasets(
     opened = []
     for file in (part for path in given for part in _annotation_files(path)):
         keypoint_set = guess_keypoint_set(file)
-        images = args.image_dir or find_image_folder(file)
+        images = image_dir or find_image_folder(file)
         dataset = KeypointTopDownCocoDataset(str(images), str(file), [192, 256], keypoint_set)
         opened.append((_short_name(file), dataset, keypoint_set))
     return opened
 
 
-def _of_config(args: argparse.Namespace) -> list[tuple[str, Any, "KeypointSet"]]:
+def _of_config(
+    config: str, overrides: Sequence[str], keys: Sequence[str]
+) -> list[tuple[str, Any, "KeypointSet"]]:
     from ppose.data.coco import KeypointTopDownCocoDataset
     from ppose.engine.task import Task
     from ppose.errors import ConfigError
     from ppose.workspace import load_config
 
-    task = Task(load_config(args.datasets[0], args.overrides))
-    opened = [(key, task.dataset(key), task.keypoint_set) for key in _DATASETS if task.has(key)]
+    task = Task(load_config(config, overrides))
+    opened = [(key, task.dataset(key), task.keypoint_set) for key in keys if task.has(key)]
     ours = [entry for entry in opened if isinstance(entry[1], KeypointTopDownCocoDataset)]
     if not ours:
-        raise ConfigError(f"{args.datasets[0]}: no TrainDataset or EvalDataset of annotation files to check")
+        raise ConfigError(f"{config}: no {' or '.join(keys)} of annotation files")
     return ours
 
 

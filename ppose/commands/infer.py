@@ -43,7 +43,7 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     from ppose.engine.load import load_trained
     from ppose.engine.network_runtime import network_predictor
     from ppose.engine.task import Task
-    from ppose.image_files import list_images, read_boxes
+    from ppose.image_files import list_images, read_boxes, read_stated_sizes
     from ppose.inference.command import open_model
     from ppose.inference.pose_files import ImageFiles, check_output, write_poses
     from ppose.paths import show_name
@@ -52,10 +52,11 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     task = Task(load_config(args.config, args.overrides))
     select_device(task.settings.use_gpu)
     files = list_images(args.infer_dir) if args.infer_img is None else [Path(args.infer_img)]
-    boxes = None
+    boxes = sizes = None
     if args.boxes is not None:
         boxes = read_boxes(args.boxes, files, classes=args.det_class, threshold=args.det_threshold)
-    images = ImageFiles(files, boxes)
+        sizes = read_stated_sizes(args.boxes, files)
+    images = ImageFiles(files, boxes, sizes)
     folder = Path(args.output_dir or Path(task.settings.save_dir) / Path(args.config).stem / "vis")
     check_output(folder, files)
     predictor = network_predictor(task, load_trained(task))

@@ -133,8 +133,9 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
             "--trt_*_shape have no effect: the input's size is the model's own"
         )
 
-    from ppose.image_files import list_images, read_boxes
+    from ppose.image_files import list_images, read_boxes, read_stated_sizes
     from ppose.inference import command
+    from ppose.inference.pose_files import ImageFiles
     from ppose.inference.predictor import Predictor
 
     device = {"device": args.device, "cpu_threads": args.cpu_threads}
@@ -154,8 +155,14 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     if args.image_file is not None or args.image_dir is not None:
         files = [args.image_file] if args.image_dir is None else list_images(args.image_dir)
         boxes = {"classes": args.det_class, "threshold": args.det_threshold}
-        find_boxes = None if args.boxes is None else partial(read_boxes, args.boxes, files, **boxes)
-        command.infer_images(files, *opening, args.output_dir, find_boxes=find_boxes, **results)
+
+        def open_images() -> ImageFiles:
+            if args.boxes is None:
+                return ImageFiles(files)
+            found = read_boxes(args.boxes, files, **boxes)
+            return ImageFiles(files, found, read_stated_sizes(args.boxes, files))
+
+        command.infer_images(files, *opening, args.output_dir, open_images=open_images, **results)
         return
     video = args.camera_id if args.video_file is None else args.video_file
     options = {"similarity": args.tracking, "smooth": args.smooth, **results}

@@ -98,6 +98,7 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     folder = Path(args.output_dir) / f"{Path(args.config).stem}_int8"
     if args.analyse:
         print_analysis(folder, analyse_layers(task, images, how, folder, measure_ap, args.analyse_ap))
+        images.check()
         return
     dataset = task.dataset("EvalDataset") if args.eval else None
     quantized = quantize_and_export(task, images, how, folder, Options(format=args.format))
@@ -105,6 +106,7 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     if dataset is not None:
         networks = {"in float": quantized.trained, "in eight bits, simulated": quantized.network}
         report_ap(task, folder, networks, dataset)
+    images.check()
 
 
 def find_images(task: "Task", args: argparse.Namespace) -> "CalibrationImages":

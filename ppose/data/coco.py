@@ -123,7 +123,12 @@ class KeypointTopDownCocoDataset:
     def _take_detected(self, file: Path, score_threshold: float) -> np.ndarray:
         """Make samples of detected boxes; returns these (N, 4)."""
         images = self.annotations.images
-        found = read_people_boxes(file, images.file_names, images.ids.tolist(), threshold=score_threshold)
+        own = list(self.annotations.categories)
+        # Detectors call people 1 whatever they are here, unless there is something else beside them.
+        classes = own if self.annotations.dropped else [*own, PERSON]
+        found = read_people_boxes(
+            file, images.file_names, images.ids.tolist(), classes=classes, threshold=score_threshold
+        )
         self._images, self.bbox_scores = found.rows, found.scores
         # What was detected is what was annotated, if that is one thing.
         annotated = self.annotations.people

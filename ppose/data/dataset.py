@@ -22,7 +22,7 @@ class Dataset(Protocol):
 class EvalDataset(Dataset, Protocol):
     """A dataset with what metrics ask for.
 
-    ``annotations`` is what its metric compares with, as that takes it: a file, or what was read of it.
+    ``annotations`` is what its metric compares with, as that takes it; `with_images` gives that of some ids.
     ``boxes`` says in words where its boxes come from; image_ids and category_ids (both as the file has them),
     areas (of the padded boxes, in square image pixels) and bbox_scores are arrays of its length.
     """

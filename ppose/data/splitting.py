@@ -20,7 +20,7 @@ def group_images(
     """Rows of a COCO file's images that have to stay together, as lists.
 
     ``by`` is `image` (each for itself), `folder` (a video's frames), or a field of images or annotations, such
-    as video_id, track_id or person: images with one value of it stay together, and so do ``pairs`` of rows.
+    as video_id, track_id or person, whose images with one value stay together; so do ``pairs`` of rows.
     Raises DataError for a field that nothing has.
     """
     images = content["images"]

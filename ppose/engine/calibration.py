@@ -1,5 +1,6 @@
 """Images that show what a network will see, and AP on a part of a dataset."""
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
@@ -14,9 +15,12 @@ from ppose.data.reader import spread
 from ppose.engine.evaluate import make_reader, read_batches, update_metric
 from ppose.engine.network_runtime import network_predictor
 from ppose.engine.task import Task
+from ppose.errors import DataError
 from ppose.image_files import list_images, read_boxes
 from ppose.inference.pose_spec import PoseSpec
 from ppose.transforms import read_image
+
+_logger = logging.getLogger(__name__)
 
 
 class CalibrationImages:
@@ -37,12 +41,16 @@ class CalibrationImages:
         self._spec, self._batch_size = task.pose_spec(reader), task.reader(reader).batch_size
         self._people = [people[i] for i in spread(len(people), count)]
         self._cut_out = cut_out
+        self._problems: list[str] = []
 
     @classmethod
     def from_folder(
         cls, task: Task, folder: str | Path, count: int, boxes_file: str | Path | None = None
     ) -> "CalibrationImages":
-        """The people of a box file (see `read_boxes`) in a folder's images, or each image as one person."""
+        """The people of a box file (see `read_boxes`) in a folder's images, or each image as one person.
+
+        Images that cannot be read are skipped with a warning; DataError where none can.
+        """
         files = list_images(folder)
         boxes: list[Any] = [[None]] * len(files) if boxes_file is None else read_boxes(boxes_file, files)
         people = [(file, box) for file, of_image in zip(files, boxes, strict=True) for box in of_image]
@@ -53,7 +61,19 @@ class CalibrationImages:
             file, box = person
             return spec.cut_out(read(file), None if box is None else [box])[0]
 
-        return cls(task, "TestReader", people, cut_out, count)
+        chosen, problems = [people[i] for i in spread(len(people), count)], {}
+        for file in dict.fromkeys(file for file, _ in chosen):
+            try:
+                read_image(file)
+            except DataError as error:
+                problems[file] = str(error)
+        if len(problems) == len({file for file, _ in chosen}):
+            raise DataError(next(iter(problems.values())))
+        images = cls(task, "TestReader", [p for p in chosen if p[0] not in problems], cut_out, count)
+        images._problems = list(problems.values())
+        for problem in images._problems:
+            _logger.warning("skipped: %s", problem)
+        return images
 
     @classmethod
     def from_dataset(
@@ -68,6 +88,11 @@ class CalibrationImages:
         starts = range(0, len(self._people), self._batch_size)
         for start in tqdm(starts, desc="calibrating", unit="batch", disable=None, leave=False):
             yield self._make_batch(self._people[start : start + self._batch_size])
+
+    def check(self) -> None:
+        """Raise DataError, when all else is done, where images were skipped."""
+        if self._problems:
+            raise DataError(f"{len(self._problems)} images were skipped: {self._problems[0]}")
 
     def sample(self, count: int) -> paddle.Tensor:
         """One batch (N, 3, h, w) of up to ``count`` of the images."""
@@ -88,8 +113,7 @@ def make_sampled_ap(task: Task, count: int) -> Callable[[nn.Layer], float]:
     known = np.unique(dataset.image_ids)
     images = known[spread(len(known), max(1, count * len(known) // len(dataset)))]
     people = np.flatnonzero(np.isin(dataset.image_ids, images))
-    rows = np.flatnonzero(np.isin(dataset.annotations.images.ids, images))
-    metric = task.metric(dataset, annotations=dataset.annotations.of_images(rows))
+    metric = task.metric(dataset, annotations=dataset.annotations.with_images(images))
     reader = make_reader(task, task.pose_spec("EvalReader"))
     batches = list(read_batches(reader, dataset, people, workers=0))
 

@@ -32,7 +32,7 @@ def infer_images(
     open_detector: OpenDetector,
     output_dir: Path,
     *,
-    find_boxes: Callable[[], Sequence[np.ndarray]] | None,
+    open_images: Callable[[], ImageFiles],
     threshold: float,
     save_json: bool,
     run_benchmark: bool,
@@ -40,13 +40,13 @@ def infer_images(
 ) -> None:
     """A picture of each image file with its people's poses, see `write_poses`.
 
-    ``find_boxes`` gives their boxes; ``pnp`` is the file of a 3D model.
+    ``open_images`` gives them with their boxes; ``pnp`` is the file of a 3D model.
 
     Each is written as soon as it is done. An image that cannot be read is skipped with a warning, and is an
     error in the end.
     """
     check_output(output_dir, files)
-    images = ImageFiles(files, None if find_boxes is None else find_boxes())
+    images = open_images()
     predictor, find_people = open_predictor(), open_detector()
     model = open_model(pnp, predictor)
     if run_benchmark:

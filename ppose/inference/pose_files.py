@@ -16,7 +16,7 @@ from ppose.inference.detectors import PersonDetector
 from ppose.inference.predictor import Pose, Predictor
 from ppose.inference.space_poses import draw_space_axes, solve_poses, to_record
 from ppose.paths import cut_name, show_name
-from ppose.transforms import read_image
+from ppose.transforms import read_annotated
 from ppose.visualize import draw_poses, encode_picture
 
 _logger = logging.getLogger(__name__)
@@ -30,21 +30,28 @@ class ImageFiles:
     """Iterates over (image (H, W, 3) uint8, RGB, turned as EXIF says; its bboxes_xyxy or None; file).
 
     One that cannot be read is skipped with a warning; where it is the only file, it is a DataError. ``boxes``
-    are those of each file, None takes each image as one person.
+    are those of each file, None takes each image as one person. ``sizes`` are width and height of each as the
+    boxes' file knows it, (0, 0) unknown: an image of that size is not turned, see `read_annotated`.
     """
 
-    def __init__(self, files: Sequence[Path], boxes: Sequence[np.ndarray] | None = None) -> None:
+    def __init__(
+        self,
+        files: Sequence[Path],
+        boxes: Sequence[np.ndarray] | None = None,
+        sizes: Sequence[tuple[int, int]] | None = None,
+    ) -> None:
         self._files = files
         self._boxes = [None] * len(files) if boxes is None else boxes
+        self._sizes = [(0, 0)] * len(files) if sizes is None else sizes
         self._problems: list[str] = []
 
     def __len__(self) -> int:
         return len(self._files)
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray | None, Path]]:
-        for file, boxes in zip(self._files, self._boxes, strict=True):
+        for file, boxes, size in zip(self._files, self._boxes, self._sizes, strict=True):
             try:
-                image = read_image(file, use_exif=True)
+                image, _ = read_annotated(file, size)
             except DataError as error:
                 if len(self._files) == 1:
                     raise

@@ -28,7 +28,7 @@ def describe_spec(spec: PoseSpec) -> list[str]:
         _describe_pixels(spec, steps.get("NormalizeImage")),
         *([f"Further steps, by their names: {', '.join(others)}."] if others else []),
         f"Input: tensor image, ({count}, 3, {height}, {width}) {spec.input_dtype}; "
-        "channels red, green, blue.",
+        f"channels {'blue, green, red' if spec.channel_order == 'bgr' else 'red, green, blue'}.",
         f"Output: tensor heatmaps, {maps} float32, a map for each name of keypoint_set; {flip}.",
         "A map's highest value is the score, its column and row the keypoint; (0, 0) where none is above 0. "
         + _describe_decoding(spec.codec),

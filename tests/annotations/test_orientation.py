@@ -1,9 +1,13 @@
 """Photos with an EXIF orientation: turned as their annotations know them, in every way of reading them."""
 
+import json
+
 import numpy as np
 import pytest
 from PIL import Image
 
+from ppose.image_files import read_stated_sizes
+from ppose.inference.pose_files import ImageFiles
 from ppose.keypoints import get_keypoint_set
 from ppose.transforms import TopDownAffine, read_annotated, read_image_size
 
@@ -82,6 +86,16 @@ def test_sizes_that_contradict_each_other_are_told_of_once(tmp_path, open_datase
     TopDownAffine([48, 64], COCO17, partial_decoding=True)(dataset[0])
     (line,) = caplog.messages
     assert "a.jpg has 120 x 160 pixels, its annotations say 60 x 80" in line
+
+
+def test_inference_turns_photos_as_the_file_of_their_boxes_knows_them(tmp_path):
+    file = tmp_path / "images" / "a.jpg"
+    write_photo(file, 6)
+    for size, shape in ((STORED, (120, 160, 3)), (SHOWN, (160, 120, 3)), ((None, None), (160, 120, 3))):
+        (tmp_path / "boxes.json").write_text(json.dumps(content_of(size)))
+        images = ImageFiles([file], None, read_stated_sizes(tmp_path / "boxes.json", [file]))
+        assert next(iter(images))[0].shape == shape
+    assert next(iter(ImageFiles([file])))[0].shape == (160, 120, 3)
 
 
 @pytest.mark.parametrize("orientation", [1, 3, 6, 8])

@@ -187,3 +187,31 @@ def test_a_missing_image_is_named(coco_folder):
     (coco_folder / "images" / "000000000002.jpg").unlink()
     with pytest.raises(DataError, match=r"image not found: .*000000000002\.jpg"):
         make(coco_folder)[2]["image"]
+
+
+def test_detected_boxes_of_the_files_own_category(coco_folder):
+    """21 in the annotations: the boxes may say so too, or 1, as detectors of people do."""
+
+    def change(content):
+        content["categories"] = [{"id": 21, "name": "athlete"}]
+        for annotation in content["annotations"]:
+            annotation["category_id"] = 21
+
+    edit(coco_folder, change)
+    boxes = [
+        {"image_id": "000000000002", "category_id": kind, "bbox": [5, 6, 30, 60], "score": 0.9}
+        for kind in (21, 1, 3)
+    ]
+    (coco_folder / "boxes.json").write_text(json.dumps(boxes))
+    dataset = make(coco_folder, use_gt_bbox=False, bbox_file="boxes.json")
+    assert dataset.image_ids.tolist() == [2, 2]
+    assert dataset.category_ids.tolist() == [21, 21]
+    (coco_folder / "boxes.json").write_text(json.dumps(boxes[2:]))
+    with pytest.raises(DataError, match=r"1 of another category than 21, 1 \(the file has 3\)"):
+        make(coco_folder, use_gt_bbox=False, bbox_file="boxes.json")
+
+
+def test_detected_boxes_in_the_form_of_annotations(coco_folder):
+    """Its people, without crowds: 3 in each image."""
+    found = make(coco_folder, use_gt_bbox=False, bbox_file="annotations.json")
+    assert found.image_ids.tolist() == [1, 1, 1, 2, 2, 2, 3, 3, 3]

@@ -7,6 +7,7 @@ import pytest
 from runs import assert_one_line
 from scipy.io import savemat
 
+from ppose.engine.calibration import make_sampled_ap
 from ppose.engine.task import Task
 from ppose.errors import ConfigError, DataError
 from ppose.workspace import load_config
@@ -68,6 +69,11 @@ def test_training_keeps_the_best_by_pckh(run_script, checkout):
     people = json.loads((folder / "result" / "keypoints_results.json").read_text())
     assert len(people) == 5
     assert len(people[0]["keypoints"]) == 48
+
+
+def test_a_part_of_the_people_is_measured_for_quantization(checkout):
+    task = Task(load_config(checkout / "mpii.yml"))
+    assert 0 <= make_sampled_ap(task, 3)(task.model()) <= 100
 
 
 def test_missing_files_are_one_line(run_script, checkout):

@@ -17,6 +17,7 @@ from ppose.engine.evaluate import evaluate
 from ppose.engine.load import load_trained
 from ppose.engine.network_runtime import network_predictor
 from ppose.engine.task import Task
+from ppose.errors import DataError
 from ppose.export.evaluate import compare_ap
 from ppose.inference.model_folder import read_model_folder
 from ppose.inference.runtimes import open_runtime
@@ -76,7 +77,7 @@ def test_images_are_those_that_the_network_sees_at_evaluation(coco_folder, tmp_p
     np.testing.assert_array_equal(next(iter(spread)).numpy(), people[[0, 2, 4]])
     np.testing.assert_array_equal(spread.sample(1).numpy(), people[:1])
     boxed = CalibrationImages.from_folder(task, coco_folder / "images", 100, coco_folder / "annotations.json")
-    assert sum(len(batch) for batch in boxed) == 12  # the crowd and the unlabelled have boxes too
+    assert sum(len(batch) for batch in boxed) == 9  # the unlabelled have boxes too; crowds are nobody
     whole = CalibrationImages.from_folder(task, coco_folder / "images", 2)
     assert [batch.shape for batch in whole] == [[2, 3, 64, 64]]
 
@@ -224,6 +225,17 @@ def test_bad_calibration(quantize, coco_folder, weights, tmp_path):
     ):
         options = ["--calib_dir", folder, "--output_dir", tmp_path / "out", *more]
         assert_one_line(quantize(*options, "-o", *overrides), *expected)
+
+
+def test_images_that_cannot_be_read_are_told_of(coco_folder, caplog):
+    """The others are calibrated on, and the command ends with an error."""
+    (coco_folder / "images" / "a.jpg").write_bytes(b"no image")
+    images = CalibrationImages.from_folder(make_task(coco_folder), coco_folder / "images", 4)
+    assert sum(len(batch) for batch in images) == 3
+    assert "skipped: not a readable image" in caplog.text
+    with pytest.raises(DataError, match=r"1 images were skipped: not a readable image: .*a\.jpg"):
+        images.check()
+    CalibrationImages.from_dataset(make_task(coco_folder), "EvalDataset", 1).check()
 
 
 def test_options_that_do_not_go_together(quantize):

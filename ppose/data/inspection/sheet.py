@@ -9,9 +9,9 @@ from ppose.annotations import People
 from ppose.data.coco import KeypointTopDownCocoDataset
 from ppose.data.inspection.findings import Finding
 from ppose.errors import DataError
-from ppose.geometry import bbox_xywh_to_xyxy, get_warp_matrix, transform_points
+from ppose.geometry import bbox_xywh_to_xyxy
 from ppose.keypoints import KeypointSet
-from ppose.visualize import draw_poses
+from ppose.visualize import crop_person, draw_poses
 
 _MOST, _COLUMNS = 24, 6
 _TILE, _CAPTION = (200, 240), 34  # width, height of a person's picture, and of what is written below
@@ -56,13 +56,9 @@ def _choose(findings: Sequence[Finding]) -> list[tuple[Finding, int]]:
 def _draw_tile(
     image: np.ndarray, people: People, row: int, keypoint_set: KeypointSet, finding: Finding
 ) -> np.ndarray:
-    x, y, width, height = people.bboxes_xywh[row]
-    extent = 1.3 * max(width, height * _TILE[0] / _TILE[1], 8)
-    scale = np.array([extent, extent * _TILE[1] / _TILE[0]])
-    warp = get_warp_matrix([x + width / 2, y + height / 2], scale, 0.0, _TILE)
-    crop = cv2.warpAffine(image, warp, _TILE, flags=cv2.INTER_AREA, borderValue=(128, 128, 128))
-    pose = np.column_stack([transform_points(people.keypoints[row], warp), people.visibility[row] > 0])
-    corners = transform_points(bbox_xywh_to_xyxy(people.bboxes_xywh[row]).reshape(2, 2), warp)
+    crop, place = crop_person(image, people.bboxes_xywh[row], _TILE)
+    pose = place(np.column_stack([people.keypoints[row], people.visibility[row] > 0]))
+    corners = place(bbox_xywh_to_xyxy(people.bboxes_xywh[row]).reshape(2, 2))
     crop = draw_poses(crop, pose[None], keypoint_set, bboxes_xyxy=corners.reshape(1, 4))
     caption = np.full((_CAPTION, _TILE[0], 3), 255, np.uint8)
     for line, text in enumerate((str(people.ids[row]), finding.kind)):

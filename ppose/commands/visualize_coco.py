@@ -1,0 +1,84 @@
+"""Draws results files over their images, the worst and the best images first, beside what is annotated."""
+
+import argparse
+from pathlib import Path
+
+from ppose.commandline import whole_number
+from ppose.commands.analyse_errors import add_dataset_options, name_results
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """What the command takes."""
+    parser.add_argument(
+        "results",
+        nargs="+",
+        metavar="RESULTS",
+        help="results files in COCO's format (keypoints_results.json); the first one's OKS orders the images",
+    )
+    add_dataset_options(parser)
+    parser.add_argument(
+        "--output_dir",
+        type=Path,
+        default=Path("output/visualize"),
+        metavar="DIR",
+        help="pictures go to worst/ and best/ in it, by rank (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--count",
+        type=whole_number(1),
+        default=20,
+        metavar="N",
+        help="so many of each (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--draw_threshold", type=float, default=0.2, help="lowest keypoint score drawn (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--score_threshold", type=float, default=0.0, help="lowest score of people (default: %(default)s)"
+    )
+
+
+def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Do what the parsed options say."""
+    import numpy as np
+
+    from ppose.commands.check import open_datasets
+    from ppose.errors import DataError
+    from ppose.files import check_writable, write_bytes
+    from ppose.paths import show_name
+    from ppose.reports.results import Evaluation, image_rows, make_truth, read_results
+    from ppose.reports.side_by_side import draw_side_by_side, mean_oks
+    from ppose.visualize import encode_picture
+
+    ((_, dataset, keypoint_set),) = open_datasets(
+        [args.dataset], args.overrides, args.image_dir, ["EvalDataset"]
+    )
+    check_writable(args.output_dir / "worst" / "picture.jpg")
+    truth = make_truth(dataset.annotations)
+    evaluations = [
+        Evaluation.of(read_results(path, dataset.annotations, keypoint_set), truth, keypoint_set)
+        for path in args.results
+    ]
+    oks = mean_oks(evaluations[0])
+    order = np.argsort(oks, kind="stable")[: np.isfinite(oks).sum()]
+    rows, names = image_rows(dataset.annotations), name_results(args.results)
+    drawn, problems = 0, []
+    for folder, numbers in (("worst", order), ("best", order[::-1])):
+        for rank, number in enumerate(numbers[: args.count].tolist(), start=1):
+            row = int(rows[number])
+            try:
+                image = dataset.read_image(row)
+            except DataError as error:
+                problems.append(str(error))
+                continue
+            picture = draw_side_by_side(
+                image, number, evaluations, names,
+                threshold=args.draw_threshold, score_threshold=args.score_threshold,
+            )  # fmt: skip
+            stem = Path(dataset.annotations.images.file_names[row]).stem
+            file = args.output_dir / folder / f"{rank:04d}_oks_{oks[number]:.3f}_{stem}.jpg"
+            write_bytes(file, encode_picture(picture, ".jpg"))
+            drawn += 1
+    print(f"{drawn} pictures in {show_name(args.output_dir)}")
+    if problems:
+        raise DataError(f"{len(problems)} images could not be read: {problems[0]}")

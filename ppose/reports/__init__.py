@@ -1,0 +1,1 @@
+"""Reports on results and runs: their numbers, and pages that hold all they need."""

@@ -1,0 +1,90 @@
+"""What is wrong with the keypoints found, after Ruggero Ronchi and Perona (ICCV 2017).
+
+By the similarity ks = exp(-d^2 / (2 area (2 sigma)^2)) with the true keypoint: *good* from 0.85 on, *jitter*
+from 0.5 on. Below that, *inversion* where it is 0.5 or more with the mirror twin on the same person, *swap*
+where it is that with the keypoint or its twin on somebody else (the more similar counts), else *miss*.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from ppose.metrics.oks_matching import similarity
+from ppose.reports.results import Evaluation
+
+KINDS = ("good", "jitter", "inversion", "swap", "miss")
+GOOD, JITTER, INVERSION, SWAP, MISS = range(len(KINDS))
+UNKNOWN = -1  # of keypoints that are not labelled, and of people whom nobody was matched with
+BACKGROUND = 0.1  # the OKS below which somebody is matched with nobody
+
+_GOOD_FROM, _NEAR_FROM = 0.85, 0.5
+
+
+def find_kinds(evaluation: Evaluation, partners: np.ndarray) -> np.ndarray:
+    """The kind (D, K) of each keypoint found, for people matched with ``partners`` (D,), -1 nobody."""
+    truth, points = evaluation.truth, evaluation.found.keypoints
+    twins = np.arange(evaluation.keypoint_set.num_keypoints)
+    for a, b in evaluation.keypoint_set.flip_pairs:
+        twins[a], twins[b] = b, a
+    rows = np.flatnonzero(partners >= 0)
+    true = partners[rows]
+    own, twin = np.zeros((2, *points.shape[:2]))
+    own[rows] = similarities(evaluation, rows, true)
+    twin[rows] = np.where(twins != np.arange(len(twins)), similarities(evaluation, rows, true, twins), 0)
+    other = np.zeros_like(own)
+    pairs = evaluation.pairs
+    others = np.flatnonzero(
+        (partners[pairs.found] >= 0) & (pairs.true != partners[pairs.found]) & ~truth.is_crowd[pairs.true]
+    )
+    if len(others):
+        found, them = pairs.found[others], pairs.true[others]
+        near = np.maximum(similarities(evaluation, found, them), similarities(evaluation, found, them, twins))
+        starts = np.flatnonzero(np.diff(found, prepend=-1))
+        other[found[starts]] = np.maximum.reduceat(near, starts)
+    kinds = np.full(own.shape, MISS)
+    kinds[np.maximum(twin, other) >= _NEAR_FROM] = INVERSION
+    kinds[(other >= _NEAR_FROM) & (other > twin)] = SWAP
+    kinds[own >= _NEAR_FROM] = JITTER
+    kinds[own >= _GOOD_FROM] = GOOD
+    known = np.zeros(own.shape, bool)
+    known[rows] = truth.labelled[true]
+    return np.where(known, kinds, UNKNOWN)
+
+
+def similarities(
+    evaluation: Evaluation, found: np.ndarray, true: np.ndarray, which: np.ndarray | slice = slice(None)
+) -> np.ndarray:
+    """ks (N, K) of people found (N,) with true ones (N,), or ``which`` of their keypoints; 0 unlabelled."""
+    truth, sigmas = evaluation.truth, np.array(evaluation.keypoint_set.sigmas)
+    off = evaluation.found.keypoints[found] - truth.keypoints[true][:, which]
+    near = similarity((off**2).sum(axis=-1), truth.areas[true], sigmas[which])
+    return np.where(truth.labelled[true][:, which], near, 0)
+
+
+def find_costs(evaluation: Evaluation, partners: np.ndarray, kinds: np.ndarray) -> dict[str, float]:
+    """AP that would be won if one kind of error were put right, everything else as it is.
+
+    Keypoints are put where the true ones are; then there are scores in the order of the OKS, nobody found
+    where nobody is, and nobody missed.
+    """
+    truth, found = evaluation.truth, evaluation.found
+    before = evaluation.outcome().average_precision()
+    true_points = truth.keypoints[np.maximum(partners, 0)]
+
+    def win(kinds_put_right: np.ndarray) -> float:
+        points = np.where(kinds_put_right[..., None], true_points, found.keypoints)
+        return evaluation.with_keypoints(points).outcome().average_precision() - before
+
+    costs = {KINDS[kind]: win(kinds == kind) for kind in (JITTER, INVERSION, SWAP, MISS)}
+    costs["all four"] = win(kinds > GOOD)
+    best = np.zeros(len(found.scores))
+    np.maximum.at(best, evaluation.pairs.found, evaluation.oks)
+    scored = Evaluation.of(replace(found, scores=best), truth, evaluation.keypoint_set)
+    costs["order of scores"] = scored.outcome().average_precision() - before
+    nobody = partners < 0
+    costs["nobody there"] = evaluation.outcome(spare=nobody).average_precision() - before
+    is_found = np.zeros(len(truth.ignored), bool)
+    is_found[partners[partners >= 0]] = True
+    without = evaluation.outcome(truth.ignored | ~is_found).average_precision()
+    costs["people missed"] = without - before if without >= 0 else 0.0
+    return costs

@@ -1,0 +1,177 @@
+"""The page of an error analysis, put together of its numbers and of pictures of the worst people."""
+
+from collections.abc import Callable, Sequence
+
+import cv2
+import numpy as np
+
+from ppose.annotations import Annotations
+from ppose.errors import DataError
+from ppose.keypoints import KeypointSet
+from ppose.reports.analysis import PCK_THRESHOLDS, Analysis, Calibration, Comparison, calibrate
+from ppose.reports.error_kinds import GOOD, KINDS
+from ppose.reports.page import Block, Page, Picture, Table, Text, show_figure, show_picture
+from ppose.reports.plots import plot_calibration, plot_costs, plot_kinds, plot_pck
+from ppose.reports.results import image_rows
+from ppose.visualize import crop_person, draw_poses, encode_picture
+
+WORST = 40
+_TILE = (200, 240)  # width, height of one picture of a person; annotated and found stand side by side
+_QUALITY = 85
+
+ReadImage = Callable[[int], np.ndarray]
+
+
+def make_page(
+    title: str,
+    names: Sequence[str],
+    analyses: Sequence[Analysis],
+    comparison: Comparison | None,
+    annotations: Annotations,
+    read_image: ReadImage,
+) -> Page:
+    """The page of one results file, or of two that are compared; ``names`` are theirs.
+
+    ``read_image`` gives the image of a row of annotations.images, or raises DataError.
+    """
+    page = Page(title)
+    page.sections["AP and AR"] = [_ap_table(names, analyses), *_comparison(names, comparison)]
+    for name, analysis in zip(names, analyses, strict=True):
+        ending = f": {name}" if len(names) > 1 else ""
+        keypoint_set = analysis.evaluation.keypoint_set
+        page.sections[f"Kinds of errors{ending}"] = _kinds(analysis, keypoint_set)
+        page.sections[f"Keypoints{ending}"] = _keypoints(analysis, keypoint_set)
+        page.sections[f"Groups of people{ending}"] = _groups(analysis)
+        page.sections[f"Scores{ending}"] = _scores(calibrate(analysis.evaluation))
+        pictures = _worst(analysis, annotations, read_image)
+        page.sections[f"The worst{ending}"] = pictures
+    return page
+
+
+def _ap_table(names: Sequence[str], analyses: Sequence[Analysis]) -> Table:
+    header = ["", *analyses[0].table]
+    return Table(
+        header,
+        [[name, *map(_number, a.table.values())] for name, a in zip(names, analyses, strict=True)],
+    )
+
+
+def _comparison(names: Sequence[str], found: Comparison | None) -> list[Block]:
+    if found is None:
+        return []
+    (low, high), ((a, b), (c, d)) = found.interval, found.intervals
+    surely = (
+        "the interval does not hold 0" if low > 0 or high < 0 else "the interval holds 0: it may be chance"
+    )
+    return [
+        Text(
+            f"{names[1]} less {names[0]}: {100 * found.difference:+.2f} AP, 95 % interval {100 * low:+.2f} "
+            f"to {100 * high:+.2f} ({surely}); better in {found.share:.0%} of the resamples of the images. "
+            f"Each one's own AP: {100 * a:.1f} to {100 * b:.1f}, and {100 * c:.1f} to {100 * d:.1f}."
+        )
+    ]
+
+
+def _kinds(analysis: Analysis, keypoint_set: KeypointSet) -> list[Block]:
+    counts = analysis.kind_counts()
+    total = np.maximum(counts.sum(), 1)
+    rows = [
+        [
+            kind,
+            f"{n:,}",
+            f"{n / total:.1%}",
+            "" if kind == KINDS[GOOD] else f"{100 * analysis.costs[kind]:.2f}",
+        ]
+        for kind, n in zip(KINDS, counts.sum(axis=0).tolist(), strict=True)
+    ]
+    rows += [[kind, "", "", f"{100 * v:.2f}"] for kind, v in analysis.costs.items() if kind not in KINDS]
+    return [
+        Text(
+            "After Ruggero Ronchi and Perona (ICCV 2017), of the keypoints of people found with an OKS of "
+            "0.1 or more: jitter has a similarity of 0.5 to 0.85 with the true keypoint; inversion lies at "
+            "the twin of the same person (left for right), swap at somebody else's, miss nowhere. What a "
+            "kind costs is the AP that would be won if it alone were put right; the costs do not add up."
+        ),
+        Table(["kind", "keypoints", "share", "AP points it costs"], rows),
+        show_figure(plot_costs(analysis.costs)),
+        show_figure(plot_kinds(counts, keypoint_set.names)),
+    ]
+
+
+def _keypoints(analysis: Analysis, keypoint_set: KeypointSet) -> list[Block]:
+    shares, counts = analysis.pck(), analysis.kind_counts()
+    similar = analysis.mean_similarity()
+    at = [int(np.argmin(np.abs(PCK_THRESHOLDS - limit))) for limit in (0.05, 0.1, 0.2)]
+    rows = [
+        [name, f"{counts[k].sum():,}", _number(similar[k]), *(_number(shares[row, k]) for row in at)]
+        for k, name in enumerate(keypoint_set.names)
+    ]
+    header = ["keypoint", "labelled", "mean similarity", "PCK@0.05", "PCK@0.1", "PCK@0.2"]
+    return [
+        Text(
+            "Of people found with an OKS of 0.1 or more. The similarity is the keypoint's part of OKS, PCK "
+            "the share within so many longer sides of the person's box."
+        ),
+        Table(header, rows),
+        show_figure(plot_pck(shares, keypoint_set.names)),
+    ]
+
+
+def _groups(analysis: Analysis) -> list[Block]:
+    return [
+        Table(
+            [f"by {what}", "people", "AP", "AR"],
+            [[name, f"{n:,}", _number(ap), _number(ar)] for name, (ap, ar, n) in groups.items()],
+        )
+        for what, groups in analysis.groups.items()
+    ]
+
+
+def _scores(found: Calibration | None) -> list[Block]:
+    if found is None:
+        return [Text("Nobody was found, or nobody was to be found.")]
+    return [
+        Text(
+            f"Best F1 at OKS 0.5: {found.f1:.4f}, with the people of a score of {found.threshold:.4f} or "
+            f"more. Expected calibration error: {found.error:.4f}."
+        ),
+        show_figure(plot_calibration(found)),
+    ]
+
+
+def _worst(analysis: Analysis, annotations: Annotations, read_image: ReadImage) -> list[Block]:
+    """Pictures of the people whose OKS is lowest, of those that were found at all."""
+    rows = np.flatnonzero(analysis.partners >= 0)
+    rows = rows[np.argsort(analysis.oks[rows], kind="stable")][:WORST]
+    pictures: list[Block] = []
+    problem = ""
+    for row in rows.tolist():
+        try:
+            pictures.append(_draw(analysis, row, annotations, read_image))
+        except DataError as error:
+            problem = str(error)
+    if problem:
+        pictures.append(Text(f"{len(rows) - len(pictures)} pictures could not be made: {problem}"))
+    return [Text("Annotated at the left, found at the right, by rising OKS."), *pictures]
+
+
+def _draw(analysis: Analysis, row: int, annotations: Annotations, read_image: ReadImage) -> Picture:
+    evaluation, true = analysis.evaluation, int(analysis.partners[row])
+    truth, found, keypoint_set = evaluation.truth, evaluation.found, evaluation.keypoint_set
+    image = int(image_rows(annotations)[found.images[row]])
+    labelled = np.column_stack([truth.keypoints[true], truth.labelled[true]])
+    points = np.column_stack([found.keypoints[row], np.ones(len(labelled))])
+    crop, place = crop_person(read_image(image), truth.bboxes_xywh[true], _TILE)
+    sides = [draw_poses(crop, place(pose)[None], keypoint_set) for pose in (labelled, points)]
+    kinds = analysis.kinds[row]
+    wrong = [f"{n} {KINDS[k]}" for k, n in enumerate(np.bincount(kinds[kinds > GOOD], minlength=5)) if n]
+    caption = (
+        f"{annotations.images.file_names[image]}, person {truth.ids[true]}: OKS "
+        f"{analysis.oks[row]:.2f}, score {found.scores[row]:.2f}; {', '.join(wrong) or 'no errors'}"
+    )
+    tile = cv2.copyMakeBorder(np.hstack(sides), 0, 0, 0, 1, cv2.BORDER_CONSTANT, value=(200, 200, 200))
+    return show_picture(encode_picture(tile, ".jpg", _QUALITY), "jpeg", caption)
+
+
+def _number(value: float) -> str:
+    return f"{value:.4f}" if value >= 0 else "-"

@@ -1,0 +1,100 @@
+"""The drawings of reports."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ppose.reports.analysis import PCK_THRESHOLDS, Calibration
+from ppose.reports.error_kinds import KINDS
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_KIND_COLOURS = ("#4caf50", "#fbc02d", "#f57c00", "#7b1fa2", "#c62828")
+_MOST_KEYPOINTS = 30  # in one drawing
+
+
+def new_figure(width: float, height: float, columns: int = 1) -> "tuple[Figure, list[Axes]]":
+    """A figure, in inches, and its panels side by side."""
+    from matplotlib.figure import Figure  # without pyplot it needs no display, and keeps no state
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, list(figure.subplots(1, columns, squeeze=False)[0])
+
+
+def plot_kinds(counts: np.ndarray, names: Sequence[str]) -> "Figure":
+    """Shares of the kinds (K, 5) of each keypoint, a bar each."""
+    counts = counts[:_MOST_KEYPOINTS]
+    figure, (axes,) = new_figure(9, 1 + 0.26 * len(counts))
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    left = np.zeros(len(counts))
+    for kind, colour in enumerate(_KIND_COLOURS):
+        axes.barh(np.arange(len(counts)), shares[:, kind], left=left, color=colour, label=KINDS[kind])
+        left += shares[:, kind]
+    axes.set_yticks(np.arange(len(counts)), [_plain(name) for name in names[: len(counts)]])
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1)
+    axes.set_xlabel("share of the labelled keypoints of people found")
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
+    return figure
+
+
+def plot_costs(costs: Mapping[str, float]) -> "Figure":
+    """AP that each kind of error costs, a bar each."""
+    figure, (axes,) = new_figure(7, 0.8 + 0.3 * len(costs))
+    bars = axes.barh(list(costs), [100 * value for value in costs.values()], color="#5c6bc0")
+    axes.bar_label(bars, fmt="%.1f", padding=3)
+    axes.invert_yaxis()
+    axes.set_xlabel("AP points that would be won")
+    axes.margins(x=0.12)
+    return figure
+
+
+def plot_pck(shares: np.ndarray, names: Sequence[str]) -> "Figure":
+    """PCK (61, K) over thresholds, a line each of up to 30 keypoints, and their mean."""
+    figure, (axes,) = new_figure(9, 4.2)
+    colours = _spread_colours(min(shares.shape[1], _MOST_KEYPOINTS))
+    for column, colour in enumerate(colours):
+        if np.isfinite(shares[:, column]).all():
+            axes.plot(PCK_THRESHOLDS, shares[:, column], lw=1, color=colour, label=_plain(names[column]))
+    known = shares[:, np.isfinite(shares).all(axis=0)]
+    if known.size:
+        axes.plot(PCK_THRESHOLDS, known.mean(axis=1), lw=2.5, color="black", label="mean")
+    axes.set_xlabel("distance, in longer sides of the person's box")
+    axes.set_ylabel("share of keypoints within it")
+    axes.set_ylim(0, 1)
+    axes.grid(alpha=0.3)
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False, fontsize=7)
+    return figure
+
+
+def plot_calibration(found: Calibration) -> "Figure":
+    """The share of people who are right by their score, and precision over recall with the best F1."""
+    figure, (left, right) = new_figure(9, 3.6, columns=2)
+    left.plot([0, 1], [0, 1], color="#999", lw=1, ls="--")
+    left.plot(found.mean_scores, found.shares, marker="o", color="#5c6bc0")
+    left.set(xlabel="score", ylabel="share with an OKS from 0.5", xlim=(0, 1), ylim=(0, 1.02))
+    right.plot(found.recall, found.precision, color="#5c6bc0")
+    place = int(np.argmin(np.abs(_f1(found) - found.f1)))
+    right.plot(found.recall[place], found.precision[place], "o", color="#c62828")
+    right.set(xlabel="recall at OKS 0.5", ylabel="precision", xlim=(0, 1.02), ylim=(0, 1.02))
+    for axes in (left, right):
+        axes.grid(alpha=0.3)
+    return figure
+
+
+def _f1(found: Calibration) -> np.ndarray:
+    return 2 * found.precision * found.recall / np.maximum(found.precision + found.recall, np.spacing(1))
+
+
+def _spread_colours(count: int) -> list[tuple[float, ...]]:
+    from matplotlib import colormaps
+
+    return [tuple(colormaps["turbo"](value)) for value in np.linspace(0.05, 0.95, count)]
+
+
+def _plain(name: str) -> str:
+    """Without what matplotlib takes for a formula, or for a line not to be named."""
+    return name.replace("$", r"\$").lstrip("_")[:40]
