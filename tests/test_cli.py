@@ -17,6 +17,7 @@ SCRIPTS = {
     "convert": "tools/convert_labels.py",
     "split": "tools/split_dataset.py",
     "merge": "tools/merge_datasets.py",
+    "browse": "tools/browse_dataset.py",
     "infer": "tools/infer.py",
     "export": "tools/export_model.py",
     "quantize": "tools/quantize.py",

@@ -19,8 +19,8 @@ def group_images(
 ) -> list[list[int]]:
     """Rows of a COCO file's images that have to stay together, as lists.
 
-    ``by`` is `image` (each for itself), `folder` (a video's frames), or a field of images or annotations, such
-    as video_id, track_id or person, whose images with one value stay together; so do ``pairs`` of rows.
+    ``by`` is `image` (each for itself), `folder` (a video's frames), or a field of images or annotations,
+    such as video_id, track_id or person, whose images with one value stay together; so do ``pairs`` of rows.
     Raises DataError for a field that nothing has.
     """
     images = content["images"]
