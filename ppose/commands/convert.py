@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from ppose.keypoints import KeypointSet
 
 _FORMATS = (
-    *("coco", "crowdpose", "posetrack", "yolo", "labelme", "cvat", "label_studio", "deeplabcut", "sleap"),
+    *("coco", "crowdpose", "posetrack", "yolo", "labelme", "cvat", "labelstudio", "deeplabcut", "sleap"),
     *("mpii", "aic", "openpose"),
 )
 _OF_ENDING = {".json": "coco", ".xml": "cvat", ".csv": "deeplabcut", ".slp": "sleap"}

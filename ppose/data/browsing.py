@@ -15,7 +15,7 @@ from ppose.transforms import TopDownAffine, Transform
 from ppose.transforms.batch import make_batch
 from ppose.visualize import draw_heatmaps, draw_poses, draw_titles, enlarge, write_text
 
-_HEIGHT = 288  # of a sample in the picture, about
+_HEIGHT = 384  # of a sample in the picture, about
 _LINE, _LEGEND = 15, 230  # pixels
 
 

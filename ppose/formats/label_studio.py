@@ -105,6 +105,6 @@ def _make_results(labels: Labels, row: int, size: tuple[int, int], own: str) -> 
     made = [{**base, "id": own, "from_name": "box", "type": _BOX, "value": value}]
     for index, (name, x, y, hidden) in enumerate(labels.points(row)):
         value = {"x": x * share_x, "y": y * share_y, "width": 0.5, _POINT: [name]}
-        point = {**base, "id": f"{own}_{index}", "from_name": "keypoints", "type": _POINT, "value": value}
+        point = {**base, "id": f"{own}_{index}", "from_name": "keypoint", "type": _POINT, "value": value}
         made.append({**point, "parentID": own, **({"meta": {"text": [_HIDDEN]}} if hidden else {})})
     return made

@@ -40,7 +40,7 @@ FORMATS: Mapping[str, Format] = {
     "yolo": Format(read_yolo, write_yolo, _DRAWN),
     "labelme": Format(read_labelme, write_labelme, _DRAWN),
     "cvat": Format(read_cvat, write_cvat, _DRAWN),
-    "label_studio": Format(read_label_studio, write_label_studio, _DRAWN),
+    "labelstudio": Format(read_label_studio, write_label_studio, _DRAWN),
     "deeplabcut": Format(read_deeplabcut, write_deeplabcut, frozenset({"tracks", "names", "empty"})),
     "sleap": Format(read_sleap, write_sleap, frozenset({"hidden", "tracks", "names", "empty", "unlabelled"})),
     "mpii": Format(read_mpii, write_mpii, frozenset({"names", "unlabelled"})),
@@ -82,7 +82,7 @@ def _find_in_json(content: Any) -> str | None:
     first = content[0] if isinstance(content, list) and content else None
     if not isinstance(first, Mapping):
         return None
-    keys = {"keypoint_annotations": "aic", "joints": "mpii", "gt_joints": "mpii", "data": "label_studio"}
+    keys = {"keypoint_annotations": "aic", "joints": "mpii", "gt_joints": "mpii", "data": "labelstudio"}
     return next((name for key, name in keys.items() if key in first), None)
 
 

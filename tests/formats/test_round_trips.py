@@ -11,7 +11,7 @@ from ppose.keypoints import get_keypoint_set
 # What is written, the built-in set that a format has, or none where it has any.
 PATHS = {
     "coco": ("a.json", None), "crowdpose": ("a.json", "crowdpose14"), "posetrack": ("a", "posetrack18"),
-    "yolo": (".", None), "labelme": ("a", None), "cvat": ("a.xml", None), "label_studio": ("a.json", None),
+    "yolo": (".", None), "labelme": ("a", None), "cvat": ("a.xml", None), "labelstudio": ("a.json", None),
     "deeplabcut": ("a.csv", None), "sleap": ("a.slp", None), "mpii": ("a.json", "mpii16"),
     "aic": ("a.json", "aic14"), "openpose": ("a", "coco17"),
 }  # fmt: skip
@@ -98,7 +98,7 @@ def test_openpose_and_back(labels_of, image_dir, tmp_path):
     np.testing.assert_allclose(neck[seen], mine.keypoints[seen, 5:7].mean(axis=1))
 
 
-@pytest.mark.parametrize("name", ["yolo", "labelme", "cvat", "label_studio", "aic", "mpii", "posetrack"])
+@pytest.mark.parametrize("name", ["yolo", "labelme", "cvat", "labelstudio", "aic", "mpii", "posetrack"])
 def test_formats_are_known_by_their_looks(name, labels_of, image_dir, tmp_path):
     path = tmp_path / PATHS[name][0]
     FORMATS[name].write(path, labels_of(PATHS[name][1]))
@@ -109,7 +109,7 @@ def test_a_round_trip_of_real_people(reference, tmp_path):
     """COCO's 126 images by way of the tools that hold boxes: the same people."""
     source = reference / "data" / "coco_dev" / "annotations" / "person_keypoints.json"
     before = read_labels(source)
-    for name, path in (("labelme", "lm"), ("cvat", "a.xml"), ("label_studio", "ls.json")):
+    for name, path in (("labelme", "lm"), ("cvat", "a.xml"), ("labelstudio", "ls.json")):
         FORMATS[name].write(tmp_path / path, before)
         after = read_labels(tmp_path / path, name, before.keypoint_set)
         assert len(after.people) == len(before.people)
