@@ -1,4 +1,4 @@
-"""docs/tutorials/own_keypoints.md: its examples are read as they stand, its commands run, its errors are real."""
+"""docs/tutorials/own_keypoints.md: its examples are read as they stand, its commands run, its errors real."""
 
 import json
 import re
