@@ -14,7 +14,7 @@ from ppose.commandline import run
 from ppose.paths import expand_path
 
 COMMANDS = (
-    *("train", "eval", "check", "infer", "export", "quantize", "predict", "benchmark", "model_info"),
+    *("train", "eval", "check", "infer", "export", "quantize", "predict", "benchmark", "serve", "model_info"),
     *("synthesize", "translate", "mpii2coco", "posetrack2coco", "spacecraft2coco"),
 )
 

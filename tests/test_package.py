@@ -20,7 +20,8 @@ def test_a_wheel_holds_all_modules_and_configs(tmp_path):
     packed = {str(path.relative_to(tmp_path / "lib")) for path in (tmp_path / "lib").rglob("*.*")}
     modules = {str(path.relative_to(ROOT)) for path in (ROOT / "ppose").rglob("*.py")}
     configs = {f"ppose/{path.relative_to(ROOT)}" for path in (ROOT / "configs").rglob("*.yml")}
-    assert packed - {"ppose/configs"} == modules | configs
+    page = {str(path.relative_to(ROOT)) for path in (ROOT / "ppose/serving/page").iterdir()}
+    assert packed - {"ppose/configs"} == modules | configs | page
 
 
 # As in an environment of `pip install .` alone.
@@ -41,6 +42,7 @@ EXTRAS = (
         "matplotlib",
     ),
     *("openvino", "onnx", "paddle2onnx", "onnxslim", "onnx_graphsurgeon", "paddleslim"),
+    *("fastapi", "uvicorn", "prometheus_client"),
 )
 
 

@@ -50,7 +50,7 @@ def infer_images(
     predictor, find_people = open_predictor(), open_detector()
     model = open_model(pnp, predictor)
     if run_benchmark:
-        _warm_up(predictor)
+        warm_up(predictor)
     people = write_poses(
         images,
         predictor,
@@ -92,7 +92,7 @@ def infer_video(
     predictor, find_people = open_predictor(), open_detector()
     model = open_model(pnp, predictor)
     if run_benchmark:
-        _warm_up(predictor)
+        warm_up(predictor)
     count = process_video(
         frames,
         predictor,
@@ -136,7 +136,7 @@ def open_detector(
     return None
 
 
-def _warm_up(predictor: Predictor) -> None:
+def warm_up(predictor: Predictor) -> None:
     """Run the graph for one person and for a whole batch, of nobody: what it does at first takes longer."""
     image = np.zeros((64, 64, 3), np.uint8)
     for count in (1, predictor.batch_size):
