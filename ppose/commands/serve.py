@@ -54,6 +54,7 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     # OpenCV's own limit, should an image turn out to be larger than its head says; read at its import.
     os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"] = str(args.max_megapixels * 1_000_000)
 
+    from ppose.boxes import DET_THRESHOLD
     from ppose.inference.command import open_detector, warm_up
     from ppose.inference.predictor import Predictor
     from ppose.serving.app import make_app
@@ -69,7 +70,7 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     predictor = Predictor.from_dir(
         args.model, runtime=args.runtime, cpu_threads=args.cpu_threads, batch_size=args.batch_size
     )
-    find_people = open_detector(None, args.detector, 0.5, cpu_threads=args.cpu_threads)
+    find_people = open_detector(None, args.detector, DET_THRESHOLD, cpu_threads=args.cpu_threads)
     warm_up(predictor)
     name = args.model.resolve().name
     app = make_app(predictor, name, find_people=find_people, limits=limits, delay=args.delay_ms / 1000)

@@ -7,10 +7,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ppose.serving.metrics import Metrics
 
+_LONGEST_HEAD = 32 << 10  # bytes
+
 
 class Admission:
     """ASGI middleware: what goes to ``path`` is counted and timed; beyond ``most`` at once the answer is 503.
 
+    A request whose head is longer than 32 KiB gets 431, wherever it goes: the server before this has a limit
+    only on heads that come in parts.
     Each that is let in holds a body of a limited size for a limited time, so this bounds the memory too.
     """
 
@@ -20,6 +24,9 @@ class Admission:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See the class."""
+        if scope["type"] == "http" and _measure_head(scope) > _LONGEST_HEAD:
+            await JSONResponse({"detail": "the head is too long"}, 431)(scope, receive, send)
+            return
         if scope["type"] != "http" or scope["path"] != self._path:
             await self._app(scope, receive, send)
             return
@@ -46,3 +53,8 @@ class Admission:
     def _count(self, step: int) -> None:
         self._now += step
         self._metrics.in_flight.set(self._now)
+
+
+def _measure_head(scope: Scope) -> int:
+    headers = sum(len(name) + len(value) + 4 for name, value in scope["headers"])
+    return len(scope["path"]) + len(scope["query_string"]) + headers

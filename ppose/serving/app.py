@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from importlib import resources
 from typing import Annotated, Any
 
-import cv2
 import numpy as np
 from fastapi import FastAPI, HTTPException, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
@@ -16,13 +15,14 @@ from pydantic import BaseModel
 
 from ppose.errors import DataError
 from ppose.inference.detectors import PersonDetector
+from ppose.inference.pose_files import stack_poses
 from ppose.inference.predictor import Pose, Predictor
 from ppose.serving.admission import Admission
 from ppose.serving.batching import Batcher, Job
 from ppose.serving.limits import Limits
 from ppose.serving.metrics import Metrics
 from ppose.serving.request import JsonRequest, read_request
-from ppose.visualize import draw_poses
+from ppose.visualize import draw_poses, encode_picture
 
 POSES = "/v1/poses"
 _PAGE = {"/": ("index.html", "text/html"), "/page.css": ("page.css", "text/css")}
@@ -147,7 +147,10 @@ def make_app(
             raise HTTPException(503, busy, {"Retry-After": "1"}) from None
         metrics.people.inc(len(poses))
         if draw:
-            picture = await run_in_threadpool(_draw, image, poses, predictor, threshold)
+            try:
+                picture = await run_in_threadpool(_draw, image, poses, predictor, threshold)
+            except DataError as error:  # longer than a JPEG can be
+                raise HTTPException(422, str(error)) from None
             return Response(picture, media_type="image/jpeg")
         return Response(_to_json(name, image, poses), media_type="application/json")
 
@@ -161,10 +164,8 @@ def _to_json(name: str, image: np.ndarray, poses: Sequence[Pose]) -> str:
 
 
 def _draw(image: np.ndarray, poses: Sequence[Pose], predictor: Predictor, threshold: float) -> bytes:
-    keypoints = np.array([pose.to_array() for pose in poses])
-    drawn = draw_poses(image, keypoints, predictor.keypoint_set, threshold=threshold)
-    _, data = cv2.imencode(".jpg", drawn[..., ::-1])
-    return data.tobytes()
+    drawn = draw_poses(image, stack_poses(poses), predictor.keypoint_set, threshold=threshold)
+    return encode_picture(drawn, ".jpg")
 
 
 def _describe(predictor: Predictor, name: str, *, has_detector: bool) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import numpy as np
 from fastapi import HTTPException, Request
 from PIL import Image
 from pydantic import Base64Bytes, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from starlette.requests import ClientDisconnect
 
 from ppose.geometry import bbox_xywh_to_xyxy
 from ppose.serving.limits import Limits
@@ -82,6 +83,8 @@ async def _read_body(request: Request, limits: Limits) -> bytes:
                     raise too_large
     except TimeoutError:
         raise HTTPException(408, f"the body did not come within {limits.read_seconds:g} s") from None
+    except ClientDisconnect:  # nobody hears this
+        raise HTTPException(400, "the body ended early") from None
     return bytes(body)
 
 

@@ -10,7 +10,6 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ppose.errors import DeviceError
 
-_LONGEST_HEAD = 32 << 10  # bytes; with a longer one the answer is 400
 _REFUSAL = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 
@@ -58,7 +57,6 @@ def make_server(app: FastAPI, *, read_seconds: float, grace_seconds: float) -> u
         log_level="warning",
         server_header=False,
         proxy_headers=False,
-        h11_max_incomplete_event_size=_LONGEST_HEAD,
         timeout_graceful_shutdown=round(grace_seconds),
     )
     return uvicorn.Server(config)
