@@ -13,7 +13,7 @@ from ppose.errors import DataError
 from ppose.keypoints import KeypointSet
 
 # A person's share of its box where annotations have no area, as in xtcocotools (its use_area=False).
-_AREA_OF_BOX = 0.53
+AREA_OF_BOX = 0.53
 # A box made of keypoints is larger than the tight one: with a crop's 1.25 that makes 1.5, as the official
 # HRNet code has it around the keypoints of half a body.
 _BOX_OF_KEYPOINTS = 1.5 / 1.25
@@ -176,7 +176,7 @@ class PersonColumns:
         zeros = int(((own == 0) & (boxes[:, 2:] > 0).all(axis=1)).sum())
         if zeros:
             self.notes.append(f"area of {zeros} is 0: taken from their boxes")
-        return np.where(own > 0, own, boxes[:, 2:].prod(axis=1) * _AREA_OF_BOX)
+        return np.where(own > 0, own, boxes[:, 2:].prod(axis=1) * AREA_OF_BOX)
 
     def _read_column(self, name: str, missing: float) -> np.ndarray:
         given = [entry.get(name) for entry in self._entries]

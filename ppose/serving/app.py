@@ -3,7 +3,7 @@
 import asyncio
 import dataclasses
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from importlib import resources
 from typing import Annotated, Any
@@ -16,7 +16,8 @@ from pydantic import BaseModel
 from ppose.errors import DataError
 from ppose.inference.detectors import PersonDetector
 from ppose.inference.pose_files import stack_poses
-from ppose.inference.predictor import Pose, Predictor
+from ppose.inference.poses import Poses
+from ppose.inference.predictor import Predictor
 from ppose.serving.admission import Admission
 from ppose.serving.batching import Batcher, Job
 from ppose.serving.limits import Limits
@@ -157,13 +158,13 @@ def make_app(
     return app
 
 
-def _to_json(name: str, image: np.ndarray, poses: Sequence[Pose]) -> str:
+def _to_json(name: str, image: np.ndarray, poses: Poses) -> str:
     height, width = image.shape[:2]
     people = [pose.to_record() for pose in poses]
     return json.dumps({"model": name, "width": width, "height": height, "poses": people})
 
 
-def _draw(image: np.ndarray, poses: Sequence[Pose], predictor: Predictor, threshold: float) -> bytes:
+def _draw(image: np.ndarray, poses: Poses, predictor: Predictor, threshold: float) -> bytes:
     drawn = draw_poses(image, stack_poses(poses), predictor.keypoint_set, threshold=threshold)
     return encode_picture(drawn, ".jpg")
 

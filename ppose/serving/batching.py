@@ -11,7 +11,8 @@ import numpy as np
 
 from ppose.errors import DataError
 from ppose.inference.detectors import PersonDetector
-from ppose.inference.predictor import Pose, Predictor
+from ppose.inference.poses import Poses
+from ppose.inference.predictor import Predictor
 from ppose.transforms import decode_image
 
 
@@ -26,7 +27,7 @@ class Job:
     data: bytes
     bboxes_xyxy: np.ndarray | None
     pixels: int
-    found: Future[tuple[np.ndarray, list[Pose]]] = field(default_factory=Future)
+    found: Future[tuple[np.ndarray, Poses]] = field(default_factory=Future)
 
     @property
     def people(self) -> int:
