@@ -5,15 +5,15 @@ import time
 
 import cv2
 import pytest
-
-pytest.importorskip("fastapi", reason="the server's packages are not installed: pip install 'ppose[serve]'")
-pytest.importorskip("uvicorn", reason="the server's packages are not installed: pip install 'ppose[serve]'")
-
 from serving_limits import LIMITS
 
 from ppose.inference.predictor import Predictor
-from ppose.serving.app import make_app
-from ppose.serving.server import listen, make_server
+
+
+@pytest.fixture(scope="session")
+def packages():
+    for name in ("fastapi", "uvicorn", "multipart", "prometheus_client", "PIL"):
+        pytest.importorskip(name, reason="the server's packages are missing: pip install 'ppose[serve]'")
 
 
 @pytest.fixture(scope="session")
@@ -23,13 +23,17 @@ def predictor(model_dir):
 
 
 @pytest.fixture(scope="session")
-def start_server():
-    """Runs an application on a free port; gives its address and what stops it. All end with the tests."""
+def start_server(packages, predictor):
+    """Serves the predictor on a free port, with options of `make_app`; gives (host, port) and a stop."""
+    from ppose.serving.app import make_app
+    from ppose.serving.server import listen, make_server
+
     stops = []
 
-    def start(app, **options):
+    def start(**options):
+        app = make_app(predictor, "two_colours", **{"limits": LIMITS, **options})
         listener = listen("127.0.0.1", 0)
-        server = make_server(app, **{"read_seconds": LIMITS.read_seconds, "grace_seconds": 5, **options})
+        server = make_server(app, read_seconds=LIMITS.read_seconds, grace_seconds=5)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         while not server.started:
@@ -50,9 +54,9 @@ def start_server():
 
 
 @pytest.fixture(scope="session")
-def address(start_server, predictor):
+def address(start_server):
     """(host, port) of a server without a detector."""
-    return start_server(make_app(predictor, "two_colours", limits=LIMITS))[0]
+    return start_server()[0]
 
 
 @pytest.fixture(scope="session")

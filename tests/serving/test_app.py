@@ -16,8 +16,6 @@ import pytest
 import requests
 from serving_limits import LIMITS
 
-from ppose.serving.app import make_app
-
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
@@ -81,7 +79,7 @@ def test_a_detector_finds_the_people(start_server, predictor, crowd, png):
         asked.append(seen.shape)
         return boxes.astype(float)
 
-    address, stop = start_server(make_app(predictor, "two_colours", limits=LIMITS, find_people=find_people))
+    address, stop = start_server(find_people=find_people)
     url = "http://{}:{}".format(*address)
     _check(requests.post(f"{url}/v1/poses", data=png, timeout=20), predictor, crowd, boxes)
     assert requests.get(f"{url}/v1/models", timeout=20).json()["models"][0]["finds_people"]
@@ -104,8 +102,7 @@ def test_models_health_and_openapi(url):
 
 
 def test_requests_at_once_share_batches_and_each_gets_its_own(start_server, predictor, crowd):
-    app = make_app(predictor, "two_colours", limits=LIMITS, delay=0.2)
-    address, stop = start_server(app)
+    address, stop = start_server(delay=0.2)
     url = "http://{}:{}".format(*address)
     images = [np.roll(crowd[0], 7 * index, axis=1) for index in range(12)]
     expected = [predictor(image)[0].to_record()["keypoints"] for image in images]
@@ -135,8 +132,7 @@ def test_beyond_the_queue_the_answer_is_503_and_nobody_else_is_lost(start_server
         go.wait(20)
         return np.array([[0.0, 0.0, 320.0, 240.0]])
 
-    app = make_app(predictor, "two_colours", limits=LIMITS, find_people=find_people)
-    address, stop = start_server(app)
+    address, stop = start_server(find_people=find_people)
     url = "http://{}:{}".format(*address)
     with ThreadPoolExecutor(40) as pool:
         asked = [pool.submit(requests.post, f"{url}/v1/poses", data=png, timeout=30) for _ in range(40)]
@@ -165,8 +161,7 @@ def test_no_answer_in_time_is_503(start_server, predictor, png):
 
     go = threading.Event()
     limits = dataclasses.replace(LIMITS, answer_seconds=0.3)
-    app = make_app(predictor, "two_colours", limits=limits, find_people=lambda _: go.wait(20) and None)
-    address, stop = start_server(app)
+    address, stop = start_server(limits=limits, find_people=lambda _: go.wait(20) and None)
     answer = requests.post("http://{}:{}/v1/poses".format(*address), data=png, timeout=20)
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
     go.set()
@@ -179,8 +174,7 @@ def test_an_error_in_a_batch_is_of_its_own_image_alone(start_server, predictor, 
             raise RuntimeError("of this image")
         return crowd[2].astype(float)
 
-    app = make_app(predictor, "two_colours", limits=LIMITS, find_people=find_people, delay=0.2)
-    address, stop = start_server(app)
+    address, stop = start_server(find_people=find_people, delay=0.2)
     url = "http://{}:{}/v1/poses".format(*address)
     bad = cv2.imencode(".png", np.zeros((7, 7, 3), np.uint8))[1].tobytes()
     half = png[: len(png) // 2] + b"IEND"  # a PNG by its head, with an end, and nothing in between
@@ -193,7 +187,7 @@ def test_an_error_in_a_batch_is_of_its_own_image_alone(start_server, predictor, 
 
 
 @pytest.fixture
-def start_command(model_dir):
+def start_command(model_dir, packages):
     """Starts `ppose serve` on a free port; gives the process and the server's address."""
     processes = []
 
@@ -227,7 +221,7 @@ def test_the_command_answers_what_it_has_and_ends(start_command, png, number):
     assert "Traceback" not in errors
 
 
-def test_what_is_wrong_with_the_options_is_one_line(run_script, model_dir, tmp_path):
+def test_what_is_wrong_with_the_options_is_one_line(packages, run_script, model_dir, tmp_path):
     result = run_script("deploy/serve.py", "--model", tmp_path)
     assert (result.returncode, result.stderr.count("\n")) == (1, 1)
     assert "holds no exported model" in result.stderr

@@ -9,9 +9,6 @@ import shutil
 import cv2
 import numpy as np
 import pytest
-from serving_limits import LIMITS
-
-from ppose.serving.app import make_app
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium")
@@ -43,8 +40,7 @@ def browser():
 @pytest.fixture
 def page(browser, start_server, predictor, crowd):
     """The page of a server that finds the crowd's people; it asks nobody else, and logs no error."""
-    app = make_app(predictor, "two_colours", limits=LIMITS, find_people=lambda _: crowd[2].astype(float))
-    address, stop = start_server(app)
+    address, stop = start_server(find_people=lambda _: crowd[2].astype(float))
     url = "http://{}:{}/".format(*address)
     page = browser.new_page(viewport={"width": 900, "height": 800})
     asked, problems = [], []
