@@ -4,8 +4,9 @@
 
 Each request is an image file with one of its people's boxes. So many clients ask at once, each as soon as it
 has its answer, from a process on the same machine, which takes its share of the cores. "batches" is the
-server as it is, "one by one" with --batch_size 1 --delay_ms 0, "Predictor" no server: the same files in this
-process, decoded from memory, 16 people at once. In turns; medians over rounds. --overload MINUTES asks with
+server as it is, "one by one" with --batch_size 1 --delay_ms 0, "Predictor" no server: the same files in a
+process, decoded from memory, 16 people at once. In turns; medians over rounds. "cpu ms" is the processor time
+of that process for each of them, which other load on the machine changes least. --overload MINUTES asks with
 more clients than the queue has places, and prints memory and answers by status, minute by minute.
 """
 
@@ -25,6 +26,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -67,28 +69,30 @@ def read_scenes(image_dir: Path, boxes: str) -> list[tuple[bytes, list[float]]]:
 
 
 def measure(args: argparse.Namespace, scenes: Sequence[tuple[bytes, list[float]]]) -> None:
-    figures: dict[tuple[str, int], list[tuple[float, float, float]]] = {}
+    figures: dict[tuple[str, int], list[tuple[float, ...]]] = {}
     bare = []
     with serving(args.model) as batches, serving(args.model, *_SERVERS["one by one"]) as single:
         for _ in range(args.rounds):
             bare.append(run_predictor(args.model, scenes, args.seconds))
             for clients in args.clients:
-                for name, (port, _) in zip(_SERVERS, (batches, single), strict=True):
+                for name, (port, process) in zip(_SERVERS, (batches, single), strict=True):
+                    before = cpu_seconds(process)
                     times, statuses = ask(port, scenes, clients, args.seconds)
+                    cpu = 1000 * (cpu_seconds(process) - before) / len(times)
                     if set(statuses) != {200}:
                         raise SystemExit(f"{name}, {clients} clients: {statuses}")
                     p50, p99 = np.percentile(times, [50, 99]) * 1000
-                    figures.setdefault((name, clients), []).append((len(times) / args.seconds, p50, p99))
-    print(f"{'':12}clients  requests/s   p50 ms   p99 ms")
-    print(f"{'Predictor':12}{'':7}{statistics.median(bare):12.1f}")
+                    row = (len(times) / args.seconds, cpu, p50, p99)
+                    figures.setdefault((name, clients), []).append(row)
+    print(f"{'':12}clients  requests/s   cpu ms   p50 ms   p99 ms")
+    rate, cpu = (statistics.median(column) for column in zip(*bare, strict=True))
+    print(f"{'Predictor':12}{'':7}{rate:12.1f}{cpu:9.1f}")
     for (name, clients), rounds in figures.items():
-        rate, p50, p99 = (statistics.median(column) for column in zip(*rounds, strict=True))
-        print(f"{name:12}{clients:7}{rate:12.1f}{p50:9.1f}{p99:9.1f}")
+        rate, *others = (statistics.median(column) for column in zip(*rounds, strict=True))
+        print(f"{name:12}{clients:7}{rate:12.1f}" + "".join(f"{number:9.1f}" for number in others))
 
 
 def overload(model: Path, scenes: Sequence[tuple[bytes, list[float]]], minutes: float) -> None:
-    import psutil
-
     with serving(model) as (port, process):
         watched, end = psutil.Process(process.pid), time.monotonic() + 60 * minutes
         while time.monotonic() < end:
@@ -111,13 +115,23 @@ def serving(model: Path, *options: str) -> Iterator[tuple[int, subprocess.Popen]
         process.wait(60)
 
 
-def run_predictor(model: Path, scenes: Sequence[tuple[bytes, list[float]]], seconds: float) -> float:
-    """People a second of the Predictor alone; in a process of its own, as the server is."""
+def cpu_seconds(process: subprocess.Popen) -> float:
+    """The processor time that it has taken so far."""
+    times = psutil.Process(process.pid).cpu_times()
+    return times.user + times.system
+
+
+def run_predictor(
+    model: Path, scenes: Sequence[tuple[bytes, list[float]]], seconds: float
+) -> tuple[float, float]:
+    """People a second of the Predictor alone, and processor milliseconds a person; in its own process."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(_run_predictor, (model, scenes, seconds))
 
 
-def _run_predictor(model: Path, scenes: Sequence[tuple[bytes, list[float]]], seconds: float) -> float:
+def _run_predictor(
+    model: Path, scenes: Sequence[tuple[bytes, list[float]]], seconds: float
+) -> tuple[float, float]:
     from ppose.geometry import bbox_xywh_to_xyxy
     from ppose.inference.command import warm_up
     from ppose.inference.predictor import Predictor
@@ -125,13 +139,13 @@ def _run_predictor(model: Path, scenes: Sequence[tuple[bytes, list[float]]], sec
 
     predictor = Predictor.from_dir(model)
     warm_up(predictor)
-    done, start = 0, time.perf_counter()
+    done, start, cpu = 0, time.perf_counter(), time.process_time()
     while time.perf_counter() - start < seconds:
         batch = [scenes[(done + index) % len(scenes)] for index in range(predictor.batch_size)]
         images = [decode_image(data, "it") for data, _ in batch]
         predictor.predict_images(images, [bbox_xywh_to_xyxy(np.array([box])) for _, box in batch])
         done += len(batch)
-    return done / (time.perf_counter() - start)
+    return done / (time.perf_counter() - start), 1000 * (time.process_time() - cpu) / done
 
 
 def ask(
