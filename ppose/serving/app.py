@@ -111,7 +111,9 @@ def make_app(
 
     @app.get("/healthz")
     async def healthz() -> dict[str, str]:
-        """Whether the server answers."""
+        """Whether the server answers, and runs batches: 503 where it does not."""
+        if not batcher.is_alive:
+            raise HTTPException(503, "no batches are run any more")
         return {"status": "ok"}
 
     @app.get("/metrics")

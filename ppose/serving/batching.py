@@ -60,6 +60,11 @@ class Batcher:
         self._thread = threading.Thread(target=self._work, name="ppose batches", daemon=True)
         self._thread.start()
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether jobs are run."""
+        return self._thread.is_alive()
+
     def submit(self, job: Job) -> None:
         """Have a job run, see `Job.found`; one that is cancelled before its turn never is."""
         self._waiting.put(job)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from ppose.cli import run_command
 from ppose.errors import ExportError
 from ppose.export.triton import write_triton
 from ppose.inference.model_folder import INFER_CFG, read_infer_cfg, read_model_folder
@@ -57,6 +58,13 @@ def _check_shapes(config, model, *, batched):
     assert config.output[0].name == heatmaps.name
     assert list(config.output[0].dims) == [2, 24, 16]
     assert {config.input[0].data_type, config.output[0].data_type} == {11}  # TYPE_FP32 of the schema
+
+
+def test_the_command_takes_onnx_alone(capsys):
+    with pytest.raises(SystemExit) as leave:
+        run_command("export", ["-c", "tinypose_128x96", "--triton", "models"])
+    assert leave.value.code == 2
+    assert "--triton takes --format onnx" in capsys.readouterr().err
 
 
 def test_a_model_without_onnx_is_an_error(model_dir, tmp_path):

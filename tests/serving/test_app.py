@@ -168,6 +168,13 @@ def test_no_answer_in_time_is_503(start_server, predictor, png):
     stop()
 
 
+def test_a_server_that_runs_no_batches_is_not_healthy(start_server, monkeypatch):
+    monkeypatch.setattr("ppose.serving.batching.Batcher._work", lambda self: None)
+    address, stop = start_server()
+    assert requests.get("http://{}:{}/healthz".format(*address), timeout=20).status_code == 503
+    stop()
+
+
 def test_an_error_in_a_batch_is_of_its_own_image_alone(start_server, predictor, crowd, png):
     def find_people(image):
         if image.shape[0] == 7:
@@ -231,3 +238,12 @@ def test_what_is_wrong_with_the_options_is_one_line(packages, run_script, model_
     assert result.returncode == 1
     last = result.stderr.splitlines()[-1]
     assert last == f"error: cannot listen on 127.0.0.1, port {port}: Address already in use"
+
+
+def test_without_its_packages_the_command_says_what_installs_them(run_script, model_dir):
+    arguments = ["ppose", "serve", "--model", str(model_dir)]
+    start = f"import sys; sys.modules['fastapi'] = None; sys.argv = {arguments}"
+    result = run_script("-c", f"{start}\nimport ppose.cli\nppose.cli.main()")
+    assert result.returncode == 1
+    expected = "error: fastapi is not installed, which this needs: pip install 'ppose[serve]'"
+    assert result.stderr.splitlines()[-1] == expected
