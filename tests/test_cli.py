@@ -23,6 +23,7 @@ SCRIPTS = {
     "quantize": "tools/quantize.py",
     "predict": "deploy/infer.py",
     "benchmark": "deploy/benchmark.py",
+    "serve": "deploy/serve.py",
     "model_info": "tools/model_info.py",
     "synthesize": "dataset/make_synthetic.py",
     "translate": "tools/translate.py",
