@@ -14,6 +14,7 @@ import pytest
 
 from ppose.engine.task import Task
 from ppose.errors import ConfigError, DataError
+from ppose.formats import read_labels
 from ppose.workspace import load_config
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -221,6 +222,9 @@ def test_every_command_of_the_page_runs(checkout):
         assert "data:image/" in (checkout / "output" / file).read_text()
     poses = json.loads((checkout / "output" / "keypoints.json").read_text())
     assert [len(pose["keypoints"]) for pose in poses] == [9] * of_val
+    labelled = read_labels(checkout / "output" / "labels")
+    assert labelled.keypoint_set.names == ("tip", "left_tail", "right_tail")
+    assert (len(labelled.annotations.images), len(labelled.people)) == (25, of_val)
     for name, count, pictures, people in (("synthetic_satellite", 11, 3, 3), ("arrow", 3, 25, of_val)):
         folder = checkout / "output" / name
         assert (folder / "model_final.pdparams").is_file()

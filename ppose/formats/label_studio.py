@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
+from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from ppose.errors import DataError
-from ppose.files import read_json, write_json
+from ppose.files import read_json, write_bytes, write_json
 from ppose.formats.labels import ContentBuilder, Labels
 from ppose.formats.shapes import Shape, add_shapes
 from ppose.keypoints import KeypointSet
@@ -18,6 +19,8 @@ _POINT, _BOX = "keypointlabels", "rectanglelabels"
 
 def read_label_studio(path: Path, keypoint_set: KeypointSet | None, image_dir: Path | None) -> dict[str, Any]:
     """An export as JSON (labelstud.io/guide/export): of a task the last annotation that was not cancelled.
+
+    Without annotations a task's predictions count.
 
     A point belongs to the rectangle that is its parentID, or see `add_shapes`; a text `hidden` in its meta
     says that it is. An image's name is the last part of its URL, without what an upload puts before it.
@@ -30,7 +33,7 @@ def read_label_studio(path: Path, keypoint_set: KeypointSet | None, image_dir: P
         builder.add_names(keypoint_set.names)
     for number, task in enumerate(tasks):
         where = f"{path}: task {task.get('id', number)}"
-        data, given = task.get("data"), task.get("annotations")
+        data, given = task.get("data"), task.get("annotations") or task.get("predictions", [])
         urls = [v for v in data.values() if isinstance(v, str)] if isinstance(data, Mapping) else []
         if not urls or not isinstance(given, list):
             raise DataError(
@@ -50,6 +53,8 @@ def read_label_studio(path: Path, keypoint_set: KeypointSet | None, image_dir: P
 
 def _name_of(url: str) -> str:
     parts = urlsplit(url)
+    if not parts.scheme and not url.startswith("/"):
+        return url
     local = parse_qs(parts.query).get("d")
     if local:  # /data/local-files/?d=photos/a.jpg
         return unquote(local[0]).rpartition("/")[2]
@@ -80,20 +85,35 @@ def _read_shapes(results: Sequence[Mapping[str, Any]], where: str) -> list[Shape
     return shapes
 
 
-def write_label_studio(path: Path, labels: Labels) -> None:
-    """Tasks to import; the labelling interface has `<KeyPointLabels>` and `<RectangleLabels>` named as here.
+def write_label_studio(path: Path, labels: Labels, *, predicted: bool = False) -> None:
+    """Tasks to import, and beside them as .xml the project's labelling interface, with these labels.
 
-    Where the images are is for the project to say: `data.image` is /data/local-files/?d=NAME.
+    ``predicted``: as predictions, for people to accept or correct. `data.image` is the image's name: where
+    images are is for the project to say.
     """
     labels.needs_sizes()
-    tasks = []
+    kind, tasks = "predictions" if predicted else "annotations", []
     for number, (_, name, size, rows) in enumerate(labels.by_image(), 1):
         results: list[dict[str, Any]] = []
         for row in rows:
             results += _make_results(labels, row, size, f"p{number}_{row}")
-        data = {"image": f"/data/local-files/?d={name}"}
-        tasks.append({"id": number, "data": data, "annotations": [{"result": results}]})
+        tasks.append({"id": number, "data": {"image": name}, kind: [{"result": results}]})
     write_json(path, tasks)
+    write_bytes(path.with_suffix(".xml"), _make_interface(labels))
+
+
+def _make_interface(labels: Labels) -> bytes:
+    view = Element("View")
+    SubElement(view, "Image", name="image", value="$image")
+    for tag, control, names in (
+        ("RectangleLabels", "box", dict.fromkeys(labels.annotations.categories.values()) or ["person"]),
+        ("KeyPointLabels", "keypoint", labels.keypoint_set.names),
+    ):
+        element = SubElement(view, tag, name=control, toName="image")
+        for name in names:
+            SubElement(element, "Label", value=name)
+    indent(view)
+    return tostring(view)
 
 
 def _make_results(labels: Labels, row: int, size: tuple[int, int], own: str) -> list[dict[str, Any]]:

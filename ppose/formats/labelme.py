@@ -1,7 +1,7 @@
 """labelme's files: a JSON an image, with points and rectangles that groups put together."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
@@ -61,27 +61,32 @@ def _read_shape(shape: Any, where: str) -> Shape | None:
 
 def write_labelme(path: Path, labels: Labels) -> None:
     """A JSON for each image into the folder ``path``, which opens them beside the images."""
-    for _, name, (width, height), rows in labels.by_image():
-        shapes = []
-        for group, row in enumerate(rows, 1):
-            x, y, w, h = labels.people.bboxes_xywh[row].tolist()
-            if w > 0 and h > 0:
-                shapes.append(_shape(labels.category(row), [[x, y], [x + w, y + h]], group, "rectangle"))
-            shapes += [
-                _shape(point, [[x, y]], group, "point", {_HIDDEN: True} if hidden else {})
-                for point, x, y, hidden in labels.points(row)
-            ]
-        labelled: dict[str, Any] = {
-            "version": _VERSION,
-            "flags": {},
-            "shapes": shapes,
-            "imagePath": Path(name).name,
-            "imageData": None,
-            "imageHeight": height or None,
-            "imageWidth": width or None,
-        }
-        file = path / Path(name).with_suffix(".json")
-        write_bytes(file, json.dumps(labelled, indent=1).encode())
+    for image, name, _, rows in labels.by_image():
+        content = make_labelme(labels, image, rows)
+        write_bytes(path / Path(name).with_suffix(".json"), json.dumps(content, indent=1).encode())
+
+
+def make_labelme(labels: Labels, image: int, people: Sequence[int]) -> dict[str, Any]:
+    """The content of labelme's file of an image, by its row and its people's: a group of shapes for each."""
+    images, shapes = labels.annotations.images, list[dict[str, Any]]()
+    for group, row in enumerate(people, 1):
+        x, y, w, h = labels.people.bboxes_xywh[row].tolist()
+        if w > 0 and h > 0:
+            shapes.append(_shape(labels.category(row), [[x, y], [x + w, y + h]], group, "rectangle"))
+        shapes += [
+            _shape(point, [[x, y]], group, "point", {_HIDDEN: True} if hidden else {})
+            for point, x, y, hidden in labels.points(row)
+        ]
+    width, height = images.sizes[image].tolist()
+    return {
+        "version": _VERSION,
+        "flags": {},
+        "shapes": shapes,
+        "imagePath": PureWindowsPath(images.file_names[image]).name,
+        "imageData": None,
+        "imageHeight": height or None,
+        "imageWidth": width or None,
+    }
 
 
 def _shape(

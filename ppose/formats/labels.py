@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from ppose.annotations import Annotations, People, read_annotations
-from ppose.annotations.columns import AREA_OF_BOX
+from ppose.annotations.columns import AREA_OF_BOX, PersonColumns
 from ppose.annotations.guess import guess_keypoint_set
 from ppose.annotations.names import match_names
 from ppose.errors import DataError
+from ppose.geometry import bbox_xywh_to_xyxy
 from ppose.image_files import IMAGE_ENDINGS
 from ppose.keypoints import KeypointSet
 from ppose.transforms import read_image_size
@@ -27,10 +28,10 @@ class Labels:
     @property
     def people(self) -> People:
         """Everybody, those too whom a training would leave out."""
-        people = self.annotations.people
-        if people is None:
-            raise DataError(f"{self.annotations.where}: no annotation has keypoints")
-        return people
+        annotations = self.annotations
+        if annotations.people is not None:
+            return annotations.people
+        return PersonColumns(self.keypoint_set, annotations.where, {}).read([], [], annotations.images)
 
     def by_image(self) -> Iterator[tuple[int, str, tuple[int, int], list[int]]]:
         """Of each image its row, file name, size (width, height; 0 unknown), and rows of its people."""
@@ -81,10 +82,12 @@ def make_labels(
     *,
     image_dir: Path | None = None,
     categories: Sequence[int | str] | None = None,
+    needs_people: bool = True,
 ) -> Labels:
     """Labels of the content of a COCO file; without a keypoint set the content's own names say which it is.
 
-    Sizes that it does not say are looked up in ``image_dir``. Raises DataError.
+    Sizes that it does not say are looked up in ``image_dir``. Raises DataError, also where nobody has
+    keypoints, unless it ``needs_people`` not.
     """
     keypoint_set = keypoint_set or guess_keypoint_set(content, where)
 
@@ -92,7 +95,12 @@ def make_labels(
         return None if image_dir is None else read_image_size(image_dir / name)
 
     annotations = read_annotations(
-        content, keypoint_set, categories=categories, find_size=find_size, where=where
+        content,
+        keypoint_set,
+        categories=categories,
+        find_size=find_size,
+        needs_people=needs_people,
+        where=where,
     )
     return Labels(annotations, keypoint_set)
 
@@ -108,6 +116,7 @@ LOSSES = {
     "categories": "the {} categories",
     "names": "the names of {} keypoints",
     "empty": "{} images without people",
+    "outside": "what is beyond the image, of {} people",
     "poses": "the poses in space of {} people",
     "crowd_indexes": "the crowding of {} images",
 }
@@ -118,6 +127,12 @@ def find_losses(labels: Labels, holds: frozenset[str]) -> list[str]:
     people, images = labels.people, labels.annotations.images
     own = people.areas - people.bboxes_xywh[:, 2:].prod(axis=1) * AREA_OF_BOX
     categories = len(labels.annotations.categories)
+    sizes = images.sizes[people.images].astype(np.float64)
+    sizes[~sizes.all(axis=1)] = np.inf
+    corners = bbox_xywh_to_xyxy(people.bboxes_xywh).reshape(-1, 2, 2)
+    points = np.where(people.visibility[..., None] > 0, people.keypoints, 0)
+    points = np.concatenate([points, corners], axis=1)
+    beyond = ((points < 0) | (points > sizes[:, None])).any(axis=(1, 2))
     has = {
         "boxes": (people.bboxes_xywh[:, 2:] > 0).all(axis=1).sum(),
         "hidden": (people.visibility == 1).any(axis=1).sum(),
@@ -128,6 +143,7 @@ def find_losses(labels: Labels, holds: frozenset[str]) -> list[str]:
         "categories": categories if categories > 1 else 0,
         "names": labels.keypoint_set.num_keypoints,
         "empty": len(images) - len(np.unique(people.images)),
+        "outside": beyond.sum(),
         "poses": np.isfinite(people.poses).all(axis=1).sum(),
         "crowd_indexes": np.isfinite(images.crowd_indexes).sum(),
     }

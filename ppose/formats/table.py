@@ -31,21 +31,30 @@ class Format:
 
 
 _ALL = frozenset(LOSSES)
-_DRAWN = frozenset({"boxes", "hidden", "unlabelled", "categories", "names", "empty"})
+_YOLO = frozenset({"boxes", "hidden", "unlabelled", "categories", "names", "empty"})
+_DRAWN = _YOLO | {"outside"}
 
 FORMATS: Mapping[str, Format] = {
     "coco": Format(read_coco, write_coco, _ALL),
     "crowdpose": Format(read_coco, write_crowdpose, _ALL),
     "posetrack": Format(read_coco, write_posetrack, _ALL),
-    "yolo": Format(read_yolo, write_yolo, _DRAWN),
+    "yolo": Format(read_yolo, write_yolo, _YOLO),
     "labelme": Format(read_labelme, write_labelme, _DRAWN),
     "cvat": Format(read_cvat, write_cvat, _DRAWN),
     "labelstudio": Format(read_label_studio, write_label_studio, _DRAWN),
-    "deeplabcut": Format(read_deeplabcut, write_deeplabcut, frozenset({"tracks", "names", "empty"})),
-    "sleap": Format(read_sleap, write_sleap, frozenset({"hidden", "tracks", "names", "empty", "unlabelled"})),
-    "mpii": Format(read_mpii, write_mpii, frozenset({"names", "unlabelled"})),
-    "aic": Format(read_aic, write_aic, frozenset({"boxes", "hidden", "names", "empty", "unlabelled"})),
-    "openpose": Format(read_openpose, write_openpose, frozenset({"tracks", "empty", "unlabelled"})),
+    "deeplabcut": Format(
+        read_deeplabcut, write_deeplabcut, frozenset({"outside", "tracks", "names", "empty"})
+    ),
+    "sleap": Format(
+        read_sleap, write_sleap, frozenset({"outside", "hidden", "tracks", "names", "empty", "unlabelled"})
+    ),
+    "mpii": Format(read_mpii, write_mpii, frozenset({"outside", "names", "unlabelled"})),
+    "aic": Format(
+        read_aic, write_aic, frozenset({"outside", "boxes", "hidden", "names", "empty", "unlabelled"})
+    ),
+    "openpose": Format(
+        read_openpose, write_openpose, frozenset({"outside", "tracks", "empty", "unlabelled"})
+    ),
 }
 _ENDINGS = {
     ".xml": "cvat", ".yaml": "yolo", ".yml": "yolo", ".csv": "deeplabcut", ".h5": "deeplabcut",

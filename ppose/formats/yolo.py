@@ -12,6 +12,7 @@ from ppose.errors import DataError
 from ppose.files import write_bytes
 from ppose.formats.labels import Labels
 from ppose.formats.yolo_labels import read_yolo_labels
+from ppose.geometry import bbox_xywh_to_xyxy
 from ppose.keypoints import KeypointSet
 from ppose.keypoints.keypoint_set import DEFAULT_SIGMA
 from ppose.paths import show_name
@@ -144,6 +145,7 @@ def write_yolo(path: Path, labels: Labels) -> None:
     """``path``/data.yaml and labels/NAME.txt; the images are to be in images/. Raises DataError.
 
     A line is class, the box's middle and size, and x, y, visibility of each keypoint, in parts of the image.
+    Ultralytics refuses files with anything beyond it: boxes are cut, keypoints there are not labelled.
     """
     labels.needs_sizes()
     people, known = labels.people, labels.keypoint_set
@@ -152,10 +154,11 @@ def write_yolo(path: Path, labels: Labels) -> None:
     for _, name, size, rows in labels.by_image():
         lines = []
         for row in rows:
-            x, y, width, height = people.bboxes_xywh[row] / [*size, *size]
-            flags = people.visibility[row]
-            points = np.where(flags[:, None] > 0, people.keypoints[row] / size, 0)
-            values = [x + width / 2, y + height / 2, width, height]
+            low, high = np.clip(bbox_xywh_to_xyxy(people.bboxes_xywh[row]).reshape(2, 2) / size, 0, 1)
+            points = people.keypoints[row] / size
+            flags = people.visibility[row] * ((points >= 0) & (points <= 1)).all(axis=1)
+            points = np.where(flags[:, None] > 0, points, 0)
+            values = [*(low + high) / 2, *high - low]
             values += np.column_stack([points, flags]).ravel().tolist()
             lines.append(" ".join([str(classes[numbers[row]]), *(f"{v:.12g}" for v in values)]) + "\n")
         write_bytes(path / "labels" / Path(name).with_suffix(".txt"), "".join(lines).encode())

@@ -86,16 +86,12 @@ class Poses(list[Pose]):
 
     def to_labelme(self, file_name: str = "", threshold: float = 0.2) -> dict[str, Any]:
         """The content of a labelme file: a rectangle and points of each person, who are a group."""
-        shapes = []
-        for group, pose in enumerate(self, start=1):
-            corners = pose.bbox_xyxy.reshape(2, 2).tolist()
-            shapes.append(_shape("person", corners, group, "rectangle"))
-            for index in np.flatnonzero(pose.scores >= threshold):
-                name, point = self.keypoint_set.names[index], pose.keypoints[index].tolist()
-                shapes.append(_shape(name, [point], group, "point"))
-        width, height = self.size
-        of_image = {"imagePath": file_name, "imageData": None, "imageHeight": height, "imageWidth": width}
-        return {"version": "5.0.0", "flags": {}, "shapes": shapes, **of_image}
+        from ppose.formats import make_labels
+        from ppose.formats.labelme import make_labelme
+
+        content = self.to_coco(file_name, threshold=threshold)
+        labels = make_labels(content, file_name, self.keypoint_set, needs_people=False)
+        return make_labelme(labels, 0, range(len(self)))
 
     def to_supervision(self) -> Any:
         """As supervision.KeyPoints, of version 0.31."""
@@ -109,7 +105,3 @@ class Poses(list[Pose]):
             detection_confidence=np.array([pose.score for pose in self], np.float32),
             class_id=np.zeros(len(self), int),
         )
-
-
-def _shape(label: str, points: list[list[float]], group: int, kind: str) -> dict[str, Any]:
-    return {"label": label, "points": points, "group_id": group, "shape_type": kind, "flags": {}}

@@ -10,7 +10,7 @@ import pytest
 
 from ppose.annotations import read_annotations
 from ppose.cli import run_command
-from ppose.data.yolo_labels import read_yolo_labels
+from ppose.formats.yolo_labels import read_yolo_labels
 from ppose.inference.predictor import Predictor
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from ppose.formats import FORMATS, find_format, find_losses, read_labels
+from ppose.formats.label_studio import write_label_studio
 from ppose.keypoints import get_keypoint_set
 
 # What is written, the built-in set that a format has, or none where it has any.
@@ -76,6 +77,34 @@ def test_what_cannot_be_held_is_said_with_its_number(labels_of):
     assert any("the 2 categories" in words for words in lost)
     assert not any("who is who" in words for words in lost)
     assert any("who is who" in words for words in find_losses(labels, FORMATS["labelme"].holds))
+
+
+def test_ultralytics_gets_nothing_beyond_the_image(labels_of, image_dir, tmp_path):
+    """Its loader refuses a file with a number outside of 0 to 1."""
+    labels = labels_of()
+    labels.people.bboxes_xywh[0] = -10, 30, 60, 300
+    labels.people.keypoints[0, 0] = -5, 40
+    assert "what is beyond the image, of 1 people" in find_losses(labels, FORMATS["yolo"].holds)
+    assert find_losses(labels, FORMATS["coco"].holds) == []
+    FORMATS["yolo"].write(tmp_path, labels)
+    for file in (tmp_path / "labels").rglob("*.txt"):
+        for line in file.read_text().splitlines():
+            values = np.array(line.split()[1:], float)
+            assert (values[:4] >= 0).all()
+            assert (np.delete(values, np.arange(6, len(values), 3)) <= 1).all()
+    first = read_labels(tmp_path, image_dir=image_dir, categories=["person", "child"]).people.take(
+        np.array([0])
+    )
+    np.testing.assert_allclose(first.bboxes_xywh, [[0, 30, 50, 210]])
+    assert first.visibility[0, 0] == 0
+
+
+def test_predictions_are_read_as_labels(labels_of, tmp_path):
+    before = labels_of()
+    write_label_studio(tmp_path / "a.json", before, predicted=True)
+    after = read_labels(tmp_path / "a.json", categories=["person", "child"])
+    np.testing.assert_array_equal(after.people.visibility, before.people.visibility)
+    assert '<Label value="left_tail"' in (tmp_path / "a.xml").read_text()
 
 
 def test_openpose_and_back(labels_of, image_dir, tmp_path):
