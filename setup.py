@@ -5,5 +5,9 @@ from setuptools import find_packages, setup
 setup(
     packages=[*find_packages(include=["ppose", "ppose.*"]), "ppose.configs"],
     package_dir={"ppose.configs": "configs"},
-    package_data={"ppose.configs": ["*.yml", "_base_/*.yml"], "ppose.reports": ["page.html"]},
+    package_data={
+        "ppose.configs": ["*.yml", "_base_/*.yml"],
+        "ppose.reports": ["page.html"],
+        "ppose.serving": ["page/*"],
+    },
 )

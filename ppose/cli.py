@@ -14,9 +14,10 @@ from ppose.commandline import run
 from ppose.paths import expand_path
 
 COMMANDS = (
-    *("train", "eval", "check", "infer", "export", "quantize", "predict", "benchmark", "model_info"),
-    *("synthesize", "translate", "mpii2coco", "posetrack2coco", "spacecraft2coco", "weights"),
-    *("analyse_errors", "visualize_coco", "download", "report"),
+    *("train", "eval", "check", "convert", "split", "merge", "browse", "infer", "export", "quantize"),
+    *("predict", "benchmark", "serve", "model_info", "synthesize", "translate"),
+    *("mpii2coco", "posetrack2coco", "spacecraft2coco", "weights", "analyse_errors", "visualize_coco"),
+    *("download", "report"),
 )
 
 

@@ -36,6 +36,12 @@ def list_images(folder: str | Path) -> list[Path]:
     return files
 
 
+def find_image_folder(annotations: Path) -> Path:
+    """images/ beside an annotation file or above its folder, as in COCO's layout; else its folder."""
+    beside = (annotations.parent / "images", annotations.parent.parent / "images")
+    return next((folder for folder in beside if folder.is_dir()), annotations.parent)
+
+
 def _is_image(file: Path) -> bool:
     is_there = file.is_file() or (file.is_symlink() and not file.exists())
     return is_there and file.suffix.lower() in IMAGE_ENDINGS + _UNREAD_ENDINGS

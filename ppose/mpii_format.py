@@ -15,7 +15,7 @@ from ppose.files import read_json
 
 NUM_KEYPOINTS = 16
 # A person of scale s is 200 s pixels high; the official HRNet code moves the box down and enlarges it.
-_PIXELS, _DOWN, _PADDING = 200.0, 15.0, 1.25
+PIXELS, _DOWN, _PADDING = 200.0, 15.0, 1.25
 _TRUTH_FILES = ("gt_valid.mat", "mpii_gt_val.mat")  # of the official HRNet and of PaddleDetection
 
 
@@ -70,16 +70,12 @@ def read_people(path: str | Path) -> MpiiPeople:
     Boxes are the official code's: the center y + 15 scale, then both - 1, and a square of 1.25 * 200 scale.
     Raises DataError that names the file and the entry which is wrong.
     """
-    path = Path(path)
-    found = _read_release_people(path) if path.suffix.lower() == ".mat" else _read_json_people(path)
-    if not found:
-        raise DataError(f"{path}: nobody to look at: no person has keypoints, a center and a scale")
-    names, ids, people = zip(*found, strict=True)
+    names, ids, people = zip(*read_raw_people(path), strict=True)
     scales = np.array([person.scale for person in people], np.float64)
     centers = np.array([person.center for person in people], np.float64)
     is_placed = centers[:, 0] != -1
     centers[is_placed, 1] += _DOWN * scales[is_placed]
-    scales = np.where(is_placed, _PADDING, 1.0) * scales * _PIXELS
+    scales = np.where(is_placed, _PADDING, 1.0) * scales * PIXELS
     points = np.stack([person.keypoints for person in people])
     head_boxes = [person.head_box for person in people]
     return MpiiPeople(
@@ -92,6 +88,15 @@ def read_people(path: str | Path) -> MpiiPeople:
         visible=points[..., 2] > 0,
         head_boxes=None if any(box is None for box in head_boxes) else np.stack(head_boxes),
     )
+
+
+def read_raw_people(path: str | Path) -> list[tuple[str, int, MpiiPerson]]:
+    """Image file, image id and the annotations themselves of whom `read_people` reads; at least one."""
+    path = Path(path)
+    found = _read_release_people(path) if path.suffix.lower() == ".mat" else _read_json_people(path)
+    if not found:
+        raise DataError(f"{path}: nobody to look at: no person has keypoints, a center and a scale")
+    return found
 
 
 def read_truth(file: str | Path, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -116,6 +116,26 @@ def draw_heatmaps(
     return (0.5 * (1 - share) * image + share * colours).round().astype(np.uint8)
 
 
+def enlarge(image: np.ndarray, factor: int) -> np.ndarray:
+    """The image, each side ``factor`` times as long."""
+    return cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_LINEAR)
+
+
+def draw_titles(titles: Sequence[str], width: int) -> np.ndarray:
+    """A dark strip (24, width, 3), RGB, with a title above each of as many panels of one width."""
+    canvas = np.zeros((24, width, 3), np.uint8)
+    for column, title in enumerate(titles):
+        write_text(canvas, title, (column * width // len(titles) + 6, 17))
+    return canvas
+
+
+def write_text(canvas: np.ndarray, text: str, place: tuple[int, int], size: float = 0.5) -> None:
+    """Write a text in white on the canvas (H, W, 3), its baseline from ``place`` (x, y) on."""
+    shown = text.encode("ascii", "replace").decode()
+    cv2.putText(canvas, shown, place, cv2.FONT_HERSHEY_SIMPLEX, size, (0, 0, 0), 3, cv2.LINE_AA)
+    cv2.putText(canvas, shown, place, cv2.FONT_HERSHEY_SIMPLEX, size, (255, 255, 255), 1, cv2.LINE_AA)
+
+
 def _keypoint_colours(keypoint_set: KeypointSet) -> list[tuple[int, int, int]]:
     colours = [_MIDDLE] * keypoint_set.num_keypoints
     for a, b in keypoint_set.flip_pairs:

@@ -1,4 +1,4 @@
-"""docs/own_keypoints.md: its examples are read as they stand there, its commands run, its errors are real."""
+"""docs/tutorials/own_keypoints.md: its examples are read as they stand, its commands run, its errors real."""
 
 import json
 import re
@@ -14,10 +14,11 @@ import pytest
 
 from ppose.engine.task import Task
 from ppose.errors import ConfigError, DataError
+from ppose.formats import read_labels
 from ppose.workspace import load_config
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGE = (ROOT / "docs" / "own_keypoints.md").read_text()
+PAGE = (ROOT / "docs" / "tutorials" / "own_keypoints.md").read_text()
 
 
 def blocks(language):
@@ -32,24 +33,24 @@ def commands():
 @pytest.fixture
 def checkout(tmp_path):
     """A folder like a fresh clone, with the page's files in the places that it names."""
-    for name in ("tools", "ppose"):
+    for name in ("tools", "ppose", "deploy"):
         (tmp_path / name).symlink_to(ROOT / name)
     shutil.copytree(ROOT / "configs", tmp_path / "configs")
     config, _ = blocks("yaml")
     (tmp_path / "configs" / "arrow.yml").write_text(config)
     (annotations,) = blocks("json")
+    folder = tmp_path / "dataset" / "arrow"
+    (folder / "images").mkdir(parents=True)
+    image = np.random.default_rng(0).integers(0, 255, (240, 320, 3), dtype=np.uint8)
+    cv2.imwrite(str(folder / "images" / "street.jpg"), image)
     for part in ("train", "val"):
-        folder = tmp_path / "dataset" / "arrow" / part
-        (folder / "images").mkdir(parents=True)
-        (folder / "annotations.json").write_text(annotations)
-        image = np.random.default_rng(0).integers(0, 255, (240, 320, 3), dtype=np.uint8)
-        cv2.imwrite(str(folder / "images" / "street.jpg"), image)
+        (folder / f"{part}.json").write_text(annotations)
     shutil.copy(ROOT / "dataset" / "make_synthetic.py", tmp_path / "dataset")
     return tmp_path
 
 
 def load_arrow(checkout, *overrides):
-    data = [f"{key}Dataset.dataset_dir={checkout}/dataset/arrow/train" for key in ("Train", "Eval")]
+    data = [f"{key}Dataset.dataset_dir={checkout}/dataset/arrow" for key in ("Train", "Eval")]
     return load_config(checkout / "configs" / "arrow.yml", [*data, *overrides])
 
 
@@ -103,7 +104,7 @@ def test_mistakes_in_the_config_are_told_in_the_pages_words(checkout, override, 
 
 
 def change_annotations(checkout, part, change):
-    file = checkout / "dataset" / "arrow" / part / "annotations.json"
+    file = checkout / "dataset" / "arrow" / f"{part}.json"
     content = json.loads(file.read_text())
     change(content["annotations"][0])
     file.write_text(json.dumps(content))
@@ -146,27 +147,87 @@ SMALL = {
     "make_synthetic.py": ["--images", "6", "--val_images", "3"],
     "train.py": ["-o", "epoch=1", "snapshot_epoch=1", "TrainReader.batch_size=4", "worker_num=0"],
     "eval.py": ["-o", "worker_num=0"],
-    "infer.py": [],
 }
+
+
+def draw_arrows(rng):
+    """An image (240, 320, 3) of one or two arrows on a road, and labelme's shapes of them."""
+    image = cv2.GaussianBlur(rng.integers(60, 120, (240, 320, 3), dtype=np.uint8), (0, 0), 3)
+    image = (image * rng.uniform(0.6, 1.2)).astype(np.uint8)
+    image[: int(rng.integers(20, 90))] += np.array(rng.integers(0, 90, 3), np.uint8)
+    shapes = []
+    for group in range(1, int(rng.integers(2, 4))):
+        middle = np.array([160 * group - 80, 120]) + rng.uniform(-20, 20, 2)
+        angle, size = rng.uniform(0, 2 * np.pi), rng.uniform(35, 55)
+        ahead = size * np.array([np.cos(angle), np.sin(angle)])
+        left = 0.6 * np.array([ahead[1], -ahead[0]])
+        points = {
+            "tip": middle + ahead,
+            "left_tail": middle - ahead + left,
+            "right_tail": middle - ahead - left,
+        }
+        corners = np.array(list(points.values()))
+        cv2.fillPoly(image, [corners.round().astype(np.int32)], (235, 235, 235))
+        box = [corners.min(axis=0) - 4, corners.max(axis=0) + 4]
+        kinds = [("arrow", "rectangle", box), *((name, "point", [xy]) for name, xy in points.items())]
+        for label, kind, values in kinds:
+            hidden = {"hidden": True} if label == "left_tail" and rng.random() < 0.2 else {}
+            shapes.append(
+                {
+                    "label": label, "points": np.array(values).tolist(), "group_id": group,
+                    "shape_type": kind, "flags": hidden,
+                }
+            )  # fmt: skip
+    return image, shapes
+
+
+def label_photos(folder, count):
+    """Photos with labelme's files beside them; returns how many arrows there are."""
+    rng, arrows = np.random.default_rng(0), 0
+    for number in range(count):
+        image, shapes = draw_arrows(rng)
+        cv2.imwrite(str(folder / f"road{number}.jpg"), image)
+        size = {"imageHeight": 240, "imageWidth": 320}
+        content = {"version": "5.4.1", "flags": {}, "imageData": None, **size}
+        content |= {"shapes": shapes, "imagePath": f"road{number}.jpg"}
+        (folder / f"road{number}.json").write_text(json.dumps(content))
+        arrows += len(shapes) // 4
+    return arrows
 
 
 @pytest.mark.heavy
 def test_every_command_of_the_page_runs(checkout):
-    """As it stands there, but with a few images and one epoch."""
-    outputs = []
+    """As it stands there, from labelme's files to poses, but with a few photos and one epoch."""
+    arrow = checkout / "dataset" / "arrow"
+    shutil.rmtree(arrow)
+    (arrow / "images").mkdir(parents=True)
+    arrows = label_photos(arrow / "images", 25)
+    outputs = {}
     for command in commands():
         assert command[0] == "python"
-        small = SMALL[Path(command[1]).name]
+        small = SMALL.get(Path(command[1]).name, [])
         run = [sys.executable, *command[1:], *small]
         result = subprocess.run(run, cwd=checkout, capture_output=True, text=True)
-        assert result.returncode == 0, (command, result.stderr)
-        outputs.append(result.stdout)
-    assert len(outputs) == 7
-    assert "6 images, 6 satellites" in outputs[0]
-    for name, pictures in (("synthetic_satellite", 3), ("arrow", 1)):
+        assert result.returncode == 0, (command, result.stdout, result.stderr)
+        outputs[" ".join(command[1:])] = result.stdout
+    assert len(outputs) == 15
+    said = list(outputs.values())
+    assert "6 images, 6 satellites" in said[0]
+    assert f"25 images, {arrows} people, 3 keypoints (coco)" in said[4]
+    assert "nothing found" in said[5]
+    parts = [json.loads((arrow / f"{part}.json").read_text()) for part in ("train", "val")]
+    assert [len(part["images"]) for part in parts] == [20, 5]
+    of_val = len(parts[1]["annotations"])
+    for file in ("browse.html", "errors.html"):
+        assert "data:image/" in (checkout / "output" / file).read_text()
+    poses = json.loads((checkout / "output" / "keypoints.json").read_text())
+    assert [len(pose["keypoints"]) for pose in poses] == [9] * of_val
+    labelled = read_labels(checkout / "output" / "labels")
+    assert labelled.keypoint_set.names == ("tip", "left_tail", "right_tail")
+    assert (len(labelled.annotations.images), len(labelled.people)) == (25, of_val)
+    for name, count, pictures, people in (("synthetic_satellite", 11, 3, 3), ("arrow", 3, 25, of_val)):
         folder = checkout / "output" / name
         assert (folder / "model_final.pdparams").is_file()
         poses = json.loads((folder / "vis" / "keypoints.json").read_text())
-        count = Task(load_config(checkout / "configs" / f"{name}.yml")).keypoint_set.num_keypoints
-        assert [len(pose["keypoints"]) for pose in poses] == [3 * count] * pictures
+        assert [len(pose["keypoints"]) for pose in poses] == [3 * count] * people
         assert len(list((folder / "vis").glob("*.jpg"))) == pictures

@@ -21,7 +21,8 @@ def test_a_wheel_holds_all_modules_and_configs(tmp_path):
     modules = {str(path.relative_to(ROOT)) for path in (ROOT / "ppose").rglob("*.py")}
     modules |= {"ppose/reports/page.html"}
     configs = {f"ppose/{path.relative_to(ROOT)}" for path in (ROOT / "configs").rglob("*.yml")}
-    assert packed - {"ppose/configs"} == modules | configs
+    page = {str(path.relative_to(ROOT)) for path in (ROOT / "ppose/serving/page").iterdir()}
+    assert packed - {"ppose/configs"} == modules | configs | page
 
 
 # As in an environment of `pip install .` alone.
@@ -41,6 +42,7 @@ EXTRAS = (
         "matplotlib",
     ),
     *("openvino", "onnx", "paddle2onnx", "onnxslim", "onnx_graphsurgeon", "paddleslim"),
+    *("fastapi", "uvicorn", "prometheus_client"),
 )
 
 

@@ -131,7 +131,7 @@ Next:
   real weights, for photographs:
     python tools/infer.py -c configs/hrnet_w32_256x192.yml --infer_img photo.jpg -o weights=\\
       https://paddle-model-ecology.bj.bcebos.com/model/hrnet_pose/hrnet_w32_256x192.pdparams
-  your own data, labelled in COCO's format (docs/own_keypoints.md for other keypoints):
+  your own data, labelled in COCO's format (docs/tutorials/own_keypoints.md for other keypoints):
     python tools/train.py -c configs/lite_hrnet_18_256x192_coco.yml --eval -o \\
       TrainDataset.dataset_dir=DIR EvalDataset.dataset_dir=DIR"""
 

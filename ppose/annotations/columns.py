@@ -13,7 +13,7 @@ from ppose.errors import DataError
 from ppose.keypoints import KeypointSet
 
 # A person's share of its box where annotations have no area, as in xtcocotools (its use_area=False).
-_AREA_OF_BOX = 0.53
+AREA_OF_BOX = 0.53
 # A box made of keypoints is larger than the tight one: with a crop's 1.25 that makes 1.5, as the official
 # HRNet code has it around the keypoints of half a body.
 _BOX_OF_KEYPOINTS = 1.5 / 1.25
@@ -53,6 +53,7 @@ class PersonColumns:
             areas=self._read_areas(boxes),
             is_crowd=np.array([self._read_crowd(i, e.get("iscrowd")) for i, e in enumerate(entries)], bool),
             poses=self._read_poses(),
+            tracks=np.array([_read_track(entry.get("track_id")) for entry in entries], np.int64),
             left_out=np.zeros(len(entries), np.int8),
         )
 
@@ -176,7 +177,7 @@ class PersonColumns:
         zeros = int(((own == 0) & (boxes[:, 2:] > 0).all(axis=1)).sum())
         if zeros:
             self.notes.append(f"area of {zeros} is 0: taken from their boxes")
-        return np.where(own > 0, own, boxes[:, 2:].prod(axis=1) * _AREA_OF_BOX)
+        return np.where(own > 0, own, boxes[:, 2:].prod(axis=1) * AREA_OF_BOX)
 
     def _read_column(self, name: str, missing: float) -> np.ndarray:
         given = [entry.get(name) for entry in self._entries]
@@ -196,6 +197,10 @@ class PersonColumns:
         if text not in (*_TRUE, *_FALSE):
             raise DataError(f"{self._entry(index)}: iscrowd is {value!r}, expected 0 or 1")
         return text in _TRUE
+
+
+def _read_track(value: Any) -> int:
+    return value if type(value) is int and 0 <= value < 2**62 else -1
 
 
 def _has_null(value: Any) -> bool:

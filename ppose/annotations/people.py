@@ -47,8 +47,9 @@ class People:
     annotated, keypoints (N, K, 2), both in image pixels, visibility (N, K): 0 not labelled, 1 hidden, 2 seen,
     in the order of the keypoint set; what is not labelled is where the file has it. num_keypoints (N,) is the
     file's, or counted. areas (N,) in square pixels; is_crowd (N,) bool. poses (N, 7) are those in space of
-    rigid things, a quaternion, scalar first, and a translation, NaN where the file has none. left_out (N,): a
-    number of `REASONS`, 0 for people that are used.
+    rigid things, a quaternion, scalar first, and a translation, NaN where the file has none. tracks (N,) tell
+    who is who in a video's images, -1 unknown. left_out (N,): a number of `REASONS`, 0 for people that are
+    used.
     """
 
     ids: np.ndarray
@@ -61,6 +62,7 @@ class People:
     areas: np.ndarray
     is_crowd: np.ndarray
     poses: np.ndarray
+    tracks: np.ndarray
     left_out: np.ndarray
 
     def __len__(self) -> int:

@@ -77,13 +77,14 @@ def open_datasets(
     given = [Path(text).expanduser() for text in datasets]
     if not given[0].is_dir() and given[0].suffix.lower() != ".json":
         return _of_config(datasets[0], overrides, keys)
+    from ppose.annotations.guess import guess_keypoint_set
     from ppose.data.coco import KeypointTopDownCocoDataset
-    from ppose.data.inspection.guess import guess_keypoint_set
+    from ppose.image_files import find_image_folder
 
     opened = []
     for file in (part for path in given for part in _annotation_files(path)):
         keypoint_set = guess_keypoint_set(file)
-        images = image_dir or _image_folder(file)
+        images = image_dir or find_image_folder(file)
         dataset = KeypointTopDownCocoDataset(str(images), str(file), [192, 256], keypoint_set)
         opened.append((_short_name(file), dataset, keypoint_set))
     return opened
@@ -115,12 +116,6 @@ def _annotation_files(path: Path) -> list[Path]:
     if not found:
         raise DataError(f"{path}: no annotations.json in it, nor in train/ or val/: name the annotation file")
     return found
-
-
-def _image_folder(file: Path) -> Path:
-    """images/ beside the file or above its folder, where COCO's layout has them."""
-    beside = (file.parent / "images", file.parent.parent / "images")
-    return next((folder for folder in beside if folder.is_dir()), file.parent)
 
 
 def _short_name(file: Path) -> str:

@@ -18,15 +18,24 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--fuse_normalize", action="store_true", help="normalise in the graph, which then takes uint8 images"
     )
     parser.add_argument("--flip_test", action="store_true", help="do the flip test in the graph")
+    parser.add_argument(
+        "--triton",
+        type=Path,
+        metavar="DIR",
+        help="write it into a Triton model repository too; --format onnx",
+    )
 
 
 def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     """Do what the parsed options say."""
+    if args.triton is not None and args.format != "onnx":
+        parser.error("--triton takes --format onnx")
     os.environ.setdefault("GLOG_minloglevel", "2")  # Paddle's notes about its own tracing
 
     from ppose.engine.device import select_device
     from ppose.engine.task import Task
     from ppose.export.export import Options, export_model
+    from ppose.export.triton import write_triton
     from ppose.workspace import load_config
 
     task = Task(load_config(args.config, args.overrides))
@@ -35,4 +44,7 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         format=args.format, batch=args.batch, fuse_normalize=args.fuse_normalize, flip_test=args.flip_test
     )
     name = Path(args.config).stem
-    print(export_model(task, name, Path(args.output_dir) / name, options).describe())
+    report = export_model(task, name, Path(args.output_dir) / name, options)
+    print(report.describe())
+    if args.triton is not None:
+        print(f"{write_triton(report.model, args.triton)}: config.pbtxt, 1/model.onnx, infer_cfg.yml")

@@ -89,6 +89,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     _add_switch(
         parser, "--save_json", False, "write the poses too: keypoints.json, of videos a line a frame (.jsonl)"
     )
+    _add_switch(parser, "--save_csv", False, "of images: write them as a table too, keypoints.csv")
+    parser.add_argument(
+        "--save_labels",
+        choices=["cvat", "labelstudio", "labelme", "yolo"],
+        help="of images: write them as labels for this tool, to be corrected there",
+    )
     parser.add_argument(
         "--tracking", choices=["oks", "iou"], default="oks", help="what makes people in two frames one"
     )
@@ -108,6 +114,8 @@ def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         parser.error("--trt_calib_mode: Paddle 3 calibrates no TensorRT; int8 needs a quantized model")
     if args.det_class and not (args.boxes or args.det_model_dir):
         parser.error("--det_class is of the detector of --det_model_dir, or of --boxes")
+    if (args.save_csv or args.save_labels) and (args.video_file or args.camera_id is not None):
+        parser.error("--save_csv and --save_labels are for images")
     if args.boxes and (args.video_file or args.camera_id is not None):
         parser.error("--boxes is for images; videos need --det_model_dir or --detector")
 
@@ -135,6 +143,7 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
 
     from ppose.image_files import list_images, read_boxes, read_stated_sizes
     from ppose.inference import command
+    from ppose.inference.label_files import open_labels, open_table
     from ppose.inference.pose_files import ImageFiles
     from ppose.inference.predictor import Predictor
 
@@ -162,7 +171,12 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
             found = read_boxes(args.boxes, files, **boxes)
             return ImageFiles(files, found, read_stated_sizes(args.boxes, files))
 
-        command.infer_images(files, *opening, args.output_dir, open_images=open_images, **results)
+        writers = [open_table(args.output_dir)] if args.save_csv else []
+        if args.save_labels is not None:
+            writers.append(open_labels(args.save_labels, args.output_dir, args.threshold))
+        command.infer_images(
+            files, *opening, args.output_dir, open_images=open_images, writers=writers, **results
+        )
         return
     video = args.camera_id if args.video_file is None else args.video_file
     options = {"similarity": args.tracking, "smooth": args.smooth, **results}

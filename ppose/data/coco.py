@@ -12,8 +12,8 @@ from ppose.annotations import PERSON, read_annotations
 from ppose.annotations.ids import id_array
 from ppose.boxes import read_people_boxes
 from ppose.data.dataset import Dataset
-from ppose.data.yolo_labels import read_yolo_labels
 from ppose.errors import DataError
+from ppose.formats.yolo_labels import read_yolo_labels
 from ppose.geometry import bbox_xywh_to_center_scale, clip_boxes_xywh
 from ppose.keypoints import KeypointSet
 from ppose.transforms import ImageReader, LazySample, read_image_size

@@ -21,7 +21,7 @@ from ppose.workspace import register
 _PR_SET_PDEATHSIG = 1  # of Linux's prctl.h
 
 
-class _Prepared(paddle.io.Dataset):
+class PreparedSamples(paddle.io.Dataset):
     """A dataset after its transforms; random ones get a generator seeded by (seed, epoch, index)."""
 
     def __init__(self, dataset: Dataset, transforms: Sequence[Transform], seed: int) -> None:
@@ -154,7 +154,7 @@ class Batches:
     """
 
     def __init__(
-        self, prepared: _Prepared, order: _BatchOrder, loader: DataLoader, collate: _Collate
+        self, prepared: PreparedSamples, order: _BatchOrder, loader: DataLoader, collate: _Collate
     ) -> None:
         self._prepared, self._order, self._loader, self._collate = prepared, order, loader, collate
         self.epoch = self.start = 0
@@ -225,7 +225,7 @@ class Reader:
         self, dataset: Dataset, *, workers: int, seed: int = 0, rank: int = 0, ranks: int = 1
     ) -> Batches:
         """Batches of the dataset, made by that many worker processes (0: by this one), for one rank."""
-        prepared = _Prepared(dataset, self.sample_transforms, seed)
+        prepared = PreparedSamples(dataset, self.sample_transforms, seed)
         order = _BatchOrder(len(prepared), self.batch_size, self.shuffle, self.drop_last, seed, rank, ranks)
         collate = _Collate(self.batch_transforms)
         loader = DataLoader(

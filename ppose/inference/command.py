@@ -10,6 +10,7 @@ from ppose.errors import DataError
 from ppose.files import check_writable
 from ppose.geometry.object_model import ObjectModel, read_object_model
 from ppose.inference.detectors import PersonDetector
+from ppose.inference.label_files import PoseWriter
 from ppose.inference.pose_files import ImageFiles, check_output, write_poses
 from ppose.inference.predictor import Predictor
 from ppose.inference.runtimes import import_runtime
@@ -35,6 +36,7 @@ def infer_images(
     open_images: Callable[[], ImageFiles],
     threshold: float,
     save_json: bool,
+    writers: Sequence[PoseWriter] = (),
     run_benchmark: bool,
     pnp: Path | None = None,
 ) -> None:
@@ -50,7 +52,7 @@ def infer_images(
     predictor, find_people = open_predictor(), open_detector()
     model = open_model(pnp, predictor)
     if run_benchmark:
-        _warm_up(predictor)
+        warm_up(predictor)
     people = write_poses(
         images,
         predictor,
@@ -58,6 +60,7 @@ def infer_images(
         find_people=find_people,
         threshold=threshold,
         save_json=save_json,
+        writers=writers,
         model=model,
     )
     print(f"{people} people in {images.readable} images: {show_name(output_dir)}")
@@ -92,7 +95,7 @@ def infer_video(
     predictor, find_people = open_predictor(), open_detector()
     model = open_model(pnp, predictor)
     if run_benchmark:
-        _warm_up(predictor)
+        warm_up(predictor)
     count = process_video(
         frames,
         predictor,
@@ -136,7 +139,7 @@ def open_detector(
     return None
 
 
-def _warm_up(predictor: Predictor) -> None:
+def warm_up(predictor: Predictor) -> None:
     """Run the graph for one person and for a whole batch, of nobody: what it does at first takes longer."""
     image = np.zeros((64, 64, 3), np.uint8)
     for count in (1, predictor.batch_size):

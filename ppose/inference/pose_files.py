@@ -13,7 +13,9 @@ from ppose.errors import DataError
 from ppose.files import check_writable, write_bytes, write_json
 from ppose.geometry.object_model import ObjectModel
 from ppose.inference.detectors import PersonDetector
-from ppose.inference.predictor import Pose, Predictor
+from ppose.inference.label_files import PoseWriter
+from ppose.inference.poses import Pose
+from ppose.inference.predictor import Predictor
 from ppose.inference.space_poses import draw_space_axes, solve_poses, to_record
 from ppose.paths import cut_name, show_name
 from ppose.transforms import read_annotated
@@ -89,6 +91,7 @@ def write_poses(
     find_people: PersonDetector | None = None,
     threshold: float,
     save_json: bool,
+    writers: Sequence[PoseWriter] = (),
     model: ObjectModel | None = None,
 ) -> int:
     """Write the people of each image as soon as they are found; returns their number. Shows a progress bar.
@@ -96,8 +99,8 @@ def write_poses(
     Their boxes are those that the images come with, or what ``find_people`` finds. A picture of them gets the
     image's name, with `.png` behind it where the image's format is not one to write pictures in. With
     ``save_json``, `keypoints.json` has all people in COCO's results format in the end, after Ctrl-C or an
-    error too, unless nothing has been done. With a 3D ``model`` the entries have poses in space, and the
-    pictures the axes; for things without one a warning says why.
+    error too, unless nothing has been done; so have the files of ``writers``. With a 3D ``model`` the entries
+    have poses in space, and the pictures the axes; for things without one a warning says why.
     """
     scenes = iter(images)
     if find_people is not None:
@@ -121,10 +124,14 @@ def write_poses(
                     _logger.warning("%s: no pose in space: %s", file, reason)
             _save_picture(folder, file, drawn)
             entries += described
+            for writer in writers:
+                writer.add(file, poses)
         is_done = True
     finally:
         if save_json and (is_done or entries):
             write_json(folder / KEYPOINTS_FILE, entries)
+        for writer in writers:
+            writer.close()
     return len(entries)
 
 

@@ -6,7 +6,6 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,9 +14,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ppose.errors import ConfigError
-from ppose.geometry import bbox_xyxy_to_xywh
 from ppose.inference.paddle_pose import find_model
 from ppose.inference.pose_spec import PoseSpec
+from ppose.inference.poses import Pose, Poses
 from ppose.inference.runtimes import (
     Device,
     Precision,
@@ -28,30 +27,8 @@ from ppose.inference.runtimes import (
 )
 from ppose.transforms import read_image
 
-_DECIMALS = 6  # of boxes in files: what a sum of two numbers of the file may be off goes
-
 Image = np.ndarray | str | Path
 Scene = TypeVar("Scene", bound=tuple[Any, ...])
-
-
-@dataclass(frozen=True, eq=False)
-class Pose:
-    """A person: keypoints (K, 2) in image pixels, their scores (K,), the mean of these, bbox_xyxy (4,)."""
-
-    keypoints: np.ndarray
-    scores: np.ndarray
-    score: float
-    bbox_xyxy: np.ndarray
-
-    def to_array(self) -> np.ndarray:
-        """(K, 3) float64: x, y and score of each keypoint."""
-        return np.column_stack([self.keypoints, self.scores]).astype(np.float64)
-
-    def to_record(self) -> dict[str, Any]:
-        """What files hold: bbox (x, y, width, height), keypoints (x, y, score of each) and score."""
-        keypoints, box = self.to_array(), bbox_xyxy_to_xywh(self.bbox_xyxy).round(_DECIMALS)
-        score = float(keypoints[:, 2].mean())
-        return {"bbox": box.tolist(), "keypoints": keypoints.ravel().tolist(), "score": score}
 
 
 class Predictor:
@@ -106,7 +83,7 @@ class Predictor:
         )
         return cls(folder.spec, opened, batch_size=batch_size, use_dark=use_dark)
 
-    def __call__(self, image: Image, bboxes_xyxy: ArrayLike | None = None) -> list[Pose]:
+    def __call__(self, image: Image, bboxes_xyxy: ArrayLike | None = None) -> Poses:
         """The poses of the people in an image (H, W, 3) uint8, RGB, or in an image file.
 
         ``bboxes_xyxy`` (N, 4) are the people's boxes in image pixels, left, top, right, bottom; None takes
@@ -117,24 +94,24 @@ class Predictor:
 
     def predict_images(
         self, images: Iterable[Image], boxes: Iterable[ArrayLike | None] | None = None
-    ) -> list[list[Pose]]:
+    ) -> list[Poses]:
         """The poses of each of several images, as of one; people of different images share batches."""
         scenes = zip(images, repeat(None) if boxes is None else boxes, strict=boxes is not None)
         return [poses for _, poses in self.iter_poses(scenes)]
 
     def iter_poses(
         self, scenes: Iterable[Scene], *, images_at_once: int | None = None
-    ) -> Iterator[tuple[Scene, list[Pose]]]:
+    ) -> Iterator[tuple[Scene, Poses]]:
         """Yield each scene with its poses, in order, as soon as they are done.
 
         A scene is a tuple of an image, its boxes, both as in a call, and whatever the caller adds. At most
         ``images_at_once`` scenes, by default as many as people in a batch, wait for others' people.
         """
-        waiting: deque[tuple[Scene, list[Pose], int]] = deque()  # with how many people there will be
-        batch: list[tuple[dict[str, Any], list[Pose]]] = []
+        waiting: deque[tuple[Scene, Poses, int]] = deque()  # with how many people there will be
+        batch: list[tuple[dict[str, Any], Poses]] = []
         for scene in scenes:
-            poses: list[Pose] = []
-            samples = self._cut_out(*scene[:2])
+            samples, size = self._cut_out(*scene[:2])
+            poses = Poses(self.keypoint_set, size)
             waiting.append((scene, poses, len(samples)))
             batch += [(sample, poses) for sample in samples]
             while len(batch) >= self.batch_size:
@@ -170,13 +147,16 @@ class Predictor:
         self.seconds = {"preprocess": 0.0, "network": 0.0, "postprocess": 0.0}
         self.people = 0
 
-    def _cut_out(self, image: Image, bboxes_xyxy: ArrayLike | None) -> list[dict[str, Any]]:
+    def _cut_out(
+        self, image: Image, bboxes_xyxy: ArrayLike | None
+    ) -> tuple[list[dict[str, Any]], tuple[int, int]]:
+        """A sample for each person, and the image's width and height."""
         if isinstance(image, (str, Path)):
             image = read_image(image, use_exif=True)
         with self._timing("preprocess"):
-            return self.spec.cut_out(image, bboxes_xyxy)
+            return self.spec.cut_out(image, bboxes_xyxy), (image.shape[1], image.shape[0])
 
-    def _run(self, people: Sequence[tuple[dict[str, Any], list[Pose]]]) -> None:
+    def _run(self, people: Sequence[tuple[dict[str, Any], Poses]]) -> None:
         """Add the pose of each sample to the list beside it."""
         with self._timing("preprocess"):
             batch = self.spec.make_batch([sample for sample, _ in people])
@@ -195,7 +175,7 @@ class Predictor:
             self.seconds[part] += elapsed
 
 
-def _take_done(waiting: deque[tuple[Scene, list[Pose], int]]) -> Iterator[tuple[Scene, list[Pose]]]:
+def _take_done(waiting: deque[tuple[Scene, Poses, int]]) -> Iterator[tuple[Scene, Poses]]:
     """Take off, and yield, scenes up to the first whose people are not all there."""
     while waiting and len(waiting[0][1]) == waiting[0][2]:
         yield waiting.popleft()[:2]

@@ -8,7 +8,7 @@ import numpy as np
 from ppose.errors import DataError
 from ppose.geometry.object_model import ObjectModel
 from ppose.geometry.pnp import RigidPose
-from ppose.inference.predictor import Pose
+from ppose.inference.poses import Pose
 from ppose.visualize import draw_axes
 
 

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from ppose.inference.one_euro import OneEuroFilter
-from ppose.inference.predictor import Pose
+from ppose.inference.poses import Pose
 from ppose.metrics.oks import oks
 
 Similarity = Literal["oks", "iou"]

@@ -11,7 +11,8 @@ from tqdm import tqdm
 from ppose.geometry.object_model import ObjectModel
 from ppose.inference.detectors import PersonDetector
 from ppose.inference.pose_files import stack_poses
-from ppose.inference.predictor import Pose, Predictor
+from ppose.inference.poses import Pose
+from ppose.inference.predictor import Predictor
 from ppose.inference.space_poses import draw_space_axes, solve_poses, to_record
 from ppose.inference.tracking import Tracker
 from ppose.inference.video_files import Frames, writing_lines, writing_video

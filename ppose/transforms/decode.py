@@ -31,6 +31,13 @@ def read_image(path: str | Path, *, use_exif: bool = False) -> np.ndarray:
     return _decode(_read_whole_file(path), path, use_exif)
 
 
+def decode_image(data: bytes, name: str) -> np.ndarray:
+    """As `read_image` with ``use_exif``, of a file's content; ``name`` is for messages."""
+    if _is_truncated(data):
+        raise DataError(f"{name} is cut short ({len(data)} bytes)")
+    return _decode(data, name, use_exif=True)
+
+
 def read_annotated(
     path: str | Path, size: tuple[int, int] = (0, 0), *, use_exif: bool = True
 ) -> tuple[np.ndarray, bool]:

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from ppose.data.inspection.guess import guess_keypoint_set
+from ppose.annotations.guess import guess_keypoint_set
 from ppose.data.synthetic import write_dataset
 from ppose.keypoints import get_keypoint_set
 

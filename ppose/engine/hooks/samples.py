@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 import paddle
 
@@ -12,7 +11,7 @@ from ppose.engine.trainer import Hook, Trainer
 from ppose.errors import ConfigError
 from ppose.files import write_bytes
 from ppose.transforms import NormalizeImage
-from ppose.visualize import draw_heatmaps, draw_poses, encode_picture
+from ppose.visualize import draw_heatmaps, draw_poses, draw_titles, encode_picture, enlarge
 
 _SAMPLES, _KEPT = 4, 20
 _HEIGHT = 256  # of a crop in the picture, about
@@ -62,17 +61,17 @@ class DrawSamples(Hook):
             np.hstack(
                 [self._draw_pose(image, pose[row], factor) for pose in poses]
                 + [
-                    _enlarge(draw_heatmaps(image, m[row] / self._codec.peak, self._codec.stride), factor)
+                    enlarge(draw_heatmaps(image, m[row] / self._codec.peak, self._codec.stride), factor)
                     for m in (target, predicted)
                 ]
             )
             for row, image in enumerate(images)
         ]
-        return np.vstack([_draw_titles(rows[0].shape[1]), *rows])
+        return np.vstack([draw_titles(_TITLES, rows[0].shape[1]), *rows])
 
     def _draw_pose(self, image: np.ndarray, pose: np.ndarray, factor: int) -> np.ndarray:
         enlarged = pose * [factor, factor, 1] + [(factor - 1) / 2, (factor - 1) / 2, 0]
-        return draw_poses(_enlarge(image, factor), enlarged[None], self._keypoint_set, threshold=0.5)
+        return draw_poses(enlarge(image, factor), enlarged[None], self._keypoint_set, threshold=0.5)
 
 
 def picture_file(folder: Path, epoch: int) -> Path:
@@ -92,15 +91,3 @@ def _find_normalize(task: Task) -> NormalizeImage:
     if normalize is None:
         raise ConfigError("TrainReader has no NormalizeImage: the network's input is to be in floats")
     return normalize
-
-
-def _enlarge(image: np.ndarray, factor: int) -> np.ndarray:
-    return cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_LINEAR)
-
-
-def _draw_titles(width: int) -> np.ndarray:
-    canvas = np.zeros((24, width, 3), np.uint8)
-    for column, title in enumerate(_TITLES):
-        left = column * width // len(_TITLES) + 6
-        cv2.putText(canvas, title, (left, 17), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (255, 255, 255), 1, cv2.LINE_AA)
-    return canvas

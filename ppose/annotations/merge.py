@@ -1,0 +1,111 @@
+"""Several COCO files as one."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ppose.annotations.ids import Id, match_key, read_id
+from ppose.annotations.names import keypoint_names, plain_name
+from ppose.errors import DataError
+
+
+def merge_contents(contents: Sequence[tuple[str, Mapping[str, Any]]]) -> tuple[dict[str, Any], int]:
+    """The contents of COCO files, each after what it is called in messages, as one; they stay as they are.
+
+    Ids of images, annotations and categories count from 1 anew; all else of an entry stays. Images of one
+    file name are one image, and so are categories of one name; a file's keypoints are put in the order that
+    the first file with the category has. Returns how many images were in several files, too. Raises
+    DataError for images of one name and two sizes, and for categories whose keypoints are others.
+    """
+    merged = _Merged()
+    for where, content in contents:
+        merged.add(where, content)
+    return merged.content, merged.shared
+
+
+class _Merged:
+    def __init__(self) -> None:
+        self.content: dict[str, Any] = {"images": [], "annotations": [], "categories": []}
+        self.shared = 0
+        self._images: dict[str, dict[str, Any]] = {}
+        self._categories: dict[str, dict[str, Any]] = {}
+
+    def add(self, where: str, content: Mapping[str, Any]) -> None:
+        earlier = set(self._images)
+        images = {
+            _key(image, "id", where): self._add_image(where, image, earlier)
+            for image in _entries(content, "images", where)
+        }
+        categories = {
+            _key(category, "id", where): self._add_category(where, category)
+            for category in _entries(content, "categories", where)
+        }
+        for entry in _entries(content, "annotations", where):
+            image = images.get(_key(entry, "image_id", where))
+            if image is None:
+                raise DataError(f"{where}: annotation {entry.get('id')} is of an image that is not listed")
+            new = {**entry, "id": len(self.content["annotations"]) + 1, "image_id": image}
+            if "category_id" in entry:
+                key = _key(entry, "category_id", where)
+                if key not in categories:
+                    categories[key] = self._add_category(where, {"name": str(entry["category_id"])})
+                new["category_id"], order = categories[key]
+                if order is not None and entry.get("keypoints"):
+                    new["keypoints"] = _reorder(entry["keypoints"], order, f"{where}: {entry.get('id')}")
+            self.content["annotations"].append(new)
+
+    def _add_image(self, where: str, image: Mapping[str, Any], earlier: set[str]) -> int:
+        name = str(image.get("file_name") or "")
+        known = self._images.get(name) if name else None
+        if known is None:
+            known = {**image, "id": len(self.content["images"]) + 1}
+            self.content["images"].append(known)
+            self._images[name] = known
+            return known["id"]
+        for side in ("width", "height"):
+            if known.get(side) and image.get(side) and known[side] != image[side]:
+                raise DataError(
+                    f"{where}: {name} has another {side} than in a file before: are these two images? "
+                    "With --root DIR their names begin at DIR"
+                )
+        self.shared += name in earlier
+        return known["id"]
+
+    def _add_category(self, where: str, category: Mapping[str, Any]) -> tuple[int, list[int] | None]:
+        """Its new id, and where the known one's keypoints are among its own, None where that is the same."""
+        name = str(category.get("name", category.get("id")))
+        known = self._categories.get(name.strip().casefold())
+        if known is None:
+            known = {**category, "id": len(self.content["categories"]) + 1, "name": name}
+            self.content["categories"].append(known)
+            self._categories[name.strip().casefold()] = known
+            return known["id"], None
+        ours, theirs = keypoint_names(known), keypoint_names(category)
+        if not theirs or ours == theirs:
+            return known["id"], None
+        plain = [plain_name(n) for n in theirs]
+        if sorted(plain) != sorted(plain_name(n) for n in ours) or len(set(plain)) < len(plain):
+            raise DataError(
+                f"{where}: category '{name}' has the keypoints {', '.join(theirs)}; in a file before they "
+                f"are {', '.join(ours) or 'not named'}"
+            )
+        return known["id"], [plain.index(plain_name(n)) for n in ours]
+
+
+def _entries(content: Mapping[str, Any], key: str, where: str) -> list[Mapping[str, Any]]:
+    entries = content.get(key) or []
+    if not isinstance(entries, list) or not all(isinstance(entry, Mapping) for entry in entries):
+        raise DataError(f"{where}: '{key}' is not a list of objects in braces")
+    return entries
+
+
+def _key(entry: Mapping[str, Any], key: str, where: str) -> Id:
+    if key not in entry:
+        raise DataError(f"{where}: {entry!r:.80} has no {key}")
+    return match_key(read_id(entry[key], f"{where}: {key}"))
+
+
+def _reorder(keypoints: Any, order: list[int], where: str) -> list[Any]:
+    if not isinstance(keypoints, list) or len(keypoints) not in (len(order), 3 * len(order)):
+        raise DataError(f"{where}: keypoints are not {3 * len(order)} numbers: x, y and visibility of each")
+    size = len(keypoints) // len(order)
+    return [value for index in order for value in keypoints[size * index : size * index + size]]

@@ -1,0 +1,82 @@
+"""Serves an exported model over HTTP, with a page to try it on."""
+
+import argparse
+import os
+import signal
+from pathlib import Path
+
+from ppose.commandline import whole_number
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """What the command takes."""
+    parser.add_argument(
+        "--model", type=Path, required=True, metavar="DIR", help="folder of tools/export_model.py"
+    )
+    parser.add_argument(
+        "--detector",
+        metavar="DIR",
+        help="person detector, for images without boxes: folder of PaddleDetection's",
+    )
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="0.0.0.0: for other machines (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--port", type=whole_number(0), default=8000, help="0: a free one (default: %(default)s)"
+    )
+    parser.add_argument("--runtime", choices=["auto", "paddle", "onnxruntime", "openvino"], default="auto")
+    parser.add_argument("--cpu_threads", type=whole_number(1), metavar="N", help="default: all cores")
+    parser.add_argument(
+        "--batch_size", type=whole_number(1), default=16, help="most people at once (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--delay_ms", type=whole_number(0), default=2,
+        help="how long a batch waits for more than its first request (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--queue", type=whole_number(1), default=128,
+        help="most requests at once, others are told to come again: 503 (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--timeout", type=whole_number(1), default=30, metavar="SECONDS",
+        help="longest time to an answer, and to the end after SIGTERM (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--max_mb", type=whole_number(1), default=16, help="of an image file (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--max_megapixels", type=whole_number(1), default=50, help="of an image (default: %(default)s)"
+    )
+
+
+def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Do what the parsed options say."""
+    # OpenCV's own limit, should an image turn out to be larger than its head says; read at its import.
+    os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"] = str(args.max_megapixels * 1_000_000)
+
+    from ppose.boxes import DET_THRESHOLD
+    from ppose.inference.command import open_detector, warm_up
+    from ppose.inference.predictor import Predictor
+    from ppose.serving.app import make_app
+    from ppose.serving.limits import Limits
+    from ppose.serving.server import listen, make_server
+
+    limits = Limits(
+        requests=args.queue,
+        bytes=args.max_mb << 20,
+        pixels=args.max_megapixels * 1_000_000,
+        answer_seconds=args.timeout,
+    )
+    predictor = Predictor.from_dir(
+        args.model, runtime=args.runtime, cpu_threads=args.cpu_threads, batch_size=args.batch_size
+    )
+    find_people = open_detector(None, args.detector, DET_THRESHOLD, cpu_threads=args.cpu_threads)
+    warm_up(predictor)
+    name = args.model.resolve().name
+    app = make_app(predictor, name, find_people=find_people, limits=limits, delay=args.delay_ms / 1000)
+    listener = listen(args.host, args.port)
+    host, port = listener.getsockname()[:2]
+    print(f"{name}: http://{host}:{port}/ (Ctrl-C ends it)", flush=True)
+    server = make_server(app, read_seconds=limits.read_seconds, grace_seconds=args.timeout)
+    signal.signal(signal.SIGTERM, lambda *_: None)  # which uvicorn raises again after its own handling
+    server.run(sockets=[listener])

@@ -1,0 +1,111 @@
+"""Pictures of what training sees: samples after all transforms, each beside its mirrored twin."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ppose.codecs import Codec
+from ppose.data.dataset import Dataset
+from ppose.data.reader import PreparedSamples, Reader, spread
+from ppose.errors import ConfigError
+from ppose.keypoints import KeypointSet
+from ppose.transforms import TopDownAffine, Transform
+from ppose.transforms.batch import make_batch
+from ppose.visualize import draw_heatmaps, draw_poses, draw_titles, enlarge, write_text
+
+_HEIGHT = 384  # of a sample in the picture, about
+_LINE, _LEGEND = 15, 230  # pixels
+
+
+class Mirror:
+    """Turns flip and rotation round, just before the warp: the input becomes its mirror image."""
+
+    def __call__(self, sample: dict[str, Any]) -> dict[str, Any]:
+        sample["flip"] = not sample.get("flip", False)
+        sample["rotation"] = -sample.get("rotation", 0.0)
+        return sample
+
+
+def draw_samples(
+    dataset: Dataset, reader: Reader, keypoint_set: KeypointSet, codec: Codec, *, count: int, seed: int
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Up to ``count`` samples from all over the dataset, as the reader makes them in the first epoch.
+
+    Yields what a sample is, in words, and its picture (H, W, 3) uint8, RGB: the input with the keypoints that
+    are learned, under its target heatmaps, and the same for its twin, whose random choices mirror its input;
+    of sets without mirror images there is none. Keypoints carry their numbers, and beside stands which
+    they are, and which change places. Raises ConfigError for a reader without NormalizeImage, DataError for
+    an image that cannot be read.
+    """
+    if reader.normalization is None:
+        raise ConfigError("TrainReader has no NormalizeImage: the network's input is to be in floats")
+    steps = list(reader.sample_transforms)
+    runs: list[Sequence[Transform]] = [steps]
+    warp = next((n for n, step in enumerate(steps) if isinstance(step, TopDownAffine)), None)
+    if keypoint_set.can_flip and warp is not None:
+        runs.append([*steps[:warp], Mirror(), *steps[warp:]])
+    prepared = [PreparedSamples(dataset, transforms, seed) for transforms in runs]
+    for index in spread(len(prepared[0]), count):
+        samples = []
+        for one in prepared:
+            sample = one[index]
+            if isinstance(sample, Exception):
+                raise sample
+            samples.append(sample)
+        panels = [panel for sample in samples for panel in _draw(sample, reader, keypoint_set, codec)]
+        picture = np.hstack(panels)
+        titles = ["mirrored" if sample.get("flip") else "not mirrored" for sample in samples]
+        titles = [text for title in titles for text in (title, "its heatmaps")]
+        picture = np.vstack([draw_titles(titles, picture.shape[1]), picture])
+        yield _describe(samples[0]), np.hstack([picture, _draw_legend(keypoint_set, picture.shape[0])])
+
+
+def _draw(
+    sample: dict[str, Any], reader: Reader, keypoint_set: KeypointSet, codec: Codec
+) -> tuple[np.ndarray, np.ndarray]:
+    """The sample's input with its keypoints, and under its heatmaps."""
+    batch = make_batch([sample], reader.batch_transforms)
+    assert reader.normalization is not None  # noqa: S101 - `draw_samples` says so
+    image = reader.normalization.undo(batch["image"].transpose(0, 2, 3, 1))[0]
+    factor = max(1, round(_HEIGHT / image.shape[0]))
+    learned = sample["target_weight"].reshape(-1) > 0
+    points = sample["keypoints"] * factor + (factor - 1) / 2
+    pose = np.column_stack([points, learned])
+    drawn = draw_poses(enlarge(image, factor), pose[None], keypoint_set, threshold=0.5)
+    for number in np.flatnonzero(learned):
+        write_text(drawn, str(number), tuple((points[number] + [5, -4]).round().astype(int).tolist()), 0.4)
+    heatmaps = draw_heatmaps(image, sample["heatmaps"] / codec.peak, codec.stride)
+    return drawn, enlarge(heatmaps, factor)
+
+
+def list_keypoints(keypoint_set: KeypointSet) -> list[str]:
+    """A line a keypoint: its number, its name, and the one it changes places with in a mirror image."""
+    twins = keypoint_set.flip_indices.tolist()
+    return [
+        f"{number} {name}" + (f" <-> {twin}" if twin != number else "")
+        for number, (name, twin) in enumerate(zip(keypoint_set.names, twins, strict=True))
+    ]
+
+
+def _draw_legend(keypoint_set: KeypointSet, height: int) -> np.ndarray:
+    canvas = np.zeros((height, _LEGEND, 3), np.uint8)
+    lines = list_keypoints(keypoint_set)
+    if len(lines) > (most := height // _LINE - 1):
+        lines = [*lines[: most - 1], "..."]
+    for row, line in enumerate(lines, 1):
+        write_text(canvas, line, (6, _LINE * row), 0.38)
+    return canvas
+
+
+def _describe(sample: dict[str, Any]) -> str:
+    """Number and file of a sample, and what was chosen for it at random."""
+    parts = [f"sample {sample['index']}", Path(sample["image_file"]).name]
+    if sample.get("rotation"):
+        parts.append(f"turned by {sample['rotation']:.0f} degrees")
+    width, height = np.asarray(sample["scale"]).tolist()
+    parts.append(f"{width:.0f} x {height:.0f} pixels of the image")
+    if sample.get("flip"):
+        parts.append("mirrored")
+    return ", ".join(parts)

@@ -1,0 +1,49 @@
+"""An exported model as NVIDIA's Triton Inference Server takes it.
+
+The layout and keys are those of its user guide, "Model Repository" and "Model Configuration".
+"""
+
+import shutil
+from pathlib import Path
+
+from ppose.errors import ExportError
+from ppose.files import replacing, write_bytes
+from ppose.inference.model_folder import INFER_CFG, ONNX_FILES, ModelFolder
+
+_LARGEST_BATCH = 16
+_TYPES = {"float32": "TYPE_FP32", "uint8": "TYPE_UINT8"}
+_CONFIG = """\
+name: "{name}"
+backend: "onnxruntime"
+max_batch_size: {largest}
+input [ {{ name: "image" data_type: {type} dims: {input} }} ]
+output [ {{ name: "heatmaps" data_type: TYPE_FP32 dims: {output} }} ]
+"""
+# Under load batches fill while the one before them runs: the delay is for when there is little to do.
+_BATCHING = "dynamic_batching { max_queue_delay_microseconds: 2000 }\n"
+
+
+def write_triton(folder: ModelFolder, repository: Path) -> Path:
+    """Write the model's ONNX graph into a model repository, as version 1; returns the model's folder there.
+
+    `infer_cfg.yml` goes beside it: the clients' `PoseSpec`. A graph for any number of images gets Triton's
+    dynamic batching. Raises ExportError for a model that is not exported as ONNX, OSError.
+    """
+    if not set(ONNX_FILES) <= set(folder.files):
+        raise ExportError(f"{folder.path} has no {ONNX_FILES[0]}: a Triton repository needs --format onnx")
+    spec, model = folder.spec, repository / folder.name
+    shapes = [[3, *spec.input_size[::-1]], [spec.keypoint_set.num_keypoints, *spec.codec.heatmap_size[::-1]]]
+    if spec.batch is not None:  # Triton batches no graph of a fixed one; its dims then have all dimensions
+        shapes = [[spec.batch, *shape] for shape in shapes]
+    text = _CONFIG.format(
+        name=folder.name,
+        largest=_LARGEST_BATCH if spec.batch is None else 0,
+        type=_TYPES[spec.input_dtype],
+        input=shapes[0],
+        output=shapes[1],
+    )
+    for source, target in ((ONNX_FILES[0], Path("1") / ONNX_FILES[0]), (INFER_CFG, Path(INFER_CFG))):
+        with replacing(model / target) as temporary:
+            shutil.copyfile(folder.path / source, temporary)
+    write_bytes(model / "config.pbtxt", (text + (_BATCHING if spec.batch is None else "")).encode())
+    return model

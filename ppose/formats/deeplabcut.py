@@ -1,0 +1,153 @@
+"""DeepLabCut's labels: CollectedData_NAME.csv, or the .h5 beside it."""
+
+import csv
+import io
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ppose.errors import DataError
+from ppose.files import write_bytes
+from ppose.formats.hdf5 import open_hdf5, read_texts
+from ppose.formats.labels import ContentBuilder, Labels
+from ppose.keypoints import KeypointSet
+from ppose.paths import show_name
+
+_SCORER = "ppose"
+_LEVELS = ("scorer", "individuals", "bodyparts", "coords")
+# (individual, keypoint, coordinate) of each column, names of the images, values (images, columns)
+_Table = tuple[list[tuple[str, str, str]], list[str], np.ndarray]
+
+
+def read_deeplabcut(path: Path, keypoint_set: KeypointSet | None, image_dir: Path | None) -> dict[str, Any]:
+    """A table of one row an image, of one animal or several; individuals are tracks, by their number.
+
+    Images are called labeled-data/VIDEO/NAME. What is empty is not labelled.
+    """
+    read = _read_h5 if path.suffix.lower() in (".h5", ".hdf5") else _read_csv
+    columns, names, values = read(path)
+    builder = ContentBuilder()
+    builder.add_names(list(dict.fromkeys(point for _, point, _ in columns)))
+    individuals = list(dict.fromkeys(individual for individual, _, _ in columns))
+    place = {column: index for index, column in enumerate(columns)}
+    for name, row in zip(names, values, strict=True):
+        image = builder.add_image(name.replace("\\", "/"))
+        for number, individual in enumerate(individuals):
+            points = {}
+            for own, point, coordinate in columns:
+                if own != individual or coordinate != "x":
+                    continue
+                x, y = row[place[own, point, "x"]], row[place.get((own, point, "y"), 0)]
+                if np.isfinite([x, y]).all():
+                    points[point] = (x, y, 2)
+            if points:
+                track = re.search(r"\d+$", individual)
+                track_id = int(track[0]) if track is not None else number if individual else None
+                builder.add_person(image, points, track_id=track_id)
+    return builder.finish()
+
+
+def _read_csv(path: Path) -> _Table:
+    try:
+        rows = list(csv.reader(io.StringIO(path.read_text("utf-8-sig"), newline="")))
+    except FileNotFoundError:
+        raise DataError(f"label file not found: {show_name(path)}") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{show_name(path)}: not a table in CSV: {error}") from None
+    rows = [row for row in rows if any(row)]
+    header = {row[0]: row for row in rows[:4] if row[0] in _LEVELS}
+    if not {"bodyparts", "coords"} <= header.keys():
+        raise DataError(
+            f"{show_name(path)}: not DeepLabCut's: its first lines are not scorer, bodyparts, coords"
+        )
+    coords = header["coords"]
+    start = next((n for n, text in enumerate(coords) if text in ("x", "y")), len(coords))
+    width = len(coords)
+    individuals = header.get("individuals", [""] * width)
+    columns = list(zip(individuals[start:], header["bodyparts"][start:], coords[start:], strict=False))
+    names, values = [], []
+    for number, row in enumerate(rows[len(header) :], len(header) + 1):
+        if len(row) != width:
+            raise DataError(f"{show_name(path)}:{number}: got {len(row)} values, the header has {width}")
+        try:
+            values.append([float(text) if text.strip() else np.nan for text in row[start:]])
+        except ValueError:
+            raise DataError(f"{show_name(path)}:{number}: expected numbers after the image's name") from None
+        names.append("/".join(text for text in row[:start] if text))
+    return columns, names, np.reshape(values, (len(names), len(columns)))
+
+
+def _read_h5(path: Path) -> _Table:
+    """pandas' "fixed" form of a table, in which DeepLabCut keeps labels, without its pickled parts."""
+    with open_hdf5(path, "DeepLabCut's labels") as file:
+        table: Any = next(iter(file.values()), None)
+        try:
+            levels = [read_texts(table[f"axis0_level{n}"]) for n in range(table.attrs["axis0_nlevels"])]
+            labels = [table[f"axis0_label{n}"][()] for n in range(len(levels))]
+            columns = [
+                tuple(level[code] for level, code in zip(levels, codes, strict=True))
+                for codes in zip(*labels, strict=True)
+            ]
+            names = _read_index(table)
+            blocks = [n for n in table if re.fullmatch(r"block\d+_values", n)]
+            if len(blocks) != 1:
+                raise KeyError("block0_values")
+            values = np.asarray(table["block0_values"][()], np.float64)
+            items = [table[f"block0_items_label{n}"][()] for n in range(len(levels))]
+            order = [
+                tuple(read_texts(table[f"block0_items_level{n}"])[code] for n, code in enumerate(codes))
+                for codes in zip(*items, strict=True)
+            ]
+        except (KeyError, TypeError, IndexError, AttributeError):
+            raise DataError(
+                f"{show_name(path)}: not labels as DeepLabCut keeps them in .h5: convert the .csv beside it"
+            ) from None
+    values = values[:, [order.index(column) for column in columns]]
+    return [(c[1] if len(c) > 3 else "", c[-2], c[-1]) for c in columns], names, values
+
+
+def _read_index(table: Any) -> list[str]:
+    if "axis1" in table:
+        return read_texts(table["axis1"])
+    levels = [read_texts(table[f"axis1_level{n}"]) for n in range(table.attrs["axis1_nlevels"])]
+    codes = [table[f"axis1_label{n}"][()] for n in range(len(levels))]
+    return [
+        "/".join(level[c] for level, c in zip(levels, row, strict=True)) for row in zip(*codes, strict=True)
+    ]
+
+
+def write_deeplabcut(path: Path, labels: Labels) -> None:
+    """A CSV of three header lines, or of four where an image has several; `convertcsv2h5` makes the .h5."""
+    people = labels.people
+    each = [rows for _, _, _, rows in labels.by_image()]
+    most = max(map(len, each), default=0)
+    tracks = people.tracks.tolist()
+    by_track = min(tracks, default=-1) >= 0 and all(
+        len({tracks[r] for r in rows}) == len(rows) for rows in each
+    )
+    is_single = most < 2 and not by_track
+    known = sorted(set(tracks)) if by_track else list(range(most))
+    individuals = [""] if is_single else [f"individual{number}" for number in known]
+    columns = [(who, name, c) for who in individuals for name in labels.keypoint_set.names for c in "xy"]
+    levels: Sequence[tuple[str, Sequence[str]]] = [
+        ("scorer", [_SCORER] * len(columns)),
+        ("individuals", [column[0] for column in columns]),
+        ("bodyparts", [column[1] for column in columns]),
+        ("coords", [column[2] for column in columns]),
+    ]
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    for name, values in levels:
+        if name != "individuals" or not is_single:
+            writer.writerow([name, *values])
+    for _, name, _, rows in labels.by_image():
+        cells = dict.fromkeys(columns, "")
+        for number, row in enumerate(rows):
+            who = "" if is_single else f"individual{tracks[row] if by_track else number}"
+            for point, x, y, _ in labels.points(row):
+                cells[who, point, "x"], cells[who, point, "y"] = repr(x), repr(y)
+        writer.writerow([name, *cells.values()])
+    write_bytes(path, text.getvalue().encode())

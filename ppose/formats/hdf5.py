@@ -1,0 +1,33 @@
+"""HDF5 files, by the optional h5py."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ppose.errors import DataError
+from ppose.paths import show_name
+
+
+@contextmanager
+def open_hdf5(path: Path, kind: str, mode: str = "r") -> Iterator[Any]:
+    """An open `h5py.File`; DataError without h5py, and for a file that is none, and should hold ``kind``."""
+    try:
+        import h5py
+    except ImportError:
+        raise DataError(
+            f"h5py is not installed, which {show_name(path.name)} needs: pip install 'ppose[hdf5]'"
+        ) from None
+    if mode == "r" and not path.is_file():
+        raise DataError(f"file not found: {show_name(path)}")
+    try:
+        file = h5py.File(path, mode)
+    except OSError as error:
+        raise DataError(f"{show_name(path)}: not HDF5 with {kind}: {' '.join(str(error).split())}") from None
+    with file:
+        yield file
+
+
+def read_texts(dataset: Any) -> list[str]:
+    """The values of a dataset of bytes or texts."""
+    return [value.decode() if isinstance(value, bytes) else str(value) for value in dataset[()].tolist()]

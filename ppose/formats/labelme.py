@@ -1,0 +1,96 @@
+"""labelme's files: a JSON an image, with points and rectangles that groups put together."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PureWindowsPath
+from typing import Any
+
+from ppose.errors import DataError
+from ppose.files import read_json, write_bytes
+from ppose.formats.labels import ContentBuilder, Labels
+from ppose.formats.shapes import Shape, add_shapes
+from ppose.keypoints import KeypointSet
+
+_VERSION = "5.4.1"  # of the files that are written
+_HIDDEN = "hidden"  # the flag of a point
+
+
+def read_labelme(path: Path, keypoint_set: KeypointSet | None, image_dir: Path | None) -> dict[str, Any]:
+    """A folder of labelme's JSON files, or one: points are keypoints by their label, a rectangle is the box.
+
+    The shapes of one group_id are a person; without, see `add_shapes`. A point's flag `hidden` says that it
+    is. Other shapes are passed over. Names of images are from the folder on.
+    """
+    files = sorted(path.rglob("*.json")) if path.is_dir() else [path]
+    builder = ContentBuilder()
+    if keypoint_set is not None:
+        builder.add_names(keypoint_set.names)
+    for file in files:
+        content = read_json(file, "labelme file")
+        if not isinstance(content, Mapping) or not isinstance(content.get("shapes"), list):
+            raise DataError(f"{file}: not labelme's: it has no list 'shapes'")
+        name = PureWindowsPath(str(content.get("imagePath") or file.with_suffix(".jpg").name)).name
+        folder = file.parent.relative_to(path) if path.is_dir() else Path()
+        size = content.get("imageWidth"), content.get("imageHeight")
+        image = builder.add_image((folder / name).as_posix(), size)
+        shapes = [_read_shape(shape, f"{file}: shapes[{n}]") for n, shape in enumerate(content["shapes"])]
+        add_shapes(builder, image, [shape for shape in shapes if shape is not None], str(file))
+    if not files:
+        raise DataError(f"{path} has no .json files: it should hold labelme's, one an image")
+    return builder.finish()
+
+
+def _read_shape(shape: Any, where: str) -> Shape | None:
+    if not isinstance(shape, Mapping) or not isinstance(shape.get("label"), str):
+        raise DataError(f"{where}: expected a label, points and a shape_type")
+    kind, count = shape.get("shape_type"), {"point": 1, "rectangle": 2}.get(str(shape.get("shape_type")))
+    if count is None:
+        return None
+    try:
+        values = tuple(float(value) for x, y in shape["points"] for value in (x, y))
+    except (KeyError, TypeError, ValueError):
+        values = ()
+    if len(values) == 8 and count == 2:  # X-AnyLabeling's, with all four corners
+        values = (min(values[::2]), min(values[1::2]), max(values[::2]), max(values[1::2]))
+    if len(values) != 2 * count:
+        raise DataError(f"{where}: expected {count} points [x, y] of a {kind}")
+    flags = shape.get("flags")
+    hidden = isinstance(flags, Mapping) and bool(flags.get(_HIDDEN))
+    return Shape(shape["label"], values, shape.get("group_id"), hidden)
+
+
+def write_labelme(path: Path, labels: Labels) -> None:
+    """A JSON for each image into the folder ``path``, which opens them beside the images."""
+    for image, name, _, rows in labels.by_image():
+        content = make_labelme(labels, image, rows)
+        write_bytes(path / Path(name).with_suffix(".json"), json.dumps(content, indent=1).encode())
+
+
+def make_labelme(labels: Labels, image: int, people: Sequence[int]) -> dict[str, Any]:
+    """The content of labelme's file of an image, by its row and its people's: a group of shapes for each."""
+    images, shapes = labels.annotations.images, list[dict[str, Any]]()
+    for group, row in enumerate(people, 1):
+        x, y, w, h = labels.people.bboxes_xywh[row].tolist()
+        if w > 0 and h > 0:
+            shapes.append(_shape(labels.category(row), [[x, y], [x + w, y + h]], group, "rectangle"))
+        shapes += [
+            _shape(point, [[x, y]], group, "point", {_HIDDEN: True} if hidden else {})
+            for point, x, y, hidden in labels.points(row)
+        ]
+    width, height = images.sizes[image].tolist()
+    return {
+        "version": _VERSION,
+        "flags": {},
+        "shapes": shapes,
+        "imagePath": PureWindowsPath(images.file_names[image]).name,
+        "imageData": None,
+        "imageHeight": height or None,
+        "imageWidth": width or None,
+    }
+
+
+def _shape(
+    label: str, points: list[list[float]], group: int, kind: str, flags: Mapping[str, bool] | None = None
+) -> dict[str, Any]:
+    shape = {"label": label, "points": points, "group_id": group, "description": "", "shape_type": kind}
+    return {**shape, "flags": dict(flags or {})}

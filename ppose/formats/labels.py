@@ -1,0 +1,204 @@
+"""Labels of people between two formats: what every reader gives and every writer takes."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ppose.annotations import Annotations, People, read_annotations
+from ppose.annotations.columns import AREA_OF_BOX, PersonColumns
+from ppose.annotations.guess import guess_keypoint_set
+from ppose.annotations.names import match_names
+from ppose.errors import DataError
+from ppose.geometry import bbox_xywh_to_xyxy
+from ppose.image_files import IMAGE_ENDINGS
+from ppose.keypoints import KeypointSet
+from ppose.transforms import read_image_size
+
+
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """The annotations of a file, with people, and the keypoint set in whose order they are."""
+
+    annotations: Annotations
+    keypoint_set: KeypointSet
+
+    @property
+    def people(self) -> People:
+        """Everybody, those too whom a training would leave out."""
+        annotations = self.annotations
+        if annotations.people is not None:
+            return annotations.people
+        return PersonColumns(self.keypoint_set, annotations.where, {}).read([], [], annotations.images)
+
+    def by_image(self) -> Iterator[tuple[int, str, tuple[int, int], list[int]]]:
+        """Of each image its row, file name, size (width, height; 0 unknown), and rows of its people."""
+        images, order = self.annotations.images, np.argsort(self.people.images, kind="stable")
+        ends = np.searchsorted(self.people.images[order], np.arange(len(images) + 1))
+        for row, name in enumerate(images.file_names):
+            width, height = images.sizes[row].tolist()
+            yield row, name, (width, height), order[ends[row] : ends[row + 1]].tolist()
+
+    def category(self, person: int) -> str:
+        """The name of a person's category."""
+        return self.annotations.categories.get(self.people.category_ids[person], "person")
+
+    def points(self, person: int) -> list[tuple[str, float, float, bool]]:
+        """Name, x, y, and whether it is hidden, of a person's labelled keypoints."""
+        people = self.people
+        rows = zip(
+            self.keypoint_set.names, people.keypoints[person].tolist(), people.visibility[person], strict=True
+        )
+        return [(name, x, y, flag == 1) for name, (x, y), flag in rows if flag > 0]
+
+    def needs_sizes(self) -> None:
+        """Raise DataError where the size of an image with people is not known."""
+        for _, name, size, rows in self.by_image():
+            if rows and not all(size):
+                raise DataError(
+                    f"{self.annotations.where}: the size of {name} is not known, which this format needs: "
+                    "--image_dir DIR says where the images are"
+                )
+
+    def in_order_of(self, keypoint_set: KeypointSet, kind: str) -> "Labels":
+        """With that set's keypoints in its order, by name; DataError where some are missing."""
+        order = match_names(self.keypoint_set.names, keypoint_set)
+        if order is None:
+            raise DataError(
+                f"{kind} has the keypoints {', '.join(keypoint_set.names)}; "
+                f"those of {self.annotations.where} are {', '.join(self.keypoint_set.names)}"
+            )
+        people = self.people
+        people = replace(people, keypoints=people.keypoints[:, order], visibility=people.visibility[:, order])
+        return Labels(replace(self.annotations, people=people), keypoint_set)
+
+
+def make_labels(
+    content: Mapping[str, Any],
+    where: str,
+    keypoint_set: KeypointSet | None,
+    *,
+    image_dir: Path | None = None,
+    categories: Sequence[int | str] | None = None,
+    needs_people: bool = True,
+) -> Labels:
+    """Labels of the content of a COCO file; without a keypoint set the content's own names say which it is.
+
+    Sizes that it does not say are looked up in ``image_dir``. Raises DataError, also where nobody has
+    keypoints, unless it ``needs_people`` not.
+    """
+    keypoint_set = keypoint_set or guess_keypoint_set(content, where)
+
+    def find_size(name: str) -> tuple[int, int] | None:
+        return None if image_dir is None else read_image_size(image_dir / name)
+
+    annotations = read_annotations(
+        content,
+        keypoint_set,
+        categories=categories,
+        find_size=find_size,
+        needs_people=needs_people,
+        where=where,
+    )
+    return Labels(annotations, keypoint_set)
+
+
+# What labels may have beside images and labelled keypoints, and some formats cannot say.
+LOSSES = {
+    "boxes": "the boxes of {} people (made of the keypoints where they are read again)",
+    "hidden": "that keypoints of {} people are hidden (they become like those in sight)",
+    "areas": "the areas of {} people",
+    "crowds": "that {} are crowds",
+    "tracks": "who is who in other images, of {} people",
+    "unlabelled": "{} people without labelled keypoints",
+    "categories": "the {} categories",
+    "names": "the names of {} keypoints",
+    "empty": "{} images without people",
+    "outside": "what is beyond the image, of {} people",
+    "poses": "the poses in space of {} people",
+    "crowd_indexes": "the crowding of {} images",
+}
+
+
+def find_losses(labels: Labels, holds: frozenset[str]) -> list[str]:
+    """What of these labels a format that ``holds`` these keys of `LOSSES` cannot say, in words."""
+    people, images = labels.people, labels.annotations.images
+    own = people.areas - people.bboxes_xywh[:, 2:].prod(axis=1) * AREA_OF_BOX
+    categories = len(labels.annotations.categories)
+    sizes = images.sizes[people.images].astype(np.float64)
+    sizes[~sizes.all(axis=1)] = np.inf
+    corners = bbox_xywh_to_xyxy(people.bboxes_xywh).reshape(-1, 2, 2)
+    points = np.where(people.visibility[..., None] > 0, people.keypoints, 0)
+    points = np.concatenate([points, corners], axis=1)
+    beyond = ((points < 0) | (points > sizes[:, None])).any(axis=(1, 2))
+    has = {
+        "boxes": (people.bboxes_xywh[:, 2:] > 0).all(axis=1).sum(),
+        "hidden": (people.visibility == 1).any(axis=1).sum(),
+        "areas": (np.abs(own) > 1e-6 * people.areas).sum(),
+        "crowds": people.is_crowd.sum(),
+        "tracks": (people.tracks >= 0).sum(),
+        "unlabelled": (people.visibility == 0).all(axis=1).sum(),
+        "categories": categories if categories > 1 else 0,
+        "names": labels.keypoint_set.num_keypoints,
+        "empty": len(images) - len(np.unique(people.images)),
+        "outside": beyond.sum(),
+        "poses": np.isfinite(people.poses).all(axis=1).sum(),
+        "crowd_indexes": np.isfinite(images.crowd_indexes).sum(),
+    }
+    return [words.format(has[key]) for key, words in LOSSES.items() if key not in holds and has[key]]
+
+
+class ContentBuilder:
+    """Makes the content of a COCO file of images and people as a reader meets them; ids count from 1."""
+
+    def __init__(self) -> None:
+        self._images: list[dict[str, Any]] = []
+        self._annotations: list[dict[str, Any]] = []
+        self._categories: dict[str, int] = {}
+        self._names: dict[str, None] = {}
+        self._points: list[Mapping[str, Sequence[float]]] = []
+
+    def add_image(self, file_name: str, size: Sequence[Any] = (None, None), **more: Any) -> int:
+        """Returns its id; ``size`` is width, height."""
+        known = {"width": size[0], "height": size[1]} if all(size) else {}
+        image = {"id": len(self._images) + 1, "file_name": file_name, **known, **more}
+        self._images.append(image)
+        return image["id"]
+
+    def add_names(self, names: Sequence[str]) -> None:
+        """Keypoints in their order, where a file lists them."""
+        self._names.update(dict.fromkeys(names))
+
+    def add_person(
+        self, image: int, points: Mapping[str, Sequence[float]], category: str = "person", **more: Any
+    ) -> None:
+        """``points`` are x, y, visibility by name; None in ``more`` is left out."""
+        self.add_names(list(points))
+        category_id = self._categories.setdefault(category, len(self._categories) + 1)
+        number = len(self._annotations) + 1
+        entry = {"id": number, "image_id": image, "category_id": category_id, **more}
+        self._annotations.append({key: value for key, value in entry.items() if value is not None})
+        self._points.append(points)
+
+    def finish(self, **category: Any) -> dict[str, Any]:
+        """The content; ``category`` is what all categories have beside id, name and keypoints."""
+        names = list(self._names)
+        for entry, points in zip(self._annotations, self._points, strict=True):
+            entry["keypoints"] = [float(v) for name in names for v in points.get(name, (0, 0, 0))]
+        categories = [
+            {"id": number, "name": name, "keypoints": names, **category}
+            for name, number in self._categories.items()
+        ]
+        return {"images": self._images, "annotations": self._annotations, "categories": categories}
+
+
+def image_of_stem(folder: Path | None, stem: str, near: Path) -> str:
+    """The name in ``folder``, by default ``near``, of the image that is called so but for its ending."""
+    folder = near if folder is None else folder
+    for ending in IMAGE_ENDINGS:
+        for name in (stem + ending, stem + ending.upper()):
+            if (folder / name).is_file():
+                return name
+    raise DataError(f"images not found: no {stem}.* in {folder}; --image_dir DIR says where they are")

@@ -1,0 +1,106 @@
+"""OpenPose's JSON: NAME_keypoints.json an image, with pose_keypoints_2d of each person."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ppose.annotations.names import match_names
+from ppose.errors import DataError
+from ppose.files import read_json, write_json
+from ppose.formats.labels import ContentBuilder, Labels, image_of_stem
+from ppose.keypoints import KeypointSet, make_keypoint_set
+
+_ENDING = "_keypoints"
+_SIDES = ("shoulder", "elbow", "wrist")
+_LEGS = ("hip", "knee", "ankle")
+_FACE = ("right_eye", "left_eye", "right_ear", "left_ear")
+# Its models' outputs (CMU-Perceptual-Computing-Lab/openpose, doc/02_output.md).
+_BODY25 = (
+    *("nose", "neck", *(f"right_{n}" for n in _SIDES), *(f"left_{n}" for n in _SIDES), "mid_hip"),
+    *(*(f"right_{n}" for n in _LEGS), *(f"left_{n}" for n in _LEGS), *_FACE),
+    *("left_big_toe", "left_small_toe", "left_heel", "right_big_toe", "right_small_toe", "right_heel"),
+)
+_COCO18 = (
+    *("nose", "neck", *(f"right_{n}" for n in _SIDES), *(f"left_{n}" for n in _SIDES)),
+    *(*(f"right_{n}" for n in _LEGS), *(f"left_{n}" for n in _LEGS), *_FACE),
+)
+_MIDDLES = {"neck": ("left_shoulder", "right_shoulder"), "mid_hip": ("left_hip", "right_hip")}
+
+
+def read_openpose(path: Path, keypoint_set: KeypointSet | None, image_dir: Path | None) -> dict[str, Any]:
+    """A folder of NAME_keypoints.json, or one: BODY_25's or COCO's keypoints, or those of the keypoint set.
+
+    The images NAME.* are in ``image_dir``, or in the folder.
+    Confidence above 0 is labelled, person_id is a track.
+    """
+    files = sorted(path.glob(f"*{_ENDING}.json")) if path.is_dir() else [path]
+    if not files:
+        raise DataError(f"{path} has no NAME{_ENDING}.json: it should hold OpenPose's, one an image")
+    builder = ContentBuilder()
+    for file in files:
+        content = read_json(file, "OpenPose file")
+        if not isinstance(content, Mapping) or not isinstance(content.get("people"), list):
+            raise DataError(f"{file}: not OpenPose's: it has no list 'people'")
+        stem = file.stem.removesuffix(_ENDING)
+        image = builder.add_image(image_of_stem(image_dir, stem, file.parent))
+        for number, person in enumerate(content["people"]):
+            where = f"{file}: people[{number}]"
+            points = person.get("pose_keypoints_2d") if isinstance(person, Mapping) else None
+            try:
+                values = np.array(points, np.float64).reshape(-1, 3)
+            except (TypeError, ValueError):
+                raise DataError(f"{where}: pose_keypoints_2d is not x, y and confidence of each") from None
+            names = _find_names(len(values), keypoint_set, where)
+            builder.add_names(names)
+            labelled = {n: (x, y, 2) for n, (x, y, c) in zip(names, values.tolist(), strict=True) if c > 0}
+            track = np.ravel(person.get("person_id", -1)).tolist()
+            track_id = track[0] if track and type(track[0]) is int and track[0] >= 0 else None
+            builder.add_person(image, labelled, track_id=track_id)
+    return builder.finish()
+
+
+def _find_names(count: int, keypoint_set: KeypointSet | None, where: str) -> tuple[str, ...]:
+    if keypoint_set is not None and keypoint_set.num_keypoints == count:
+        return keypoint_set.names
+    known = {len(names): names for names in (_BODY25, _COCO18)}
+    if count not in known:
+        raise DataError(
+            f"{where}: has {count} keypoints, expected 25 (BODY_25) or 18 (COCO), or a --keypoint_set"
+        )
+    return known[count]
+
+
+def write_openpose(path: Path, labels: Labels) -> None:
+    """NAME_keypoints.json of each image into the folder ``path``: BODY_25 where these names are among its.
+
+    Neck and middle of the hips are then the middles of shoulders and hips. Other sets keep their own order.
+    """
+    target, names = labels, labels.keypoint_set.names
+    known = labels.keypoint_set
+    body25 = make_keypoint_set("body25", _BODY25, [])
+    is_body = known.names != _BODY25 and match_names(_BODY25, known) is not None
+    for _, name, _, rows in target.by_image():
+        people = []
+        for row in rows:
+            points = {point: (x, y) for point, x, y, _ in labels.points(row)}
+            if is_body:
+                points = _add_middles(points)
+            listed = body25.names if is_body else names
+            flat = [
+                value for n in listed for value in ((*points[n], 1.0) if n in points else (0.0, 0.0, 0.0))
+            ]
+            track = int(labels.people.tracks[row])
+            people.append({"person_id": [track], "pose_keypoints_2d": flat})
+        file = path / Path(name).parent / f"{Path(name).stem}{_ENDING}.json"
+        write_json(file, {"version": 1.3, "people": people})
+
+
+def _add_middles(points: dict[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
+    middles = {
+        name: tuple(np.mean([points[a], points[b]], axis=0).tolist())
+        for name, (a, b) in _MIDDLES.items()
+        if a in points and b in points and name not in points
+    }
+    return points | middles

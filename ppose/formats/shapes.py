@@ -1,0 +1,77 @@
+"""Loose points and boxes of a drawing tool, put together as people."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ppose.errors import DataError
+from ppose.formats.labels import ContentBuilder
+
+_HIDDEN, _SEEN = 1, 2
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A point (x, y), or a box (left, top, right, bottom); those of one ``group`` belong together."""
+
+    label: str
+    values: tuple[float, ...]
+    group: object = None
+    hidden: bool = False
+    track: int | None = None
+
+    @property
+    def is_box(self) -> bool:
+        """Whether it is a box."""
+        return len(self.values) == 4
+
+
+def add_shapes(builder: ContentBuilder, image: int, shapes: Sequence[Shape], where: str) -> None:
+    """Add the people of an image to what ``builder`` makes.
+
+    Shapes of one group are a person. A point without a group is of the smallest box around it, or of the only
+    person there is. Raises DataError where that is not clear.
+    """
+    boxes = [shape for shape in shapes if shape.is_box]
+    people: dict[object, list[Shape]] = {}
+    for number, shape in enumerate(shapes):
+        if shape.group is not None:
+            people.setdefault(shape.group, []).append(shape)
+        elif shape.is_box:
+            people.setdefault(id(shape), []).append(shape)
+        else:
+            people.setdefault(_owner_of(shape, boxes, number), []).append(shape)
+    for parts in people.values():
+        _add_person(builder, image, parts, where)
+
+
+def _owner_of(point: Shape, boxes: Sequence[Shape], number: int) -> object:
+    x, y = point.values
+    around = [b for b in boxes if b.values[0] <= x <= b.values[2] and b.values[1] <= y <= b.values[3]]
+    if not around:
+        return "alone" if len(boxes) != 1 else _name_of(boxes[0])
+    return _name_of(min(around, key=lambda b: (b.values[2] - b.values[0]) * (b.values[3] - b.values[1])))
+
+
+def _name_of(box: Shape) -> object:
+    return id(box) if box.group is None else box.group
+
+
+def _add_person(builder: ContentBuilder, image: int, parts: Sequence[Shape], where: str) -> None:
+    boxes, points = [p for p in parts if p.is_box], {}
+    for part in parts:
+        if part.is_box:
+            continue
+        if part.label in points:
+            raise DataError(
+                f"{where}: '{part.label}' is there twice, of one person: give each person's points (and box) "
+                "a group of their own"
+            )
+        points[part.label] = (*part.values, _HIDDEN if part.hidden else _SEEN)
+    if len(boxes) > 1:
+        raise DataError(f"{where}: a person has {len(boxes)} boxes, expected one")
+    box = None
+    if boxes:
+        left, top, right, bottom = boxes[0].values
+        box = [min(left, right), min(top, bottom), abs(right - left), abs(bottom - top)]
+    track = next((part.track for part in parts if part.track is not None), None)
+    builder.add_person(image, points, boxes[0].label if boxes else "person", bbox=box, track_id=track)

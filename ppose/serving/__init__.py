@@ -1,0 +1,1 @@
+"""Poses over HTTP: the server behind `ppose serve`, and its page."""

@@ -1,0 +1,60 @@
+"""No more requests for poses at once than the server has room for."""
+
+import time
+
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ppose.serving.metrics import Metrics
+
+_LONGEST_HEAD = 32 << 10  # bytes
+
+
+class Admission:
+    """ASGI middleware: what goes to ``path`` is counted and timed; beyond ``most`` at once the answer is 503.
+
+    A request whose head is longer than 32 KiB gets 431, wherever it goes: the server before this has a limit
+    only on heads that come in parts.
+    Each that is let in holds a body of a limited size for a limited time, so this bounds the memory too.
+    """
+
+    def __init__(self, app: ASGIApp, *, path: str, most: int, metrics: Metrics) -> None:
+        self._app, self._path, self._most, self._metrics = app, path, most, metrics
+        self._now = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See the class."""
+        if scope["type"] == "http" and _measure_head(scope) > _LONGEST_HEAD:
+            await JSONResponse({"detail": "the head is too long"}, 431)(scope, receive, send)
+            return
+        if scope["type"] != "http" or scope["path"] != self._path:
+            await self._app(scope, receive, send)
+            return
+        status = 500
+
+        async def note(message: Message) -> None:
+            nonlocal status
+            status = message.get("status", status)
+            await send(message)
+
+        start = time.perf_counter()
+        self._count(+1)
+        try:
+            if self._now > self._most:
+                busy = {"detail": f"{self._most} requests are being answered; try again later"}
+                await JSONResponse(busy, 503, {"Retry-After": "1"})(scope, receive, note)
+            else:
+                await self._app(scope, receive, note)
+        finally:
+            self._count(-1)
+            self._metrics.requests.labels(str(status)).inc()
+            self._metrics.seconds.observe(time.perf_counter() - start)
+
+    def _count(self, step: int) -> None:
+        self._now += step
+        self._metrics.in_flight.set(self._now)
+
+
+def _measure_head(scope: Scope) -> int:
+    headers = sum(len(name) + len(value) + 4 for name, value in scope["headers"])
+    return len(scope["path"]) + len(scope["query_string"]) + headers

@@ -1,0 +1,200 @@
+"""The web application: routes and what they answer."""
+
+import asyncio
+import dataclasses
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from importlib import resources
+from typing import Annotated, Any
+
+import numpy as np
+from fastapi import FastAPI, HTTPException, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from pydantic import BaseModel
+
+from ppose.errors import DataError
+from ppose.inference.detectors import PersonDetector
+from ppose.inference.pose_files import stack_poses
+from ppose.inference.poses import Poses
+from ppose.inference.predictor import Predictor
+from ppose.serving.admission import Admission
+from ppose.serving.batching import Batcher, Job
+from ppose.serving.limits import Limits
+from ppose.serving.metrics import Metrics
+from ppose.serving.request import JsonRequest, read_request
+from ppose.visualize import draw_poses, encode_picture
+
+POSES = "/v1/poses"
+_PAGE = {"/": ("index.html", "text/html"), "/page.css": ("page.css", "text/css")}
+_PAGE |= {f"/{name}": (name, "text/javascript") for name in ("page.js", "view.js")}
+# Nothing of others' runs in the page, and it is nobody's frame.
+_PAGE_HEADERS = {
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
+
+
+class PersonAnswer(BaseModel):
+    """A person: the box x, y, width, height; x, y and score of each keypoint; the mean of the scores."""
+
+    bbox: list[float]
+    keypoints: list[float]
+    score: float
+
+
+class PosesAnswer(BaseModel):
+    """The people of an image of this size, turned as its EXIF orientation says; all in its pixels."""
+
+    model: str
+    width: int
+    height: int
+    poses: list[PersonAnswer]
+
+
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
+_FORM = {
+    "type": "object",
+    "required": ["image"],
+    "properties": {"image": _BINARY["schema"], "boxes": {"type": "string"}},
+}
+_REQUEST_BODY = {
+    "required": True,
+    "content": {
+        "image/*": _BINARY,
+        "multipart/form-data": {"schema": _FORM},
+        "application/json": {"schema": JsonRequest.model_json_schema()},
+    },
+}
+_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {"model": PosesAnswer, "content": {"image/jpeg": _BINARY}},
+    400: {"description": "not a request that can be read"},
+    408: {"description": "the body did not come in time"},
+    413: {"description": "more bytes or pixels than the server takes"},
+    415: {"description": "not an image, or of another format"},
+    503: {"description": "busy: try again after the seconds of Retry-After"},
+}
+
+
+def make_app(
+    predictor: Predictor,
+    name: str,
+    *,
+    find_people: PersonDetector | None = None,
+    limits: Limits,
+    delay: float = 0.002,
+) -> FastAPI:
+    """The application that serves a predictor under a name; ``find_people`` is for images without boxes.
+
+    A batch waits ``delay`` seconds for more than its first request. For `ppose serve` and for other servers
+    of ASGI applications, which then have to limit heads of requests themselves.
+    """
+    metrics = Metrics()
+    batcher = Batcher(
+        predictor,
+        find_people,
+        delay=delay,
+        pixels=2 * limits.pixels,
+        on_batch=metrics.batch_size.observe,
+    )
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await run_in_threadpool(batcher.close)
+
+    app = FastAPI(title="ppose", version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.add_middleware(Admission, path=POSES, most=limits.requests, metrics=metrics)
+    _add_page(app)
+    about = _describe(predictor, name, has_detector=find_people is not None)
+
+    @app.get("/healthz")
+    async def healthz() -> dict[str, str]:
+        """Whether the server answers, and runs batches: 503 where it does not."""
+        if not batcher.is_alive:
+            raise HTTPException(503, "no batches are run any more")
+        return {"status": "ok"}
+
+    @app.get("/metrics")
+    async def show_metrics() -> Response:
+        """Counters in Prometheus's text format."""
+        return Response(metrics.to_text(), media_type="text/plain; version=0.0.4")
+
+    @app.get("/v1/models")
+    async def models() -> dict[str, Any]:
+        """What is served: keypoints by name, pairs left and right, limbs, size of the input."""
+        return {"models": [about]}
+
+    @app.post(POSES, responses=_ANSWERS, openapi_extra={"requestBody": _REQUEST_BODY})
+    async def find_poses(
+        request: Request,
+        boxes: Annotated[str | None, Query(description="JSON: [[x, y, width, height], ...]")] = None,
+        draw: Annotated[bool, Query(description="answer with the picture instead, as JPEG")] = False,
+        threshold: Annotated[float, Query(ge=0, le=1, description="lowest score drawn")] = 0.2,
+    ) -> Response:
+        """The poses of the people in an image: an image as body, a form's part `image`, or JSON.
+
+        Boxes are in the query, in the form or in the JSON. Without any the server's detector finds people;
+        where it has none, the image is one person.
+        """
+        asked = await read_request(request, boxes, limits)
+        job = Job(data=asked.data, bboxes_xyxy=asked.bboxes_xyxy, pixels=asked.pixels)
+        batcher.submit(job)
+        try:
+            image, poses = await asyncio.wait_for(asyncio.wrap_future(job.found), limits.answer_seconds)
+        except DataError as error:
+            raise HTTPException(415, str(error)) from None
+        except (TimeoutError, asyncio.TimeoutError):
+            busy = f"no answer within {limits.answer_seconds:g} s; try again later"
+            raise HTTPException(503, busy, {"Retry-After": "1"}) from None
+        metrics.people.inc(len(poses))
+        if draw:
+            try:
+                picture = await run_in_threadpool(_draw, image, poses, predictor, threshold)
+            except DataError as error:  # longer than a JPEG can be
+                raise HTTPException(422, str(error)) from None
+            return Response(picture, media_type="image/jpeg")
+        return Response(_to_json(name, image, poses), media_type="application/json")
+
+    return app
+
+
+def _to_json(name: str, image: np.ndarray, poses: Poses) -> str:
+    height, width = image.shape[:2]
+    people = [pose.to_record() for pose in poses]
+    return json.dumps({"model": name, "width": width, "height": height, "poses": people})
+
+
+def _draw(image: np.ndarray, poses: Poses, predictor: Predictor, threshold: float) -> bytes:
+    drawn = draw_poses(image, stack_poses(poses), predictor.keypoint_set, threshold=threshold)
+    return encode_picture(drawn, ".jpg")
+
+
+def _describe(predictor: Predictor, name: str, *, has_detector: bool) -> dict[str, Any]:
+    keypoint_set = dataclasses.asdict(predictor.keypoint_set)
+    return {
+        "name": name,
+        "keypoint_set": keypoint_set["name"],
+        "keypoints": keypoint_set["names"],
+        "flip_pairs": keypoint_set["flip_pairs"],
+        "skeleton": keypoint_set["skeleton"],
+        "input_size": predictor.spec.input_size,
+        "runtime": predictor.runtime_name,
+        "finds_people": has_detector,
+    }
+
+
+def _add_page(app: FastAPI) -> None:
+    """The page's few files, by their names alone: no path of a client's is ever opened."""
+    folder = resources.files("ppose.serving") / "page"
+    for path, (file, kind) in _PAGE.items():
+        answer = Response((folder / file).read_bytes(), media_type=kind, headers=_PAGE_HEADERS)
+        app.add_route(path, _always(answer), include_in_schema=False)
+
+
+def _always(answer: Response) -> Callable[[Request], Awaitable[Response]]:
+    async def show(_: Request) -> Response:
+        return answer
+
+    return show
