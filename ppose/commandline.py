@@ -61,7 +61,7 @@ def add_gpu_option(parser: argparse.ArgumentParser) -> None:
     """Which GPUs are visible, see `choose_gpus`."""
     parser.add_argument(
         "--gpu",
-        type=_gpu_list,
+        type=read_gpus,
         metavar="LIST",
         help="the GPUs that are visible, as in 0, 0,1 or 0-3; several train at once with "
         "python -m paddle.distributed.launch --gpus 0,1,2,3",
@@ -74,7 +74,8 @@ def choose_gpus(gpus: list[int] | None) -> None:
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, gpus))
 
 
-def _gpu_list(text: str) -> list[int]:
+def read_gpus(text: str) -> list[int]:
+    """The GPUs of 0, 0,1 or 0-3; ArgumentTypeError for what is none."""
     gpus: list[int] = []
     for part in text.split(","):
         first, dash, last = part.partition("-")

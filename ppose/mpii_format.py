@@ -106,8 +106,14 @@ def read_truth(file: str | Path, count: int) -> tuple[np.ndarray, np.ndarray, np
     """
     content = load_mat(file)
     shapes = {"pos_gt_src": (NUM_KEYPOINTS, 2), "jnt_missing": (NUM_KEYPOINTS,), "headboxes_src": (2, 2)}
-    arrays = {name: np.asarray(content.get(name, ()), np.float64) for name in shapes}
+    arrays = {}
     for name, shape in shapes.items():
+        try:
+            array = np.asarray(content.get(name, ()), np.float64)
+        except (ValueError, TypeError):
+            array = np.empty(0)
+        # Of a single person MATLAB leaves the last axis out.
+        arrays[name] = array[..., None] if array.shape == shape else array
         if arrays[name].shape[:-1] != shape:
             raise DataError(f"{file}: has no {name} of {' x '.join(map(str, shape))} numbers a person")
         if arrays[name].shape[-1] != count:
@@ -150,6 +156,8 @@ def _read_json_people(path: Path) -> list[tuple[str, int, MpiiPerson]]:
         indexes.setdefault(name, len(indexes))
         stem = Path(name).stem
         image_id = entry.get("image_id", int(stem) if stem.isdecimal() else indexes[name])
+        if not isinstance(image_id, int):
+            raise DataError(f"{where}: the image_id {image_id!r} is no whole number")
         found.append((name, image_id, _make_person(named, where)))
     return found
 
@@ -163,7 +171,8 @@ def _make_person(entry: Mapping[str, Any], where: str) -> MpiiPerson:
         raise DataError(f"{where}: expected joints [x, y], joints_vis, a center [x, y] and a scale") from None
     if len(points) != NUM_KEYPOINTS or len(visible) != NUM_KEYPOINTS:
         raise DataError(f"{where} has {len(points)} joints and {len(visible)} joints_vis, MPII has 16")
-    if points.ndim != 2 or visible.ndim != 1 or center.shape != (2,) or not scale > 0:
+    is_right = points.shape[1:] in ((2,), (3,)) and visible.ndim == 1 and center.shape == (2,)
+    if not is_right or not np.isfinite([*points[visible > 0].ravel(), *center, scale]).all() or scale <= 0:
         raise DataError(f"{where}: expected joints [x, y], joints_vis, a center [x, y] and a scale above 0")
     return MpiiPerson(np.column_stack([points[:, :2], visible > 0]), center, scale, None)
 
@@ -183,26 +192,32 @@ def read_release(path: str | Path) -> Iterator[MpiiImage]:
     release: Any = load_mat(path).get("RELEASE")
     if not (hasattr(release, "annolist") and hasattr(release, "img_train")):
         raise DataError(f"{path} is not MPII's release: it has no RELEASE with annolist and img_train")
-    listed = zip(np.atleast_1d(release.annolist), np.atleast_1d(release.img_train), strict=True)
-    for index, (entry, is_train) in enumerate(listed):
-        people = [_read_person(rect, path, index) for rect in _listed(getattr(entry, "annorect", ()))]
-        if people:
-            yield MpiiImage(index, str(entry.image.name), bool(is_train), people)
+    entries, is_train = np.atleast_1d(release.annolist), np.atleast_1d(release.img_train)
+    if len(entries) != len(is_train):
+        raise DataError(f"{path}: annolist is of {len(entries)} images, img_train of {len(is_train)}")
+    for index, entry in enumerate(entries):
+        try:
+            people = [_read_person(rect) for rect in _listed(getattr(entry, "annorect", ()))]
+            if people:
+                yield MpiiImage(index, str(entry.image.name), bool(is_train[index]), people)
+        except (AttributeError, TypeError, ValueError) as error:
+            reason = " ".join(str(error).split())
+            raise DataError(f"{path}: image {index} is not as in MPII's release: {reason}") from None
 
 
-def _read_person(rect: Any, path: str | Path, index: int) -> MpiiPerson:
+def _read_person(rect: Any) -> MpiiPerson:
     keypoints = np.zeros((NUM_KEYPOINTS, 3))
     for point in _listed(getattr(getattr(rect, "annopoints", None), "point", ())):
-        if not 0 <= point.id < NUM_KEYPOINTS:
-            raise DataError(f"{path}: image {index} has a keypoint with id {point.id}, MPII has 0 to 15")
-        keypoints[point.id] = point.x, point.y, 1
+        if point.id not in range(NUM_KEYPOINTS):
+            raise ValueError(f"a keypoint has the id {point.id:g}, MPII has 0 to 15")
+        keypoints[int(point.id)] = point.x, point.y, 1
     position: Any = getattr(rect, "objpos", None)
     scale: Any = getattr(rect, "scale", ())
     corners = [getattr(rect, name, ()) for name in ("x1", "y1", "x2", "y2")]
     return MpiiPerson(
         keypoints,
         np.array([position.x, position.y], np.float64) if hasattr(position, "x") else None,
-        float(scale) if np.size(scale) == 1 else None,
+        float(scale) if np.size(scale) == 1 and float(scale) > 0 else None,
         np.reshape(corners, (2, 2)).astype(np.float64) if all(np.size(c) == 1 for c in corners) else None,
     )
 

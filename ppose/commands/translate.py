@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import sys
 from pathlib import Path
 
 
@@ -30,7 +31,10 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     if not is_file and args.output is not None:
         parser.error("--output is for an experiment file")
     if not is_file:
-        print(translate_command(args.theirs))
+        line = translate_command(args.theirs)
+        print(line)
+        if "--cfg" in args.theirs and " -c configs/" not in line:
+            print("its config is to be written first: ppose translate EXPERIMENT.yaml", file=sys.stderr)
         return
     write_config(args.theirs, args.output)
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ppose.converters.fields import are_numbers
 from ppose.converters.images import find_image
 from ppose.errors import DataError
 from ppose.files import read_json
@@ -28,9 +29,12 @@ def convert_posetrack(source: Path, image_dir: Path | None) -> dict[str, Any]:
         content = read_json(file, "PoseTrack annotation file")
         if not isinstance(content, Mapping) or not isinstance(content.get("images"), list):
             raise DataError(f"{file}: not PoseTrack18's: it has no list 'images'")
+        people = content.get("annotations") or []
+        if not isinstance(people, list):
+            raise DataError(f"{file}: not PoseTrack18's: its 'annotations' are no list")
         roots = [image_dir] if image_dir is not None else list(file.resolve().parents)
         joined["images"] += [_measure(image, file, roots) for image in content["images"]]
-        joined["annotations"] += [_complete(person, file) for person in content.get("annotations") or []]
+        joined["annotations"] += [_complete(person, file) for person in people]
         joined["categories"] = content.get("categories") or joined["categories"]
     return joined
 
@@ -48,10 +52,10 @@ def _complete(person: Any, file: Path) -> dict[str, Any]:
     if "keypoints" not in person:  # as in the test videos
         return dict(person)
     where = f"{file}: annotation {person.get('id')}"
-    if not isinstance(person["keypoints"], list) or len(person["keypoints"]) != _KEYPOINTS:
+    if not are_numbers(person["keypoints"], _KEYPOINTS):
         raise DataError(f"{where}: keypoints are not {_KEYPOINTS} numbers: x, y and visibility of 17")
     labelled = sum(person["keypoints"][2::3])
-    box = person.get("bbox") if labelled else [0, 0, 0, 0]
-    if not isinstance(box, list) or len(box) != 4:
+    box: Any = person.get("bbox") if labelled else [0, 0, 0, 0]
+    if not are_numbers(box, 4):
         raise DataError(f"{where}: has no bbox [x, y, width, height]")
     return {**person, "bbox": box, "num_keypoints": labelled, "iscrowd": 0, "area": box[2] * box[3]}

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ppose.converters.fields import are_numbers
 from ppose.errors import ConfigError, DataError
 from ppose.files import read_json
 from ppose.keypoints import KeypointSet, get_keypoint_set
@@ -141,18 +142,23 @@ def _make_annotation(
     number: int, image: int, label: Mapping[str, Any], category: int, known: KeypointSet, where: str
 ) -> dict[str, Any]:
     features = label["features"]
-    if len(features) != known.num_keypoints:
+    if isinstance(features, list) and len(features) != known.num_keypoints:
         raise DataError(f"{where}: has {len(features)} features, {known.name} has {known.num_keypoints}")
     try:
         triplets = [[*feature["Coordinates"], feature["Visibility"]] for feature in features]
-        x_min, x_max, y_min, y_max = label["label"] if "label" in label else label["bbox"]
-        box = [x_min, y_min, x_max - x_min, y_max - y_min]
-        area = box[2] * box[3]
-    except (KeyError, TypeError, ValueError):
+        corners = label["label"] if "label" in label else label["bbox"]
+    except (KeyError, TypeError):
+        triplets, corners = [], None
+    if not all(are_numbers(triplet, 3) for triplet in triplets) or not are_numbers(corners, 4):
         raise DataError(
             f"{where}: expected a bbox [x_min, x_max, y_min, y_max], and features with Coordinates [x, y] "
             "and Visibility"
-        ) from None
+        )
+    x_min, x_max, y_min, y_max = corners
+    if x_min >= x_max or y_min >= y_max:
+        raise DataError(f"{where}: its bbox is {corners}, expected [x_min, x_max, y_min, y_max]")
+    box = [x_min, y_min, x_max - x_min, y_max - y_min]
+    area = box[2] * box[3]
     return {
         "segmentation": [],
         "num_keypoints": known.num_keypoints,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ppose.annotations import PERSON, read_annotations
-from ppose.annotations.ids import id_array
+from ppose.annotations.ids import Id, id_array
 from ppose.boxes import read_people_boxes
 from ppose.data.dataset import Dataset
 from ppose.errors import DataError
@@ -133,7 +133,7 @@ class KeypointTopDownCocoDataset:
         images = self.annotations.images
         own = self.annotations.categories
         # Detectors call people 1 whatever they are here, unless there is something else beside them.
-        one = {} if self.annotations.dropped or not own else {PERSON: next(iter(own.values()))}
+        one: dict[Id, str] = {} if self.annotations.dropped or not own else {PERSON: next(iter(own.values()))}
         found = read_people_boxes(
             file,
             images.file_names,

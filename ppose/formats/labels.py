@@ -31,7 +31,7 @@ class Labels:
         annotations = self.annotations
         if annotations.people is not None:
             return annotations.people
-        return PersonColumns(self.keypoint_set, annotations.where, {}).read([], [], annotations.images)
+        return PersonColumns(self.keypoint_set, annotations.where, {}).read([], [], np.zeros(0, np.int64))
 
     def by_image(self) -> Iterator[tuple[int, str, tuple[int, int], list[int]]]:
         """Of each image its row, file name, size (width, height; 0 unknown), and rows of its people."""

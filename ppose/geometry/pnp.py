@@ -87,18 +87,30 @@ def solve_pose(
 
     EPnP (Lepetit et al., IJCV 2009) in RANSAC over the keypoints with ``least_score`` finds those that agree
     within ``tolerance`` pixels, by default 5 % of the keypoints' extent, 2 at least. Levenberg-Marquardt then
-    makes the sum over these of score * distance^2 least. Raises DataError, in one line, where fewer than four
-    are left, where these lie in one plane, which leaves two poses, and where less than half of them agree.
+    makes the sum over these of score * distance^2 least. Raises DataError, in one line, for other shapes, and
+    where fewer than four are left, where these lie in one plane, which leaves two poses, where less than half
+    of them agree, or these within the tolerance of each other.
     """
     keypoints, scores = np.asarray(keypoints, np.float64), np.asarray(scores, np.float64)
     points = np.asarray(points, np.float64)
-    usable = np.isfinite(keypoints).all(axis=1) & (scores >= least_score) & (scores > 0)
+    shapes, count = (keypoints.shape, scores.shape, points.shape), scores.size
+    if shapes != ((count, 2), (count,), (count, 3)):
+        raise DataError(
+            f"got keypoints {shapes[0]}, scores {shapes[1]} and points {shapes[2]}, expected (K, 2), (K,) "
+            "and (K, 3)"
+        )
+    usable = np.isfinite(np.column_stack([keypoints, points, scores])).all(axis=1)
+    usable &= (scores >= least_score) & (scores > 0)
     _check_points(points[usable], f"keypoints with a score of {least_score:g} or more")
     if tolerance is None:
         tolerance = max(_TOLERANCE * _extent(keypoints[usable]), _LEAST_TOLERANCE)
     pose, inliers = _find_inliers(keypoints, points, usable, camera, tolerance)
     for _ in range(2):  # the second time with the keypoints that agree with the first time's pose
         _check_points(points[inliers], "keypoints that agree on a pose")
+        if (np.ptp(keypoints[inliers], axis=0) <= tolerance).all():
+            raise DataError(
+                f"the {inliers.sum()} keypoints that agree on a pose are at one place of the image"
+            )
         pose, hessian, cost = _refine(points[inliers], keypoints[inliers], scores[inliers], pose, camera)
         used, distances = inliers, _distances(keypoints, points, pose, camera)
         inliers = usable & (distances <= tolerance)

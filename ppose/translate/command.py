@@ -1,12 +1,15 @@
 """A command of other pose codes as a command of ours."""
 
+import argparse
 import re
 import shlex
 from collections.abc import Callable, Iterable
 from itertools import pairwise
+from typing import Any
 
+from ppose import commandline
 from ppose.errors import ConfigError
-from ppose.translate.settings import KEYS, check_setting, read_gpus, read_value, to_our_value
+from ppose.translate.settings import KEYS, STRUCTURE, check_setting, read_gpus, read_value, to_our_value
 
 # The experiment files that come as configs of ours, by the end of their path.
 _SIZE = r"(?P<size>256x192|384x288)"
@@ -29,10 +32,26 @@ _CONVERTERS = {
     "posetrack2coco.py": ("posetrack2coco", ""),
     "convert2COCO.py": ("spacecraft2coco", "--keypoint_set envisat16"),
 }
+# What has no counterpart, and why, or what does its work here.
+_NONE = {
+    "setup.py": "there is nothing to build",
+    "download_coco.py": "nothing is downloaded, COCO's files are to be in dataset/coco",
+    "plot_coco.py": "tools/infer.py draws the poses that it finds",
+    "inference.py": "tools/infer.py -c CONFIG --infer_dir DIR, and deploy/infer.py for videos",
+}
 _OWN = re.compile(r"(tools/(train|eval|infer|export_model)|deploy/infer)\.py$")
+_VARIABLE = re.compile(r"[A-Za-z_]\w*=.*")  # of the environment, before a command
 # Their flags without a value, and those with one that ppose need not be told.
 _SWITCHES = ("--post-process", "--shift-heatmap", "--flip-test", "--use-detect-bbox", "--continue")
 _WITHOUT_EFFECT = ("--frequent", "--workers", "--modelDir", "--logDir", "--dataDir", "--prevModelDir")
+# Settings beside those of KEYS: flags of eval.py, keys, and those that change nothing or are read elsewhere.
+_EVAL_FLAGS = {"TEST.OKS_THRE": "--oks_thre", "TEST.IN_VIS_THRE": "--in_vis_thre"}
+_SCHEDULE = "LearningRate.schedulers.PiecewiseDecay"
+_COMMAND_KEYS = {**KEYS, "TRAIN.LR_STEP": f"{_SCHEDULE}.milestones", "TRAIN.LR_FACTOR": f"{_SCHEDULE}.gamma"}
+_MOOT = (
+    *("TEST.POST_PROCESS", "TEST.SOFT_NMS", "DATASET.DATA_FORMAT", "DATASET.IMG_PREFIX"),
+    *("TRAIN.WD", "TRAIN.MOMENTUM", "TRAIN.NESTEROV"),  # SGD's; their files have Adam
+)
 
 
 def find_experiment(path: str) -> str | None:
@@ -61,7 +80,7 @@ def translate_command(text: str) -> str:
     'configs/attention_pose_resnet_50_256x192_coco.yml --test_epoch 140'
     """
     try:
-        words = shlex.split(text.replace("\\\n", " "))
+        words = shlex.split(re.sub(r"\\\s*(\n|$)", " ", text))
     except ValueError as error:
         raise ConfigError(f"not a command line: {error}") from None
     start = next((i for i, word in enumerate(words) if word.endswith(".py")), None)
@@ -69,16 +88,20 @@ def translate_command(text: str) -> str:
         raise ConfigError(f"'{text}': expected a command such as python train.py --gpu 0-1")
     script, arguments = words[start], words[start + 1 :]
     name = script.replace("\\", "/").rpartition("/")[2]
+    variables = [word for word in words[:start] if _VARIABLE.fullmatch(word)]
     if _OWN.search(script) and not _has(arguments, "--cfg"):
-        return shlex.join(words)
+        interpreters = [i for i, word in enumerate(words[:start]) if re.search(r"(^|/)python[\d.]*$", word)]
+        call = words[interpreters[-1] :] if interpreters else ["python", *words[start:]]
+        return shlex.join([*variables, *call])
     if name in _CONVERTERS:
         ours, options = _CONVERTERS[name]
         return f"python dataset/converters/{ours}.py --input FILE_OR_DIR --output FILE {options}".rstrip()
     if name not in ("train.py", "test.py", "valid.py"):
-        raise ConfigError(
-            f"{script}: no counterpart; train.py, test.py, valid.py and the converters have one"
-        )
-    return _Call("train" if name == "train.py" else "eval", arguments).translate()
+        reason = _NONE.get(name, "train.py, test.py, valid.py and the converters have one")
+        raise ConfigError(f"{script}: no counterpart; {reason}")
+    config = _guess_config(words[:start] + [script], arguments)
+    line = _Call("train" if name == "train.py" else "eval", config, arguments).translate()
+    return " ".join([*map(shlex.quote, variables), line])
 
 
 def _has(arguments: Iterable[str], flag: str) -> bool:
@@ -88,12 +111,11 @@ def _has(arguments: Iterable[str], flag: str) -> bool:
 class _Call:
     """One call of their train.py, test.py or valid.py."""
 
-    def __init__(self, command: str, arguments: list[str]) -> None:
-        self._command, self._arguments = command, list(arguments)
+    def __init__(self, command: str, config: str, arguments: list[str]) -> None:
+        self._command, self._config, self._arguments = command, config, list(arguments)
         self._gpus: list[int] = []
         self._options: list[str] = []
         self._overrides: list[str] = []
-        self._config = _guess_config(arguments)
 
     def translate(self) -> str:
         """The line of ours."""
@@ -131,11 +153,10 @@ class _Call:
             raise ConfigError(f"{flag}: no flag of these codes")
 
     def _read_gpus(self, text: str) -> None:
-        first, dash, last = text.partition("-")
-        if dash and first.isdecimal() and last.isdecimal():
-            self._gpus = list(range(int(first), int(last) + 1))
-        else:
-            self._gpus = read_gpus(text)
+        try:
+            self._gpus = commandline.read_gpus(text)
+        except argparse.ArgumentTypeError as error:
+            raise ConfigError(f"--gpu: {error}") from None
 
     def _read_setting(self, setting: str) -> None:
         """A setting of the experiment file and its value, as in TEST.USE_GT_BBOX False."""
@@ -146,20 +167,23 @@ class _Call:
         value = read_value(text)
         if setting == "GPUS":
             self._gpus = read_gpus(text)
-        elif setting == "TEST.MODEL_FILE":
-            self._options += ["--model-file", text]
-        elif setting == "TEST.USE_GT_BBOX" and value is False:
-            self._options.append("--use-detect-bbox")
-        elif setting == "TEST.FLIP_TEST" and value is True:
-            self._options.append("--flip-test")
-        elif setting in KEYS:
-            value = to_our_value(setting, value)
-            shown = {True: "true", False: "false"}[value] if isinstance(value, bool) else value
-            for data in ("TrainDataset", "EvalDataset") if "{data}" in KEYS[setting] else ("",):
-                key = KEYS[setting].format(
-                    network=_network_of(self._config), loss="KeyPointMSELoss", data=data
-                )
-                self._overrides.append(f"{key}={shown}")
+        elif self._command == "eval" and (flags := _to_eval_flags(setting, text, value)):
+            self._options += flags
+        elif setting in _COMMAND_KEYS:
+            self._overrides += self._to_overrides(setting, value)
+        elif setting.startswith(STRUCTURE) and setting not in (*_MOOT, *_EVAL_FLAGS):
+            raise ConfigError(
+                f"{setting}: no override of ours; change it in the experiment file and translate that"
+            )
+
+    def _to_overrides(self, setting: str, value: Any) -> list[str]:
+        value = to_our_value(setting, value)
+        shown = {True: "true", False: "false"}[value] if isinstance(value, bool) else value
+        key = _COMMAND_KEYS[setting]
+        return [
+            f"{key.format(network=_network_of(self._config), loss='KeyPointMSELoss', data=data)}={shown}"
+            for data in (("TrainDataset", "EvalDataset") if "{data}" in key else ("",))
+        ]
 
     def _join(self) -> str:
         line = ["python", f"tools/{self._command}.py", "-c", self._config]
@@ -172,15 +196,33 @@ class _Call:
         return shlex.join(line + (["-o", *self._overrides] if self._overrides else []))
 
 
-def _guess_config(arguments: list[str]) -> str:
-    """Our config: of the experiment file, or by the flags of the two codes that have none."""
-    for word, after in zip(arguments, [*arguments[1:], ""], strict=True):
+def _to_eval_flags(setting: str, text: str, value: Any) -> list[str]:
+    """The flags of eval.py that are a setting, if any are."""
+    if setting == "TEST.MODEL_FILE":
+        return ["--model-file", text]
+    if setting == "TEST.SOFT_NMS" and value is True:
+        return ["--nms", "soft_oks"]
+    if setting in _EVAL_FLAGS:
+        return [_EVAL_FLAGS[setting], text]
+    flags = {("TEST.USE_GT_BBOX", False): "--use-detect-bbox", ("TEST.FLIP_TEST", True): "--flip-test"}
+    return [flags[setting, value]] if (setting, value) in flags else []
+
+
+def _guess_config(before: list[str], arguments: list[str]) -> str:
+    """Our config: of the experiment file, or by the flags and folders of the two codes that have none."""
+    for word, after in pairwise([*arguments, ""]):
         if word == "--cfg" or word.startswith("--cfg="):
             path = word.partition("=")[2] or after
             known = find_experiment(path)
             return f"configs/{known}.yml" if known else f"{name_experiment(path)}.yml"
     gpus = next((after for word, after in pairwise(arguments) if word == "--gpu"), "")
-    is_attention = "-" in gpus or _has(arguments, "--continue") or _has(arguments, "--test_epoch")
+    folders = {part for word in before for part in re.split(r"[/;\s]", word)}
+    is_attention = (
+        bool(folders & {"main", "With_Attention"})
+        or "-" in gpus
+        or _has(arguments, "--continue")
+        or _has(arguments, "--test_epoch")
+    )
     return f"configs/{_ATTENTION if is_attention else _TENSORFLOW}.yml"
 
 

@@ -32,7 +32,7 @@ def translate_experiment(file: str | Path, name: str) -> str:
     """
     flat = {**_DEFAULTS, **_read(Path(file))}
     network, network_base, blocks = _read_network(flat)
-    data_base, blocks_of_data = _read_data(flat)
+    data_base, blocks_of_data = _read_data(flat, network)
     cfg: dict[str, Any] = {
         "_BASE_": ["_base_/coco_topdown.yml", network_base, *data_base],
         "weights": f"{flat.get('OUTPUT_DIR') or 'output'}/{name}/model_final",
@@ -98,7 +98,7 @@ def _one(name: str, values: Sequence[Any]) -> Any:
     return values[0]
 
 
-def _read_data(flat: Mapping[str, Any]) -> tuple[list[str], dict[str, Any]]:
+def _read_data(flat: Mapping[str, Any], network: str) -> tuple[list[str], dict[str, Any]]:
     """The file of defaults of a kind of data, if any, and the datasets' own places of files."""
     kind, count = flat["DATASET.DATASET"], flat["MODEL.NUM_JOINTS"]
     sets = {"TrainDataset": flat.get("DATASET.TRAIN_SET"), "EvalDataset": flat.get("DATASET.TEST_SET")}
@@ -117,7 +117,7 @@ def _read_data(flat: Mapping[str, Any]) -> tuple[list[str], dict[str, Any]]:
             f"or the spacecraft's with {', '.join(map(str, _SPACECRAFT))}"
         )
     # No mirroring, whatever the file says: a spacecraft is not its own mirror image.
-    blocks: dict[str, Any] = {"keypoint_set": _SPACECRAFT[count], "prob_flip": 0}
+    blocks: dict[str, Any] = {"keypoint_set": _SPACECRAFT[count], "prob_flip": 0, network: {"flip": False}}
     blocks |= {key: {"image_dir": part, "anno_path": f"{part}.json"} for key, part in sets.items()}
     return ["_base_/spacecraft.yml"], blocks
 

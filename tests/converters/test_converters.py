@@ -7,11 +7,13 @@ import cv2
 import numpy as np
 import pytest
 import runs
+from scipy.io import savemat
 
 from ppose.converters.mpii import convert_mpii
 from ppose.converters.posetrack import convert_posetrack
 from ppose.converters.spacecraft import convert_spacecraft
 from ppose.data import KeypointTopDownCocoDataset
+from ppose.errors import DataError
 from ppose.keypoints import get_keypoint_set
 
 
@@ -222,3 +224,84 @@ def test_an_empty_folder(run_script, tmp_path):
         script = f"dataset/converters/{name}2coco.py"
         result = run_script(script, "--input", tmp_path, "--output", tmp_path / "out" / "o.json", *more)
         runs.assert_one_line(result, words)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"features": None}, "features with Coordinates"),
+        ({"features": 16}, "features with Coordinates"),
+        ({"Coordinates": [1]}, "features with Coordinates"),
+        ({"Coordinates": [1, 2, 3]}, "features with Coordinates"),
+        ({"Coordinates": [None, 2]}, "features with Coordinates"),
+        ({"Coordinates": ["1", "2"]}, "features with Coordinates"),
+        ({"Coordinates": [float("nan"), 2]}, "features with Coordinates"),
+        ({"Visibility": "yes"}, "features with Coordinates"),
+        ({"bbox": [1, 2, 3]}, "expected a bbox"),
+        ({"bbox": [None, 2, 3, 4]}, "expected a bbox"),
+        ({"bbox": [10, 20, 30, 30]}, "its bbox is [10, 20, 30, 30], expected [x_min, x_max"),
+    ],
+)
+def test_a_wrong_label_of_a_spacecraft_is_named(labels, changes, words):
+    content = json.loads(labels.read_text())
+    for field, value in changes.items():
+        (content[0] if field in ("features", "bbox") else content[0]["features"][3])[field] = value
+    labels.write_text(json.dumps(content))
+    with pytest.raises(DataError) as error:
+        convert_spacecraft(labels, "envisat16", None, None)
+    assert words in str(error.value)
+    assert "frame0.jpg: " in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"keypoints": ["a"] * 51}, "annotation 7: keypoints are not 51 numbers"),
+        ({"keypoints": [None] * 51}, "annotation 7: keypoints are not 51 numbers"),
+        ({"bbox": ["a"] * 4}, "annotation 7: has no bbox"),
+        ({"bbox": [None] * 4}, "annotation 7: has no bbox"),
+        (None, "its 'annotations' are no list"),
+    ],
+)
+def test_a_wrong_person_of_posetrack_is_named(tmp_path, changes, words):
+    person = {"id": 7, "keypoints": [1, 2, 1] * 17, "bbox": [1, 2, 3, 4], **(changes or {})}
+    content = {"images": [], "annotations": 5 if changes is None else [person]}
+    (tmp_path / "video.json").write_text(json.dumps(content))
+    with pytest.raises(DataError) as error:
+        convert_posetrack(tmp_path / "video.json", None)
+    assert words in str(error.value)
+
+
+def write_release(folder, images=1, **changes):
+    """A release of one person in one image, its numbers doubles as MATLAB's are."""
+    point = np.array([(3.0, 5.0, 0.0), (23.0, 45.0, 9.0)], [("x", "O"), ("y", "O"), ("id", "O")])
+    person = {"annopoints": {"point": point}, "scale": 2.0, "objpos": {"x": 13.0, "y": 25.0}, **changes}
+    annotated = {"image": {"name": "a.jpg"}, "annorect": person}
+    savemat(folder / "a.mat", {"RELEASE": {"annolist": annotated, "img_train": [1.0] * images}})
+    cv2.imwrite(str(folder / "a.jpg"), np.zeros((60, 80, 3), np.uint8))
+    return folder / "a.mat"
+
+
+def test_a_release_of_one_person(tmp_path):
+    content = convert_mpii(write_release(tmp_path), "train", None)
+    assert content["images"] == [{"id": 0, "file_name": "images/a.jpg", "width": 80, "height": 60}]
+    (person,) = content["annotations"]
+    assert person["num_keypoints"] == 2
+    assert person["bbox"] == pytest.approx([13 - 1.2 * 19 / 2, 25 - 1.2 * 39 / 2, 1.2 * 19, 1.2 * 39])
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"images": 3}, "annolist is of 1 images, img_train of 3"),
+        ({"scale": "large"}, "image 0 is not as in MPII's release: could not convert"),
+        ({"annopoints": {"point": {"y": 1.0, "id": 2.0}}}, "image 0 is not as in MPII's release"),
+        ({"annopoints": {"point": {"x": [], "y": 1.0, "id": 2.0}}}, "image 0 is not as in MPII's release"),
+        ({"annopoints": {"point": {"x": 1.0, "y": 1.0, "id": 16.0}}}, "a keypoint has the id 16, MPII has"),
+    ],
+)
+def test_a_release_of_another_structure(tmp_path, changes, words):
+    with pytest.raises(DataError) as error:
+        convert_mpii(write_release(tmp_path, **changes), "train", None)
+    assert words in str(error.value)
+    assert "\n" not in str(error.value)

@@ -83,6 +83,11 @@ def test_the_release_itself(reference, entries):
         (lambda e: [e[0], {**e[1], "joints": e[1]["joints"][:14]}], "[1] has 14 joints and 16 joints_vis"),
         (lambda e: [{**e[0], "scale": -1}], "a scale above 0"),
         (lambda e: [{**e[0], "scale": "large"}], "[0]: expected joints [x, y]"),
+        (lambda e: [{**e[0], "scale": float("inf")}], "[0]: expected joints [x, y]"),
+        (lambda e: [{**e[0], "center": [float("nan"), 1]}], "[0]: expected joints [x, y]"),
+        (lambda e: [{**e[0], "joints": [[1]] * 16}], "[0]: expected joints [x, y]"),
+        (lambda e: [{**e[0], "joints": [[1, float("nan")]] * 16}], "[0]: expected joints [x, y]"),
+        (lambda e: [{**e[0], "image_id": "x"}], "[0]: the image_id 'x' is no whole number"),
     ],
 )
 def test_bad_annotations_are_named(tmp_path, entries, change, words):
@@ -113,3 +118,13 @@ def test_a_truth_file_of_others(reference, tmp_path):
     savemat(tmp_path / "truth.mat", content)
     with pytest.raises(DataError, match="has no headboxes_src of 2 x 2 numbers"):
         read_truth(tmp_path / "truth.mat", 2958)
+
+
+def test_a_truth_file_of_a_single_person_or_with_texts(tmp_path):
+    truth = {"pos_gt_src": np.ones((16, 2)), "jnt_missing": np.eye(16)[0], "headboxes_src": np.eye(2)}
+    savemat(tmp_path / "truth.mat", truth)
+    keypoints, visible, heads = read_truth(tmp_path / "truth.mat", 1)
+    assert (keypoints.shape, visible.sum(), heads.shape) == ((1, 16, 2), 15, (1, 2, 2))
+    savemat(tmp_path / "truth.mat", {**truth, "jnt_missing": "none"})
+    with pytest.raises(DataError, match="has no jnt_missing of 16 numbers a person"):
+        read_truth(tmp_path / "truth.mat", 1)

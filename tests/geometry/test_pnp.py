@@ -200,3 +200,21 @@ def test_a_wrong_model_file(tmp_path, changes, words):
     assert words in str(error.value)
     assert str(tmp_path) in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_keypoints_at_one_place_have_no_pose():
+    """As of a network that has learnt nothing; far away all of them would agree."""
+    for place in (500.0, 501.0):
+        with pytest.raises(DataError, match="keypoints that agree on a pose are at one place of the image"):
+            solve_pose(np.full((11, 2), place), np.ones(11), POINTS, CAMERA)
+
+
+def test_what_is_not_finite_is_left_out_and_other_shapes_are_refused():
+    pose = make_pose(4)
+    keypoints, scores, points = project(POINTS, pose, CAMERA), np.ones(11), POINTS.copy()
+    keypoints[0], scores[1], scores[2], points[3] = np.nan, np.nan, np.inf, np.nan
+    found = solve_pose(keypoints, scores, points, CAMERA)
+    assert np.flatnonzero(~found.inliers).tolist() == [0, 1, 2, 3]
+    np.testing.assert_allclose(found.translation, pose.translation, atol=1e-6)
+    with pytest.raises(DataError, match=r"got keypoints \(5, 2\), scores \(11,\) and points \(11, 3\)"):
+        solve_pose(keypoints[:5], scores, points, CAMERA)

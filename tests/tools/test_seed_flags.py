@@ -99,3 +99,6 @@ def test_translate_writes_a_config_that_loads(run_script, tmp_path):
     assert done.stdout == (
         "python tools/eval.py -c configs/tf_hrnet_w32_256x192_coco.yml --gpu 0 --test_model a.pth\n"
     )
+    done = run_script("tools/translate.py", "python tools/train.py --cfg experiments/a/b.yaml")
+    assert done.stdout == "python tools/train.py -c a_b.yml\n"
+    assert "its config is to be written first: ppose translate EXPERIMENT.yaml" in done.stderr

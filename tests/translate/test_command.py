@@ -58,7 +58,31 @@ COMMANDS = {
         f"{LAUNCH} 0,2 tools/train.py -c my_own.yml -o LearningRate.base_lr=0.0001 channel_order=rgb "
         "TopDownHRNet.flip=false"
     ),
+    "python train.py": "python tools/train.py -c configs/tf_hrnet_w32_256x192_coco.yml",
+    "cd main && python train.py --gpu 0,1": (
+        f"{LAUNCH} 0,1 tools/train.py -c configs/attention_pose_resnet_50_256x192_coco.yml"
+    ),
+    "python main/test.py --gpu 0-1,3": (
+        f"{LAUNCH} 0,1,3 tools/eval.py -c configs/attention_pose_resnet_50_256x192_coco.yml"
+    ),
+    f"CUDA_VISIBLE_DEVICES=0,1 python pose_estimation/train.py --cfg {HSR} \\": (
+        "CUDA_VISIBLE_DEVICES=0,1 python tools/train.py -c configs/hsrnet_59_256x192_coco.yml"
+    ),
+    "python tools/train.py --cfg experiments/coco/hrnet/w48_384x288_adam_lr1e-3.yaml TRAIN.LR_STEP [90,120] "
+    "TRAIN.WD 0.1 TEST.USE_GT_BBOX False TEST.MODEL_FILE a.pth TEST.OKS_THRE 0.8": (
+        "python tools/train.py -c configs/hrnet_w48_384x288.yml "
+        "-o 'LearningRate.schedulers.PiecewiseDecay.milestones=[90, 120]' EvalDataset.use_gt_bbox=false "
+        "weights=a.pth"
+    ),
+    "python tools/test.py --cfg experiments/coco/hrnet/w48_384x288_adam_lr1e-3.yaml TEST.SOFT_NMS True "
+    "TEST.OKS_THRE 0.8 TEST.IN_VIS_THRE 0.1": (
+        "python tools/eval.py -c configs/hrnet_w48_384x288.yml --nms soft_oks --oks_thre 0.8 "
+        "--in_vis_thre 0.1"
+    ),
     # PaddlePaddle's, which are ours
+    "export CUDA_VISIBLE_DEVICES=0\npython tools/train.py -c configs/x.yml": (
+        "CUDA_VISIBLE_DEVICES=0 python tools/train.py -c configs/x.yml"
+    ),
     "python tools/train.py -c configs/x.yml --distill_config=./configs/teacher.yml": (
         "python tools/train.py -c configs/x.yml --distill_config=./configs/teacher.yml"
     ),
@@ -133,7 +157,15 @@ def test_experiments_have_the_names_of_our_configs():
     [
         ("ls -l", "expected a command such as python train.py"),
         ("python 'tools/test.py", "not a command line"),
-        ("python visualization/plot_coco.py --prediction a.json", "plot_coco.py: no counterpart"),
+        (
+            "python visualization/plot_coco.py --prediction a.json",
+            "plot_coco.py: no counterpart; tools/infer",
+        ),
+        ("python setup.py build_ext --inplace; rm -rf build", "setup.py: no counterpart; there is nothing"),
+        ("python train.py --gpu 3-0", "--gpu: got '3-0', expected GPUs as in"),
+        ("python train.py --gpu a", "--gpu: got 'a', expected GPUs as in"),
+        ("python tools/train.py --cfg a.yaml LOSS.USE_OHKM True", "LOSS.USE_OHKM: no override of ours"),
+        ("python tools/train.py --cfg a.yaml MODEL.NAME pose_resnet", "MODEL.NAME: no override of ours"),
         ("python tools/test.py --cfg a.yaml TEST.MODEL_FIL a", "did you mean 'TEST.MODEL_FILE'"),
         ("python tools/test.py --cfg a.yaml TEST.MODEL_FILE", "TEST.MODEL_FILE: expected a value"),
         ("python train.py --gpu", "--gpu: expected a value"),

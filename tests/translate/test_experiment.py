@@ -117,6 +117,13 @@ def test_other_losses_and_optimizers(translate):
     assert task.settings.pretrain_weights is None
 
 
+def test_spacecraft_are_not_mirrored_whatever_the_file_says(translate):
+    data = {"DATASET": "envisat_coco", "FLIP": True, "TRAIN_SET": "train", "TEST_SET": "val"}
+    cfg = translate({"DATASET": data, "MODEL": {"NUM_JOINTS": 16}, "TEST": {"FLIP_TEST": True}})
+    assert not Task(cfg).pose_spec().flip_test
+    assert cfg["TrainReader"]["sample_transforms"][0]["RandomFlipHalfBodyTransform"]["prob_flip"] == 0
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -1,0 +1,14 @@
+"""What stands in the fields of annotation files."""
+
+from typing import Any
+
+from ppose.annotations.numbers import LARGEST
+
+
+def are_numbers(value: Any, count: int) -> bool:
+    """Whether a value is a list of so many numbers, none of them NaN or too large for pixels."""
+    return (
+        isinstance(value, list)
+        and len(value) == count
+        and all(isinstance(number, int | float) and abs(number) <= LARGEST for number in value)
+    )
