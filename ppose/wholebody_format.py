@@ -18,7 +18,7 @@ def join_parts(content: Any, where: str) -> dict[str, Any]:
     """The content of a file with each person's 133 keypoints in `keypoints`, for the set wholebody133."""
     people = []
     for person in _annotations(content, where):
-        keypoints = [value for part in _PARTS for value in _get(person, part, where)]
+        keypoints = [value for part in _PARTS for value in _get_list(person, part, where)]
         joined = {**person, "category_id": 1, "keypoints": keypoints}
         joined.pop("num_keypoints", None)  # the body's
         people.append(joined)
@@ -39,15 +39,15 @@ def _take(content: Any, parts: Sequence[str], where: str) -> dict[str, Any]:
     taken: list[dict[str, Any]] = []
     for person in _annotations(content, where):
         for part in parts:
-            keypoints = _get(person, f"{part}_kpts", where)
-            if not _get(person, f"{part}_valid", where) or max(keypoints, default=0) <= 0:
+            keypoints = _get_list(person, f"{part}_kpts", where)
+            if not _get(person, f"{part}_valid", where) or not any(map(_is_above_zero, keypoints)):
                 continue
             taken.append(
                 {
                     "id": len(taken) + 1,
                     "image_id": _get(person, "image_id", where),
                     "category_id": 1,
-                    "bbox": list(_get(person, f"{part}_box", where)[:4]),
+                    "bbox": _get_list(person, f"{part}_box", where)[:4],
                     "keypoints": keypoints,
                     "iscrowd": person.get("iscrowd", 0),
                 }
@@ -66,3 +66,15 @@ def _get(person: Mapping[str, Any], key: str, where: str) -> Any:
     if key not in person:
         raise DataError(f"{where}: annotation {person.get('id')}: has no {key}; is it COCO-WholeBody's?")
     return person[key]
+
+
+def _get_list(person: Mapping[str, Any], key: str, where: str) -> list[Any]:
+    value = _get(person, key, where)
+    if not isinstance(value, list):
+        raise DataError(f"{where}: annotation {person.get('id')}: {key} is {value!r}, expected numbers")
+    return value
+
+
+def _is_above_zero(value: Any) -> bool:
+    """What is no number counts: the reader of people names it."""
+    return value is not None and (not isinstance(value, int | float) or value > 0)

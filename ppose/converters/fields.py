@@ -1,11 +1,11 @@
 """What stands in the fields of annotation files."""
 
-from typing import Any
+from typing import Any, TypeGuard
 
 from ppose.annotations.numbers import LARGEST
 
 
-def are_numbers(value: Any, count: int) -> bool:
+def are_numbers(value: Any, count: int) -> TypeGuard[list[float]]:
     """Whether a value is a list of so many numbers, none of them NaN or too large for pixels."""
     return (
         isinstance(value, list)
