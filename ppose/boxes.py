@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ppose.annotations import PERSON, match_key
+from ppose.annotations import PERSON, match_key, read_images
+from ppose.annotations.numbers import to_numbers
 from ppose.errors import DataError
 from ppose.files import read_json
 from ppose.paths import show_name
@@ -41,26 +42,30 @@ def read_people_boxes(
     ids: Sequence[Any] | None = None,
     *,
     classes: Sequence[int | str] | None = None,
+    annotated: Mapping[int | str, str] | None = None,
     threshold: float = DET_THRESHOLD,
 ) -> PeopleBoxes:
     """The boxes of a file that are people's in these images, in the file's order.
 
     The file is a list of {"image" or "file_name" or "image_id", "bbox" (x, y, width, height in pixels),
-    "score", "category_id"}, or COCO annotations, whose images go by their names. A box is of the image whose
-    ``ids`` it names, be it a number or a text, zero-padded or not; where no box names one of these, or there
-    are none: of the image with that name, that base name, that stem, or that number for a stem.
+    "score", "category_id"}, or COCO annotations, whose images go by their names. A box is of the image with
+    the name that it gives, be it the base name or the stem alone; else of that whose ``ids`` it names, by a
+    number or a text, zero-padded or not, or, where no box names one of these, or there are none, of that with
+    this stem or this number for a stem.
 
-    People are the category named `person`, or 1, or ``classes`` (names or ids); boxes without a category are
-    people. Crowds, scores below ``threshold`` and boxes smaller than a pixel are left out, and counted in a
+    People are the category named `person`, or 1, or ``classes`` (names or ids), or those that ``annotated``
+    (names by ids) has, by name or else by id; boxes without a category are people. Crowds, annotations
+    without a box, scores below ``threshold`` and boxes smaller than a pixel are left out, and counted in a
     warning. With ``ids`` a box of another image is a DataError, without them it is left out. DataError also
     for a file of another form, and where no box is left.
     """
     where, content = show_name(path), read_json(path, "box file (--boxes, bbox_file)")
     entries = _read_entries(content, where)
-    category = _choose_category(content, entries, classes, where)
+    category = _choose_category(content, entries, classes, annotated or {}, where)
     images = _Images(file_names, ids, entries)
-    boxes = np.array([entry["bbox"] for entry in entries], np.float64).reshape(-1, 4)
-    scores = np.array([entry.get("score", 1.0) for entry in entries], np.float64)
+    nothing = [np.nan] * 4
+    boxes = np.array([entry.get("bbox", nothing) for entry in entries], np.float64).reshape(-1, 4)
+    scores = np.array([entry["score"] for entry in entries], np.float64)
     rows = np.array([images.find(entry) for entry in entries], np.int64)
     wanted = np.array([category.has(entry) for entry in entries], bool)
     single = np.array([not _is_true(entry.get("iscrowd")) for entry in entries], bool)
@@ -74,6 +79,7 @@ def read_people_boxes(
         {
             f"of another category than {category.text}": wanted,
             "crowds": single,
+            "without a box": np.array(["bbox" in entry for entry in entries], bool),
             f"with a score below {threshold:g}": scores >= threshold,
             f"of images ({_list(strangers)}) that are not {images.text}": rows >= 0,
             "smaller than a pixel": np.isfinite(boxes).all(axis=1) & (boxes[:, 2:].min(axis=1) >= 1),
@@ -102,23 +108,30 @@ def _keep(passing: Mapping[str, np.ndarray], where: str) -> np.ndarray:
 
 
 def _read_entries(content: Any, where: str) -> list[Mapping[str, Any]]:
-    """The boxes of a file, checked; those of annotations get their image's name."""
+    """The boxes of a file, checked, with "bbox" and "score" in numbers.
+
+    Those of annotations get their image's name; without a box they have no "bbox".
+    """
     entries = content
     if isinstance(content, Mapping):
-        images = content.get("images")
-        if not isinstance(images, list) or not all(isinstance(image, Mapping) for image in images):
-            raise DataError(f"{where}: not a COCO annotation file: it has no list 'images'")
-        files = {_key(image.get("id")): image.get("file_name") for image in images}
+        images, _ = read_images(content, where)
+        files = {match_key(image): name for image, name in zip(images.ids, images.file_names, strict=True)}
         given = content.get("annotations")
         boxes = [box for box in (given if isinstance(given, list) else []) if isinstance(box, Mapping)]
         entries = [_name_image(box, files) for box in boxes]
     if not isinstance(entries, list):
         raise DataError(f"{where}: {_FORM}")
+    read: list[Mapping[str, Any]] = []
     for index, entry in enumerate(entries):
-        problem = _problem_of(entry)
+        problem = _problem_of(entry, needs_box=entries is content)
         if problem is not None:
             raise DataError(f"{where}: {_FORM}; [{index}]: {problem}")
-    return entries
+        box, score = entry.get("bbox"), entry.get("score")
+        numbers: dict[str, Any] = {"score": 1.0 if score is None else to_numbers(score)[0]}
+        if box:
+            numbers["bbox"] = to_numbers(box)
+        read.append({**{key: value for key, value in entry.items() if key != "bbox"}, **numbers})
+    return read
 
 
 def _name_image(box: Mapping[str, Any], files: Mapping[Any, Any]) -> Mapping[str, Any]:
@@ -129,12 +142,15 @@ def _name_image(box: Mapping[str, Any], files: Mapping[Any, Any]) -> Mapping[str
     return {"image": files.get(key, ""), **{name: value for name, value in box.items() if name != "image_id"}}
 
 
-def _problem_of(entry: Any) -> str | None:
+def _problem_of(entry: Any, *, needs_box: bool) -> str | None:
     if not isinstance(entry, Mapping):
         return f"got {entry!r}"
-    box, score = entry.get("bbox"), entry.get("score", 1.0)
-    is_box = isinstance(box, list) and len(box) == 4 and all(map(_is_number, box))
-    if not is_box or not _is_number(score) or not math.isfinite(score):
+    box, score = entry.get("bbox"), entry.get("score")
+    is_box = _count_numbers(box) == 4 if box or needs_box else True
+    is_score = score is None or (
+        not isinstance(score, bool) and _count_numbers(score) == 1 and math.isfinite(to_numbers(score)[0])
+    )
+    if not is_box or not is_score:
         return "expected bbox [x, y, width, height] and a score, in numbers"
     names = [entry[key] for key in ("image", "file_name") if key in entry]
     if not all(isinstance(name, str) for name in names):
@@ -158,7 +174,11 @@ class _Category:
 
 
 def _choose_category(
-    content: Any, entries: Sequence[Mapping[str, Any]], classes: Sequence[int | str] | None, where: str
+    content: Any,
+    entries: Sequence[Mapping[str, Any]],
+    classes: Sequence[int | str] | None,
+    annotated: Mapping[int | str, str],
+    where: str,
 ) -> _Category:
     listed = content.get("categories") if isinstance(content, Mapping) else None
     listed = [c for c in listed if isinstance(c, Mapping)] if isinstance(listed, list) else []
@@ -166,18 +186,24 @@ def _choose_category(
     kinds = dict.fromkeys(_key(e["category_id"]) for e in entries if e.get("category_id") is not None)
     known = {kind: names.get(kind, str(kind)) for kind in (*names, *kinds)}
     has = f"the file has {_list([t if t == str(k) else f'{k} {t}' for k, t in known.items()], len(known))}"
+
+    def find_named(wanted: Iterable[Any]) -> set[Any]:
+        plain = {str(name).strip().casefold() for name in wanted}
+        return {kind for kind, name in known.items() if name.strip().casefold() in plain}
+
     if classes is not None:
-        chosen = {_key(asked) for asked in classes} | {k for k, t in known.items() if t in classes}
+        chosen = {_key(asked) for asked in classes} | find_named(classes)
+    elif annotated:
+        chosen = find_named(annotated.values()) or {*map(_key, annotated)}
     elif names:
-        chosen = {kind for kind, name in names.items() if name.casefold() == _PERSON}
+        chosen = find_named([_PERSON])
         if not chosen and len(kinds) > 1:
             raise DataError(f"{where}: no category is called '{_PERSON}', choose by --det_class: {has}")
         chosen = chosen or set(kinds)  # of one kind are people, whatever they are called
     else:
-        chosen = {PERSON}
-    text = (
-        ", ".join(dict.fromkeys(map(str, classes or [known.get(kind, kind) for kind in chosen]))) or _PERSON
-    )
+        chosen = {PERSON, *find_named([_PERSON])}
+    shown = classes or sorted(str(known.get(kind, kind)) for kind in chosen)
+    text = ", ".join(dict.fromkeys(map(str, shown))) or _PERSON
     return _Category(
         frozenset(chosen), f"{text} ({has})" if len(kinds) > 1 or not chosen & {*kinds} else text
     )
@@ -203,16 +229,17 @@ class _Images:
 
     def find(self, entry: Mapping[str, Any]) -> int:
         """The row of a box's image, -1 where there is none, or several."""
-        if self._is_by_id and "image_id" in entry:
-            return self._ids.get(_key(entry["image_id"]), -1)
+        given = "image" in entry or "file_name" in entry
+        by_id = self._ids.get(_key(entry.get("image_id")), -1) if self._is_by_id else -1
+        if self._is_by_id and not given:
+            return by_id
         name = _name_of(entry)
         end = name.replace("\\", "/").rpartition("/")[2]
-        given = "image" in entry or "file_name" in entry
         stem = Path(end).stem if given else _key(name)
         for table, called in zip((*self._tables, self._tables[2]), (name, end, stem, end), strict=True):
             if table.get(called, -1) >= 0:
                 return table[called]
-        return -1
+        return by_id
 
 
 def _index(names: Sequence[Iterable[Any]]) -> dict[Any, int]:
@@ -234,6 +261,14 @@ def _key(value: Any) -> Any:
     if isinstance(value, float) and value.is_integer():
         return int(value)
     return match_key(value) if isinstance(value, int | str) else value if isinstance(value, float) else None
+
+
+def _count_numbers(value: Any) -> int:
+    """How many numbers a value holds; 0 for what holds others."""
+    try:
+        return len(to_numbers(value))
+    except (ValueError, TypeError, RecursionError):
+        return 0
 
 
 def _is_number(value: Any) -> bool:

@@ -75,6 +75,47 @@ def test_ids_go_before_stems(read):
         read([of(image_id=1), of(image_id=2)], names, ids)
 
 
+def test_a_name_goes_before_an_id(read):
+    """Ultralytics' predictions have the file's number for an id, which may be another image's here."""
+    names, ids = ["1.jpg", "2.jpg", "3.jpg"], [0, 1, 2]
+    boxes = [of(image_id=number, file_name=f"{number}.jpg") for number in (1, 2)]
+    assert read(boxes, names, ids)[0] == [0, 1]
+    assert read([of(image_id=2, file_name="elsewhere.jpg")], names, ids)[0] == [2]
+
+
+def test_numbers_may_be_texts(read):
+    """As annotations may have them; without a score, or with null, somebody is there."""
+    texts = {"bbox": list(map(str, BOX)), "score": "0.75"}
+    assert read([of(image_id="36", **texts), of(image_id=36, score=None)])[1] == [0.75, 1.0]
+    assert read([{"image_id": 36, "bbox": str(BOX)}])[1] == [1.0]
+
+
+def test_annotations_without_a_box_are_counted(read, caplog):
+    """As CVAT writes tracks that have left the frame."""
+    content = annotations((1, "person"))
+    gone = [{"image_id": 5, "category_id": 1, "keypoints": [], **box} for box in ({}, {"bbox": []})]
+    assert read({**content, "annotations": content["annotations"] + gone})[0] == [0]
+    assert "2 of 3 boxes left out: 2 without a box" in caplog.text
+
+
+def test_an_id_of_two_images_is_an_error(read):
+    content = annotations((1, "person"))
+    content["images"][1]["id"] = 5
+    with pytest.raises(DataError, match=r"image id 5 stands for two files, x/walk_01.jpg and none.jpg"):
+        read(content)
+
+
+def test_annotated_categories_are_found_by_name_else_by_id(read):
+    both = annotations((1, "car"), (2, "Person "))
+    for one in both["annotations"][:1]:
+        one["score"] = 0.25
+    assert read(both, annotated={1: "person"}, threshold=0)[1] == [1.0]
+    assert read(both, annotated={1: "athlete"}, threshold=0)[1] == [0.25]
+    named = [of(image_id=36, category_id="person"), of(image_id=36, category_id="car")]
+    assert read(named)[0] == [2]
+    assert read(named, classes=["Car"])[0] == [2]
+
+
 def test_a_name_of_two_images_is_nobodys(read):
     names = ["a/1.jpg", "b/1.jpg", "2.jpg"]
     assert read([of(image="b/1.jpg")], names)[0] == [1]
@@ -141,7 +182,9 @@ def test_what_did_not_match_is_named(read, caplog):
         ({"image_id": None}, "image ids are not all numbers or texts: None"),
         ({}, "image ids are not all numbers or texts: None"),
         ({"image_id": 36, "score": True}, "expected bbox"),
-        ({"image_id": 36, "bbox": [1, 2, 3, "4"]}, "expected bbox"),
+        ({"image_id": 36, "bbox": [1, 2, 3, "4 m"]}, "expected bbox"),
+        ({"image_id": 36, "score": "high"}, "expected bbox"),
+        ({"image_id": 36, "bbox": []}, "expected bbox"),
     ],
 )
 def test_other_forms_are_named(read, entry, expected):

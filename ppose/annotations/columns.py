@@ -1,5 +1,6 @@
 """The columns of `People`, read from the annotations of a file."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,6 +23,33 @@ _LARGEST_AREA = 1e18
 _TRUE, _FALSE = ("1", "true", "yes", "1.0"), ("", "0", "false", "no", "0.0", "none", "null")
 
 
+def find_images(entries: Sequence[Mapping[str, Any]], images: Images, where: str) -> np.ndarray:
+    """The rows (N,) of the images that annotations are of, -1 of those that are not listed.
+
+    Raises DataError for annotations that name none, and where none of them is of a listed image.
+    """
+    index = images.index()
+    rows = np.zeros(len(entries), np.int64)
+    for number, entry in enumerate(entries):
+        if "image_id" not in entry:
+            raise DataError(f"{_name_entry(entries, number, where)}: has no image_id")
+        image = entry["image_id"]
+        if type(image) is not int:
+            image = match_key(read_id(image, f"{_name_entry(entries, number, where)}: image_id"))
+        rows[number] = index.get(image, -1)
+    if len(rows) and (rows < 0).all():
+        listed = f"such as {images.ids[0]}" if len(images) else "none"
+        raise DataError(
+            f"{_name_entry(entries, 0, where)} is of image {entries[0]['image_id']}, which is not listed, "
+            f"nor is any other annotation's: the ids of the file's images are {listed}"
+        )
+    return rows
+
+
+def _name_entry(entries: Sequence[Mapping[str, Any]], index: int, where: str) -> str:
+    return f"{where}: annotation {entries[index].get('id', f'number {index}')}"
+
+
 class PersonColumns:
     """Reads people of one file; ``notes`` then says what was filled in or put in another order."""
 
@@ -32,14 +60,13 @@ class PersonColumns:
         self._entries: Sequence[Mapping[str, Any]] = ()
         self.notes: list[str] = []
 
-    def read(self, entries: Sequence[Mapping[str, Any]], keys: Sequence[Id], images: Images) -> People:
-        """The people of these annotations, whose categories' keys are given; nobody is left out yet."""
+    def read(self, entries: Sequence[Mapping[str, Any]], keys: Sequence[Id], rows: np.ndarray) -> People:
+        """The people of these annotations; nobody is left out yet.
+
+        ``keys`` are their categories', ``rows`` those of their images, see `find_images`.
+        """
         self._entries = entries
-        for index, entry in enumerate(entries):
-            if "image_id" not in entry:
-                raise DataError(f"{self._entry(index)}: has no image_id")
         points = self._read_points(keys)
-        rows = self._find_images(images)
         keypoints, visibility = points[..., :2].copy(), points[..., 2].astype(np.float32)
         boxes = self._read_boxes(keypoints, visibility)
         return People(
@@ -57,7 +84,7 @@ class PersonColumns:
         )
 
     def _entry(self, index: int) -> str:
-        return f"{self._where}: annotation {self._entries[index].get('id', f'number {index}')}"
+        return _name_entry(self._entries, index, self._where)
 
     def _own_id(self, index: int) -> Id:
         own = self._entries[index].get("id", index)
@@ -66,18 +93,6 @@ class PersonColumns:
     def _own_category(self, key: Id) -> Id:
         own = self._categories.get(key, {}).get("id", key)
         return own if type(own) is int else read_id(own, self._where)
-
-    def _find_images(self, images: Images) -> np.ndarray:
-        index = images.index()
-        rows = np.zeros(len(self._entries), np.int64)
-        for number, entry in enumerate(self._entries):
-            image = entry["image_id"]
-            if type(image) is not int:
-                image = match_key(read_id(image, f"{self._entry(number)}: image_id"))
-            if image not in index:
-                raise DataError(f"{self._entry(number)} is of image {entry['image_id']}, which is not listed")
-            rows[number] = index[image]
-        return rows
 
     def _read_points(self, keys: Sequence[Id]) -> np.ndarray:
         """x, y and visibility (N, K, 3), in the set's order."""
@@ -106,19 +121,23 @@ class PersonColumns:
         return read.reshape(len(rows), count, 3)
 
     def _read_person(self, index: int, value: Any, count: int) -> Sequence[float]:
-        """Keypoints that are no flat list of plain numbers: nested, texts, null for those not labelled."""
+        """Keypoints that are no flat list of plain numbers: nested, pairs, texts, null for not labelled."""
         problem = f"{self._entry(index)}: keypoints are not {3 * count} numbers: x, y and visibility of each"
-        if isinstance(value, list) and len(value) == count:  # one entry a keypoint
-            value = [[None] * 3 if point is None else point for point in value]
-            value = [[*p, 2] if isinstance(p, list) and len(p) == 2 else p for p in value]
         try:
+            value = json.loads(value) if isinstance(value, str) and value.lstrip().startswith("[") else value
+            if isinstance(value, list) and len(value) == count:  # one entry a keypoint
+                value = [[None] * 3 if point is None else _complete(point) for point in value]
             numbers = to_numbers(value)
         except (ValueError, TypeError, RecursionError):
             raise DataError(problem) from None
         if not numbers:
             return [0] * (3 * count)
+        if len(numbers) == 2 * count:
+            numbers = [v for pair in np.reshape(numbers, (-1, 2)).tolist() for v in _complete(pair)]
         if len(numbers) != 3 * count:
             raise DataError(self._wrong_count(index, len(numbers) / 3, count))
+        if _is_nested(value) and len(value) not in (1, count):  # all x, then all y
+            raise DataError(problem)
         if _has_null(value):
             triplets = np.reshape(numbers, (-1, 3))
             triplets[np.isnan(triplets).any(axis=1)] = 0
@@ -172,11 +191,13 @@ class PersonColumns:
         return poses
 
     def _read_areas(self, boxes: np.ndarray) -> np.ndarray:
-        own = self._read_column("area", -1)
-        zeros = int(((own == 0) & (boxes[:, 2:] > 0).all(axis=1)).sum())
-        if zeros:
-            self.notes.append(f"area of {zeros} is 0: taken from their boxes")
-        return np.where(own > 0, own, boxes[:, 2:].prod(axis=1) * _AREA_OF_BOX)
+        own = self._read_column("area", np.nan)
+        of_boxes = boxes[:, 2:].prod(axis=1)
+        is_lacking = (own <= 0) & (boxes[:, 2:] > 0).all(axis=1)
+        if is_lacking.any():
+            what = "0 or less" if (own < 0).any() else "0"
+            self.notes.append(f"area of {is_lacking.sum()} is {what}: taken from their boxes")
+        return np.where(own > 0, own, of_boxes * _AREA_OF_BOX)
 
     def _read_column(self, name: str, missing: float) -> np.ndarray:
         given = [entry.get(name) for entry in self._entries]
@@ -196,6 +217,17 @@ class PersonColumns:
         if text not in (*_TRUE, *_FALSE):
             raise DataError(f"{self._entry(index)}: iscrowd is {value!r}, expected 0 or 1")
         return text in _TRUE
+
+
+def _complete(point: Any) -> Any:
+    """A keypoint of x and y alone with its visibility: what is at 0, 0 is not labelled."""
+    if not isinstance(point, list) or len(point) != 2:
+        return point
+    return [*point, 0 if all(number in (0, None, "0") for number in point) else 2]
+
+
+def _is_nested(value: Any) -> bool:
+    return isinstance(value, list) and any(isinstance(part, list) for part in value)
 
 
 def _has_null(value: Any) -> bool:

@@ -24,8 +24,26 @@ def name_of(category: Mapping[str, Any] | None, category_id: Id) -> str:
 
 def keypoint_names(category: Mapping[str, Any] | None) -> list[str]:
     """The names of a category's keypoints; empty where the file has none."""
-    names = (category or {}).get("keypoints")
-    return [str(name) for name in names] if isinstance(names, list) else []
+    names = (category or {}).get("keypoints") or []
+    if isinstance(names, str):
+        return [name.strip() for name in names.split(",")]
+    return [str(name) for name in (names if isinstance(names, list) else [names])]
+
+
+def describe_unlisted(listed: dict[Id, Mapping[str, Any]], labelled: Collection[Id]) -> list[str]:
+    """Take labelled categories that are not listed for the only one with names of keypoints, if any.
+
+    Adds them to ``listed``; returns what to say of it.
+    """
+    named = [(key, category) for key, category in listed.items() if keypoint_names(category)]
+    unlisted = [key for key in labelled if key not in listed]
+    if len(named) != 1 or not unlisted:
+        return []
+    ((only, category),) = named
+    listed.update({key: {**category, "id": key} for key in unlisted})
+    return [
+        f"category {', '.join(map(str, unlisted))} is not listed: taken for {only} {name_of(category, only)}"
+    ]
 
 
 def choose_categories(

@@ -6,17 +6,19 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from ppose.annotations.ids import Id, match_key
+from ppose.paths import show_name
 
 # Why a person is not used; `People.left_out` holds the number of the first that is true, 0 for used.
 REASONS = (
     "",
     "crowd",
     "no labelled keypoint",
+    "no keypoint by its own num_keypoints",
     "box without extent",
     "box outside of the image",
     "image without a file name",
 )
-CROWD, UNLABELLED, NO_EXTENT, OUTSIDE, NAMELESS = range(1, len(REASONS))
+CROWD, UNLABELLED, UNCOUNTED, NO_EXTENT, OUTSIDE, NAMELESS = range(1, len(REASONS))
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +83,8 @@ class Annotations:
     """What was read of a file: ``where`` names it, ``people`` is None where it has no keypoints at all.
 
     ``categories`` are names by the ids of those that were chosen; ``dropped`` counts annotations of others by
-    their name; ``notes`` say what was filled in or put in another order.
+    their name, ``strays`` those of images that the file does not list; ``notes`` say what was filled in or
+    put in another order.
     """
 
     where: str
@@ -90,12 +93,15 @@ class Annotations:
     categories: Mapping[Id, str] = field(default_factory=dict)
     dropped: Mapping[str, int] = field(default_factory=dict)
     notes: Sequence[str] = ()
+    strays: int = 0
 
     @property
     def left_out(self) -> dict[str, int]:
         """How many are left out, by reason; empty where everybody is used."""
         counts = [0] if self.people is None else np.bincount(self.people.left_out)
         reasons = {REASONS[number]: int(n) for number, n in enumerate(counts) if number and n}
+        if self.strays:
+            reasons["image that is not listed"] = self.strays
         return reasons | {f"category {name}": count for name, count in self.dropped.items()}
 
     def report(self) -> str | None:
@@ -111,7 +117,7 @@ class Annotations:
         )
         if left_out:
             line += "; left out: " + ", ".join(f"{reason} {count}" for reason, count in left_out.items())
-        return "; ".join([line, *self.notes])
+        return show_name("; ".join([line, *self.notes]))
 
     def with_images(self, ids: np.ndarray) -> "Annotations":
         """The images of these ids, as the file has them, with their people."""

@@ -56,7 +56,7 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     find_model(args.model_dir)  # what is wrong with it is said once
     if args.json is not None:
         check_writable(args.json)
-    scenes = make_scenes(64) if args.image_dir is None else _read_scenes(args.image_dir, args.boxes)
+    scenes = make_scenes(64) if args.image_dir is None else read_scenes(args.image_dir, args.boxes)
     choices = itertools.product(args.runtime, args.precision, args.cpu_threads, args.batch_size)
     contenders = [
         Contender(args.model_dir, runtime, precision, threads, batch_size)
@@ -75,14 +75,14 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         write_json(args.json, [to_record(contender, result) for contender, result in measured])
 
 
-def _read_scenes(image_dir: Path, boxes: str) -> list[tuple[Any, Any]]:
+def read_scenes(image_dir: Path, boxes: str) -> list[tuple[Any, Any]]:
     """The images with people, and the people's boxes (N, 4) xyxy."""
-    from ppose.image_files import list_images, read_boxes
-    from ppose.transforms import read_image
+    from ppose.image_files import list_images, read_boxes, read_stated_sizes
+    from ppose.transforms import read_annotated
 
     files = list_images(image_dir)
-    found = zip(files, read_boxes(boxes, files), strict=True)
-    return [(read_image(file, use_exif=True), people) for file, people in found if len(people)]
+    found = zip(files, read_boxes(boxes, files), read_stated_sizes(boxes, files), strict=True)
+    return [(read_annotated(file, size)[0], people) for file, people, size in found if len(people)]
 
 
 def print_table(measured: Sequence[tuple[Any, Any]]) -> None:

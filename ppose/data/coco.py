@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from ppose.data.yolo_labels import read_yolo_labels
 from ppose.errors import DataError
 from ppose.geometry import bbox_xywh_to_center_scale, clip_boxes_xywh
 from ppose.keypoints import KeypointSet
+from ppose.paths import show_name
 from ppose.transforms import ImageReader, LazySample, read_image_size
 from ppose.workspace import Given, register
 
@@ -74,14 +75,14 @@ class KeypointTopDownCocoDataset:
         self.annotations = read_annotations(
             self.find_annotations(file, keypoint_set),
             keypoint_set,
-            where=str(file),
+            where=show_name(file),
             categories=categories,
             find_size=self._find_size,
             needs_people=use_gt_bbox,
         )
         report = self.annotations.report()
         if report is not None:
-            _logger.info("%s", report)
+            _say_once(report)
         self.boxes = GROUND_TRUTH_BOXES if use_gt_bbox else DETECTED_BOXES
         self._points: np.ndarray | None = None
         if use_gt_bbox:
@@ -94,10 +95,17 @@ class KeypointTopDownCocoDataset:
         self.image_ids = self.annotations.images.ids[self._images]
         self.areas = self._scales.prod(axis=1)
 
+    def _find_image(self, file_name: str) -> Path:
+        """The file of that name; of one written on Windows, as Label Studio does there, with its folders."""
+        file = self._folder / file_name
+        return (
+            self._folder / file_name.replace("\\", "/") if "\\" in file_name and not file.exists() else file
+        )
+
     def _find_size(self, file_name: str) -> tuple[int, int] | None:
         """Width and height of an image as it will be read; None where it cannot be."""
         try:
-            return read_image_size(self._folder / file_name, use_exif=self._reader.use_exif)
+            return read_image_size(self._find_image(file_name), use_exif=self._reader.use_exif)
         except DataError:
             return None  # told of when a sample reads it
 
@@ -123,11 +131,15 @@ class KeypointTopDownCocoDataset:
     def _take_detected(self, file: Path, score_threshold: float) -> np.ndarray:
         """Make samples of detected boxes; returns these (N, 4)."""
         images = self.annotations.images
-        own = list(self.annotations.categories)
+        own = self.annotations.categories
         # Detectors call people 1 whatever they are here, unless there is something else beside them.
-        classes = own if self.annotations.dropped else [*own, PERSON]
+        one = {} if self.annotations.dropped or not own else {PERSON: next(iter(own.values()))}
         found = read_people_boxes(
-            file, images.file_names, images.ids.tolist(), classes=classes, threshold=score_threshold
+            file,
+            images.file_names,
+            images.ids.tolist(),
+            annotated={**one, **own},
+            threshold=score_threshold,
         )
         self._images, self.bbox_scores = found.rows, found.scores
         # What was detected is what was annotated, if that is one thing.
@@ -147,7 +159,7 @@ class KeypointTopDownCocoDataset:
 
     def image_file(self, row: int) -> str:
         """The file of an image of annotations.images."""
-        return str(self._folder / self.annotations.images.file_names[row])
+        return str(self._find_image(self.annotations.images.file_names[row]))
 
     def read_image(self, row: int) -> np.ndarray:
         """An image of annotations.images, (H, W, 3) uint8, RGB, as samples have it."""
@@ -176,6 +188,12 @@ class KeypointTopDownCocoDataset:
             sample["keypoints"] = points[:, :2].copy()
             sample["visible"] = (points[:, 2] > 0).astype(np.float32)
         return sample
+
+
+@cache
+def _say_once(report: str) -> None:
+    """A line of the log, once a process: some commands open a dataset for several purposes."""
+    _logger.info("%s", report)
 
 
 def _find_box_file(bbox_file: str, dataset_dir: str) -> Path:

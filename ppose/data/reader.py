@@ -76,7 +76,7 @@ def _depend_on_parent(worker: int) -> None:
 
 
 def _to_bytes(text: str) -> np.ndarray:
-    return np.frombuffer(text.encode(), np.uint8).copy()
+    return np.frombuffer(text.encode(errors="backslashreplace"), np.uint8).copy()
 
 
 def _raise_error_of(batch: dict[str, paddle.Tensor]) -> None:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,9 +16,9 @@ from ppose.engine.evaluate import make_reader, read_batches, update_metric
 from ppose.engine.network_runtime import network_predictor
 from ppose.engine.task import Task
 from ppose.errors import DataError
-from ppose.image_files import list_images, read_boxes
+from ppose.image_files import list_images, read_boxes, read_stated_sizes
 from ppose.inference.pose_spec import PoseSpec
-from ppose.transforms import read_image
+from ppose.transforms import read_annotated, read_image
 
 _logger = logging.getLogger(__name__)
 
@@ -49,17 +49,20 @@ class CalibrationImages:
     ) -> "CalibrationImages":
         """The people of a box file (see `read_boxes`) in a folder's images, or each image as one person.
 
-        Images that cannot be read are skipped with a warning; DataError where none can.
+        Photos are turned as in `ImageFiles`. Images that cannot be read are skipped with a warning; DataError
+        where none can.
         """
         files = list_images(folder)
         boxes: list[Any] = [[None]] * len(files) if boxes_file is None else read_boxes(boxes_file, files)
         people = [(file, box) for file, of_image in zip(files, boxes, strict=True) for box in of_image]
+        stated = [] if boxes_file is None else read_stated_sizes(boxes_file, files)
+        sizes = dict(zip(files, stated, strict=bool(stated)))
         # People of one image follow each other: the last image read serves them all.
-        read = lru_cache(maxsize=1)(partial(read_image, use_exif=True))
+        read = lru_cache(maxsize=1)(read_annotated)
 
         def cut_out(spec: PoseSpec, person: tuple[Path, np.ndarray | None]) -> dict[str, Any]:
             file, box = person
-            return spec.cut_out(read(file), None if box is None else [box])[0]
+            return spec.cut_out(read(file, sizes.get(file, (0, 0)))[0], None if box is None else [box])[0]
 
         chosen, problems = [people[i] for i in spread(len(people), count)], {}
         for file in dict.fromkeys(file for file, _ in chosen):

@@ -87,7 +87,7 @@ class ImageReader:
             self._has_warned = True
             _logger.warning(
                 "%s has %d x %d pixels, its annotations say %d x %d: `ppose check` lists all that differ",
-                path, *_size(image), *size,
+                show_name(path), *_size(image), *size,
             )  # fmt: skip
         return image
 

@@ -222,6 +222,15 @@ def test_a_dialect_is_read_to_the_same_table(tmp_path, write, keypoint_set, left
     assert dataset.annotations.left_out == left_out
 
 
+def test_label_studios_names_from_windows_are_paths(tmp_path):
+    content = label_studio()
+    content["images"][0]["file_name"] = "images\\a.png"
+    content["images"][0].pop("width")
+    (tmp_path / "ann.json").write_text(json.dumps(content))
+    open_dataset(tmp_path, COCO17)
+    check_people(KeypointTopDownCocoDataset("", "ann.json", [192, 256], COCO17, str(tmp_path)), COCO17)
+
+
 @pytest.mark.parametrize("dimensions", [2, 3])
 def test_ultralytics_labels_are_read_to_the_same_table(tmp_path, dimensions):
     (tmp_path / "labels").mkdir()

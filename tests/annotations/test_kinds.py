@@ -1,12 +1,14 @@
 """Annotation files of the kinds that tools write: each is read as the plain file of the same people is."""
 
 import json
+import os
 import random
 
 import numpy as np
 import pytest
 
 from ppose.annotations import read_annotations
+from ppose.data import KeypointTopDownCocoDataset
 from ppose.errors import DataError
 from ppose.keypoints import get_keypoint_set, make_keypoint_set
 
@@ -45,6 +47,23 @@ def nest(person):
 
 def pair(person):
     person["keypoints"] = [point[:2] if point[2] else None for point in triplets(person)]
+
+
+def pair_with_zeros(person):
+    person["keypoints"] = [point[:2] for point in triplets(person)]
+
+
+def flat_pairs(person):
+    person["keypoints"] = [value for point in triplets(person) for value in point[:2]]
+
+
+def of_an_unlisted_category(content):
+    in_another_order(content)
+    of_people(lambda p: p.update(category_id=0))(content)
+
+
+def with_strays(content):
+    content["annotations"].insert(2, {**content["annotations"][0], "id": 9, "image_id": 777})
 
 
 def null_unlabelled(person):
@@ -104,6 +123,8 @@ SAME = {
     "nested keypoints": of_people(nest),
     "null for keypoints that are not labelled": of_people(null_unlabelled),
     "pairs without visibility": of_people(pair),
+    "pairs without visibility, 0 for those not labelled": of_people(pair_with_zeros),
+    "flat pairs without visibility": of_people(flat_pairs),
     "visibility as float": of_people(lambda p: p.update(keypoints=[float(v) for v in p["keypoints"]])),
     "visibility as text": of_people(lambda p: p["keypoints"].__setitem__(slice(2, None, 3), ["2"] * 17)),
     "numbers as text": of_people(lambda p: p.update(keypoints=list(map(str, p["keypoints"])))),
@@ -122,6 +143,10 @@ SAME = {
     "more keypoints than the set has": with_more,
     "two categories with the same keypoints": in_two_animals,
     "another category without keypoints": with_a_bicycle,
+    "a category that is not listed": of_an_unlisted_category,
+    "names as one text": lambda c: c["categories"][0].update(keypoints=", ".join(COCO17.names)),
+    "a category listed twice": lambda c: c["categories"].append({"id": 1, "name": "person"}),
+    "an annotation of an image that is not listed": with_strays,
     "category 21": lambda c: [e.update(category_id=21) for e in c["annotations"]]
     + [c["categories"][0].update(id=21)],
     "category 0 as text": lambda c: [e.update(category_id="0") for e in c["annotations"]]
@@ -150,7 +175,7 @@ def test_other_kinds_of_the_same_file_give_the_same_people_and_ap(content, open_
     dataset = open_dataset(content)
     people, expected = _table(dataset), _table(plain)
     for column in ("images", "bboxes_xywh", "keypoints", "visibility", "num_keypoints", "is_crowd"):
-        if kind == "pairs without visibility" and column == "visibility":
+        if "pairs without visibility" in kind and column == "visibility":
             continue  # whatever is there is in sight
         np.testing.assert_array_equal(getattr(people, column), getattr(expected, column), err_msg=column)
     np.testing.assert_allclose(people.areas, expected.areas)
@@ -183,8 +208,9 @@ LEFT_OUT = {
     ),
     "no keypoints": (lambda p: p.pop("keypoints"), "no labelled keypoint 1"),
     "none labelled": (lambda p: p.update(keypoints=[0] * 51), "no labelled keypoint 1"),
-    "a count of 0": (lambda p: p.update(num_keypoints=0), "no labelled keypoint 1"),
+    "a count of 0": (lambda p: p.update(num_keypoints=0), "no keypoint by its own num_keypoints 1"),
     "a box without extent": (lambda p: p.update(bbox=[10, 10, 0, 50]), "box without extent 1"),
+    "an image that is not listed": (lambda p: p.update(image_id=777), "image that is not listed 1"),
     "a box beside the image": (lambda p: p.update(bbox=[700, 10, 20, 50]), "box outside of the image 1"),
 }
 
@@ -215,6 +241,29 @@ def test_area_0_is_taken_from_the_box_and_said(content, open_dataset, measure, c
     assert len(dataset) == 6
     assert measure(dataset)[0] == plain  # the plain file's areas are 0.53 of the boxes
     assert "area of 3 is 0: taken from their boxes" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda p: p.update(area=-p["area"]), "area of 6 is 0 or less: taken from their boxes"),
+        (lambda p: p.update(area=1), "area of 6 is beyond their box or below 1 % of it: is it in pixels"),
+        (lambda p: p.update(area=640 * 481), "area of 6 is beyond their box or below 1 % of it"),
+    ],
+)
+def test_areas_that_cannot_be_are_said(content, open_dataset, caplog, change, expected):
+    of_people(change)(content)
+    with caplog.at_level("INFO", "ppose"):
+        assert len(open_dataset(content)) == 6
+    assert expected in caplog.text
+
+
+def test_people_annotated_twice_and_unlisted_categories_are_said(content, open_dataset, caplog):
+    content["annotations"] += [{**person, "category_id": 0} for person in content["annotations"][:2]]
+    with caplog.at_level("INFO", "ppose"):
+        assert len(open_dataset(content)) == 8
+    assert "category 0 is not listed: taken for 1 person" in caplog.text
+    assert "2 are annotated twice" in caplog.text
 
 
 def test_a_missing_box_is_made_of_the_keypoints(content, open_dataset, caplog):
@@ -254,6 +303,18 @@ def test_the_files_own_count_is_the_metrics(content, open_dataset, measure):
     assert measure(dataset)[0] > recounted  # that person's pose is the worst
 
 
+def test_a_report_is_one_line_a_process_of_a_name_that_is_no_text(content, tmp_path, caplog):
+    """Some commands open a dataset for several purposes."""
+    content["annotations"][0]["iscrowd"] = 1
+    file = tmp_path / os.fsdecode(b"\xd6\xd0.json")
+    file.write_text(json.dumps(content))
+    with caplog.at_level("INFO", "ppose"):
+        for _ in range(2):
+            KeypointTopDownCocoDataset("images", str(file), [192, 256], COCO17)
+    (line,) = caplog.messages
+    assert rf"{tmp_path}/\xd6\xd0.json: 5 of 6" in line
+
+
 def test_names_that_cannot_be_matched_show_both_lists(content, open_dataset):
     content["categories"][0]["keypoints"][3] = "antenna"
     with pytest.raises(DataError, match=r"its keypoints are nose, .*antenna.*'coco17' are nose, left_eye, "):
@@ -265,6 +326,41 @@ def test_an_id_of_two_files_is_an_error_with_both(content, open_dataset):
     with pytest.raises(
         DataError, match=r"image id 36 stands for two files, 000000000036.jpg and 000000000086"
     ):
+        open_dataset(content)
+
+
+def test_two_exports_put_together_are_an_error_where_sizes_or_categories_tell(content, open_dataset):
+    """Videos' frames have the same names; categories are numbered from 1 by everybody."""
+    again = {**content["images"][0], "width": 1920, "height": 1080}
+    with pytest.raises(DataError, match=r"36 stands for two sizes of 0+36.jpg, 481 x 640 and 1920 x 1080"):
+        open_dataset({**content, "images": [*content["images"], again]})
+    (person,) = content["categories"]
+    horse = {"id": 1, "name": "horse", "keypoints": person["keypoints"][::-1]}
+    for other in (horse, {**horse, "name": "person"}, {"id": 1, "name": "ball"}):
+        with pytest.raises(DataError, match=r"category id 1 stands for person and (horse|person|ball)"):
+            open_dataset({**content, "categories": [person, other]})
+
+
+def test_ids_that_match_no_image_are_an_error(content, open_dataset):
+    of_people(lambda p: p.update(image_id=f"{p['image_id']:012d}.jpg"))(content)
+    with pytest.raises(DataError, match=r"100 is of image 0+36.jpg, which is not listed, .* such as 36"):
+        open_dataset(content)
+
+
+def test_keypoints_by_coordinate_are_not_taken_for_keypoints_by_point(content, open_dataset):
+    content["annotations"][2]["keypoints"] = np.transpose(triplets(content["annotations"][2])).tolist()
+    with pytest.raises(DataError, match="annotation 102: keypoints are not 51 numbers"):
+        open_dataset(content)
+
+
+def test_messages_are_lines_of_text_whatever_names_are(content, open_dataset, caplog):
+    content["categories"].append({"id": 2, "name": "\udcd6\nERROR: all is lost", "keypoints": []})
+    content["annotations"].append({**content["annotations"][0], "category_id": 2, "id": 9})
+    with caplog.at_level("INFO", "ppose"):
+        open_dataset(content)
+    assert r"left out: category \xd6\nERROR: all is lost 1" in caplog.text
+    content["categories"][0]["keypoints"][0] = "\udcd6\nose"
+    with pytest.raises(DataError, match=r"its keypoints are \\xd6\\nose, left_eye"):
         open_dataset(content)
 
 

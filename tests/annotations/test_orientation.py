@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ppose.commands.benchmark import read_scenes
 from ppose.image_files import read_stated_sizes
 from ppose.inference.pose_files import ImageFiles
 from ppose.keypoints import get_keypoint_set
@@ -96,6 +97,15 @@ def test_inference_turns_photos_as_the_file_of_their_boxes_knows_them(tmp_path):
         images = ImageFiles([file], None, read_stated_sizes(tmp_path / "boxes.json", [file]))
         assert next(iter(images))[0].shape == shape
     assert next(iter(ImageFiles([file])))[0].shape == (160, 120, 3)
+
+
+def test_the_benchmark_turns_photos_as_the_file_of_their_boxes_knows_them(tmp_path):
+    write_photo(tmp_path / "images" / "a.jpg", 6)
+    for size, shape in ((STORED, (120, 160, 3)), (SHOWN, (160, 120, 3))):
+        (tmp_path / "boxes.json").write_text(json.dumps(content_of(size)))
+        ((image, boxes),) = read_scenes(tmp_path / "images", str(tmp_path / "boxes.json"))
+        assert image.shape == shape
+        assert boxes.tolist() == [[20, 30, 80, 100]]
 
 
 @pytest.mark.parametrize("orientation", [1, 3, 6, 8])

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import paddle
 import pytest
+from PIL import Image
 from runs import assert_one_line, data_overrides
 
 from ppose.engine.calibration import CalibrationImages, make_sampled_ap
@@ -236,6 +237,26 @@ def test_images_that_cannot_be_read_are_told_of(coco_folder, caplog):
     with pytest.raises(DataError, match=r"1 images were skipped: not a readable image: .*a\.jpg"):
         images.check()
     CalibrationImages.from_dataset(make_task(coco_folder), "EvalDataset", 1).check()
+
+
+def test_photos_are_turned_as_the_file_of_their_boxes_knows_them(coco_folder, tmp_path):
+    """Labelled as stored, a photo is what it is without its EXIF orientation."""
+    photo, stored = tmp_path / "photo", tmp_path / "stored"
+    exif = Image.Exif()
+    exif[274] = 6
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8))
+    for folder, more in ((photo, {"exif": exif}), (stored, {})):
+        folder.mkdir()
+        noise.save(folder / "a.jpg", **more)
+    batches = []
+    for folder, size in ((photo, (80, 60)), (stored, (80, 60)), (photo, (60, 80))):
+        image = {"id": 1, "file_name": "a.jpg", "width": size[0], "height": size[1]}
+        content = {"images": [image], "annotations": [{"image_id": 1, "bbox": [10, 10, 30, 40]}]}
+        (tmp_path / "boxes.json").write_text(json.dumps(content))
+        images = CalibrationImages.from_folder(make_task(coco_folder), folder, 1, tmp_path / "boxes.json")
+        batches.append(next(iter(images)).numpy())
+    np.testing.assert_array_equal(batches[0], batches[1])
+    assert np.abs(batches[0] - batches[2]).max() > 0.1
 
 
 def test_options_that_do_not_go_together(quantize):
