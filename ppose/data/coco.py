@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +82,7 @@ class KeypointTopDownCocoDataset:
         )
         report = self.annotations.report()
         if report is not None:
-            _say_once(report)
+            _logger.info("%s", report)
         self.boxes = GROUND_TRUTH_BOXES if use_gt_bbox else DETECTED_BOXES
         self._points: np.ndarray | None = None
         if use_gt_bbox:
@@ -133,7 +133,9 @@ class KeypointTopDownCocoDataset:
         images = self.annotations.images
         own = self.annotations.categories
         # Detectors call people 1 whatever they are here, unless there is something else beside them.
-        one = {} if self.annotations.dropped or not own else {PERSON: next(iter(own.values()))}
+        one: dict[Any, str] = (
+            {} if self.annotations.dropped or not own else {PERSON: next(iter(own.values()))}
+        )
         found = read_people_boxes(
             file,
             images.file_names,
@@ -188,12 +190,6 @@ class KeypointTopDownCocoDataset:
             sample["keypoints"] = points[:, :2].copy()
             sample["visible"] = (points[:, 2] > 0).astype(np.float32)
         return sample
-
-
-@cache
-def _say_once(report: str) -> None:
-    """A line of the log, once a process: some commands open a dataset for several purposes."""
-    _logger.info("%s", report)
 
 
 def _find_box_file(bbox_file: str, dataset_dir: str) -> Path:

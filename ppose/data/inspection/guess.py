@@ -9,6 +9,7 @@ from ppose.errors import DataError
 from ppose.files import read_json
 from ppose.keypoints import BUILTIN_SETS, KeypointSet
 from ppose.keypoints.keypoint_set import DEFAULT_SIGMA
+from ppose.paths import show_name
 
 _COUNTS = {17: "coco17", 16: "mpii16", 14: "crowdpose14", 26: "halpe26", 136: "halpe26"}
 
@@ -29,7 +30,11 @@ def guess_keypoint_set(path: str | Path) -> KeypointSet:
     count = next(filter(None, counts), 0)
     if count in _COUNTS:
         return BUILTIN_SETS[_COUNTS[count]]
-    raise DataError(f"{path}: which {count} keypoints? Its categories have no names: check a config that has")
+    if not count:
+        raise DataError(f"{show_name(path)}: no annotation has keypoints; is it the person_keypoints file?")
+    raise DataError(
+        f"{show_name(path)}: which {count} keypoints? Its categories have no names: check a config that has"
+    )
 
 
 def _mappings(entries: Any) -> list[Mapping[str, Any]]:
