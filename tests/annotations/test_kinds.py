@@ -423,6 +423,8 @@ def test_names_need_the_sets_own_words():
     own = make_keypoint_set("own", ["tip", "left_tail", "right_tail"], [])
     assert _order(["tailR", "Tip", "L-Tail"], own) == [1, 2, 0]
     assert _order(["new-point-0", "new-point-1", "new-point-2"], own) == [0, 1, 2]
+    assert _order(["rtail", "tip", "LTAIL"], own) == [1, 2, 0]
+    assert _order(["tailright", "tip", "tailleft"], own) == [1, 2, 0]
     for names in (["2", "1", "3"], ["a", "b", "c"], ["tip", "tip", "left_tail"], ["tip", "left_tail"]):
         with pytest.raises(DataError, match="its keypoints are"):
             _order(names, own)
