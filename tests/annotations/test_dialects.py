@@ -201,7 +201,7 @@ def crowdpose():
 DIALECTS = [
     (cvat, COCO17, {"no labelled keypoint": 1}), (label_studio, COCO17, {}),
     (coco_annotator, COCO17, {"no labelled keypoint": 1}), (roboflow, COCO17, {}), (labelme, COCO17, {}),
-    (ap10k, COCO17, {}), (posetrack18, POSETRACK18, {}), (halpe, HALPE26, {}), 
+    (ap10k, COCO17, {}), (posetrack18, POSETRACK18, {}), (halpe, HALPE26, {}),
     (halpe_with_names, HALPE26, {}), (crowdpose, CROWDPOSE14, {}),
 ]  # fmt: skip
 
