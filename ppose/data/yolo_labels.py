@@ -68,8 +68,8 @@ def _read_lines(file: Path, num_keypoints: int) -> list[np.ndarray]:
         dimensions = (len(values) - 5) / num_keypoints
         if dimensions not in (2, 3) or not np.isfinite(values).all():
             raise DataError(
-                f"{show_name(file)}:{number}: got {len(line.split())} values, expected class, box (4) and 2 or "
-                f"3 for each of {num_keypoints} keypoints, in numbers"
+                f"{show_name(file)}:{number}: got {len(line.split())} values, expected class, box (4) and 2 "
+                f"or 3 for each of {num_keypoints} keypoints, in numbers"
             )
         if dimensions == 2:  # what is not labelled is at 0, 0
             points = values[5:].reshape(-1, 2)
