@@ -42,7 +42,7 @@ def read_people_boxes(
     ids: Sequence[Any] | None = None,
     *,
     classes: Sequence[int | str] | None = None,
-    annotated: Mapping[int | str, str] | None = None,
+    annotated: Mapping[Any, str] | None = None,
     threshold: float = DET_THRESHOLD,
 ) -> PeopleBoxes:
     """The boxes of a file that are people's in these images, in the file's order.
@@ -177,7 +177,7 @@ def _choose_category(
     content: Any,
     entries: Sequence[Mapping[str, Any]],
     classes: Sequence[int | str] | None,
-    annotated: Mapping[int | str, str],
+    annotated: Mapping[Any, str],
     where: str,
 ) -> _Category:
     listed = content.get("categories") if isinstance(content, Mapping) else None

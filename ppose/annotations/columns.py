@@ -38,10 +38,10 @@ def find_images(entries: Sequence[Mapping[str, Any]], images: Images, where: str
             image = match_key(read_id(image, f"{_name_entry(entries, number, where)}: image_id"))
         rows[number] = index.get(image, -1)
     if len(rows) and (rows < 0).all():
-        listed = f"such as {images.ids[0]}" if len(images) else "none"
+        listed = f"images have ids such as {images.ids[0]}" if len(images) else "list of images is empty"
         raise DataError(
             f"{_name_entry(entries, 0, where)} is of image {entries[0]['image_id']}, which is not listed, "
-            f"nor is any other annotation's: the ids of the file's images are {listed}"
+            f"nor is any other annotation's: the file's {listed}"
         )
     return rows
 

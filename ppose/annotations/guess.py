@@ -9,6 +9,7 @@ from ppose.errors import ConfigError, DataError
 from ppose.files import read_json
 from ppose.keypoints import BUILTIN_SETS, KeypointSet
 from ppose.keypoints.keypoint_set import DEFAULT_SIGMA
+from ppose.paths import show_name
 
 _COUNTS = {17: "coco17", 16: "mpii16", 14: "crowdpose14", 26: "halpe26", 136: "halpe26"}
 
@@ -20,7 +21,7 @@ def guess_keypoint_set(source: str | Path | Mapping[str, Any], where: str | None
     flip_pairs (indexes from 0) are the set's; without, names that differ in left and right alone are a pair.
     Raises DataError where there is nothing to go by.
     """
-    where = where or ("the annotations" if isinstance(source, Mapping) else str(source))
+    where = where or ("the annotations" if isinstance(source, Mapping) else show_name(source))
     content = source if isinstance(source, Mapping) else read_json(source, "annotation file")
     entries = content.get("categories") if isinstance(content, Mapping) else None
     category = next(filter(keypoint_names, _mappings(entries)), None)
@@ -35,6 +36,8 @@ def guess_keypoint_set(source: str | Path | Mapping[str, Any], where: str | None
     count = next(filter(None, counts), 0)
     if count in _COUNTS:
         return BUILTIN_SETS[_COUNTS[count]]
+    if not count:
+        raise DataError(f"{where}: no annotation has keypoints; is it the person_keypoints file?")
     raise DataError(
         f"{where}: which {count} keypoints? Its categories have no names: give their set's name, or a config"
     )

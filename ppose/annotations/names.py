@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -116,14 +117,15 @@ def order_keypoints(
 def match_names(names: Sequence[str], keypoint_set: KeypointSet) -> np.ndarray | None:
     """Where each of the set's keypoints is among the names, (K,); None where they cannot be matched.
 
-    Case, separators and the way to say left and right do not matter: LEye is left_eye; head_top is head where
-    there is one head only. Names that are numbers in rising order, or words with such numbers, say nothing
-    and match by their place.
+    Case, separators and the way to say left and right do not matter: LEye and, as Halpe has it, Rknee are
+    left_eye and right_knee; head_top is head where there is one head only. Names that are numbers in rising
+    order, or words with such numbers, say nothing and match by their place.
     """
     own = list(keypoint_set.names)
     if list(names) == own or not names:
         return np.arange(len(own))
-    for plain in (plain_name, _plainer_name):
+    words = frozenset(word for name in own for word in plain_name(name))
+    for plain in (plain_name, _plainer_name, partial(_split_sides, words=words)):
         theirs, ours = [plain(name) for name in names], [plain(name) for name in own]
         if len(set(theirs)) == len(theirs) and len(set(ours)) == len(ours) and set(ours) <= set(theirs):
             return np.array([theirs.index(name) for name in ours])
@@ -148,6 +150,19 @@ def plain_name(name: str) -> tuple[str, ...]:
 def _plainer_name(name: str) -> tuple[str, ...]:
     words = plain_name(name)
     return ("head",) if words == ("head", "top") else words
+
+
+def _split_sides(name: str, words: Collection[str]) -> tuple[str, ...]:
+    """With left and right apart from the set's words that they are written to: rknee, eyeleft."""
+    found: list[str] = []
+    for word in plain_name(name):
+        parts = re.fullmatch(r"(?P<side>[lr])(?P<word>.+)|(?P<first>.+?)(?P<last>left|right)", word)
+        side, rest = (
+            (parts["side"] or parts["last"], parts["word"] or parts["first"]) if parts else ("", word)
+        )
+        is_apart = word not in words and rest in words
+        found += [_SPELLINGS.get(side, side), rest] if is_apart else [word]
+    return tuple(sorted(found))
 
 
 def _are_numbered(names: Sequence[str]) -> bool:

@@ -130,8 +130,8 @@ def _describe_oddities(people: People) -> list[str]:
     """What to say of people who are used though a metric will not take them as they are meant."""
     used = people.take(people.used)
     notes = []
-    keys = zip(used.images.tolist(), map(bytes, np.ascontiguousarray(used.keypoints)), strict=True)
-    if repeated := len(used) - len(set(keys)):
+    keys = zip(used.images.tolist(), used.keypoints, strict=True)
+    if repeated := len(used) - len({hash((image, points.tobytes())) for image, points in keys}):
         notes.append(f"{repeated} are annotated twice")
     parts = used.areas / used.bboxes_xywh[:, 2:].prod(axis=1)
     if strange := int(((parts < _LEAST_AREA) | (parts > _MOST_AREA)).sum()):

@@ -123,10 +123,12 @@ def _short_name(file: Path) -> str:
 
 
 def _print_table(name: str, dataset: "KeypointTopDownCocoDataset", findings: "list[Finding]") -> None:
+    from ppose.paths import show_name
+
     annotations = dataset.annotations
-    print(f"{name}: {len(dataset)} people, {len(annotations.images)} images ({annotations.where})")
+    print(f"{show_name(name)}: {len(dataset)} people, {len(annotations.images)} images ({annotations.where})")
     for reason, count in annotations.left_out.items():
-        print(f"  left out    {count:>7}  {reason}")
+        print(f"  left out    {count:>7}  {show_name(reason)}")
     for finding in findings:
         most = _SHOWN[finding.level]
         shown = ", ".join(finding.examples[:most]) + (", ..." if finding.count > most else "")
@@ -139,13 +141,14 @@ def _write_files(path: Path, findings: "list[Finding]", sheet: Any) -> None:
     import cv2
 
     from ppose.files import write_bytes, write_json
+    from ppose.paths import show_name
 
     if not findings:
         return
     file = path.parent / f"{path.name}.json"
     write_json(file, [{"kind": f.kind, "level": f.level, "examples": list(f.examples)} for f in findings])
-    print(f"  all of it: {file}")
+    print(f"  all of it: {show_name(file)}")
     if sheet is not None:
         picture = path.parent / f"{path.name}.png"
         write_bytes(picture, cv2.imencode(".png", sheet[..., ::-1])[1].tobytes())
-        print(f"  the worst people: {picture}")
+        print(f"  the worst people: {show_name(picture)}")

@@ -133,7 +133,9 @@ class KeypointTopDownCocoDataset:
         images = self.annotations.images
         own = self.annotations.categories
         # Detectors call people 1 whatever they are here, unless there is something else beside them.
-        one: dict[Id, str] = {} if self.annotations.dropped or not own else {PERSON: next(iter(own.values()))}
+        one: dict[Any, str] = (
+            {} if self.annotations.dropped or not own else {PERSON: next(iter(own.values()))}
+        )
         found = read_people_boxes(
             file,
             images.file_names,

@@ -37,6 +37,7 @@ class Task:
 
     def __init__(self, cfg: dict[str, Any]) -> None:
         self._cfg = cfg
+        self._datasets: dict[str, Any] = {}
         self.settings = run_settings(cfg)
         if self.settings.worker_num < 0:
             raise ConfigError(f"worker_num is {self.settings.worker_num}, expected 0 or more")
@@ -151,11 +152,15 @@ class Task:
         return self._cfg.get(key) is not None
 
     def dataset(self, key: str, **given: Any) -> Any:
-        """The dataset of `TrainDataset`, `EvalDataset` or `TestDataset`."""
+        """The dataset of `TrainDataset`, `EvalDataset` or `TestDataset`; the same one when asked again."""
         spec = self._cfg.get(key)
         if spec is None:
             raise ConfigError(f"the config has no {key}")
-        return create(spec, self._cfg, **self._given, **given)
+        if given:
+            return create(spec, self._cfg, **self._given, **given)
+        if key not in self._datasets:
+            self._datasets[key] = create(spec, self._cfg, **self._given)
+        return self._datasets[key]
 
     def reader(self, key: str) -> Reader:
         """The reader of `TrainReader`, `EvalReader` or `TestReader`."""

@@ -1,5 +1,6 @@
 """Ultralytics' pose labels: a text file an image, beside a folder of images."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,12 @@ import numpy as np
 from ppose.errors import DataError
 from ppose.image_files import list_images
 from ppose.keypoints import KeypointSet
+from ppose.paths import show_name
 from ppose.transforms import read_image_size
+
+_logger = logging.getLogger(__name__)
+
+_CLASSES = "classes"  # the names of classes, which labelling tools write beside the labels
 
 
 def read_yolo_labels(folder: Path, image_folder: Path, keypoint_set: KeypointSet) -> dict[str, Any]:
@@ -16,11 +22,18 @@ def read_yolo_labels(folder: Path, image_folder: Path, keypoint_set: KeypointSet
 
     `a.txt` holds the people of `a.jpg`, a line each: class, the box's middle x, y, width and height, then x
     and y, or x, y and visibility, of each keypoint in the set's order; all in parts of the image's size, as
-    it is shown (docs.ultralytics.com/datasets/pose). Images without labels are passed over. Raises DataError
-    that names the line which is wrong.
+    it is shown (docs.ultralytics.com/datasets/pose). Images without labels are passed over, labels without an
+    image too, with a warning. Raises DataError that names the line which is wrong.
     """
     images, annotations = [], []
-    for number, file in enumerate(list_images(image_folder), start=1):
+    files = list_images(image_folder)
+    known = {file.stem for file in files} | {_CLASSES}
+    if strays := sorted(file.name for file in folder.glob("*.txt") if file.stem not in known):
+        _logger.warning(
+            "%s: %d files are of no image in %s, such as %s",
+            show_name(folder), len(strays), show_name(image_folder), show_name(strays[0]),
+        )  # fmt: skip
+    for number, file in enumerate(files, start=1):
         labels = folder / f"{file.stem}.txt"
         if not labels.is_file():
             continue
@@ -36,7 +49,9 @@ def read_yolo_labels(folder: Path, image_folder: Path, keypoint_set: KeypointSet
                 }
             )  # fmt: skip
     if not images:
-        raise DataError(f"{folder}: no labels (name.txt) of the images in {image_folder}")
+        raise DataError(
+            f"{show_name(folder)}: no labels (name.txt) of the images in {show_name(image_folder)}"
+        )
     return {"images": images, "annotations": annotations}
 
 
@@ -53,8 +68,8 @@ def _read_lines(file: Path, num_keypoints: int) -> list[np.ndarray]:
         dimensions = (len(values) - 5) / num_keypoints
         if dimensions not in (2, 3) or not np.isfinite(values).all():
             raise DataError(
-                f"{file}:{number}: got {len(line.split())} values, expected class, box (4) and 2 or 3 for "
-                f"each of {num_keypoints} keypoints, in numbers"
+                f"{show_name(file)}:{number}: got {len(line.split())} values, expected class, box (4) and 2 "
+                f"or 3 for each of {num_keypoints} keypoints, in numbers"
             )
         if dimensions == 2:  # what is not labelled is at 0, 0
             points = values[5:].reshape(-1, 2)

@@ -80,7 +80,10 @@ def to_normalize(
     is_scale: bool = True,
     norm_type: str = "mean_std",
 ) -> dict[str, Any]:
-    """The spec of the transform that PaddleDetection's NormalizeImage with these arguments is."""
+    """The spec of the transform that PaddleDetection's NormalizeImage with these arguments is.
+
+    Raises TypeError for arguments that it has not.
+    """
     if norm_type == "none":
         mean, std = [0.0] * 3, [1.0] * 3
     return {"NormalizeImage": {"mean": list(mean), "std": list(std), "is_scale": is_scale}}

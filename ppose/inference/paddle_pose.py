@@ -55,10 +55,8 @@ def read_paddle_pose(export: PaddleExport) -> ModelFolder:
     graph, weights = export.find_graph()
     batch, shape = _run_once(graph, weights, size)
     keypoint_set = _find_keypoint_set(export, shape[1])
-    return ModelFolder(
-        path=export.path,
-        name=str((export.cfg.get("Global") or {}).get("model_name", export.path.resolve().name)),
-        spec=PoseSpec(
+    try:
+        spec = PoseSpec(
             input_size=size,
             batch=batch,
             keypoint_set=keypoint_set,
@@ -66,7 +64,13 @@ def read_paddle_pose(export: PaddleExport) -> ModelFolder:
             sample_transforms=sample,
             batch_transforms=batch_steps,
             source=show_name(export.cfg_file),
-        ),
+        )
+    except (TypeError, ValueError) as error:  # of a step with arguments that it has not
+        raise ConfigError(f"{show_name(export.cfg_file)}: Preprocess: {error}") from None
+    return ModelFolder(
+        path=export.path,
+        name=str((export.cfg.get("Global") or {}).get("model_name", export.path.resolve().name)),
+        spec=spec,
         weights_sha256=file_sha256(weights),
         quantization_sha256=None,
         files={name: file_sha256(file) for name, file in zip(PADDLE_FILES, (graph, weights), strict=True)},
@@ -86,8 +90,11 @@ def _read_steps(export: PaddleExport) -> tuple[tuple[int, int], list[Any], list[
         width, height = map(int, affine["trainsize"])
     except (KeyError, TypeError, ValueError):
         raise ConfigError(f"{problem}: TopDownEvalAffine has no trainsize [width, height]") from None
-    normalize = steps.get("NormalizeImage", {"norm_type": "none", "is_scale": False})
-    return (width, height), [{"TopDownEvalAffine": affine}], [to_normalize(**normalize), {"Permute": {}}]
+    try:
+        normalize = to_normalize(**steps.get("NormalizeImage", {"norm_type": "none", "is_scale": False}))
+    except TypeError as error:
+        raise ConfigError(f"{problem}: NormalizeImage: {error}") from None
+    return (width, height), [{"TopDownEvalAffine": affine}], [normalize, {"Permute": {}}]
 
 
 def _run_once(graph: Path, weights: Path, size: tuple[int, int]) -> tuple[int | None, tuple[int, ...]]:

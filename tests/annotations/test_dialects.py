@@ -172,6 +172,17 @@ def halpe():
     }  # fmt: skip
 
 
+def halpe_with_names():
+    """The first 26 by the words of Halpe's README, "Rknee" among them, in another order."""
+    names = "Nose LEye REye LEar REar LShoulder RShoulder LElbow RElbow LWrist RWrist LHip RHip LKnee Rknee "
+    names += "LAnkle RAnkle Head Neck Hip LBigToe RBigToe LSmallToe RSmallToe LHeel RHeel"
+    content = halpe()
+    content["categories"][0]["keypoints"] = names.split()[::-1]
+    for n, person in enumerate(content["annotations"]):
+        person["keypoints"] = points_of(n, HALPE26)[::-1].ravel().tolist()
+    return content
+
+
 def crowdpose():
     """CrowdPose: no area, its own word for the head, a crowd index; the count is that of v = 2."""
     names = [*CROWDPOSE14.names[:12], "head", "neck"]
@@ -190,7 +201,8 @@ def crowdpose():
 DIALECTS = [
     (cvat, COCO17, {"no labelled keypoint": 1}), (label_studio, COCO17, {}),
     (coco_annotator, COCO17, {"no labelled keypoint": 1}), (roboflow, COCO17, {}), (labelme, COCO17, {}),
-    (ap10k, COCO17, {}), (posetrack18, POSETRACK18, {}), (halpe, HALPE26, {}), (crowdpose, CROWDPOSE14, {}),
+    (ap10k, COCO17, {}), (posetrack18, POSETRACK18, {}), (halpe, HALPE26, {}),
+    (halpe_with_names, HALPE26, {}), (crowdpose, CROWDPOSE14, {}),
 ]  # fmt: skip
 
 
@@ -241,6 +253,17 @@ def test_ultralytics_labels_are_read_to_the_same_table(tmp_path, dimensions):
         lines.append(" ".join(map(repr, [0, *box.tolist(), *points[:, :dimensions].ravel().tolist()])))
     (tmp_path / "labels" / "a.txt").write_text("\n".join(lines))
     check_people(open_dataset(tmp_path, COCO17, "labels"), COCO17, hidden=dimensions == 3)
+
+
+def test_ultralytics_labels_of_no_image_are_said(tmp_path, caplog):
+    (tmp_path / "labels").mkdir()
+    values = [0, 0.5, 0.5, 0.5, 0.5, *[0.5, 0.5, 2] * 17]
+    for stem in ("a", "b"):
+        (tmp_path / "labels" / f"{stem}.txt").write_text(" ".join(map(str, values)))
+    (tmp_path / "labels" / "classes.txt").write_text("person")
+    assert len(open_dataset(tmp_path, COCO17, "labels")) == 1
+    assert "labels: 1 files are of no image in" in caplog.text
+    assert "such as b.txt" in caplog.text
 
 
 def test_a_wrong_line_of_ultralytics_labels_is_named(tmp_path):

@@ -303,14 +303,12 @@ def test_the_files_own_count_is_the_metrics(content, open_dataset, measure):
     assert measure(dataset)[0] > recounted  # that person's pose is the worst
 
 
-def test_a_report_is_one_line_a_process_of_a_name_that_is_no_text(content, tmp_path, caplog):
-    """Some commands open a dataset for several purposes."""
+def test_a_report_of_a_name_that_is_no_text_is_a_line_of_text(content, tmp_path, caplog):
     content["annotations"][0]["iscrowd"] = 1
     file = tmp_path / os.fsdecode(b"\xd6\xd0.json")
     file.write_text(json.dumps(content))
     with caplog.at_level("INFO", "ppose"):
-        for _ in range(2):
-            KeypointTopDownCocoDataset("images", str(file), [192, 256], COCO17)
+        KeypointTopDownCocoDataset("images", str(file), [192, 256], COCO17)
     (line,) = caplog.messages
     assert rf"{tmp_path}/\xd6\xd0.json: 5 of 6" in line
 
@@ -343,7 +341,9 @@ def test_two_exports_put_together_are_an_error_where_sizes_or_categories_tell(co
 
 def test_ids_that_match_no_image_are_an_error(content, open_dataset):
     of_people(lambda p: p.update(image_id=f"{p['image_id']:012d}.jpg"))(content)
-    with pytest.raises(DataError, match=r"100 is of image 0+36.jpg, which is not listed, .* such as 36"):
+    with pytest.raises(
+        DataError, match=r"100 is of image 0+36.jpg, which is not listed, .* have ids such as 36"
+    ):
         open_dataset(content)
 
 
@@ -423,6 +423,8 @@ def test_names_need_the_sets_own_words():
     own = make_keypoint_set("own", ["tip", "left_tail", "right_tail"], [])
     assert _order(["tailR", "Tip", "L-Tail"], own) == [1, 2, 0]
     assert _order(["new-point-0", "new-point-1", "new-point-2"], own) == [0, 1, 2]
+    assert _order(["rtail", "tip", "LTAIL"], own) == [1, 2, 0]
+    assert _order(["tailright", "tip", "tailleft"], own) == [1, 2, 0]
     for names in (["2", "1", "3"], ["a", "b", "c"], ["tip", "tip", "left_tail"], ["tip", "left_tail"]):
         with pytest.raises(DataError, match="its keypoints are"):
             _order(names, own)

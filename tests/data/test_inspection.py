@@ -9,6 +9,7 @@ import pytest
 
 from ppose.annotations.guess import guess_keypoint_set
 from ppose.data.synthetic import write_dataset
+from ppose.errors import DataError
 from ppose.keypoints import get_keypoint_set
 
 COCO17 = get_keypoint_set("coco17")
@@ -193,6 +194,10 @@ def test_the_keypoint_set_of_a_file(tmp_path):
         return guess_keypoint_set(tmp_path / "a.json")
 
     assert guess(list(COCO17.names)) is COCO17
+    with pytest.raises(DataError, match=r"a\.json: no annotation has keypoints"):
+        guess([])
+    with pytest.raises(DataError, match=r"a\.json: which 5 keypoints"):
+        guess([], 5)
     assert guess([], 14).name == "crowdpose14"
     own = guess(["tip", "tail_left", "RightTail", "left_fin"])
     assert (own.names, own.flip_pairs) == (("tip", "tail_left", "RightTail", "left_fin"), ((1, 2),))

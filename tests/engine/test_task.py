@@ -153,6 +153,7 @@ def test_a_metric_of_the_config(data, coco_folder):
     evaluated = [text.replace("TrainDataset", "EvalDataset") for text in data]
     task = Task(load_config(CONFIG, [*evaluated, "+KeyPointTopDownCOCOEval.rescore=false"]))
     dataset = task.dataset("EvalDataset")
+    assert task.dataset("EvalDataset") is dataset  # read once, and its report said once
     metric = task.metric(dataset)
     points = np.stack([dataset[i]["keypoints"] for i in range(len(dataset))])
     scores, columns = np.full(points.shape[:2], 0.5), (dataset.image_ids, dataset.areas, dataset.bbox_scores)

@@ -127,7 +127,7 @@ def test_classes_are_chosen_by_name_or_number(graph, image, tmp_path):
     """Rows 0 are of the first class, one of 0.95 is of the second."""
     labels = ["battery", "board", "3"]
     configure(graph, [RESIZE, NORMALIZE, PERMUTE], labels)
-    counts = {"battery": 3, "board": 1, "0": 3, 1: 1, "3": 0, "2": 0}
+    counts = {"battery": 3, "board": 1, "0": 3, 1: 1, "3": 0, "2": 0, " Battery": 3}
     for asked, count in counts.items():
         assert len(PaddleDetector(graph, classes=[asked], cpu_threads=1)(image)) == count
     both = PaddleDetector(graph, classes=["battery", "1"], cpu_threads=1)(image)
@@ -137,6 +137,13 @@ def test_classes_are_chosen_by_name_or_number(graph, image, tmp_path):
         expected = f"label_list has no '{named}': 0 battery, 1 board, 2 3; choose by --det_class"
         with pytest.raises(ConfigError, match=expected):
             PaddleDetector(graph, classes=asked)
+
+
+def test_classes_without_a_list_are_numbers(graph, image):
+    configure(graph, [RESIZE, NORMALIZE, PERMUTE], [])
+    assert len(PaddleDetector(graph, classes=["1"], cpu_threads=1)(image)) == 1
+    with pytest.raises(ConfigError, match="label_list has no 'person': it is empty"):
+        PaddleDetector(graph)
 
 
 def test_det_own_class(graph, image, reference, tmp_path):

@@ -161,6 +161,19 @@ def test_other_networks_are_named(pose_export, changes, expected):
         find_model(pose_export(**changes))
 
 
+def test_an_unknown_step_or_argument_is_named(pose_export):
+    affine, normalize, permute = POSE_CFG["Preprocess"]
+    folder = pose_export()
+    for steps, expected in (
+        ([affine, {**normalize, "per_image": True}, permute], r"NormalizeImage: .* argument 'per_image'"),
+        ([{**affine, "pad": 3}, normalize, permute], r"Preprocess: TopDownEvalAffine.*'pad'"),
+        ([affine, {**normalize, "mean": "grey"}, permute], r"infer_cfg\.yml: Preprocess: "),
+    ):
+        (folder / "infer_cfg.yml").write_text(yaml.safe_dump({**POSE_CFG, "Preprocess": steps}))
+        with pytest.raises(ConfigError, match=expected):
+            find_model(folder)
+
+
 def test_what_does_not_run_is_one_line(pose_export):
     folder = pose_export()
     with pytest.raises(DataError, match="is a keypoint network, which goes to --model_dir"):

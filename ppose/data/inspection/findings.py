@@ -13,6 +13,7 @@ from ppose.data.coco import KeypointTopDownCocoDataset
 from ppose.data.inspection.left_right import find_swapped
 from ppose.errors import DataError
 from ppose.keypoints import KeypointSet
+from ppose.paths import show_name
 from ppose.transforms import read_annotated
 
 Level = Literal["wrong", "odd"]
@@ -113,7 +114,7 @@ class ImageInspection:
         """What is wrong with the images that people are on; ``progress`` wraps the iteration over them."""
         images, unreadable, resized = self._dataset.annotations.images, [], []
         for row in progress(self._dataset.image_rows()):
-            name = images.file_names[row]
+            name = show_name(images.file_names[row])
             path, size = self._dataset.image_file(row), tuple(images.sizes[row].tolist())
             try:
                 image, agrees = read_annotated(path, size, use_exif=self._dataset.use_exif)

@@ -86,18 +86,25 @@ def _find_classes(export: PaddleExport, asked: Sequence[int | str] | None) -> li
     labels = [str(label) for label in labels] if isinstance(labels, list) else []
     if asked is None and _PERSON not in labels and len(labels) == 1:
         return [0]
+    if not labels and asked and all(str(name).isdecimal() for name in asked):
+        return [int(name) for name in asked]
     numbers = {
+        **{_plain(label): number for number, label in enumerate(labels)},
         **{str(number): number for number in range(len(labels))},
-        **{x: i for i, x in enumerate(labels)},
+        **{label: number for number, label in enumerate(labels)},
     }
-    asked = asked or [_PERSON]
-    if missing := [name for name in asked if str(name) not in numbers]:
+    names = {name: str(name) if str(name) in numbers else _plain(name) for name in asked or [_PERSON]}
+    if missing := [name for name, key in names.items() if key not in numbers]:
         known = ", ".join(f"{number} {show_name(label)}" for number, label in enumerate(labels))
         raise ConfigError(
             f"{show_name(export.cfg_file)}: label_list has no '{missing[0]}': {known or 'it is empty'}; "
             "choose by --det_class NAME, or by its number"
         )
-    return [numbers[str(name)] for name in asked]
+    return [numbers[key] for key in names.values()]
+
+
+def _plain(name: int | str) -> str:
+    return str(name).strip().casefold()
 
 
 class _Resize:
