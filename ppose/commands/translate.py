@@ -48,7 +48,7 @@ def write_config(file: str, output: Path | None) -> None:
     output = output or Path(f"{name_experiment(file)}.yml")
     if output.exists():
         raise ConfigError(f"{output} is there already: --output FILE writes another")
-    text = f"# Of {file}.\n{translate_experiment(file, output.stem)}"
+    text = f"# Of {Path(file).as_posix()!r}.\n{translate_experiment(file, output.stem)}"
     with tempfile.TemporaryDirectory() as folder:
         trial = Path(folder) / output.name
         trial.write_text(text, encoding="utf-8")

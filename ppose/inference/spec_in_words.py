@@ -30,8 +30,9 @@ def describe_spec(spec: PoseSpec) -> list[str]:
         f"Input: tensor image, ({count}, 3, {height}, {width}) {spec.input_dtype}; "
         f"channels {'blue, green, red' if spec.channel_order == 'bgr' else 'red, green, blue'}.",
         f"Output: tensor heatmaps, {maps} float32, a map for each name of keypoint_set; {flip}.",
-        "A map's highest value is the score, its column and row the keypoint; (0, 0) where none is above 0. "
-        + _describe_decoding(spec.codec),
+        f"A map's highest value{_over(spec.codec.peak)} is the score, its column and row the "
+        "keypoint; (0, 0) where none is above 0. "
+        "none is above 0. " + _describe_decoding(spec.codec),
         "Stride: times ({:.6g}, {:.6g}) these are input pixels, ".format(*spec.codec.stride)
         + "and by the inverse of the warp image pixels.",
     ]
@@ -53,7 +54,12 @@ def _describe_pixels(spec: PoseSpec, normalize: dict[str, Any] | None) -> str:
     if normalize is None:
         return f"Pixels stay 0 to 255{', the graph normalises them' if spec.input_dtype == 'uint8' else ''}."
     byte = "byte / 255" if normalize.get("is_scale", True) else "byte"
-    return f"Pixels become ({byte} - {list(normalize['mean'])}) / {list(normalize['std'])}, channels first."
+    mean, std = list(normalize["mean"]), list(normalize.get("std", (1, 1, 1)))
+    return f"Pixels become ({byte} - {mean}) / {std}, channels first."
+
+
+def _over(peak: float) -> str:
+    return "" if peak == 1 else f" / {peak:g}"
 
 
 def _describe_decoding(codec: Codec) -> str:

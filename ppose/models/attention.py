@@ -15,12 +15,31 @@ from paddle.nn.initializer import XavierNormal
 Kind = Literal["none", "holistic", "part", "as_published"]
 
 
+def _free_weight() -> paddle.ParamAttr:
+    """A weight that no decay reaches, which starts as the published code's."""
+    return paddle.ParamAttr(initializer=XavierNormal(), regularizer=paddle.regularizer.L2Decay(0.0))
+
+
 def _conv2d(in_channels: int, kernel_size: int) -> nn.Conv2D:
-    """A convolution to one channel that no weight decay reaches, which starts as the published code's."""
-    attribute = paddle.ParamAttr(initializer=XavierNormal(), regularizer=paddle.regularizer.L2Decay(0.0))
+    """A convolution to one channel."""
     return nn.Conv2D(
-        in_channels, 1, kernel_size, padding=kernel_size // 2, weight_attr=attribute, bias_attr=False
+        in_channels, 1, kernel_size, padding=kernel_size // 2, weight_attr=_free_weight(), bias_attr=False
     )
+
+
+class Pair(nn.Layer):
+    """The convolution of one channel that all steps share.
+
+    It is no `nn.Conv2D`, of which each that is quantized stands once in a graph; and eight bits gain nothing.
+    """
+
+    def __init__(self, kernel_size: int) -> None:
+        super().__init__()
+        self.weight = self.create_parameter([1, 1, kernel_size, kernel_size], attr=_free_weight())
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        """(N, 1, H, W) -> the same shape."""
+        return F.conv2d(x, self.weight, padding=self.weight.shape[-1] // 2)
 
 
 class Attention(nn.Layer):
@@ -32,7 +51,7 @@ class Attention(nn.Layer):
 
     def __init__(self, channels: int, pair_kernel: int = 1, iterations: int = 3) -> None:
         super().__init__()
-        self.unary, self.pair = _conv2d(channels, 3), _conv2d(1, pair_kernel)
+        self.unary, self.pair = _conv2d(channels, 3), Pair(pair_kernel)
         self.iterations = iterations
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:

@@ -44,7 +44,8 @@ def compare(find_keypoints, folder, image, boxes):
 def test_the_program_finds_the_predictors_keypoints(find_keypoints, model_dir, crowd, tmp_path, kind, sigma):
     folder = replace(read_model_folder(model_dir), path=tmp_path)
     shutil.copy(model_dir / "model.onnx", tmp_path)
-    codec = MSRAHeatmap(*SIZES, sigma=sigma, use_dark=kind == "dark")
+    peak = 0.5 if kind == "quarter" else 1.0
+    codec = MSRAHeatmap(*SIZES, sigma=sigma, use_dark=kind == "dark", peak=peak)
     spec = replace(folder.spec, codec=codec)
     if kind == "udp":
         spec = replace(spec, codec=UDPHeatmap(*SIZES, sigma=sigma), sample_transforms=UDP_STEPS)
