@@ -15,7 +15,7 @@ from ppose.paths import expand_path
 
 COMMANDS = (
     *("train", "eval", "check", "infer", "export", "quantize", "predict", "benchmark", "model_info"),
-    *("synthesize", "translate", "mpii2coco", "posetrack2coco", "spacecraft2coco"),
+    *("synthesize", "translate", "mpii2coco", "posetrack2coco", "spacecraft2coco", "weights"),
 )
 
 

@@ -19,7 +19,7 @@ INTERRUPTED = 130
 _EXTRAS = {
     **dict.fromkeys(("paddle", "setuptools"), "paddle,train"),
     **dict.fromkeys(("filelock", "matplotlib", "platformdirs", "pycocotools", "requests"), "train"),
-    **dict.fromkeys(("safetensors", "scipy", "visualdl"), "train"),
+    **dict.fromkeys(("scipy", "visualdl"), "train"),
 }
 
 # What the user asks for, before Paddle writes its own choice of one thread into the environment.

@@ -3,7 +3,10 @@
 import errno
 import json
 import os
+import pickle
+import struct
 import tempfile
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -14,11 +17,13 @@ from typing import Any
 from ppose.errors import DataError
 from ppose.paths import show_name
 
-# What reading a damaged archive of arrays (.npz) may raise.
-DAMAGED_ARCHIVE = (
-    zipfile.BadZipFile, zlib.error, ValueError, KeyError, TypeError, EOFError, NotImplementedError,
+# What reading a damaged file may raise, of arrays, numbers and texts in their archives (.npz, .pth, pickles):
+# numpy reads the header of an array as a Python literal, and so meets what a parser of Python says.
+DAMAGED = (
+    ArithmeticError, AttributeError, EOFError, LookupError, NotImplementedError, RecursionError, RuntimeError,
+    SyntaxError, TypeError, ValueError, pickle.UnpicklingError, struct.error, tokenize.TokenError,
+    zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
-
 
 _SHOWN = 40  # characters of a name in the temporary one, which is not to become too long
 

@@ -39,6 +39,21 @@ def show_name(name: str | Path) -> str:
     return "".join(_escape(character) for character in text)
 
 
+def show_text(text: object, longest: int = 80) -> str:
+    """A text out of a file (or bytes, or a number) for a message: as `show_name` does, and cut.
+
+    Of what is none of these the type alone is shown: a file may make values whose text never ends.
+    """
+    if isinstance(text, bytes | bytearray | memoryview):
+        text = bytes(text[: longest + 1]).decode("latin-1")
+    elif isinstance(text, int | float | None) and not isinstance(text, bool):
+        text = str(text) if not isinstance(text, int) or text.bit_length() < 128 else "a very long number"
+    elif not isinstance(text, str | bool):
+        text = f"a {type(text).__name__.strip('_')}"
+    text = str(text)
+    return show_name(text if len(text) <= longest else f"{text[:longest]}...")
+
+
 def cut_name(name: str, ending: str) -> str:
     """A file's name with that ending after it, cut before the ending to the length that file systems take."""
     while name and len(os.fsencode(name + ending)) > _LONGEST_NAME:

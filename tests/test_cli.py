@@ -25,6 +25,7 @@ SCRIPTS = {
     "mpii2coco": "dataset/converters/mpii2coco.py",
     "posetrack2coco": "dataset/converters/posetrack2coco.py",
     "spacecraft2coco": "dataset/converters/spacecraft2coco.py",
+    "weights": "tools/weights.py",
 }
 
 

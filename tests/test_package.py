@@ -36,7 +36,6 @@ EXTRAS = (
         "requests",
         "platformdirs",
         "filelock",
-        "safetensors",
         "visualdl",
         "matplotlib",
     ),

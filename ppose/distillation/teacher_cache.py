@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import paddle
 
-from ppose.files import DAMAGED_ARCHIVE, replacing
+from ppose.files import DAMAGED, replacing
 
 _logger = logging.getLogger(__name__)
 
@@ -89,5 +89,5 @@ def _read(file: Path) -> dict[str, np.ndarray] | None:
     try:
         with np.load(file, allow_pickle=False) as archive:
             return {key: archive[key] for key in archive.files}
-    except (*DAMAGED_ARCHIVE, MemoryError, OSError):  # or not there
+    except (*DAMAGED, MemoryError, OSError):  # or not there
         return None

@@ -14,7 +14,7 @@ import numpy as np
 import paddle
 
 from ppose.errors import CheckpointError
-from ppose.files import DAMAGED_ARCHIVE, replacing
+from ppose.files import DAMAGED, replacing
 
 STATE_FILE = "train_state.npz"
 
@@ -105,7 +105,7 @@ def read_state(path: str | Path) -> TrainState:
         raise CheckpointError(f"{file} cannot be read: {error.strerror or error}") from error
     except CheckpointError:
         raise
-    except DAMAGED_ARCHIVE as error:
+    except DAMAGED as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise CheckpointError(
             f"{file} is no training state, or damaged ({reason}); resume from another "

@@ -12,7 +12,7 @@ import numpy as np
 
 from ppose.errors import CheckpointError
 from ppose.files import replacing
-from ppose.paths import expand_path
+from ppose.paths import expand_path, show_name, show_text
 from ppose.weights.download import fetch
 from ppose.weights.published_names import own_names
 from ppose.weights.reader import read_weights
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _LISTED = 10
+_ENDINGS = (".pdparams", ".safetensors")
 
 
 class Misshaped(NamedTuple):
@@ -66,26 +67,26 @@ class LoadReport:
 
 
 def find_weights(source: str | Path) -> Path:
-    """The local file of a URL (fetched if need be), a file, a path without ``.pdparams``, or a folder.
+    """The local file of a URL (fetched if need be), a file, a path without its ending, or a folder.
 
-    A folder stands for its ``model_final.pdparams``. Raises CheckpointError with what was tried, and
-    DownloadError for a URL that cannot be had.
+    A folder stands for its ``model_final``. Endings are ``.pdparams`` and ``.safetensors``. Raises
+    CheckpointError with what was tried, and DownloadError for a URL that cannot be had.
     """
     if not str(source):
         raise CheckpointError("no weights given: expected a file, a folder, or a URL")
     if "://" in str(source):
         return fetch(str(source))
     path = Path(expand_path(str(source)))
-    tries = [path, Path(f"{path}.pdparams"), path / "model_final.pdparams"]
+    tries = [path, *(Path(f"{stem}{end}") for stem in (path, path / "model_final") for end in _ENDINGS)]
     for candidate in tries:
         if candidate.is_file():
             return candidate
     if path.is_dir():
-        here = sorted(p.name for p in path.glob("*.pdparams"))
+        here = sorted(p.name for end in _ENDINGS for p in path.glob(f"*{end}"))
         raise CheckpointError(
-            f"no model_final.pdparams in the folder {path}; it holds {_list(here) or 'no weights'}"
+            f"no model_final.pdparams in the folder {show_name(path)}; it holds {_list(here) or 'no weights'}"
         )
-    raise CheckpointError(f"no weights at {path}: tried {', '.join(map(str, tries))}")
+    raise CheckpointError(f"no weights at {show_name(path)}: tried {', '.join(map(show_name, tries))}")
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ def load_weights(model: "nn.Layer", source: str | Path | WeightsFile, *, strict:
     )
     shapes = [Misshaped(name, arrays[key].shape, tuple(state[name].shape)) for name, key in keys.items()]
     report = LoadReport(
-        source=str(path),
+        source=show_name(path),
         matched=tuple(shape.name for shape in shapes if shape.got == shape.expected),
         missing=tuple(name for name in state if name not in keys),
         unexpected=unexpected,
@@ -136,7 +137,8 @@ def load_weights(model: "nn.Layer", source: str | Path | WeightsFile, *, strict:
     for name, array in values.items():
         if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
             raise CheckpointError(
-                f"{path}: '{keys[name]}' holds NaN or infinite values; the file is of no use"
+                f"{show_name(path)}: '{show_text(keys[name])}' holds NaN or infinite values; "
+                "the file is of no use"
             )
     _set(state, values)
     _log(report, strict)
@@ -157,7 +159,10 @@ def _keys_by_name(path: Path, names: Mapping[str, str], state: Mapping[str, "Ten
     keys: dict[str, str] = {}
     for key, name in names.items():
         if name in state and keys.setdefault(name, key) != key:
-            raise CheckpointError(f"{path}: '{keys[name]}' and '{key}' are both weights of '{name}'")
+            raise CheckpointError(
+                f"{show_name(path)}: '{show_text(keys[name])}' and '{show_text(key)}' are both weights of "
+                f"'{name}'"
+            )
     return keys
 
 
@@ -181,7 +186,7 @@ def _log(report: LoadReport, strict: bool) -> None:
 def _list(names: Iterable[str], count: int = _LISTED) -> str:
     names = list(names)
     more = f" and {len(names) - count} more" if len(names) > count else ""
-    return ", ".join(names[:count]) + more
+    return ", ".join(map(show_text, names[:count])) + more
 
 
 def save_weights(model: "nn.Layer", path: str | Path) -> None:
@@ -195,4 +200,4 @@ def save_weights(model: "nn.Layer", path: str | Path) -> None:
         with replacing(path) as part, part.open("wb") as file:
             pickle.dump(arrays, file, protocol=4)
     except OSError as error:
-        raise CheckpointError(f"cannot write {path}: {error.strerror or error}") from error
+        raise CheckpointError(f"cannot write {show_name(path)}: {error.strerror or error}") from error

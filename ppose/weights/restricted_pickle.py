@@ -1,19 +1,19 @@
-"""An unpickler for arrays and tensors only: no name in a file reaches a real function.
+"""What a pickle of weights may name: arrays and tensors only; no name in a file reaches a real function.
 
-A pickle is a small program: it names functions and calls them. The unpickler here knows a fixed list of
-names, and behind each name stands a stand-in of this file, not the function that the name means elsewhere:
-nothing of numpy or PyTorch can be reached from a file.
+A pickle names functions and calls them. Behind each name of a fixed list stands a stand-in of this file, not
+the function that the name means elsewhere: nothing of numpy or PyTorch can be reached from a file.
 """
 
 import math
 import pickle
 import re
-from collections.abc import Callable
-from typing import Any, BinaryIO, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ppose.errors import CheckpointError
+from ppose.paths import show_text
+from ppose.weights.pickle_machine import PickleMachine, encode_text
 
 BFLOAT16 = "bfloat16"
 _TORCH_STORAGES = {
@@ -28,21 +28,8 @@ _TORCH_STORAGES = {
     "ByteStorage": "u1",
     "BoolStorage": "b1",
 }
-
-
-class _Allowed:
-    """A callable that a pickle may name; BUILD cannot change it, as it could a function or a class."""
-
-    __slots__ = ("_call",)
-
-    def __init__(self, call: Callable[..., Any]) -> None:
-        self._call = call
-
-    def __call__(self, *args: Any) -> Any:
-        return self._call(*args)
-
-    def __setstate__(self, state: object) -> None:
-        raise pickle.UnpicklingError("the pickle tries to change a function")
+_MOST_DIMENSIONS = 32
+_LARGEST = 2**63 - 1
 
 
 class _Dict(dict):
@@ -50,8 +37,8 @@ class _Dict(dict):
 
     __slots__ = ()
 
-    def __setstate__(self, state: object) -> None:
-        pass
+    def set_state(self, state: object) -> None:
+        """Nothing."""
 
 
 class _Dtype:
@@ -61,31 +48,35 @@ class _Dtype:
 
     def __init__(self, code: str, *_: object) -> None:
         # Objects and records are not for weights: an object array would hold whatever the pickle makes.
-        if not isinstance(code, str) or not re.fullmatch(r"b1|[iuf][1248]", code):
+        if not isinstance(code, str) or not re.fullmatch(r"b1|[if][1248]|u[12]", code):
             raise CheckpointError(
-                f"holds an array of dtype {code!r}; weights are booleans, integers or floats"
+                f"holds an array of dtype '{show_text(code)}'; weights are bool, int or float"
             )
         self.dtype = np.dtype(code)
 
-    def __setstate__(self, state: tuple[Any, Any]) -> None:
-        orders: dict[str, Literal["<", ">", "|"]] = {"<": "<", ">": ">", "|": "|"}
-        self.dtype = self.dtype.newbyteorder(orders[state[1]])
+    def set_state(self, state: tuple[Any, Any]) -> None:
+        """The order of bytes."""
+        if state[1] not in ("<", ">", "|"):
+            raise ValueError("an order of bytes that there is not")
+        self.dtype = self.dtype.newbyteorder(state[1])
 
 
 class Array:
-    """A numpy array of the pickle, filled by its state as ``numpy.ndarray.__setstate__`` would be."""
+    """A numpy array of the pickle, filled by its state as ``numpy.ndarray.__setstate__`` would be.
+
+    ``array`` is a view of the file, in the file's order of bytes.
+    """
 
     __slots__ = ("array",)
 
     def __init__(self, *_: object) -> None:
         self.array = np.empty(0)
 
-    def __setstate__(self, state: tuple) -> None:
+    def set_state(self, state: tuple) -> None:
+        """Version, shape, dtype, whether it is in Fortran's order, bytes."""
         _, shape, dtype, is_fortran, raw = state
-        # Python 2 wrote bytes as str.
-        raw = raw.encode("latin-1") if isinstance(raw, str) else raw
-        flat = array_from_bytes(raw, dtype.dtype.str, math.prod(shape))
-        flat = flat.astype(flat.dtype.newbyteorder("="), copy=False)
+        raw = raw.encode("latin-1") if isinstance(raw, str) else raw  # Python 2 wrote bytes as str
+        flat = array_from_bytes(raw, dtype.dtype.str, count_elements(shape))
         self.array = flat.reshape(shape, order="F" if is_fortran else "C")
 
 
@@ -106,79 +97,94 @@ class Tensor(NamedTuple):
     stride: tuple[int, ...]
 
 
-def _scalar(dtype: _Dtype, raw: bytes | str) -> Array:
+def _scalar(dtype: _Dtype, raw: Any) -> Array:
     array = Array()
-    array.__setstate__((1, (), dtype, False, raw))
+    array.set_state((1, (), dtype, False, raw))
     return array
 
 
-def _encode(text: str, encoding: str) -> bytes:
-    if encoding not in ("latin1", "latin-1"):
-        raise pickle.UnpicklingError(f"bytes encoded as {encoding!r}")
-    return text.encode("latin-1")
+def _same_tuple(items: tuple = ()) -> tuple:
+    if not isinstance(items, tuple):
+        raise TypeError("a tuple of what is none")
+    return items
 
 
-def _allow_list() -> dict[tuple[str, str], object]:
-    array, scalar = _Allowed(Array), _Allowed(_scalar)
-    allowed: dict[tuple[str, str], object] = {
-        ("numpy", "ndarray"): None,  # only ever the first argument of _reconstruct
-        ("numpy", "dtype"): _Allowed(_Dtype),
-        ("_codecs", "encode"): _Allowed(_encode),
-        ("collections", "OrderedDict"): _Allowed(_Dict),
-        ("torch._utils", "_rebuild_tensor_v2"): _Allowed(lambda *args: Tensor(*args[:4])),
-        ("torch._utils", "_rebuild_parameter"): _Allowed(lambda data, *_: data),
-    }
-    for package in ("numpy.core.multiarray", "numpy._core.multiarray"):
-        allowed[package, "_reconstruct"] = array
-        allowed[package, "scalar"] = scalar
-    for package in ("builtins", "__builtin__"):
-        allowed[package, "tuple"] = _Allowed(tuple)  # paddle.save writes a tensor as tuple((name, array))
-        allowed[package, "bytes"] = _Allowed(lambda: b"")  # protocol 2 writes empty bytes so
-    allowed.update({("torch", name): code for name, code in _TORCH_STORAGES.items()})
-    return allowed
+_ALLOWED: dict[tuple[str, str], Any] = {
+    ("numpy", "ndarray"): None,  # only ever the first argument of _reconstruct
+    ("numpy", "dtype"): lambda *args: _Dtype(*args),
+    ("torch._utils", "_rebuild_tensor_v2"): lambda *args: Tensor(*args[:4]),
+    ("torch._utils", "_rebuild_parameter"): lambda data, *_: data,
+    **{("torch", name): code for name, code in _TORCH_STORAGES.items()},
+}
+for _package in ("numpy.core.multiarray", "numpy._core.multiarray"):
+    _ALLOWED[_package, "_reconstruct"] = lambda *args: Array(*args)
+    _ALLOWED[_package, "scalar"] = lambda *args: _scalar(*args)
+for _package in ("builtins", "__builtin__"):
+    _ALLOWED[_package, "tuple"] = _same_tuple  # paddle.save writes a tensor as tuple((name, array))
+    _ALLOWED[_package, "bytes"] = lambda: b""  # protocol 2 writes empty bytes so
 
 
-class ArrayUnpickler(pickle.Unpickler):
-    """Unpickles arrays and tensors; any name outside the list ends the reading before anything is called."""
+class ArrayPickles(PickleMachine):
+    """The pickles of a file, of arrays and tensors; any other name ends the reading before it is called.
 
-    _allowed = _allow_list()
+    ``storages`` collects the storages that the pickles name, by key: the oldest format of PyTorch does not
+    write the elements' type beside their bytes.
+    """
 
-    def __init__(self, file: BinaryIO) -> None:
-        # latin-1 keeps the bytes of strings that Python 2 wrote.
-        super().__init__(file, encoding="latin-1")
+    def __init__(self, content: bytes) -> None:
+        super().__init__(content, self._stand_in, self._storage)
+        self._copies_left = len(content)  # what is in a file once needs to be copied once
+        self.storages: dict[str, Storage] = {}
 
-    def find_class(self, module: str, name: str) -> Any:
-        """What stands for a name of the pickle; CheckpointError for names that no weights file needs."""
-        if (module, name) not in self._allowed:
+    def _stand_in(self, module: str, name: str) -> Any:
+        if (module, name) == ("_codecs", "encode"):
+            return self._encode
+        if (module, name) == ("collections", "OrderedDict"):
+            return self._ordered_dict
+        if (module, name) not in _ALLOWED:
             raise CheckpointError(
-                f"is refused: its pickle names {module}.{name}, and only arrays and tensors are read "
-                "(nothing was run); save a plain state dict, or a .safetensors file"
+                f"is refused: its pickle names {show_text(f'{module}.{name}')}, and only arrays and tensors "
+                "are read (nothing was run); save a plain state dict, or a .safetensors file"
             )
-        return self._allowed[module, name]
+        return _ALLOWED[module, name]
 
-    def persistent_load(self, pid: Any) -> Storage:
-        """The storage that PyTorch's entry names; its bytes are beside the pickle."""
+    def _storage(self, pid: Any) -> Storage:
         kind, code, key, _, count, *view = pid
         if kind != "storage" or code not in _TORCH_STORAGES.values() or any(v is not None for v in view):
             raise CheckpointError(
-                f"holds a {kind!r} entry that is no plain tensor storage; save a plain state dict with "
+                "holds an entry that is no plain tensor storage; save a plain state dict with "
                 "PyTorch 1.6 or newer"
             )
-        return Storage(str(key), code, int(count))
-
-
-class LegacyUnpickler(ArrayUnpickler):
-    """Keeps the element types of all storages: the old format does not write them beside the bytes."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        super().__init__(file)
-        self.codes: dict[str, str] = {}
-
-    def persistent_load(self, pid: Any) -> Storage:
-        """As above; the storage's element type goes to ``codes``."""
-        storage = super().persistent_load(pid)
-        self.codes[storage.key] = storage.code
+        if not isinstance(key, str | int) or not isinstance(count, int):
+            raise TypeError("a storage without a key or a count")
+        storage = Storage(str(key), code, count)
+        if self.storages.setdefault(storage.key, storage) != storage:
+            raise ValueError("one storage of two types or lengths")
         return storage
+
+    def _encode(self, text: Any, encoding: str) -> bytes | bytearray:
+        if encoding not in ("latin1", "latin-1"):
+            raise pickle.UnpicklingError("bytes in an encoding that nobody writes")
+        self._copy(len(text))
+        return encode_text(text)
+
+    def _ordered_dict(self, items: Any = ()) -> _Dict:
+        self._copy(len(items))
+        return _Dict((key, value) for key, value in items if isinstance(key, str))
+
+    def _copy(self, size: int) -> None:
+        self._copies_left -= size
+        if self._copies_left < 0:
+            raise CheckpointError("is refused: its pickle copies more than the file holds")
+
+
+def count_elements(shape: Any) -> int:
+    """The product of a shape that a file states; ValueError for what is no shape."""
+    if len(shape) > _MOST_DIMENSIONS:
+        raise ValueError(f"a shape of {len(shape):,} dimensions")
+    if not all(isinstance(number, int) and 0 <= number <= _LARGEST for number in shape):
+        raise ValueError("a shape with other than whole numbers of elements")
+    return math.prod(shape)
 
 
 def itemsize(code: str) -> int:
@@ -186,18 +192,17 @@ def itemsize(code: str) -> int:
     return 2 if code == BFLOAT16 else np.dtype(code).itemsize
 
 
-def array_from_bytes(raw: bytes | bytearray, code: str, count: int) -> np.ndarray:
-    """``count`` elements, flat, from exactly their little-endian bytes; bfloat16 becomes float32.
+def array_from_bytes(raw: Any, code: str, count: int) -> np.ndarray:
+    """``count`` elements, flat, of exactly their bytes, as a view; bfloat16 becomes float32.
 
     Raises EOFError where the bytes are fewer or more.
     """
     if count < 0 or count * itemsize(code) != len(raw):
         raise EOFError(f"{len(raw):,} bytes where {count:,} elements of {code} were announced")
-    if code == BFLOAT16:
-        return widen_bfloat16(np.frombuffer(raw, "<u2"))
-    return np.frombuffer(raw, np.dtype(code))
+    return widen_bfloat16(np.frombuffer(raw, "<u2")) if code == BFLOAT16 else np.frombuffer(raw, code)
 
 
-def widen_bfloat16(array: np.ndarray) -> np.ndarray:
+def widen_bfloat16(array: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
     """float32 from bfloat16 held as uint16: it is a float32 without the lower half of its bits."""
-    return (array.astype(np.uint32) << 16).view(np.float32)
+    wide = np.empty(array.shape, np.uint32) if out is None else out.view(np.uint32)
+    return np.left_shift(array, np.uint32(16), out=wide, dtype=np.uint32).view(np.float32)

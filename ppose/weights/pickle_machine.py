@@ -1,0 +1,266 @@
+"""A reader of pickles that holds nothing back: a small machine with bounds, in place of Python's own.
+
+A pickle is a program of one-byte operations on a stack. Python's own machine trusts it with memory and time:
+a memo of any size, tuples that hold each other and are hashed without end, numbers of any length. This one
+knows the operations that weights files use; it hashes and prints nothing that a file made but short texts
+and numbers, takes bytes as views of the file, and ends after a bounded number of operations.
+"""
+
+import codecs
+import pickle
+import struct
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ppose.errors import CheckpointError
+
+# HRNet-W48 with two arrays of an optimizer a weight needs half. But for texts, what an operation makes takes
+# some 100 bytes.
+_MOST_OPERATIONS = 300_000
+_MOST_TEXT = 4 << 20  # bytes of all texts together that are made at once
+_LONG_TEXT = 1000  # bytes; what is longer is no name, but bytes of an array, and is kept as a view
+_LONGEST_NUMBER = 16  # bytes
+
+
+class PickleMachine:
+    """Runs the pickles of a file's content, one after the other.
+
+    ``find`` gives the stand-in for a name (module, name), ``find_storage`` that for a persistent id, and both
+    raise for what they do not know. A stand-in is called with its arguments if it is callable, and changed
+    by its own ``set_state`` alone. What a pickle makes: dicts, lists and tuples (sets are lists and tuples
+    too), texts, numbers, and what stand-ins give; bytes and long texts are views of the content. Entries of a
+    dict whose key is no text and no number are left out.
+    """
+
+    def __init__(
+        self, content: bytes, find: Callable[[str, str], Any], find_storage: Callable[[Any], Any]
+    ) -> None:
+        self._content = memoryview(content)
+        self._find, self._find_storage = find, find_storage
+        self._text_left, self._left = _MOST_TEXT, _MOST_OPERATIONS
+        self.position = 0
+
+    def load(self) -> Any:
+        """The value of the pickle at ``position``, which goes to its end.
+
+        Raises EOFError, UnpicklingError, LookupError, TypeError or ValueError where it is damaged, and
+        CheckpointError where it needs more than it may.
+        """
+        self._stack: list[Any] = []
+        self._below: list[list[Any]] = []
+        self._memo: dict[int, Any] = {}
+        operations, content, size = _OPERATIONS, self._content, len(self._content)
+        for done in range(self._left):
+            if self.position >= size:
+                raise EOFError("it ends within its pickle")
+            code = content[self.position]
+            self.position += 1
+            if code == _STOP:
+                self._left -= done
+                return self._stack.pop()
+            operation = operations[code]
+            if operation is None:
+                raise pickle.UnpicklingError(f"an operation {bytes([code])!r} that no weights file needs")
+            operation(self)
+        raise CheckpointError(
+            f"is refused: its pickle has more than {_MOST_OPERATIONS:,} operations; save the state dict alone"
+        )
+
+    def take(self, count: int) -> memoryview:
+        """The next bytes, as a view."""
+        end = self.position + count
+        if end > len(self._content):
+            raise EOFError(f"{count:,} bytes announced at byte {self.position:,}")
+        view = self._content[self.position : end]
+        self.position = end
+        return view
+
+    def _number(self, size: int, *, signed: bool = False) -> int:
+        return int.from_bytes(self.take(size), "little", signed=signed)
+
+    def _line(self) -> str:
+        end = bytes(self._content[self.position : self.position + _LONG_TEXT]).find(b"\n")
+        if end < 0:
+            raise EOFError("a line without an end")
+        line = bytes(self.take(end)).decode("latin-1")
+        self.position += 1
+        return line
+
+    def _push_text(self, size: int, encoding: str) -> None:
+        raw = self.take(size)
+        if size > _LONG_TEXT:
+            self._stack.append(raw)
+            return
+        self._text_left -= size
+        if self._text_left < 0:
+            raise CheckpointError(f"is refused: its texts are more than {_MOST_TEXT:,} bytes")
+        # surrogatepass, as pickle itself writes them
+        self._stack.append(str(raw, encoding, "surrogatepass" if encoding == "utf-8" else "strict"))
+
+    def _push_long(self, size: int) -> None:
+        if size > _LONGEST_NUMBER:
+            raise ValueError(f"a number of {size:,} bytes")
+        self._stack.append(self._number(size, signed=True))
+
+    def _push_float(self) -> None:
+        self._stack.append(struct.unpack(">d", self.take(8))[0])
+
+    def _mark(self) -> None:
+        self._below.append(self._stack)
+        self._stack = []
+
+    def _take_marked(self) -> list[Any]:
+        items = self._stack
+        self._stack = self._below.pop()
+        return items
+
+    def _push_tuple(self, count: int) -> None:
+        stack = self._stack
+        if len(stack) < count:
+            raise pickle.UnpicklingError("a tuple of more than there is")
+        items = tuple(stack[-count:])
+        del stack[-count:]
+        stack.append(items)
+
+    def _push_marked(self, kind: Callable[[list[Any]], Any]) -> None:
+        items = self._take_marked()
+        self._stack.append(kind(items))
+
+    def _extend(self) -> None:
+        items = self._take_marked()
+        self._plain(list).extend(items)
+
+    def _append(self) -> None:
+        item = self._stack.pop()
+        self._plain(list).append(item)
+
+    def _set_items(self) -> None:
+        items = self._take_marked()
+        self._plain(dict).update(_pairs(items))
+
+    def _set_item(self) -> None:
+        value, key = self._stack.pop(), self._stack.pop()
+        self._plain(dict).update(_pairs([key, value]))
+
+    def _plain(self, kind: type) -> Any:
+        if not isinstance(self._stack[-1], kind):
+            raise pickle.UnpicklingError(f"items for what is no {kind.__name__}")
+        return self._stack[-1]
+
+    def _get(self, size: int) -> None:
+        self._stack.append(self._memo[self._number(size)])
+
+    def _put(self, size: int) -> None:
+        self._memo[self._number(size)] = self._stack[-1]
+
+    def _memoize(self) -> None:
+        self._memo[len(self._memo)] = self._stack[-1]
+
+    def _global(self) -> None:
+        module = self._line()
+        self._stack.append(self._find(module, self._line()))
+
+    def _stack_global(self) -> None:
+        name, module = self._stack.pop(), self._stack.pop()
+        if not isinstance(name, str) or not isinstance(module, str):
+            raise pickle.UnpicklingError("a name that is no text")
+        self._stack.append(self._find(module, name))
+
+    def _persistent(self) -> None:
+        self._stack.append(self._find_storage(self._stack.pop()))
+
+    def _reduce(self) -> None:
+        arguments = self._stack.pop()
+        if not isinstance(arguments, tuple) or not callable(self._stack[-1]):
+            raise pickle.UnpicklingError("a call of what is no function")
+        self._stack[-1] = self._stack[-1](*arguments)
+
+    def _build(self) -> None:
+        state = self._stack.pop()
+        set_state = getattr(self._stack[-1], "set_state", None)
+        if set_state is None:
+            raise pickle.UnpicklingError("the pickle tries to change what it may not")
+        set_state(state)
+
+
+def _pairs(items: list[Any]) -> dict[Any, Any]:
+    """Keys and values in turn as a dict, without those whose keys would have to be hashed with care."""
+    keys, values = items[::2], items[1::2]
+    return {
+        key: value
+        for key, value in zip(keys, values, strict=True)
+        if key is None or isinstance(key, str | int | float)
+    }
+
+
+def encode_text(text: str | memoryview) -> bytes | bytearray:
+    """The bytes that a text stands for, one a letter: so protocol 2 writes those of an array."""
+    if isinstance(text, str):
+        return text.encode("latin-1")
+    decode = codecs.getincrementaldecoder("utf-8")().decode
+    encoded = bytearray()
+    for start in range(0, len(text), 1 << 20):  # a text may need four bytes a letter: never all at once
+        part = text[start : start + (1 << 20)]
+        encoded += decode(part, start + len(part) == len(text)).encode("latin-1")
+    return encoded
+
+
+_STOP = pickle.STOP[0]
+
+
+def _table() -> list[Callable[[PickleMachine], object] | None]:
+    machine = PickleMachine
+
+    def push(value: Any) -> Callable[[PickleMachine], object]:
+        return lambda m: m._stack.append(value)
+
+    def push_number(size: int, *, signed: bool = False) -> Callable[[PickleMachine], object]:
+        return lambda m: m._stack.append(m._number(size, signed=signed))
+
+    def sized(size: int, act: Callable[..., None], *rest: Any) -> Callable[[PickleMachine], object]:
+        return lambda m: act(m, m._number(size), *rest)
+
+    def push_bytes(m: PickleMachine, size: int) -> None:
+        m._stack.append(m.take(size))
+
+    known: Mapping[bytes, Callable[[PickleMachine], object]] = {
+        pickle.PROTO: lambda m: m._number(1),
+        pickle.FRAME: lambda m: m._number(8),
+        pickle.POP: lambda m: (m._stack or m._below).pop(),
+        pickle.POP_MARK: lambda m: m._take_marked(),
+        pickle.DUP: lambda m: m._stack.append(m._stack[-1]),
+        pickle.NONE: push(None), pickle.NEWTRUE: push(True), pickle.NEWFALSE: push(False),
+        pickle.EMPTY_TUPLE: push(()),
+        pickle.EMPTY_LIST: lambda m: m._stack.append([]),
+        pickle.EMPTY_SET: lambda m: m._stack.append([]),
+        pickle.EMPTY_DICT: lambda m: m._stack.append({}),
+        pickle.BININT: push_number(4, signed=True),
+        pickle.BININT1: push_number(1), pickle.BININT2: push_number(2),
+        pickle.LONG1: sized(1, machine._push_long), pickle.LONG4: sized(4, machine._push_long),
+        pickle.INT: lambda m: m._stack.append(int(m._line())),  # Python 2, beyond 32 bits
+        pickle.BINFLOAT: machine._push_float,
+        pickle.SHORT_BINUNICODE: sized(1, machine._push_text, "utf-8"),
+        pickle.BINUNICODE: sized(4, machine._push_text, "utf-8"),
+        pickle.BINUNICODE8: sized(8, machine._push_text, "utf-8"),
+        pickle.SHORT_BINSTRING: sized(1, machine._push_text, "latin-1"),
+        pickle.BINSTRING: sized(4, machine._push_text, "latin-1"),
+        pickle.SHORT_BINBYTES: sized(1, push_bytes), pickle.BINBYTES: sized(4, push_bytes),
+        pickle.BINBYTES8: sized(8, push_bytes), pickle.BYTEARRAY8: sized(8, push_bytes),
+        pickle.MARK: machine._mark,
+        pickle.TUPLE: lambda m: m._push_marked(tuple), pickle.LIST: lambda m: m._push_marked(list),
+        pickle.FROZENSET: lambda m: m._push_marked(tuple), pickle.DICT: lambda m: m._push_marked(_pairs),
+        pickle.TUPLE1: lambda m: m._push_tuple(1), pickle.TUPLE2: lambda m: m._push_tuple(2),
+        pickle.TUPLE3: lambda m: m._push_tuple(3),
+        pickle.APPEND: machine._append, pickle.APPENDS: machine._extend, pickle.ADDITEMS: machine._extend,
+        pickle.SETITEM: machine._set_item, pickle.SETITEMS: machine._set_items,
+        pickle.BINGET: lambda m: m._get(1), pickle.LONG_BINGET: lambda m: m._get(4),
+        pickle.BINPUT: lambda m: m._put(1), pickle.LONG_BINPUT: lambda m: m._put(4),
+        pickle.MEMOIZE: machine._memoize,
+        pickle.GLOBAL: machine._global, pickle.STACK_GLOBAL: machine._stack_global,
+        pickle.BINPERSID: machine._persistent,
+        pickle.REDUCE: machine._reduce, pickle.NEWOBJ: machine._reduce, pickle.BUILD: machine._build,
+    }  # fmt: skip
+    return [known.get(bytes([code])) for code in range(256)]
+
+
+_OPERATIONS = _table()
