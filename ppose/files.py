@@ -3,12 +3,7 @@
 import errno
 import json
 import os
-import pickle
-import struct
 import tempfile
-import tokenize
-import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,14 +11,6 @@ from typing import Any
 
 from ppose.errors import DataError
 from ppose.paths import show_name
-
-# What reading a damaged file may raise, of arrays, numbers and texts in their archives (.npz, .pth, pickles):
-# numpy reads the header of an array as a Python literal, and so meets what a parser of Python says.
-DAMAGED = (
-    ArithmeticError, AttributeError, EOFError, LookupError, NotImplementedError, RecursionError, RuntimeError,
-    SyntaxError, TypeError, ValueError, pickle.UnpicklingError, struct.error, tokenize.TokenError,
-    zipfile.BadZipFile, zlib.error,
-)  # fmt: skip
 
 _SHOWN = 40  # characters of a name in the temporary one, which is not to become too long
 

@@ -2,14 +2,15 @@
 
 import hashlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import paddle
 
-from ppose.files import DAMAGED, replacing
+from ppose.archives import DAMAGED, read_npz
+from ppose.files import replacing
 
 _logger = logging.getLogger(__name__)
 
@@ -22,7 +23,7 @@ class TeacherCache:
     So no changed image or teacher is mixed up with another; images that differ in each epoch (random crops,
     flips) are never found again. An answer is that of the batch in which the image came first, which differs
     from another batch's by rounding. The folder grows up to ``limit`` bytes; ``writers`` processes may fill
-    it at once. A damaged file is made again.
+    it at once. A damaged file, or one of other maps, is made again.
     """
 
     def __init__(self, folder: Path, *, limit: int, writers: int = 1) -> None:
@@ -30,6 +31,7 @@ class TeacherCache:
         held = sum(file.stat().st_size for file in folder.rglob("*.npz"))
         self._room = max(0, limit - held) // writers
         self._is_first = True
+        self._layout: dict[str, tuple[int, ...]] | None = None  # of an answer, once the teacher was asked
         self.hits = self._asked = 0
 
     def look_up(
@@ -38,15 +40,19 @@ class TeacherCache:
         """The maps of images (N, 3, h, w); ``kind`` is who is asked, ``ask`` answers for those not here."""
         files = [self._file(one, kind) for one in image.numpy()]
         known = [_read(file) for file in files]
-        found = {n: maps for n, maps in enumerate(known) if maps is not None}
-        missing = [n for n in range(len(files)) if n not in found]
-        self.hits += len(files) - len(missing)
+        found = {n: maps for n, maps in enumerate(known) if maps is not None and self._fits(maps)}
+        if len({str(_layout(maps)) for maps in found.values()}) > 1:
+            found = {}
         self._asked += len(files)
-        if missing:
+        self.hits += len(files)
+        while missing := [n for n in range(len(files)) if n not in found]:
+            self.hits -= len(missing)
             answers = {key: maps.numpy() for key, maps in ask(image[paddle.to_tensor(missing)]).items()}
             for row, n in enumerate(missing):
                 found[n] = {key: maps[row] for key, maps in answers.items()}
                 self._write(files[n], found[n])
+            self._layout = _layout(found[missing[0]])
+            found = {n: maps for n, maps in found.items() if self._fits(maps)}
         return {
             key: paddle.to_tensor(np.stack([found[n][key] for n in range(len(files))])) for key in found[0]
         }
@@ -72,6 +78,9 @@ class TeacherCache:
         name = digest.hexdigest()
         return self._folder / name[:2] / f"{name}.npz"
 
+    def _fits(self, maps: Mapping[str, np.ndarray]) -> bool:
+        return self._layout is None or _layout(maps) == self._layout
+
     def _write(self, file: Path, maps: dict[str, Any]) -> None:
         size = sum(array.nbytes for array in maps.values())
         if size > self._room:
@@ -85,9 +94,14 @@ class TeacherCache:
             self._room = 0
 
 
+def _layout(maps: Mapping[str, np.ndarray]) -> dict[str, tuple[int, ...]]:
+    return {key: maps[key].shape for key in sorted(maps)}
+
+
 def _read(file: Path) -> dict[str, np.ndarray] | None:
     try:
-        with np.load(file, allow_pickle=False) as archive:
-            return {key: archive[key] for key in archive.files}
+        maps = read_npz(file)
     except (*DAMAGED, MemoryError, OSError):  # or not there
         return None
+    is_sound = maps and all(one.dtype == np.float32 and np.isfinite(one).all() for one in maps.values())
+    return maps if is_sound else None

@@ -5,6 +5,7 @@ index), the network's own (dropout) from (seed, step), and the learning rate fro
 """
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,13 +14,16 @@ from typing import Any
 import numpy as np
 import paddle
 
+from ppose.archives import DAMAGED, read_npz
 from ppose.errors import CheckpointError
-from ppose.files import DAMAGED, replacing
+from ppose.files import replacing
+from ppose.paths import show_name, show_text
 
 STATE_FILE = "train_state.npz"
 
 _META = "state.json"
 _FORMAT = 1
+_MOST = 10**9  # steps or epochs
 _GROUPS = ("model", "average", "objective", "optimizer")
 
 Arrays = dict[str, np.ndarray]
@@ -87,30 +91,65 @@ def read_state(path: str | Path) -> TrainState:
     """
     path = Path(path)
     file = path / STATE_FILE if path.is_dir() else path
+    shown = show_name(file)
+    if file.exists() and not file.is_file():
+        raise CheckpointError(f"{shown} is no file but a pipe or a device")
     try:
-        with np.load(file, allow_pickle=False) as archive:
-            meta = json.loads(archive[_META].tobytes())
-            if meta["format"] != _FORMAT:
-                raise CheckpointError(f"{file}: a training state of format {meta['format']}, not {_FORMAT}")
-            groups: dict[str, Any] = {group: {} for group in _GROUPS}
-            for key in archive.files:
-                group, _, name = key.partition("/")
-                if name:
-                    groups[group][name] = archive[key]
-        del meta["format"]
-        return TrainState(**{**meta, "progress": Progress(**meta["progress"])}, **groups)
+        return _state(read_npz(file))
     except FileNotFoundError:
-        raise CheckpointError(f"no training state to resume from at {file}") from None
+        raise CheckpointError(f"no training state to resume from at {shown}") from None
     except OSError as error:
-        raise CheckpointError(f"{file} cannot be read: {error.strerror or error}") from error
-    except CheckpointError:
-        raise
+        raise CheckpointError(f"{shown} cannot be read: {error.strerror or error}") from error
     except DAMAGED as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = show_text(str(error)) or type(error).__name__
         raise CheckpointError(
-            f"{file} is no training state, or damaged ({reason}); resume from another "
+            f"{shown} is no training state, or damaged ({reason}); resume from another "
             "(model_dump/<epoch>.npz), or start from weights with --weights"
         ) from error
+
+
+def _state(arrays: Arrays) -> TrainState:
+    """The state of an archive's arrays; ValueError, KeyError or TypeError for what no state has."""
+    meta = json.loads(arrays.pop(_META).tobytes())
+    if meta.pop("format") != _FORMAT:
+        raise ValueError(f"a training state of another format than {_FORMAT}")
+    groups: dict[str, Any] = {group: {} for group in _GROUPS}
+    for key, array in arrays.items():
+        group, _, name = key.partition("/")
+        groups[group][name] = array
+    state = TrainState(**{**meta, "progress": Progress(**meta["progress"])}, **groups)
+    _check_numbers(state)
+    return state
+
+
+def _check_numbers(state: TrainState) -> None:
+    """Raise ValueError for values that no run writes: they would end in a run without an end."""
+    progress = state.progress
+    whole = {
+        "steps_per_epoch": (state.steps_per_epoch, 1, _MOST),
+        "epoch": (progress.epoch, 0, _MOST),
+        "step_in_epoch": (progress.step_in_epoch, 0, state.steps_per_epoch),
+        "best_epoch": (progress.best_epoch, 0, _MOST),
+        "seed": (state.seed, 0, 2**63 - 1),
+        "ranks": (state.ranks, 1, _MOST),
+    }
+    for name, (value, least, most) in whole.items():
+        if type(value) is not int or not least <= value <= most:
+            raise ValueError(f"its {name} is no whole number from {least} to {most}")
+    if progress.best is not None and not _is_finite(progress.best):
+        raise ValueError("its best AP is no number")
+    if not all(isinstance(text, str) for text in (state.optimizer_name, state.teacher)):
+        raise ValueError("its optimizer or teacher is no name")
+    for name, values, fits in (
+        ("scaler", state.scaler, _is_finite),
+        ("processor_settings", state.processor_settings, lambda value: isinstance(value, str)),
+    ):
+        if not isinstance(values, dict) or not all(map(fits, values.values())):
+            raise ValueError(f"its {name} is of another form")
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def copy_arrays(tensors: Mapping[str, paddle.Tensor]) -> Arrays:
@@ -119,18 +158,23 @@ def copy_arrays(tensors: Mapping[str, paddle.Tensor]) -> Arrays:
 
 
 def set_arrays(tensors: Mapping[str, paddle.Tensor], arrays: Arrays, what: str) -> None:
-    """Set every tensor to its array; CheckpointError, with nothing set, where names or shapes differ."""
-    own = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    other = {name: array.shape for name, array in arrays.items()}
+    """Set every tensor to its array; CheckpointError, nothing is set where names, shapes or types differ."""
+    own = {name: _form(tensor.numpy()) for name, tensor in tensors.items()}
+    other = {name: _form(array) for name, array in arrays.items()}
     differing = [name for name in {**own, **other} if own.get(name) != other.get(name)]
     if differing:
         name = differing[0]
         raise CheckpointError(
             f"the training state is of another network: {what} differs in {len(differing)} of {len(own)} "
-            f"arrays, such as {name}: got {other.get(name, 'none')}, expected {own.get(name, 'none')}"
+            f"arrays, such as {show_text(name)}: got {other.get(name, 'none')}, "
+            f"expected {own.get(name, 'none')}"
         )
     for name, tensor in tensors.items():
         tensor.set_value(arrays[name])
+
+
+def _form(array: np.ndarray) -> str:
+    return f"{array.shape}" if array.dtype == np.float32 else f"{array.shape} {array.dtype}"
 
 
 def optimizer_arrays(optimizer: paddle.optimizer.Optimizer, parameters: Parameters) -> Arrays:
@@ -145,13 +189,22 @@ def set_optimizer_arrays(
     """Set the arrays of an optimizer, fresh or not; CheckpointError where they are of another kind."""
     own_name = type(optimizer).__name__
     if source_name != own_name:
-        raise CheckpointError(f"the training state is of optimizer {source_name}, the config's is {own_name}")
+        raise CheckpointError(
+            f"the training state is of optimizer {show_text(source_name)}, the config's is {own_name}"
+        )
     keys = {(name, role): key for name, role, key, _ in _accumulators(optimizer, parameters)}
     state = {}
     for key, array in arrays.items():
         name, _, role = key.partition("|")
         if name not in parameters:
-            raise CheckpointError(f"the training state is of another network: it has '{name}'")
+            raise CheckpointError(f"the training state is of another network: it has '{show_text(name)}'")
+        # Running powers of Adam's betas are one number a weight, all else has the weight's shape.
+        shape = (1,) if role.endswith("_pow_acc") else tuple(parameters[name].shape)
+        if array.shape != shape or array.dtype != np.float32 or not np.isfinite(array).all():
+            raise CheckpointError(
+                f"the training state is damaged: the optimizer's '{show_text(key)}' is no array {shape} of "
+                "finite numbers"
+            )
         own_key = keys.get((name, role), f"{parameters[name].name}_{role}_0")
         state[own_key] = paddle.to_tensor(array)
     optimizer.set_state_dict(state)

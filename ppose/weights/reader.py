@@ -4,18 +4,15 @@ Nothing that a file announces is believed: arrays are views of its bytes, each i
 reading takes three times the file's size and 100 MB at most.
 """
 
-import io
 import math
-import zipfile
-import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ppose.archives import DAMAGED, StoredZip, count_elements
 from ppose.errors import CheckpointError
-from ppose.files import DAMAGED
 from ppose.paths import show_name, show_text
 from ppose.weights.restricted_pickle import (
     Array,
@@ -23,7 +20,6 @@ from ppose.weights.restricted_pickle import (
     Storage,
     Tensor,
     array_from_bytes,
-    count_elements,
     itemsize,
     widen_bfloat16,
 )
@@ -35,7 +31,6 @@ _TORCH_LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _PADDLE_SLICES = "UnpackBigParamInfor@@"
 # Where publishers put the state dict: mmpose's and HRNet's checkpoint.pth, DETR-like files.
 _WRAPPERS = ("state_dict", "model")
-_MOST_DIRECTORY = 1 << 20  # bytes of a zip archive's list of members: some 10,000
 
 
 def read_weights(path: str | Path) -> dict[str, np.ndarray]:
@@ -238,55 +233,18 @@ def _read_torch_legacy(pickles: ArrayPickles, content: bytes) -> dict[str, np.nd
     )
 
 
-class _Directory(io.BytesIO):
-    """A zip archive of which no more is read at once than a list of members may have."""
-
-    def __init__(self, content: bytes) -> None:
-        super().__init__(content)
-        self._size = len(content)
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        rest = self._size - self.tell()
-        if min(rest if size is None or size < 0 else size, rest) > _MOST_DIRECTORY:
-            raise CheckpointError("is a zip archive of too many members; save the state dict alone")
-        return super().read(size)
-
-
 def _read_torch_zip(content: bytes) -> dict[str, np.ndarray]:
     """torch.save since PyTorch 1.6: an archive of ``<name>/data.pkl`` and ``<name>/data/<key>``, stored."""
-    with zipfile.ZipFile(_Directory(content)) as archive:
-        members = {info.filename: info for info in archive.infolist()}
-    pickles = [name for name in members if name.split("/")[-1] == "data.pkl"]
+    archive = StoredZip(content)
+    pickles = [name for name in archive if name.split("/")[-1] == "data.pkl"]
     if len(pickles) != 1:
         raise CheckpointError("is a zip archive, but not one of torch.save; unpack it first")
-    # PyTorch never compresses: a small file cannot unfold into a large one.
-    if any(info.compress_type != zipfile.ZIP_STORED for info in members.values()) or (
-        sum(info.file_size for info in members.values()) > len(content)
-    ):
-        raise CheckpointError("is a compressed zip archive, which torch.save never writes; unpack it first")
     prefix = pickles[0].removesuffix("data.pkl")
-    byteorder = (
-        _member(content, members[f"{prefix}byteorder"]) if f"{prefix}byteorder" in members else b"little"
-    )
-    if byteorder != b"little":
+    if f"{prefix}byteorder" in archive and archive[f"{prefix}byteorder"] != b"little":
         raise CheckpointError("was written on a big-endian machine; save it again on another")
 
     def read_storage(storage: Storage) -> np.ndarray:
-        raw = _member(content, members[f"{prefix}data/{storage.key}"])
-        return array_from_bytes(raw, storage.code, storage.count)
+        return array_from_bytes(archive[f"{prefix}data/{storage.key}"], storage.code, storage.count)
 
-    state = ArrayPickles(bytes(_member(content, members[pickles[0]]))).load()
+    state = ArrayPickles(bytes(archive[pickles[0]])).load()
     return _collect(state, len(content), read_storage)
-
-
-def _member(content: bytes, info: zipfile.ZipInfo) -> memoryview:
-    """The bytes of a stored member, checked against its checksum."""
-    start = info.header_offset
-    header = content[start : start + 30]
-    if header[:4] != b"PK\x03\x04":
-        raise zipfile.BadZipFile("a member that is not where the list of members says")
-    start += 30 + int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
-    raw = memoryview(content)[start : start + info.file_size]
-    if zlib.crc32(raw) != info.CRC:
-        raise zipfile.BadZipFile("a member without its checksum")
-    return raw

@@ -4,13 +4,13 @@ A pickle names functions and calls them. Behind each name of a fixed list stands
 the function that the name means elsewhere: nothing of numpy or PyTorch can be reached from a file.
 """
 
-import math
 import pickle
 import re
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from ppose.archives import count_elements
 from ppose.errors import CheckpointError
 from ppose.paths import show_text
 from ppose.weights.pickle_machine import PickleMachine, encode_text
@@ -28,8 +28,6 @@ _TORCH_STORAGES = {
     "ByteStorage": "u1",
     "BoolStorage": "b1",
 }
-_MOST_DIMENSIONS = 32
-_LARGEST = 2**63 - 1
 
 
 class _Dict(dict):
@@ -176,15 +174,6 @@ class ArrayPickles(PickleMachine):
         self._copies_left -= size
         if self._copies_left < 0:
             raise CheckpointError("is refused: its pickle copies more than the file holds")
-
-
-def count_elements(shape: Any) -> int:
-    """The product of a shape that a file states; ValueError for what is no shape."""
-    if len(shape) > _MOST_DIMENSIONS:
-        raise ValueError(f"a shape of {len(shape):,} dimensions")
-    if not all(isinstance(number, int) and 0 <= number <= _LARGEST for number in shape):
-        raise ValueError("a shape with other than whole numbers of elements")
-    return math.prod(shape)
 
 
 def itemsize(code: str) -> int:

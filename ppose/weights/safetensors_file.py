@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
+from ppose.archives import count_elements
 from ppose.errors import CheckpointError
 from ppose.files import replacing
 from ppose.paths import show_text
-from ppose.weights.restricted_pickle import BFLOAT16, array_from_bytes, count_elements
+from ppose.weights.restricted_pickle import BFLOAT16, array_from_bytes
 
 HEADER_LIMIT = 4 << 20  # bytes: some 30,000 arrays; the format allows more
 _CODES = {
