@@ -1,8 +1,10 @@
 """What a keypoint set is, and how a config describes its own."""
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -40,11 +42,8 @@ class KeypointSet:
         self._check_indexes("skeleton", [index for limb in self.skeleton for index in limb])
         self._check_indexes("upper_body", self.upper_body)
         paired = [index for pair in self.flip_pairs for index in pair]
-        for index in paired:
-            if paired.count(index) > 1:
-                raise self._error(
-                    f"flip_pairs has '{self.names[index]}' ({index}) twice, expected once at most"
-                )
+        if (index := _first_twice(paired)) is not None:
+            raise self._error(f"flip_pairs has '{self.names[index]}' ({index}) twice, expected once at most")
         if len(self.sigmas) != self.num_keypoints:
             raise self._error(f"{len(self.sigmas)} sigmas for {self.num_keypoints} keypoints")
         if self.flip_pairs and not self.can_flip:
@@ -78,9 +77,8 @@ class KeypointSet:
     def _check_names(self) -> None:
         if not self.names:
             raise self._error("names is empty, expected at least one keypoint")
-        for name in self.names:
-            if self.names.count(name) > 1:
-                raise self._error(f"names has '{name}' twice")
+        if (name := _first_twice(self.names)) is not None:
+            raise self._error(f"names has '{name}' twice")
 
     def _check_indexes(self, field: str, indexes: Sequence[int]) -> None:
         for index in indexes:
@@ -89,6 +87,12 @@ class KeypointSet:
 
     def _error(self, problem: str) -> ConfigError:
         return ConfigError(f"keypoint set '{self.name}': {problem}")
+
+
+def _first_twice(values: Sequence[Any]) -> Any:
+    """The first value that comes again; None where all differ."""
+    counts = Counter(values)
+    return next((value for value in values if counts[value] > 1), None)
 
 
 @register(KeypointSet, names=("KeypointSet",))
@@ -110,19 +114,20 @@ def make_keypoint_set(
     if isinstance(names, str):
         raise ConfigError(f"keypoint set '{name}': names is the text '{names}', expected a list of names")
     names = tuple(names)
+    places = {keypoint: index for index, keypoint in reversed([*enumerate(names)])}
     return KeypointSet(
         name=name,
         names=names,
-        flip_pairs=_read_pairs("flip_pairs", flip_pairs, name, names),
-        skeleton=_read_pairs("skeleton", skeleton, name, names),
+        flip_pairs=_read_pairs("flip_pairs", flip_pairs, name, places),
+        skeleton=_read_pairs("skeleton", skeleton, name, places),
         sigmas=(DEFAULT_SIGMA,) * len(names) if sigmas is None else tuple(float(s) for s in sigmas),
-        upper_body=tuple(_read_index("upper_body", keypoint, name, names) for keypoint in upper_body),
+        upper_body=tuple(_read_index("upper_body", keypoint, name, places) for keypoint in upper_body),
         can_flip=can_flip,
     )
 
 
 def _read_pairs(
-    field: str, pairs: Sequence[Sequence[int | str]], set_name: str, names: tuple[str, ...]
+    field: str, pairs: Sequence[Sequence[int | str]], set_name: str, places: Mapping[str, int]
 ) -> tuple[tuple[int, int], ...]:
     for pair in pairs:
         if isinstance(pair, str) or len(pair) != 2:
@@ -130,16 +135,16 @@ def _read_pairs(
                 f"keypoint set '{set_name}': {field} has {pair!r}, expected two keypoints: [a, b]"
             )
     return tuple(
-        (_read_index(field, a, set_name, names), _read_index(field, b, set_name, names)) for a, b in pairs
+        (_read_index(field, a, set_name, places), _read_index(field, b, set_name, places)) for a, b in pairs
     )
 
 
-def _read_index(field: str, keypoint: int | str, set_name: str, names: tuple[str, ...]) -> int:
-    if isinstance(keypoint, str) and keypoint in names:
-        return names.index(keypoint)
+def _read_index(field: str, keypoint: int | str, set_name: str, places: Mapping[str, int]) -> int:
+    if isinstance(keypoint, str) and keypoint in places:
+        return places[keypoint]
     if isinstance(keypoint, (str, bool)):
         raise ConfigError(
             f"keypoint set '{set_name}': {field} has {keypoint!r}, expected one of its names or indexes"
-            f"{suggest(str(keypoint), names)}"
+            f"{suggest(str(keypoint), places)}"
         )
     return int(keypoint)

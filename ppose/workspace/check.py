@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Annotated, Any, get_origin
 
 from ppose.errors import ConfigError
+from ppose.paths import show_text
 from ppose.workspace.cells import Cell, first_places, to_plain
 from ppose.workspace.registry import (
     CONFIG,
@@ -20,6 +21,8 @@ from ppose.workspace.signature import Key, block_keys, type_error
 from ppose.workspace.spec import read_spec
 
 _logger = logging.getLogger(__name__)
+
+_MOST_ERRORS = 30
 
 # Keys of the published vocabulary without a use here: accepted, with one warning that lists them. Those of
 # PaddleDetection's runtime.yml, of its mixed precision and moving average, and of PaddleX.
@@ -100,7 +103,11 @@ class _Check:
         if cell.value is None:
             cell.value = {}
         if not isinstance(cell.value, dict):
-            self._error(cell, path, f"got {to_plain(cell)!r}, expected a block of {entry.name}'s arguments")
+            self._error(
+                cell,
+                path,
+                f"got {show_text(repr(to_plain(cell)), 200)}, expected a block of {entry.name}'s arguments",
+            )
             return
         keys = block_keys(entry)
         for name, child in cell.value.items():
@@ -132,7 +139,9 @@ class _Check:
             for index, item in enumerate(cell.value):
                 self._spec(item, f"{path}.{index}", key.kind)
         elif key.many:
-            self._error(cell, path, f"got {to_plain(cell)!r}, expected a list of components")
+            self._error(
+                cell, path, f"got {show_text(repr(to_plain(cell)), 200)}, expected a list of components"
+            )
         elif cell.value is not None or key.required:
             self._spec(cell, path, key.kind)
 
@@ -143,7 +152,8 @@ class _Check:
             self._error(
                 cell,
                 path,
-                f"got {to_plain(cell)!r}, expected a component: Name, !Name {{..}} or Name: {{..}}",
+                f"got {show_text(repr(to_plain(cell)), 200)}, "
+                "expected a component: Name, !Name {..} or Name: {..}",
             )
             return
         entry = find_entry(name)
@@ -158,7 +168,9 @@ class _Check:
             self._missing(entry, cell, name, {})
 
     def _error(self, cell: Cell, path: str, problem: str) -> None:
-        self.errors.append(f"{cell.source}: {path}: {problem}")
+        self.errors.append(f"{cell.source}: {show_text(path, 200)}: {problem}")
+        if len(self.errors) >= _MOST_ERRORS:
+            raise ConfigError("\n".join([*self.errors, "there may be more errors than these"]))
 
 
 def _join(path: str, name: str) -> str:

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from ppose.errors import ConfigError
-from ppose.paths import expand_path
-from ppose.workspace.cells import Cell, overlay, read_cells, to_plain
+from ppose.paths import expand_path, show_name, show_text
+from ppose.workspace.cells import Cell, copy_cells, overlay, read_cells, to_plain
 from ppose.workspace.check import check_config
 from ppose.workspace.overrides import apply_override
 from ppose.workspace.registry import suggest
 
 _BASE = "_BASE_"
+_MOST_BASES = 200  # files that are laid over each other
 _DISTILL_LOSS = "distill_loss"
 _PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -27,7 +28,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, An
     plain dicts, lists and scalars; `!Name {..}` becomes ``{"type": "Name", ..}``, and `~` and `$NAME` are
     resolved in texts. Raises ConfigError that lists every problem with its file, line and dotted key.
     """
-    root = _read(find_config(Path(expand_path(str(path)))), ())
+    root = _Files().read(find_config(Path(expand_path(str(path)))), ())
     for override in overrides:
         apply_override(root, override)
     _list_distill_loss(root)
@@ -56,7 +57,7 @@ def find_config(path: Path) -> Path:
         if not path.is_absolute() and ".." not in path.parts and file.is_file():
             return file
     names = [file.stem for file in BUILTIN.glob("*.yml")]
-    raise ConfigError(f"config file not found: {path}{suggest(path.stem, names)}")
+    raise ConfigError(f"config file not found: {show_name(path)}{suggest(path.stem, names)}")
 
 
 def _list_distill_loss(root: Cell) -> None:
@@ -72,25 +73,42 @@ def _list_distill_loss(root: Cell) -> None:
     root.value[_DISTILL_LOSS] = Cell(losses, cell.source)
 
 
-def _read(path: Path, children: tuple[Path, ...]) -> Cell:
-    path = Path(path)
-    if path.resolve() in children:
-        raise ConfigError(f"{path}: inherits itself through its {_BASE} files")
-    cells = read_cells(path)
-    bases = cells.value.pop(_BASE, None)
-    if bases is None:
-        return cells
-    names = to_plain(bases)
-    names = [names] if isinstance(names, str) else names
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise ConfigError(
-            f"{bases.source}: {_BASE}: got {json.dumps(names)}, expected a file name or a list of them"
-        )
-    root = Cell({}, cells.source)
-    for name in names:
-        overlay(root, _read(_find_base(path.parent, name, bases.source), (*children, path.resolve())))
-    overlay(root, cells)
-    return root
+class _Files:
+    """Reads a config with its `_BASE_` files, each once, however many inherit it."""
+
+    def __init__(self) -> None:
+        self._whole: dict[Path, Cell] = {}
+        self._laid = 0
+
+    def read(self, path: Path, children: tuple[Path, ...]) -> Cell:
+        """The config at that path over what it inherits; ``children`` are the files that inherit it."""
+        place = path.resolve()
+        if place in children:
+            raise ConfigError(f"{show_name(path)}: inherits itself through its {_BASE} files")
+        if place not in self._whole:
+            self._whole[place] = self._over_bases(path, (*children, place))
+        return copy_cells(self._whole[place]) if children else self._whole[place]
+
+    def _over_bases(self, path: Path, children: tuple[Path, ...]) -> Cell:
+        cells = read_cells(path)
+        bases = cells.value.pop(_BASE, None)
+        if bases is None:
+            return cells
+        names = to_plain(bases)
+        names = [names] if isinstance(names, str) else names
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise ConfigError(
+                f"{bases.source}: {_BASE}: got {show_text(json.dumps(names))}, "
+                "expected a file name or a list of them"
+            )
+        self._laid += len(names)
+        if self._laid > _MOST_BASES:
+            raise ConfigError(f"{bases.source}: {_BASE}: more than {_MOST_BASES} files are inherited")
+        root = Cell({}, cells.source)
+        for name in names:
+            overlay(root, self.read(_find_base(path.parent, name, bases.source), children))
+        overlay(root, cells)
+        return root
 
 
 def _find_base(folder: Path, name: str, source: str) -> Path:
@@ -100,4 +118,4 @@ def _find_base(folder: Path, name: str, source: str) -> Path:
     try:
         return file if file.is_file() else find_config(Path(name))
     except ConfigError:
-        raise ConfigError(f"{source}: {_BASE}: no such file: {file}") from None
+        raise ConfigError(f"{source}: {_BASE}: no such file: {show_name(file)}") from None

@@ -150,7 +150,12 @@ def _import_package(package: str) -> str | None:
     return None
 
 
+_LONGEST_WORD = 80  # of those that are compared with what is known
+
+
 def suggest(word: str, known: Iterable[str]) -> str:
     """``"; did you mean 'x'?"`` for the nearest of the known words, or an empty string."""
+    if len(str(word)) > _LONGEST_WORD:
+        return ""
     near = difflib.get_close_matches(str(word), [str(k) for k in known], n=1, cutoff=0.6)
     return f"; did you mean '{near[0]}'?" if near else ""

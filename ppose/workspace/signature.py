@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 import typeguard
 
+from ppose.paths import show_text
 from ppose.workspace.registry import GIVEN, Entry, is_kind
 
 
@@ -80,7 +81,7 @@ def type_error(value: Any, annotation: Any) -> str | None:
             collection_check_strategy=typeguard.CollectionCheckStrategy.ALL_ITEMS,
         )
     except typeguard.TypeCheckError:
-        return f"got {value!r}, expected {describe(annotation)}"
+        return f"got {show_text(repr(value), 200)}, expected {describe(annotation)}"
     return None
 
 
