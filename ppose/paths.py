@@ -54,6 +54,16 @@ def show_text(text: object, longest: int = 80) -> str:
     return show_name(text if len(text) <= longest else f"{text[:longest]}...")
 
 
+def hide_secrets(text: str) -> str:
+    """A text without the credentials of its URLs: user names, passwords, and what stands behind a `?`.
+
+    >>> hide_secrets("weights=https://me:secret@a.org/w.pdparams?token=secret")
+    'weights=https://***@a.org/w.pdparams?***'
+    """
+    text = re.sub(r"(://)[^/\s@]*(?:@[^/\s@]*)*@", r"\1***@", text)
+    return re.sub(r"(://[^\s?#]*)\?[^\s]*", r"\1?***", text)
+
+
 def cut_name(name: str, ending: str) -> str:
     """A file's name with that ending after it, cut before the ending to the length that file systems take."""
     while name and len(os.fsencode(name + ending)) > _LONGEST_NAME:

@@ -42,6 +42,7 @@ from ppose.engine.task import Task
 from ppose.engine.trainer import Hook, Trainer
 from ppose.errors import ConfigError
 from ppose.files import write_bytes
+from ppose.paths import hide_secrets
 from ppose.processor_settings import settings_in_force
 from ppose.quantization.calibrate import begin_alphas, find_clipping
 from ppose.quantization.equalize import equalize
@@ -159,12 +160,12 @@ def record_run(
     """Write what is needed to repeat a run: `config.yml` and a `teacher.yml` as resolved, and `run.json`."""
     if not resumes and (folder / STATE_FILE).exists():
         _logger.warning("the earlier run in %s is overwritten (--resume goes on with it)", folder)
-    write_bytes(folder / "config.yml", dump_config(cfg).encode())
+    write_bytes(folder / "config.yml", hide_secrets(dump_config(cfg)).encode())
     (folder / "teacher.yml").unlink(missing_ok=True)
     if teacher is not None:
-        write_bytes(folder / "teacher.yml", dump_config(teacher.cfg).encode())
+        write_bytes(folder / "teacher.yml", hide_secrets(dump_config(teacher.cfg)).encode())
     run = {
-        "command": shlex.join(arguments),
+        "command": shlex.join(map(hide_secrets, arguments)),
         "seed": seed,
         "started": time.strftime("%Y-%m-%d %H:%M:%S%z"),
         "device": paddle.device.get_device(),

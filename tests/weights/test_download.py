@@ -23,7 +23,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self):
         self.server.asked.append(self.path)
-        name = self.path.rsplit("/", 1)[-1]
+        name = self.path.rsplit("/", 1)[-1].partition("?")[0]
         if name == "missing.bin":
             self.send_error(404)
             return
@@ -35,6 +35,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             body = b"<html>log in</html>"
         if name == "echo.bin":
             body = self.path.encode()
+        if name.startswith("odd-"):
+            self.wfile.write(self.server.odd[name])
+            return
         self.send_response(200)
         self.send_header("Content-Type", "text/html" if name == "page.bin" else "application/octet-stream")
         self.send_header("Content-Length", str(len(body)))
@@ -132,20 +135,17 @@ def test_a_failed_download_is_one_line_and_leaves_nothing(server, name, words, a
 
 
 def test_a_truncated_body_is_found_without_the_help_of_urllib3(server, monkeypatch):
-    import requests
+    import urllib3
 
-    # What urllib3 before 2.0 does: the body just ends.
-    real = requests.models.Response.iter_content
+    real = urllib3.HTTPResponse.read1
 
     def lenient(self, *args):
-        self.raw.enforce_content_length = False
-        self.raw.length_remaining = 10
         try:
-            yield from real(self, *args)
-        except requests.exceptions.ChunkedEncodingError:
-            return
+            return real(self, *args)
+        except urllib3.exceptions.HTTPError:
+            return b""
 
-    monkeypatch.setattr(requests.models.Response, "iter_content", lenient)
+    monkeypatch.setattr(urllib3.HTTPResponse, "read1", lenient)
     with pytest.raises(DownloadError, match="of 1,280,000 bytes"):
         fetch(f"{server.url}/truncated.bin")
     assert cached_files() == []
@@ -164,6 +164,78 @@ def test_a_wrong_checksum_is_an_error_and_a_stale_copy_is_replaced(server, monke
     cached_path(url).write_bytes(b"damaged")
     monkeypatch.setitem(download.KNOWN_SHA256, url, SHA256.upper())
     assert fetch(url).read_bytes() == CONTENT
+
+
+_NO_BODY = b"\r\nContent-Length: 0\r\n\r\n"
+_ODD = {
+    "odd-204": (b"HTTP/1.1 204 No Content\r\n\r\n", "answered 204"),
+    "odd-206": (b"HTTP/1.1 206 Partial\r\nContent-Length: 2\r\n\r\nab", "answered 206"),
+    "odd-empty": (b"HTTP/1.1 200 OK" + _NO_BODY, "announces 0 bytes"),
+    "odd-nothing": (b"HTTP/1.0 200 OK\r\n\r\n", "empty file"),
+    "odd-length": (b"HTTP/1.1 200 OK\r\nContent-Length: \xb2\r\n\r\nab", "announces a length"),
+    "odd-large": (b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999999\r\n\r\nab", "expected 1 to"),
+    "odd-page": (b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n \n<!DOCTYPE html><htm>", "web page"),
+    "odd-gzip": (b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\nab", "compressed"),
+    "odd-circle": (b"HTTP/1.1 302 Found\r\nLocation: odd-circle" + _NO_BODY, "redirects"),
+    "odd-file": (b"HTTP/1.1 302 Found\r\nLocation: file:///etc/passwd" + _NO_BODY, "file:"),
+    "odd-port": (b"HTTP/1.1 302 Found\r\nLocation: http://a:b" + _NO_BODY, "cannot download"),
+    "odd-host": (b"HTTP/1.1 302 Found\r\nLocation: http://[::" + _NO_BODY, "cannot download"),
+    "odd-words": (b"HTTP/1.1 404 \x1b[2Jerror: x" + _NO_BODY, "x1b"),
+    "odd-binary": (b"\x00\x01\x02\r\n\r\n", "cannot download"),
+    "odd-headers": (b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 200 + b"\r\nab", "cannot download"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", list(_ODD))
+def test_answers_that_make_no_sense_are_one_line_and_never_cached(server, name):
+    server.odd = {name: _ODD[name][0]}
+    with pytest.raises(DownloadError, match=_ODD[name][1]) as caught:
+        fetch(f"{server.url}/{name}")
+    assert "\n" not in str(caught.value)
+    assert "\x1b" not in str(caught.value)
+    assert cached_files() == []
+
+
+def test_more_than_the_most_and_later_than_the_last_moment(server, monkeypatch):
+    server.odd = {"odd-any": b"HTTP/1.0 200 OK\r\n\r\n" + CONTENT}
+    monkeypatch.setattr(download, "_MOST_BYTES", 1000)
+    with pytest.raises(DownloadError, match="more than 1,000 bytes came"):
+        fetch(f"{server.url}/odd-any")
+    monkeypatch.undo()
+    monkeypatch.setattr(download, "_MOST_SECONDS", -1)
+    with pytest.raises(DownloadError, match="not all came within"):
+        fetch(f"{server.url}/weights.bin")
+    assert cached_files() == []
+
+
+def test_a_link_in_the_place_of_the_temporary_file_is_not_followed(server, tmp_path):
+    url = f"{server.url}/weights.bin"
+    (tmp_path / "mine").write_text("mine")
+    part = Path(f"{cached_path(url)}.part")
+    part.parent.mkdir(parents=True)
+    part.symlink_to(tmp_path / "mine")
+    assert fetch(url).read_bytes() == CONTENT
+    assert (tmp_path / "mine").read_text() == "mine"
+    assert not cached_path(url).is_symlink()
+
+
+def test_credentials_of_a_url_are_not_told(server, caplog):
+    host = server.url.partition("//")[2]
+    for name in ("missing.bin", "odd-file"):
+        server.odd = {name: _ODD["odd-file"][0].replace(b"/etc/passwd", b"//me:secret@a/?t=secret")}
+        with pytest.raises(DownloadError) as caught:
+            fetch(f"http://me:secret@{host}/{name}?token=secret")
+        assert "secret" not in str(caught.value)
+    assert "secret" not in caplog.text
+    assert f"http://***@{host}/missing.bin?*** comes over plain http" in caplog.text
+
+
+def test_published_weights_have_the_checksums_of_the_reference(reference):
+    table = (reference / "reference" / "zoo.tsv").read_text()
+    for path in (reference / "data" / "weights").iterdir():
+        url = f"https://bj.bcebos.com/v1/paddledet/models/keypoint/{path.name}"
+        assert url in table
+        assert download.KNOWN_SHA256[url] == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def test_a_dead_server_is_one_line(server):
