@@ -154,6 +154,7 @@ def run(main: Callable[[], None]) -> None:
     """Run a command's main function; errors that a user can cause become one line and a non-zero exit."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
     logging.getLogger("ppose").setLevel(logging.INFO)
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # a warning of its own has a traceback
     warnings.filterwarnings("ignore", module="paddle")  # of what Paddle's own modules import and call
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # what is wrong with a file, its reader says here
     for stream in (sys.stdout, sys.stderr):  # of names that the terminal has no letters for
