@@ -292,6 +292,14 @@ class _Interrupts:
         raise KeyboardInterrupt
 
 
+def renew_interrupts() -> None:
+    """Take this process's signals back from Paddle, which takes SIGTERM for itself as it is imported."""
+    if threading.current_thread() is threading.main_thread():
+        for number in INTERRUPTS:
+            if callable(handler := signal.getsignal(number)):
+                signal.signal(number, handler)
+
+
 _CLEANUPS: list[Callable[[], object]] = []
 _SOON = 1.5  # seconds
 

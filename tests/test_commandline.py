@@ -58,16 +58,17 @@ _WAIT = """
 import sys, time
 from ppose.commandline import ends_soon, run
 def main():
+    {first}
     print("ready", flush=True)
     {body}
 run(main)
 """
 
 
-def _interrupt(body, *signals):
+def _interrupt(body, *signals, first="pass"):
     """Exit code, output and seconds of a command that gets these signals."""
     with subprocess.Popen(
-        [sys.executable, "-c", _WAIT.format(body=body)],
+        [sys.executable, "-c", _WAIT.format(body=body, first=first)],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     ) as process:  # fmt: skip
         assert process.stdout.readline() == "ready\n"
@@ -83,6 +84,11 @@ def _interrupt(body, *signals):
 def test_every_signal_is_an_interrupt(number):
     body = "try: time.sleep(30)\n    finally: print('cleaned', flush=True)"
     assert _interrupt(body, number)[:2] == (130, "cleaned\ninterrupted\n")
+
+
+@pytest.mark.parametrize("module", ["ppose.engine.device", "ppose.inference.runtimes.paddle_runtime"])
+def test_paddle_keeps_no_signal_for_itself(module):
+    assert _interrupt("time.sleep(30)", signal.SIGTERM, first=f"import {module}")[0] == 130
 
 
 def test_an_interrupt_that_becomes_another_error_stays_one():
