@@ -18,10 +18,11 @@ HERE = Path(__file__).resolve().parent.parent
 READ = """
 import sys, time
 sys.path.insert(0, sys.argv[1])
-from ppose.weights.reader import read_weights
-from ppose.workspace import load_config
-import ppose.engine.settings
-path, read = sys.argv[2], load_config if sys.argv[2].endswith(".yml") else read_weights
+path = sys.argv[2]
+if path.endswith(".yml"):
+    from ppose.workspace import load_config as read
+else:
+    from ppose.weights.reader import read_weights as read
 for _ in range(12):
     begin = time.perf_counter()
     read(path)

@@ -5,15 +5,24 @@ import errno
 import io
 import logging
 import os
+import re
+import shutil
+import signal
 import sys
+import threading
+import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 from ppose.errors import PposeError
 from ppose.paths import show_name
 
 INTERRUPTED = 130
+INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 # Packages that ppose itself does not bring, and the extras that do; others are told of where they are chosen.
 _EXTRAS = {
@@ -145,11 +154,23 @@ def run(main: Callable[[], None]) -> None:
     """Run a command's main function; errors that a user can cause become one line and a non-zero exit."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
     logging.getLogger("ppose").setLevel(logging.INFO)
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # a warning of its own has a traceback
     warnings.filterwarnings("ignore", module="paddle")  # of what Paddle's own modules import and call
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # what is wrong with a file, its reader says here
     for stream in (sys.stdout, sys.stderr):  # of names that the terminal has no letters for
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    with _safe_paths(), _Interrupts() as interrupts:
+        try:
+            _run(main)
+        except Exception:
+            if not interrupts.came:
+                raise
+            # Libraries make other exceptions of the one that an interrupt is.
+            _leave("interrupted", INTERRUPTED)
+
+
+def _run(main: Callable[[], None]) -> None:
     try:
         main()
         sys.stdout.flush()
@@ -171,11 +192,132 @@ def run(main: Callable[[], None]) -> None:
             f"error: {package} is not installed, which this needs: pip install 'ppose[{_EXTRAS[package]}]'", 1
         )
     except OSError as error:
-        if error.filename is None and error.errno != errno.ENOSPC:
+        if error.filename is None and error.errno not in _WAYS_OUT:
             raise
-        _leave(f"error: {error.strerror}: {show_name(error.filename or 'the output folder')}", 1)
+        place = error.filename
+        if place is None and error.errno == errno.ENOSPC:
+            place = _SHARED if _is_full(_SHARED) else "the output folder"
+        where = f": {show_name(place)}" if place else ""
+        _leave(f"error: {error.strerror}{where}{_WAYS_OUT.get(error.errno or 0, '')}", 1)
+    except RuntimeError as error:
+        said = str(error)
+        meaning = next((text for words, text in _RUNTIME_REASONS.items() if re.search(words, said)), None)
+        if meaning is None:
+            raise
+        _leave(f"error: {meaning}", 1)
+
+
+# What the system says without the name of a file, and the way out; "" where the place is told.
+_MORE_FILES = " (ulimit -n has the limit; fewer workers need fewer)"
+_WAYS_OUT = {
+    errno.ENOSPC: "",
+    errno.EMFILE: _MORE_FILES,
+    errno.ENFILE: _MORE_FILES,
+    errno.EAGAIN: " (ulimit -u has the limit of processes; fewer workers need fewer)",
+    errno.ENOMEM: " (smaller batches and fewer workers need less)",
+}
+_SHARED = "/dev/shm"  # noqa: S108 (named, not written)
+# What runtimes say in words of their own, and what it means.
+_RUNTIME_REASONS = {
+    "(?i)bad_alloc|out of memory|(failed|cannot|can't) (to )?allocate": (
+        "not enough memory (smaller batches need less)"
+    ),
+    "can't start new thread": "no more threads can be started (ulimit -u has the limit)",
+    _SHARED: f"{_SHARED} is too small for what the loader shares (use_shared_memory: false needs none)",
+}
+
+
+def _is_full(folder: str) -> bool:
+    try:
+        return shutil.disk_usage(folder).free < 1 << 20
+    except OSError:
+        return False
+
+
+@contextmanager
+def _safe_paths() -> Iterator[None]:
+    """Within it, no process that we, or libraries, start runs what lies in the current folder."""
+    path = os.environ.get("PATH", os.defpath)
+    folders = [folder for folder in path.split(os.pathsep) if os.path.isabs(folder)]
+    safe = {"PYTHONSAFEPATH": "1", "PATH": os.pathsep.join(folders)}
+    before = {name: os.environ.get(name) for name in safe}
+    os.environ.update(safe)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name)
+            if value is not None:
+                os.environ[name] = value
 
 
 def _leave(message: str, code: int) -> None:
-    print(message, file=sys.stderr)
+    # Whatever a message has from a file: one line of it is no second error, and no command for the terminal.
+    first, *more = map(show_name, message.splitlines())
+    print(
+        first,
+        *(f"  {line}" if line.startswith("error:") else line for line in more),
+        sep="\n",
+        file=sys.stderr,
+    )
     sys.exit(code)
+
+
+class _Interrupts:
+    """Within it, SIGTERM and SIGHUP are as Ctrl-C: KeyboardInterrupt, and at the second time the end."""
+
+    def __init__(self) -> None:
+        self._owner = os.getpid()
+        self._before: dict[signal.Signals, Any] = {}
+        self.came = False
+
+    def __enter__(self) -> "_Interrupts":
+        for number in INTERRUPTS:
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
+                self._before[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if os.getpid() != self._owner:  # a process that was forked
+            os._exit(128 + number)
+        self.came = True
+        for again in self._before:
+            signal.signal(again, signal.SIG_DFL)
+        if _CLEANUPS:
+            threading.Thread(target=_end_soon, daemon=True).start()
+        raise KeyboardInterrupt
+
+
+def renew_interrupts() -> None:
+    """Take this process's signals back from Paddle, which takes SIGTERM for itself as it is imported."""
+    if threading.current_thread() is threading.main_thread():
+        for number in INTERRUPTS:
+            if callable(handler := signal.getsignal(number)):
+                signal.signal(number, handler)
+
+
+_CLEANUPS: list[Callable[[], object]] = []
+_SOON = 1.5  # seconds
+
+
+@contextmanager
+def ends_soon(cleanup: Callable[[], object]) -> Iterator[None]:
+    """Within it, an interrupt that a library loses ends the process all the same, after the cleanup."""
+    _CLEANUPS.append(cleanup)
+    try:
+        yield
+    finally:
+        _CLEANUPS.remove(cleanup)
+
+
+def _end_soon() -> None:
+    time.sleep(_SOON)
+    if _CLEANUPS:
+        for cleanup in _CLEANUPS:
+            cleanup()
+        os.write(2, b"interrupted\n")
+        os._exit(INTERRUPTED)

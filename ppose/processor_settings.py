@@ -1,15 +1,20 @@
-"""Settings of Paddle's CPU libraries, which read them from the environment as they are loaded.
+"""Settings of Paddle's CPU libraries and of ONNX Runtime, which read them from the environment as they load.
 
 - `KMP_BLOCKTIME=0`: each of Paddle's threads has an OpenMP team whose members spin for 200 ms after an
   operator, on cores that others could use. Now they sleep at once.
 - `MKL_DEBUG_CPU_TYPE=5`: Paddle brings the MKL of 2019, which on AMD's processors takes kernels without AVX.
   This makes it take those for AVX2. Set on such processors that have AVX2 and no AVX512.
 
+- `ORT_DISABLE_TELEMETRY=1`: ONNX Runtime from 1.31 on gives the machine a number and calls its maker.
+  OpenVINO calls Google as it is imported, unless its module for that cannot be.
+
 A value that the user has set is kept.
 """
 
 import os
 import sys
+from types import ModuleType
+from typing import cast
 
 from ppose.processor import is_amd_with_avx2_alone
 
@@ -17,7 +22,9 @@ _NAMES = ("KMP_BLOCKTIME", "MKL_DEBUG_CPU_TYPE")
 
 
 def prepare_environment() -> None:
-    """Set what is not set yet, for this process and its children; nothing where Paddle is loaded already."""
+    """Set what is not set yet, for this process and its children; nothing of a loaded Paddle's."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    sys.modules.setdefault("openvino_telemetry", cast(ModuleType, None))  # its import fails then
     if "paddle" in sys.modules:
         return
     os.environ.setdefault("KMP_BLOCKTIME", "0")

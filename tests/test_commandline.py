@@ -1,10 +1,23 @@
 """What a command's user sees of errors."""
 
+import errno
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
 import numpy as np
 import paddle
 import pytest
 
 from ppose.commandline import run
+from ppose.errors import PposeError
+from ppose.export.onnx_graph import _PADDLE2ONNX
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.mark.parametrize(
@@ -18,3 +31,103 @@ def test_too_little_memory_is_one_line(ask, capsys):
     assert line.startswith("error: not enough memory: ")
     assert "alloc" in line
     assert line.endswith("(smaller batches need less)")
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(errno.EMFILE, "Too many open files"), "Too many open files (ulimit -n has the limit"),
+        (RuntimeError("can't start new thread"), "no more threads can be started"),
+        (RuntimeError("std::bad_alloc"), "not enough memory"),
+        (PposeError("a\x1b[2J\nerror: forged"), "a\\x1b[2J"),
+    ],
+)
+def test_what_the_system_lacks_and_texts_of_files_are_one_error(error, words, capsys):
+    def fail():
+        raise error
+
+    with pytest.raises(SystemExit) as leave:
+        run(fail)
+    assert leave.value.code == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert [line for line in lines if line.startswith("error: ")] == lines[:1]
+    assert words in lines[0]
+
+
+_WAIT = """
+import sys, time
+from ppose.commandline import ends_soon, run
+def main():
+    {first}
+    print("ready", flush=True)
+    {body}
+run(main)
+"""
+
+
+def _interrupt(body, *signals, first="pass"):
+    """Exit code, output and seconds of a command that gets these signals."""
+    with subprocess.Popen(
+        [sys.executable, "-c", _WAIT.format(body=body, first=first)],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        assert process.stdout.readline() == "ready\n"
+        begin = time.monotonic()
+        for number in signals:
+            time.sleep(0.5)
+            process.send_signal(number)
+        output, errors = process.communicate(timeout=30)
+    return process.returncode, output + errors, time.monotonic() - begin
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_every_signal_is_an_interrupt(number):
+    body = "try: time.sleep(30)\n    finally: print('cleaned', flush=True)"
+    assert _interrupt(body, number)[:2] == (130, "cleaned\ninterrupted\n")
+
+
+@pytest.mark.parametrize("module", ["ppose.engine.device", "ppose.inference.runtimes.paddle_runtime"])
+def test_paddle_keeps_no_signal_for_itself(module):
+    assert _interrupt("time.sleep(30)", signal.SIGTERM, first=f"import {module}")[0] == 130
+
+
+def test_an_interrupt_that_becomes_another_error_stays_one():
+    body = "try: time.sleep(30)\n    except KeyboardInterrupt: raise ValueError('of a library') from None"
+    assert _interrupt(body, signal.SIGINT)[:2] == (130, "interrupted\n")
+
+
+def test_a_lost_interrupt_ends_what_ends_soon():
+    body = (
+        "with ends_soon(lambda: print('cleaned', flush=True)):\n"
+        "        while True:\n"
+        "            try: time.sleep(30)\n"
+        "            except KeyboardInterrupt: pass"
+    )
+    code, output, seconds = _interrupt(body, signal.SIGTERM)
+    assert (code, output) == (130, "cleaned\ninterrupted\n")
+    assert seconds < 5
+
+
+def test_the_second_interrupt_ends_at_once():
+    body = "try: time.sleep(30)\n    finally: time.sleep(30)"
+    code, _, seconds = _interrupt(body, signal.SIGINT, signal.SIGINT)
+    assert code == -signal.SIGINT
+    assert seconds < 5
+
+
+def test_nothing_of_the_current_folder_runs(tmp_path, monkeypatch):
+    for name in ("runpy.py", "paddle2onnx.py", "calendar.py"):
+        (tmp_path / name).write_text("print('ran')")
+    (tmp_path / "tool").write_text("#!/bin/sh\necho ran\n")
+    (tmp_path / "tool").chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", os.pathsep.join(["", ".", os.environ["PATH"]]))
+    monkeypatch.setenv("PYTHONSAFEPATH", "")
+
+    def start():
+        assert shutil.which("tool") is None
+        for arguments in (("-m", "calendar", "2000"), ("-c", _PADDLE2ONNX.replace("paddle2onnx.", "json."))):
+            done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, input="")
+            assert "ran" not in done.stdout
+
+    run(start)

@@ -56,3 +56,19 @@ def test_settings_in_words():
         "KMP_BLOCKTIME=0, MKL_DEBUG_CPU_TYPE=5"
     )
     assert describe_settings({}) == "none"
+
+
+def test_no_runtime_calls_anybody():
+    """ONNX Runtime says that it heeds its variable; OpenVINO would look a server up as it is imported."""
+    script = """
+import ppose, os, socket, sys, threading, time
+def look_up(*address, **more):
+    print("called", address)
+    raise OSError
+socket.getaddrinfo = look_up
+import openvino
+print(os.environ["ORT_DISABLE_TELEMETRY"], "openvino_telemetry.main" in sys.modules)
+time.sleep(0.5)
+"""
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout == "1 False\n", done.stdout + done.stderr

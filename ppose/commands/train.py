@@ -4,6 +4,7 @@ import argparse
 import logging
 import signal
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -72,6 +73,7 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     from ppose.engine.distributed.ranks import is_main, join_ranks
     from ppose.engine.interrupt import StopOnSignal
     from ppose.engine.precision import Precision, check_precision
+    from ppose.engine.run_lock import own_folder
     from ppose.engine.settings import run_settings
     from ppose.engine.state import read_state
     from ppose.engine.train import make_trainer, record_run
@@ -90,23 +92,24 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     folder = Path(settings.save_dir) / Path(args.config).stem
     state = None if args.resume is None else read_state(args.resume or folder)
     seed = args.seed if args.seed is not None else state.seed if state else 0
-    trainer = make_trainer(
-        cfg,
-        folder,
-        seed=seed,
-        evaluates=args.eval,
-        state=state,
-        precision=Precision(args.amp),
-        scales_rate=args.auto_scale_lr,
-        teacher=teacher,
-    )
-    if is_main():
-        if device == "cpu":
-            logging.getLogger("ppose").info("CPU settings: %s", describe_settings(settings_in_force()))
-        resumes = state is not None
-        record_run(folder, cfg, seed=seed, arguments=sys.argv, resumes=resumes, teacher=teacher)
-    with StopOnSignal(trainer) as stop:
-        trainer.fit()
+    with own_folder(folder) if is_main() else nullcontext():
+        trainer = make_trainer(
+            cfg,
+            folder,
+            seed=seed,
+            evaluates=args.eval,
+            state=state,
+            precision=Precision(args.amp),
+            scales_rate=args.auto_scale_lr,
+            teacher=teacher,
+        )
+        if is_main():
+            if device == "cpu":
+                logging.getLogger("ppose").info("CPU settings: %s", describe_settings(settings_in_force()))
+            resumes = state is not None
+            record_run(folder, cfg, seed=seed, arguments=sys.argv, resumes=resumes, teacher=teacher)
+        with StopOnSignal(trainer) as stop:
+            trainer.fit()
     received = stop.received or signal.SIGTERM  # of several ranks, another one may have had it
     if is_main():
         print_end(trainer, folder, received.name, settings.headline[0])

@@ -32,13 +32,17 @@ class _Prepared(paddle.io.Dataset):
     def __len__(self) -> int:
         return len(self._dataset)
 
-    def __getitem__(self, index: int) -> dict[str, Any] | Exception:
+    def __getitem__(self, index: Any) -> dict[str, Any] | Exception:
         # An error that a worker raises makes Paddle's loader wait for ever, so errors travel as values.
+        if isinstance(index, _Fault):
+            return RuntimeError(index)
         try:
             sample = self._dataset[index]
             sample["index"] = index
             sample["generator"] = np.random.default_rng((self._seed, self.epoch, index))
             return apply_transforms(self._transforms, sample)
+        except SystemExit as error:
+            return RuntimeError(f"the process was to end: {error}")
         except Exception as error:
             return error
 
@@ -53,7 +57,7 @@ class _Collate:
         try:
             return self._collate(samples)
         except PposeError as error:
-            return {"error": _to_bytes(str(error))}
+            return {"error": _to_bytes(_text(error))}
         except Exception as error:
             return {"fault": _to_bytes("".join(traceback.format_exception(error)))}
 
@@ -76,7 +80,20 @@ def _depend_on_parent(worker: int) -> None:
 
 
 def _to_bytes(text: str) -> np.ndarray:
-    return np.frombuffer(text.encode(), np.uint8).copy()
+    return np.frombuffer(text.encode(errors="backslashreplace") or b"?", np.uint8).copy()
+
+
+def _text(error: Exception) -> str:
+    try:
+        return str(error)
+    except Exception:
+        return f"{type(error).__name__} without a text"
+
+
+class _Fault(str):
+    """What went wrong with the order of samples, in the place of an index."""
+
+    __slots__ = ()
 
 
 def _raise_error_of(batch: dict[str, paddle.Tensor]) -> None:
@@ -104,7 +121,14 @@ class _BatchOrder:
     def __len__(self) -> int:
         return self._count // self.batch_size if self.drop_last else -(-self._count // self.batch_size)
 
-    def __iter__(self) -> Iterator[list[int]]:
+    def __iter__(self) -> Iterator[list[Any]]:
+        # Paddle's loader waits for ever where this raises, too.
+        try:
+            yield from self._batches()
+        except Exception as error:
+            yield [_Fault("".join(traceback.format_exception(error)))]
+
+    def _batches(self) -> Iterator[list[int]]:
         indices = np.arange(self._count)
         if self.shuffle:
             # The key keeps this generator apart from those of the samples.

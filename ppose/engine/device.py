@@ -7,7 +7,7 @@ import sys
 
 import paddle
 
-from ppose.commandline import ASKED_THREADS
+from ppose.commandline import ASKED_THREADS, renew_interrupts
 from ppose.engine.distributed.ranks import rank_count
 from ppose.errors import DeviceError
 from ppose.paddle_internals import set_cpu_threads
@@ -17,6 +17,8 @@ try:
     import resource
 except ImportError:  # Windows has none
     resource = None  # type: ignore[assignment]
+
+renew_interrupts()
 
 # Of glibc's mallopt.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3

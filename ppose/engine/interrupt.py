@@ -1,18 +1,17 @@
-"""Ctrl-C and SIGTERM end a training run after its step, with its state saved."""
+"""Ctrl-C, SIGTERM and SIGHUP end a training run after its step, with its state saved."""
 
 import os
 import signal
 from types import FrameType, TracebackType
 from typing import Any
 
+from ppose.commandline import INTERRUPTS
 from ppose.engine.distributed.ranks import rank_count
 from ppose.engine.trainer import Trainer
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
 
 class StopOnSignal:
-    """Within it, the first SIGINT or SIGTERM stops the trainer after its step; the second ends the process.
+    """Within it, the first of these signals stops the trainer after its step; the second ends the process.
 
     Of several ranks the second does nothing: the launcher sends it three times, and SIGKILL after 30 s.
     ``received`` is the signal that came, or None. To be entered in the main thread.
@@ -25,7 +24,7 @@ class StopOnSignal:
         self.received: signal.Signals | None = None
 
     def __enter__(self) -> "StopOnSignal":
-        self._before = {number: signal.signal(number, self._handle) for number in _SIGNALS}
+        self._before = {number: signal.signal(number, self._handle) for number in INTERRUPTS}
         return self
 
     def __exit__(
@@ -40,8 +39,8 @@ class StopOnSignal:
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() != self._owner:
             # A loader's worker inherits this handler. A terminal's Ctrl-C goes to it too, which the trainer
-            # deals with; whoever sends it SIGTERM means it.
-            if number == signal.SIGTERM:
+            # deals with; whoever sends it another means it.
+            if number != signal.SIGINT:
                 os._exit(128 + number)
             return
         self.received = signal.Signals(number)

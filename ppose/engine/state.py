@@ -32,12 +32,16 @@ Parameters = Mapping[str, paddle.Tensor]
 
 @dataclass
 class Progress:
-    """How far a run is: whole epochs done, steps done of the next one, and the best evaluation so far."""
+    """How far a run is: whole epochs done, steps done of the next one, and the best evaluation so far.
+
+    ``evaluated`` is the last epoch after which it was evaluated.
+    """
 
     epoch: int = 0
     step_in_epoch: int = 0
     best: float | None = None
     best_epoch: int = 0
+    evaluated: int = 0
 
 
 @dataclass
@@ -130,6 +134,7 @@ def _check_numbers(state: TrainState) -> None:
         "epoch": (progress.epoch, 0, _MOST),
         "step_in_epoch": (progress.step_in_epoch, 0, state.steps_per_epoch),
         "best_epoch": (progress.best_epoch, 0, _MOST),
+        "evaluated": (progress.evaluated, 0, _MOST),
         "seed": (state.seed, 0, 2**63 - 1),
         "ranks": (state.ranks, 1, _MOST),
     }

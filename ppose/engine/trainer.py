@@ -140,6 +140,7 @@ class Trainer:
         """Train until the last epoch is done, or ``stop`` is called."""
         self._set_schedule()
         self._call("before_train")
+        self._agree_on_stop()
         while self.progress.epoch < self.epochs and not self._stopping:
             self.network.train()
             self._call("before_epoch")

@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 OPSET = 17
 OUTPUT = "heatmaps"
 
+# `python -m` would look for modules in the current folder first, as `-c` does until its first line is done.
+_PADDLE2ONNX = (
+    "import sys; sys.path[:] = filter(None, sys.path); import runpy; "
+    "runpy.run_module('paddle2onnx.command', run_name='__main__', alter_sys=True)"
+)
+
 _INSTALL = "pip install 'ppose[onnx]'"
 
 
@@ -62,7 +68,7 @@ def _run_paddle2onnx(folder: Path, file: Path) -> None:
     # A process of its own: the converter aborts at an operator that it cannot convert.
     result = subprocess.run(
         [
-            *(sys.executable, "-m", "paddle2onnx.command", "--model_dir", folder, "--save_file", file),
+            *(sys.executable, "-c", _PADDLE2ONNX, "--model_dir", folder, "--save_file", file),
             *("--model_filename", "model.json", "--params_filename", "model.pdiparams"),
             *("--opset_version", str(OPSET), "--enable_auto_update_opset", "False"),
             *("--optimize_tool", "polygraphy"),  # folds shapes, which onnxslim leaves

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
+from ppose.commandline import INTERRUPTS, ends_soon
 from ppose.errors import PposeError
 from ppose.inference.model_folder import (
     INFER_CFG,
@@ -19,8 +20,6 @@ from ppose.inference.model_folder import (
     read_model_folder,
     write_infer_cfg,
 )
-
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
@@ -36,13 +35,18 @@ def staging(folder: Path) -> Iterator[Path]:
         temporary = Path(tempfile.mkdtemp(prefix=".export-", dir=folder))
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(folder)) from error
-    try:
-        yield temporary
-    finally:
+
+    def clean() -> None:
         shutil.rmtree(temporary, ignore_errors=True)
         with suppress(OSError):  # not empty
             for empty in made:
                 empty.rmdir()
+
+    with ends_soon(clean):
+        try:
+            yield temporary
+        finally:
+            clean()
 
 
 def publish(temporary: Path, model: ModelFolder) -> ModelFolder:
@@ -81,14 +85,14 @@ def _flush(file: Path) -> None:
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Ctrl-C and SIGTERM are not heard in these milliseconds, so that files of two exports do not mix.
+    """Ctrl-C and its like are not heard in these milliseconds, so that files of two exports do not mix.
 
     Where another thread than the main one exports, nothing of that reaches it: they are the main thread's.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in _SIGNALS}
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in INTERRUPTS}
     try:
         yield
     finally:

@@ -85,3 +85,36 @@ def test_a_corrupt_image_is_one_line_that_names_it(dataset, coco_folder, workers
     file.write_bytes(file.read_bytes()[:900])
     with pytest.raises(DataError, match=r"^image is cut short: .*000000000003\.jpg \(900 bytes\)$"):
         collect(make_reader().batches(dataset, workers=workers))
+
+
+class _Mute(Exception):
+    def __str__(self):
+        raise ValueError
+
+
+def _raise(error):
+    raise error
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (DataError("name \udcd6"), r"name \\udcd6"),
+        (RuntimeError("name \udcd6"), r"name \\udcd6"),
+        (_Mute(), "_Mute"),
+        (type("MuteData", (_Mute, DataError), {})(), "MuteData without a text"),
+        (SystemExit(3), "the process was to end: 3"),
+    ],
+)
+def test_errors_without_a_text_that_can_be_sent_are_no_hang(dataset, workers, error, words):
+    with pytest.raises((DataError, RuntimeError), match=words):
+        collect(Reader([lambda sample: _raise(error)]).batches(dataset, workers=workers))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_error_of_the_order_is_no_hang(dataset, workers, monkeypatch):
+    batches = make_reader(shuffle=True).batches(dataset, workers=workers)
+    monkeypatch.setattr(np.random, "SeedSequence", lambda *_, **__: _raise(ZeroDivisionError("of the order")))
+    with pytest.raises(RuntimeError, match="of the order"):
+        collect(batches)

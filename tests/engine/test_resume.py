@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from runs import StopAt, data_overrides, without_pictures
 
+from ppose.engine.hooks.run import Evaluate
 from ppose.engine.state import read_state
 from ppose.engine.train import make_trainer
 from ppose.errors import CheckpointError
@@ -125,6 +126,33 @@ def test_a_state_of_another_network_is_refused(overrides, tmp_path):
     other = ["LiteHRNet.network_type=lite_18", "width=40"]
     with pytest.raises(CheckpointError, match="the training state is of another network"):
         train(overrides, tmp_path / "run", state=read_state(tmp_path / "run"), more=other)
+
+
+def test_an_evaluation_that_a_kill_prevented_is_made_up_for(overrides, tmp_path):
+    cfg, folder = load_config(CONFIG, [*overrides, "epoch=1"]), tmp_path / "run"
+
+    def run(evaluate, state=None):
+        trainer = make_trainer(cfg, folder, seed=3, evaluates=True, state=state)
+        hook = next(hook for hook in trainer.hooks if isinstance(hook, Evaluate))
+        hook._evaluate = evaluate
+        trainer.fit()
+
+    def die(network):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(die)
+    assert read_state(folder).progress.epoch == 1
+    assert not (folder / "best_model.pdparams").exists()
+    asked = []
+    for _ in range(2):  # the second time it is there
+        run(
+            lambda network: asked.append(1) or dict.fromkeys(("AP", "AP50", "AP75", "AR"), 0.5),
+            read_state(folder),
+        )
+        assert (folder / "best_model.pdparams").is_file()
+        assert read_state(folder).progress.evaluated == 1
+    assert asked == [1]
 
 
 WRITER = """

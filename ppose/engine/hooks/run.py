@@ -179,7 +179,8 @@ class Evaluate(Hook):
     ``evaluate`` gives the metrics of a network; the log shows those of ``headline``, and the first of these
     says which network is best. With ``patience`` the run stops once that many epochs went by without a better
     one. Stands after SaveCheckpoints, so that an evaluation that fails loses nothing. It is a
-    hook of all ranks, which share the evaluation; the main rank writes.
+    hook of all ranks, which share the evaluation; the main rank writes. A run that was killed between the two
+    has its evaluation made up for as it is resumed.
     """
 
     def __init__(
@@ -196,6 +197,12 @@ class Evaluate(Hook):
         self._evaluate, self._folder, self._log = evaluate, folder, log
         self._every, self._patience = every, patience
 
+    def before_train(self, trainer: Trainer) -> None:
+        """Make up for the evaluation of the epoch that was saved last."""
+        progress = trainer.progress
+        if progress.evaluated < progress.epoch and progress.step_in_epoch == 0:
+            self.after_epoch(trainer)
+
     def after_epoch(self, trainer: Trainer) -> None:
         """Evaluate where it is time."""
         if not is_due(trainer, self._every):
@@ -208,6 +215,7 @@ class Evaluate(Hook):
                 if is_main():
                     save_weights(trainer.model, self._folder / "best_model.pdparams")
                 progress.best, progress.best_epoch = value, progress.epoch
+        progress.evaluated = progress.epoch
         gives_up = self._patience is not None and progress.epoch - progress.best_epoch >= self._patience
         if gives_up:
             trainer.stop(interrupted=False)

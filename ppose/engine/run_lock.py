@@ -1,0 +1,55 @@
+"""One run in a folder at a time."""
+
+import json
+import logging
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import filelock
+
+from ppose.errors import ConfigError
+from ppose.files import write_json
+from ppose.paths import show_name, show_text
+
+_logger = logging.getLogger(__name__)
+
+_LOCK, _OWNER = "run.lock", "run.pid"
+
+
+@contextmanager
+def own_folder(folder: Path) -> Iterator[None]:
+    """Within it, the folder of a run is this process's own; half-written files of dead writers go.
+
+    Raises ConfigError, with process and host, where another run is at work there; a process that has died
+    holds nothing, and a log line says whose folder is taken over.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock, owner = filelock.FileLock(folder / _LOCK), folder / _OWNER
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        raise ConfigError(
+            f"another run is at work in {show_name(folder)}: {_describe(owner)}; wait for its end, or choose "
+            "another folder with -o save_dir=DIR"
+        ) from None
+    try:
+        if owner.exists():
+            _logger.warning("the run of %s was killed: %s is taken over", _describe(owner), show_name(folder))
+        for part in folder.rglob(".*.part"):
+            part.unlink(missing_ok=True)
+        write_json(owner, {"process": os.getpid(), "host": socket.gethostname()})
+        yield
+    finally:
+        owner.unlink(missing_ok=True)
+        lock.release()
+
+
+def _describe(owner: Path) -> str:
+    try:
+        said = json.loads(owner.read_bytes())
+        return f"process {show_text(said['process'])} on {show_text(said['host'])}"
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return "a process without a name"

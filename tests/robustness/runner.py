@@ -1,0 +1,80 @@
+"""Runs the real command on one input after the other, each in a process of its own with limits.
+
+    python runner.py MODULE ... < lines of JSON, each a list of arguments; > a line of JSON for each
+
+The modules are imported once; then each run is a fork, without a network but this machine's own where asked.
+"""
+
+import contextlib
+import ctypes
+import importlib
+import json
+import os
+import resource
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+SECONDS, MEMORY = 20, 6 << 30  # of the processor, of addresses: Paddle's libraries alone take 2 GB
+_CLONE_NEWNET = 0x40000000
+
+
+def main() -> None:
+    """Answer every line of the input."""
+    from ppose import cli
+    from ppose.weights import download
+
+    download._RETRY_AFTER_SECONDS = (0, 0)
+    for module in sys.argv[1:]:
+        importlib.import_module(module)
+    answers = os.fdopen(os.dup(1), "w")
+    for line in sys.stdin:
+        answers.write(json.dumps(_run(cli, json.loads(line))) + "\n")
+        answers.flush()
+
+
+def _run(cli: object, arguments: list[str]) -> dict[str, object]:
+    begin = time.monotonic()
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+        child = os.fork()
+        if child == 0:
+            _become(cli, arguments, output.fileno(), errors.fileno())
+        _, status, usage = os.wait4(child, 0)
+        errors.seek(0)
+        return {
+            "code": os.waitstatus_to_exitcode(status),
+            "errors": errors.read().decode("utf-8", "replace"),
+            "seconds": time.monotonic() - begin,
+            "megabytes": usage.ru_maxrss / 1024,
+        }
+
+
+def _become(cli: object, arguments: list[str], output: int, errors: int) -> None:
+    os.dup2(output, 1)
+    os.dup2(errors, 2)
+    resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    if not any("://" in argument for argument in arguments):
+        with contextlib.suppress(AttributeError):
+            ctypes.CDLL(None).unshare(_CLONE_NEWNET)  # where we may
+    sys.argv = ["ppose", *arguments]
+    code = 70
+    try:
+        cli.main()
+        code = 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(bool(end.code))
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+    main()

@@ -1,0 +1,104 @@
+"""The real commands on thousands of damaged files: one line, or what was asked for; never anything else."""
+
+import http.server
+import json
+import subprocess
+import sys
+import threading
+import zlib
+from pathlib import Path
+
+import pytest
+from robustness.corpus import mutate, whole_files
+from robustness.runner import MEMORY
+
+RUNNER = Path(__file__).with_name("runner.py")
+_WEIGHTS = ("ppose.commands.weights", "ppose.weights.checkpoint", "ppose.weights.safetensors_file")
+_PADDLE = ("ppose.engine.train", "ppose.data.inspection.findings", "ppose.commands.check")
+# How many files each kind has in the long run, and what its command imports.
+KINDS = {
+    "pickles": (3000, _WEIGHTS),
+    "archives": (1500, _WEIGHTS),
+    "safetensors": (1500, _WEIGHTS),
+    "answers": (1000, (*_WEIGHTS, "requests", "filelock", "tqdm")),
+    "configs": (1500, _PADDLE),
+    "states": (1000, _PADDLE),
+    "annotations": (1000, _PADDLE),
+}
+_QUICK = ("pickles", "archives", "safetensors", "answers")
+
+
+@pytest.fixture
+def answering():
+    """Serves one answer, whatever is asked."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def handle(self):
+            self.request.recv(65536)
+            self.request.sendall(self.server.answer)
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.answer = b""
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield server
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def _arguments(kind: str, file: Path, output: Path) -> list[str]:
+    if kind in ("configs", "annotations"):
+        return ["check", str(file), "--output_dir", str(output)]
+    if kind == "states":
+        config = ["-c", "tinypose_256x192", "-o", f"save_dir={output}", "TrainDataset.dataset_dir=none"]
+        return ["train", *config, "--resume", str(file)]
+    return ["weights", "convert", str(file), "--output", str(output / "a.safetensors")]
+
+
+def _try(kind: str, count: int, seed: int, folder: Path, server: http.server.HTTPServer) -> None:
+    modules = KINDS[kind][1]
+    ending = {"configs": ".yml", "annotations": ".json", "states": ".npz"}.get(kind, "")
+    with subprocess.Popen(
+        [sys.executable, RUNNER, *modules],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=folder,
+    ) as runner:
+        for number, content in enumerate(mutate(whole_files(kind, folder), count, seed)):
+            file, output = folder / f"input{ending}", folder / "output"
+            file.write_bytes(content)
+            source: object = file
+            if kind == "answers":
+                server.answer = content
+                source = f"http://127.0.0.1:{server.server_port}/{number}"
+            arguments = _arguments(kind, file, output)
+            arguments = [str(source) if argument == str(file) else argument for argument in arguments]
+            runner.stdin.write(json.dumps(arguments) + "\n")
+            runner.stdin.flush()
+            _check(json.loads(runner.stdout.readline()), kind, content, output)
+
+
+def _check(result: dict, kind: str, content: bytes, output: Path) -> None:
+    what = f"{kind} {zlib.crc32(content):x}: {result}"
+    lines = [line for line in result["errors"].splitlines() if "error: " in line]
+    assert result["code"] in (0, 1, 2), what
+    assert "Traceback" not in result["errors"], what
+    assert "\x1b" not in result["errors"], what
+    # A check that finds something wrong has no error of its own, but exit code 1.
+    assert len(lines) == (result["code"] != 0) or (kind in ("annotations", "configs") and not lines), what
+    assert result["seconds"] < 20, what
+    assert result["megabytes"] < MEMORY / 1e6 / 4, what
+    assert not list(output.rglob("*.part")), what
+
+
+@pytest.mark.parametrize("kind", _QUICK)
+def test_a_few_damaged_files(kind, tmp_path, answering):
+    _try(kind, 15 if kind == "answers" else 40, 1, tmp_path, answering)
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_thousands_of_damaged_files(kind, tmp_path, answering):
+    _try(kind, KINDS[kind][0], 2, tmp_path, answering)
