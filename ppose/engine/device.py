@@ -19,6 +19,8 @@ except ImportError:  # Windows has none
     resource = None  # type: ignore[assignment]
 renew_interrupts()
 
+renew_interrupts()
+
 # Of glibc's mallopt.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _NEVER = 2**31 - 1

@@ -35,7 +35,8 @@ class PickleMachine:
     def __init__(
         self, content: bytes, find: Callable[[str, str], Any], find_storage: Callable[[Any], Any]
     ) -> None:
-        self._content = memoryview(content)
+        self._data, self._content = content, memoryview(content)
+        self._stack: list[Any] = []
         self._find, self._find_storage = find, find_storage
         self._text_left, self._left = _MOST_TEXT, _MOST_OPERATIONS
         self.position = 0
@@ -46,22 +47,69 @@ class PickleMachine:
         Raises EOFError, UnpicklingError, LookupError, TypeError or ValueError where it is damaged, and
         CheckpointError where it needs more than it may.
         """
-        self._stack: list[Any] = []
-        self._below: list[list[Any]] = []
-        self._memo: dict[int, Any] = {}
-        operations, content, size = _OPERATIONS, self._content, len(self._content)
+        data, size, operations = self._data, len(self._data), _OPERATIONS
+        stack: list[Any] = []
+        below: list[list[Any]] = []
+        memo: dict[int, Any] = {}
+        self._below, self._memo = below, memo
+        position = self.position
         for done in range(self._left):
-            if self.position >= size:
+            if position >= size:
                 raise EOFError("it ends within its pickle")
-            code = content[self.position]
-            self.position += 1
-            if code == _STOP:
+            code = data[position]
+            position += 1
+            # Nine in ten operations are one of these; a call for each would make reading four times as long.
+            if code == _MEMOIZE:
+                memo[len(memo)] = stack[-1]
+            elif code == _BINGET:
+                stack.append(memo[data[position]])
+                position += 1
+            elif code == _BININT1:
+                stack.append(data[position])
+                position += 1
+            elif code == _SHORT_BINUNICODE:
+                end = position + 1 + data[position]
+                self._count_text(end - position)
+                if end > size:
+                    raise EOFError("it ends within a text")
+                stack.append(data[position + 1 : end].decode("utf-8", "surrogatepass"))
+                position = end
+            elif code == _TUPLE1:
+                stack[-1] = (stack[-1],)
+            elif code == _MARK:
+                below.append(stack)
+                stack = []
+            elif code == _TUPLE:
+                items = tuple(stack)
+                stack = below.pop()
+                stack.append(items)
+            elif code == _TUPLE3:
+                last, middle, first = stack.pop(), stack.pop(), stack[-1]
+                stack[-1] = (first, middle, last)
+            elif code == _NEWFALSE:
+                stack.append(False)
+            elif code == _REDUCE:
+                arguments, function = stack.pop(), stack[-1]
+                if type(arguments) is not tuple or not callable(function):
+                    raise pickle.UnpicklingError("a call of what is no function")
+                stack[-1] = function(*arguments)
+            elif code == _LONG_BINGET:
+                stack.append(memo[int.from_bytes(data[position : position + 4], "little")])
+                position += 4
+            elif code == _BINPUT:
+                memo[data[position]] = stack[-1]
+                position += 1
+            elif code == _STOP:
                 self._left -= done
-                return self._stack.pop()
-            operation = operations[code]
-            if operation is None:
-                raise pickle.UnpicklingError(f"an operation {bytes([code])!r} that no weights file needs")
-            operation(self)
+                self.position = position
+                return stack.pop()
+            else:
+                operation = operations[code]
+                if operation is None:
+                    raise pickle.UnpicklingError(f"an operation {bytes([code])!r} that no weights file needs")
+                self.position, self._stack = position, stack
+                operation(self)
+                position, stack = self.position, self._stack
         raise CheckpointError(
             f"is refused: its pickle has more than {_MOST_OPERATIONS:,} operations; save the state dict alone"
         )
@@ -87,15 +135,18 @@ class PickleMachine:
         return line
 
     def _push_text(self, size: int, encoding: str) -> None:
-        raw = self.take(size)
         if size > _LONG_TEXT:
-            self._stack.append(raw)
+            self._stack.append(self.take(size))
             return
+        raw = bytes(self.take(size))
+        self._count_text(size)
+        # surrogatepass, as pickle itself writes them
+        self._stack.append(raw.decode(encoding, "surrogatepass" if encoding == "utf-8" else "strict"))
+
+    def _count_text(self, size: int) -> None:
         self._text_left -= size
         if self._text_left < 0:
             raise CheckpointError(f"is refused: its texts are more than {_MOST_TEXT:,} bytes")
-        # surrogatepass, as pickle itself writes them
-        self._stack.append(str(raw, encoding, "surrogatepass" if encoding == "utf-8" else "strict"))
 
     def _push_long(self, size: int) -> None:
         if size > _LONGEST_NUMBER:
@@ -104,10 +155,6 @@ class PickleMachine:
 
     def _push_float(self) -> None:
         self._stack.append(struct.unpack(">d", self.take(8))[0])
-
-    def _mark(self) -> None:
-        self._below.append(self._stack)
-        self._stack = []
 
     def _take_marked(self) -> list[Any]:
         items = self._stack
@@ -147,14 +194,8 @@ class PickleMachine:
             raise pickle.UnpicklingError(f"items for what is no {kind.__name__}")
         return self._stack[-1]
 
-    def _get(self, size: int) -> None:
-        self._stack.append(self._memo[self._number(size)])
-
     def _put(self, size: int) -> None:
         self._memo[self._number(size)] = self._stack[-1]
-
-    def _memoize(self) -> None:
-        self._memo[len(self._memo)] = self._stack[-1]
 
     def _global(self) -> None:
         module = self._line()
@@ -205,7 +246,12 @@ def encode_text(text: str | memoryview) -> bytes | bytearray:
     return encoded
 
 
-_STOP = pickle.STOP[0]
+_STOP, _MARK, _TUPLE, _TUPLE1 = (code[0] for code in (pickle.STOP, pickle.MARK, pickle.TUPLE, pickle.TUPLE1))
+_MEMOIZE, _BINGET, _BINPUT = (code[0] for code in (pickle.MEMOIZE, pickle.BINGET, pickle.BINPUT))
+_BININT1, _TUPLE3, _REDUCE = (code[0] for code in (pickle.BININT1, pickle.TUPLE3, pickle.REDUCE))
+_SHORT_BINUNICODE, _NEWFALSE, _LONG_BINGET = (
+    code[0] for code in (pickle.SHORT_BINUNICODE, pickle.NEWFALSE, pickle.LONG_BINGET)
+)
 
 
 def _table() -> list[Callable[[PickleMachine], object] | None]:
@@ -226,39 +272,34 @@ def _table() -> list[Callable[[PickleMachine], object] | None]:
     known: Mapping[bytes, Callable[[PickleMachine], object]] = {
         pickle.PROTO: lambda m: m._number(1),
         pickle.FRAME: lambda m: m._number(8),
-        pickle.POP: lambda m: (m._stack or m._below).pop(),
+        pickle.POP: lambda m: m._stack.pop() if m._stack else m._take_marked(),
         pickle.POP_MARK: lambda m: m._take_marked(),
         pickle.DUP: lambda m: m._stack.append(m._stack[-1]),
-        pickle.NONE: push(None), pickle.NEWTRUE: push(True), pickle.NEWFALSE: push(False),
+        pickle.NONE: push(None), pickle.NEWTRUE: push(True),
         pickle.EMPTY_TUPLE: push(()),
         pickle.EMPTY_LIST: lambda m: m._stack.append([]),
         pickle.EMPTY_SET: lambda m: m._stack.append([]),
         pickle.EMPTY_DICT: lambda m: m._stack.append({}),
         pickle.BININT: push_number(4, signed=True),
-        pickle.BININT1: push_number(1), pickle.BININT2: push_number(2),
+        pickle.BININT2: push_number(2),
         pickle.LONG1: sized(1, machine._push_long), pickle.LONG4: sized(4, machine._push_long),
         pickle.INT: lambda m: m._stack.append(int(m._line())),  # Python 2, beyond 32 bits
         pickle.BINFLOAT: machine._push_float,
-        pickle.SHORT_BINUNICODE: sized(1, machine._push_text, "utf-8"),
         pickle.BINUNICODE: sized(4, machine._push_text, "utf-8"),
         pickle.BINUNICODE8: sized(8, machine._push_text, "utf-8"),
         pickle.SHORT_BINSTRING: sized(1, machine._push_text, "latin-1"),
         pickle.BINSTRING: sized(4, machine._push_text, "latin-1"),
         pickle.SHORT_BINBYTES: sized(1, push_bytes), pickle.BINBYTES: sized(4, push_bytes),
         pickle.BINBYTES8: sized(8, push_bytes), pickle.BYTEARRAY8: sized(8, push_bytes),
-        pickle.MARK: machine._mark,
-        pickle.TUPLE: lambda m: m._push_marked(tuple), pickle.LIST: lambda m: m._push_marked(list),
+        pickle.LIST: lambda m: m._push_marked(list),
         pickle.FROZENSET: lambda m: m._push_marked(tuple), pickle.DICT: lambda m: m._push_marked(_pairs),
-        pickle.TUPLE1: lambda m: m._push_tuple(1), pickle.TUPLE2: lambda m: m._push_tuple(2),
-        pickle.TUPLE3: lambda m: m._push_tuple(3),
+        pickle.TUPLE2: lambda m: m._push_tuple(2),
         pickle.APPEND: machine._append, pickle.APPENDS: machine._extend, pickle.ADDITEMS: machine._extend,
         pickle.SETITEM: machine._set_item, pickle.SETITEMS: machine._set_items,
-        pickle.BINGET: lambda m: m._get(1), pickle.LONG_BINGET: lambda m: m._get(4),
-        pickle.BINPUT: lambda m: m._put(1), pickle.LONG_BINPUT: lambda m: m._put(4),
-        pickle.MEMOIZE: machine._memoize,
+        pickle.LONG_BINPUT: lambda m: m._put(4),
         pickle.GLOBAL: machine._global, pickle.STACK_GLOBAL: machine._stack_global,
         pickle.BINPERSID: machine._persistent,
-        pickle.REDUCE: machine._reduce, pickle.NEWOBJ: machine._reduce, pickle.BUILD: machine._build,
+        pickle.NEWOBJ: machine._reduce, pickle.BUILD: machine._build,
     }  # fmt: skip
     return [known.get(bytes([code])) for code in range(256)]
 

@@ -59,6 +59,9 @@ class _Dtype:
         self.dtype = self.dtype.newbyteorder(state[1])
 
 
+_NOTHING = np.empty(0)
+
+
 class Array:
     """A numpy array of the pickle, filled by its state as ``numpy.ndarray.__setstate__`` would be.
 
@@ -68,13 +71,16 @@ class Array:
     __slots__ = ("array",)
 
     def __init__(self, *_: object) -> None:
-        self.array = np.empty(0)
+        self.array = _NOTHING
 
     def set_state(self, state: tuple) -> None:
         """Version, shape, dtype, whether it is in Fortran's order, bytes."""
         _, shape, dtype, is_fortran, raw = state
         raw = raw.encode("latin-1") if isinstance(raw, str) else raw  # Python 2 wrote bytes as str
-        flat = array_from_bytes(raw, dtype.dtype.str, count_elements(shape))
+        kind, count = dtype.dtype, count_elements(shape)
+        if count * kind.itemsize != len(raw):
+            raise EOFError(f"{len(raw):,} bytes where {count:,} elements were announced")
+        flat = np.frombuffer(raw, kind)
         self.array = flat.reshape(shape, order="F" if is_fortran else "C")
 
 
@@ -115,7 +121,7 @@ _ALLOWED: dict[tuple[str, str], Any] = {
     **{("torch", name): code for name, code in _TORCH_STORAGES.items()},
 }
 for _package in ("numpy.core.multiarray", "numpy._core.multiarray"):
-    _ALLOWED[_package, "_reconstruct"] = lambda *args: Array(*args)
+    _ALLOWED[_package, "_reconstruct"] = Array
     _ALLOWED[_package, "scalar"] = lambda *args: _scalar(*args)
 for _package in ("builtins", "__builtin__"):
     _ALLOWED[_package, "tuple"] = _same_tuple  # paddle.save writes a tensor as tuple((name, array))

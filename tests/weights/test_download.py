@@ -166,7 +166,7 @@ def test_a_wrong_checksum_is_an_error_and_a_stale_copy_is_replaced(server, monke
     assert fetch(url).read_bytes() == CONTENT
 
 
-_NO_BODY = b"\r\nContent-Length: 0\r\n\r\n"
+_NO_BODY = b"\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 _ODD = {
     "odd-204": (b"HTTP/1.1 204 No Content\r\n\r\n", "answered 204"),
     "odd-206": (b"HTTP/1.1 206 Partial\r\nContent-Length: 2\r\n\r\nab", "answered 206"),
