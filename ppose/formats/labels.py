@@ -194,9 +194,8 @@ class ContentBuilder:
         return {"images": self._images, "annotations": self._annotations, "categories": categories}
 
 
-def image_of_stem(folder: Path | None, stem: str, near: Path) -> str:
-    """The name in ``folder``, by default ``near``, of the image that is called so but for its ending."""
-    folder = near if folder is None else folder
+def image_of_stem(folder: Path, stem: str) -> str:
+    """The name in ``folder`` of the image that is called so but for its ending; DataError without one."""
     for ending in IMAGE_ENDINGS:
         for name in (stem + ending, stem + ending.upper()):
             if (folder / name).is_file():

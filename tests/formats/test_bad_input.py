@@ -1,6 +1,7 @@
 """Broken files of every format: one clear line each, that names the file and the place."""
 
 import importlib.util
+import json
 
 import numpy as np
 import pytest
@@ -101,6 +102,13 @@ BROKEN = {
     ),
 }  # fmt: skip
 
+CONFIG = """
+_BASE_: [_base_/coco_topdown.yml, _base_/lite_hrnet.yml]
+num_joints: 3
+KeypointSet: {name: arrow, names: [left_tail, right_tail, tip], flip_pairs: [[left_tail, right_tail]]}
+weights: output/model_final
+"""
+
 
 @pytest.mark.parametrize("case", BROKEN)
 def test_a_broken_file_is_one_line(case, write_text, tmp_path):
@@ -164,12 +172,20 @@ def test_deeplabcuts_h5_as_pandas_writes_it(tmp_path):
 
 def test_the_command_says_what_is_lost(labels_of, tmp_path, capsys):
     FORMATS["coco"].write(tmp_path / "a.json", labels_of())
-    run_command(
-        "convert", [str(tmp_path / "a.json"), str(tmp_path / "a.csv"), "--categories", "person", "child"]
-    )
+    kinds = ["--categories", "person", "child"]
+    run_command("convert", [str(tmp_path / "a.json"), str(tmp_path / "a.csv"), *kinds])
     out = capsys.readouterr().out
     assert "4 images, 4 people, 3 keypoints (deeplabcut)" in out
     assert "deeplabcut cannot say: the boxes of 4 people" in out
+    own = tmp_path / "own.yml"
+    own.write_text(CONFIG)
+    run_command(
+        "convert", [str(tmp_path / "a.json"), str(tmp_path / "b.json"), "--keypoint_set", str(own), *kinds]
+    )
+    out = capsys.readouterr().out
+    assert "keypoints put in the order of 'arrow', by name" in out
+    (category, *_) = json.loads((tmp_path / "b.json").read_text())["categories"]
+    assert category["keypoints"] == ["left_tail", "right_tail", "tip"]
     with pytest.raises(SystemExit):
         run_command("convert", [str(tmp_path / "a.json"), str(tmp_path / "folder")])
     assert "--to FORMAT says" in capsys.readouterr().err
