@@ -1,6 +1,7 @@
 """Labels written in each format and read again: what it can hold is as before, what it cannot is said."""
 
 import importlib.util
+import json
 
 import numpy as np
 import pytest
@@ -141,3 +142,27 @@ def test_a_round_trip_of_real_people(reference, tmp_path):
         np.testing.assert_allclose(
             np.sort(after.people.bboxes_xywh.sum(axis=1)), np.sort(before.people.bboxes_xywh.sum(axis=1))
         )
+
+
+def test_posetracks_own_files(reference, tmp_path):
+    """A file a video, with tracks; written again under the videos' names."""
+    before = read_labels(reference / "data" / "posetrack18" / "annotations" / "val")
+    assert before.keypoint_set.name == "posetrack18"
+    FORMATS["posetrack"].write(tmp_path, before)
+    assert [file.name for file in sorted(tmp_path.iterdir())] == [
+        f"{video}_mpii_test.json" for video in ("003418", "009473", "012834")
+    ]
+    after = read_labels(tmp_path)
+    for name in ("keypoints", "visibility", "tracks", "bboxes_xywh"):
+        np.testing.assert_array_equal(getattr(after.people, name), getattr(before.people, name))
+
+
+def test_mpiis_own_file_comes_back_as_it_is(reference, tmp_path):
+    file = reference / "data" / "mpii" / "test_mpii.json"
+    FORMATS["mpii"].write(tmp_path / "a.json", read_labels(file))
+    pairs = zip(json.loads(file.read_text()), json.loads((tmp_path / "a.json").read_text()), strict=True)
+    for one, other in pairs:
+        assert one["image"] == other["image"]
+        known = np.array(one["joints_vis"]) > 0
+        np.testing.assert_allclose(np.array(other["joints"])[known], np.array(one["joints"])[known])
+        np.testing.assert_allclose([*other["center"], other["scale"]], [*one["center"], one["scale"]])
