@@ -2,7 +2,7 @@
 
 from ppose.engine.hooks.curves import DrawCurves
 from ppose.engine.hooks.samples import DrawSamples
-from ppose.engine.hooks.visual_log import VisualLog
+from ppose.engine.hooks.show_run import ShowRun
 from ppose.engine.trainer import Hook
 
 
@@ -14,7 +14,7 @@ def data_overrides(folder, keys=("TrainDataset", "EvalDataset")):
 
 def without_pictures(trainer):
     """A trainer that draws nothing, which takes a small run longer than its steps."""
-    pictures = DrawCurves | DrawSamples | VisualLog
+    pictures = DrawCurves | DrawSamples | ShowRun
     trainer.hooks = [hook for hook in trainer.hooks if not isinstance(hook, pictures)]
     return trainer
 

@@ -33,6 +33,8 @@ SCRIPTS = {
     "weights": "tools/weights.py",
     "analyse_errors": "tools/analyse_errors.py",
     "visualize_coco": "tools/visualize_coco.py",
+    "download": "dataset/download_coco.py",
+    "report": "tools/report.py",
 }
 
 

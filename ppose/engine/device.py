@@ -3,6 +3,7 @@
 import ctypes
 import os
 import platform
+import sys
 
 import paddle
 
@@ -11,6 +12,11 @@ from ppose.engine.distributed.ranks import rank_count
 from ppose.errors import DeviceError
 from ppose.paddle_internals import set_cpu_threads
 from ppose.processor import own_cores
+
+try:
+    import resource
+except ImportError:  # Windows has none
+    resource = None  # type: ignore[assignment]
 
 # Of glibc's mallopt.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
@@ -36,6 +42,17 @@ def select_device(use_gpu: bool | None) -> str:
         _set_threads()
         _keep_freed_memory()
     return device
+
+
+def peak_memory() -> dict[str, float]:
+    """The most memory (MB) that this process has had: memory_mb, and gpu_memory_mb of Paddle's on a GPU."""
+    peak = {}
+    if resource is not None:
+        unit = 1 if sys.platform == "darwin" else 1024
+        peak["memory_mb"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20, 1)
+    if paddle.device.get_device() != "cpu":
+        peak["gpu_memory_mb"] = round(paddle.device.cuda.max_memory_allocated() / 2**20, 1)
+    return peak
 
 
 def _set_threads() -> None:

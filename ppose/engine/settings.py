@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from ppose.codecs import Codec
 from ppose.data import Dataset, ImageFolder
 from ppose.distillation.losses import DistillationLoss
+from ppose.engine.loggers import RunLogger
 from ppose.metrics import Metric
 from ppose.models import Network
 from ppose.transforms import ChannelOrder
@@ -30,7 +31,7 @@ class RunSettings:
     ``accumulate`` batches. ``use_ema`` evaluates and saves a moving average of the weights. ``sync_bn`` takes
     batch norms over the batches of all processes. ``base_batch_size`` is the images a step that the learning
     rate is meant for, all processes together. ``use_vdl`` logs for VisualDL to ``vdl_log_dir``, by default
-    `log/<config>` in the current folder, beside the logs of other configs.
+    `log/<config>` in the current folder, beside the logs of other configs; ``loggers`` are more of its like.
 
     ``slim`` QAT trains for eight bits, as the `QAT` block says. ``distill_loss`` are the losses between
     student and teacher in a teacher's config, whose parameters are frozen always: ``freeze_parameters`` is of
@@ -64,6 +65,7 @@ class RunSettings:
     patience: int | None = None
     use_vdl: bool = False
     vdl_log_dir: str | None = None
+    loggers: Sequence[Annotated[object, RunLogger]] = ()
     freeze_parameters: bool = True
     distill_loss: Sequence[Annotated[object, DistillationLoss]] = ()
     TrainDataset: Annotated[object, Dataset] | None = None

@@ -11,6 +11,7 @@ from paddle import nn
 from ppose.codecs import Codec
 from ppose.data import EvalDataset, Reader
 from ppose.distillation.losses import DistillationLoss
+from ppose.engine.loggers import RunLogger
 from ppose.engine.settings import run_settings
 from ppose.errors import ConfigError
 from ppose.inference.pose_spec import PoseSpec
@@ -111,6 +112,12 @@ class Task:
         """The losses of a teacher's config; the channels are those of the backbones' first maps."""
         given = {"student_channels": student_channels, "teacher_channels": teacher_channels}
         return [create(spec, self._cfg, **given) for spec in self.settings.distill_loss]
+
+    def loggers(self, run: str) -> list[RunLogger]:
+        """Where a run of that name is shown."""
+        settings = self.settings
+        vdl = [{"VisualDLLog": {"log_dir": settings.vdl_log_dir}}] if settings.use_vdl else []
+        return [create(spec, self._cfg, run=run) for spec in (*vdl, *settings.loggers)]
 
     def optimizer(
         self, parameters: Sequence[paddle.Tensor], steps_per_epoch: int, rate_scale: float = 1.0

@@ -30,12 +30,12 @@ from ppose.engine.hooks.curves import DrawCurves
 from ppose.engine.hooks.quantization import HoldRanges, KeepAlphasPositive
 from ppose.engine.hooks.run import Evaluate, LogProgress, RunLog, SaveCheckpoints
 from ppose.engine.hooks.samples import DrawSamples
-from ppose.engine.hooks.visual_log import VisualLog
+from ppose.engine.hooks.show_run import ShowRun
 from ppose.engine.load import find_quantization, load_quantized
 from ppose.engine.network_runtime import network_predictor
 from ppose.engine.objective import Objective
 from ppose.engine.precision import Precision
-from ppose.engine.settings import RunSettings
+from ppose.engine.settings import RunSettings, run_settings
 from ppose.engine.state import STATE_FILE, TrainState
 from ppose.engine.static_network import quickest_form
 from ppose.engine.task import Task
@@ -89,7 +89,7 @@ def make_trainer(
         loader,
         optimizer,
         objective,
-        [*_make_hooks(task, folder, evaluates), *hooks],
+        [*_make_hooks(cfg, task, folder, evaluates), *hooks],
         epochs=settings.epoch,
         accumulate=settings.accumulate,
         average=MovingAverage(model, settings.ema_decay) if settings.use_ema else None,
@@ -104,7 +104,7 @@ def make_trainer(
     return trainer
 
 
-def _make_hooks(task: Task, folder: Path, evaluates: bool) -> list[Hook]:
+def _make_hooks(cfg: dict[str, Any], task: Task, folder: Path, evaluates: bool) -> list[Hook]:
     settings = task.settings
     every = settings.snapshot_epoch
     log = RunLog(folder, echo=not sys.stderr.isatty())
@@ -121,9 +121,7 @@ def _make_hooks(task: Task, folder: Path, evaluates: bool) -> list[Hook]:
     if not is_main():
         return hooks
     hooks += [DrawSamples(folder / "vis", task, every=every), DrawCurves(folder, settings.headline[0])]
-    if settings.use_vdl:
-        hooks.append(VisualLog(folder, Path(settings.vdl_log_dir or Path("log") / folder.name)))
-    return hooks
+    return [*hooks, *(ShowRun(folder, logger, cfg) for logger in task.loggers(folder.name))]
 
 
 def make_evaluation(task: Task, folder: Path) -> Callable[[nn.Layer], dict[str, float]]:
@@ -167,6 +165,7 @@ def record_run(
     run = {
         "command": shlex.join(map(hide_secrets, arguments)),
         "seed": seed,
+        "measure": run_settings(cfg).headline[0],
         "started": time.strftime("%Y-%m-%d %H:%M:%S%z"),
         "device": paddle.device.get_device(),
         "ranks": rank_count(),

@@ -13,6 +13,7 @@ from ppose.reports.error_kinds import BACKGROUND, KINDS, find_costs, find_kinds,
 from ppose.reports.results import Evaluation
 
 PCK_THRESHOLDS = np.linspace(0, 0.3, 61)  # of the longer side of a person's box
+SIMILARITIES = np.linspace(0, 1, 61)
 _RESAMPLES = 300
 _SCORE_BINS = 10
 _CORRECT = 0  # index of the threshold 0.5, from which on somebody counts as found
@@ -39,12 +40,16 @@ class Analysis:
         """How many of each keypoint are of each kind, (K, 5)."""
         return np.stack([(self.kinds == kind).sum(axis=0) for kind in range(len(KINDS))], axis=1)
 
-    def mean_similarity(self) -> np.ndarray:
-        """The mean similarity (K,) of each keypoint with the true one, NaN where nobody has it labelled."""
+    def similarity(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean similarity (K,) with the true keypoints, and shares (61, K) from `SIMILARITIES` on.
+
+        They are keypoints' parts of OKS, of the labelled ones of found people; NaN where there are none.
+        """
         truth, rows = self.evaluation.truth, np.flatnonzero(self.partners >= 0)
-        near = similarities(self.evaluation, rows, self.partners[rows])
+        near, labelled = similarities(self.evaluation, rows, self.partners[rows]), truth.labelled
+        shares = [share_within(-near, labelled[self.partners[rows]], -limit) for limit in SIMILARITIES]
         with np.errstate(invalid="ignore"):
-            return near.sum(axis=0) / truth.labelled[self.partners[rows]].sum(axis=0)
+            return near.sum(axis=0) / labelled[self.partners[rows]].sum(axis=0), np.stack(shares)
 
     def pck(self) -> np.ndarray:
         """Share (61, K) of the labelled keypoints of found people within `PCK_THRESHOLDS` of their box."""

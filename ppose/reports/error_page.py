@@ -11,7 +11,7 @@ from ppose.keypoints import KeypointSet
 from ppose.reports.analysis import PCK_THRESHOLDS, Analysis, Calibration, Comparison, calibrate
 from ppose.reports.error_kinds import GOOD, KINDS
 from ppose.reports.page import Block, Page, Picture, Table, Text, show_figure, show_picture
-from ppose.reports.plots import plot_calibration, plot_costs, plot_kinds, plot_pck
+from ppose.reports.plots import plot_calibration, plot_costs, plot_keypoints, plot_kinds
 from ppose.reports.results import image_rows
 from ppose.visualize import crop_person, draw_poses, encode_picture
 
@@ -100,7 +100,7 @@ def _kinds(analysis: Analysis, keypoint_set: KeypointSet) -> list[Block]:
 
 def _keypoints(analysis: Analysis, keypoint_set: KeypointSet) -> list[Block]:
     shares, counts = analysis.pck(), analysis.kind_counts()
-    similar = analysis.mean_similarity()
+    similar, similar_shares = analysis.similarity()
     at = [int(np.argmin(np.abs(PCK_THRESHOLDS - limit))) for limit in (0.05, 0.1, 0.2)]
     rows = [
         [name, f"{counts[k].sum():,}", _number(similar[k]), *(_number(shares[row, k]) for row in at)]
@@ -113,7 +113,7 @@ def _keypoints(analysis: Analysis, keypoint_set: KeypointSet) -> list[Block]:
             "the share within so many longer sides of the person's box."
         ),
         Table(header, rows),
-        show_figure(plot_pck(shares, keypoint_set.names)),
+        show_figure(plot_keypoints(shares, similar_shares, keypoint_set.names)),
     ]
 
 

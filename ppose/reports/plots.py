@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ppose.reports.analysis import PCK_THRESHOLDS, Calibration
+from ppose.reports.analysis import PCK_THRESHOLDS, SIMILARITIES, Calibration
 from ppose.reports.error_kinds import KINDS
 
 if TYPE_CHECKING:
@@ -52,22 +52,27 @@ def plot_costs(costs: Mapping[str, float]) -> "Figure":
     return figure
 
 
-def plot_pck(shares: np.ndarray, names: Sequence[str]) -> "Figure":
-    """PCK (61, K) over thresholds, a line each of up to 30 keypoints, and their mean."""
-    figure, (axes,) = new_figure(9, 4.2)
+def plot_keypoints(pck: np.ndarray, similar: np.ndarray, names: Sequence[str]) -> "Figure":
+    """PCK (61, K) and shares by similarity (61, K), a line each of up to 30 keypoints, and their mean."""
+    figure, (left, right) = new_figure(11, 4.2, columns=2)
+    _plot_shares(left, PCK_THRESHOLDS, pck, names)
+    left.set(xlabel="distance, in longer sides of the person's box", ylabel="share of keypoints within it")
+    _plot_shares(right, SIMILARITIES, similar, names)
+    right.set(xlabel="similarity with the true keypoint", ylabel="share of keypoints from it on")
+    right.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False, fontsize=7)
+    return figure
+
+
+def _plot_shares(axes: "Axes", limits: np.ndarray, shares: np.ndarray, names: Sequence[str]) -> None:
+    known = np.isfinite(shares).all(axis=0)
     colours = _spread_colours(min(shares.shape[1], _MOST_KEYPOINTS))
     for column, colour in enumerate(colours):
-        if np.isfinite(shares[:, column]).all():
-            axes.plot(PCK_THRESHOLDS, shares[:, column], lw=1, color=colour, label=_plain(names[column]))
-    known = shares[:, np.isfinite(shares).all(axis=0)]
-    if known.size:
-        axes.plot(PCK_THRESHOLDS, known.mean(axis=1), lw=2.5, color="black", label="mean")
-    axes.set_xlabel("distance, in longer sides of the person's box")
-    axes.set_ylabel("share of keypoints within it")
+        if known[column]:
+            axes.plot(limits, shares[:, column], lw=1, color=colour, label=_plain(names[column]))
+    if known.any():
+        axes.plot(limits, shares[:, known].mean(axis=1), lw=2.5, color="black", label="mean")
     axes.set_ylim(0, 1)
     axes.grid(alpha=0.3)
-    axes.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False, fontsize=7)
-    return figure
 
 
 def plot_calibration(found: Calibration) -> "Figure":

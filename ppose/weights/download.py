@@ -8,17 +8,13 @@ import logging
 import os
 import re
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
 from ppose.errors import DownloadError
-from ppose.paths import hide_secrets, show_text
-
-if TYPE_CHECKING:
-    import requests
+from ppose.paths import hide_secrets
+from ppose.weights import answers
 
 logger = logging.getLogger(__name__)
 
@@ -34,13 +30,9 @@ KNOWN_SHA256 = {
 }
 
 _CHUNK = 1 << 20
-_CONNECT_SECONDS = 15
-_SILENCE_SECONDS = 60  # without a byte from the server
 _MOST_SECONDS = 2 * 3600  # for a whole file
 _MOST_BYTES = 4 << 30
-_MOST_REDIRECTS = 5
 _RETRY_AFTER_SECONDS = (1, 3)
-_PASSING_STATUS = (408, 425, 429, 500, 502, 503, 504)
 
 
 def fetch(url: str, *, sha256: str | None = None, force: bool = False) -> Path:
@@ -150,10 +142,13 @@ def _download(url: str, target: Path, sha256: str) -> None:
                 break
             # The second and third: of redirects and headers that make no sense.
             except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
-                if wait is None or not _may_pass(error):
-                    raise _failure(url, target, _reason(error, url)) from error
+                if wait is None or not answers.may_pass(error):
+                    raise _failure(url, target, answers.reason(error, url)) from error
                 logger.warning(
-                    "download of %s: %s; trying again in %d s", hide_secrets(url), _reason(error, url), wait
+                    "download of %s: %s; trying again in %d s",
+                    hide_secrets(url),
+                    answers.reason(error, url),
+                    wait,
                 )
                 time.sleep(wait)
         got = _sha256(part) if sha256 else ""
@@ -169,111 +164,30 @@ def _stream(url: str, part: Path) -> None:
     from tqdm import tqdm
 
     deadline = time.monotonic() + _MOST_SECONDS
-    # Uncompressed, so that the announced length is that of the file.
-    headers = {"Accept-Encoding": "identity"}
-    timeout = (_CONNECT_SECONDS, _SILENCE_SECONDS)
     part.unlink(missing_ok=True)  # of a process that was killed
-    with requests.Session() as session:
-        session.max_redirects = _MOST_REDIRECTS
-        with session.get(url, headers=headers, stream=True, timeout=timeout) as response:
-            total = _check_answer(url, response)
-            label = part.name.removesuffix(".part").partition("-")[2]
-            descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666)
-            with (
-                open(descriptor, "wb") as file,
-                tqdm(total=total, unit="B", unit_scale=True, desc=label, disable=None) as bar,
-            ):
-                for chunk in _chunks(response):
-                    if file.tell() == 0:
-                        _check_head(chunk)
-                    bar.update(file.write(chunk))
-                    if file.tell() > (total or _MOST_BYTES):
-                        raise requests.exceptions.InvalidURL(f"more than {total or _MOST_BYTES:,} bytes came")
-                    if time.monotonic() > deadline:
-                        raise requests.exceptions.InvalidURL(f"not all came within {_MOST_SECONDS:,} s")
-                came = file.tell()
-                if total is not None and came != total:
-                    raise requests.ConnectionError(f"the connection ended after {came:,} of {total:,} bytes")
-                if came == 0:
-                    raise requests.exceptions.InvalidURL("the server answered with an empty file")
-                file.flush()
-                os.fsync(file.fileno())
-
-
-def _chunks(response: "requests.Response") -> Iterator[bytes]:
-    """What comes, as it comes: a server that sends a byte now and then is seen at each."""
-    import requests
-    import urllib3
-
-    try:
-        while chunk := response.raw.read1(_CHUNK):
-            yield chunk
-    except urllib3.exceptions.ReadTimeoutError as error:
-        raise requests.ReadTimeout(error) from error
-    except urllib3.exceptions.ProtocolError as error:
-        raise requests.ConnectionError(error) from error
-
-
-def _check_answer(url: str, response: "requests.Response") -> int | None:
-    """The announced length of the file; requests' errors for an answer that is no file."""
-    import requests
-
-    response.raise_for_status()
-    refuse = requests.exceptions.InvalidURL
-    if url.startswith("https:") and not response.url.startswith("https:"):
-        raise refuse("the server sends us on to plain http")
-    if response.status_code != 200:
-        raise refuse(f"the server answered {response.status_code}, which brings no whole file")
-    if response.headers.get("Content-Type", "").startswith("text/html"):
-        raise refuse(_A_PAGE)
-    if response.headers.get("Content-Encoding", "identity") not in ("", "identity"):
-        raise refuse("the server compressed the file, which it was asked not to")
-    length = response.headers.get("Content-Length")
-    if length is None:
-        return None
-    if not re.fullmatch("[0-9]{1,20}", length):
-        raise refuse(f"the server announces a length of '{show_text(length)}'")
-    if not 0 < int(length) <= _MOST_BYTES:
-        raise refuse(f"the server announces {int(length):,} bytes, expected 1 to {_MOST_BYTES:,}")
-    return int(length)
-
-
-_A_PAGE = "the server answered with a web page, not with a file"
-
-
-def _check_head(chunk: bytes) -> None:
-    import requests
-
-    if chunk[:100].lstrip().lower().startswith((b"<!doctype html", b"<html")):
-        raise requests.exceptions.InvalidURL(_A_PAGE)
-
-
-def _may_pass(error: Exception) -> bool:
-    """Whether the same request may succeed a moment later."""
-    import requests
-
-    if isinstance(error, requests.HTTPError):
-        return error.response.status_code in _PASSING_STATUS
-    return isinstance(
-        error, requests.ConnectionError | requests.Timeout | requests.exceptions.ChunkedEncodingError
-    )
-
-
-def _reason(error: Exception, url: str) -> str:
-    import requests
-
-    if isinstance(error, requests.HTTPError):
-        return f"the server answered {error.response.status_code} {show_text(error.response.reason)}"
-    if isinstance(error, requests.Timeout):
-        return "the server did not answer in time"
-    innermost: BaseException = error
-    while (cause := innermost.__cause__ or innermost.__context__) is not None:
-        innermost = cause
-    reason = " ".join(str(innermost).split()) or type(innermost).__name__
-    parts = urlsplit(url)  # which errors tell in parts, too
-    for secret in filter(None, (parts.query, parts.password, parts.username)):
-        reason = reason.replace(secret, "***")
-    return show_text(hide_secrets(reason), 200)
+    with answers.ask(url) as response:
+        total = answers.check_answer(url, response, _MOST_BYTES)
+        label = part.name.removesuffix(".part").partition("-")[2]
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666)
+        with (
+            open(descriptor, "wb") as file,
+            tqdm(total=total, unit="B", unit_scale=True, desc=label, disable=None) as bar,
+        ):
+            for chunk in answers.chunks(response):
+                if file.tell() == 0:
+                    answers.check_head(chunk)
+                bar.update(file.write(chunk))
+                if file.tell() > (total or _MOST_BYTES):
+                    raise requests.exceptions.InvalidURL(f"more than {total or _MOST_BYTES:,} bytes came")
+                if time.monotonic() > deadline:
+                    raise requests.exceptions.InvalidURL(f"not all came within {_MOST_SECONDS:,} s")
+            came = file.tell()
+            if total is not None and came != total:
+                raise requests.ConnectionError(f"the connection ended after {came:,} of {total:,} bytes")
+            if came == 0:
+                raise requests.exceptions.InvalidURL("the server answered with an empty file")
+            file.flush()
+            os.fsync(file.fileno())
 
 
 def _failure(url: str, target: Path, reason: str) -> DownloadError:

@@ -229,7 +229,7 @@ def test_a_run_goes_on_with_its_own_teacher(small, overrides, tmp_path):
 def test_without_a_teacher_nothing_is_added(small, overrides, tmp_path):
     trainer = make([*overrides, "epoch=1"], tmp_path, None)
     trainer.fit()
-    keys = {"epoch", "step", "loss", "lr", "data_time", "step_time", "images_per_s"}
+    keys = {"epoch", "step", "loss", "lr", "data_time", "step_time", "images_per_s", "memory_mb"}
     assert all(set(line) == keys for line in records(tmp_path))
     assert not [file for file in tmp_path.rglob("*") if "teacher" in file.name]
 

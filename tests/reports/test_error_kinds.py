@@ -11,7 +11,7 @@ from ppose.keypoints import get_keypoint_set
 from ppose.metrics import evaluate_results
 from ppose.metrics.coco import read_ground_truth
 from ppose.metrics.oks_matching import similarity
-from ppose.reports.analysis import analyse, calibrate, compare, count_overlapping
+from ppose.reports.analysis import PCK_THRESHOLDS, analyse, calibrate, compare, count_overlapping
 from ppose.reports.error_kinds import GOOD, INVERSION, JITTER, MISS, SWAP, UNKNOWN
 from ppose.reports.results import Evaluation, make_truth, read_results
 
@@ -174,6 +174,23 @@ def test_overlapping_boxes_are_counted_by_a_loop(reference):
                 counts[i] += common > 0.1 * (w * h + c * d - common)
     assert counts.max() > 2
     np.testing.assert_array_equal(count_overlapping(truth), counts)
+
+
+def test_keypoints_by_a_loop(reference, tmp_path):
+    content = json.loads((reference / "data/coco_dev/annotations/person_keypoints.json").read_bytes())
+    analysis = analyse(evaluate(content, disturbed(content, 2), tmp_path))
+    truth, found = analysis.evaluation.truth, analysis.evaluation.found
+    near, far = [], []
+    for row in np.flatnonzero(analysis.partners >= 0):
+        true = analysis.partners[row]
+        if truth.labelled[true, 5]:
+            far.append(np.linalg.norm(found.keypoints[row, 5] - truth.keypoints[true, 5]))
+            near.append(np.exp(-(far[-1] ** 2) / (2 * truth.areas[true] * (2 * SIGMAS[5]) ** 2)))
+            far[-1] /= truth.bboxes_xywh[true, 2:].max()
+    mean, shares = analysis.similarity()
+    assert mean[5] == pytest.approx(np.mean(near))
+    assert shares[30, 5] == np.mean(np.array(near) >= 0.5)
+    assert analysis.pck()[20, 5] == np.mean(np.array(far) <= PCK_THRESHOLDS[20])
 
 
 def test_the_best_threshold_is_a_loops(reference, tmp_path):

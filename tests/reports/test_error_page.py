@@ -1,9 +1,9 @@
 """The page holds all it needs, and nothing of the data can act on it."""
 
 import re
-from html.parser import HTMLParser
 
 import pytest
+from report_pages import PageReader
 
 from ppose.cli import run_command
 from ppose.metrics.coco import METRIC_NAMES
@@ -13,34 +13,14 @@ HOSTILE = '<script>alert("1")</script>'
 HOSTILE_FILE = '<script>alert("1")<script>'  # of the fixture
 
 
-class Reader(HTMLParser):
-    """Tags, attributes and texts of a page."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.tags, self.links, self.texts, self.rows = [], [], [], []
-        self.feed(text)
-
-    def handle_starttag(self, tag, attributes):
-        self.tags.append(tag)
-        self.links += [value for name, value in attributes if name in ("src", "href")]
-        if tag == "tr":
-            self.rows.append([])
-
-    def handle_data(self, data):
-        self.texts.append(data)
-        if self.rows and data.strip():
-            self.rows[-1].append(data.strip())
-
-
 def test_the_page_of_two_results(people_folder, capsys):
     page = people_folder / "page.html"
     files = [people_folder / name for name in ("good.json", "worse.json")]
     options = ["--dataset", people_folder / "annotations.json", "--output", page]
     run_command("analyse_errors", [str(argument) for argument in (*files, *options)])
     assert capsys.readouterr().out.splitlines()[0] == "good.json"
-    text = page.read_text()
-    read = Reader(text)
+    read = PageReader(page)
+    text = read.text
     assert not {"script", "iframe", "link", "object"} & set(read.tags)
     assert all(re.match(r"data:image/(jpeg|svg\+xml);base64,|#s\d+$", link) for link in read.links)
     assert HOSTILE_FILE not in text

@@ -11,6 +11,7 @@ from typing import Any
 from paddle import nn
 from tqdm import tqdm
 
+from ppose.engine.device import peak_memory
 from ppose.engine.distributed.ranks import is_main
 from ppose.engine.state import STATE_FILE
 from ppose.engine.trainer import Hook, StepReport, Trainer
@@ -131,6 +132,7 @@ class LogProgress(Hook):
             "data_time": sum(report.data_time for report in self._window) / steps,
             "step_time": total / steps,
             "images_per_s": sum(report.images for report in self._window) / total,
+            **peak_memory(),
         }
 
 

@@ -13,11 +13,11 @@ from pycocotools.cocoeval import COCOeval
 from runs import StopAt, data_overrides
 
 from ppose.engine.hooks import samples
-from ppose.engine.hooks.curves import plot_curves
 from ppose.engine.state import read_state
 from ppose.engine.task import Task
 from ppose.engine.train import make_trainer
 from ppose.errors import ConfigError
+from ppose.reports.curves import plot_curves
 from ppose.workspace import load_config
 
 CONFIG = Path("configs/naive_lite_hrnet_18_256x192_coco.yml").resolve()

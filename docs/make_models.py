@@ -1,0 +1,89 @@
+"""Writes docs/models.md: every config with the size of its network and what was published of it.
+
+    python docs/make_models.py
+
+The published results are those of docs/published.tsv. Measuring all networks takes some minutes.
+"""
+
+import sys
+from pathlib import Path
+
+FOLDER = Path(__file__).resolve().parent
+sys.path.insert(0, str(FOLDER.parent))
+
+PAGE = FOLDER / "models.md"
+_HEADER = """# Models
+
+Every config that comes with ppose; `python docs/make_models.py` wrote this page. MACs are the
+multiply-accumulates of convolutions for one image; GFLOPs are counted as the official tables of HRNet and
+SimpleBaseline do (transposed convolutions at output resolution, over 1024^3), and `ppose model_info -c
+CONFIG` prints all three. They are of the network as it is trained.
+
+Published results are those of the codes named, not of trainings here. *det* is AP on COCO val2017 with
+detections of a person AP of 56.4 and the flip test, *own* with the people's own boxes, which give about 2 AP
+more. What was checked here with published weights: PP-TinyPose's, on 126 images of COCO
+([README](../README.md)).
+
+| config | input (w x h) | keypoints | parameters | MACs | GFLOPs | published |
+|---|---|---|---|---|---|---|
+"""
+
+
+def list_configs() -> list[str]:
+    return sorted(path.stem for path in (FOLDER.parent / "configs").glob("*.yml"))
+
+
+def read_published() -> dict[str, list[str]]:
+    """Results with their source, by config."""
+    published: dict[str, list[str]] = {}
+    for line in (FOLDER / "published.tsv").read_text().splitlines():
+        if not line.startswith("#"):
+            config, result, source = line.split("\t")
+            published.setdefault(config, []).append(f"{result} ({source})")
+    return published
+
+
+def measure(config: str) -> tuple[str, ...]:
+    """The cells of a config that follow from its network: input, keypoints, parameters, MACs, GFLOPs."""
+    from ppose.engine.task import Task
+    from ppose.models.counting import measure_size
+    from ppose.workspace import load_config
+
+    task = Task(load_config(config))
+    size = measure_size(task.model(), task.codec.input_size)
+    width, height = task.codec.input_size
+    return (
+        f"{width}x{height}",
+        task.keypoint_set.name,
+        f"{size.parameters / 1e6:.2f} M",
+        f"{size.macs / 1e9:.3f} G",
+        f"{size.table_gflops:.2f}",
+    )
+
+
+def make_page(sizes: dict[str, tuple[str, ...]]) -> str:
+    """The page, of the cells that `measure` gives for each config."""
+    published = read_published()
+    rows = [
+        f"| `{config}` | {' | '.join(cells)} | {'; '.join(published.get(config, ['-']))} |"
+        for config, cells in sizes.items()
+    ]
+    return _HEADER + "\n".join(rows) + "\n"
+
+
+def read_sizes(page: str) -> dict[str, tuple[str, ...]]:
+    """The cells of a page that stand for networks, by config."""
+    rows = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("| `")]
+    return {config.strip("`"): tuple(cells) for config, *cells, _ in rows}
+
+
+def main() -> None:
+    sizes = {}
+    for config in list_configs():
+        sizes[config] = measure(config)
+        print(config, *sizes[config], flush=True)
+    PAGE.write_text(make_page(sizes))
+
+
+if __name__ == "__main__":
+    main()

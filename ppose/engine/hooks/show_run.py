@@ -1,0 +1,78 @@
+"""A run's curves and sample pictures, shown elsewhere."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ppose.engine.hooks.run import METRICS_FILE
+from ppose.engine.hooks.samples import list_pictures
+from ppose.engine.loggers import RunLogger
+from ppose.engine.trainer import Hook, Trainer
+from ppose.transforms import read_image
+
+
+class ShowRun(Hook):
+    """Tells a logger what the run's own files hold, `metrics.jsonl` and `vis/`, as it comes.
+
+    Stands after the hooks that write these files.
+    """
+
+    def __init__(self, folder: Path, logger: RunLogger, config: dict[str, Any]) -> None:
+        self._folder, self._logger, self._config = folder, logger, config
+        self._position = 0
+        self._last_epoch = 0
+
+    def before_train(self, trainer: Trainer) -> None:
+        """Begin, with what a resumed run kept."""
+        self._logger.begin(self._folder.name, self._config)
+        self._tell(self._new_pictures(trainer))
+
+    def after_step(self, trainer: Trainer) -> None:
+        """Tell what was recorded."""
+        self._tell([])
+
+    def after_epoch(self, trainer: Trainer) -> None:
+        """Tell what was recorded and drawn."""
+        self._tell(self._new_pictures(trainer))
+        self._logger.flush()
+
+    def after_train(self, trainer: Trainer) -> None:
+        """Close the log."""
+        self._logger.close()
+
+    def _tell(self, pictures: list[tuple[int, Path]]) -> None:
+        """New numbers and these pictures by rising steps, numbers first."""
+        for record in self._new_records():
+            while pictures and pictures[0][0] < record["step"]:
+                self._tell_picture(*pictures.pop(0))
+            self._logger.add_scalars(name_scalars(record), record["step"])
+        for step, file in pictures:
+            self._tell_picture(step, file)
+
+    def _tell_picture(self, step: int, file: Path) -> None:
+        self._logger.add_picture("train/samples", read_image(file), step)
+
+    def _new_records(self) -> list[dict[str, Any]]:
+        with (self._folder / METRICS_FILE).open("rb") as file:
+            file.seek(self._position)
+            lines = file.read()
+        self._position += len(lines)
+        return [json.loads(line) for line in lines.splitlines()]
+
+    def _new_pictures(self, trainer: Trainer) -> list[tuple[int, Path]]:
+        """Step and file of pictures."""
+        new = [(e, file) for e, file in list_pictures(self._folder / "vis") if e > self._last_epoch]
+        self._last_epoch = max([self._last_epoch, *(epoch for epoch, _ in new)])
+        return [(epoch * trainer.steps_per_epoch, file) for epoch, file in new]
+
+
+def name_scalars(record: dict[str, Any]) -> dict[str, float]:
+    """Tag and value of everything in a line of `metrics.jsonl`; metrics of -1 (nobody of that size) are none.
+
+    data_share is the part of a step's time that went by waiting for data.
+    """
+    values = {name: value for name, value in record.items() if name not in ("epoch", "step")}
+    if "loss" not in values:
+        return {f"eval/{name}": value for name, value in values.items() if value >= 0}
+    values["data_share"] = values["data_time"] / values["step_time"]
+    return {f"train/{name}": value for name, value in values.items()}

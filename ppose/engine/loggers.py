@@ -1,0 +1,172 @@
+"""Where a training run is shown while it runs: the contract, and three that fill it.
+
+None of their packages is imported unless a config asks for it.
+"""
+
+import importlib
+import time
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal, Protocol
+
+import numpy as np
+
+from ppose.errors import ConfigError
+from ppose.workspace import Given, register
+
+
+class RunLogger(Protocol):
+    """Shows numbers and pictures over the optimizer's steps, which never fall.
+
+    It is made for each run, also for one that is resumed, and is then told all that the run kept, from its
+    first step on: what an earlier process has shown is to be replaced, or to stand beside it.
+    """
+
+    def begin(self, run: str, config: dict[str, Any]) -> None:
+        """A run of that name and that config."""
+
+    def add_scalars(self, values: dict[str, float], step: int) -> None:
+        """Numbers by names such as train/loss and eval/AP."""
+
+    def add_picture(self, name: str, picture: np.ndarray, step: int) -> None:
+        """A picture (H, W, 3) uint8, RGB."""
+
+    def flush(self) -> None:
+        """An epoch is over: what was added is to be seen."""
+
+    def close(self) -> None:
+        """The run is over, done or not."""
+
+
+def _import(package: str, logger: str) -> ModuleType:
+    try:
+        return importlib.import_module(package)
+    except ImportError as error:
+        raise ConfigError(
+            f"{logger} is asked for, but {package} cannot be imported ({error}): pip install {package}, or "
+            "take it out of the config"
+        ) from None
+
+
+@register(RunLogger)
+class VisualDLLog:
+    """VisualDL's log in ``log_dir``, by default `log/<run>` in the current folder.
+
+    VisualDL shows the newest log of a folder alone, so each process writes one with all that the run kept.
+    """
+
+    def __init__(self, run: Given[str], log_dir: str | None = None) -> None:
+        try:
+            from visualdl import LogWriter
+        except ImportError as error:
+            raise ConfigError(
+                f"use_vdl is true, but VisualDL cannot be imported ({error}): pip install visualdl, or set "
+                "-o use_vdl=false"
+            ) from None
+        self._make_writer = LogWriter
+        self._log_dir = Path(log_dir or Path("log") / run)
+
+    def begin(self, run: str, config: dict[str, Any]) -> None:
+        """Open a new log."""
+        # By the nanosecond: to a log of the same name VisualDL would add.
+        name = f"vdlrecords.{time.time_ns()}.log"
+        self._writer = self._make_writer(logdir=str(self._log_dir), file_name=name, display_name=run)
+
+    def add_scalars(self, values: dict[str, float], step: int) -> None:
+        """Add them."""
+        for tag, value in values.items():
+            self._writer.add_scalar(tag=tag, value=value, step=step)
+
+    def add_picture(self, name: str, picture: np.ndarray, step: int) -> None:
+        """Add it."""
+        self._writer.add_image(tag=name, img=picture, step=step)
+
+    def flush(self) -> None:
+        """Write it out."""
+        self._writer.flush()
+
+    def close(self) -> None:
+        """Close the log."""
+        self._writer.close()
+
+
+@register(RunLogger)
+class TensorBoardLog:
+    """TensorBoard's log in ``log_dir``, by default `log/tensorboard/<run>` in the current folder.
+
+    Logs that an earlier process of ours has left there go: this one has all of them. Needs tensorboardX.
+    """
+
+    _SUFFIX = ".ppose"
+
+    def __init__(self, run: Given[str], log_dir: str | None = None) -> None:
+        self._make_writer = _import("tensorboardX", "TensorBoardLog").SummaryWriter
+        self._log_dir = Path(log_dir or Path("log") / "tensorboard" / run)
+
+    def begin(self, run: str, config: dict[str, Any]) -> None:
+        """Open a new log in place of older ones."""
+        for file in self._log_dir.glob(f"events.out.tfevents.*{self._SUFFIX}"):
+            file.unlink()
+        self._writer = self._make_writer(str(self._log_dir), filename_suffix=self._SUFFIX)
+
+    def add_scalars(self, values: dict[str, float], step: int) -> None:
+        """Add them."""
+        for tag, value in values.items():
+            self._writer.add_scalar(tag, value, step)
+
+    def add_picture(self, name: str, picture: np.ndarray, step: int) -> None:
+        """Add it."""
+        self._writer.add_image(name, picture, step, dataformats="HWC")
+
+    def flush(self) -> None:
+        """Write it out."""
+        self._writer.flush()
+
+    def close(self) -> None:
+        """Close the log."""
+        self._writer.close()
+
+
+@register(RunLogger)
+class WandbLog:
+    """A run of Weights & Biases, in ``log_dir`` (by default `log` in the current folder).
+
+    ``mode`` offline writes to that folder alone, and `wandb sync` sends it on; online sends it at once. Each
+    process makes a run of its own, with all that the run kept.
+    """
+
+    def __init__(
+        self,
+        project: str = "ppose",
+        log_dir: str = "log",
+        mode: Literal["offline", "online"] = "offline",
+    ) -> None:
+        self._wandb = _import("wandb", "WandbLog")
+        self._project, self._log_dir, self._mode = project, Path(log_dir), mode
+
+    def begin(self, run: str, config: dict[str, Any]) -> None:
+        """Begin a run."""
+        self._log_dir.mkdir(parents=True, exist_ok=True)
+        self._run = self._wandb.init(
+            project=self._project,
+            name=run,
+            config=config,
+            dir=str(self._log_dir),
+            mode=self._mode,
+            settings=self._wandb.Settings(console="off", save_code=False, disable_git=True, silent=True),
+        )
+
+    def add_scalars(self, values: dict[str, float], step: int) -> None:
+        """Add them."""
+        self._run.log(values, step=step)
+
+    def add_picture(self, name: str, picture: np.ndarray, step: int) -> None:
+        """Add it."""
+        self._run.log({name: self._wandb.Image(picture)}, step=step)
+
+    def flush(self) -> None:
+        """It is written as it comes."""
+
+    def close(self) -> None:
+        """End the run."""
+        self._run.finish()
