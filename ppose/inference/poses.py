@@ -74,6 +74,7 @@ class Poses(list[Pose]):
             annotations.append(
                 {
                     "id": number, "image_id": image_id, "category_id": 1, "iscrowd": 0, "bbox": box,
+                    "segmentation": [],  # which CVAT asks for
                     "area": AREA_OF_BOX * box[2] * box[3], "keypoints": points.ravel().tolist(),
                     "num_keypoints": int(is_labelled.sum()), "score": record["score"],
                 }

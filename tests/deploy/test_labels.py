@@ -53,7 +53,16 @@ def _check(content, expected):
 
 
 def test_cvat(label, expected):
-    _check(label("--save_labels", "cvat") / "labels.json", expected)
+    file = label("--save_labels", "cvat") / "labels.json"
+    _check(file, expected)
+    content = json.loads(file.read_text())
+    # What CVAT's reader of COCO's keypoints (datumaro) refuses a file without.
+    for annotation in content["annotations"]:
+        kinds = {key: type(annotation[key]) for key in ("id", "image_id", "category_id", "iscrowd")}
+        assert set(kinds.values()) == {int}
+        assert annotation["segmentation"] == []
+    assert content["categories"][0]["skeleton"] == [[1, 2]]
+    assert len({annotation["id"] for annotation in content["annotations"]}) == 4
 
 
 def test_yolo(label, expected, tmp_path):
