@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from ppose.cli import run_command
+from ppose.commands import convert
 from ppose.errors import PposeError
 from ppose.formats import FORMATS, read_labels
 
@@ -131,6 +132,10 @@ def test_a_file_that_is_not_there_is_one_line(kind, tmp_path):
     file = tmp_path / f"missing{endings.get(kind, '.json')}"
     with pytest.raises(PposeError, match=r"not found|no labels"):
         read_labels(file, kind)
+
+
+def test_the_command_offers_all_formats():
+    assert tuple(FORMATS) == convert._FORMATS
 
 
 def test_h5py_is_asked_for_by_name(write_text, monkeypatch):
