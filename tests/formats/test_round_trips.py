@@ -37,9 +37,8 @@ def test_what_a_format_holds_comes_back(name, labels_of, image_dir, tmp_path):
     FORMATS[name].write(path, before)
     known = get_keypoint_set(own) if name == "openpose" else None
     holds = FORMATS[name].holds
-    kinds = ["person", "child"] if "categories" in holds else None
     where = image_dir if name in ("yolo", "openpose") else None
-    after = read_labels(path, name, known, image_dir=where, categories=kinds)
+    after = read_labels(path, name, known, image_dir=where)
     assert after.keypoint_set.names == before.keypoint_set.names
     assert after.keypoint_set.flip_pairs == before.keypoint_set.flip_pairs
     a, b = (side.people.take(np.array(sort_people(side))) for side in (before, after))
@@ -88,9 +87,7 @@ def test_ultralytics_gets_nothing_beyond_the_image(labels_of, image_dir, tmp_pat
             values = np.array(line.split()[1:], float)
             assert (values[:4] >= 0).all()
             assert (np.delete(values, np.arange(6, len(values), 3)) <= 1).all()
-    first = read_labels(tmp_path, image_dir=image_dir, categories=["person", "child"]).people.take(
-        np.array([0])
-    )
+    first = read_labels(tmp_path, image_dir=image_dir).people.take(np.array([0]))
     np.testing.assert_allclose(first.bboxes_xywh, [[0, 30, 50, 210]])
     assert first.visibility[0, 0] == 0
 
@@ -98,7 +95,7 @@ def test_ultralytics_gets_nothing_beyond_the_image(labels_of, image_dir, tmp_pat
 def test_predictions_are_read_as_labels(labels_of, tmp_path):
     before = labels_of()
     write_label_studio(tmp_path / "a.json", before, predicted=True)
-    after = read_labels(tmp_path / "a.json", categories=["person", "child"])
+    after = read_labels(tmp_path / "a.json")
     np.testing.assert_array_equal(after.people.visibility, before.people.visibility)
     assert '<Label value="left_tail"' in (tmp_path / "a.xml").read_text()
 
