@@ -51,6 +51,9 @@ BROKEN = {
     "yolo: no keypoints": ("data.yaml", "yolo", "train: images", "kpt_shape is None"),
     "yolo: flip_idx": ("data.yaml", "yolo", "kpt_shape: [2, 3]\nflip_idx: [1, 1]", "flip_idx is [1, 1]"),
     "yolo: no labels": ("data.yaml", "yolo", "kpt_shape: [2, 3]\ntrain: images", "no labels (.txt)"),
+    "yolo: a list of images": (
+        "data.yaml", "yolo", "kpt_shape: [2, 3]\ntrain: data.yaml", "data.yaml is a list of images",
+    ),
     "labelme: another JSON": ("a.json", "labelme", {"images": []}, "it has no list 'shapes'"),
     "labelme: no label": ("a.json", "labelme", {"shapes": [{}]}, "shapes[0]: expected a label"),
     "labelme: no points": (
