@@ -43,7 +43,9 @@ def add_label_options(parser: argparse.ArgumentParser) -> None:
         metavar="NAME|CONFIG",
         help="the keypoints and their order: a built-in set, or a config's (default: the file's own)",
     )
-    parser.add_argument("--categories", nargs="+", metavar="NAME", help="of several, those to read")
+    parser.add_argument(
+        "--categories", nargs="+", metavar="NAME", help="those to read (default: all with these keypoints)"
+    )
 
 
 def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:

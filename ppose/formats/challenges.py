@@ -77,7 +77,7 @@ def read_aic(path: Path, keypoint_set: KeypointSet | None, image_dir: Path | Non
         if not isinstance(points, Mapping) or not isinstance(entry.get("image_id"), str):
             raise DataError(f"{where}: expected image_id, keypoint_annotations and human_annotations")
         name = entry["image_id"]
-        name = f"{name}.jpg" if image_dir is None else image_of_stem(image_dir, name, image_dir)
+        name = f"{name}.jpg" if image_dir is None else image_of_stem(image_dir, name)
         image = builder.add_image(name)
         boxes = entry.get("human_annotations") or {}
         for person, values in points.items():

@@ -45,6 +45,7 @@ def make_content(labels: Labels) -> dict[str, Any]:
             "image_id": image_ids[row],
             "category_id": categories[row],
             "bbox": people.bboxes_xywh[row].tolist(),
+            "segmentation": [],  # which CVAT asks for
             "area": float(people.areas[row]),
             "iscrowd": int(people.is_crowd[row]),
             "num_keypoints": int(people.num_keypoints[row]),

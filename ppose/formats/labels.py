@@ -10,7 +10,7 @@ import numpy as np
 from ppose.annotations import Annotations, People, read_annotations
 from ppose.annotations.columns import AREA_OF_BOX, PersonColumns
 from ppose.annotations.guess import guess_keypoint_set
-from ppose.annotations.names import match_names
+from ppose.annotations.names import keypoint_names, match_names
 from ppose.errors import DataError
 from ppose.geometry import bbox_xywh_to_xyxy
 from ppose.image_files import IMAGE_ENDINGS
@@ -86,10 +86,13 @@ def make_labels(
 ) -> Labels:
     """Labels of the content of a COCO file; without a keypoint set the content's own names say which it is.
 
-    Sizes that it does not say are looked up in ``image_dir``. Raises DataError, also where nobody has
+    All ``categories`` with the set's keypoints are taken, or those asked for, by name or id. Sizes that it
+    does not say are looked up in ``image_dir``. Raises DataError, also where nobody has
     keypoints, unless it ``needs_people`` not.
     """
     keypoint_set = keypoint_set or guess_keypoint_set(content, where)
+    if categories is None:
+        categories = _with_keypoints(content, keypoint_set)
 
     def find_size(name: str) -> tuple[int, int] | None:
         return None if image_dir is None else read_image_size(image_dir / name)
@@ -103,6 +106,15 @@ def make_labels(
         where=where,
     )
     return Labels(annotations, keypoint_set)
+
+
+def _with_keypoints(content: Mapping[str, Any], keypoint_set: KeypointSet) -> list[Any] | None:
+    """Ids of the categories that name the set's keypoints; None where there are not several."""
+    listed = content.get("categories") if isinstance(content, Mapping) else None
+    given = [c for c in listed if isinstance(c, Mapping) and "id" in c] if isinstance(listed, list) else []
+    named = [(category["id"], keypoint_names(category)) for category in given]
+    fitting = [own for own, names in named if names and match_names(names, keypoint_set) is not None]
+    return fitting if len(fitting) > 1 else None
 
 
 # What labels may have beside images and labelled keypoints, and some formats cannot say.
@@ -194,9 +206,8 @@ class ContentBuilder:
         return {"images": self._images, "annotations": self._annotations, "categories": categories}
 
 
-def image_of_stem(folder: Path | None, stem: str, near: Path) -> str:
-    """The name in ``folder``, by default ``near``, of the image that is called so but for its ending."""
-    folder = near if folder is None else folder
+def image_of_stem(folder: Path, stem: str) -> str:
+    """The name in ``folder`` of the image that is called so but for its ending; DataError without one."""
     for ending in IMAGE_ENDINGS:
         for name in (stem + ending, stem + ending.upper()):
             if (folder / name).is_file():

@@ -35,7 +35,7 @@ def read_openpose(path: Path, keypoint_set: KeypointSet | None, image_dir: Path 
     The images NAME.* are in ``image_dir``, or in the folder.
     Confidence above 0 is labelled, person_id is a track.
     """
-    files = sorted(path.glob(f"*{_ENDING}.json")) if path.is_dir() else [path]
+    root, files = (path, sorted(path.rglob(f"*{_ENDING}.json"))) if path.is_dir() else (path.parent, [path])
     if not files:
         raise DataError(f"{path} has no NAME{_ENDING}.json: it should hold OpenPose's, one an image")
     builder = ContentBuilder()
@@ -44,7 +44,9 @@ def read_openpose(path: Path, keypoint_set: KeypointSet | None, image_dir: Path 
         if not isinstance(content, Mapping) or not isinstance(content.get("people"), list):
             raise DataError(f"{file}: not OpenPose's: it has no list 'people'")
         stem = file.stem.removesuffix(_ENDING)
-        image = builder.add_image(image_of_stem(image_dir, stem, file.parent))
+        folder = file.parent.relative_to(root)
+        name = image_of_stem((image_dir or root) / folder, stem)
+        image = builder.add_image((folder / name).as_posix())
         for number, person in enumerate(content["people"]):
             where = f"{file}: people[{number}]"
             points = person.get("pose_keypoints_2d") if isinstance(person, Mapping) else None

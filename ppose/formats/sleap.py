@@ -103,7 +103,7 @@ def _name_frame(video: Mapping[str, Any], frame: int) -> str:
     if isinstance(files, list):
         return str(files[frame]).replace("\\", "/")
     name = video.get("filename") or backend.get("filename") or "video"
-    return f"{PureWindowsPath(str(name)).stem}/{frame:06d}.png"
+    return f"{PureWindowsPath(str(name)).stem or 'video'}/{frame:06d}.png"
 
 
 def write_sleap(path: Path, labels: Labels) -> None:

@@ -67,9 +67,9 @@ def find_format(path: Path) -> str:
     if path.suffix.lower() in _ENDINGS:
         return _ENDINGS[path.suffix.lower()]
     if path.is_dir():
-        if (path / "data.yaml").is_file() or next(path.rglob("*.txt"), None) is not None:
+        files = [] if (path / "data.yaml").is_file() else sorted(path.rglob("*.json"))
+        if not files and next(path.rglob("*.txt"), None) is not None:
             return "yolo"
-        files = sorted(path.rglob("*.json"))
         if not files:
             raise DataError(
                 f"{show_name(path)}: no labels in it that are known: --from FORMAT says what it has"

@@ -112,6 +112,9 @@ def _list_folders(
         root = root if root.is_dir() else file.parent
         given = [data[part] for part in _PARTS if data.get(part)]
         folders = [root / str(one) for part in given for one in (part if isinstance(part, list) else [part])]
+        for folder in folders:
+            if folder.is_file():
+                raise DataError(f"{show_name(folder)} is a list of images: give the folder of labels instead")
         parts = [(_swap(folder, "images", "labels"), folder) for folder in dict.fromkeys(folders)]
     found: list[tuple[Path, Path]] = []
     for labels, images in parts:

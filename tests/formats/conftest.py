@@ -46,9 +46,9 @@ def labels_of():
     def make(name=None):
         if name is None:
             content = _make_content(("tip", "left_tail", "right_tail"), [[1, 2]], [[1, 2], [1, 3]])
-            return make_labels(content, "made", None, categories=["person", "child"])
+            return make_labels(content, "made", None)
         known = get_keypoint_set(name)
-        return make_labels(_make_content(known.names, [], []), "made", known, categories=["person", "child"])
+        return make_labels(_make_content(known.names, [], []), "made", known)
 
     return make
 

@@ -1,11 +1,13 @@
 """Broken files of every format: one clear line each, that names the file and the place."""
 
 import importlib.util
+import json
 
 import numpy as np
 import pytest
 
 from ppose.cli import run_command
+from ppose.commands import convert
 from ppose.errors import PposeError
 from ppose.formats import FORMATS, read_labels
 
@@ -49,6 +51,9 @@ BROKEN = {
     "yolo: no keypoints": ("data.yaml", "yolo", "train: images", "kpt_shape is None"),
     "yolo: flip_idx": ("data.yaml", "yolo", "kpt_shape: [2, 3]\nflip_idx: [1, 1]", "flip_idx is [1, 1]"),
     "yolo: no labels": ("data.yaml", "yolo", "kpt_shape: [2, 3]\ntrain: images", "no labels (.txt)"),
+    "yolo: a list of images": (
+        "data.yaml", "yolo", "kpt_shape: [2, 3]\ntrain: data.yaml", "data.yaml is a list of images",
+    ),
     "labelme: another JSON": ("a.json", "labelme", {"images": []}, "it has no list 'shapes'"),
     "labelme: no label": ("a.json", "labelme", {"shapes": [{}]}, "shapes[0]: expected a label"),
     "labelme: no points": (
@@ -101,6 +106,13 @@ BROKEN = {
     ),
 }  # fmt: skip
 
+CONFIG = """
+_BASE_: [_base_/coco_topdown.yml, _base_/lite_hrnet.yml]
+num_joints: 3
+KeypointSet: {name: arrow, names: [left_tail, right_tail, tip], flip_pairs: [[left_tail, right_tail]]}
+weights: output/model_final
+"""
+
 
 @pytest.mark.parametrize("case", BROKEN)
 def test_a_broken_file_is_one_line(case, write_text, tmp_path):
@@ -123,6 +135,10 @@ def test_a_file_that_is_not_there_is_one_line(kind, tmp_path):
     file = tmp_path / f"missing{endings.get(kind, '.json')}"
     with pytest.raises(PposeError, match=r"not found|no labels"):
         read_labels(file, kind)
+
+
+def test_the_command_offers_all_formats():
+    assert tuple(FORMATS) == convert._FORMATS
 
 
 def test_h5py_is_asked_for_by_name(write_text, monkeypatch):
@@ -164,12 +180,20 @@ def test_deeplabcuts_h5_as_pandas_writes_it(tmp_path):
 
 def test_the_command_says_what_is_lost(labels_of, tmp_path, capsys):
     FORMATS["coco"].write(tmp_path / "a.json", labels_of())
-    run_command(
-        "convert", [str(tmp_path / "a.json"), str(tmp_path / "a.csv"), "--categories", "person", "child"]
-    )
+    run_command("convert", [str(tmp_path / "a.json"), str(tmp_path / "a.csv")])
     out = capsys.readouterr().out
     assert "4 images, 4 people, 3 keypoints (deeplabcut)" in out
     assert "deeplabcut cannot say: the boxes of 4 people" in out
+    own = tmp_path / "own.yml"
+    own.write_text(CONFIG)
+    run_command("convert", [str(tmp_path / "a.json"), str(tmp_path / "b.json"), "--keypoint_set", str(own)])
+    out = capsys.readouterr().out
+    assert "4 people" in out
+    assert "keypoints put in the order of 'arrow', by name" in out
+    (category, *_) = json.loads((tmp_path / "b.json").read_text())["categories"]
+    assert category["keypoints"] == ["left_tail", "right_tail", "tip"]
+    run_command("convert", [str(tmp_path / "a.json"), str(tmp_path / "b.json"), "--categories", "child"])
+    assert "left out: 2 of category person" in capsys.readouterr().out
     with pytest.raises(SystemExit):
         run_command("convert", [str(tmp_path / "a.json"), str(tmp_path / "folder")])
     assert "--to FORMAT says" in capsys.readouterr().err
