@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ppose.annotations import PERSON, read_annotations
-from ppose.annotations.ids import Id, id_array
+from ppose.annotations.ids import id_array
 from ppose.boxes import read_people_boxes
 from ppose.data.dataset import Dataset
 from ppose.errors import DataError
