@@ -222,8 +222,8 @@ def test_every_command_of_the_page_runs(checkout):
         assert "data:image/" in (checkout / "output" / file).read_text()
     poses = json.loads((checkout / "output" / "keypoints.json").read_text())
     assert [len(pose["keypoints"]) for pose in poses] == [9] * of_val
-    labelled = read_labels(checkout / "output" / "labels")
-    assert labelled.keypoint_set.names == ("tip", "left_tail", "right_tail")
+    known = Task(load_config(checkout / "configs" / "arrow.yml")).keypoint_set
+    labelled = read_labels(checkout / "output" / "labels", keypoint_set=known)  # few are sure after an epoch
     assert (len(labelled.annotations.images), len(labelled.people)) == (25, of_val)
     for name, count, pictures, people in (("synthetic_satellite", 11, 3, 3), ("arrow", 3, 25, of_val)):
         folder = checkout / "output" / name
