@@ -9,8 +9,8 @@ process, decoded from memory, 16 people at once. In turns; medians over rounds. 
 of that process for each of them, which other load on the machine changes least. --overload MINUTES asks with
 more clients than the queue has places, and prints memory and answers by status, minute by minute.
 
-Two cores of an AMD EPYC that other programs used as well (load 11), `tinypose_128x96` in OpenVINO 2026.4, so that
-processor time is what to compare; one round:
+Two cores of an AMD EPYC that other programs used as well (load 11), `tinypose_128x96` in OpenVINO 2026.4;
+processor time is what to compare then; one round:
 
                 clients  requests/s   cpu ms   p50 ms   p99 ms
     Predictor                  44.3     14.7
