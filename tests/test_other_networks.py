@@ -70,44 +70,40 @@ def task_of(name, people, *more):
     return Task(load_config(f"configs/{name}.yml", [*overrides_of(name, people), *more]))
 
 
-_trained = {}
-
-
-@pytest.fixture
-def trained(request, people, tmp_path_factory, monkeypatch):
+def train(name, people, folder):
     """The task of a family, whose weights have learnt the 16 pictures by heart; and its last metrics."""
-    name = request.param
-    # 240 steps are too few for statistics that keep 0.997 of what they are.
-    monkeypatch.setattr(hrnet, "_TF_MOMENTUM", 0.9)
-    if name not in _trained:
-        folder = tmp_path_factory.mktemp(name)
-        last = [f"epoch={EPOCHS}", f"snapshot_epoch={EPOCHS}"]
-        steps = [
-            "LearningRate.schedulers.PiecewiseDecay.milestones=[45,55]",
-            "TrainReader.sample_transforms.RandomFlipHalfBodyTransform.scale=0.0",
-            "TrainReader.sample_transforms.RandomFlipHalfBodyTransform.rot=0",
-            "TrainReader.sample_transforms.RandomFlipHalfBodyTransform.prob_flip=0",
-        ]
-        cfg = load_config(f"configs/{name}.yml", [*overrides_of(name, people), *last, *steps])
-        architecture = cfg["architecture"]
-        cfg[architecture]["flip"] = False  # there is not enough of a picture for its mirror image
-        trainer = make_trainer(cfg, folder, seed=0, evaluates=True)
-        trainer.fit()
-        task = task_of(
-            name, people, f"weights={folder / 'model_final.pdparams'}", f"{architecture}.flip=false"
-        )
-        lines = (folder / "metrics.jsonl").read_text().splitlines()
-        _trained[name] = task, json.loads(lines[-1])
-    return _trained[name]
+    more = [
+        f"epoch={EPOCHS}", f"snapshot_epoch={EPOCHS}",
+        "LearningRate.schedulers.PiecewiseDecay.milestones=[45,55]",
+        "TrainReader.sample_transforms.RandomFlipHalfBodyTransform.scale=0.0",
+        "TrainReader.sample_transforms.RandomFlipHalfBodyTransform.rot=0",
+        "TrainReader.sample_transforms.RandomFlipHalfBodyTransform.prob_flip=0",
+    ]  # fmt: skip
+    cfg = load_config(f"configs/{name}.yml", [*overrides_of(name, people), *more])
+    architecture = cfg["architecture"]
+    cfg[architecture]["flip"] = False  # there is not enough of a picture for its mirror image
+    make_trainer(cfg, folder, seed=0, evaluates=True).fit()
+    task = task_of(name, people, f"weights={folder / 'model_final.pdparams'}", f"{architecture}.flip=false")
+    return task, json.loads((folder / "metrics.jsonl").read_text().splitlines()[-1])
 
 
 @pytest.mark.heavy
-@pytest.mark.parametrize("trained", FAMILIES, indirect=True)
-def test_overfits_16_built_in_images(trained):
+@pytest.mark.parametrize("name", FAMILIES)
+def test_from_training_to_eight_bits(name, people, tmp_path, monkeypatch):
     """All people are found; AP is less than 1, as keypoints move by quarters of four pixels."""
-    _, metrics = trained
+    # 240 steps are too few for statistics that keep 0.997 of what they are.
+    monkeypatch.setattr(hrnet, "_TF_MOMENTUM", 0.9)
+    task, metrics = train(name, people, tmp_path / "run")
     assert metrics["AP50"] > 0.95
     assert metrics["AP75"] > 0.9
+    expected = find_people(network_predictor(task, load_trained(task)), people)
+    assert 0.3 < np.median(expected[..., 2]) < 1.2  # of heatmaps that are 255 high, too
+    check_exports(task, expected, people, tmp_path)
+    # The TensorFlow HRNet, as narrow and short as here, carries float error on noise to 3.3 % of the heatmaps
+    # where
+    # rounding makes 3.0: its export is refused. hrnet_small has the same operators.
+    if not name.startswith("tf_"):
+        check_eight_bits(task, expected, people, tmp_path)
 
 
 def find_people(predictor, people):
@@ -123,18 +119,14 @@ def find_people(predictor, people):
     return np.array(found)
 
 
-@pytest.mark.heavy
-@pytest.mark.parametrize("trained", FAMILIES, indirect=True)
-def test_exports_find_what_the_network_finds(trained, people, tmp_path):
-    task, _ = trained
+def check_exports(task, expected, people, tmp_path):
+    """In each format and runtime the export finds what the network does."""
     folder = tmp_path / "exported"
     for kind in ("paddle", "onnx"):
         assert export_model(task, "exported", folder, Options(format=kind)).difference < 1e-4
     model = read_model_folder(folder)
     assert f"channel_order: {task.settings.channel_order}" in (folder / INFER_CFG).read_text()
     assert (model.spec.channel_order, model.spec.codec) == (task.settings.channel_order, task.codec)
-    expected = find_people(network_predictor(task, load_trained(task)), people)
-    assert 0.3 < np.median(expected[..., 2]) < 1.2  # of heatmaps that are 255 high, too
     for runtime in ("paddle", "onnxruntime", "openvino"):
         found = find_people(Predictor.from_dir(folder, runtime=runtime), people)
         np.testing.assert_allclose(found, expected, atol=0.02, err_msg=runtime)
@@ -145,12 +137,9 @@ def test_exports_find_what_the_network_finds(trained, people, tmp_path):
     np.testing.assert_allclose(find_people(Predictor.from_dir(fused), people), expected, atol=0.05)
 
 
-@pytest.mark.heavy
-@pytest.mark.parametrize("trained", FAMILIES, indirect=True)
-def test_in_eight_bits(trained, people, tmp_path):
-    task, _ = trained
+def check_eight_bits(task, expected, people, tmp_path):
+    """Keypoints stay where they are, about."""
     images = CalibrationImages.from_dataset(task, "EvalDataset", 16)
-    expected = find_people(network_predictor(task, load_trained(task)), people)
     for kind in ("paddle", "onnx"):
         quantize_and_export(task, images, task.ptq(), tmp_path / kind, Options(format=kind))
         assert read_model_folder(tmp_path / kind).is_int8
