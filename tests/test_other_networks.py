@@ -99,8 +99,8 @@ def test_from_training_to_eight_bits(name, people, tmp_path, monkeypatch):
     expected = find_people(network_predictor(task, load_trained(task)), people)
     assert 0.3 < np.median(expected[..., 2]) < 1.2  # of heatmaps that are 255 high, too
     check_exports(task, expected, people, tmp_path)
-    # The TensorFlow HRNet, as narrow and short as here, carries float error on noise to 3.3 % of the heatmaps,
-    # where rounding makes 3.0: its export is refused. hrnet_small has the same operators.
+    # The TensorFlow HRNet, as narrow and short as here, carries float error on noise to 3.3 % of the
+    # heatmaps, where rounding makes 3.0: its export is refused. hrnet_small has the same operators.
     if not name.startswith("tf_"):
         check_eight_bits(task, expected, people, tmp_path)
 

@@ -37,11 +37,12 @@ class CalibrationImages:
         people: Sequence[Any],
         cut_out: Callable[..., dict],
         count: int,
+        problems: Sequence[str] = (),
     ) -> None:
         self._spec, self._batch_size = task.pose_spec(reader), task.reader(reader).batch_size
         self._people = [people[i] for i in spread(len(people), count)]
         self._cut_out = cut_out
-        self._problems: list[str] = []
+        self._problems = problems
 
     @classmethod
     def from_folder(
@@ -72,11 +73,10 @@ class CalibrationImages:
                 problems[file] = str(error)
         if len(problems) == len({file for file, _ in chosen}):
             raise DataError(next(iter(problems.values())))
-        images = cls(task, "TestReader", [p for p in chosen if p[0] not in problems], cut_out, count)
-        images._problems = list(problems.values())
-        for problem in images._problems:
+        for problem in problems.values():
             _logger.warning("skipped: %s", problem)
-        return images
+        able = [person for person in chosen if person[0] not in problems]
+        return cls(task, "TestReader", able, cut_out, count, list(problems.values()))
 
     @classmethod
     def from_dataset(

@@ -254,54 +254,53 @@ _SHORT_BINUNICODE, _NEWFALSE, _LONG_BINGET = (
 )
 
 
-def _table() -> list[Callable[[PickleMachine], object] | None]:
-    machine = PickleMachine
-
+def _table(cls: type[PickleMachine]) -> list[Callable[[PickleMachine], object] | None]:
     def push(value: Any) -> Callable[[PickleMachine], object]:
-        return lambda m: m._stack.append(value)
+        return lambda self: self._stack.append(value)
 
     def push_number(size: int, *, signed: bool = False) -> Callable[[PickleMachine], object]:
-        return lambda m: m._stack.append(m._number(size, signed=signed))
+        return lambda self: self._stack.append(self._number(size, signed=signed))
 
     def sized(size: int, act: Callable[..., None], *rest: Any) -> Callable[[PickleMachine], object]:
-        return lambda m: act(m, m._number(size), *rest)
+        return lambda self: act(self, self._number(size), *rest)
 
-    def push_bytes(m: PickleMachine, size: int) -> None:
-        m._stack.append(m.take(size))
+    def push_bytes(self: PickleMachine, size: int) -> None:
+        self._stack.append(self.take(size))
 
     known: Mapping[bytes, Callable[[PickleMachine], object]] = {
-        pickle.PROTO: lambda m: m._number(1),
-        pickle.FRAME: lambda m: m._number(8),
-        pickle.POP: lambda m: m._stack.pop() if m._stack else m._take_marked(),
-        pickle.POP_MARK: lambda m: m._take_marked(),
-        pickle.DUP: lambda m: m._stack.append(m._stack[-1]),
+        pickle.PROTO: lambda self: self._number(1),
+        pickle.FRAME: lambda self: self._number(8),
+        pickle.POP: lambda self: self._stack.pop() if self._stack else self._take_marked(),
+        pickle.POP_MARK: lambda self: self._take_marked(),
+        pickle.DUP: lambda self: self._stack.append(self._stack[-1]),
         pickle.NONE: push(None), pickle.NEWTRUE: push(True),
         pickle.EMPTY_TUPLE: push(()),
-        pickle.EMPTY_LIST: lambda m: m._stack.append([]),
-        pickle.EMPTY_SET: lambda m: m._stack.append([]),
-        pickle.EMPTY_DICT: lambda m: m._stack.append({}),
+        pickle.EMPTY_LIST: lambda self: self._stack.append([]),
+        pickle.EMPTY_SET: lambda self: self._stack.append([]),
+        pickle.EMPTY_DICT: lambda self: self._stack.append({}),
         pickle.BININT: push_number(4, signed=True),
         pickle.BININT2: push_number(2),
-        pickle.LONG1: sized(1, machine._push_long), pickle.LONG4: sized(4, machine._push_long),
-        pickle.INT: lambda m: m._stack.append(int(m._line())),  # Python 2, beyond 32 bits
-        pickle.BINFLOAT: machine._push_float,
-        pickle.BINUNICODE: sized(4, machine._push_text, "utf-8"),
-        pickle.BINUNICODE8: sized(8, machine._push_text, "utf-8"),
-        pickle.SHORT_BINSTRING: sized(1, machine._push_text, "latin-1"),
-        pickle.BINSTRING: sized(4, machine._push_text, "latin-1"),
+        pickle.LONG1: sized(1, cls._push_long), pickle.LONG4: sized(4, cls._push_long),
+        pickle.INT: lambda self: self._stack.append(int(self._line())),  # Python 2, beyond 32 bits
+        pickle.BINFLOAT: cls._push_float,
+        pickle.BINUNICODE: sized(4, cls._push_text, "utf-8"),
+        pickle.BINUNICODE8: sized(8, cls._push_text, "utf-8"),
+        pickle.SHORT_BINSTRING: sized(1, cls._push_text, "latin-1"),
+        pickle.BINSTRING: sized(4, cls._push_text, "latin-1"),
         pickle.SHORT_BINBYTES: sized(1, push_bytes), pickle.BINBYTES: sized(4, push_bytes),
         pickle.BINBYTES8: sized(8, push_bytes), pickle.BYTEARRAY8: sized(8, push_bytes),
-        pickle.LIST: lambda m: m._push_marked(list),
-        pickle.FROZENSET: lambda m: m._push_marked(tuple), pickle.DICT: lambda m: m._push_marked(_pairs),
-        pickle.TUPLE2: lambda m: m._push_tuple(2),
-        pickle.APPEND: machine._append, pickle.APPENDS: machine._extend, pickle.ADDITEMS: machine._extend,
-        pickle.SETITEM: machine._set_item, pickle.SETITEMS: machine._set_items,
-        pickle.LONG_BINPUT: lambda m: m._put(4),
-        pickle.GLOBAL: machine._global, pickle.STACK_GLOBAL: machine._stack_global,
-        pickle.BINPERSID: machine._persistent,
-        pickle.NEWOBJ: machine._reduce, pickle.BUILD: machine._build,
+        pickle.LIST: lambda self: self._push_marked(list),
+        pickle.FROZENSET: lambda self: self._push_marked(tuple),
+        pickle.DICT: lambda self: self._push_marked(_pairs),
+        pickle.TUPLE2: lambda self: self._push_tuple(2),
+        pickle.APPEND: cls._append, pickle.APPENDS: cls._extend, pickle.ADDITEMS: cls._extend,
+        pickle.SETITEM: cls._set_item, pickle.SETITEMS: cls._set_items,
+        pickle.LONG_BINPUT: lambda self: self._put(4),
+        pickle.GLOBAL: cls._global, pickle.STACK_GLOBAL: cls._stack_global,
+        pickle.BINPERSID: cls._persistent,
+        pickle.NEWOBJ: cls._reduce, pickle.BUILD: cls._build,
     }  # fmt: skip
     return [known.get(bytes([code])) for code in range(256)]
 
 
-_OPERATIONS = _table()
+_OPERATIONS = _table(PickleMachine)

@@ -9,7 +9,7 @@ from paddle import nn
 from paddle.nn.quant.quant_layers import QuantizedConv2D
 from runs import StopAt, data_overrides, without_pictures
 
-from ppose.data import coco
+from ppose.annotations import reader
 from ppose.engine.load import load_model
 from ppose.engine.precision import check_precision
 from ppose.engine.state import copy_arrays, read_state
@@ -240,8 +240,8 @@ def test_both_kinds_of_weights_are_a_start(weights, overrides, tmp_path, name):
 
 
 def test_a_start_from_calibrated_alphas_reads_the_annotations_once(weights, overrides, tmp_path, monkeypatch):
-    reads, read_json = [], coco.read_json
-    monkeypatch.setattr(coco, "read_json", lambda *args: reads.append(args[0]) or read_json(*args))
+    reads, read_json = [], reader.read_json
+    monkeypatch.setattr(reader, "read_json", lambda *args: reads.append(args[0]) or read_json(*args))
     more = [f"pretrain_weights={weights['float']}", "QAT.calibration_images=6"]
     trainer = prepare(tmp_path / "run", overrides, *more)
     assert len({alpha.item() for alpha in clipping_alphas(trainer.model).values()}) > 100

@@ -18,6 +18,11 @@ from ppose.quantization.int8_onnx import insert_quantizations, take_quantization
 from ppose.quantization.scheme import ConvQuantization, InputQuantization, quantize_conv2d, quantize_weight
 
 
+def _folder(path):
+    """What a runtime asks of a model's folder."""
+    return SimpleNamespace(path=path, paddle_files=(path / "model.json", path / "model.pdiparams"))
+
+
 def _convolve(levels, weight, stride, padding):
     """Integer convolution of (C, H, W) by (O, C, k, k), by its definition."""
     padded = np.pad(levels.astype(np.int64), ((0, 0), (padding, padding), (padding, padding)))
@@ -60,7 +65,7 @@ def test_every_runtime_computes_the_integer_arithmetic(branches, branches_files)
         (onnx_runtime, branches_files[1]),
         (openvino_runtime, branches_files[1]),
     ):
-        runtime = module.open_graph(SimpleNamespace(path=folder), device="cpu", precision="fp32", threads=1)
+        runtime = module.open_graph(_folder(folder), device="cpu", precision="fp32", threads=1)
         got = runtime(image)[0]
         assert np.abs(got - expected).max() < largest_step, module.__name__
         assert np.median(np.abs(got - expected)) < 1e-6, module.__name__
@@ -98,7 +103,7 @@ def test_a_bias_beside_tiny_weights_is_kept(tmp_path):
     save_graph(trace(Graph(network), (8, 8), None), tmp_path)
     convert_to_onnx(tmp_path, quantizations)
     for module in (onnx_runtime, openvino_runtime):
-        runtime = module.open_graph(SimpleNamespace(path=tmp_path), device="cpu", precision="fp32", threads=1)
+        runtime = module.open_graph(_folder(tmp_path), device="cpu", precision="fp32", threads=1)
         np.testing.assert_allclose(runtime(image), expected, atol=0.02, err_msg=module.__name__)
 
 

@@ -14,6 +14,11 @@ from ppose.quantization.int8_graph import Levels, find_blocks, use_int8_convolut
 from ppose.quantization.scheme import ConvQuantization, InputQuantization, quantize_conv2d, quantize_weight
 
 
+def _folder(path):
+    """What a runtime asks of a model's folder."""
+    return SimpleNamespace(path=path, paddle_files=(path / "model.json", path / "model.pdiparams"))
+
+
 def test_a_compact_graph_is_smaller_and_the_same(branches_files, tmp_path):
     image = np.random.default_rng(2).normal(size=(2, 3, 32, 32)).astype(np.float32)
     results = []
@@ -21,7 +26,7 @@ def test_a_compact_graph_is_smaller_and_the_same(branches_files, tmp_path):
         (tmp_path / name).write_bytes((branches_files[0] / name).read_bytes())
     before = (tmp_path / "model.json").stat().st_size
     for _ in range(2):
-        folder = SimpleNamespace(path=tmp_path)
+        folder = _folder(tmp_path)
         results.append(paddle_runtime.open_graph(folder, device="cpu", precision="fp32", threads=1)(image))
         compact_graph(tmp_path / "model.json")
     np.testing.assert_array_equal(*results)
@@ -39,7 +44,7 @@ def test_equal_roundings_of_a_map_are_one(tmp_path):
         compact_graph(tmp_path / "model.json")
     assert counts == [[3, 3, 3], [2, 2, 3]]
     image = np.random.default_rng(0).normal(size=(1, 3, 8, 8)).astype(np.float32)
-    folder = SimpleNamespace(path=tmp_path)
+    folder = _folder(tmp_path)
     for use_onednn in (True, False):
         runtime = paddle_runtime.open_graph(
             folder, device="cpu", precision="fp32", threads=1, enable_mkldnn=use_onednn
@@ -97,6 +102,6 @@ def test_weights_of_blocks_are_stored_without_the_zeros_between(tmp_path, use_on
     expected = np.einsum("oi,ihw->ohw", rounded, first(paddle.to_tensor(image)).numpy()[0])
     expected += conv.bias.numpy()[:, None, None]
     runtime = paddle_runtime.open_graph(
-        SimpleNamespace(path=tmp_path), device="cpu", precision="fp32", threads=1, enable_mkldnn=use_onednn
+        _folder(tmp_path), device="cpu", precision="fp32", threads=1, enable_mkldnn=use_onednn
     )
     np.testing.assert_allclose(runtime(image)[0], expected, atol=1e-4)

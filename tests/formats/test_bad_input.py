@@ -35,7 +35,7 @@ NAMED = [{"id": 1, "keypoints": ["a"]}]
 BROKEN = {
     "coco: no JSON": ("a.json", "coco", "{", "not a JSON file"),
     "coco: a list": ("a.json", "coco", [], "it has no list 'images'"),
-    "coco: no keypoints": ("a.json", "coco", {"images": [], "annotations": []}, "which 0 keypoints"),
+    "coco: no keypoints": ("a.json", "coco", {"images": [], "annotations": []}, "no annotation has"),
     "coco: entries": (
         "a.json", "coco", {"images": [], "annotations": 3, "categories": NAMED}, "'annotations' is not a",
     ),

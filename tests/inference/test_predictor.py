@@ -123,7 +123,10 @@ def test_the_networks_input_is_that_of_evaluation(write_coco, tmp_path):
 
     folder = write_coco(tmp_path / "coco")
     data = ["dataset_dir=" + str(folder), "image_dir=images", "anno_path=annotations.json"]
-    overrides = [f"EvalDataset.{line}" for line in data] + ["EvalReader.batch_size=2"]
+    overrides = [f"EvalDataset.{line}" for line in data] + [
+        "EvalReader.batch_size=2",
+        "+EvalDataset.clip_bbox=false",
+    ]
     task = Task(load_config("configs/tinypose_128x96.yml", overrides))
     (batch, *_) = task.reader("EvalReader").batches(task.dataset("EvalDataset"), workers=1)
     runtime = Recorder(shape=(17, 32, 24))

@@ -219,7 +219,8 @@ def test_not_finite_keypoints_count_as_not_found(caplog):
         ("[1]", "no list 'images'"),
         ("{", "not a JSON file"),
         (
-            '{"images": [], "annotations": [{"id": 4, "image_id": 1, "bbox": [], "keypoints": [1, 2, 2]}]}',
+            '{"images": [{"id": 1, "file_name": "a.jpg"}], '
+            '"annotations": [{"id": 4, "image_id": 1, "bbox": [], "keypoints": [1, 2, 2]}]}',
             "annotation 4 has 1 keypoints, the keypoint set 'coco17' has 17",
         ),
         (

@@ -38,7 +38,7 @@ def test_the_page_of_two_results(people_folder, capsys):
     [
         (["none.json"], "results file not found"),
         (["good.json", "--output", "images"], "this is a folder"),
-        (["good.json", "--dataset", "good.json"], "which 0 keypoints?"),
+        (["good.json", "--dataset", "good.json"], "no annotation has keypoints"),
     ],
 )
 def test_mistakes_are_one_line(people_folder, capsys, arguments, words):

@@ -202,7 +202,7 @@ def test_bad_runs(train, coco_folder, tmp_path):
     )  # fmt: skip
     assert_one_line(train(overrides=[*data, "epoch=0"]), "epoch is 0, expected 1 or more")
     assert_one_line(train("--resume", overrides=data), "no training state to resume from at", NAME)
-    (tmp_path / NAME).mkdir()
+    (tmp_path / NAME).mkdir(exist_ok=True)
     (tmp_path / NAME / "train_state.npz").write_bytes(b"PK\x03\x04 not much")
     assert_one_line(train("--resume", overrides=data), "train_state.npz is no training state, or damaged")
     (tmp_path / "file").write_text("in the way")

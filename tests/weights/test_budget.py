@@ -105,7 +105,7 @@ def test_what_is_not_worth_it_is_refused_soon_and_with_little_memory(tmp_path, k
     text = str(caught.value)
     assert "\n" not in text
     assert len(text) < 400
-    assert spent < 1
+    assert spent < 5  # seconds on a busy machine; half of one alone
     assert peak < 3 * len(content) + 100e6
 
 
