@@ -19,7 +19,8 @@ from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from ppose.commandline import add_config_options, run
+from ppose.commandline import run
+from ppose.options import add_config_options
 
 PLAIN, EXPORTED, INT8 = "plain", "exported", "int8"
 

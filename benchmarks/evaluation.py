@@ -17,7 +17,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from ppose.commandline import add_config_options, run
+from ppose.commandline import run
+from ppose.options import add_config_options
 
 
 def main() -> None:

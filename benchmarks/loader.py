@@ -26,7 +26,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import cv2
 import numpy as np
 
-from ppose.commandline import add_config_options, run
+from ppose.commandline import run
+from ppose.options import add_config_options
 
 BATCH_SIZE = 64
 BARE, PUBLISHED, WHOLE, PARTIAL, DRAWN = (

@@ -40,7 +40,8 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from ppose.commandline import run, whole_number
+from ppose.commandline import run
+from ppose.options import whole_number
 
 SERVE = Path(__file__).resolve().parent.parent / "deploy" / "serve.py"
 _SERVERS = {"batches": (), "one by one": ("--batch_size", "1", "--delay_ms", "0")}

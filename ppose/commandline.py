@@ -1,28 +1,19 @@
-"""What every command shares: `-c` and `-o`, log lines, and errors as one clear line."""
+"""What every command shares: log lines, and errors as one clear line."""
 
-import argparse
 import errno
 import io
 import logging
 import os
 import re
 import shutil
-import signal
 import sys
-import threading
-import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from types import FrameType
-from typing import Any
 
 from ppose.errors import PposeError
+from ppose.interrupts import INTERRUPTED, Interrupts
 from ppose.paths import show_name
-
-INTERRUPTED = 130
-INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 # Packages that ppose itself does not bring, and the extras that do; others are told of where they are chosen.
 _EXTRAS = {
@@ -36,122 +27,6 @@ _EXTRAS = {
 ASKED_THREADS = os.environ.get("OMP_NUM_THREADS")
 
 
-def add_config_options(parser: argparse.ArgumentParser) -> None:
-    """What every command on a config takes: the config and its overrides."""
-    parser.add_argument(
-        "-c",
-        "--config",
-        required=True,
-        metavar="FILE",
-        help="config file (YAML), or the name of one that comes with ppose",
-    )
-    parser.add_argument(
-        "-o",
-        "--opt",
-        dest="overrides",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="KEY=VALUE",
-        help="override config keys, as in -o weights=a.pdparams EvalReader.batch_size=8; +key=value adds one",
-    )
-
-
-def add_gpu_option(parser: argparse.ArgumentParser) -> None:
-    """Which GPUs are visible, see `choose_gpus`."""
-    parser.add_argument(
-        "--gpu",
-        type=read_gpus,
-        metavar="LIST",
-        help="the GPUs that are visible, as in 0, 0,1 or 0-3; several train at once with "
-        "python -m paddle.distributed.launch --gpus 0,1,2,3",
-    )
-
-
-def choose_gpus(gpus: list[int] | None) -> None:
-    """Show these GPUs alone to Paddle, which is to be imported after it; None leaves it all as it is."""
-    if gpus is not None:
-        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, gpus))
-
-
-def read_gpus(text: str) -> list[int]:
-    """The GPUs of 0, 0,1 or 0-3; ArgumentTypeError for what is none."""
-    gpus: list[int] = []
-    for part in text.split(","):
-        first, dash, last = part.partition("-")
-        last = last if dash else first
-        if not (first.isdecimal() and last.isdecimal() and int(first) <= int(last)):
-            raise argparse.ArgumentTypeError(f"got '{text}', expected GPUs as in 0, 0,1 or 0-3")
-        gpus += range(int(first), int(last) + 1)
-    return gpus
-
-
-def whole_number(least: int) -> Callable[[str], int]:
-    """The ``type`` of an argument that is a whole number, ``least`` or more."""
-
-    def read(text: str) -> int:
-        if not text.isdecimal() or int(text) < least:
-            raise argparse.ArgumentTypeError(f"got '{text}', expected a whole number from {least} on")
-        return int(text)
-
-    return read
-
-
-def add_box_options(parser: argparse.ArgumentParser, whose: str) -> None:
-    """Who is taken for a person: of ``whose`` boxes, with which score."""
-    parser.add_argument(
-        "--det_threshold",
-        type=float,
-        default=0.5,
-        metavar="SCORE",
-        help=f"lowest score of {whose} boxes (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--det_class",
-        nargs="+",
-        metavar="NAME|ID",
-        help="classes to take for people, by name or by number (default: person)",
-    )
-
-
-def add_export_options(parser: argparse.ArgumentParser, name: str) -> None:
-    """Where an export goes, to a folder of that name, and in which format."""
-    parser.add_argument(
-        "--output_dir",
-        default="output_inference",
-        metavar="DIR",
-        help=f"the export goes to a folder {name} in it (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--format",
-        choices=["paddle", "onnx"],
-        default="paddle",
-        help="a second format of the same model goes into the same folder (default: %(default)s)",
-    )
-
-
-def add_pnp_option(parser: argparse.ArgumentParser) -> None:
-    """The 3D model of rigid things, for poses in space."""
-    parser.add_argument(
-        "--pnp",
-        type=Path,
-        metavar="MODEL.json",
-        help="keypoints in space and the camera: find poses in space (6-DoF) too, and draw the axes",
-    )
-
-
-def add_conversion_options(parser: argparse.ArgumentParser, source: str) -> None:
-    """What every converter of datasets takes; ``source`` says what it reads."""
-    parser.add_argument("--input", type=Path, required=True, metavar="FILE_OR_DIR", help=source)
-    parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="the COCO file to write")
-    parser.add_argument(
-        "--image_dir",
-        type=Path,
-        metavar="DIR",
-        help="where the images are (default: looked for near the input)",
-    )
-
-
 def run(main: Callable[[], None]) -> None:
     """Run a command's main function; errors that a user can cause become one line and a non-zero exit."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
@@ -162,7 +37,7 @@ def run(main: Callable[[], None]) -> None:
     for stream in (sys.stdout, sys.stderr):  # of names that the terminal has no letters for
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    with _safe_paths(), _Interrupts() as interrupts:
+    with _safe_paths(), Interrupts() as interrupts:
         try:
             _run(main)
         except Exception:
@@ -263,63 +138,3 @@ def _leave(message: str, code: int) -> None:
         file=sys.stderr,
     )
     sys.exit(code)
-
-
-class _Interrupts:
-    """Within it, SIGTERM and SIGHUP are as Ctrl-C: KeyboardInterrupt, and at the second time the end."""
-
-    def __init__(self) -> None:
-        self._owner = os.getpid()
-        self._before: dict[signal.Signals, Any] = {}
-        self.came = False
-
-    def __enter__(self) -> "_Interrupts":
-        for number in INTERRUPTS:
-            if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
-                self._before[number] = signal.signal(number, self._handle)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _handle(self, number: int, frame: FrameType | None) -> None:
-        if os.getpid() != self._owner:  # a process that was forked
-            os._exit(128 + number)
-        self.came = True
-        for again in self._before:
-            signal.signal(again, signal.SIG_DFL)
-        if _CLEANUPS:
-            threading.Thread(target=_end_soon, daemon=True).start()
-        raise KeyboardInterrupt
-
-
-def renew_interrupts() -> None:
-    """Take this process's signals back from Paddle, which takes SIGTERM for itself as it is imported."""
-    if threading.current_thread() is threading.main_thread():
-        for number in INTERRUPTS:
-            if callable(handler := signal.getsignal(number)):
-                signal.signal(number, handler)
-
-
-_CLEANUPS: list[Callable[[], object]] = []
-_SOON = 1.5  # seconds
-
-
-@contextmanager
-def ends_soon(cleanup: Callable[[], object]) -> Iterator[None]:
-    """Within it, an interrupt that a library loses ends the process all the same, after the cleanup."""
-    _CLEANUPS.append(cleanup)
-    try:
-        yield
-    finally:
-        _CLEANUPS.remove(cleanup)
-
-
-def _end_soon() -> None:
-    time.sleep(_SOON)
-    if _CLEANUPS:
-        for cleanup in _CLEANUPS:
-            cleanup()
-        os.write(2, b"interrupted\n")
-        os._exit(INTERRUPTED)

@@ -56,7 +56,8 @@ def test_what_the_system_lacks_and_texts_of_files_are_one_error(error, words, ca
 
 _WAIT = """
 import sys, time
-from ppose.commandline import ends_soon, run
+from ppose.commandline import run
+from ppose.interrupts import ends_soon
 def main():
     {first}
     print("ready", flush=True)

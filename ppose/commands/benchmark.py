@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ppose.commandline import whole_number
+from ppose.options import whole_number
 
 
 def _names(text: str) -> list[str]:

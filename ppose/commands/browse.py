@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from ppose.commandline import add_config_options, whole_number
+from ppose.options import add_config_options, whole_number
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

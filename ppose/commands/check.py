@@ -2,16 +2,15 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from ppose.commands.datasets import add_opening_options, open_datasets
 
 if TYPE_CHECKING:
     from ppose.data.coco import KeypointTopDownCocoDataset
     from ppose.data.inspection.findings import Finding
-    from ppose.keypoints import KeypointSet
 
-_DATASETS = ("TrainDataset", "EvalDataset")
 _SHOWN = {"wrong": 50, "odd": 4}  # examples in the table
 
 
@@ -24,19 +23,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="annotation files, folders with annotations.json and images/ (or train/ and val/ with these), "
         "or one config, whose TrainDataset and EvalDataset are checked; of several the images are compared",
     )
-    parser.add_argument(
-        "-o",
-        "--opt",
-        dest="overrides",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="KEY=VALUE",
-        help="override keys of the config",
-    )
-    parser.add_argument(
-        "--image_dir", type=Path, metavar="DIR", help="of annotation files (default: images/ beside them)"
-    )
+    add_opening_options(parser)
     parser.add_argument(
         "--output_dir",
         type=Path,
@@ -70,58 +57,6 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     sys.exit(int(is_wrong))
 
 
-def open_datasets(
-    datasets: Sequence[str], overrides: Sequence[str], image_dir: Path | None, keys: Sequence[str] = _DATASETS
-) -> list[tuple[str, "KeypointTopDownCocoDataset", "KeypointSet"]]:
-    """Name, dataset and keypoint set of annotation files and folders, or of these ``keys`` of one config."""
-    given = [Path(text).expanduser() for text in datasets]
-    if not given[0].is_dir() and given[0].suffix.lower() != ".json":
-        return _of_config(datasets[0], overrides, keys)
-    from ppose.annotations.guess import guess_keypoint_set
-    from ppose.data.coco import KeypointTopDownCocoDataset
-    from ppose.image_files import find_image_folder
-
-    opened = []
-    for file in (part for path in given for part in _annotation_files(path)):
-        keypoint_set = guess_keypoint_set(file)
-        images = image_dir or find_image_folder(file)
-        dataset = KeypointTopDownCocoDataset(str(images), str(file), [192, 256], keypoint_set)
-        opened.append((_short_name(file), dataset, keypoint_set))
-    return opened
-
-
-def _of_config(
-    config: str, overrides: Sequence[str], keys: Sequence[str]
-) -> list[tuple[str, Any, "KeypointSet"]]:
-    from ppose.data.coco import KeypointTopDownCocoDataset
-    from ppose.engine.task import Task
-    from ppose.errors import ConfigError
-    from ppose.workspace import load_config
-
-    task = Task(load_config(config, overrides))
-    opened = [(key, task.dataset(key), task.keypoint_set) for key in keys if task.has(key)]
-    ours = [entry for entry in opened if isinstance(entry[1], KeypointTopDownCocoDataset)]
-    if not ours:
-        raise ConfigError(f"{config}: no {' or '.join(keys)} of annotation files")
-    return ours
-
-
-def _annotation_files(path: Path) -> list[Path]:
-    from ppose.errors import DataError
-
-    if path.suffix.lower() == ".json":
-        return [path]
-    found = [folder / "annotations.json" for folder in (path, path / "train", path / "val")]
-    found = [file for file in found if file.is_file()]
-    if not found:
-        raise DataError(f"{path}: no annotations.json in it, nor in train/ or val/: name the annotation file")
-    return found
-
-
-def _short_name(file: Path) -> str:
-    return file.stem if file.stem != "annotations" else file.parent.name or file.stem
-
-
 def _print_table(name: str, dataset: "KeypointTopDownCocoDataset", findings: "list[Finding]") -> None:
     from ppose.paths import show_name
 
@@ -138,10 +73,9 @@ def _print_table(name: str, dataset: "KeypointTopDownCocoDataset", findings: "li
 
 
 def _write_files(path: Path, findings: "list[Finding]", sheet: Any) -> None:
-    import cv2
-
     from ppose.files import write_bytes, write_json
     from ppose.paths import show_name
+    from ppose.visualize import encode_picture
 
     if not findings:
         return
@@ -150,5 +84,5 @@ def _write_files(path: Path, findings: "list[Finding]", sheet: Any) -> None:
     print(f"  all of it: {show_name(file)}")
     if sheet is not None:
         picture = path.parent / f"{path.name}.png"
-        write_bytes(picture, cv2.imencode(".png", sheet[..., ::-1])[1].tobytes())
+        write_bytes(picture, encode_picture(sheet, ".png"))
         print(f"  the worst people: {show_name(picture)}")

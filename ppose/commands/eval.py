@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ppose.commandline import add_config_options, add_gpu_option, choose_gpus, whole_number
+from ppose.options import add_config_options, add_gpu_option, choose_gpus, whole_number
 
 if TYPE_CHECKING:
     from ppose.inference.runtimes import RuntimeName

@@ -4,7 +4,7 @@ import argparse
 import os
 from pathlib import Path
 
-from ppose.commandline import add_config_options, add_export_options
+from ppose.options import add_config_options, add_export_options
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -3,13 +3,7 @@
 import argparse
 from pathlib import Path
 
-from ppose.commandline import (
-    add_box_options,
-    add_config_options,
-    add_gpu_option,
-    add_pnp_option,
-    choose_gpus,
-)
+from ppose.options import add_box_options, add_config_options, add_gpu_option, add_pnp_option, choose_gpus
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -2,7 +2,7 @@
 
 import argparse
 
-from ppose.commandline import add_conversion_options
+from ppose.options import add_conversion_options
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

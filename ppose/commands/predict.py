@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ppose.commandline import add_box_options, add_pnp_option, whole_number
+from ppose.options import add_box_options, add_pnp_option, whole_number
 
 _RUN_MODES = ("paddle", "trt_fp32", "trt_fp16", "trt_int8")
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ppose.commandline import add_config_options, add_export_options
+from ppose.options import add_config_options, add_export_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,7 +5,7 @@ import os
 import signal
 from pathlib import Path
 
-from ppose.commandline import whole_number
+from ppose.options import whole_number
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

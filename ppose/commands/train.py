@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ppose.commandline import add_config_options, add_gpu_option, choose_gpus
+from ppose.options import add_config_options, add_gpu_option, choose_gpus
 
 if TYPE_CHECKING:
     from ppose.engine.trainer import Trainer

@@ -3,19 +3,16 @@
 import argparse
 from pathlib import Path
 
-from ppose.commandline import whole_number
-from ppose.commands.analyse_errors import add_dataset_options, name_results
+from ppose.commands.datasets import add_results_options, name_results, open_results
+from ppose.options import whole_number
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """What the command takes."""
-    parser.add_argument(
-        "results",
-        nargs="+",
-        metavar="RESULTS",
-        help="results files in COCO's format (keypoints_results.json); the first one's OKS orders the images",
+    add_results_options(
+        parser,
+        "results files in COCO's format (keypoints_results.json); the first one's OKS orders the images",
     )
-    add_dataset_options(parser)
     parser.add_argument(
         "--output_dir",
         type=Path,
@@ -42,23 +39,15 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     """Do what the parsed options say."""
     import numpy as np
 
-    from ppose.commands.check import open_datasets
     from ppose.errors import DataError
     from ppose.files import check_writable, write_bytes
     from ppose.paths import show_name
-    from ppose.reports.results import Evaluation, image_rows, make_truth, read_results
+    from ppose.reports.results import image_rows
     from ppose.reports.side_by_side import draw_side_by_side, mean_oks
     from ppose.visualize import encode_picture
 
-    ((_, dataset, keypoint_set),) = open_datasets(
-        [args.dataset], args.overrides, args.image_dir, ["EvalDataset"]
-    )
     check_writable(args.output_dir / "worst" / "picture.jpg")
-    truth = make_truth(dataset.annotations)
-    evaluations = [
-        Evaluation.of(read_results(path, dataset.annotations, keypoint_set), truth, keypoint_set)
-        for path in args.results
-    ]
+    dataset, evaluations = open_results(args)
     oks = mean_oks(evaluations[0])
     order = np.argsort(oks, kind="stable")[: np.isfinite(oks).sum()]
     rows, names = image_rows(dataset.annotations), name_results(args.results)

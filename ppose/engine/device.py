@@ -7,9 +7,10 @@ import sys
 
 import paddle
 
-from ppose.commandline import ASKED_THREADS, renew_interrupts
+from ppose.commandline import ASKED_THREADS
 from ppose.engine.distributed.ranks import rank_count
 from ppose.errors import DeviceError
+from ppose.interrupts import renew_interrupts
 from ppose.paddle_internals import set_cpu_threads
 from ppose.processor import own_cores
 

@@ -5,9 +5,9 @@ import signal
 from types import FrameType, TracebackType
 from typing import Any
 
-from ppose.commandline import INTERRUPTS
 from ppose.engine.distributed.ranks import rank_count
 from ppose.engine.trainer import Trainer
+from ppose.interrupts import INTERRUPTS
 
 
 class StopOnSignal:

@@ -10,7 +10,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from ppose.commandline import INTERRUPTS, ends_soon
 from ppose.errors import PposeError
 from ppose.inference.model_folder import (
     INFER_CFG,
@@ -20,6 +19,7 @@ from ppose.inference.model_folder import (
     read_model_folder,
     write_infer_cfg,
 )
+from ppose.interrupts import INTERRUPTS, ends_soon
 
 
 @contextmanager

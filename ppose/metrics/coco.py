@@ -13,7 +13,7 @@ from ppose.annotations import PERSON, Annotations, match_key, read_annotations
 from ppose.errors import ConfigError, DataError
 from ppose.files import write_json
 from ppose.keypoints import KeypointSet
-from ppose.metrics.metric import Metric
+from ppose.metrics.metric import Metric, check_shapes
 from ppose.metrics.oks import oks_nms, soft_oks_nms
 from ppose.workspace import Given, register
 
@@ -89,12 +89,7 @@ class CocoKeypointMetric:
         """
         if category_id is None:
             category_id = np.full(len(keypoints), PERSON)
-        count = self._keypoint_set.num_keypoints
-        if keypoints.shape[1:] != (count, 2) or scores.shape != keypoints.shape[:2]:
-            raise ConfigError(
-                f"got keypoints {keypoints.shape} and scores {scores.shape}, expected (N, {count}, 2) and "
-                f"(N, {count}) for the keypoint set '{self._keypoint_set.name}'"
-            )
+        check_shapes(keypoints, scores, self._keypoint_set)
         self._batches.append((keypoints, scores, *map(np.asarray, (image_id, area, bbox_score, category_id))))
 
     def results(self) -> list[dict[str, Any]]:
@@ -125,9 +120,13 @@ class CocoKeypointMetric:
 
     def compute(self) -> dict[str, float]:
         """AP, AP50, AP75, APm, APl, AR, AR50, AR75, ARm, ARl in 0 .. 1, or -1 where nobody has that size."""
+        return self.measure(self.results())
+
+    def measure(self, results: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+        """What `compute` gives, of results such as `results()`."""
         if self._ground_truth is None:
             raise DataError("no annotations to evaluate against; results can be written without them")
-        return evaluate_results(self._ground_truth, self.results(), self._keypoint_set)
+        return evaluate_results(self._ground_truth, results, self._keypoint_set)
 
     def _keep(
         self, keypoints: np.ndarray, person_score: np.ndarray, image_id: np.ndarray, area: np.ndarray

@@ -1,5 +1,8 @@
 """CrowdPose's metric: COCO's, and AP by how crowded the images are."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
 
 from ppose.errors import DataError
@@ -21,10 +24,10 @@ class CrowdPoseMetric(CocoKeypointMetric):
     default_keypoint_set = "crowdpose14"
     headline = ("AP", "AP easy", "AP medium", "AP hard")
 
-    def compute(self) -> dict[str, float]:
+    def measure(self, results: Sequence[Mapping[str, Any]]) -> dict[str, float]:
         """COCO's numbers, then AP easy, AP medium and AP hard, -1 where there are no such images."""
-        metrics = super().compute()
-        annotations, results = self.annotations, self.results()
+        metrics = super().measure(results)
+        annotations = self.annotations
         if annotations is None:
             return metrics
         indexes = annotations.images.crowd_indexes

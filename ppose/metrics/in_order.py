@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 
 from ppose.annotations import PERSON, Annotations, People
-from ppose.errors import ConfigError, DataError
+from ppose.errors import DataError
 from ppose.keypoints import KeypointSet
+from ppose.metrics.metric import check_shapes
 
 
 class Found:
@@ -23,12 +24,7 @@ class Found:
 
     def add(self, keypoints: np.ndarray, scores: np.ndarray, image_ids: np.ndarray) -> None:
         """Add N people; ConfigError for another number of keypoints than the set's."""
-        count = self._keypoint_set.num_keypoints
-        if keypoints.shape[1:] != (count, 2) or scores.shape != keypoints.shape[:2]:
-            raise ConfigError(
-                f"got keypoints {keypoints.shape} and scores {scores.shape}, expected (N, {count}, 2) and "
-                f"(N, {count}) for the keypoint set '{self._keypoint_set.name}'"
-            )
+        check_shapes(keypoints, scores, self._keypoint_set)
         self._batches.append((keypoints, scores, np.asarray(image_ids)))
 
     @property

@@ -5,6 +5,9 @@ from typing import ClassVar, Protocol
 
 import numpy as np
 
+from ppose.errors import ConfigError
+from ppose.keypoints import KeypointSet
+
 
 class Metric(Protocol):
     """How good the poses of a dataset's people are; built with its annotations and its keypoint set.
@@ -40,3 +43,13 @@ class Metric(Protocol):
 
     def write_results(self, path: str | Path) -> None:
         """Write the people to a file, for others to evaluate."""
+
+
+def check_shapes(keypoints: np.ndarray, scores: np.ndarray, keypoint_set: KeypointSet) -> None:
+    """Raise ConfigError unless keypoints are (N, K, 2) and scores (N, K) for the set's K keypoints."""
+    count = keypoint_set.num_keypoints
+    if keypoints.shape[1:] != (count, 2) or scores.shape != keypoints.shape[:2]:
+        raise ConfigError(
+            f"got keypoints {keypoints.shape} and scores {scores.shape}, expected (N, {count}, 2) and "
+            f"(N, {count}) for the keypoint set '{keypoint_set.name}'"
+        )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from itertools import pairwise
 from typing import Any
 
-from ppose import commandline
+from ppose import options
 from ppose.errors import ConfigError
 from ppose.translate.settings import KEYS, STRUCTURE, check_setting, read_gpus, read_value, to_our_value
 
@@ -94,8 +94,8 @@ def translate_command(text: str) -> str:
         call = words[interpreters[-1] :] if interpreters else ["python", *words[start:]]
         return shlex.join([*variables, *call])
     if name in _CONVERTERS:
-        ours, options = _CONVERTERS[name]
-        return f"python dataset/converters/{ours}.py --input FILE_OR_DIR --output FILE {options}".rstrip()
+        ours, more = _CONVERTERS[name]
+        return f"python dataset/converters/{ours}.py --input FILE_OR_DIR --output FILE {more}".rstrip()
     if name not in ("train.py", "test.py", "valid.py"):
         reason = _NONE.get(name, "train.py, test.py, valid.py and the converters have one")
         raise ConfigError(f"{script}: no counterpart; {reason}")
@@ -154,7 +154,7 @@ class _Call:
 
     def _read_gpus(self, text: str) -> None:
         try:
-            self._gpus = commandline.read_gpus(text)
+            self._gpus = options.read_gpus(text)
         except argparse.ArgumentTypeError as error:
             raise ConfigError(f"--gpu: {error}") from None
 

@@ -6,10 +6,10 @@ import pytest
 import yaml
 from runs import assert_one_line, data_overrides
 
-from ppose.commandline import add_gpu_option
 from ppose.commands import eval as eval_command
 from ppose.commands import train as train_command
 from ppose.engine.task import Task
+from ppose.options import add_gpu_option
 from ppose.weights.checkpoint import save_weights
 from ppose.workspace import load_config
 

@@ -9,10 +9,10 @@ import numpy as np
 import paddle
 from paddle import inference
 
-from ppose.commandline import renew_interrupts
 from ppose.errors import DataError, DeviceError
 from ppose.inference.model_folder import ModelFolder
 from ppose.inference.runtimes.tensorrt import convert_to_tensorrt
+from ppose.interrupts import renew_interrupts
 from ppose.paddle_internals import is_program
 from ppose.paths import show_name
 

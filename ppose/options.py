@@ -1,0 +1,128 @@
+"""Options that several commands take."""
+
+import argparse
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+
+def add_config_options(parser: argparse.ArgumentParser) -> None:
+    """What every command on a config takes: the config and its overrides."""
+    parser.add_argument(
+        "-c",
+        "--config",
+        required=True,
+        metavar="FILE",
+        help="config file (YAML), or the name of one that comes with ppose",
+    )
+    words = "override config keys, as in -o weights=a.pdparams EvalReader.batch_size=8; +key=value adds one"
+    add_override_option(parser, words)
+
+
+def add_override_option(parser: argparse.ArgumentParser, words: str) -> None:
+    """Overrides of a config, KEY=VALUE; ``words`` are its help."""
+    parser.add_argument(
+        "-o",
+        "--opt",
+        dest="overrides",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="KEY=VALUE",
+        help=words,
+    )
+
+
+def add_gpu_option(parser: argparse.ArgumentParser) -> None:
+    """Which GPUs are visible, see `choose_gpus`."""
+    parser.add_argument(
+        "--gpu",
+        type=read_gpus,
+        metavar="LIST",
+        help="the GPUs that are visible, as in 0, 0,1 or 0-3; several train at once with "
+        "python -m paddle.distributed.launch --gpus 0,1,2,3",
+    )
+
+
+def choose_gpus(gpus: list[int] | None) -> None:
+    """Show these GPUs alone to Paddle, which is to be imported after it; None leaves it all as it is."""
+    if gpus is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, gpus))
+
+
+def read_gpus(text: str) -> list[int]:
+    """The GPUs of 0, 0,1 or 0-3; ArgumentTypeError for what is none."""
+    gpus: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.partition("-")
+        last = last if dash else first
+        if not (first.isdecimal() and last.isdecimal() and int(first) <= int(last)):
+            raise argparse.ArgumentTypeError(f"got '{text}', expected GPUs as in 0, 0,1 or 0-3")
+        gpus += range(int(first), int(last) + 1)
+    return gpus
+
+
+def whole_number(least: int) -> Callable[[str], int]:
+    """The ``type`` of an argument that is a whole number, ``least`` or more."""
+
+    def read(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"got '{text}', expected a whole number from {least} on")
+        return int(text)
+
+    return read
+
+
+def add_box_options(parser: argparse.ArgumentParser, whose: str) -> None:
+    """Who is taken for a person: of ``whose`` boxes, with which score."""
+    parser.add_argument(
+        "--det_threshold",
+        type=float,
+        default=0.5,
+        metavar="SCORE",
+        help=f"lowest score of {whose} boxes (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--det_class",
+        nargs="+",
+        metavar="NAME|ID",
+        help="classes to take for people, by name or by number (default: person)",
+    )
+
+
+def add_export_options(parser: argparse.ArgumentParser, name: str) -> None:
+    """Where an export goes, to a folder of that name, and in which format."""
+    parser.add_argument(
+        "--output_dir",
+        default="output_inference",
+        metavar="DIR",
+        help=f"the export goes to a folder {name} in it (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--format",
+        choices=["paddle", "onnx"],
+        default="paddle",
+        help="a second format of the same model goes into the same folder (default: %(default)s)",
+    )
+
+
+def add_pnp_option(parser: argparse.ArgumentParser) -> None:
+    """The 3D model of rigid things, for poses in space."""
+    parser.add_argument(
+        "--pnp",
+        type=Path,
+        metavar="MODEL.json",
+        help="keypoints in space and the camera: find poses in space (6-DoF) too, and draw the axes",
+    )
+
+
+def add_conversion_options(parser: argparse.ArgumentParser, source: str) -> None:
+    """What every converter of datasets takes; ``source`` says what it reads."""
+    parser.add_argument("--input", type=Path, required=True, metavar="FILE_OR_DIR", help=source)
+    parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="the COCO file to write")
+    parser.add_argument(
+        "--image_dir",
+        type=Path,
+        metavar="DIR",
+        help="where the images are (default: looked for near the input)",
+    )
