@@ -101,7 +101,7 @@ def stand_in_for_paddle() -> None:
         "ReLU": nn.ReLU,
         "Upsample": nn.Upsample,
     }
-    nothing = dict.fromkeys(("Constant", "Normal"), lambda *a, **k: None)
+    nothing = dict.fromkeys(("Constant", "Normal", "XavierNormal"), lambda *a, **k: None)
     tensors = {
         "Tensor": torch.Tensor,
         "ParamAttr": lambda **k: None,
@@ -115,7 +115,10 @@ def stand_in_for_paddle() -> None:
         ("paddle.nn.functional", functional),
         ("paddle.nn", layers),
         ("paddle", tensors),
-        ("ppose.paddle_internals", {"use_running_statistics": lambda norm: norm.eval()}),
+        (
+            "ppose.paddle_internals",
+            dict.fromkeys(("set_norm", "use_running_statistics")),
+        ),  # not of our networks
         ("ppose.models", {"__path__": [str(ROOT / "ppose/models")]}),
     ):
         sys.modules[name] = ModuleType(name)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ppose.annotations import PERSON, match_key, read_images
+from ppose.annotations import PERSON, Images, match_key, read_images
 from ppose.annotations.numbers import to_numbers
 from ppose.errors import DataError
 from ppose.files import read_json
@@ -29,11 +29,15 @@ _SHOWN = 3
 
 @dataclass(frozen=True)
 class PeopleBoxes:
-    """N boxes: ``rows`` (N,) of their images, ``bboxes_xywh`` (N, 4), ``scores`` (N,), 1 without one."""
+    """N boxes: ``rows`` (N,) of their images, ``bboxes_xywh`` (N, 4), ``scores`` (N,), 1 without one.
+
+    ``sizes`` are width and height of each image as COCO annotations state them, (0, 0) where nothing does.
+    """
 
     rows: np.ndarray
     bboxes_xywh: np.ndarray
     scores: np.ndarray
+    sizes: list[tuple[int, int]]
 
 
 def read_people_boxes(
@@ -60,7 +64,8 @@ def read_people_boxes(
     for a file of another form, and where no box is left.
     """
     where, content = show_name(path), read_json(path, "box file (--boxes, bbox_file)")
-    entries = _read_entries(content, where)
+    known = read_images(content, where)[0] if isinstance(content, Mapping) else None
+    entries = _read_entries(content, known, where)
     category = _choose_category(content, entries, classes, annotated or {}, where)
     images = _Images(file_names, ids, entries)
     nothing = [np.nan] * 4
@@ -86,7 +91,7 @@ def read_people_boxes(
         },
         where,
     )
-    return PeopleBoxes(rows[used], boxes[used], scores[used])
+    return PeopleBoxes(rows[used], boxes[used], scores[used], _find_sizes(file_names, known))
 
 
 def _keep(passing: Mapping[str, np.ndarray], where: str) -> np.ndarray:
@@ -107,14 +112,21 @@ def _keep(passing: Mapping[str, np.ndarray], where: str) -> np.ndarray:
     return np.flatnonzero(kept)
 
 
-def _read_entries(content: Any, where: str) -> list[Mapping[str, Any]]:
+def _find_sizes(file_names: Sequence[str], known: Images | None) -> list[tuple[int, int]]:
+    if known is None:
+        return [(0, 0)] * len(file_names)
+    sizes = {Path(name).name: known.size(row) for row, name in enumerate(known.file_names)}
+    return [sizes.get(Path(name).name, (0, 0)) for name in file_names]
+
+
+def _read_entries(content: Any, images: Images | None, where: str) -> list[Mapping[str, Any]]:
     """The boxes of a file, checked, with "bbox" and "score" in numbers.
 
-    Those of annotations get their image's name; without a box they have no "bbox".
+    Those of annotations, whose ``images`` are given, get their image's name; without a box they have no
+    "bbox".
     """
     entries = content
-    if isinstance(content, Mapping):
-        images, _ = read_images(content, where)
+    if images is not None:
         files = {match_key(image): name for image, name in zip(images.ids, images.file_names, strict=True)}
         given = content.get("annotations")
         boxes = [box for box in (given if isinstance(given, list) else []) if isinstance(box, Mapping)]

@@ -1,14 +1,12 @@
 """The image files that a command is given, and the people's boxes in them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from ppose.annotations import read_images
 from ppose.boxes import DET_THRESHOLD, read_people_boxes
 from ppose.errors import DataError
-from ppose.files import read_json
 from ppose.geometry import bbox_xywh_to_xyxy
 from ppose.paths import show_name
 
@@ -54,25 +52,24 @@ def read_boxes(
     classes: Sequence[int | str] | None = None,
     threshold: float = DET_THRESHOLD,
 ) -> list[np.ndarray]:
-    """bboxes_xyxy (N, 4) for each image of a box file, none for those that it does not name.
+    """bboxes_xyxy (N, 4) for each image of a box file, see `read_boxes_and_sizes`."""
+    return read_boxes_and_sizes(path, image_files, classes=classes, threshold=threshold)[0]
 
+
+def read_boxes_and_sizes(
+    path: str | Path,
+    image_files: Sequence[Path],
+    *,
+    classes: Sequence[int | str] | None = None,
+    threshold: float = DET_THRESHOLD,
+) -> tuple[list[np.ndarray], list[tuple[int, int]]]:
+    """bboxes_xyxy (N, 4) for each image of a box file, none for those that it does not name; and its size.
+
+    Sizes are width and height as box files say that are COCO annotations; (0, 0) where they do not.
     Everything else is as in `read_people_boxes`.
     """
     names = [file.name for file in image_files]
     found = read_people_boxes(path, names, classes=classes, threshold=threshold)
     order = np.argsort(found.rows, kind="stable")
     ends = np.searchsorted(found.rows[order], np.arange(1, len(names)))
-    return np.split(bbox_xywh_to_xyxy(found.bboxes_xywh[order]), ends)
-
-
-def read_stated_sizes(path: str | Path, image_files: Sequence[Path]) -> list[tuple[int, int]]:
-    """Width and height of each image as box files say that are COCO annotations; (0, 0) where they do not."""
-    content = read_json(path, "box file (--boxes, bbox_file)")
-    if not isinstance(content, Mapping):
-        return [(0, 0)] * len(image_files)
-    images, _ = read_images(content, show_name(path))
-    sizes = {
-        Path(name).name: tuple(size)
-        for name, size in zip(images.file_names, images.sizes.tolist(), strict=True)
-    }
-    return [sizes.get(file.name, (0, 0)) for file in image_files]
+    return np.split(bbox_xywh_to_xyxy(found.bboxes_xywh[order]), ends), found.sizes

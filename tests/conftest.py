@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 
 from ppose.codecs import MSRAHeatmap
-from ppose.inference.model_folder import ModelFolder, file_sha256, write_infer_cfg
+from ppose.files import file_digest
+from ppose.inference.model_folder import ModelFolder, write_infer_cfg
 from ppose.inference.pose_spec import PoseSpec
 from ppose.keypoints import make_keypoint_set
 
@@ -218,7 +219,7 @@ def model_dir(tmp_path_factory) -> Path:
             ),
             weights_sha256="0" * 64,
             quantization_sha256=None,
-            files={name: file_sha256(folder / name) for name in files},
+            files={name: file_digest(folder / name) for name in files},
             versions={},
         )
     )

@@ -13,8 +13,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from tqdm import tqdm
 
-from ppose.commandline import add_config_options, run
+from ppose.commandline import run
 from ppose.errors import PposeError
+from ppose.options import add_config_options
 from ppose.workspace import load_config
 
 ROOT = Path(__file__).resolve().parent.parent

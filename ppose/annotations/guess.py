@@ -7,8 +7,7 @@ from typing import Any
 from ppose.annotations.names import keypoint_names, match_names, plain_name
 from ppose.errors import ConfigError, DataError
 from ppose.files import read_json
-from ppose.keypoints import BUILTIN_SETS, KeypointSet
-from ppose.keypoints.keypoint_set import DEFAULT_SIGMA
+from ppose.keypoints import BUILTIN_SETS, KeypointSet, make_keypoint_set
 from ppose.paths import show_name
 
 _COUNTS = {17: "coco17", 16: "mpii16", 14: "crowdpose14", 26: "halpe26", 136: "halpe26"}
@@ -55,14 +54,8 @@ def _set_of(names: list[str], category: Mapping[str, Any], where: str) -> Keypoi
     try:
         pairs = [(int(a), int(b)) for a, b in category.get("flip_pairs") or _find_pairs(names)]
         limbs = [(int(a) - 1, int(b) - 1) for a, b in category.get("skeleton") or ()]
-        return KeypointSet(
-            name="the file's",
-            names=tuple(names),
-            flip_pairs=tuple(pairs),
-            skeleton=tuple(limb for limb in limbs if all(0 <= end < len(names) for end in limb)),
-            sigmas=(DEFAULT_SIGMA,) * len(names),
-            upper_body=(),
-        )
+        known = [limb for limb in limbs if all(0 <= end < len(names) for end in limb)]
+        return make_keypoint_set("the file's", names, pairs, known)
     except ConfigError as error:
         raise DataError(f"{where}: {error}") from None
     except (TypeError, ValueError):

@@ -36,6 +36,17 @@ class Images:
     def __len__(self) -> int:
         return len(self.file_names)
 
+    def limits(self, rows: np.ndarray) -> np.ndarray:
+        """Sizes (N, 2) of the images of these rows as floats; inf where the size is unknown."""
+        sizes = self.sizes[rows].astype(np.float64)
+        sizes[~sizes.all(axis=1)] = np.inf
+        return sizes
+
+    def size(self, row: int) -> tuple[int, int]:
+        """Width and height of one image; 0 unknown."""
+        width, height = self.sizes[row].tolist()
+        return width, height
+
     def index(self) -> dict[Id, int]:
         """The row of each image by its `match_key`."""
         return {match_key(image): row for row, image in enumerate(self.ids.tolist())}

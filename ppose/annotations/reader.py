@@ -1,9 +1,7 @@
 """Reads annotation files in COCO's format, in its writers' dialects: docs/annotations.md lists them."""
 
-import gc
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +23,7 @@ from ppose.annotations.people import (
     People,
 )
 from ppose.errors import DataError
-from ppose.files import read_json
+from ppose.files import read_json, without_garbage
 from ppose.geometry import clip_boxes_xywh
 from ppose.keypoints import KeypointSet
 from ppose.paths import show_name
@@ -59,24 +57,12 @@ def read_annotations(
     will do. Raises DataError that names the file and the entry which is wrong, with what was expected.
     """
     where = where or ("the annotations" if isinstance(source, Mapping) else str(source))
-    with _no_garbage():
+    with without_garbage():
         content = source if isinstance(source, Mapping) else read_json(source, "annotation file")
         try:
             return _read_content(content, keypoint_set, where, categories, find_size, needs_people)
         except DataError as error:  # with names of files, categories and keypoints, which may be anything
             raise DataError(show_name(str(error))) from None
-
-
-@contextmanager
-def _no_garbage() -> Iterator[None]:
-    """Without Python's search for cycles, of which JSON has none: it takes a third of the time otherwise."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def _read_content(
@@ -275,9 +261,7 @@ def _find_sizes(images: Images, people: People, find_size: FindSize) -> None:
 
 def _leave_out(people: People, images: Images) -> People:
     """Set why people are left out; the first reason of `REASONS` counts."""
-    sizes = images.sizes[people.images].astype(np.float64)
-    sizes[~sizes.all(axis=1)] = np.inf  # unknown: cut at the left and at the top only
-    _, is_inside = clip_boxes_xywh(people.bboxes_xywh, sizes)
+    _, is_inside = clip_boxes_xywh(people.bboxes_xywh, images.limits(people.images))
     has_extent = (people.bboxes_xywh[:, 2:] > 0).all(axis=1)
     is_named = np.array([bool(name) for name in images.file_names], bool)[people.images]
     for number, applies in (

@@ -77,11 +77,11 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
 
 def read_scenes(image_dir: Path, boxes: str) -> list[tuple[Any, Any]]:
     """The images with people, and the people's boxes (N, 4) xyxy."""
-    from ppose.image_files import list_images, read_boxes, read_stated_sizes
+    from ppose.image_files import list_images, read_boxes_and_sizes
     from ppose.transforms import read_annotated
 
     files = list_images(image_dir)
-    found = zip(files, read_boxes(boxes, files), read_stated_sizes(boxes, files), strict=True)
+    found = zip(files, *read_boxes_and_sizes(boxes, files), strict=True)
     return [(read_annotated(file, size)[0], people) for file, people, size in found if len(people)]
 
 

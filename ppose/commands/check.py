@@ -48,8 +48,7 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         findings = inspect_people(dataset, keypoint_set)
         findings += inspection.run(lambda rows: tqdm(rows, "images", disable=None, leave=False))
         for other, earlier in seen:
-            shared = find_shared_images(inspection, earlier)
-            findings += [type(f)(f"images that are in {other} too", f.level, f.examples) for f in shared]
+            findings += find_shared_images(inspection, earlier, other)
         seen.append((name, inspection))
         is_wrong |= any(finding.level == "wrong" for finding in findings)
         _print_table(name, dataset, findings)

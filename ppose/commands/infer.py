@@ -37,7 +37,7 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     from ppose.engine.load import load_trained
     from ppose.engine.network_runtime import network_predictor
     from ppose.engine.task import Task
-    from ppose.image_files import list_images, read_boxes, read_stated_sizes
+    from ppose.image_files import list_images, read_boxes_and_sizes
     from ppose.inference.command import open_model
     from ppose.inference.pose_files import ImageFiles, check_output, write_poses
     from ppose.paths import show_name
@@ -48,8 +48,8 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     files = list_images(args.infer_dir) if args.infer_img is None else [Path(args.infer_img)]
     boxes = sizes = None
     if args.boxes is not None:
-        boxes = read_boxes(args.boxes, files, classes=args.det_class, threshold=args.det_threshold)
-        sizes = read_stated_sizes(args.boxes, files)
+        who = {"classes": args.det_class, "threshold": args.det_threshold}
+        boxes, sizes = read_boxes_and_sizes(args.boxes, files, **who)
     images = ImageFiles(files, boxes, sizes)
     folder = Path(args.output_dir or Path(task.settings.save_dir) / Path(args.config).stem / "vis")
     check_output(folder, files)

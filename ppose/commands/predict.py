@@ -141,7 +141,7 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
             "--trt_*_shape have no effect: the input's size is the model's own"
         )
 
-    from ppose.image_files import list_images, read_boxes, read_stated_sizes
+    from ppose.image_files import list_images, read_boxes_and_sizes
     from ppose.inference import command
     from ppose.inference.label_files import open_labels, open_table
     from ppose.inference.pose_files import ImageFiles
@@ -168,8 +168,7 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         def open_images() -> ImageFiles:
             if args.boxes is None:
                 return ImageFiles(files)
-            found = read_boxes(args.boxes, files, **boxes)
-            return ImageFiles(files, found, read_stated_sizes(args.boxes, files))
+            return ImageFiles(files, *read_boxes_and_sizes(args.boxes, files, **boxes))
 
         writers = [open_table(args.output_dir)] if args.save_csv else []
         if args.save_labels is not None:

@@ -124,9 +124,7 @@ class KeypointTopDownCocoDataset:
         self._points = np.concatenate([used.keypoints, used.visibility[..., None]], axis=-1)
         if not clip_bbox:
             return used.bboxes_xywh
-        sizes = annotations.images.sizes[used.images].astype(np.float64)
-        sizes[~sizes.all(axis=1)] = np.inf
-        return clip_boxes_xywh(used.bboxes_xywh, sizes)[0]
+        return clip_boxes_xywh(used.bboxes_xywh, annotations.images.limits(used.images))[0]
 
     def _take_detected(self, file: Path, score_threshold: float) -> np.ndarray:
         """Make samples of detected boxes; returns these (N, 4)."""
@@ -165,7 +163,7 @@ class KeypointTopDownCocoDataset:
 
     def read_image(self, row: int) -> np.ndarray:
         """An image of annotations.images, (H, W, 3) uint8, RGB, as samples have it."""
-        return self._reader(self.image_file(row), tuple(self.annotations.images.sizes[row].tolist()))
+        return self._reader(self.image_file(row), self.annotations.images.size(row))
 
     def find_annotations(self, file: Path, keypoint_set: KeypointSet) -> Path | dict[str, Any]:
         """What `read_annotations` reads: the file, or the content of what is made COCO's first."""
@@ -177,7 +175,7 @@ class KeypointTopDownCocoDataset:
     def __getitem__(self, index: int) -> dict[str, Any]:
         """The sample of one person; reading its image raises DataError that names one that cannot be read."""
         row = self._images[index]
-        size = tuple(self.annotations.images.sizes[row].tolist())
+        size = self.annotations.images.size(row)
         sample = LazySample(
             partial(self._reader, size=size),
             image_file=self.image_file(row),

@@ -1,6 +1,5 @@
 """Large files by URL, fetched in as many goes as it takes."""
 
-import hashlib
 import json
 import logging
 import os
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ppose.errors import DownloadError
-from ppose.files import write_json
+from ppose.files import file_digest, write_json
 from ppose.paths import hide_secrets, show_name
 from ppose.weights import answers
 
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 
-_CHUNK = 1 << 20
 _WAITS = (1, 3, 10, 30)  # seconds after a try that brought nothing; one that brought something counts anew
 
 
@@ -52,7 +50,7 @@ def download(url: str, target: Path, *, most_bytes: int, md5: str | None = None)
                 raise _failure(url, target, reason) from error
             _logger.warning("%s: %s; going on in %d s", show_name(target.name), reason, waits[0])
             time.sleep(waits.pop(0))
-    if md5 is not None and (got := _md5(part.file)) != md5:
+    if md5 is not None and (got := file_digest(part.file, "md5")) != md5:
         part.drop()
         raise _failure(url, target, f"the file that came has the md5 {got}, expected {md5}")
     os.replace(part.file, target)
@@ -155,14 +153,6 @@ def _validator(response: "requests.Response") -> str | None:
     """What says that a file is still the same: an ETag, unless it is a weak one, or its time."""
     tag = response.headers.get("ETag", "W/")
     return response.headers.get("Last-Modified") if tag.startswith("W/") else tag
-
-
-def _md5(path: Path) -> str:
-    digest = hashlib.md5(usedforsecurity=False)
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _failure(url: str, target: Path, reason: str) -> DownloadError:

@@ -16,7 +16,7 @@ from ppose.engine.evaluate import make_reader, read_batches, update_metric
 from ppose.engine.network_runtime import network_predictor
 from ppose.engine.task import Task
 from ppose.errors import DataError
-from ppose.image_files import list_images, read_boxes, read_stated_sizes
+from ppose.image_files import list_images, read_boxes_and_sizes
 from ppose.inference.pose_spec import PoseSpec
 from ppose.transforms import read_annotated, read_image
 
@@ -48,16 +48,18 @@ class CalibrationImages:
     def from_folder(
         cls, task: Task, folder: str | Path, count: int, boxes_file: str | Path | None = None
     ) -> "CalibrationImages":
-        """The people of a box file (see `read_boxes`) in a folder's images, or each image as one person.
+        """The people of a box file in a folder's images, see `read_boxes_and_sizes`, or each image as one.
 
         Photos are turned as in `ImageFiles`. Images that cannot be read are skipped with a warning; DataError
         where none can.
         """
         files = list_images(folder)
-        boxes: list[Any] = [[None]] * len(files) if boxes_file is None else read_boxes(boxes_file, files)
+        boxes: list[Any] = [[None]] * len(files)
+        sizes: dict[Path, tuple[int, int]] = {}
+        if boxes_file is not None:
+            boxes, stated = read_boxes_and_sizes(boxes_file, files)
+            sizes = dict(zip(files, stated, strict=True))
         people = [(file, box) for file, of_image in zip(files, boxes, strict=True) for box in of_image]
-        stated = [] if boxes_file is None else read_stated_sizes(boxes_file, files)
-        sizes = dict(zip(files, stated, strict=bool(stated)))
         # People of one image follow each other: the last image read serves them all.
         read = lru_cache(maxsize=1)(read_annotated)
 

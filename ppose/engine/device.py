@@ -18,7 +18,6 @@ try:
     import resource
 except ImportError:  # Windows has none
     resource = None  # type: ignore[assignment]
-renew_interrupts()
 
 renew_interrupts()
 

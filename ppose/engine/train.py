@@ -121,7 +121,9 @@ def _make_hooks(cfg: dict[str, Any], task: Task, folder: Path, evaluates: bool) 
     if not is_main():
         return hooks
     hooks += [DrawSamples(folder / "vis", task, every=every), DrawCurves(folder, settings.headline[0])]
-    return [*hooks, *(ShowRun(folder, logger, cfg) for logger in task.loggers(folder.name))]
+    if loggers := task.loggers(folder.name):
+        hooks.append(ShowRun(folder, loggers, cfg))
+    return hooks
 
 
 def make_evaluation(task: Task, folder: Path) -> Callable[[nn.Layer], dict[str, float]]:

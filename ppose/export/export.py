@@ -22,7 +22,8 @@ from ppose.export.normalization import fold_normalization
 from ppose.export.onnx_graph import convert_to_onnx, require_onnx
 from ppose.export.publish import publish, staging
 from ppose.export.upsample import use_matrix_upsampling
-from ppose.inference.model_folder import PADDLE_FILES, ModelFolder, file_sha256
+from ppose.files import file_digest
+from ppose.inference.model_folder import PADDLE_FILES, ModelFolder
 from ppose.inference.predictor import Predictor
 from ppose.inference.runtimes import open_runtime
 from ppose.quantization.int8_graph import (
@@ -186,7 +187,7 @@ def _describe(task: Task, name: str, folder: Path, options: Options) -> tuple[Mo
         path=folder,
         name=name,
         spec=spec,
-        weights_sha256=file_sha256(find_weights(task.settings.weights or "")),
+        weights_sha256=file_digest(find_weights(task.settings.weights or "")),
         quantization_sha256=None,
         files={},
         versions={"ppose": ppose.__version__, "paddlepaddle": paddle.__version__},

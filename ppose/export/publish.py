@@ -11,11 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from ppose.errors import PposeError
+from ppose.files import file_digest
 from ppose.inference.model_folder import (
     INFER_CFG,
     MODEL_FILES,
     ModelFolder,
-    file_sha256,
     read_model_folder,
     write_infer_cfg,
 )
@@ -56,7 +56,7 @@ def publish(temporary: Path, model: ModelFolder) -> ModelFolder:
     another model, which would no longer belong there, go.
     """
     new = [name for name in MODEL_FILES if (temporary / name).is_file()]
-    files = {name: file_sha256(temporary / name) for name in new}
+    files = {name: file_digest(temporary / name) for name in new}
     model = replace(model, files={**_kept_files(model), **files})
     write_infer_cfg(model, temporary / INFER_CFG)
     for name in new:

@@ -92,8 +92,10 @@ def write_posetrack(path: Path, labels: Labels) -> None:
     """
     content = make_content(labels.in_order_of(get_keypoint_set("posetrack18"), "PoseTrack18"))
     videos: dict[str, list[dict[str, Any]]] = {}
+    video_of = {}
     for image in content["images"]:
-        videos.setdefault(PurePosixPath(image["file_name"]).parent.name or "video", []).append(image)
+        video_of[image["id"]] = PurePosixPath(image["file_name"]).parent.name or "video"
+        videos.setdefault(video_of[image["id"]], []).append(image)
     for name, images in videos.items():
         for image in images:
             image |= {"vid_id": name, "frame_id": image["id"], "nframes": len(images), "is_labeled": True}
@@ -102,7 +104,8 @@ def write_posetrack(path: Path, labels: Labels) -> None:
     if path.suffix.lower() == ".json":
         write_json(path, content)
         return
+    people: dict[str, list[dict[str, Any]]] = {name: [] for name in videos}
+    for entry in content["annotations"]:
+        people[video_of[entry["image_id"]]].append(entry)
     for name, images in videos.items():
-        kept = {image["id"] for image in images}
-        people = [entry for entry in content["annotations"] if entry["image_id"] in kept]
-        write_json(path / f"{name}.json", {**content, "images": images, "annotations": people})
+        write_json(path / f"{name}.json", {**content, "images": images, "annotations": people[name]})

@@ -85,22 +85,14 @@ def _read_h5(path: Path) -> _Table:
     with open_hdf5(path, "DeepLabCut's labels") as file:
         table: Any = next(iter(file.values()), None)
         try:
-            levels = [read_texts(table[f"axis0_level{n}"]) for n in range(table.attrs["axis0_nlevels"])]
-            labels = [table[f"axis0_label{n}"][()] for n in range(len(levels))]
-            columns = [
-                tuple(level[code] for level, code in zip(levels, codes, strict=True))
-                for codes in zip(*labels, strict=True)
-            ]
+            levels = table.attrs["axis0_nlevels"]
+            columns = _read_tuples(table, "axis0", levels)
             names = _read_index(table)
             blocks = [n for n in table if re.fullmatch(r"block\d+_values", n)]
             if len(blocks) != 1:
                 raise KeyError("block0_values")
             values = np.asarray(table["block0_values"][()], np.float64)
-            items = [table[f"block0_items_label{n}"][()] for n in range(len(levels))]
-            order = [
-                tuple(read_texts(table[f"block0_items_level{n}"])[code] for n, code in enumerate(codes))
-                for codes in zip(*items, strict=True)
-            ]
+            order = _read_tuples(table, "block0_items", levels)
         except (KeyError, TypeError, IndexError, AttributeError):
             raise DataError(
                 f"{show_name(path)}: not labels as DeepLabCut keeps them in .h5: convert the .csv beside it"
@@ -112,10 +104,16 @@ def _read_h5(path: Path) -> _Table:
 def _read_index(table: Any) -> list[str]:
     if "axis1" in table:
         return read_texts(table["axis1"])
-    levels = [read_texts(table[f"axis1_level{n}"]) for n in range(table.attrs["axis1_nlevels"])]
-    codes = [table[f"axis1_label{n}"][()] for n in range(len(levels))]
+    return list(map("/".join, _read_tuples(table, "axis1", table.attrs["axis1_nlevels"])))
+
+
+def _read_tuples(table: Any, name: str, count: int) -> list[tuple[str, ...]]:
+    """pandas' index of so many levels: their texts, and for each entry a number of every level."""
+    levels = [read_texts(table[f"{name}_level{n}"]) for n in range(count)]
+    codes = [table[f"{name}_label{n}"][()] for n in range(count)]
     return [
-        "/".join(level[c] for level, c in zip(levels, row, strict=True)) for row in zip(*codes, strict=True)
+        tuple(level[code] for level, code in zip(levels, row, strict=True))
+        for row in zip(*codes, strict=True)
     ]
 
 

@@ -139,8 +139,7 @@ def find_losses(labels: Labels, holds: frozenset[str]) -> list[str]:
     people, images = labels.people, labels.annotations.images
     own = people.areas - people.bboxes_xywh[:, 2:].prod(axis=1) * AREA_OF_BOX
     categories = len(labels.annotations.categories)
-    sizes = images.sizes[people.images].astype(np.float64)
-    sizes[~sizes.all(axis=1)] = np.inf
+    sizes = images.limits(people.images)
     corners = bbox_xywh_to_xyxy(people.bboxes_xywh).reshape(-1, 2, 2)
     points = np.where(people.visibility[..., None] > 0, people.keypoints, 0)
     points = np.concatenate([points, corners], axis=1)
@@ -172,10 +171,10 @@ class ContentBuilder:
         self._names: dict[str, None] = {}
         self._points: list[Mapping[str, Sequence[float]]] = []
 
-    def add_image(self, file_name: str, size: Sequence[Any] = (None, None), **more: Any) -> int:
+    def add_image(self, file_name: str, size: Sequence[Any] = (None, None)) -> int:
         """Returns its id; ``size`` is width, height."""
         known = {"width": size[0], "height": size[1]} if all(size) else {}
-        image = {"id": len(self._images) + 1, "file_name": file_name, **known, **more}
+        image = {"id": len(self._images) + 1, "file_name": file_name, **known}
         self._images.append(image)
         return image["id"]
 

@@ -10,7 +10,7 @@ from ppose.annotations.names import match_names
 from ppose.errors import DataError
 from ppose.files import read_json, write_json
 from ppose.formats.labels import ContentBuilder, Labels, image_of_stem
-from ppose.keypoints import KeypointSet, make_keypoint_set
+from ppose.keypoints import KeypointSet
 
 _ENDING = "_keypoints"
 _SIDES = ("shoulder", "elbow", "wrist")
@@ -79,20 +79,16 @@ def write_openpose(path: Path, labels: Labels) -> None:
 
     Neck and middle of the hips are then the middles of shoulders and hips. Other sets keep their own order.
     """
-    target, names = labels, labels.keypoint_set.names
     known = labels.keypoint_set
-    body25 = make_keypoint_set("body25", _BODY25, [])
     is_body = known.names != _BODY25 and match_names(_BODY25, known) is not None
-    for _, name, _, rows in target.by_image():
+    names = _BODY25 if is_body else known.names
+    for _, name, _, rows in labels.by_image():
         people = []
         for row in rows:
             points = {point: (x, y) for point, x, y, _ in labels.points(row)}
             if is_body:
                 points = _add_middles(points)
-            listed = body25.names if is_body else names
-            flat = [
-                value for n in listed for value in ((*points[n], 1.0) if n in points else (0.0, 0.0, 0.0))
-            ]
+            flat = [value for n in names for value in ((*points[n], 1.0) if n in points else (0.0, 0.0, 0.0))]
             track = int(labels.people.tracks[row])
             people.append({"person_id": [track], "pose_keypoints_2d": flat})
         file = path / Path(name).parent / f"{Path(name).stem}{_ENDING}.json"

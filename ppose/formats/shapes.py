@@ -17,7 +17,6 @@ class Shape:
     values: tuple[float, ...]
     group: object = None
     hidden: bool = False
-    track: int | None = None
 
     @property
     def is_box(self) -> bool:
@@ -33,18 +32,15 @@ def add_shapes(builder: ContentBuilder, image: int, shapes: Sequence[Shape], whe
     """
     boxes = [shape for shape in shapes if shape.is_box]
     people: dict[object, list[Shape]] = {}
-    for number, shape in enumerate(shapes):
-        if shape.group is not None:
-            people.setdefault(shape.group, []).append(shape)
-        elif shape.is_box:
-            people.setdefault(id(shape), []).append(shape)
-        else:
-            people.setdefault(_owner_of(shape, boxes, number), []).append(shape)
+    for shape in shapes:
+        is_owner = shape.is_box or shape.group is not None
+        own = _name_of(shape) if is_owner else _owner_of(shape, boxes)
+        people.setdefault(own, []).append(shape)
     for parts in people.values():
         _add_person(builder, image, parts, where)
 
 
-def _owner_of(point: Shape, boxes: Sequence[Shape], number: int) -> object:
+def _owner_of(point: Shape, boxes: Sequence[Shape]) -> object:
     x, y = point.values
     around = [b for b in boxes if b.values[0] <= x <= b.values[2] and b.values[1] <= y <= b.values[3]]
     if not around:
@@ -52,8 +48,8 @@ def _owner_of(point: Shape, boxes: Sequence[Shape], number: int) -> object:
     return _name_of(min(around, key=lambda b: (b.values[2] - b.values[0]) * (b.values[3] - b.values[1])))
 
 
-def _name_of(box: Shape) -> object:
-    return id(box) if box.group is None else box.group
+def _name_of(shape: Shape) -> object:
+    return id(shape) if shape.group is None else shape.group
 
 
 def _add_person(builder: ContentBuilder, image: int, parts: Sequence[Shape], where: str) -> None:
@@ -73,5 +69,4 @@ def _add_person(builder: ContentBuilder, image: int, parts: Sequence[Shape], whe
     if boxes:
         left, top, right, bottom = boxes[0].values
         box = [min(left, right), min(top, bottom), abs(right - left), abs(bottom - top)]
-    track = next((part.track for part in parts if part.track is not None), None)
-    builder.add_person(image, points, boxes[0].label if boxes else "person", bbox=box, track_id=track)
+    builder.add_person(image, points, boxes[0].label if boxes else "person", bbox=box)

@@ -13,8 +13,7 @@ from ppose.files import write_bytes
 from ppose.formats.labels import Labels
 from ppose.formats.yolo_labels import read_yolo_labels
 from ppose.geometry import bbox_xywh_to_xyxy
-from ppose.keypoints import KeypointSet
-from ppose.keypoints.keypoint_set import DEFAULT_SIGMA
+from ppose.keypoints import KeypointSet, make_keypoint_set
 from ppose.paths import show_name
 
 _PARTS = ("train", "val", "test")
@@ -90,14 +89,8 @@ def _make_set(data: Mapping[str, Any], where: str) -> KeypointSet:
     names = next(iter(names.values()), None) if isinstance(names, Mapping) and names else names
     if not isinstance(names, list) or len(names) != count:
         names = range(1, count + 1)
-    return KeypointSet(
-        name="the file's",
-        names=tuple(map(str, names)),
-        flip_pairs=tuple((n, i) for n, i in enumerate(flip) if n < i),
-        skeleton=(),
-        sigmas=(DEFAULT_SIGMA,) * count,
-        upper_body=(),
-    )
+    pairs = [(n, i) for n, i in enumerate(flip) if n < i]
+    return make_keypoint_set("the file's", list(map(str, names)), pairs)
 
 
 def _list_folders(

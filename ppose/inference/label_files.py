@@ -5,7 +5,7 @@ import io
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from ppose.files import write_bytes
 from ppose.formats import Labels, make_labels
@@ -14,37 +14,10 @@ from ppose.formats.label_studio import write_label_studio
 from ppose.formats.labelme import write_labelme
 from ppose.formats.yolo import write_yolo
 from ppose.inference.poses import Poses
-from ppose.paths import show_name
 
 LabelTool = Literal["cvat", "labelstudio", "labelme", "yolo"]
 Named = Sequence[tuple[str, Poses]]
-
-
-class PoseWriter(Protocol):
-    """Takes the poses of one image file after the other; `close` writes what has to wait for all."""
-
-    def add(self, file: Path, poses: Poses) -> None:
-        """The poses of an image file."""
-
-    def close(self) -> None:
-        """There are no more."""
-
-
-class WrittenInTheEnd:
-    """Files of all images."""
-
-    def __init__(self, write: Callable[[Named], None]) -> None:
-        self._write = write
-        self._found: list[tuple[str, Poses]] = []
-
-    def add(self, file: Path, poses: Poses) -> None:
-        """See `PoseWriter`."""
-        self._found.append((show_name(file.name), poses))
-
-    def close(self) -> None:
-        """See `PoseWriter`."""
-        if self._found:
-            self._write(self._found)
+PoseWriter = Callable[[Named], None]  # writes the files of all images, of which there is at least one
 
 
 def open_labels(tool: LabelTool, folder: Path, threshold: float) -> PoseWriter:
@@ -61,12 +34,12 @@ def open_labels(tool: LabelTool, folder: Path, threshold: float) -> PoseWriter:
         "labelme": partial(write_labelme, folder / "labels"),
         "yolo": partial(write_yolo, folder),
     }[tool]
-    return WrittenInTheEnd(lambda found: write(to_labels(found, threshold)))
+    return lambda found: write(to_labels(found, threshold))
 
 
 def open_table(folder: Path) -> PoseWriter:
     """The writer of `keypoints.csv`: image, person, and the columns of `Poses.to_rows`."""
-    return WrittenInTheEnd(lambda found: write_bytes(folder / "keypoints.csv", _to_csv(found).encode()))
+    return lambda found: write_bytes(folder / "keypoints.csv", _to_csv(found).encode())
 
 
 def to_labels(found: Named, threshold: float) -> Labels:

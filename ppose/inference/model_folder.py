@@ -3,7 +3,6 @@
 `infer_cfg.yml` holds the `PoseSpec`, and which files, by checksum, belong together.
 """
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
@@ -14,7 +13,7 @@ import yaml
 
 from ppose.codecs import Codec
 from ppose.errors import ConfigError, DataError, PposeError
-from ppose.files import write_bytes
+from ppose.files import file_digest, write_bytes
 from ppose.inference.pose_spec import PoseSpec
 from ppose.inference.spec_in_words import describe_spec
 from ppose.keypoints import KeypointSet
@@ -32,7 +31,6 @@ MODEL_FILES = PADDLE_FILES + ONNX_FILES
 _FORMAT = 2
 _SPEC_KEYS = tuple(field.name for field in fields(PoseSpec) if field.init and field.name != "source")
 _SPOILT = "the file is not as it was exported: export again"
-_CHUNK = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +119,7 @@ def read_model_folder(path: str | Path) -> ModelFolder:
     folder = read_infer_cfg(path)
     for name, checksum in folder.files.items():
         file = folder.path / name
-        if not file.is_file() or file_sha256(file) != checksum:
+        if not file.is_file() or file_digest(file) != checksum:
             problem = "is not the one that was exported" if file.exists() else "is missing"
             raise DataError(f"half-written export: {file} {problem}; export again")
     return folder
@@ -198,15 +196,6 @@ def write_infer_cfg(folder: ModelFolder, file: str | Path | None = None) -> None
     cfg |= {name: getattr(folder, name) for name in _InferCfg.__dataclass_fields__ if name not in cfg}
     text = yaml.safe_dump(_to_lists(cfg), sort_keys=False, default_flow_style=None, width=110)
     write_bytes(folder.path / INFER_CFG if file is None else file, text.encode())
-
-
-def file_sha256(path: str | Path) -> str:
-    """The sha256 of a file's content, hexadecimal."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _count(batch: int | None) -> str:

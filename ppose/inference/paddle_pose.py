@@ -8,7 +8,8 @@ import numpy as np
 
 from ppose.codecs import MSRAHeatmap
 from ppose.errors import ConfigError, DataError
-from ppose.inference.model_folder import PADDLE_FILES, ModelFolder, file_sha256, read_model_folder
+from ppose.files import file_digest
+from ppose.inference.model_folder import PADDLE_FILES, ModelFolder, read_model_folder
 from ppose.inference.paddle_export import PaddleExport, find_paddle_export, to_normalize
 from ppose.inference.pose_spec import PoseSpec
 from ppose.inference.runtimes import import_runtime
@@ -67,13 +68,14 @@ def read_paddle_pose(export: PaddleExport) -> ModelFolder:
         )
     except (TypeError, ValueError) as error:  # of a step with arguments that it has not
         raise ConfigError(f"{show_name(export.cfg_file)}: Preprocess: {error}") from None
+    files = {name: file_digest(file) for name, file in zip(PADDLE_FILES, (graph, weights), strict=True)}
     return ModelFolder(
         path=export.path,
         name=str((export.cfg.get("Global") or {}).get("model_name", export.path.resolve().name)),
         spec=spec,
-        weights_sha256=file_sha256(weights),
+        weights_sha256=files[PADDLE_FILES[1]],
         quantization_sha256=None,
-        files={name: file_sha256(file) for name, file in zip(PADDLE_FILES, (graph, weights), strict=True)},
+        files=files,
         versions={},
         published=(graph, weights),
     )

@@ -14,9 +14,9 @@ from ppose.files import check_writable, write_bytes, write_json
 from ppose.geometry.object_model import ObjectModel
 from ppose.inference.detectors import PersonDetector
 from ppose.inference.label_files import PoseWriter
-from ppose.inference.poses import Pose
+from ppose.inference.poses import Pose, Poses
 from ppose.inference.predictor import Predictor
-from ppose.inference.space_poses import draw_space_axes, solve_poses, to_record
+from ppose.inference.space_poses import add_space_poses
 from ppose.paths import cut_name, show_name
 from ppose.transforms import read_annotated
 from ppose.visualize import draw_poses, encode_picture
@@ -106,6 +106,7 @@ def write_poses(
     if find_people is not None:
         scenes = ((image, find_people(image), file) for image, _, file in images)
     entries: list[dict[str, Any]] = []
+    named: list[tuple[str, Poses]] = []
     is_done = False
     try:
         found = predictor.iter_poses(scenes)
@@ -115,23 +116,23 @@ def write_poses(
             drawn = draw_poses(
                 image, stack_poses(poses), predictor.keypoint_set, threshold=threshold, bboxes_xyxy=boxes
             )
-            described = [_describe_person(file, pose, has_box=boxes is not None) for pose in poses]
-            if model is not None:
-                solved = solve_poses(model, poses)
-                drawn = draw_space_axes(drawn, model, solved)
-                described = [one | to_record(pose) for one, pose in zip(described, solved, strict=True)]
-                for reason in (pose for pose in solved if isinstance(pose, DataError)):
-                    _logger.warning("%s: no pose in space: %s", file, reason)
+            drawn, in_space, reasons = add_space_poses(drawn, poses, model)
+            for reason in reasons:
+                _logger.warning("%s: no pose in space: %s", file, reason)
             _save_picture(folder, file, drawn)
-            entries += described
-            for writer in writers:
-                writer.add(file, poses)
+            has_box = boxes is not None
+            entries += [
+                _describe_person(file, pose, has_box=has_box) | more
+                for pose, more in zip(poses, in_space, strict=True)
+            ]
+            if writers:
+                named.append((show_name(file.name), poses))
         is_done = True
     finally:
         if save_json and (is_done or entries):
             write_json(folder / KEYPOINTS_FILE, entries)
-        for writer in writers:
-            writer.close()
+        for write in writers if named else ():
+            write(named)
     return len(entries)
 
 

@@ -12,9 +12,20 @@ from ppose.inference.poses import Pose
 from ppose.visualize import draw_axes
 
 
-def solve_poses(model: ObjectModel, poses: Sequence[Pose]) -> list[RigidPose | DataError]:
-    """The pose in space of each, or why there is none."""
-    return [_solve(model, pose) for pose in poses]
+def add_space_poses(
+    picture: np.ndarray, poses: Sequence[Pose], model: ObjectModel | None
+) -> tuple[np.ndarray, list[dict[str, Any]], list[DataError]]:
+    """The picture (H, W, 3 uint8, RGB) with the axes of each thing that has a pose in space.
+
+    Also what files hold of each, see `to_record`, and why there is no pose of those without. Without a model
+    the picture is as it was, and files hold nothing.
+    """
+    if model is None:
+        return picture, [{} for _ in poses], []
+    solved = [_solve(model, pose) for pose in poses]
+    axes = [model.project_axes(pose) for pose in solved if isinstance(pose, RigidPose)]
+    reasons = [pose for pose in solved if isinstance(pose, DataError)]
+    return draw_axes(picture, np.reshape(axes, (-1, 4, 2))), [to_record(pose) for pose in solved], reasons
 
 
 def _solve(model: ObjectModel, pose: Pose) -> RigidPose | DataError:
@@ -40,11 +51,3 @@ def to_record(solved: RigidPose | DataError) -> dict[str, Any]:
         "error_px": solved.error,
     }
     return {"pose": pose}
-
-
-def draw_space_axes(
-    image: np.ndarray, model: ObjectModel, solved: Sequence[RigidPose | DataError]
-) -> np.ndarray:
-    """A copy of the image (H, W, 3 uint8, RGB) with the axes of each thing that has a pose."""
-    axes = [model.project_axes(pose) for pose in solved if isinstance(pose, RigidPose)]
-    return draw_axes(image, np.reshape(axes, (-1, 4, 2)))

@@ -31,8 +31,7 @@ def describe_spec(spec: PoseSpec) -> list[str]:
         f"channels {'blue, green, red' if spec.channel_order == 'bgr' else 'red, green, blue'}.",
         f"Output: tensor heatmaps, {maps} float32, a map for each name of keypoint_set; {flip}.",
         f"A map's highest value{_over(spec.codec.peak)} is the score, its column and row the "
-        "keypoint; (0, 0) where none is above 0. "
-        "none is above 0. " + _describe_decoding(spec.codec),
+        "keypoint; (0, 0) where none is above 0. " + _describe_decoding(spec.codec),
         "Stride: times ({:.6g}, {:.6g}) these are input pixels, ".format(*spec.codec.stride)
         + "and by the inverse of the warp image pixels.",
     ]

@@ -13,7 +13,7 @@ from ppose.inference.detectors import PersonDetector
 from ppose.inference.pose_files import stack_poses
 from ppose.inference.poses import Pose
 from ppose.inference.predictor import Predictor
-from ppose.inference.space_poses import draw_space_axes, solve_poses, to_record
+from ppose.inference.space_poses import add_space_poses
 from ppose.inference.tracking import Tracker
 from ppose.inference.video_files import Frames, writing_lines, writing_video
 from ppose.visualize import draw_poses
@@ -69,15 +69,13 @@ def process_video(
             drawn = draw_poses(
                 image, stack_poses(poses), predictor.keypoint_set, threshold=threshold, bboxes_xyxy=boxes
             )
-            people_of_frame = [{"track_id": number, **pose.to_record()} for number, pose in found]
-            if model is not None:
-                solved = solve_poses(model, poses)
-                drawn = draw_space_axes(drawn, model, solved)
-                people_of_frame = [
-                    one | to_record(pose) for one, pose in zip(people_of_frame, solved, strict=True)
-                ]
+            drawn, in_space, _ = add_space_poses(drawn, poses, model)
             video.write(drawn)
             if lines is not None:
+                people_of_frame = [
+                    {"track_id": number, **pose.to_record(), **more}
+                    for (number, pose), more in zip(found, in_space, strict=True)
+                ]
                 line = {"frame": count, "time": time, "people": people_of_frame}
                 lines.write(json.dumps(line) + "\n")
             count += 1

@@ -8,6 +8,7 @@ from ppose.annotations import PERSON, Annotations, People
 from ppose.errors import DataError
 from ppose.keypoints import KeypointSet
 from ppose.metrics.metric import check_shapes
+from ppose.metrics.oks_matching import rank_in_images
 
 
 class Found:
@@ -58,7 +59,7 @@ class Found:
         own, truth = self.image_ids, np.asarray(true_image_ids)
         of_truth = np.argsort(truth, kind="stable")
         first = np.searchsorted(truth[of_truth], own)
-        rows = first + _count_before(own)
+        rows = first + rank_in_images(np.unique(own, return_inverse=True)[1], np.zeros(len(own)))
         is_known = rows < len(truth)
         is_known[is_known] = truth[of_truth[rows[is_known]]] == own[is_known]
         if not is_known.all():
@@ -77,14 +78,3 @@ class Found:
             {"image_id": image, "category_id": PERSON, "keypoints": flat, "score": score}
             for image, flat, score in zip(*columns, strict=True)
         ]
-
-
-def _count_before(values: np.ndarray) -> np.ndarray:
-    """How many equal ones come before each value (N,)."""
-    order = np.argsort(values, kind="stable")
-    ordered = values[order]
-    starts = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1])) if len(values) else order
-    before = np.arange(len(values)) - np.repeat(starts, np.diff(np.append(starts, len(values))))
-    counts = np.empty(len(values), np.int64)
-    counts[order] = before
-    return counts

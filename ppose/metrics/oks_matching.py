@@ -170,16 +170,16 @@ class Outcome:
 def find_outcome(
     images: np.ndarray,
     scores: np.ndarray,
+    ranks: np.ndarray,
     matched: np.ndarray,
     truth: Truth,
     ignored: np.ndarray,
     spare: np.ndarray,
 ) -> Outcome:
-    """The outcome of a matching (D, T).
+    """The outcome of a matching (D, T); ``ranks`` (D,) are those of `Pairs`.
 
     ``ignored`` (G,) true people do not count, nor do ``spare`` (D,) found ones that are matched with nobody.
     """
-    ranks = rank_in_images(images, scores)
     kept = np.flatnonzero(ranks < MOST_PER_IMAGE)
     kept = kept[np.lexsort((ranks[kept], images[kept]))]  # as pycocotools meets them, for ties of scores
     kept = kept[np.argsort(-scores[kept], kind="stable")]

@@ -5,6 +5,7 @@ with standard deviation 0.001, biases at 0, batch norms at scale 1 and shift 0.
 """
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Protocol
 
 import paddle
@@ -161,33 +162,25 @@ def make_fuse_layers(
     ReLU and with branch j's channels (Sun et al., CVPR 2019, section 3). ``as_tf`` (see `HRNet`): upwards
     with a ReLU before the upsampling, downwards with branch i's channels in all steps.
     """
-    path = _tf_fuse_path if as_tf else _fuse_path
-    return nn.LayerDict(
-        {
-            str(i): nn.LayerDict(
-                {str(j): path(channels[j], channels[i], i - j, step) for j in range(len(channels)) if j != i}
-            )
-            for i in outputs
-        }
-    )
+
+    def paths_to(i: int) -> nn.LayerDict:
+        others = [j for j in range(len(channels)) if j != i]
+        return nn.LayerDict(
+            {str(j): _fuse_path(channels[j], channels[i], i - j, step, as_tf) for j in others}
+        )
+
+    return nn.LayerDict({str(i): paths_to(i) for i in outputs})
 
 
-def _fuse_path(source: int, target: int, halvings: int, step: Step) -> nn.Sequential:
+def _fuse_path(source: int, target: int, halvings: int, step: Step, as_tf: bool) -> nn.Sequential:
     """From ``source`` to ``target`` channels, at 2**-halvings of the size."""
     if halvings < 0:
+        relu = [nn.ReLU()] if as_tf else []
         upsample = nn.Upsample(scale_factor=2**-halvings, mode="nearest")
-        return nn.Sequential(conv2d(source, target, 1), nn.BatchNorm2D(target), upsample)
-    inner = [step(source, source, 2, True) for _ in range(halvings - 1)]
-    return nn.Sequential(*inner, step(source, target, 2, False))
-
-
-def _tf_fuse_path(source: int, target: int, halvings: int, step: Step) -> nn.Sequential:
-    if halvings < 0:
-        upsample = nn.Upsample(scale_factor=2**-halvings, mode="nearest")
-        return nn.Sequential(conv2d(source, target, 1), nn.BatchNorm2D(target), nn.ReLU(), upsample)
-    widths = [source, *[target] * halvings]
-    last = halvings - 1
-    return nn.Sequential(*[step(widths[i], target, 2, i < last) for i in range(halvings)])
+        return nn.Sequential(conv2d(source, target, 1), nn.BatchNorm2D(target), *relu, upsample)
+    inner = target if as_tf else source
+    widths = [source, *[inner] * (halvings - 1), target]
+    return nn.Sequential(*[step(a, b, 2, i < halvings) for i, (a, b) in enumerate(pairwise(widths), start=1)])
 
 
 def freeze(

@@ -23,9 +23,7 @@ _GOOD_FROM, _NEAR_FROM = 0.85, 0.5
 def find_kinds(evaluation: Evaluation, partners: np.ndarray) -> np.ndarray:
     """The kind (D, K) of each keypoint found, for people matched with ``partners`` (D,), -1 nobody."""
     truth, points = evaluation.truth, evaluation.found.keypoints
-    twins = np.arange(evaluation.keypoint_set.num_keypoints)
-    for a, b in evaluation.keypoint_set.flip_pairs:
-        twins[a], twins[b] = b, a
+    twins = np.array(evaluation.keypoint_set.flip_indices)
     rows = np.flatnonzero(partners >= 0)
     true = partners[rows]
     own, twin = np.zeros((2, *points.shape[:2]))

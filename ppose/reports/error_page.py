@@ -144,10 +144,10 @@ def _worst(analysis: Analysis, annotations: Annotations, read_image: ReadImage) 
     rows = np.flatnonzero(analysis.partners >= 0)
     rows = rows[np.argsort(analysis.oks[rows], kind="stable")][:WORST]
     pictures: list[Block] = []
-    problem = ""
-    for row in rows.tolist():
+    problem, images = "", image_rows(annotations)[analysis.evaluation.found.images[rows]]
+    for row, image in zip(rows.tolist(), images.tolist(), strict=True):
         try:
-            pictures.append(_draw(analysis, row, annotations, read_image))
+            pictures.append(_draw(analysis, row, image, annotations.images.file_names[image], read_image))
         except DataError as error:
             problem = str(error)
     if problem:
@@ -155,10 +155,9 @@ def _worst(analysis: Analysis, annotations: Annotations, read_image: ReadImage) 
     return [Text("Annotated at the left, found at the right, by rising OKS."), *pictures]
 
 
-def _draw(analysis: Analysis, row: int, annotations: Annotations, read_image: ReadImage) -> Picture:
+def _draw(analysis: Analysis, row: int, image: int, name: str, read_image: ReadImage) -> Picture:
     evaluation, true = analysis.evaluation, int(analysis.partners[row])
     truth, found, keypoint_set = evaluation.truth, evaluation.found, evaluation.keypoint_set
-    image = int(image_rows(annotations)[found.images[row]])
     labelled = np.column_stack([truth.keypoints[true], truth.labelled[true]])
     points = np.column_stack([found.keypoints[row], np.ones(len(labelled))])
     crop, place = crop_person(read_image(image), truth.bboxes_xywh[true], _TILE)
@@ -166,8 +165,8 @@ def _draw(analysis: Analysis, row: int, annotations: Annotations, read_image: Re
     kinds = analysis.kinds[row]
     wrong = [f"{n} {KINDS[k]}" for k, n in enumerate(np.bincount(kinds[kinds > GOOD], minlength=5)) if n]
     caption = (
-        f"{annotations.images.file_names[image]}, person {truth.ids[true]}: OKS "
-        f"{analysis.oks[row]:.2f}, score {found.scores[row]:.2f}; {', '.join(wrong) or 'no errors'}"
+        f"{name}, person {truth.ids[true]}: OKS {analysis.oks[row]:.2f}, score {found.scores[row]:.2f}; "
+        f"{', '.join(wrong) or 'no errors'}"
     )
     tile = cv2.copyMakeBorder(np.hstack(sides), 0, 0, 0, 1, cv2.BORDER_CONSTANT, value=(200, 200, 200))
     return show_picture(encode_picture(tile, ".jpg", _QUALITY), "jpeg", caption)

@@ -69,7 +69,8 @@ class Evaluation:
         ignored = self.truth.ignored if ignored is None else ignored
         spare = np.zeros(len(self.found.scores), bool) if spare is None else spare
         matched = self.match(THRESHOLDS, ignored)
-        return find_outcome(self.found.images, self.found.scores, matched, self.truth, ignored, spare)
+        ranks = self.pairs.ranks
+        return find_outcome(self.found.images, self.found.scores, ranks, matched, self.truth, ignored, spare)
 
     def table(self) -> dict[str, float]:
         """COCO's ten numbers, as `ppose.metrics.evaluate_results` has them."""

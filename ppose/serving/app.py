@@ -19,7 +19,7 @@ from ppose.inference.pose_files import stack_poses
 from ppose.inference.poses import Poses
 from ppose.inference.predictor import Predictor
 from ppose.serving.admission import Admission
-from ppose.serving.batching import Batcher, Job
+from ppose.serving.batching import Batcher
 from ppose.serving.limits import Limits
 from ppose.serving.metrics import Metrics
 from ppose.serving.request import JsonRequest, read_request
@@ -138,8 +138,7 @@ def make_app(
         Boxes are in the query, in the form or in the JSON. Without any the server's detector finds people;
         where it has none, the image is one person.
         """
-        asked = await read_request(request, boxes, limits)
-        job = Job(data=asked.data, bboxes_xyxy=asked.bboxes_xyxy, pixels=asked.pixels)
+        job = await read_request(request, boxes, limits)
         batcher.submit(job)
         try:
             image, poses = await asyncio.wait_for(asyncio.wrap_future(job.found), limits.answer_seconds)

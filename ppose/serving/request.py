@@ -3,7 +3,6 @@
 import io
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 import anyio
@@ -14,6 +13,7 @@ from pydantic import Base64Bytes, BaseModel, ConfigDict, Field, TypeAdapter, Val
 from starlette.requests import ClientDisconnect
 
 from ppose.geometry import bbox_xywh_to_xyxy
+from ppose.serving.batching import Job
 from ppose.serving.limits import Limits
 
 # Of all that OpenCV decodes; the decoders of rare formats have seen less hostile input.
@@ -36,16 +36,7 @@ class JsonRequest(BaseModel):
     boxes: Boxes | None = Field(None, description="a person each: x, y, width, height in pixels")
 
 
-@dataclass(frozen=True)
-class Asked:
-    """An image file's content, how many pixels it has, and bboxes_xyxy (N, 4) or None."""
-
-    data: bytes
-    pixels: int
-    bboxes_xyxy: np.ndarray | None
-
-
-async def read_request(request: Request, boxes: str | None, limits: Limits) -> Asked:
+async def read_request(request: Request, boxes: str | None, limits: Limits) -> Job:
     """Read a request; ``boxes`` are those of its query. HTTPException 4xx for what is not within limits."""
     body = await _read_body(request, limits)
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -64,7 +55,7 @@ async def read_request(request: Request, boxes: str | None, limits: Limits) -> A
         raise HTTPException(422, f"got {len(found)} boxes, expected {limits.people} at most")
     pixels = _count_pixels(data, limits)
     xyxy = None if found is None else bbox_xywh_to_xyxy(np.array(found, np.float64).reshape(-1, 4))
-    return Asked(data, pixels, xyxy)
+    return Job(data=data, pixels=pixels, bboxes_xyxy=xyxy)
 
 
 async def _read_body(request: Request, limits: Limits) -> bytes:

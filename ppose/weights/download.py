@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
 from ppose.errors import DownloadError
+from ppose.files import file_digest
 from ppose.paths import hide_secrets
 from ppose.weights import answers
 
@@ -29,7 +30,6 @@ KNOWN_SHA256 = {
     ),
 }
 
-_CHUNK = 1 << 20
 _MOST_SECONDS = 2 * 3600  # for a whole file
 _MOST_BYTES = 4 << 30
 _RETRY_AFTER_SECONDS = (1, 3)
@@ -90,7 +90,7 @@ def _local_file(url: str, sha256: str) -> Path:
     if parts.netloc not in ("", "localhost") or not path.is_file():
         raise DownloadError(f"cannot read {url}: there is no file {parts.netloc}{path} on this machine")
     if not _is_good(path, sha256):
-        raise DownloadError(f"{url} has the sha256 {_sha256(path)}, expected {sha256}")
+        raise DownloadError(f"{url} has the sha256 {file_digest(path)}, expected {sha256}")
     return path
 
 
@@ -113,18 +113,10 @@ def _fetch_locked(url: str, target: Path, sha256: str, force: bool) -> None:
 def _is_good(path: Path, sha256: str) -> bool:
     if not path.is_file():
         return False
-    if sha256 and _sha256(path) != sha256:
+    if sha256 and file_digest(path) != sha256:
         logger.warning("%s does not have the sha256 %s", path, sha256)
         return False
     return True
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _download(url: str, target: Path, sha256: str) -> None:
@@ -151,7 +143,7 @@ def _download(url: str, target: Path, sha256: str) -> None:
                     wait,
                 )
                 time.sleep(wait)
-        got = _sha256(part) if sha256 else ""
+        got = file_digest(part) if sha256 else ""
         if got != sha256:
             raise _failure(url, target, f"the file that came has the sha256 {got}, expected {sha256}")
         os.replace(part, target)

@@ -17,7 +17,7 @@ from ppose.workspace.registry import (
     registered_names,
     suggest,
 )
-from ppose.workspace.signature import Key, block_keys, type_error
+from ppose.workspace.signature import Key, block_keys, mismatch, type_error
 from ppose.workspace.spec import read_spec
 
 _logger = logging.getLogger(__name__)
@@ -103,11 +103,7 @@ class _Check:
         if cell.value is None:
             cell.value = {}
         if not isinstance(cell.value, dict):
-            self._error(
-                cell,
-                path,
-                f"got {show_text(repr(to_plain(cell)), 200)}, expected a block of {entry.name}'s arguments",
-            )
+            self._error(cell, path, mismatch(to_plain(cell), f"a block of {entry.name}'s arguments"))
             return
         keys = block_keys(entry)
         for name, child in cell.value.items():
@@ -139,9 +135,7 @@ class _Check:
             for index, item in enumerate(cell.value):
                 self._spec(item, f"{path}.{index}", key.kind)
         elif key.many:
-            self._error(
-                cell, path, f"got {show_text(repr(to_plain(cell)), 200)}, expected a list of components"
-            )
+            self._error(cell, path, mismatch(to_plain(cell), "a list of components"))
         elif cell.value is not None or key.required:
             self._spec(cell, path, key.kind)
 
@@ -149,12 +143,8 @@ class _Check:
         name, arguments = read_spec(cell.value) or (None, None)
         name = name.value if isinstance(name, Cell) else name
         if not isinstance(name, str):
-            self._error(
-                cell,
-                path,
-                f"got {show_text(repr(to_plain(cell)), 200)}, "
-                "expected a component: Name, !Name {..} or Name: {..}",
-            )
+            expected = "a component: Name, !Name {..} or Name: {..}"
+            self._error(cell, path, mismatch(to_plain(cell), expected))
             return
         entry = find_entry(name)
         if entry is None:

@@ -81,8 +81,13 @@ def type_error(value: Any, annotation: Any) -> str | None:
             collection_check_strategy=typeguard.CollectionCheckStrategy.ALL_ITEMS,
         )
     except typeguard.TypeCheckError:
-        return f"got {show_text(repr(value), 200)}, expected {describe(annotation)}"
+        return mismatch(value, describe(annotation))
     return None
+
+
+def mismatch(value: Any, expected: str) -> str:
+    """What is said of a plain config value that is not what was expected."""
+    return f"got {show_text(repr(value), 200)}, expected {expected}"
 
 
 def to_argument(value: Any, annotation: Any) -> Any:

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from ppose.commands.benchmark import read_scenes
-from ppose.image_files import read_stated_sizes
+from ppose.image_files import read_boxes_and_sizes
 from ppose.inference.pose_files import ImageFiles
 from ppose.keypoints import get_keypoint_set
 from ppose.transforms import TopDownAffine, read_annotated, read_image_size
@@ -94,7 +94,7 @@ def test_inference_turns_photos_as_the_file_of_their_boxes_knows_them(tmp_path):
     write_photo(file, 6)
     for size, shape in ((STORED, (120, 160, 3)), (SHOWN, (160, 120, 3)), ((None, None), (160, 120, 3))):
         (tmp_path / "boxes.json").write_text(json.dumps(content_of(size)))
-        images = ImageFiles([file], None, read_stated_sizes(tmp_path / "boxes.json", [file]))
+        images = ImageFiles([file], None, read_boxes_and_sizes(tmp_path / "boxes.json", [file])[1])
         assert next(iter(images))[0].shape == shape
     assert next(iter(ImageFiles([file])))[0].shape == (160, 120, 3)
 

@@ -66,7 +66,7 @@ STEP = ("train/loss", "train/lr", "train/data_time", "train/step_time", "train/d
 
 def test_a_logger_is_told_all_in_order(tmp_path):
     logger = ToldOf()
-    hook = ShowRun(tmp_path, logger, {"epoch": 2})
+    hook = ShowRun(tmp_path, [logger], {"epoch": 2})
     for number in (1, 2):  # kept by a run that is resumed
         step(tmp_path, number)
     record(tmp_path, epoch=1, step=2, AP=0.5, APl=-1.0)
@@ -89,7 +89,7 @@ def test_a_logger_is_told_all_in_order(tmp_path):
 
 def run(folder, logger, epochs):
     """Train and show the epochs, in one process."""
-    hook = ShowRun(folder, logger, load_config(CONFIG))
+    hook = ShowRun(folder, [logger], load_config(CONFIG))
     hook.before_train(Progress)
     for epoch in epochs:
         for number in (2 * epoch - 1, 2 * epoch):

@@ -7,7 +7,8 @@ import pytest
 
 from ppose.codecs import MSRAHeatmap, UDPHeatmap
 from ppose.errors import ConfigError, DataError
-from ppose.inference.model_folder import ModelFolder, file_sha256, read_model_folder, write_infer_cfg
+from ppose.files import file_digest
+from ppose.inference.model_folder import ModelFolder, read_model_folder, write_infer_cfg
 from ppose.inference.pose_spec import PoseSpec
 from ppose.keypoints import make_keypoint_set
 
@@ -33,7 +34,7 @@ def folder(tmp_path):
         ),
         weights_sha256="ab" * 32,
         quantization_sha256=None,
-        files={"model.onnx": file_sha256(tmp_path / "model.onnx")},
+        files={"model.onnx": file_digest(tmp_path / "model.onnx")},
         versions={"ppose": "0.1.0"},
     )
     write_infer_cfg(folder)

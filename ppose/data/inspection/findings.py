@@ -1,9 +1,7 @@
 """What is wrong or odd with the people and images of a dataset."""
 
-import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -12,6 +10,7 @@ from ppose.annotations import People
 from ppose.data.coco import KeypointTopDownCocoDataset
 from ppose.data.inspection.left_right import find_swapped
 from ppose.errors import DataError
+from ppose.files import file_digest
 from ppose.keypoints import KeypointSet
 from ppose.paths import show_name
 from ppose.transforms import read_annotated
@@ -52,8 +51,7 @@ def inspect_people(dataset: KeypointTopDownCocoDataset, keypoint_set: KeypointSe
     in_sight = known & (people.visibility == people.visibility.max(initial=0))
     low, size = np.split(people.bboxes_xywh, 2, axis=1)
     margin = _BEYOND_BOX * size
-    sizes = annotations.images.sizes[people.images].astype(np.float64)
-    sizes[~sizes.all(axis=1)] = np.inf
+    sizes = annotations.images.limits(people.images)
     outside_box = _beyond(people.keypoints, low - margin, low + size + margin)
     outside_image = _beyond(people.keypoints, -_BEYOND_IMAGE, sizes - 1 + _BEYOND_IMAGE)
     swapped = find_swapped(people, keypoint_set)
@@ -115,7 +113,7 @@ class ImageInspection:
         images, unreadable, resized = self._dataset.annotations.images, [], []
         for row in progress(self._dataset.image_rows()):
             name = show_name(images.file_names[row])
-            path, size = self._dataset.image_file(row), tuple(images.sizes[row].tolist())
+            path, size = self._dataset.image_file(row), images.size(row)
             try:
                 image, agrees = read_annotated(path, size, use_exif=self._dataset.use_exif)
             except DataError as error:
@@ -124,7 +122,7 @@ class ImageInspection:
             if not agrees:
                 height, width = image.shape[:2]
                 resized.append(f"{name} ({width} x {height}, stated {size[0]} x {size[1]})")
-            self.digests.setdefault(_digest(path), []).append(name)
+            self.digests.setdefault(file_digest(path), []).append(name)
         doubles = [" = ".join(names) for names in self.digests.values() if len(names) > 1]
         findings = [
             Finding("images that cannot be read", "wrong", unreadable),
@@ -134,11 +132,7 @@ class ImageInspection:
         return [finding for finding in findings if finding.count]
 
 
-def find_shared_images(one: ImageInspection, other: ImageInspection) -> list[Finding]:
-    """Images of one dataset that are in another too, by their content."""
+def find_shared_images(one: ImageInspection, other: ImageInspection, name: str) -> list[Finding]:
+    """Images of one dataset that are in another too, which has this name, by their content."""
     shared = [one.digests[digest][0] for digest in one.digests if digest in other.digests]
-    return [Finding("images in both datasets", "wrong", shared)] if shared else []
-
-
-def _digest(path: str) -> str:
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    return [Finding(f"images that are in {name} too", "wrong", shared)] if shared else []

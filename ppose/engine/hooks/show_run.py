@@ -1,6 +1,7 @@
 """A run's curves and sample pictures, shown elsewhere."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +13,20 @@ from ppose.transforms import read_image
 
 
 class ShowRun(Hook):
-    """Tells a logger what the run's own files hold, `metrics.jsonl` and `vis/`, as it comes.
+    """Tells loggers what the run's own files hold, `metrics.jsonl` and `vis/`, as it comes.
 
     Stands after the hooks that write these files.
     """
 
-    def __init__(self, folder: Path, logger: RunLogger, config: dict[str, Any]) -> None:
-        self._folder, self._logger, self._config = folder, logger, config
+    def __init__(self, folder: Path, loggers: Sequence[RunLogger], config: dict[str, Any]) -> None:
+        self._folder, self._loggers, self._config = folder, loggers, config
         self._position = 0
         self._last_epoch = 0
 
     def before_train(self, trainer: Trainer) -> None:
         """Begin, with what a resumed run kept."""
-        self._logger.begin(self._folder.name, self._config)
+        for logger in self._loggers:
+            logger.begin(self._folder.name, self._config)
         self._tell(self._new_pictures(trainer))
 
     def after_step(self, trainer: Trainer) -> None:
@@ -34,23 +36,29 @@ class ShowRun(Hook):
     def after_epoch(self, trainer: Trainer) -> None:
         """Tell what was recorded and drawn."""
         self._tell(self._new_pictures(trainer))
-        self._logger.flush()
+        for logger in self._loggers:
+            logger.flush()
 
     def after_train(self, trainer: Trainer) -> None:
-        """Close the log."""
-        self._logger.close()
+        """Close the logs."""
+        for logger in self._loggers:
+            logger.close()
 
     def _tell(self, pictures: list[tuple[int, Path]]) -> None:
         """New numbers and these pictures by rising steps, numbers first."""
         for record in self._new_records():
             while pictures and pictures[0][0] < record["step"]:
                 self._tell_picture(*pictures.pop(0))
-            self._logger.add_scalars(name_scalars(record), record["step"])
+            scalars = name_scalars(record)
+            for logger in self._loggers:
+                logger.add_scalars(scalars, record["step"])
         for step, file in pictures:
             self._tell_picture(step, file)
 
     def _tell_picture(self, step: int, file: Path) -> None:
-        self._logger.add_picture("train/samples", read_image(file), step)
+        picture = read_image(file)
+        for logger in self._loggers:
+            logger.add_picture("train/samples", picture, step)
 
     def _new_records(self) -> list[dict[str, Any]]:
         with (self._folder / METRICS_FILE).open("rb") as file:
