@@ -16,7 +16,7 @@ _TYPES = {"fp32": "f32", "bf16": "bf16"}
 # first compiles a stack for signal handlers (SigAltStackSetup in its plugin.cpp, as of 2026.4), and unmaps
 # it when it goes. Where it goes in another thread, or before a younger one that then restores it, the stack
 # stays in place: the next signal, as of Ctrl-C or a loader's worker that ends, crashes or overwrites memory.
-_CORE = openvino.Core()
+CORE = openvino.Core()
 
 
 class OpenVinoRuntime:
@@ -30,7 +30,7 @@ class OpenVinoRuntime:
 
     def __init__(self, file: Path, settings: dict[str, Any]) -> None:
         self._settings = settings
-        self._model = _CORE.read_model(str(file))
+        self._model = CORE.read_model(str(file))
         batch = self._model.inputs[0].partial_shape[0]
         self.batch = batch.get_length() if batch.is_static else None
         self._compiling = threading.Lock()
@@ -52,11 +52,19 @@ class OpenVinoRuntime:
         idle.append(request)
         return heatmaps
 
+    @property
+    def output_shape(self) -> tuple[int | None, ...]:
+        """The shape that the file states for the output, None for sides of any length."""
+        shape = self._model.outputs[0].partial_shape
+        if shape.rank.is_dynamic:
+            return ()
+        return tuple(side.get_length() if side.is_static else None for side in shape)
+
     def _compile(self, shape: Sequence[int]) -> openvino.CompiledModel:
         model = self._model.clone()
         if model.inputs[0].partial_shape.is_dynamic:
             model.reshape(openvino.PartialShape(shape))
-        return _CORE.compile_model(model, "CPU", self._settings)
+        return CORE.compile_model(model, "CPU", self._settings)
 
 
 def open_graph(
