@@ -141,8 +141,8 @@ def read_infer_cfg(path: str | Path) -> ModelFolder:
         cfg = to_plain(cells)
         if cfg.get("format") != _FORMAT:
             raise DataError(
-                f"{file} was made by another version (format {show_text(cfg.get('format'))}, expected {_FORMAT}); "
-                "export again"
+                f"{file} was made by another version (format {show_text(cfg.get('format'))}, expected "
+                f"{_FORMAT}); export again"
             )
         _check_infer_cfg(cells)
         return _make_folder(path, cfg)

@@ -1,4 +1,4 @@
-"""What the numbers of files from elsewhere may be: a network's input is a picture of people, not of a country."""
+"""What the numbers of files from elsewhere may be: a network's input is a picture of a person."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,9 @@ _OWN = "ppose."
 
 def check_sides(name: str, size: Sequence[object]) -> tuple[int, int]:
     """Two sides of an input, as whole numbers; ConfigError unless they are 1 to 4096."""
-    sides = [int(side) for side in size if isinstance(side, int | float) and side in range(1, LONGEST_SIDE + 1)]
+    sides = [
+        int(side) for side in size if isinstance(side, int | float) and side in range(1, LONGEST_SIDE + 1)
+    ]
     if len(size) != 2 or len(sides) != 2:
         got = show_text(str(list(size)[:3]))
         raise ConfigError(f"{name} is {got}, expected two whole numbers from 1 to {LONGEST_SIDE}")
@@ -54,9 +56,9 @@ def check_infer_cfg(cfg: Mapping[str, Any]) -> None:
             if name not in allowed and _is_own(name):
                 expected = " or ".join(allowed)
                 raise ConfigError(f"{place}: got {show_text(name)}, which inference does not use: {expected}")
-            if isinstance(arguments, Mapping) and "trainsize" in arguments:
-                if check_sides(f"{place}: trainsize", arguments["trainsize"]) != size:
-                    raise ConfigError(f"{place}: trainsize is not the input_size {list(size)}")
+            trainsize = arguments.get("trainsize", size) if isinstance(arguments, Mapping) else size
+            if check_sides(f"{place}: trainsize", trainsize) != size:
+                raise ConfigError(f"{place}: trainsize is not the input_size {list(size)}")
 
 
 def check_number(name: str, value: float, limits: tuple[float, float]) -> None:

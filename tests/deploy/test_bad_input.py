@@ -173,7 +173,7 @@ def test_what_users_do_wrong_is_one_line(infer_here, photo, model_dir, tmp_path)
         (model_dir, ["--image_dir", tmp_path / "empty"], ["no image in"]),
         (model_dir, [*image, "--output_dir", tmp_path / "file" / "out"], ["Not a directory"]),
         (model_dir, [*image, "--output_dir", tmp_path], ["holds the images themselves"]),
-        (model_dir, [*image, "--det_model_dir", tmp_path / "empty"], ["no detector of PaddleDetection"]),
+        (model_dir, [*image, "--det_model_dir", tmp_path / "empty"], ["holds no detector"]),
     ):
         assert_one_line(infer_here(*arguments, model=model), *expected)
 

@@ -1,4 +1,4 @@
-"""People's boxes in images: `PersonDetector` is a callable, image (H, W, 3) uint8, RGB -> boxes_xyxy (N, 4)."""
+"""People's boxes in images; a `PersonDetector` maps an image (H, W, 3) uint8, RGB to boxes_xyxy (N, 4)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -14,7 +14,7 @@ from ppose.inference.detectors.detector import Detector, Graph, find_image_input
 from ppose.inference.detectors.files import find_detector_files
 from ppose.inference.detectors.fit import Fitted, fit_rtmdet, fit_yolox
 from ppose.inference.detectors.head import Head, Size
-from ppose.inference.detectors.settings import Settings
+from ppose.inference.detectors.settings import Settings, read_paddle_settings
 from ppose.inference.ranges import LONGEST_SIDE
 from ppose.inference.runtimes import import_runtime
 from ppose.paths import show_name, show_text
@@ -42,13 +42,14 @@ def open_detector(
     """The person detector of a folder or file, whoever has exported it; a line of the log says as what.
 
     It is a folder of PaddleDetection, PaddleX or mmdeploy, or a file of ONNX or OpenVINO (`.xml`). What the
-    folder does not say, inputs and outputs do: PicoDet's, YOLOX's, YOLOv5's and YOLOv8's, RTMDet's. People have
-    a score of ``threshold`` or more, and are of ``classes`` (names or numbers), by default of the class
+    folder does not say, inputs and outputs do: PicoDet's, YOLOX's, YOLOv5's and YOLOv8's, RTMDet's. People
+    have a score of ``threshold`` or more, and are of ``classes`` (names or numbers), by default of the class
     `person`, or of the only class. ``runtime`` None runs ONNX in OpenVINO where that is installed, else in
     ONNX Runtime. Raises DataError for a file that cannot be loaded or is none of these, ConfigError for
     classes that it has not, and for settings that are unknown here.
     """
     files = find_detector_files(path)
+    settings = read_paddle_settings(files.export) if files.export else None
     name = runtime or _choose_runtime(files.graph, device)
     opener = import_runtime(name, for_any_graph=True).open_foreign_graph
     weights = (files.weights,) if files.weights else ()
@@ -56,7 +57,7 @@ def open_detector(
     where = show_name(files.graph)
     image_input = find_image_input(graph, where)
     static = _find_size(graph, image_input, where)
-    settings = files.read_settings(static)
+    settings = settings or files.read_pipeline(static)
     size = static or _find_any_size(graph, settings)
     probe = _make_noise(graph, image_input, settings, size, where)
     outputs = graph.run(make_inputs(graph, image_input, probe))
@@ -102,10 +103,8 @@ def _find_any_size(graph: Graph, settings: Settings | None) -> Size:
     if settings is not None:
         return _DEFAULT_SIZE  # not used: the settings resize
     size = _read_metadata(graph, "imgsz")
-    is_size = isinstance(size, list) and len(size) == 2 and all(isinstance(side, int) for side in size)
-    if is_size and all(32 <= side <= LONGEST_SIDE for side in size):
-        return size[1], size[0]
-    return _DEFAULT_SIZE
+    sides = [side for side in size if side in range(32, LONGEST_SIDE)] if isinstance(size, list) else []
+    return (sides[1], sides[0]) if len(sides) == 2 else _DEFAULT_SIZE
 
 
 def _make_noise(
@@ -148,8 +147,8 @@ def _choose_fit(head: Head, size: Size, file: Path) -> Callable[[np.ndarray], Fi
         if family in name:
             return fit(size)
     raise ConfigError(
-        f"{show_name(file)} is {head.name}, but of which kind nothing says: put mmdeploy's pipeline.json beside "
-        f"it, or name it {' or '.join(f'{family}.onnx' for family in _NAMED)}"
+        f"{show_name(file)} is {head.name}, but of which kind nothing says: put mmdeploy's pipeline.json "
+        f"beside it, or name it {' or '.join(f'{family}.onnx' for family in _NAMED)}"
     )
 
 

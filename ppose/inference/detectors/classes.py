@@ -7,15 +7,16 @@ from ppose.paths import show_name
 
 _PERSON = "person"
 # The 80 classes of COCO's detection task in the order of their ids, which detectors number from 0.
-COCO_LABELS = tuple(
+_COCO = (
     "person,bicycle,car,motorcycle,airplane,bus,train,truck,boat,traffic light,fire hydrant,stop sign,"
     "parking meter,bench,bird,cat,dog,horse,sheep,cow,elephant,bear,zebra,giraffe,backpack,umbrella,handbag,"
     "tie,suitcase,frisbee,skis,snowboard,sports ball,kite,baseball bat,baseball glove,skateboard,surfboard,"
     "tennis racket,bottle,wine glass,cup,fork,knife,spoon,bowl,banana,apple,sandwich,orange,broccoli,carrot,"
     "hot dog,pizza,donut,cake,chair,couch,potted plant,bed,dining table,toilet,tv,laptop,mouse,remote,"
     "keyboard,cell phone,microwave,oven,toaster,sink,refrigerator,book,clock,vase,scissors,teddy bear,"
-    "hair drier,toothbrush".split(",")
+    "hair drier,toothbrush"
 )
+COCO_LABELS = tuple(_COCO.split(","))
 
 
 def guess_labels(count: int | None) -> tuple[str, ...]:

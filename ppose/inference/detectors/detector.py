@@ -42,8 +42,8 @@ def find_image_input(graph: Graph, where: str) -> str:
     if shape is None or (shape and (len(shape) != 4 or shape[1] not in (3, None))):
         shown = ", ".join(f"{name} {shape}" for name, shape in graph.inputs.items()) or "nothing"
         raise DataError(
-            f"{where} is no detector that is known here: it takes {show_text(shown, 200)}, expected one image "
-            f"(B, 3, h, w), and perhaps {_IM_SHAPE} and {_SCALE_FACTOR}"
+            f"{where} is no detector that is known here: it takes {show_text(shown, 200)}, expected one "
+            f"image (B, 3, h, w), and perhaps {_IM_SHAPE} and {_SCALE_FACTOR}"
         )
     return others[0]
 
@@ -133,7 +133,8 @@ class Detector:
         order = np.flatnonzero(finite)
         order = order[np.argsort(-scores[order], kind="stable")]
         found = Detections(np.clip(boxes, 0, [*size, *size]), scores.astype(np.float64), classes).take(order)
-        found = found.take((found.bboxes_xyxy[:, 2:] > found.bboxes_xyxy[:, :2]).all(axis=1))
+        extent = found.bboxes_xyxy[:, 2:] - found.bboxes_xyxy[:, :2]
+        found = found.take(np.flatnonzero(extent.min(axis=1) > 0))
         return found if self._head.most_iou is None else _suppress(found, self._head.most_iou)
 
     def _select(self, candidates: Candidates) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -5,12 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ppose.errors import DataError
-from ppose.inference.detectors.settings import (
-    MMDEPLOY_FILE,
-    Settings,
-    read_mmdeploy_settings,
-    read_paddle_settings,
-)
+from ppose.inference.detectors.settings import MMDEPLOY_FILE, Settings, read_mmdeploy_settings
 from ppose.inference.model_folder import INFER_CFG
 from ppose.inference.paddle_export import PaddleExport, find_paddle_export
 from ppose.paths import show_name
@@ -27,10 +22,8 @@ class DetectorFiles:
     weights: Path | None
     export: PaddleExport | None
 
-    def read_settings(self, size: tuple[int, int] | None) -> Settings | None:
-        """What the folder says; ``size`` (w, h) is that of the graph's input, None any."""
-        if self.export is not None:
-            return read_paddle_settings(self.export)
+    def read_pipeline(self, size: tuple[int, int] | None) -> Settings | None:
+        """What mmdeploy's file beside the graph says; ``size`` (w, h) is that of the input, None any."""
         file = self.graph.parent / MMDEPLOY_FILE
         return read_mmdeploy_settings(file, size) if file.is_file() else None
 
@@ -44,8 +37,8 @@ def find_detector_files(path: str | Path) -> DetectorFiles:
         raise DataError(f"{show_name(path)} is a keypoint network, which goes to --model_dir")
     if export is None and (folder / INFER_CFG).is_file():
         raise DataError(
-            f"{show_name(folder / INFER_CFG)} has no Preprocess, as detectors have; a keypoint network goes to "
-            "--model_dir"
+            f"{show_name(folder / INFER_CFG)} has no Preprocess, as detectors have; a keypoint network goes "
+            "to --model_dir"
         )
     if not path.is_dir():
         return _take_file(path, export)

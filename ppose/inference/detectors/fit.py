@@ -12,9 +12,10 @@ _IMAGENET_MEAN, _IMAGENET_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.37
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """An image as input: ``image`` (3, h, w) float32; input pixels are image pixels * ``factor`` + ``offset``.
+    """An image as input: ``image`` (3, h, w) float32.
 
-    ``factor`` and ``offset`` are (2,), x and y; ``shape`` is height and width without the padding.
+    Input pixels are image pixels * ``factor`` + ``offset``, both (2,), x and y; ``shape`` is height and width
+    without the padding.
     """
 
     image: np.ndarray
@@ -54,8 +55,8 @@ class Fit:
         canvas = np.full((self.size[1], self.size[0], 3), self.grey, np.float32)
         canvas[top : top + height, left : left + width] = resized
         canvas = canvas[..., ::-1] if self.order == "bgr" else canvas
-        canvas = (canvas - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)
-        planes = np.ascontiguousarray(canvas.transpose(2, 0, 1))
+        normal = (canvas - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)
+        planes = np.ascontiguousarray(normal.transpose(2, 0, 1), np.float32)
         return Fitted(planes, inner / size, offset.astype(np.float64), (height, width))
 
 

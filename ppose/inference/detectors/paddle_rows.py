@@ -1,4 +1,4 @@
-"""Detectors that PaddleDetection exports with their post-processing: PicoDet, PP-YOLOE, RT-DETR and others."""
+"""Detectors that PaddleDetection exports with their post-processing: PicoDet, PP-YOLOE and others."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from ppose.errors import DataError
 from ppose.inference.detectors.head import Candidates, Head, Size
 
 LOOKED_FOR = (
-    "PaddleDetection's rows (M, 6) and numbers (B,), or without NMS boxes (B, N, 4) and scores (B, classes, N)"
+    "PaddleDetection's rows (M, 6) and numbers (B,), or without NMS boxes (B, N, 4), scores (B, classes, N)"
 )
 _IOU = 0.6
 

@@ -34,9 +34,9 @@ def _find_suppressed(outputs: Sequence[np.ndarray]) -> Head | None:
     shapes = [output.shape for output in outputs]
     if len(shapes) == 2 and len(shapes[0]) == 3 and shapes[0][2] == 5 and shapes[1] == shapes[0][:2]:
         return Head(name="mmdeploy's detector with NMS", decode=_decode_dets, most_iou=None)
-    if len(shapes) == 4 and len(shapes[1]) == 3 and shapes[1][2] == 4:
-        if shapes[2] == shapes[3] == shapes[1][:2]:
-            return Head(name="mmyolo's detector with NMS", decode=_decode_counted, most_iou=None)
+    are_boxes = len(shapes) == 4 and len(shapes[1]) == 3 and shapes[1][2] == 4
+    if are_boxes and shapes[2] == shapes[3] == shapes[1][:2]:
+        return Head(name="mmyolo's detector with NMS", decode=_decode_counted, most_iou=None)
     return None
 
 
@@ -56,7 +56,9 @@ def _find_heads(outputs: Sequence[np.ndarray], size: Size) -> Head | None:
     cells, stride = make_grid(size, _STRIDES)
     logits = are_logits([outputs[i] for i in scores])
     decode = partial(_decode_heads, order=(scores, distances), points=cells * stride, logits=logits)
-    return Head(name="RTMDet's heads", decode=decode, most_iou=_IOU, num_classes=classes.pop(), fit=fit_rtmdet)
+    return Head(
+        name="RTMDet's heads", decode=decode, most_iou=_IOU, num_classes=classes.pop(), fit=fit_rtmdet
+    )
 
 
 def _decode_heads(
@@ -80,9 +82,7 @@ def _decode_heads(
 def _decode_dets(outputs: Sequence[np.ndarray]) -> list[Candidates]:
     """Rows of left, top, right, bottom, score; labels are -1 where there is nothing."""
     dets, labels = outputs
-    return [
-        Candidates(rows[:, :4], rows[:, 4], classes) for rows, classes in zip(dets, labels, strict=True)
-    ]
+    return [Candidates(rows[:, :4], rows[:, 4], classes) for rows, classes in zip(dets, labels, strict=True)]
 
 
 def _decode_counted(outputs: Sequence[np.ndarray]) -> list[Candidates]:

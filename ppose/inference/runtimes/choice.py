@@ -203,8 +203,8 @@ def _check_heatmaps(folder: ModelFolder, opened: _Opened) -> None:
     expected = (spec.keypoint_set.num_keypoints, *spec.codec.heatmap_size[::-1])
     if shape[1:] != expected:
         raise DataError(
-            f"{show_name(folder.path)}: the network gives heatmaps {_show_shape(shape[1:])}, infer_cfg.yml says "
-            f"{_show_shape(expected)} (keypoints, height, width); they are of two models: export again"
+            f"{show_name(folder.path)}: the network gives heatmaps {_show_shape(shape[1:])}, infer_cfg.yml "
+            f"says {_show_shape(expected)} (keypoints, height, width); they are of two models: export again"
         )
 
 

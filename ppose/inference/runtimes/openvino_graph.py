@@ -42,7 +42,11 @@ class OpenVinoGraph:
 
 def open_foreign_graph(file: Path, *, device: str, threads: int) -> OpenVinoGraph:
     """A graph that nothing vouches for, on the CPU; DataError where it cannot be loaded."""
-    settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32"}
+    settings = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_NUM_THREADS": threads,
+        "INFERENCE_PRECISION_HINT": "f32",
+    }
     return OpenVinoGraph(file, settings)
 
 
