@@ -11,9 +11,11 @@ import numpy as np
 import paddle
 import pytest
 
+from ppose.codecs import MSRAHeatmap
 from ppose.errors import ConfigError, DataError, DeviceError
 from ppose.inference.model_folder import read_model_folder, write_infer_cfg
 from ppose.inference.runtimes import avoid_saturation, choice, open_runtime, paddle_runtime, tensorrt
+from ppose.keypoints import make_keypoint_set
 from ppose.processor import check_bf16
 
 
@@ -63,6 +65,29 @@ def test_all_compute_the_same(folder, runtime, options):
     expected = np.array([heatmaps_of(one) for one in image])
     np.testing.assert_allclose(opened(image), expected, atol=1e-5)
     np.testing.assert_allclose(first, expected[:2], atol=1e-5)  # and is not overwritten by the next
+
+
+@pytest.mark.parametrize("runtime", ["paddle", "onnxruntime", "openvino"])
+def test_heatmaps_of_other_keypoints_are_refused_at_loading(folder, runtime):
+    three = dataclasses.replace(folder.spec, keypoint_set=make_keypoint_set("three", ["a", "b", "c"], []))
+    larger = dataclasses.replace(folder.spec, codec=MSRAHeatmap((64, 96), (32, 48)))
+    for spec, expected in ((three, r"\(3, 24, 16\)"), (larger, r"\(2, 48, 32\)")):
+        message = rf"gives heatmaps \(2, 24, 16\), infer_cfg.yml says {expected} .* of two models"
+        with pytest.raises(DataError, match=message):
+            open_runtime(dataclasses.replace(folder, spec=spec), runtime, cpu_threads=1)
+
+
+@pytest.mark.parametrize("runtime", ["paddle", "onnxruntime", "openvino"])
+def test_what_a_runtime_raises_names_its_file(folder, runtime, tmp_path):
+    opened = open_runtime(folder, runtime, cpu_threads=1)
+    with pytest.raises(DataError, match=rf"model\.(onnx|json) does not run in .*: ") as caught:
+        opened(np.zeros((1, 3, 32, 32), np.float32))
+    assert "\n" not in str(caught.value)
+    assert opened(np.zeros((1, 3, 96, 64), np.float32)).shape == (1, 2, 24, 16)
+    for name in folder.files:
+        (tmp_path / name).write_bytes(b"nothing of theirs")
+    with pytest.raises(DataError, match=r"model\.(onnx|json) .*does? not load in .*: "):
+        open_runtime(dataclasses.replace(folder, path=tmp_path), runtime, cpu_threads=1)
 
 
 def test_paddles_flags_are_as_before(folder):
@@ -350,7 +375,15 @@ def test_tensorrt_runs_in_paddle(folder, fake_tensorrt, tmp_path, monkeypatch):
     made = []
     monkeypatch.setattr(paddle_runtime, "check_device", lambda device: None)
     monkeypatch.setattr(paddle_runtime.inference, "Config", RecordingConfig)
-    monkeypatch.setattr(paddle_runtime, "PaddleGraph", made.append)
+
+    class Graph:
+        def __init__(self, config, file):
+            made.append(config)
+
+        def run(self, inputs):
+            return [np.zeros((len(inputs["image"]), 2, 24, 16), np.float32)]
+
+    monkeypatch.setattr(paddle_runtime, "PaddleGraph", Graph)
     options = {"device": "gpu", "tensorrt_batch": 4, "tensorrt_cache": tmp_path / "cache"}
     quantized = dataclasses.replace(folder, quantization_sha256="ab" * 32)
     open_runtime(quantized, "paddle", precision="int8", **options)
