@@ -80,7 +80,7 @@ def test_heatmaps_of_other_keypoints_are_refused_at_loading(folder, runtime):
 @pytest.mark.parametrize("runtime", ["paddle", "onnxruntime", "openvino"])
 def test_what_a_runtime_raises_names_its_file(folder, runtime, tmp_path):
     opened = open_runtime(folder, runtime, cpu_threads=1)
-    with pytest.raises(DataError, match=rf"model\.(onnx|json) does not run in .*: ") as caught:
+    with pytest.raises(DataError, match=r"model\.(onnx|json) does not run in .*: ") as caught:
         opened(np.zeros((1, 3, 32, 32), np.float32))
     assert "\n" not in str(caught.value)
     assert opened(np.zeros((1, 3, 96, 64), np.float32)).shape == (1, 2, 24, 16)
