@@ -237,19 +237,21 @@ def flatten_rows(file):
     return file
 
 
-def test_names_and_sizes_of_ultralytics_files(image, tmp_path):
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+def test_names_and_sizes_of_ultralytics_files(runtime, image, tmp_path):
+    pytest.importorskip(runtime)
     metadata = {"names": "{0: 'cat', 1: 'person'}", "imgsz": "[64, 64]"}
     output = FAMILIES["yolov8"][0]
     file = write_detector(tmp_path / "a.onnx", output, size=("w", "h"), metadata=metadata)
-    detector = open_detector(file, runtime="onnxruntime", cpu_threads=1)
+    detector = open_detector(file, runtime=runtime, cpu_threads=1)
     np.testing.assert_allclose(detector(image), expect("centered", [THINGS[3]]), atol=0.01)
     with pytest.raises(ConfigError, match="has no 'dog': 0 cat, 1 person"):
-        open_detector(file, classes=["dog"], runtime="onnxruntime")
+        open_detector(file, classes=["dog"], runtime=runtime)
     write_detector(file, output, metadata={"names": "{0: !!python/object:os.system x}"})
     with pytest.raises(ConfigError, match="has no 'person': it is empty; choose by --det_class"):
-        open_detector(file, runtime="onnxruntime")
+        open_detector(file, runtime=runtime)
     with pytest.raises(ConfigError, match="has the classes 0 to 1, --det_class is 2"):
-        open_detector(file, classes=["2"], runtime="onnxruntime")
+        open_detector(file, classes=["2"], runtime=runtime)
 
 
 def test_numbers_that_are_none_are_left_out(image, tmp_path, caplog):

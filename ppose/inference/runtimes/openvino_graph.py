@@ -10,6 +10,7 @@ import openvino
 from ppose.inference.runtimes.faults import naming
 from ppose.inference.runtimes.openvino_runtime import CORE
 
+_METADATA = "framework"  # where OpenVINO keeps what ONNX calls metadata
 _LOADS, _RUNS = "does not load in OpenVINO", "does not run in OpenVINO"
 
 
@@ -17,12 +18,13 @@ class OpenVinoGraph:
     """A graph of ONNX or OpenVINO's own format with any inputs and outputs; threads may run it at once."""
 
     name = "openvino"
-    metadata: Mapping[str, str] = {}  # OpenVINO does not hand out ONNX's
 
     def __init__(self, file: Path, settings: dict[str, Any]) -> None:
         self._file = file
         with naming(file, _LOADS):
-            self._compiled = CORE.compile_model(CORE.read_model(str(file)), "CPU", settings)
+            model = CORE.read_model(str(file))
+            self.metadata = _read_metadata(model)
+            self._compiled = CORE.compile_model(model, "CPU", settings)
             self.inputs = {each.any_name: _to_shape(each.partial_shape) for each in self._compiled.inputs}
             self._dtypes = {each.any_name: each.element_type.to_dtype() for each in self._compiled.inputs}
         self._idle: list[openvino.InferRequest] = []
@@ -48,6 +50,14 @@ def open_foreign_graph(file: Path, *, device: str, threads: int) -> OpenVinoGrap
         "INFERENCE_PRECISION_HINT": "f32",
     }
     return OpenVinoGraph(file, settings)
+
+
+def _read_metadata(model: openvino.Model) -> dict[str, str]:
+    """The texts that an ONNX file has for its readers."""
+    if not model.has_rt_info([_METADATA]):
+        return {}
+    texts = model.get_rt_info([_METADATA]).astype(dict)
+    return {str(key): str(value.value) for key, value in texts.items()}
 
 
 def _to_shape(shape: openvino.PartialShape) -> tuple[int | None, ...]:
