@@ -10,7 +10,7 @@ import openvino
 from ppose.inference.runtimes.faults import naming
 from ppose.inference.runtimes.openvino_runtime import CORE
 
-_METADATA = "framework"  # where OpenVINO keeps what ONNX calls metadata
+_METADATA, _KEYS = "framework", ("names", "imgsz")  # where OpenVINO keeps what ONNX calls metadata
 _LOADS, _RUNS = "does not load in OpenVINO", "does not run in OpenVINO"
 
 
@@ -53,11 +53,9 @@ def open_foreign_graph(file: Path, *, device: str, threads: int) -> OpenVinoGrap
 
 
 def _read_metadata(model: openvino.Model) -> dict[str, str]:
-    """The texts that an ONNX file has for its readers."""
-    if not model.has_rt_info([_METADATA]):
-        return {}
-    texts = model.get_rt_info([_METADATA]).astype(dict)
-    return {str(key): str(value.value) for key, value in texts.items()}
+    """What an ONNX file says to its readers, as far as they ask."""
+    found = [key for key in _KEYS if model.has_rt_info([_METADATA, key])]
+    return {key: model.get_rt_info([_METADATA, key]).astype(str) for key in found}
 
 
 def _to_shape(shape: openvino.PartialShape) -> tuple[int | None, ...]:
