@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ppose.errors import ConfigError, DataError
-from ppose.paths import show_name
+from ppose.paths import show_name, show_text
 from ppose.workspace.cells import read_cells, to_plain
 
 _FORMS = {"infer_cfg.yml": "model", "inference.yml": "inference"}
@@ -45,7 +45,7 @@ class PaddleExport:
             isinstance(step, dict) and "type" in step for step in steps
         ):
             raise ConfigError(
-                f"{show_name(self.cfg_file)}: Preprocess: got {steps!r}, expected a list of steps"
+                f"{show_name(self.cfg_file)}: Preprocess: got {show_text(repr(steps))}, expected a list of steps"
             )
         return steps
 

@@ -113,7 +113,7 @@ class Detector:
         try:
             found = self._head.decode(outputs)
         except (ValueError, IndexError, TypeError, OverflowError) as error:
-            raise DataError(f"{self._where}: outputs of another form than at first: {error}") from None
+            raise DataError(f"{self._where}: its outputs make no sense: {error}") from None
         if len(found) == len(padded):
             return found[: len(batch)]
         if len(batch) == 1:

@@ -14,7 +14,7 @@ from ppose.inference.model_folder import ModelFolder
 from ppose.inference.runtimes.faults import naming
 from ppose.inference.runtimes.tensorrt import convert_to_tensorrt
 from ppose.interrupts import renew_interrupts
-from ppose.paddle_internals import is_program
+from ppose.paddle_internals import is_program, is_whole
 from ppose.paths import show_name
 
 renew_interrupts()
@@ -79,6 +79,11 @@ def open_foreign_graph(graph: Path, weights: Path, *, device: str, threads: int)
     where = show_name(graph)
     if graph.suffix != ".json" and not is_program(graph.read_bytes()):
         raise DataError(f"{where} is no graph of Paddle ({graph.stat().st_size} bytes), or damaged")
+    with weights.open("rb") as file:
+        if not is_whole(file):
+            raise DataError(
+                f"{show_name(weights)} holds no weights of Paddle, or a part of them: copy it again"
+            )
     config = make_config(
         graph, weights, device=device, precision="fp32", threads=threads, use_onednn=device == "cpu"
     )
