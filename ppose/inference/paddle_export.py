@@ -42,7 +42,7 @@ class PaddleExport:
         """The steps of the preprocessing, each with its `type`; ConfigError where they are no list."""
         steps = self.cfg["Preprocess"]
         if not isinstance(steps, list) or not all(
-            isinstance(step, dict) and "type" in step for step in steps
+            isinstance(step, dict) and isinstance(step.get("type"), str) for step in steps
         ):
             raise ConfigError(
                 f"{show_name(self.cfg_file)}: Preprocess: got {show_text(repr(steps))}, expected a list of steps"

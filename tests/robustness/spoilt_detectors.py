@@ -109,7 +109,7 @@ def _graphs(seed: int) -> Iterator[tuple[str, Any]]:
         "a size that is none": ([_yolo()], {"size": ("w", "h"), "metadata": {"imgsz": "[-1, 1e9]"}}),
     }  # fmt: skip
     for name, (outputs, options) in shapes.items():
-        yield name, lambda made, o=outputs, k=options: write_detector(made / "yolo.onnx", o, **k)
+        yield name, lambda made, o=outputs, k=options: write_detector(made / "yolox.onnx", o, **k)
     for number in range(6):
         yield f"yolo.onnx, mutation {number}", lambda made, n=number: _mutate_onnx(made, seed + n)
     for share in (0, 0.4, 0.9):

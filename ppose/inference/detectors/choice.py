@@ -64,14 +64,16 @@ def open_detector(
     height, width = probe[0].image.shape[1:]
     head = _find_head(outputs, (width, height), where)
     labels = settings.labels if settings else ()
-    labels = labels or _read_names(graph) or guess_labels(head.num_classes)
+    labels = labels or _read_names(graph)
+    if not labels and files.export is None:
+        labels = guess_labels(head.num_classes)
     source = settings.source if settings and settings.labels else where
     people = find_classes(labels, classes, f"{source}: label_list", head.num_classes)
     if head.num_classes is not None and max(people) >= head.num_classes:
         raise DataError(f"{where} has {head.num_classes} classes, but {source} says {len(labels)}")
     _logger.info(
         "detector: %s: %s, %dx%d, %s, people are %s", where, head.name, width, height, name,
-        ", ".join(show_name(labels[number]) if labels else str(number) for number in people),
+        ", ".join(show_text(labels[number]) if labels else str(number) for number in people),
     )  # fmt: skip
     prepare = settings.prepare if settings else _choose_fit(head, (width, height), files.graph)
     return Detector(graph, head, prepare, classes=people, threshold=threshold, where=where)

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 
 from ppose.errors import ConfigError
-from ppose.paths import show_name
+from ppose.paths import show_text
 
 _PERSON = "person"
+_SHOWN = 100  # of names in a message
 # The 80 classes of COCO's detection task in the order of their ids, which detectors number from 0.
 _COCO = (
     "person,bicycle,car,motorcycle,airplane,bus,train,truck,boat,traffic light,fire hydrant,stop sign,"
@@ -20,8 +21,10 @@ COCO_LABELS = tuple(_COCO.split(","))
 
 
 def guess_labels(count: int | None) -> tuple[str, ...]:
-    """The names of so many classes where a file says none: COCO's 80, or the only one, people; else none."""
-    return COCO_LABELS if count == len(COCO_LABELS) else (_PERSON,) if count == 1 else ()
+    """The names of classes where nothing says them: the only one is people, 80 or an unknown number COCO's."""
+    if count == 1:
+        return (_PERSON,)
+    return COCO_LABELS if count in (None, len(COCO_LABELS)) else ()
 
 
 def find_classes(
@@ -46,9 +49,10 @@ def find_classes(
     }
     names = {name: str(name) if str(name) in known else _plain(name) for name in asked or [_PERSON]}
     if missing := [name for name, key in names.items() if key not in known]:
-        listed = ", ".join(f"{number} {show_name(label)}" for number, label in enumerate(labels))
+        shown = [f"{number} {show_text(label, 40)}" for number, label in enumerate(labels[:_SHOWN])]
+        listed = ", ".join(shown) + (", ..." if len(labels) > _SHOWN else "")
         raise ConfigError(
-            f"{where} has no '{show_name(str(missing[0]))}': {listed or 'it is empty'}; "
+            f"{where} has no '{show_text(str(missing[0]))}': {listed or 'it is empty'}; "
             "choose by --det_class NAME, or by its number"
         )
     return [known[key] for key in names.values()]
