@@ -202,7 +202,7 @@ def clipping_alpha(conv: QuantizedConv2D) -> paddle.Tensor | None:
 
 
 def is_whole(weights: BinaryIO) -> bool:
-    """Whether a `.pdiparams` file holds all its tensors, and nothing behind them; Paddle takes parts as whole.
+    """Whether a `.pdiparams` file holds all its tensors, and no more; Paddle takes parts as whole.
 
     To check: `SerializeToStream` of phi's DenseTensor: version (4 bytes), levels (8) with a length (8) and
     content each, version (4), length of the description (4), a message `VarType.TensorDesc`, the values.

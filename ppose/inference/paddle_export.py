@@ -45,7 +45,8 @@ class PaddleExport:
             isinstance(step, dict) and isinstance(step.get("type"), str) for step in steps
         ):
             raise ConfigError(
-                f"{show_name(self.cfg_file)}: Preprocess: got {show_text(repr(steps))}, expected a list of steps"
+                f"{show_name(self.cfg_file)}: Preprocess: got {show_text(repr(steps))}, expected a list of "
+                "steps"
             )
         return steps
 

@@ -21,7 +21,7 @@ COCO_LABELS = tuple(_COCO.split(","))
 
 
 def guess_labels(count: int | None) -> tuple[str, ...]:
-    """The names of classes where nothing says them: the only one is people, 80 or an unknown number COCO's."""
+    """Names of classes where nothing says them: the only one is people, 80 or an unknown number COCO's."""
     if count == 1:
         return (_PERSON,)
     return COCO_LABELS if count in (None, len(COCO_LABELS)) else ()
