@@ -22,8 +22,9 @@ from ppose.paths import show_text
 from ppose.processor import saturates_int8
 from ppose.transforms import ChannelOrder, Transform
 from ppose.workspace import create
-from ppose.workspace.cells import Cell, parse_cells, read_cells, to_plain
+from ppose.workspace.cells import Cell, to_plain
 from ppose.workspace.check import check_block
+from ppose.workspace.yaml_file import parse_cells, read_cells
 
 INFER_CFG = "infer_cfg.yml"
 PADDLE_FILES = ("model.json", "model.pdiparams")

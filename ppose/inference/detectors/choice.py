@@ -19,7 +19,8 @@ from ppose.inference.ranges import LONGEST_SIDE
 from ppose.inference.runtimes import import_runtime
 from ppose.paths import show_name, show_text
 from ppose.processor import own_cores
-from ppose.workspace.cells import parse_cells, to_plain
+from ppose.workspace.cells import to_plain
+from ppose.workspace.yaml_file import parse_cells
 
 _logger = logging.getLogger(__name__)
 
