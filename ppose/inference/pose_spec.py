@@ -103,7 +103,8 @@ class PoseSpec:
 
         All are finite, see `mark_lost`.
         """
-        keypoints, scores = self.codec.decode(heatmaps)
+        with np.errstate(invalid="ignore", over="ignore"):
+            keypoints, scores = self.codec.decode(heatmaps)
         return mark_lost(transform_points(keypoints, invert_warp(warp)), scores, self.source)
 
 

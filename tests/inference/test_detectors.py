@@ -164,7 +164,7 @@ def test_what_is_no_detector(graph, tmp_path):
         ([RESIZE, NORMALIZE], ("person",), "expected Permute"),
         ([{**RESIZE, "target_size": [99999, 3]}, PERMUTE], ("person",), "target_size is .* from 1 to 4096"),
         ([RESIZE, {**NORMALIZE, "std": [float("nan")] * 3}, PERMUTE], ("person",), "no finite numbers"),
-        ([{**RESIZE, "size": 3}], ("person",), "size"),
+        ([{**RESIZE, "size": 3}, PERMUTE], ("person",), "size"),
         ("no list", ("person",), "Preprocess"),
         ([RESIZE, PERMUTE], ("cat", "dog"), "label_list has no 'person'"),
     ):

@@ -179,9 +179,7 @@ def test_what_does_not_run_is_one_line(pose_export):
     with pytest.raises(DataError, match="is a keypoint network, which goes to --model_dir"):
         open_detector(folder)
     (folder / "model.json").write_text("0")
-    with pytest.raises(
-        DataError, match=r"model\.json and model\.pdiparams do not load in Paddle Inference: "
-    ):
+    with pytest.raises(DataError, match=r"model\.json and its weights do not load in Paddle Inference: "):
         find_model(folder)
     (folder / "model.json").unlink()
     with pytest.raises(
