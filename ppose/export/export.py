@@ -100,8 +100,8 @@ def export_model(
     are quantized (`quantization.scheme`), the export is int8. The exported graph runs in a runtime, on two
     images (a static batch: on one batch), before the folder changes. Raises ExportError where its heatmaps
     are off by more than 1e-4 of the trained network's (int8: by 2 %, or by more than 1.41 times what rounding
-    the inputs moves them), where weights in the file are not portable that should be, and where the network cannot be
-    converted, ConfigError, CheckpointError and OSError.
+    the inputs moves them), where weights in the file are not portable that should be, and where the network
+    cannot be converted, ConfigError, CheckpointError and OSError.
     """
     start = time.perf_counter()
     if options.format == "onnx":
