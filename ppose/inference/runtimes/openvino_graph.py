@@ -8,7 +8,7 @@ import numpy as np
 import openvino
 
 from ppose.inference.runtimes.faults import naming
-from ppose.inference.runtimes.openvino_runtime import CORE
+from ppose.inference.runtimes.openvino_runtime import compile_file
 
 _METADATA, _KEYS = "framework", ("names", "imgsz")  # where OpenVINO keeps what ONNX calls metadata
 _LOADS, _RUNS = "does not load in OpenVINO", "does not run in OpenVINO"
@@ -22,9 +22,8 @@ class OpenVinoGraph:
     def __init__(self, file: Path, settings: dict[str, Any]) -> None:
         self._file = file
         with naming(file, _LOADS):
-            model = CORE.read_model(str(file))
+            model, self._compiled = compile_file(file, settings)
             self.metadata = _read_metadata(model)
-            self._compiled = CORE.compile_model(model, "CPU", settings)
             self.inputs = {each.any_name: _to_shape(each.partial_shape) for each in self._compiled.inputs}
             self._dtypes = {each.any_name: each.element_type.to_dtype() for each in self._compiled.inputs}
         self._idle: list[openvino.InferRequest] = []

@@ -16,7 +16,7 @@ _TYPES = {"fp32": "f32", "bf16": "bf16"}
 # first compiles a stack for signal handlers (SigAltStackSetup in its plugin.cpp, as of 2026.4), and unmaps
 # it when it goes. Where it goes in another thread, or before a younger one that then restores it, the stack
 # stays in place: the next signal, as of Ctrl-C or a loader's worker that ends, crashes or overwrites memory.
-CORE = openvino.Core()
+_CORE = openvino.Core()
 
 
 class OpenVinoRuntime:
@@ -30,7 +30,7 @@ class OpenVinoRuntime:
 
     def __init__(self, file: Path, settings: dict[str, Any]) -> None:
         self._settings = settings
-        self._model = CORE.read_model(str(file))
+        self._model = _CORE.read_model(str(file))
         batch = self._model.inputs[0].partial_shape[0]
         self.batch = batch.get_length() if batch.is_static else None
         self._compiling = threading.Lock()
@@ -64,7 +64,7 @@ class OpenVinoRuntime:
         model = self._model.clone()
         if model.inputs[0].partial_shape.is_dynamic:
             model.reshape(openvino.PartialShape(shape))
-        return CORE.compile_model(model, "CPU", self._settings)
+        return _CORE.compile_model(model, "CPU", self._settings)
 
 
 def open_graph(
@@ -79,3 +79,9 @@ def open_graph(
     if cache_dir is not None:
         settings["CACHE_DIR"] = str(cache_dir)
     return OpenVinoRuntime(folder.path / ONNX_FILES[0], settings)
+
+
+def compile_file(file: Path, settings: dict[str, Any]) -> tuple[openvino.Model, openvino.CompiledModel]:
+    """A graph of any kind as it stands in its file, and compiled."""
+    model = _CORE.read_model(str(file))
+    return model, _CORE.compile_model(model, "CPU", settings)
