@@ -185,7 +185,11 @@ def test_what_users_do_wrong_is_one_line(infer_here, photo, model_dir, tmp_path)
         ("paddle", ["--runtime", "onnxruntime", "--det_model_dir", "det"], "paddlepaddle"),
     ],
 )
-def test_a_runtime_that_is_not_installed(run_script, model_dir, photo, missing, arguments, package):
+def test_a_runtime_that_is_not_installed(run_script, model_dir, photo, missing, arguments, package, tmp_path):
+    (tmp_path / "infer_cfg.yml").write_text("Preprocess: [{type: Permute}]")
+    for name in ("model.json", "model.pdiparams"):
+        (tmp_path / name).touch()
+    arguments = [str(tmp_path) if argument == "det" else argument for argument in arguments]
     script = f"""
 import importlib.util, runpy, sys
 find = importlib.util.find_spec
