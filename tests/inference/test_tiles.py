@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from inference.constant_graphs import write_detector
 
 from ppose.errors import ConfigError
+from ppose.inference.command import open_detector
 from ppose.inference.detectors import Detections
 from ppose.inference.detectors.overlap import areas_of, intersect, suppress
 from ppose.inference.detectors.tiles import TiledDetector
@@ -43,6 +45,17 @@ def test_small_people_are_found_once(image):
     found = TiledDetector(find_drawn, 2, 2)(image)
     np.testing.assert_array_equal(found, PEOPLE[:2] + PEOPLE[3:])
     np.testing.assert_array_equal(TiledDetector(find_drawn, 4, 3)(image), PEOPLE)
+
+
+def test_the_commands_detector_looks_at_tiles(image, tmp_path):
+    """A detector that finds the same in each picture: once in the whole, and where tiles have it whole."""
+    output = np.zeros((1, 6), np.float32)
+    output[0] = 8, 8, 24, 24, 0.9, 0
+    file = write_detector(tmp_path / "a.onnx", [output])
+    plain, tiled = (open_detector(None, str(file), 0.5, tiles=tiles) for tiles in (None, (2, 1)))
+    assert len(plain(image)) == 1
+    assert len(tiled(image)) == 3
+    assert len(open_detector(None, str(file), 0.95, tiles=(2, 1))(image)) == 0
 
 
 def test_one_tile_is_the_whole(image):
