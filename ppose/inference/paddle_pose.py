@@ -12,6 +12,7 @@ from ppose.files import file_digest
 from ppose.inference.model_folder import PADDLE_FILES, ModelFolder, read_model_folder
 from ppose.inference.paddle_export import PaddleExport, find_paddle_export, to_normalize
 from ppose.inference.pose_spec import PoseSpec
+from ppose.inference.ranges import check_sides
 from ppose.inference.runtimes import import_runtime
 from ppose.keypoints import BUILTIN_SETS, KeypointSet, make_keypoint_set
 from ppose.paths import show_name, show_text
@@ -89,9 +90,11 @@ def _read_steps(export: PaddleExport) -> tuple[tuple[int, int], list[Any], list[
         raise ConfigError(f"{problem}, expected {', '.join(_STEPS)}")
     affine = steps["TopDownEvalAffine"]
     try:
-        width, height = map(int, affine["trainsize"])
-    except (KeyError, TypeError, ValueError):
+        width, height = check_sides("trainsize", affine["trainsize"])
+    except (KeyError, TypeError):
         raise ConfigError(f"{problem}: TopDownEvalAffine has no trainsize [width, height]") from None
+    except ConfigError as error:
+        raise ConfigError(f"{problem}: TopDownEvalAffine: {error}") from None
     try:
         normalize = to_normalize(**steps.get("NormalizeImage", {"norm_type": "none", "is_scale": False}))
     except TypeError as error:

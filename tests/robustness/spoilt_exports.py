@@ -1,7 +1,6 @@
 """Exported models and detectors that somebody has spoilt: folders made of whole ones, the same each time."""
 
 import copy
-import json
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ import paddle
 import yaml
 from inference.constant_graphs import write_detector
 from onnx import TensorProto, helper, numpy_helper
+from robustness.changed_graphs import change_nodes, change_values
 from robustness.corpus import mutate
 
 from ppose.files import file_digest
@@ -64,6 +64,23 @@ _TEXTS = {
 }  # fmt: skip
 
 
+_AFFINE, _PERMUTE = {"type": "TopDownEvalAffine", "trainsize": [64, 96]}, {"type": "Permute"}
+_NORMALIZE = {"type": "NormalizeImage", "mean": [0, 0, 0], "std": [1, 1, 1], "is_scale": True}
+# Preprocess of PaddleDetection's keypoint networks.
+_STEPS: dict[str, Any] = {
+    "no steps": [], "no list": 5, "a type that is none": [{"type": {}}], "no affine": [_PERMUTE],
+    "no Permute": [_AFFINE, _NORMALIZE], "others": [_AFFINE, {"type": "Mosaic"}, _PERMUTE],
+    "an argument more": [{**_AFFINE, "pad": 3}, _NORMALIZE, _PERMUTE],
+    "a size of 10^9": [{**_AFFINE, "trainsize": [10**9, 10**9]}, _NORMALIZE, _PERMUTE],
+    "a size of 0": [{**_AFFINE, "trainsize": [0, 0]}, _NORMALIZE, _PERMUTE],
+    "a size of NaN": [{**_AFFINE, "trainsize": [NAN, 96]}, _NORMALIZE, _PERMUTE],
+    "a size of one": [{**_AFFINE, "trainsize": 64}, _NORMALIZE, _PERMUTE],
+    "a size in words": [{**_AFFINE, "trainsize": "xy"}, _NORMALIZE, _PERMUTE],
+    "std of NaN": [_AFFINE, {**_NORMALIZE, "std": [NAN] * 3}, _PERMUTE],
+    "mean in words": [_AFFINE, {**_NORMALIZE, "mean": "grey"}, _PERMUTE],
+}  # fmt: skip
+
+
 def spoilt_exports(
     whole: Path, folder: Path, *, every: int = 1, seed: int = 0
 ) -> Iterator[tuple[str, str, Path]]:
@@ -89,6 +106,8 @@ def _export_faults(whole: Path, seed: int) -> Iterator[tuple[str, str, Callable[
             yield runtime, f"model.onnx: {name}", lambda made, s=spoil: _signed(s, made)
     for name, spoil in _paddle_faults(whole, seed).items():
         yield "paddle", f"Paddle: {name}", lambda made, s=spoil: _signed(s, made)
+    for name, steps in _STEPS.items():
+        yield "paddle", f"PaddleDetection's: {name}", lambda made, s=steps: _become_paddles(made, s)
     for name in ("model.onnx", "model.json", "model.pdiparams", "infer_cfg.yml"):
         yield "auto", f"without {name}", lambda made, n=name: (made / n).unlink()
         yield (
@@ -122,7 +141,7 @@ def _onnx_faults(content: bytes, seed: int) -> dict[str, Callable[[Path], None]]
     for number, spoilt in enumerate(mutate([content], 5, seed)):
         faults[f"mutation {number}"] = lambda made, c=spoilt: _write(made / "model.onnx", c)
     for number in range(12):
-        spoilt = _change_nodes(content, seed + number)
+        spoilt = change_nodes(content, seed + number)
         faults[f"other nodes {number}"] = lambda made, c=spoilt: _write(made / "model.onnx", c)
     return faults
 
@@ -148,55 +167,11 @@ def _paddle_faults(whole: Path, seed: int) -> dict[str, Callable[[Path], None]]:
     for number, spoilt in enumerate(mutate([graph], 3, seed)):
         faults[f"model.json, mutation {number}"] = lambda made, c=spoilt: _write(made / "model.json", c)
     for number in range(12):
-        spoilt = _change_values(graph, seed + number)
+        spoilt = change_values(graph, seed + number)
         faults[f"model.json, other values {number}"] = lambda made, c=spoilt: _write(made / "model.json", c)
     for number, spoilt in enumerate(mutate([weights], 3, seed)):
         faults[f"weights, mutation {number}"] = lambda made, c=spoilt: _write(made / "model.pdiparams", c)
     return faults
-
-
-_VALUES = (-1, 0, 10**9, 2**63, "", "x", None, [], {}, 0.5, True)
-
-
-def _change_values(content: bytes, seed: int) -> bytes:
-    """A JSON file with one to three of its values put in place of others, or left out."""
-    rng, graph = np.random.default_rng(seed), json.loads(content)
-    for _ in range(rng.integers(1, 4)):
-        blocks, stack = [], [graph]
-        while stack:
-            block = stack.pop()
-            children = list(block.values()) if isinstance(block, dict) else block
-            stack += [child for child in children if isinstance(child, dict | list) and child]
-            blocks.append(block)
-        block = blocks[rng.integers(len(blocks))]
-        key = list(block)[rng.integers(len(block))] if isinstance(block, dict) else rng.integers(len(block))
-        if rng.integers(4):
-            block[key] = _VALUES[rng.integers(len(_VALUES))]
-        else:
-            del block[key]
-    return json.dumps(graph).encode()
-
-
-def _change_nodes(content: bytes, seed: int) -> bytes:
-    """An ONNX file that can be parsed, with nodes that are of no use."""
-    rng, model = np.random.default_rng(seed), onnx.load_from_string(content)
-    nodes = model.graph.node
-    for _ in range(rng.integers(1, 3)):
-        node, fault = nodes[rng.integers(len(nodes))], rng.integers(6)
-        lists = [attribute.ints for attribute in node.attribute if attribute.ints]
-        if fault == 0 and lists:
-            lists[0][int(rng.integers(len(lists[0])))] = int(rng.choice([-1, 0, 10**6, 2**40]))
-        elif fault == 1:
-            node.op_type = str(rng.choice(["Relu", "Loop", "Gather", "NoSuch"]))
-        elif fault == 2 and node.input:
-            node.input[0] = node.output[0]
-        elif fault == 3:
-            nodes.remove(node)
-        elif fault == 4 and model.graph.initializer:
-            model.graph.initializer[0].dims[0] = int(rng.choice([-5, 0, 2**31, 2**62]))
-        else:
-            node.output[0] = "nowhere"
-    return model.SerializeToString()
 
 
 def _write(file: Path, content: bytes) -> None:
@@ -217,6 +192,12 @@ def _edit(folder: Path, path: str, value: Any) -> None:
     else:
         block[last] = copy.deepcopy(value)
     (folder / "infer_cfg.yml").write_text(yaml.safe_dump(cfg, sort_keys=False))
+
+
+def _become_paddles(folder: Path, steps: Any) -> None:
+    """Settings as PaddleDetection writes them of a keypoint network."""
+    cfg = {"arch": "HRNet", "metric": "KeyPointTopDownCOCOEval", "Preprocess": steps}
+    (folder / "infer_cfg.yml").write_text(yaml.safe_dump(cfg))
 
 
 def _signed(spoil: Callable[[Path], None], folder: Path) -> None:
