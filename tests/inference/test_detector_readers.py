@@ -155,6 +155,15 @@ def test_batches(runtime, batch, image, tmp_path):
     assert detector.detect([]) == []
 
 
+def test_openvinos_own_format(image, tmp_path):
+    openvino = pytest.importorskip("openvino")
+    file = write_detector(tmp_path / "a.onnx", FAMILIES["yolov8"][0])
+    openvino.save_model(openvino.convert_model(file), tmp_path / "ir" / "a.xml")
+    found = [open_detector(each, classes=["0"], cpu_threads=1)(image) for each in (file, tmp_path / "ir")]
+    np.testing.assert_allclose(found[1], expect("centered", [THINGS[0], THINGS[2]]), atol=0.1)  # 16 bits
+    np.testing.assert_allclose(*found, atol=0.1)
+
+
 def test_pixels_are_as_each_family_has_them(image, tmp_path):
     """Against what the publishers' preprocessing says, in plain numpy, where nothing is resized."""
     from ppose.inference.detectors import fit

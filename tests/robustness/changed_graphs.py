@@ -1,6 +1,7 @@
 """Graphs that can be parsed, with faults in what they say."""
 
 import json
+import re
 
 import numpy as np
 import onnx
@@ -47,3 +48,14 @@ def change_nodes(content: bytes, seed: int) -> bytes:
         else:
             node.output[0] = "nowhere"
     return model.SerializeToString()
+
+
+def change_numbers(content: bytes, seed: int) -> bytes:
+    """A text with one to three of its numbers, as of an XML file's attributes, in place of others."""
+    rng, text = np.random.default_rng(seed), content.decode()
+    for _ in range(rng.integers(1, 4)):
+        places = list(re.finditer(r'(?<=")\d+(?=")|(?<=>)\d+(?=<)', text))
+        place = places[rng.integers(len(places))]
+        number = rng.choice(["-1", "0", "1", "3", "99999", "4294967296", "9223372036854775807", "NaN"])
+        text = text[: place.start()] + number + text[place.end() :]
+    return text.encode()

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import openvino
 import paddle
 import yaml
 from inference.constant_graphs import write_detector
 from onnx import TensorProto
+from robustness.changed_graphs import change_numbers
 from robustness.corpus import mutate
 
 NAN, INF = float("nan"), float("inf")
@@ -114,6 +116,12 @@ def _graphs(seed: int) -> Iterator[tuple[str, Any]]:
         yield f"yolo.onnx, mutation {number}", lambda made, n=number: _mutate_onnx(made, seed + n)
     for share in (0, 0.4, 0.9):
         yield f"yolo.onnx, cut at {share}", lambda made, s=share: _cut_onnx(made, s)
+    yield "OpenVINO: whole", _save_openvino
+    yield "OpenVINO: without weights", lambda made: (_save_openvino(made), (made / "yolo.bin").unlink())
+    for share in (0, 0.5):
+        yield f"OpenVINO: weights cut at {share}", lambda made, s=share: _cut_openvino(made, s)
+    for number in range(12):
+        yield f"OpenVINO: mutation {number}", lambda made, n=number: _mutate_openvino(made, seed + n)
     yield "two graphs", lambda made: [write_detector(made / f"{n}.onnx", [_yolo()]) for n in "ab"]
     yield "nothing", lambda made: None
     yield "an .xml that is none", lambda made: (made / "a.xml").write_text("<net name='a'></net>")
@@ -129,6 +137,25 @@ def _cut_onnx(folder: Path, share: float) -> None:
     file = write_detector(folder / "yolo.onnx", [_yolo()])
     content = file.read_bytes()
     file.write_bytes(content[: int(len(content) * share)])
+
+
+def _save_openvino(folder: Path) -> None:
+    file = write_detector(folder / "yolo.onnx", [_yolo(0.9)])
+    openvino.save_model(openvino.convert_model(file), folder / "yolo.xml")
+    file.unlink()
+
+
+def _cut_openvino(folder: Path, share: float) -> None:
+    _save_openvino(folder)
+    content = (folder / "yolo.bin").read_bytes()
+    (folder / "yolo.bin").write_bytes(content[: int(len(content) * share)])
+
+
+def _mutate_openvino(folder: Path, seed: int) -> None:
+    _save_openvino(folder)
+    content = (folder / "yolo.xml").read_bytes()
+    spoilt = next(mutate([content], 1, seed)) if seed % 4 == 0 else change_numbers(content, seed)
+    (folder / "yolo.xml").write_bytes(spoilt)
 
 
 def _paddle_files(whole: Path, seed: int) -> Iterator[tuple[str, Any]]:
