@@ -56,10 +56,10 @@ class _Guarded:
     def output_shape(self) -> tuple[int | None, ...]:
         return self._opened.output_shape
 
-    def __call__(self, *inputs: np.ndarray) -> np.ndarray:
+    def __call__(self, image: np.ndarray) -> np.ndarray:
         """See `Runtime`."""
         with naming(self._file, f"does not run in {self.name}"):
-            return self._opened(*inputs)
+            return self._opened(image)
 
 
 @dataclass(frozen=True)
