@@ -86,7 +86,7 @@ def test_sizes_are_those_of_the_pixels(tmp_path, kind):
     assert find_stated_size(data) == (37, 21)
     (tmp_path / "a").write_bytes(data)
     assert read_image(tmp_path / "a").shape == (21, 37, 3)
-    for end in range(0, min(len(data), 64)):
+    for end in range(min(len(data), 64)):
         find_stated_size(data[:end])  # whatever it finds, it fails on no part
 
 
@@ -118,7 +118,7 @@ def test_what_states_too_many_pixels_is_not_decoded(tmp_path, monkeypatch, make)
 def test_the_limit_is_of_a_command_and_of_opencv_too(tmp_path):
     assert max_pixels() == MOST_PIXELS
     (tmp_path / "a.png").write_bytes(save(format="PNG"))
-    with limit_pixels(37 * 21 - 1), pytest.raises(DataError, match="37 x 21 pixels, .* 776 of --max_pixels"):
+    with limit_pixels(37 * 21 - 1), pytest.raises(DataError, match=r"37 x 21 pixels, .* 776 of --max_pixels"):
         read_image(tmp_path / "a.png")
     with limit_pixels(37 * 21):
         assert read_image(tmp_path / "a.png").shape == (21, 37, 3)
