@@ -173,7 +173,7 @@ def _decode_heif(data: bytes, path: str | Path) -> np.ndarray | None:
         image = np.asarray(heif)
     except DataError:
         raise
-    except (ValueError, EOFError, OSError, RuntimeError):
+    except (ValueError, EOFError, OSError, RuntimeError, SyntaxError, MemoryError):  # all that it says
         return None
     to_rgb = {"RGBA": cv2.COLOR_RGBA2RGB, "L": cv2.COLOR_GRAY2RGB}.get(heif.mode)
     return np.ascontiguousarray(image) if to_rgb is None else cv2.cvtColor(image, to_rgb)

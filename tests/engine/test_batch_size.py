@@ -52,13 +52,13 @@ def test_a_small_dataset_and_a_small_memory(caplog):
 
 @pytest.fixture
 def settle(coco_folder, tmp_path, monkeypatch):
-    """Settles a config's batch size; steps take 100 MiB and 10 for each image, and are not made."""
+    """Settles a config's batch size, where steps take 100 MiB and 10 for each image, and are not made."""
 
-    def measure_steps(trainer):
-        trainer.train_step([trainer.loader.examples(2)])
-        return lambda images: 100.0 + 10 * images
+    class Trainer:
+        loader = range(6)  # people that there are
 
-    monkeypatch.setattr(batch_size, "measure_steps", measure_steps)
+    monkeypatch.setattr(batch_size, "make_trainer", lambda *_, **__: Trainer())
+    monkeypatch.setattr(batch_size, "measure_steps", lambda trainer: lambda images: 100.0 + 10 * images)
 
     def _settle(*overrides, resumes=False):
         cfg = load_config(CONFIG, [*data_overrides(coco_folder), *SMALL, *overrides])
@@ -71,7 +71,7 @@ def test_a_config_gets_its_number(settle):
     cfg, settled = settle("memory_mb=150")
     assert settled["TrainReader"] == {**cfg["TrainReader"], "batch_size": 5}
     assert settled == {**cfg, "TrainReader": settled["TrainReader"]}
-    assert settle("memory_mb=900")[1]["TrainReader"]["batch_size"] == 6  # people that there are
+    assert settle("memory_mb=900")[1]["TrainReader"]["batch_size"] == 6
     cfg, settled = settle("TrainReader.batch_size=3")
     assert settled is cfg
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-_FORMATS = (".jpg", ".png", ".bmp", ".webp", ".tiff", ".gif", ".avif", ".ppm", ".pgm")
+_FORMATS = (".jpg", ".png", ".bmp", ".webp", ".tiff", ".gif", ".avif", ".ppm")
 _VIDEOS = (("mp4v", ".mp4"), ("MJPG", ".avi"), ("mp4v", ".mkv"), ("VP80", ".webm"))
 _HUGE = (65_000, 60_000)
 
