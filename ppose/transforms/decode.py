@@ -169,7 +169,8 @@ def _decode_heif(data: bytes, path: str | Path) -> np.ndarray | None:
         ) from None
     try:
         heif = pillow_heif.open_heif(data, convert_hdr_to_8bit=True)
-        check_pixels(*heif.size, path)
+        width, height = heif.size
+        check_pixels(width, height, path)
         image = np.asarray(heif)
     except DataError:
         raise
