@@ -24,9 +24,12 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path`` that takes its place on success and goes on any error.
 
     Missing parent folders are made, links followed; a pipe or device is written to directly. OSError (a full
-    disk, no permission) names ``path``.
+    disk, no permission) names ``path``; DataError one that no file can have.
     """
-    path = Path(path).resolve()
+    try:
+        path = Path(path).resolve()
+    except ValueError:  # a NUL, or what stands for no byte
+        raise DataError(f"cannot write {show_name(path)}: no file can have that name") from None
     if path.exists() and not path.is_file() and not path.is_dir():
         yield path
         return
