@@ -10,6 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from ppose.archives import DAMAGED
 from ppose.errors import DataError
 from ppose.files import read_bytes
 from ppose.paths import show_name
@@ -174,7 +175,7 @@ def _decode_heif(data: bytes, path: str | Path) -> np.ndarray | None:
         image = np.asarray(heif)
     except DataError:
         raise
-    except (ValueError, EOFError, OSError, RuntimeError, SyntaxError, MemoryError):  # all that it says
+    except (*DAMAGED, OSError, MemoryError):
         return None
     to_rgb = {"RGBA": cv2.COLOR_RGBA2RGB, "L": cv2.COLOR_GRAY2RGB}.get(heif.mode)
     return np.ascontiguousarray(image) if to_rgb is None else cv2.cvtColor(image, to_rgb)
