@@ -96,13 +96,6 @@ class PickleMachine:
             elif code == _TUPLE3:
                 last, middle, first = stack.pop(), stack.pop(), stack[-1]
                 stack[-1] = (first, middle, last)
-            elif code == _NEWFALSE:
-                stack.append(False)
-            elif code == _REDUCE:
-                arguments, function = stack.pop(), stack[-1]
-                if type(arguments) is not tuple or not callable(function):
-                    raise pickle.UnpicklingError("a call of what is no function")
-                stack[-1] = function(*arguments)
             elif code == _LONG_BINGET:
                 stack.append(memo[int.from_bytes(data[position : position + 4], "little")])
                 position += 4
@@ -246,8 +239,7 @@ def _pairs(items: list[Any]) -> dict[Any, Any]:
 
 _STOP, _MARK, _TUPLE, _TUPLE1 = (code[0] for code in (pickle.STOP, pickle.MARK, pickle.TUPLE, pickle.TUPLE1))
 _MEMOIZE, _BINGET, _LONG_BINGET = (code[0] for code in (pickle.MEMOIZE, pickle.BINGET, pickle.LONG_BINGET))
-_BININT1, _TUPLE3, _REDUCE = (code[0] for code in (pickle.BININT1, pickle.TUPLE3, pickle.REDUCE))
-_NEWFALSE = pickle.NEWFALSE[0]
+_BININT1, _TUPLE3 = pickle.BININT1[0], pickle.TUPLE3[0]
 # How many bytes say the place in the memo, the length of a text.
 _PUTS = {pickle.BINPUT[0]: 1, pickle.LONG_BINPUT[0]: 4}
 _TEXTS = {pickle.SHORT_BINUNICODE[0]: 1, pickle.BINUNICODE[0]: 4}
@@ -272,7 +264,7 @@ def _table(cls: type[PickleMachine]) -> list[Callable[[PickleMachine], object] |
         pickle.POP: lambda self: self._stack.pop() if self._stack else self._take_marked(),
         pickle.POP_MARK: lambda self: self._take_marked(),
         pickle.DUP: lambda self: self._stack.append(self._stack[-1]),
-        pickle.NONE: push(None), pickle.NEWTRUE: push(True),
+        pickle.NONE: push(None), pickle.NEWTRUE: push(True), pickle.NEWFALSE: push(False),
         pickle.EMPTY_TUPLE: push(()),
         pickle.EMPTY_LIST: lambda self: self._stack.append([]),
         pickle.EMPTY_SET: lambda self: self._stack.append([]),
@@ -295,7 +287,7 @@ def _table(cls: type[PickleMachine]) -> list[Callable[[PickleMachine], object] |
         pickle.SETITEM: cls._set_item, pickle.SETITEMS: cls._set_items,
         pickle.GLOBAL: cls._global, pickle.STACK_GLOBAL: cls._stack_global,
         pickle.BINPERSID: lambda self: self._stack.append(self._find_storage(self._stack.pop())),
-        pickle.NEWOBJ: cls._reduce, pickle.BUILD: lambda self: self._build(),
+        pickle.REDUCE: cls._reduce, pickle.NEWOBJ: cls._reduce, pickle.BUILD: lambda self: self._build(),
     }  # fmt: skip
     return [known.get(bytes([code])) for code in range(256)]
 
