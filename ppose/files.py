@@ -93,7 +93,7 @@ def read_bytes(path: str | Path, kind: str, most: int | None = None) -> bytes:
     with a name that can be none, and with more than ``most`` bytes.
     """
     try:
-        with open(path, "rb", opener=_open_at_once) as file:
+        with open(path, "rb", buffering=0, opener=_open_at_once) as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise DataError(f"cannot read {kind} {show_name(path)}: it is no file but a pipe or a device")

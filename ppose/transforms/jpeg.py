@@ -73,7 +73,8 @@ def count_scans(data: bytes) -> int:
 
     Counted are the marks of scans, also those of a thumbnail; the compressed data themselves have none.
     """
-    frame, scan = find_segment(data, _ALL_FRAMES), find_segment(data, (SCAN,))
+    frame = find_segment(data, _ALL_FRAMES)
+    scan = find_segment(data, (SCAN,), frame)
     is_progressive = data[frame : frame + 2] in _PROGRESSIVE
     # Colours one after the other are as many scans, or more.
     is_split = data[scan + 4 : scan + 5] < data[frame + 9 : frame + 10]
@@ -100,13 +101,12 @@ def find_orientation(data: bytes) -> int:
     return 1
 
 
-def find_segment(data: bytes, markers: tuple[bytes, ...]) -> int:
+def find_segment(data: bytes, markers: tuple[bytes, ...], position: int = len(START)) -> int:
     """Where a JPEG's first segment with one of these markers begins, or where its segments end without one.
 
     Segments have lengths, and what is in them may look like markers too: thumbnails do. What stands between
-    segments is passed over, as decoders do.
+    segments is passed over, as decoders do. ``position`` is where to look from: the begin of a segment.
     """
-    position = len(START)
     while (position := data.find(b"\xff", position)) >= 0:
         marker = data[position : position + 2]
         if marker == SCAN or marker in markers:
