@@ -1,7 +1,9 @@
 """All that stands between an image with a box and keypoints, but for what maps inputs to heatmaps."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Literal
 
 import numpy as np
@@ -14,6 +16,8 @@ from ppose.keypoints import KeypointSet
 from ppose.transforms import ChannelOrder, Transform
 from ppose.transforms.batch import apply_transforms, make_batch
 from ppose.workspace import create
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,9 +99,32 @@ class PoseSpec:
             )
 
     def decode(self, heatmaps: np.ndarray, warp: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Keypoints (N, K, 2) in image pixels and scores (N, K) of heatmaps, people cut out by warp."""
-        keypoints, scores = self.codec.decode(heatmaps)
-        return transform_points(keypoints, invert_warp(warp)), scores
+        """Keypoints (N, K, 2) in image pixels and scores (N, K) of heatmaps, people cut out by warp.
+
+        All are finite, see `mark_lost`.
+        """
+        with np.errstate(invalid="ignore", over="ignore"):
+            keypoints, scores = self.codec.decode(heatmaps)
+        return mark_lost(transform_points(keypoints, invert_warp(warp)), scores, self.source)
+
+
+def mark_lost(keypoints: np.ndarray, scores: np.ndarray, source: str) -> tuple[np.ndarray, np.ndarray]:
+    """Keypoints (N, K, 2) and scores (N, K), (0, 0) and 0 where either is NaN or infinite, as unlabelled.
+
+    A line of the log, once a process, says that there are such.
+    """
+    lost = ~(np.isfinite(scores) & np.isfinite(keypoints).all(axis=-1))
+    if not lost.any():
+        return keypoints, scores
+    _warn_of_lost(source.partition(" (")[0])
+    return np.where(lost[..., None], 0, keypoints), np.where(lost, 0, scores)
+
+
+@cache
+def _warn_of_lost(source: str) -> None:
+    _logger.warning(
+        "%s: the network gives NaN or infinity: these keypoints have the score 0 and are at (0, 0)", source
+    )
 
 
 def _check_image(image: Any) -> None:

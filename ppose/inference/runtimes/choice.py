@@ -5,6 +5,7 @@ import importlib.util
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, Protocol, get_args
 
@@ -12,6 +13,8 @@ import numpy as np
 
 from ppose.errors import ConfigError, DataError, DeviceError
 from ppose.inference.model_folder import ONNX_FILES, PADDLE_FILES, ModelFolder, find_float_export
+from ppose.inference.runtimes.faults import naming
+from ppose.paths import show_name
 from ppose.processor import check_bf16, own_cores
 
 RuntimeName = Literal["auto", "paddle", "onnxruntime", "openvino"]
@@ -33,6 +36,30 @@ class Runtime(Protocol):
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """Heatmaps (N, K, H, W) float32 of image (N, 3, h, w), which is as `PoseSpec` says and stays so."""
         ...
+
+
+class _Opened(Runtime, Protocol):
+    """A file's graph; ``output_shape`` is (N, K, H, W) as the file states it, None for what it does not."""
+
+    @property
+    def output_shape(self) -> tuple[int | None, ...]: ...
+
+
+class _Guarded:
+    """A file's graph; whatever its runtime raises is a DataError that names the file; `Runtime`."""
+
+    def __init__(self, opened: _Opened, file: Path) -> None:
+        self._opened, self._file = opened, file
+        self.name, self.batch = opened.name, opened.batch
+
+    @property
+    def output_shape(self) -> tuple[int | None, ...]:
+        return self._opened.output_shape
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        """See `Runtime`."""
+        with naming(self._file, f"does not run in {self.name}"):
+            return self._opened(image)
 
 
 @dataclass(frozen=True)
@@ -66,6 +93,7 @@ _KINDS = {
         ("enable_mkldnn", "tensorrt_batch", "tensorrt_cache"),
     ),
 }
+_FOREIGN = {"openvino": "openvino_graph", "onnxruntime": "onnx_graph", "paddle": "paddle_runtime"}
 # What computes an int8 model in floats, with the results of eight bits.
 _FLOATS = "paddle"
 # Of threads: beyond what processors have; with tens of thousands Paddle aborts and ONNX Runtime hangs.
@@ -110,6 +138,7 @@ def open_runtime(
     settings = {"device": device, "precision": precision, "threads": threads, **options}
     opened = _open_first(names, folder, settings)
     folder.check_batch(opened.batch)
+    _check_heatmaps(folder, opened)
     why = " (the fastest that is installed and exported)" if runtime == "auto" else ""
     where = f"{threads} threads" if device == "cpu" else "GPU"
     version = importlib.import_module(opened.name).__version__
@@ -144,11 +173,16 @@ def name_precision(folder: ModelFolder, precision: str) -> str:
     return "int8 and bf16" if precision == "bf16" else "int8"
 
 
-def import_runtime(name: str) -> ModuleType:
-    """The module here of a runtime; DeviceError where its package is not installed, or does not load."""
+def import_runtime(name: str, *, for_any_graph: bool = False) -> ModuleType:
+    """The module here of a runtime; DeviceError where its package is not installed, or does not load.
+
+    ``for_any_graph``: that with `open_foreign_graph`, for graphs whose inputs and outputs are not a keypoint
+    network's.
+    """
     _require_installed(name)
+    module = _FOREIGN[name] if for_any_graph else _KINDS[name].module
     try:
-        return importlib.import_module(f"ppose.inference.runtimes.{_KINDS[name].module}")
+        return importlib.import_module(f"ppose.inference.runtimes.{module}")
     except ImportError as error:
         reason = str(error).partition("\n")[0]
         raise DeviceError(
@@ -157,14 +191,35 @@ def import_runtime(name: str) -> ModuleType:
         ) from None
 
 
-def _open_first(names: Sequence[str], folder: ModelFolder, settings: Mapping[str, Any]) -> Runtime:
+def _check_heatmaps(folder: ModelFolder, opened: _Opened) -> None:
+    """Raise DataError unless a graph's heatmaps are those of the folder's keypoints and codec.
+
+    Where the file does not state their shape, it is run once for nobody.
+    """
+    spec, shape = folder.spec, opened.output_shape
+    if len(shape) != 4 or None in shape[1:]:
+        width, height = spec.input_size
+        shape = opened(np.zeros((spec.batch or 1, 3, height, width), spec.input_dtype)).shape
+    expected = (spec.keypoint_set.num_keypoints, *spec.codec.heatmap_size[::-1])
+    if shape[1:] != expected:
+        raise DataError(
+            f"{show_name(folder.path)}: the network gives heatmaps {_show_shape(shape[1:])}, infer_cfg.yml "
+            f"says {_show_shape(expected)} (keypoints, height, width); they are of two models: export again"
+        )
+
+
+def _show_shape(shape: Sequence[int | None]) -> str:
+    return f"({', '.join(map(str, shape))})"
+
+
+def _open_first(names: Sequence[str], folder: ModelFolder, settings: Mapping[str, Any]) -> _Opened:
     """The first of these runtimes that is there, with the device that is asked for."""
     problems = {}
     for name in names:
         try:
             _require_installed(name)
             _check(name, folder, **settings)
-            opened = import_runtime(name).open_graph(folder, **settings)
+            opened = _open_guarded(name, folder, settings)
         except DeviceError as error:
             problems[name] = str(error)
             continue
@@ -173,6 +228,13 @@ def _open_first(names: Sequence[str], folder: ModelFolder, settings: Mapping[str
                 _logger.warning("not %s: %s", other, problem)
         return opened
     raise DeviceError("; ".join(problems.values()))
+
+
+def _open_guarded(name: str, folder: ModelFolder, settings: Mapping[str, Any]) -> _Guarded:
+    """A runtime with the folder's graph; DataError where it does not load it."""
+    file, open_graph = folder.path / _KINDS[name].files[0], import_runtime(name).open_graph
+    with naming(file, f"does not load in {name}"):
+        return _Guarded(open_graph(folder, **settings), file)
 
 
 def _check_int8(folder: ModelFolder, precision: Precision) -> Precision:

@@ -52,6 +52,14 @@ class OpenVinoRuntime:
         idle.append(request)
         return heatmaps
 
+    @property
+    def output_shape(self) -> tuple[int | None, ...]:
+        """The shape that the file states for the output, None for sides of any length."""
+        shape = self._model.outputs[0].partial_shape
+        if shape.rank.is_dynamic:
+            return ()
+        return tuple(side.get_length() if side.is_static else None for side in shape)
+
     def _compile(self, shape: Sequence[int]) -> openvino.CompiledModel:
         model = self._model.clone()
         if model.inputs[0].partial_shape.is_dynamic:
@@ -71,3 +79,9 @@ def open_graph(
     if cache_dir is not None:
         settings["CACHE_DIR"] = str(cache_dir)
     return OpenVinoRuntime(folder.path / ONNX_FILES[0], settings)
+
+
+def compile_file(file: Path, settings: dict[str, Any]) -> tuple[openvino.Model, openvino.CompiledModel]:
+    """A graph of any kind as it stands in its file, and compiled."""
+    model = _CORE.read_model(str(file))
+    return model, _CORE.compile_model(model, "CPU", settings)
