@@ -55,6 +55,7 @@ def check_end(result: dict, what: str, output: Path) -> None:
 
 def main() -> None:
     """Answer every line of the input."""
+    os.environ["OPENCV_LOG_LEVEL"] = "SILENT"  # as commands have it, before OpenCV is imported
     from ppose import cli
     from ppose.weights import download
 
