@@ -24,13 +24,16 @@ _logger = logging.getLogger(__name__)
 class Runtime(Protocol):
     """What makes heatmaps: an exported graph in one of the runtimes here, or a network as it is trained.
 
+    A graph that decodes (`PoseSpec.decode_in_graph`) takes inverse_warp (N, 2, 3) float32 too, from input to
+    image pixels, and gives keypoints (N, K, 3) float32: x and y in image pixels, and the score.
+
     ``name`` is for the user; ``batch`` is N as the graph has it, None any. Threads may call it at once.
     """
 
     name: str
     batch: int | None
 
-    def __call__(self, image: np.ndarray) -> np.ndarray:
+    def __call__(self, image: np.ndarray, *inverse_warp: np.ndarray) -> np.ndarray:
         """Heatmaps (N, K, H, W) float32 of image (N, 3, h, w), which is as `PoseSpec` says and stays so."""
         ...
 
@@ -223,6 +226,11 @@ def _check(
     if uses_tensorrt and (precision == "int8") != folder.is_int8:
         kinds = ("an int8", "a float") if folder.is_int8 else ("a float", "an int8")
         raise ConfigError(f"{folder.path} is {kinds[0]} model, TensorRT's {precision} takes {kinds[1]} one")
+    if folder.spec.decode_in_graph and (uses_tensorrt or precision in ("bf16", "fp16")):
+        raise ConfigError(
+            f"{folder.path} decodes in its graph, where 16 bits are too few for places of keypoints"
+            f"{' and TensorRT has not been tried' if uses_tensorrt else ''}; export without --decode_in_graph"
+        )
     if not kind.is_in(folder):
         raise DataError(_lacks(folder, name, f"runtime {name}"))
     if precision == "bf16" and device == "cpu":

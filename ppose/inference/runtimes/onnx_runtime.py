@@ -5,6 +5,7 @@ import onnxruntime
 
 from ppose.errors import DeviceError
 from ppose.inference.model_folder import ONNX_FILES, ModelFolder
+from ppose.inference.pose_spec import name_inputs
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "gpu": "CUDAExecutionProvider"}
 _ERRORS_ONLY = 3
@@ -20,9 +21,9 @@ class OnnxRuntime:
         batch = session.get_inputs()[0].shape[0]
         self.batch = batch if isinstance(batch, int) else None
 
-    def __call__(self, image: np.ndarray) -> np.ndarray:
+    def __call__(self, image: np.ndarray, *inverse_warp: np.ndarray) -> np.ndarray:
         """See `Runtime`."""
-        return self._session.run(["heatmaps"], {"image": image})[0]
+        return self._session.run(None, name_inputs(image, *inverse_warp))[0]
 
 
 def open_graph(folder: ModelFolder, *, device: str, precision: str, threads: int) -> OnnxRuntime:

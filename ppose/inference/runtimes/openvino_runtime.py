@@ -1,7 +1,7 @@
 """OpenVINO, on the CPU."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import numpy as np
 import openvino
 
 from ppose.inference.model_folder import ONNX_FILES, ModelFolder
+from ppose.inference.pose_spec import name_inputs
 
 _TYPES = {"fp32": "f32", "bf16": "bf16"}
 
@@ -37,25 +38,27 @@ class OpenVinoRuntime:
         self._compiled: dict[bool, openvino.CompiledModel] = {}
         self._idle: dict[bool, list[openvino.InferRequest]] = {True: [], False: []}
 
-    def __call__(self, image: np.ndarray) -> np.ndarray:
+    def __call__(self, image: np.ndarray, *inverse_warp: np.ndarray) -> np.ndarray:
         """See `Runtime`."""
-        is_one = len(image) == 1
+        is_one, inputs = len(image) == 1, name_inputs(image, *inverse_warp)
         with self._compiling:
             if is_one not in self._compiled:
-                self._compiled[is_one] = self._compile(image.shape if is_one else [-1, *image.shape[1:]])
+                batch = 1 if is_one else -1
+                shapes = {name: [batch, *given.shape[1:]] for name, given in inputs.items()}
+                self._compiled[is_one] = self._compile(shapes)
         idle = self._idle[is_one]
         try:
             request = idle.pop()
         except IndexError:
             request = self._compiled[is_one].create_infer_request()
-        heatmaps = request.infer({0: image}, share_inputs=True)[0]
+        found = request.infer(inputs, share_inputs=True)[0]
         idle.append(request)
-        return heatmaps
+        return found
 
-    def _compile(self, shape: Sequence[int]) -> openvino.CompiledModel:
+    def _compile(self, shapes: Mapping[str, Sequence[int]]) -> openvino.CompiledModel:
         model = self._model.clone()
         if model.inputs[0].partial_shape.is_dynamic:
-            model.reshape(openvino.PartialShape(shape))
+            model.reshape({name: openvino.PartialShape(shape) for name, shape in shapes.items()})
         return _CORE.compile_model(model, "CPU", self._settings)
 
 
