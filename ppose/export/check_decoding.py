@@ -42,8 +42,8 @@ def compare_decoding(decodes: Predictor, exported: Predictor) -> float:
     of_scores = float(np.abs(scores - expected_scores).max() / max(np.abs(expected_scores).max(), 1e-6))
     if not (off <= TOLERANCE and of_scores <= 1e-3):
         raise ExportError(
-            f"the graph's keypoints are off by {off:.1e} pixels, their scores by {of_scores:.1e}, of what its "
-            f"heatmaps decode to, expected {TOLERANCE:.0e} and 1e-03 at most; nothing was written: export "
-            "without --decode_in_graph"
+            f"the graph's keypoints are off by {off:.1e} pixels, their scores by {of_scores:.1e}, of what "
+            f"its heatmaps decode to, expected {TOLERANCE:.0e} and 1e-03 at most; nothing was written: "
+            "export without --decode_in_graph"
         )
     return off

@@ -44,7 +44,7 @@ class Decoding(nn.Layer):
         self._offsets = (_UDP if is_udp else _DARK) if smooths else _CROSS
         # Buffers: a graph holds other constants as text.
         for axis, name in enumerate(("offsets_x", "offsets_y")):
-            of_axis = np.array([[offset[axis] for offset in self._offsets]], np.int64)
+            of_axis = np.array([[offset[axis] for offset in self._offsets]], np.float32)
             self.register_buffer(name, paddle.to_tensor(of_axis))
         if smooths:
             size = blur_kernel_size(codec.sigma)
@@ -56,27 +56,26 @@ class Decoding(nn.Layer):
         """See the class; all but N are known when the graph is made."""
         codec, (width, height), count = self._codec, self._codec.heatmap_size, heatmaps.shape[1]
         maps = heatmaps.reshape([-1, height * width])
-        scores = maps.max(axis=1, keepdim=True)
-        index = maps.argmax(axis=1, keepdim=True)
-        index = paddle.where(scores > 0, index, paddle.zeros_like(index))
-        y = index // width
+        scores = paddle.max(maps, 1)
+        # In float32, which is exact here: Paddle gives products and sums of int64 to oneDNN, which errs.
+        index = maps.argmax(axis=1).astype("float32") * (scores > 0).astype("float32")
+        y = ((index + 0.5) / width).floor()
         x = index - y * width
         shifts = self._shift(maps, x, y, scores)
         stride = codec.stride.astype(np.float32).tolist()
-        axes = [(p.astype("float32") + d) * s for p, d, s in zip((x, y), shifts, stride, strict=True)]
-        points = paddle.concat(axes, axis=1).reshape([-1, count, 1, 2])
-        # Sums of products, no matrix product, which a runtime may compute in bfloat16.
-        points = (points * inverse_warp[:, :, :2].unsqueeze(1)).sum(axis=-1) + inverse_warp[
-            :, :, 2
-        ].unsqueeze(1)
+        axes = [(p + d) * s for p, d, s in zip((x, y), shifts, stride, strict=True)]
+        points = paddle.stack(axes, axis=1).reshape([-1, count, 1, 2])
+        # Sums of products and no matrix product, which a runtime may compute in bfloat16.
+        turned = (points * inverse_warp[:, :, :2].unsqueeze(1)).sum(axis=-1)
+        points = turned + inverse_warp[:, :, 2].unsqueeze(1)
         return paddle.concat([points, (scores / codec.peak).reshape([-1, count, 1])], axis=-1)
 
     def _quarter(
         self, maps: paddle.Tensor, x: paddle.Tensor, y: paddle.Tensor, scores: paddle.Tensor
     ) -> _Shift:
-        """`shift_by_quarter`: dx and dy (M, 1)."""
+        """`shift_by_quarter`: dx and dy (M,)."""
         width, height = self._codec.heatmap_size
-        right, left, below, above = self._neighbours(maps, x, y)
+        right, left, below, above = self._neighbours(maps, x, y).unbind(axis=1)
         moves_x = (x > 1) & (x < width - 1) & (y > 0) & (scores > 0)
         moves_y = (y > 1) & (y < height - 1) & (x > 0) & (scores > 0)
         return (
@@ -85,7 +84,7 @@ class Decoding(nn.Layer):
         )
 
     def _dark(self, maps: paddle.Tensor, x: paddle.Tensor, y: paddle.Tensor, scores: paddle.Tensor) -> _Shift:
-        """`shift_by_dark`: dx and dy (M, 1)."""
+        """`shift_by_dark`: dx and dy (M,)."""
         width, height = self._codec.heatmap_size
         smoothed = self._smooth(maps, scores)
         right, left, below, above, right2, left2, below2, above2, pp, pm, mp, mm = self._logs(
@@ -96,7 +95,7 @@ class Decoding(nn.Layer):
         return _newton_step((right - left, below - above), hessian, inside & (scores > 0))
 
     def _udp(self, maps: paddle.Tensor, x: paddle.Tensor, y: paddle.Tensor, scores: paddle.Tensor) -> _Shift:
-        """`shift_by_udp_dark`: dx and dy (M, 1)."""
+        """`shift_by_udp_dark`: dx and dy (M,)."""
         smoothed = self._smooth(maps, scores)
         right, left, below, above, pp, mm = self._logs(smoothed, x, y, UDP_CUT)
         xy = 0.5 * (pp - right - below - left - above + mm)
@@ -109,23 +108,25 @@ class Decoding(nn.Layer):
         # Of three dimensions: oneDNN's products of a matrix with four are wrong (see `MatrixUpsample`).
         blurred = paddle.matmul(self.blur_y, maps.reshape([-1, height, width]))
         blurred = paddle.matmul(blurred, self.blur_x).reshape([-1, height * width])
-        highest = blurred.max(axis=1, keepdim=True)
-        return paddle.where(highest > 0, blurred * (scores / highest), paddle.zeros_like(blurred))
+        highest = paddle.max(blurred, 1, True)
+        return paddle.where(
+            highest > 0, blurred * (scores.unsqueeze(1) / highest), paddle.zeros_like(blurred)
+        )
 
     def _logs(
         self, smoothed: paddle.Tensor, x: paddle.Tensor, y: paddle.Tensor, cut: tuple[float, float]
     ) -> Sequence[paddle.Tensor]:
-        """Logarithms of the neighbours over the middle, the first of the offsets; (M, 1) each."""
-        middle, *others = (value.clip(*cut) for value in self._neighbours(smoothed, x, y))
-        return [(other / middle).log() for other in others]
+        """Logarithms of the neighbours over the middle, which is the first of the offsets; (M,) each."""
+        values = self._neighbours(smoothed, x, y).clip(*cut)
+        return (values / values[:, :1]).log().unbind(axis=1)[1:]
 
-    def _neighbours(self, maps: paddle.Tensor, x: paddle.Tensor, y: paddle.Tensor) -> Sequence[paddle.Tensor]:
-        """Values (M, 1) around the peaks, by the offsets; outside of a map those of its border."""
+    def _neighbours(self, maps: paddle.Tensor, x: paddle.Tensor, y: paddle.Tensor) -> paddle.Tensor:
+        """Values (M, offsets) around the peaks; outside of a map those of its border."""
         width, height = self._codec.heatmap_size
-        columns = (x + self.offsets_x).clip(0, width - 1)
-        rows = (y + self.offsets_y).clip(0, height - 1)
-        values = paddle.take_along_axis(maps, rows * width + columns, axis=1, broadcast=False)
-        return values.split(len(self._offsets), axis=1)
+        columns = (x.unsqueeze(1) + self.offsets_x).clip(0, width - 1)
+        rows = (y.unsqueeze(1) + self.offsets_y).clip(0, height - 1)
+        places = (rows * width + columns).astype("int64")
+        return paddle.take_along_axis(maps, places, axis=1, broadcast=False)
 
 
 def _newton_step(
