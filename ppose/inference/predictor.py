@@ -50,8 +50,8 @@ class Predictor:
         codec = spec.codec if use_dark is None else spec.codec.with_dark(use_dark)
         if spec.decode_in_graph and codec != spec.codec:
             raise ConfigError(
-                f"{spec.source}: use_dark is {use_dark}, but the graph decodes, otherwise: export without "
-                "--decode_in_graph to choose"
+                f"use_dark is {use_dark}, but the exported graph decodes itself, and otherwise: export "
+                "without --decode_in_graph to choose"
             )
         self.spec = dataclasses.replace(spec, codec=codec)
         self.keypoint_set = spec.keypoint_set
@@ -148,7 +148,7 @@ class Predictor:
         Raises ConfigError for a graph that decodes.
         """
         if self.spec.decode_in_graph:
-            raise ConfigError(f"{self.spec.source}: a graph that decodes gives no heatmaps")
+            raise ConfigError("this graph gives keypoints and no heatmaps: export without --decode_in_graph")
         self.spec.check_batch(batch)
         return self._run_graph(batch["image"])
 
