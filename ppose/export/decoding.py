@@ -78,10 +78,7 @@ class Decoding(nn.Layer):
         right, left, below, above = self._neighbours(maps, x, y).unbind(axis=1)
         moves_x = (x > 1) & (x < width - 1) & (y > 0) & (scores > 0)
         moves_y = (y > 1) & (y < height - 1) & (x > 0) & (scores > 0)
-        return (
-            0.25 * (right - left).sign() * moves_x.astype("float32"),
-            0.25 * (below - above).sign() * moves_y.astype("float32"),
-        )
+        return _where(moves_x, 0.25 * (right - left).sign()), _where(moves_y, 0.25 * (below - above).sign())
 
     def _dark(self, maps: paddle.Tensor, x: paddle.Tensor, y: paddle.Tensor, scores: paddle.Tensor) -> _Shift:
         """`shift_by_dark`: dx and dy (M,)."""
@@ -109,9 +106,7 @@ class Decoding(nn.Layer):
         blurred = paddle.matmul(self.blur_y, maps.reshape([-1, height, width]))
         blurred = paddle.matmul(blurred, self.blur_x).reshape([-1, height * width])
         highest = paddle.max(blurred, 1, True)
-        return paddle.where(
-            highest > 0, blurred * (scores.unsqueeze(1) / highest), paddle.zeros_like(blurred)
-        )
+        return _where(highest > 0, blurred * (scores.unsqueeze(1) / highest))
 
     def _logs(
         self, smoothed: paddle.Tensor, x: paddle.Tensor, y: paddle.Tensor, cut: tuple[float, float]
@@ -137,4 +132,9 @@ def _newton_step(
     determinant = xx * yy - xy * xy
     steps = (xy * y - yy * x) / determinant, (xy * x - xx * y) / determinant
     usable = moves & (steps[0].abs() <= _LARGEST) & (steps[1].abs() <= _LARGEST)
-    return tuple(paddle.where(usable, step, paddle.zeros_like(step)) for step in steps)
+    return _where(usable, steps[0]), _where(usable, steps[1])
+
+
+def _where(condition: paddle.Tensor, value: paddle.Tensor) -> paddle.Tensor:
+    """The value, or 0, also where it is no number."""
+    return paddle.where(condition, value, paddle.zeros_like(value))
