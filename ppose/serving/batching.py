@@ -36,6 +36,11 @@ class Job:
         return 1 if self.bboxes_xyxy is None else len(self.bboxes_xyxy)
 
 
+def batch_sizes(most: int) -> list[int]:
+    """How many people there are in batches of up to so many: the powers of two, and the most."""
+    return [*(1 << power for power in range(most.bit_length()) if 1 << power < most), most]
+
+
 class Batcher:
     """Runs jobs in a thread of its own, those in one batch that come within ``delay`` seconds of the first.
 
@@ -113,7 +118,8 @@ class Batcher:
         """So many of the jobs, from the first on, that their people are a power of two; the others wait.
 
         OpenVINO prepares for each size anew: people in batches of any size took it 29 ms of processor time
-        each, in powers of two 18, always eight at once 11 (tinypose_128x96).
+        each, in powers of two 18, always eight at once 11 (tinypose_128x96). `batch_sizes` says which sizes
+        there are, so that a runtime can keep a form for each.
         """
         people = sum(job.people for job in jobs)
         most = people if people >= self._predictor.batch_size else 1 << people.bit_length() >> 1

@@ -9,9 +9,13 @@ import paddle
 import pytest
 
 from ppose.codecs import MSRAHeatmap, UDPHeatmap
+from ppose.engine.evaluate import evaluate
+from ppose.engine.task import Task
 from ppose.errors import ConfigError, ExportError
 from ppose.export.check_decoding import compare_decoding
 from ppose.export.decoding import Decoding
+from ppose.export.evaluate import open_exported
+from ppose.export.export import Options, export_model
 from ppose.export.graph import Graph, save_graph, trace
 from ppose.export.onnx_graph import convert_to_onnx
 from ppose.export.triton import write_triton
@@ -19,6 +23,7 @@ from ppose.files import file_digest
 from ppose.inference.model_folder import INFER_CFG, read_model_folder, write_infer_cfg
 from ppose.inference.predictor import Predictor
 from ppose.inference.runtimes import open_runtime
+from ppose.workspace import load_config
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZES = ((192, 256), (48, 64))
@@ -250,3 +255,41 @@ def test_a_triton_repository_has_both_inputs(decoding_dir, tmp_path):
     text = (model / "config.pbtxt").read_text()
     assert '{ name: "inverse_warp" data_type: TYPE_FP32 dims: [2, 3] }' in text
     assert 'output [ { name: "keypoints" data_type: TYPE_FP32 dims: [2, 3] } ]' in text
+
+
+@pytest.mark.heavy
+def test_real_weights_give_the_same_keypoints_and_ap(reference, tmp_path):
+    """With flip test and normalisation in the graph too."""
+    data = [
+        f"EvalDataset.dataset_dir={reference}/data/coco_dev", "EvalDataset.image_dir=images",
+        "EvalDataset.anno_path=annotations/person_keypoints.json", "worker_num=0",
+        f"weights={reference}/data/weights/tinypose_128x96.pdparams", "+EvalReader.batch_size=16",
+    ]  # fmt: skip
+    task = Task(load_config(ROOT / "configs" / "tinypose_128x96.yml", data))
+    dataset = task.dataset("EvalDataset")
+    plain = Options(format="onnx", flip_test=True, fuse_normalize=True)
+    assert task.codec.use_dark
+    found = []
+    for options in (plain, replace(plain, decode_in_graph=True)):
+        report = export_model(task, "tinypose", tmp_path / str(options.decode_in_graph), options)
+        metric = _Kept(task.metric(dataset))
+        evaluate(task, open_exported(task, report.model, "onnxruntime"), dataset, metric)
+        found.append((metric.keypoints, metric.scores, metric.metric.compute()["AP"]))
+    assert report.decoding < 1e-3
+    (keypoints, scores, ap), (expected, of_codec, expected_ap) = found
+    assert len(keypoints) > 300
+    np.testing.assert_allclose(keypoints, expected, atol=1e-3)
+    np.testing.assert_allclose(scores, of_codec, atol=1e-6)
+    assert ap == pytest.approx(expected_ap, abs=1e-6)
+    assert ap > 0.5
+
+
+class _Kept:
+    """A metric that keeps what it is fed with."""
+
+    def __init__(self, metric):
+        self.metric = metric
+
+    def update(self, keypoints, scores, **others):
+        self.keypoints, self.scores = keypoints, scores
+        self.metric.update(keypoints, scores, **others)

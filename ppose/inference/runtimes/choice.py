@@ -47,6 +47,7 @@ class _Kind:
     install: str
     precisions: Mapping[str, tuple[str, ...]]
     options: tuple[str, ...] = ()
+    prepares_batches: bool = False
 
     def is_in(self, folder: ModelFolder) -> bool:
         return all(name in folder.files for name in self.files)
@@ -54,7 +55,14 @@ class _Kind:
 
 # Fastest first, as measured on a CPU (README, "Which runtime").
 _KINDS = {
-    "openvino": _Kind("openvino_runtime", ONNX_FILES, "openvino", {"cpu": ("fp32", "bf16")}, ("cache_dir",)),
+    "openvino": _Kind(
+        "openvino_runtime",
+        ONNX_FILES,
+        "openvino",
+        {"cpu": ("fp32", "bf16")},
+        ("cache_dir",),
+        prepares_batches=True,
+    ),
     "onnxruntime": _Kind(
         "onnx_runtime",
         ONNX_FILES,
@@ -83,11 +91,13 @@ def open_runtime(
     device: Device = "cpu",
     precision: Precision = "fp32",
     cpu_threads: int | None = None,
+    batches: Sequence[int] = (),
     **options: Any,
 ) -> Runtime:
     """Load the folder's graph into a runtime; "auto" takes the fastest that is installed and has its file.
 
-    ``cpu_threads`` None takes all cores that the process may use. ``options``, of Paddle alone:
+    ``cpu_threads`` None takes all cores that the process may use. ``batches`` are numbers of images that will
+    come often: OpenVINO compiles for each, the others need not. ``options``, of Paddle alone:
     ``enable_mkldnn`` (oneDNN, default True), ``tensorrt_batch`` (the largest batch; its presence asks for
     TensorRT), ``tensorrt_cache`` (folder for its engines, default `tensorrt/` in the model's folder); of
     OpenVINO: ``cache_dir`` (folder for compiled models). A quantized model computes in int8 whatever the
@@ -111,7 +121,7 @@ def open_runtime(
     if folder.saturates:
         names = sorted(names, key=lambda name: name != _FLOATS)
     settings = {"device": device, "precision": precision, "threads": threads, **options}
-    opened = _open_first(names, folder, settings)
+    opened = _open_first(names, folder, settings, batches)
     folder.check_batch(opened.batch)
     why = " (the fastest that is installed and exported)" if runtime == "auto" else ""
     where = f"{threads} threads" if device == "cpu" else "GPU"
@@ -160,14 +170,17 @@ def import_runtime(name: str) -> ModuleType:
         ) from None
 
 
-def _open_first(names: Sequence[str], folder: ModelFolder, settings: Mapping[str, Any]) -> Runtime:
+def _open_first(
+    names: Sequence[str], folder: ModelFolder, settings: Mapping[str, Any], batches: Sequence[int]
+) -> Runtime:
     """The first of these runtimes that is there, with the device that is asked for."""
     problems = {}
     for name in names:
         try:
             _require_installed(name)
             _check(name, folder, **settings)
-            opened = import_runtime(name).open_graph(folder, **settings)
+            more = {"batches": batches} if _KINDS[name].prepares_batches else {}
+            opened = import_runtime(name).open_graph(folder, **settings, **more)
         except DeviceError as error:
             problems[name] = str(error)
             continue
