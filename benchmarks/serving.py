@@ -3,7 +3,7 @@
     python benchmarks/serving.py --model output_inference/tinypose_256x192 --image_dir DIR --boxes FILE
 
 Each request is an image file with one of its people's boxes. So many clients ask at once, each as soon as it
-has its answer: sockets of one process on the same machine (`serving_clients.py`), whose share of a core is
+has its answer: sockets of one thread on the same machine (`serving_clients.py`), whose share of a core is
 printed. "batches" is the server as it is, "one by one" with --batch_size 1 --delay_ms 0, "Predictor" no
 server: the same files in a process, decoded from memory, 16 people at once, or 1. All in turns, every other
 round backwards; medians over rounds, and of ratios within a round their range, too. "cpu ms" is the processor
@@ -16,7 +16,7 @@ docs/serving.md has figures.
 
 import argparse
 import json
-import multiprocessing
+import multiprocessing.pool
 import re
 import statistics
 import subprocess
@@ -24,7 +24,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,7 +33,7 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from serving_clients import Answers, ask
+from serving_clients import ask
 
 from ppose.commandline import run
 from ppose.options import whole_number
@@ -91,14 +91,17 @@ def read_scenes(image_dir: Path, boxes: str) -> list[tuple[bytes, list[float]]]:
 def measure(args: argparse.Namespace, scenes: Scenes) -> None:
     """Print a table, and the ratios that the docstring above speaks of."""
     rows: dict[tuple[str, int], list[Figures]] = {}
-    with serving(args.model) as batches, serving(args.model, *_SERVERS["one by one"]) as single:
-        servers = dict(zip(_SERVERS, (batches, single), strict=True))
-        turns = [("Predictor", size) for size in (16, 1)]
+    with ExitStack() as stack:
+        servers = {
+            name: stack.enter_context(serving(args.model, *options)) for name, options in _SERVERS.items()
+        }
+        predictors = {size: stack.enter_context(predicting(args.model, size)) for size in (16, 1)}
+        turns = [("Predictor", size) for size in predictors]
         turns += [(name, clients) for clients in args.clients for name in _SERVERS]
         for number in range(args.rounds):
             for name, count in reversed(turns) if number % 2 else turns:
                 if name == "Predictor":
-                    row = run_predictor(args.model, scenes, args.seconds, count)
+                    row = predictors[count].apply(_run_predictor, (scenes, args.seconds))
                 else:
                     row = run_server(*servers[name], scenes, count, args.seconds)
                 rows.setdefault((name, count), []).append(row)
@@ -125,7 +128,7 @@ def print_ratio(words: str, ours: Sequence[Figures], others: Sequence[Figures], 
 def run_server(port: int, process: subprocess.Popen, scenes: Scenes, clients: int, seconds: float) -> Figures:
     """Ask it; SystemExit where an answer is another than 200."""
     before = cpu_seconds(process)
-    answers = ask_apart(port, scenes, clients, seconds)
+    answers = ask(port, make_requests(scenes), clients, seconds)
     cpu = 1000 * (cpu_seconds(process) - before) / max(len(answers.times), 1)
     if set(answers.statuses) != {200} or answers.lost:
         raise SystemExit(f"{clients} clients: {dict(answers.statuses)}, {answers.lost} without an answer")
@@ -141,7 +144,7 @@ def overload(model: Path, scenes: Scenes, minutes: float) -> None:
         print(f"{watched.memory_info().rss / 1e6:.0f} MB before")
         total, end = Counter(), time.monotonic() + 60 * minutes
         while time.monotonic() < end:
-            answers = ask_apart(port, scenes, _OVERLOAD_CLIENTS, seconds)
+            answers = ask(port, make_requests(scenes), _OVERLOAD_CLIENTS, seconds)
             total += answers.statuses + Counter(lost=answers.lost)
             memory, p99 = watched.memory_info().rss / 1e6, np.percentile(answers.times, 99)
             print(
@@ -170,20 +173,35 @@ def cpu_seconds(process: subprocess.Popen) -> float:
     return times.user + times.system
 
 
-def run_predictor(model: Path, scenes: Scenes, seconds: float, batch_size: int) -> Figures:
-    """The Predictor alone, in its own process."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(_run_predictor, (model, scenes, seconds, batch_size))
+_predictor: list = []
 
 
-def _run_predictor(model: Path, scenes: Scenes, seconds: float, batch_size: int) -> Figures:
-    from ppose.geometry import bbox_xywh_to_xyxy
+@contextmanager
+def predicting(model: Path, batch_size: int) -> Iterator[multiprocessing.pool.Pool]:
+    """A process of its own with the Predictor alone."""
+    with multiprocessing.get_context("spawn").Pool(1, _open_predictor, (model, batch_size)) as pool:
+        pool.apply(_is_open)
+        yield pool
+
+
+def _open_predictor(model: Path, batch_size: int) -> None:
     from ppose.inference.command import warm_up
     from ppose.inference.predictor import Predictor
+
+    _predictor.append(Predictor.from_dir(model, batch_size=batch_size, batches=[batch_size]))
+    warm_up(_predictor[0], [batch_size])
+
+
+def _is_open() -> bool:
+    return bool(_predictor)
+
+
+def _run_predictor(scenes: Scenes, seconds: float) -> Figures:
+    from ppose.geometry import bbox_xywh_to_xyxy
     from ppose.transforms import decode_image
 
-    predictor = Predictor.from_dir(model, batch_size=batch_size)
-    warm_up(predictor)
+    (predictor,) = _predictor
+    predictor.reset_times()
     done, start, cpu = 0, time.perf_counter(), time.process_time()
     while time.perf_counter() - start < seconds:
         batch = [scenes[(done + index) % len(scenes)] for index in range(predictor.batch_size)]
@@ -194,17 +212,14 @@ def _run_predictor(model: Path, scenes: Scenes, seconds: float, batch_size: int)
     return Figures(done / elapsed, 1000 * cpu / done, 1000 * predictor.seconds["network"] / done)
 
 
-def ask_apart(port: int, scenes: Scenes, clients: int, seconds: float) -> Answers:
-    """`ask` with an image and a box a request, in a process of its own."""
-    requests = [_make_request(data, box) for data, box in scenes]
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(ask, (port, requests, clients, seconds))
-
-
-def _make_request(data: bytes, box: Sequence[float]) -> bytes:
-    boxes = json.dumps([box], separators=(",", ":"))
-    head = f"POST /v1/poses?boxes={boxes} HTTP/1.1\r\nHost: a\r\nContent-Length: {len(data)}\r\n\r\n"
-    return head.encode() + data
+def make_requests(scenes: Scenes) -> list[bytes]:
+    """An image and a box each."""
+    made = []
+    for data, box in scenes:
+        boxes = json.dumps([box], separators=(",", ":"))
+        head = f"POST /v1/poses?boxes={boxes} HTTP/1.1\r\nHost: a\r\nContent-Length: {len(data)}\r\n\r\n"
+        made.append(head.encode() + data)
+    return made
 
 
 def processor_name() -> str:
