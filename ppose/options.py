@@ -127,6 +127,11 @@ def add_export_options(parser: argparse.ArgumentParser, name: str) -> None:
         default="paddle",
         help="a second format of the same model goes into the same folder (default: %(default)s)",
     )
+    parser.add_argument(
+        "--decode_in_graph",
+        action="store_true",
+        help="the graph ends in keypoints in image pixels, and takes the inverse of the warp beside images",
+    )
 
 
 def add_pnp_option(parser: argparse.ArgumentParser) -> None:

@@ -141,10 +141,13 @@ def open_detector(
     return None
 
 
-def warm_up(predictor: Predictor) -> None:
-    """Run the graph for one person and for a whole batch, of nobody: what it does at first takes longer."""
+def warm_up(predictor: Predictor, sizes: Sequence[int] = ()) -> None:
+    """Run the graph for batches of ``sizes``, of nobody: what it does at first takes longer.
+
+    By default for one person and for a whole batch.
+    """
     image = np.zeros((64, 64, 3), np.uint8)
-    for count in (1, predictor.batch_size):
+    for count in sizes or (1, predictor.batch_size):
         predictor.predict_images([image] * count)
     predictor.reset_times()
 

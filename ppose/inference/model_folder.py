@@ -14,7 +14,7 @@ import yaml
 from ppose.codecs import Codec
 from ppose.errors import ConfigError, DataError, PposeError
 from ppose.files import file_digest, write_bytes
-from ppose.inference.pose_spec import PoseSpec
+from ppose.inference.pose_spec import GRAPH_INPUTS, PoseSpec
 from ppose.inference.ranges import check_infer_cfg
 from ppose.inference.spec_in_words import describe_spec
 from ppose.keypoints import KeypointSet
@@ -38,7 +38,7 @@ _SPOILT = "the file is not as it was exported: export again"
 
 @dataclass(frozen=True, kw_only=True)
 class ModelFolder:
-    """An exported model, whose graph maps `image` to `heatmaps` as ``spec`` says.
+    """An exported model, whose graph maps `image` to `heatmaps` or `keypoints`, as ``spec`` says.
 
     ``name`` is that of its config. ``files`` are checksums (sha256) by name, ``weights_sha256`` that of the
     checkpoint, ``quantization_sha256`` that of the roundings of an int8 model (None: the model is float),
@@ -92,8 +92,9 @@ class _InferCfg:
     input_dtype: Literal["float32", "uint8"]
     batch: int | None
     flip_test: bool
-    channel_order: ChannelOrder = "rgb"  # these two are not in the files of version 0.1
+    channel_order: ChannelOrder = "rgb"  # these three are not in the files of version 0.1
     box_padding: float = 1.25
+    decode_in_graph: bool = False
     keypoint_set: KeypointSet
     codec: Codec
     sample_transforms: Sequence[Transform]
@@ -201,7 +202,8 @@ def write_infer_cfg(folder: ModelFolder, file: str | Path | None = None) -> None
     cfg |= {name: getattr(spec, name) for name in _SPEC_KEYS}
     cfg["keypoint_set"] = {"KeypointSet": asdict(spec.keypoint_set)}
     cfg["codec"] = {type(spec.codec).__name__: asdict(spec.codec)}
-    cfg |= {"input_name": "image", "output_name": "heatmaps", "stride": spec.codec.stride.tolist()}
+    names = {"input_name": GRAPH_INPUTS[0], "output_name": spec.output_name}
+    cfg |= names | {"stride": spec.codec.stride.tolist()}
     cfg["in_words"] = describe_spec(spec)
     cfg |= {name: getattr(folder, name) for name in _InferCfg.__dataclass_fields__ if name not in cfg}
     text = yaml.safe_dump(_to_lists(cfg), sort_keys=False, default_flow_style=None, width=110)

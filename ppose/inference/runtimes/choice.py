@@ -27,19 +27,22 @@ _logger = logging.getLogger(__name__)
 class Runtime(Protocol):
     """What makes heatmaps: an exported graph in one of the runtimes here, or a network as it is trained.
 
+    A graph that decodes (`PoseSpec.decode_in_graph`) takes inverse_warp (N, 2, 3) float32 too, from input to
+    image pixels, and gives keypoints (N, K, 3) float32: x and y in image pixels, and the score.
+
     ``name`` is for the user; ``batch`` is N as the graph has it, None any. Threads may call it at once.
     """
 
     name: str
     batch: int | None
 
-    def __call__(self, image: np.ndarray) -> np.ndarray:
+    def __call__(self, image: np.ndarray, *inverse_warp: np.ndarray) -> np.ndarray:
         """Heatmaps (N, K, H, W) float32 of image (N, 3, h, w), which is as `PoseSpec` says and stays so."""
         ...
 
 
 class _Opened(Runtime, Protocol):
-    """A file's graph; ``output_shape`` is (N, K, H, W) as the file states it, None for what it does not."""
+    """A file's graph; ``output_shape`` is as the file states it, None for what it does not."""
 
     @property
     def output_shape(self) -> tuple[int | None, ...]: ...
@@ -56,10 +59,10 @@ class _Guarded:
     def output_shape(self) -> tuple[int | None, ...]:
         return self._opened.output_shape
 
-    def __call__(self, image: np.ndarray) -> np.ndarray:
+    def __call__(self, image: np.ndarray, *inverse_warp: np.ndarray) -> np.ndarray:
         """See `Runtime`."""
         with naming(self._file, f"does not run in {self.name}"):
-            return self._opened(image)
+            return self._opened(image, *inverse_warp)
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,7 @@ class _Kind:
     install: str
     precisions: Mapping[str, tuple[str, ...]]
     options: tuple[str, ...] = ()
+    prepares_batches: bool = False
 
     def is_in(self, folder: ModelFolder) -> bool:
         return all(name in folder.files for name in self.files)
@@ -78,7 +82,14 @@ class _Kind:
 
 # Fastest first, as measured on a CPU (README, "Which runtime").
 _KINDS = {
-    "openvino": _Kind("openvino_runtime", ONNX_FILES, "openvino", {"cpu": ("fp32", "bf16")}, ("cache_dir",)),
+    "openvino": _Kind(
+        "openvino_runtime",
+        ONNX_FILES,
+        "openvino",
+        {"cpu": ("fp32", "bf16")},
+        ("cache_dir",),
+        prepares_batches=True,
+    ),
     "onnxruntime": _Kind(
         "onnx_runtime",
         ONNX_FILES,
@@ -108,11 +119,13 @@ def open_runtime(
     device: Device = "cpu",
     precision: Precision = "fp32",
     cpu_threads: int | None = None,
+    batches: Sequence[int] = (),
     **options: Any,
 ) -> Runtime:
     """Load the folder's graph into a runtime; "auto" takes the fastest that is installed and has its file.
 
-    ``cpu_threads`` None takes all cores that the process may use. ``options``, of Paddle alone:
+    ``cpu_threads`` None takes all cores that the process may use. ``batches`` are numbers of images that will
+    come often: OpenVINO compiles for each, the others need not. ``options``, of Paddle alone:
     ``enable_mkldnn`` (oneDNN, default True), ``tensorrt_batch`` (the largest batch; its presence asks for
     TensorRT), ``tensorrt_cache`` (folder for its engines, default `tensorrt/` in the model's folder); of
     OpenVINO: ``cache_dir`` (folder for compiled models). A quantized model computes in int8 whatever the
@@ -136,9 +149,9 @@ def open_runtime(
     if folder.saturates:
         names = sorted(names, key=lambda name: name != _FLOATS)
     settings = {"device": device, "precision": precision, "threads": threads, **options}
-    opened = _open_first(names, folder, settings)
+    opened = _open_first(names, folder, settings, batches)
     folder.check_batch(opened.batch)
-    _check_heatmaps(folder, opened)
+    _check_output(folder, opened)
     why = " (the fastest that is installed and exported)" if runtime == "auto" else ""
     where = f"{threads} threads" if device == "cpu" else "GPU"
     version = importlib.import_module(opened.name).__version__
@@ -191,20 +204,22 @@ def import_runtime(name: str, *, for_any_graph: bool = False) -> ModuleType:
         ) from None
 
 
-def _check_heatmaps(folder: ModelFolder, opened: _Opened) -> None:
-    """Raise DataError unless a graph's heatmaps are those of the folder's keypoints and codec.
+def _check_output(folder: ModelFolder, opened: _Opened) -> None:
+    """Raise DataError unless what a graph gives is of the folder's keypoints and codec.
 
-    Where the file does not state their shape, it is run once for nobody.
+    Where the file does not state its shape, it is run once for nobody.
     """
     spec, shape = folder.spec, opened.output_shape
-    if len(shape) != 4 or None in shape[1:]:
-        width, height = spec.input_size
-        shape = opened(np.zeros((spec.batch or 1, 3, height, width), spec.input_dtype)).shape
-    expected = (spec.keypoint_set.num_keypoints, *spec.codec.heatmap_size[::-1])
+    keypoints, (width, height) = spec.keypoint_set.num_keypoints, spec.codec.heatmap_size
+    expected = (keypoints, 3) if spec.decode_in_graph else (keypoints, height, width)
+    if len(shape) != len(expected) + 1 or None in shape[1:]:
+        shape = opened(*spec.nobody()).shape
     if shape[1:] != expected:
+        meaning = "x, y, score" if spec.decode_in_graph else "height, width"
         raise DataError(
-            f"{show_name(folder.path)}: the network gives heatmaps {_show_shape(shape[1:])}, infer_cfg.yml "
-            f"says {_show_shape(expected)} (keypoints, height, width); they are of two models: export again"
+            f"{show_name(folder.path)}: the network gives {spec.output_name} {_show_shape(shape[1:])}, "
+            f"infer_cfg.yml says {_show_shape(expected)} (keypoints, {meaning}); they are of two models: "
+            "export again"
         )
 
 
@@ -212,14 +227,17 @@ def _show_shape(shape: Sequence[int | None]) -> str:
     return f"({', '.join(map(str, shape))})"
 
 
-def _open_first(names: Sequence[str], folder: ModelFolder, settings: Mapping[str, Any]) -> _Opened:
+def _open_first(
+    names: Sequence[str], folder: ModelFolder, settings: Mapping[str, Any], batches: Sequence[int]
+) -> _Opened:
     """The first of these runtimes that is there, with the device that is asked for."""
     problems = {}
     for name in names:
         try:
             _require_installed(name)
             _check(name, folder, **settings)
-            opened = _open_guarded(name, folder, settings)
+            more = {"batches": batches} if _KINDS[name].prepares_batches else {}
+            opened = _open_guarded(name, folder, {**settings, **more})
         except DeviceError as error:
             problems[name] = str(error)
             continue
@@ -285,6 +303,11 @@ def _check(
     if uses_tensorrt and (precision == "int8") != folder.is_int8:
         kinds = ("an int8", "a float") if folder.is_int8 else ("a float", "an int8")
         raise ConfigError(f"{folder.path} is {kinds[0]} model, TensorRT's {precision} takes {kinds[1]} one")
+    if folder.spec.decode_in_graph and (uses_tensorrt or precision in ("bf16", "fp16")):
+        raise ConfigError(
+            f"{folder.path} decodes in its graph, where 16 bits are too few for places of keypoints"
+            f"{' and TensorRT has not been tried' if uses_tensorrt else ''}; export without --decode_in_graph"
+        )
     if not kind.is_in(folder):
         raise DataError(_lacks(folder, name, f"runtime {name}"))
     if precision == "bf16" and device == "cpu":

@@ -7,6 +7,7 @@ import onnxruntime
 
 from ppose.errors import DeviceError
 from ppose.inference.model_folder import ONNX_FILES, ModelFolder
+from ppose.inference.pose_spec import name_inputs
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "gpu": "CUDAExecutionProvider"}
 _FATAL_ONLY = 4  # errors are raised, too
@@ -22,9 +23,9 @@ class OnnxRuntime:
         batch = session.get_inputs()[0].shape[0]
         self.batch = batch if isinstance(batch, int) else None
 
-    def __call__(self, image: np.ndarray) -> np.ndarray:
+    def __call__(self, image: np.ndarray, *inverse_warp: np.ndarray) -> np.ndarray:
         """See `Runtime`."""
-        return self._session.run(["heatmaps"], {"image": image})[0]
+        return self._session.run(None, name_inputs(image, *inverse_warp))[0]
 
     @property
     def output_shape(self) -> tuple[int | None, ...]:

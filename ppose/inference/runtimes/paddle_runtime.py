@@ -11,6 +11,7 @@ from paddle import inference
 
 from ppose.errors import DataError, DeviceError
 from ppose.inference.model_folder import ModelFolder
+from ppose.inference.pose_spec import name_inputs
 from ppose.inference.runtimes.faults import naming
 from ppose.inference.runtimes.tensorrt import convert_to_tensorrt
 from ppose.interrupts import renew_interrupts
@@ -104,9 +105,9 @@ class PaddleRuntime:
     def __init__(self, graph: PaddleGraph, batch: int | None) -> None:
         self._graph, self.batch = graph, batch
 
-    def __call__(self, image: np.ndarray) -> np.ndarray:
+    def __call__(self, image: np.ndarray, *inverse_warp: np.ndarray) -> np.ndarray:
         """See `Runtime`."""
-        return self._graph.run({"image": image})[0]
+        return self._graph.run(name_inputs(image, *inverse_warp))[0]
 
 
 def open_graph(
