@@ -1,0 +1,134 @@
+"""Who is who from one frame to the next."""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from ppose.inference.one_euro import OneEuroFilter
+from ppose.inference.poses import Pose
+from ppose.inference.tracking.motion import Motion
+from ppose.metrics.assignment import assign
+from ppose.metrics.oks import oks
+
+Similarity = Literal["oks", "iou"]
+
+_PATIENCE_SECONDS = 2.0  # that a person may be out of sight
+_RECENTLY_SECONDS = 0.25  # of those who may be seen with a low score, or were seen once
+_HIGH_SCORE = 0.5  # of a box from which on somebody is there, and a new track begins
+_SURE = 2  # sightings
+# In nats, as `Motion.costs`: the most that two can be apart who are one; of a new person there is a density too.
+_MOST, _MOST_LOW = 2.0, 0.0
+_POSE_WEIGHT = 4.0  # nats for poses that have nothing in common
+_WIDER = 2.0  # than annotators' spread are sigmas, since people move their limbs between two frames
+_BODY = 0.35  # of a square of the box's longer side is a person's area
+
+
+@dataclass
+class _Track:
+    number: int
+    pose: Pose
+    time: float
+    sightings: int = 1
+    smooth: OneEuroFilter = field(default_factory=OneEuroFilter)
+
+
+class Tracker:
+    """Gives people numbers that they keep, and smooths their keypoints where ``smooth`` is true.
+
+    Where each person will be is known by a motion of constant velocity (`Motion`). A person in a frame and
+    one of a track are one by how likely that box is there and, unless ``similarity`` is iou, by the OKS of
+    the poses, the track's moved to where it should be; of all pairs in a frame the likeliest set is taken. In
+    turn: people with high scores and tracks; people with low scores, who may be half hidden, and tracks of a
+    moment ago (after Zhang et al., ByteTrack, ECCV 2022); people who are left and tracks that were seen once.
+    A person with a high score who is left begins a track, one with a low score is dropped. Who is not seen
+    for two seconds gets a new number.
+    """
+
+    def __init__(
+        self, sigmas: Sequence[float], *, similarity: Similarity = "oks", smooth: bool = False
+    ) -> None:
+        self._sigmas, self._similarity, self._smooth = np.asarray(sigmas), similarity, smooth
+        self._tracks: list[_Track] = []
+        self._motion = Motion.begin(np.zeros((0, 4)), np.zeros(0))
+        self._next, self._time = 1, 0.0
+
+    def update(
+        self, poses: Sequence[Pose], time: float, box_scores: Sequence[float] | np.ndarray | None = None
+    ) -> list[tuple[int, Pose]]:
+        """The people of the next frame, at a time in seconds, with their numbers; in the order given.
+
+        ``box_scores`` (N,) are a detector's; None: everybody is there for sure.
+        """
+        scores = np.ones(len(poses)) if box_scores is None else np.asarray(box_scores, np.float64)
+        boxes = np.array([pose.bbox_xyxy for pose in poses], np.float64).reshape(-1, 4)
+        self._motion = self._motion.predict(max(time - self._time, 0.0))
+        self._time = time
+        self._forget()
+        partners = self._pair(poses, boxes, scores)
+        seen, rows = list(partners), list(partners.values())
+        corrected = self._motion.take(rows).correct(boxes[seen], scores[seen])
+        self._motion = self._motion.replace(rows, corrected)
+        new = [index for index in range(len(poses)) if index not in partners and scores[index] >= _HIGH_SCORE]
+        self._motion = self._motion.join(Motion.begin(boxes[new], scores[new]))
+        for index in new:
+            partners[index] = len(self._tracks)
+            self._tracks.append(_Track(self._next, poses[index], time, sightings=0))
+            self._next += 1
+        return [self._see(self._tracks[partners[index]], poses[index]) for index in sorted(partners)]
+
+    def _see(self, track: _Track, pose: Pose) -> tuple[int, Pose]:
+        track.pose, track.time, track.sightings = pose, self._time, track.sightings + 1
+        if self._smooth:
+            keypoints = track.smooth(pose.keypoints, self._time, person_size(pose.bbox_xyxy))
+            pose = dataclasses.replace(pose, keypoints=keypoints)
+        return track.number, pose
+
+    def _forget(self) -> None:
+        kept = [
+            row
+            for row, track in enumerate(self._tracks)
+            if self._time - track.time
+            <= (_PATIENCE_SECONDS if track.sightings >= _SURE else _RECENTLY_SECONDS)
+        ]
+        self._tracks, self._motion = [self._tracks[row] for row in kept], self._motion.take(kept)
+
+    def _pair(self, poses: Sequence[Pose], boxes: np.ndarray, scores: np.ndarray) -> dict[int, int]:
+        """Rows of the tracks that people, by their index, are."""
+        rows = range(len(self._tracks))
+        sure = [row for row in rows if self._tracks[row].sightings >= _SURE]
+        recent = [row for row in sure if self._time - self._tracks[row].time <= _RECENTLY_SECONDS]
+        high, low = np.flatnonzero(scores >= _HIGH_SCORE), np.flatnonzero(scores < _HIGH_SCORE)
+        costs = self._costs(poses, boxes, scores)
+        partners: dict[int, int] = {}
+        for tracks, people, most in (
+            (sure, high, _MOST),
+            (recent, low, _MOST_LOW),
+            ([row for row in rows if row not in sure], high, _MOST),
+        ):
+            left = [row for row in tracks if row not in partners.values()]
+            unknown = [index for index in people.tolist() if index not in partners]
+            pairs = assign(costs[np.ix_(left, unknown)], most)
+            partners |= {unknown[column]: left[row] for row, column in pairs.tolist()}
+        return partners
+
+    def _costs(self, poses: Sequence[Pose], boxes: np.ndarray, scores: np.ndarray) -> np.ndarray:
+        """How unlikely (T, N) it is that people are those of the tracks."""
+        costs = self._motion.costs(boxes, scores)
+        if self._similarity == "iou" or not costs.size:
+            return costs
+        before = np.array([track.pose.keypoints for track in self._tracks])
+        last = np.array([track.pose.bbox_xyxy for track in self._tracks])
+        moved = self._motion.centers - (last[:, :2] + last[:, 2:]) / 2
+        now = np.array([pose.keypoints for pose in poses])
+        areas = _BODY * self._motion.sizes[:, None] ** 2
+        likeness = oks((before + moved[:, None])[:, None], now, areas, _WIDER * self._sigmas)
+        return costs + _POSE_WEIGHT * (1 - likeness)
+
+
+def person_size(bbox_xyxy: np.ndarray) -> float:
+    """The side of a square of the box's area, in pixels, at least 1: boxes may have no width."""
+    left, top, right, bottom = bbox_xyxy
+    return max(float((right - left) * (bottom - top)), 1.0) ** 0.5
