@@ -1,9 +1,10 @@
-"""Simulated crowds for `tracking.py`: people who walk or run about, as a detector and a pose network see them.
+"""Simulated crowds for `tracking.py`: people who walk or run about, as detectors and pose networks see them.
 
-N people on a ground of 12 m x 9 m, seen by a camera at 2.5 m; each goes from one random place to the next with a
-limited acceleration, its arms and legs swinging. Who stands nearer hides who stands behind: the score of a box
-falls with what is hidden of it, keypoints that are hidden scatter, and some of them are found on who stands in
-front. What is seen of somebody below a score of 0.1 is not found at all. Boxes that nobody is in are rare.
+Each of N people goes from one random place to the next on a ground that a camera looks down on from 5 m, with
+a limited acceleration, arms and legs swinging. Who stands nearer hides who stands behind: the score of a box
+falls with what is hidden of it, keypoints that are hidden scatter, and some of them are found on who stands
+in front. What is seen of somebody below a score of 0.1 is not found at all. Now and then a box has nobody in
+it.
 """
 
 from collections.abc import Iterator
@@ -22,9 +23,9 @@ _SWING = 0.3  # metres, of hands and feet; as far to both sides
 # COCO's keypoints of a standing person: to the side, up (both in body heights), and how far they swing.
 _NAMES = get_keypoint_set("coco17").names
 _STANDING = {
-    "nose": (0.0, 0.93, 0.0), "eye": (0.02, 0.95, 0.0), "ear": (0.04, 0.94, 0.0), "shoulder": (0.11, 0.82, 0.1),
-    "elbow": (0.14, 0.64, -0.5), "wrist": (0.15, 0.49, -1.0), "hip": (0.08, 0.52, 0.0), "knee": (0.08, 0.27, 0.6),
-    "ankle": (0.08, 0.03, 1.0),
+    "nose": (0.0, 0.93, 0.0), "eye": (0.02, 0.95, 0.0), "ear": (0.04, 0.94, 0.0),
+    "shoulder": (0.11, 0.82, 0.1), "elbow": (0.14, 0.64, -0.5), "wrist": (0.15, 0.49, -1.0),
+    "hip": (0.08, 0.52, 0.0), "knee": (0.08, 0.27, 0.6), "ankle": (0.08, 0.03, 1.0),
 }  # fmt: skip
 _BODY = np.array([_STANDING[name.split("_")[-1]] for name in _NAMES])
 _SIDE = np.array([-1.0 if name.startswith("right") else 1.0 for name in _NAMES])

@@ -126,8 +126,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         const="one_euro",
         metavar="one_euro|savgol|rts",
-        help="smooth the poses in videos: one_euro (what --smooth alone is) as they come; savgol (parabolas over "
-        "0.3 s) and rts (a Kalman smoother) know what comes after, and read a file twice",
+        help="smooth the poses in videos: one_euro (what --smooth alone is) as they come; savgol (parabolas "
+        "over 0.3 s) and rts (a Kalman smoother) know what comes after, and read a file twice",
     )
     parser.add_argument(
         "--fill_gaps",

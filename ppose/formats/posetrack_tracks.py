@@ -22,8 +22,9 @@ def read_posetrack_tracks(path: Path) -> dict[str, Tracks]:
     """The tracks of each video of a file; frames are its images in the order of the file.
 
     A video is the folder of its images, and goes by its name, or the file's where it has no folder. Keypoints
-    have their visibility in place of a score, those that are not at 0, 0 at least 1, as the judge has it. Frames without people are not annotated: PoseTrack18 has many.
-    Raises DataError where a person has no track_id.
+    have their visibility in place of a score, those that are not at 0, 0 at least 1, as the judge has it.
+    Frames without people are not annotated: PoseTrack18 has many. Raises DataError where a person has no
+    track_id.
     """
     where = show_name(path)
     content = read_json(path, "file of tracks")

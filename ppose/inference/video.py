@@ -11,13 +11,14 @@ from tqdm import tqdm
 from ppose.geometry.object_model import ObjectModel
 from ppose.inference.detectors import PersonDetector
 from ppose.inference.pose_files import stack_poses
-from ppose.inference.poses import Pose
 from ppose.inference.predictor import Predictor
 from ppose.inference.space_poses import add_space_poses
 from ppose.inference.track_lines import TrackFormat, open_track_lines
 from ppose.inference.tracking import Finish, Found, Tracker, finish_tracks
 from ppose.inference.video_files import Frames, writing_lines, writing_video
 from ppose.visualize import draw_poses
+
+_NO_FINISH = Finish()
 
 
 def follow_people(
@@ -60,7 +61,7 @@ def process_video(
     save_json: bool,
     frames_at_once: int,
     model: ObjectModel | None = None,
-    finish: Finish = Finish(),
+    finish: Finish = _NO_FINISH,
     reopen: Callable[[], Frames] | None = None,
     save_tracks: TrackFormat | None = None,
 ) -> int:
@@ -69,8 +70,8 @@ def process_video(
     Returns the number of frames. A line of the `.jsonl` file is {"frame", "time", "people": [{"track_id",
     "bbox" (x, y, width, height), "keypoints" (x, y, score of each), "score"}]}. With a 3D ``model`` each has
     its pose in space too, see `to_record`, and the video the axes. ``save_tracks`` writes the tracks too, see
-    `open_track_lines`. Interrupted, all files hold what has been done. Where ``finish`` needs whole tracks the
-    video is opened again with ``reopen``, and there is nothing before all people have been found.
+    `open_track_lines`. Interrupted, all files hold what has been done. Where ``finish`` needs whole tracks
+    the video is opened again with ``reopen``, and there is nothing before all people have been found.
     """
     count = 0
     people = follow_people(frames, predictor, find_people, tracker, frames_at_once=frames_at_once)

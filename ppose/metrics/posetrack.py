@@ -45,17 +45,17 @@ def score_keypoint_tracks(videos: Sequence[Sequence[PoseFrame]]) -> dict[str, fl
     A keypoint of a track is found where it is half a head's size at most from the annotated; MOTA is that of
     each of the 15 keypoints alone, means are over keypoints that are annotated at all. As in the official
     code (leonid-pishchulin/poseval), whose two oddities are kept, as published figures have them: the last
-    frame of each video does not count, and a frame in which nobody was found is one missed and one false
-    keypoint of each kind. MOTP is that of matched keypoints alone.
+    frame of each video does not count, but for a video of one, and a frame in which nobody was found is one
+    missed and one false keypoint of each kind. MOTP is that of matched keypoints alone.
     """
     names = ["num_misses", "num_switches", "num_false_positives", "num_objects", "num_detections"]
     counts, off = np.zeros((len(KEYPOINTS), len(names))), np.zeros(len(KEYPOINTS))
     for frames in videos:
         for keypoint in range(len(KEYPOINTS)):
             events = motmetrics.MOTAccumulator(auto_id=True)
-            for frame in frames[:-1]:
+            for frame in frames[:-1] or frames:
                 events.update(*_compare(frame, keypoint))
-            if not len(frames[:-1]):
+            if not frames:
                 continue
             computed = motmetrics.metrics.create().compute(events, metrics=names, return_dataframe=False)
             counts[keypoint] += [computed[name] for name in names]

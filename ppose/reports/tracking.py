@@ -1,4 +1,4 @@
-"""Tracks that were found against annotated ones: MOTA, IDF1 and HOTA of people, PoseTrack's MOTA of keypoints."""
+"""Found tracks against annotated ones: MOTA, IDF1 and HOTA of people, PoseTrack's MOTA of keypoints."""
 
 import logging
 from collections.abc import Mapping, Sequence

@@ -3,14 +3,15 @@
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
 
 from ppose.inference.one_euro import OneEuroFilter
 from ppose.inference.poses import Pose
-from ppose.inference.tracking.tracker import person_size
 from ppose.inference.tracking.smoothing import fit_parabolas, smooth_rts
+from ppose.inference.tracking.tracker import person_size
 
 Smoothing = Literal["one_euro", "savgol", "rts"]
 Found = list[tuple[int, Pose]]
@@ -53,7 +54,7 @@ def finish_tracks(scenes: Sequence[tuple[float, Found]], finish: Finish) -> list
 def _fill_gaps(poses: dict[int, Pose], times: np.ndarray, longest: float) -> dict[int, Pose]:
     frames = sorted(poses)
     filled = dict(poses)
-    for before, after in zip(frames[:-1], frames[1:], strict=True):
+    for before, after in pairwise(frames):
         if after - before > 1 and times[after] - times[before] <= longest:
             for frame in range(before + 1, after):
                 share = (times[frame] - times[before]) / (times[after] - times[before])

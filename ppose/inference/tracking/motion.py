@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# Standard deviations in sizes, of the box's longer side: what is measured is off so much, in x and y, width (which
-# changes with every step) and height, at a score of 1; and velocities at first sight, in sizes a second.
+# Standard deviations in sizes, of the box's longer side. What is measured with a score of 1 is off so much,
+# in x and y, width (which changes with every step) and height; velocities at first sight, in sizes a second.
 _NOISE = np.array([0.03, 0.03, 0.15, 0.05])
 _FIRST_SPEED = np.array([1.5, 1.5, 0.3, 0.3])
 # Of velocities, how much their variance grows in a second.

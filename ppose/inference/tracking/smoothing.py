@@ -6,7 +6,8 @@ import numpy as np
 _WINDOW_SECONDS = 0.3
 _ORDER = 2
 
-# In sizes of the person: what keypoints of score 1 are off, and how much velocities change in a second, squared.
+# In sizes of the person: what keypoints of score 1 are off, and how the variance of velocities grows in a
+# second.
 _NOISE, _DRIFT = 0.01, 10.0
 _LEAST_SCORE = 0.1  # which are off ten times as much
 _FIRST_SPEED = 3.0  # sizes a second
@@ -81,7 +82,7 @@ def smooth_rts(
 def _filter(
     keypoints: np.ndarray, noise: np.ndarray, steps: np.ndarray, drift: np.ndarray, first_speed: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Means (F, K, 2, 2): x and y, each with its velocity; covariances (F, K, 2, 2); these before measuring."""
+    """Means (F, K, 2, 2), of x and y with velocities; covariances (F, K, 2, 2); these before measuring."""
     count, points = noise.shape
     means, covariances = np.zeros((count, points, 2, 2)), np.zeros((count, points, 2, 2))
     expected = np.zeros_like(covariances)

@@ -19,7 +19,7 @@ _PATIENCE_SECONDS = 2.0  # that a person may be out of sight
 _RECENTLY_SECONDS = 0.25  # of those who may be seen with a low score, or were seen once
 _HIGH_SCORE = 0.5  # of a box from which on somebody is there, and a new track begins
 _SURE = 2  # sightings
-# In nats, as `Motion.costs`: the most that two can be apart who are one; of a new person there is a density too.
+# In nats, as `Motion.costs`: the most that two can be apart who are one. Someone new has a density too.
 _MOST, _MOST_LOW = 2.0, 0.0
 _POSE_WEIGHT = 4.0  # nats for poses that have nothing in common
 _WIDER = 2.0  # than annotators' spread are sigmas, since people move their limbs between two frames

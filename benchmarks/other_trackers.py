@@ -1,9 +1,10 @@
-"""ByteTrack, restated from its paper to be compared with (Zhang et al., ECCV 2022), with its published settings.
+"""Trackers to compare with: the greedy one that ppose had, and ByteTrack, restated from its paper.
 
-Boxes of at least 0.5 are matched with all tracks by the IoU with where a Kalman filter expects them (0.2 and
-more), those of at least 0.1 with what is left of the tracks of the last frame (0.5 and more). Who is found twice
-in a row from 0.6 on is a track; who is not seen for 30 frames is forgotten. The filter is SORT's with
-DeepSORT's noise: center, ratio and height with their velocities a frame.
+ByteTrack (Zhang et al., ECCV 2022) with its published settings: boxes of at least 0.5 are matched with all
+tracks by the IoU with where a Kalman filter expects them (0.2 and more), those of at least 0.1 with what is
+left of the tracks of the last frame (0.5 and more). Who is found twice in a row from 0.6 on is a track; who
+is not seen for 30 frames is forgotten. The filter is SORT's with DeepSORT's noise: center, ratio, height, and
+velocities a frame.
 """
 
 from dataclasses import dataclass
@@ -11,10 +12,57 @@ from dataclasses import dataclass
 import lap
 import numpy as np
 
+from ppose.inference.poses import Pose
+from ppose.metrics.iou import ious
+from ppose.metrics.oks import oks
+
+LEAST_SIMILARITY, PATIENCE = 0.3, 1.0  # of the greedy one, in seconds
 HIGH, LOW, NEW = 0.5, 0.1, 0.6
 FIRST_COST, SECOND_COST, NEW_COST = 0.8, 0.5, 0.7
 FORGOTTEN = 30
 POSITION, VELOCITY = 1 / 20, 1 / 160
+
+
+class Greedy:
+    """People are who they are most similar to, by OKS or IoU; the most similar pair of all comes first."""
+
+    def __init__(self, sigmas: np.ndarray, similarity: str) -> None:
+        self._sigmas, self._similarity = sigmas, similarity
+        self._tracks: list[tuple[int, Pose, float]] = []
+        self._next = 1
+
+    def update(self, poses: list[Pose], time: float) -> list[int]:
+        """The numbers of these people."""
+        kept = [track for track in self._tracks if time - track[2] <= PATIENCE]
+        partners: dict[int, int] = {}
+        likeness = self._compare([pose for _, pose, _ in kept], poses)
+        for place in np.argsort(-likeness, axis=None, kind="stable"):
+            row, column = np.unravel_index(place, likeness.shape)
+            if likeness[row, column] < LEAST_SIMILARITY:
+                break
+            if column not in partners and row not in partners.values():
+                partners[int(column)] = int(row)
+        numbers = []
+        for column, pose in enumerate(poses):
+            if column in partners:
+                number = kept[partners[column]][0]
+                kept[partners[column]] = (number, pose, time)
+            else:
+                number, self._next = self._next, self._next + 1
+                kept.append((number, pose, time))
+            numbers.append(number)
+        self._tracks = kept
+        return numbers
+
+    def _compare(self, before: list[Pose], now: list[Pose]) -> np.ndarray:
+        if not before or not now:
+            return np.zeros((len(before), len(now)))
+        boxes, others = (np.array([pose.bbox_xyxy for pose in poses]) for poses in (before, now))
+        if self._similarity == "iou":
+            return ious(boxes, others)
+        keypoints, of_others = (np.array([pose.keypoints for pose in poses]) for poses in (before, now))
+        areas, areas_of_others = ((b[:, 2:] - b[:, :2]).prod(axis=1) for b in (boxes, others))
+        return oks(keypoints[:, None], of_others, (areas[:, None] + areas_of_others) / 2, self._sigmas)
 
 
 @dataclass
@@ -118,11 +166,3 @@ def to_state(box: np.ndarray) -> np.ndarray:
 def to_box(mean: np.ndarray) -> np.ndarray:
     half = np.array([mean[2] * mean[3], mean[3]]) / 2
     return np.concatenate([mean[:2] - half, mean[:2] + half])
-
-
-def ious(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """IoU (N, M) of boxes_xyxy (N, 4) and (M, 4)."""
-    low = np.maximum(boxes[:, None, :2], others[:, :2])
-    common = np.maximum(np.minimum(boxes[:, None, 2:], others[:, 2:]) - low, 0).prod(axis=2)
-    areas, of_others = ((b[:, 2:] - b[:, :2]).prod(axis=1) for b in (boxes, others))
-    return common / (areas[:, None] + of_others - common)
