@@ -62,7 +62,7 @@ def read_track_table(path: Path) -> Tracks:
         place = names.setdefault(row[keypoint], len(names))
         if place in person["points"]:
             raise DataError(
-                f"{where}: line {number}: {show_name(row[keypoint])} of track {key[1]} is in frame {key[0]} twice"
+                f"{where}: line {number}: track {key[1]} has this keypoint in frame {key[0]} twice"
             )
         person["points"][place] = [values["x"], values["y"], values["keypoint_score"]]
     keypoints = np.zeros((len(people), len(names), 3))

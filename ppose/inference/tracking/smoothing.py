@@ -46,7 +46,7 @@ def window_length(times: np.ndarray) -> int:
         return len(times)
     frames = _WINDOW_SECONDS / np.median(np.diff(times))
     longest = len(times) - 1 + len(times) % 2
-    return int(min(2 * round(frames / 2) + 1, longest))
+    return int(min(2 * ((frames + 1e-6) // 2) + 1, longest))
 
 
 def smooth_rts(

@@ -15,8 +15,9 @@ from ppose.metrics.oks import oks
 
 Similarity = Literal["oks", "iou"]
 
-_PATIENCE_SECONDS = 2.0  # that a person may be out of sight
-_RECENTLY_SECONDS = 0.25  # of those who may be seen with a low score, or were seen once
+# That a person may be out of sight; and who was seen once, or is seen with a low score. In seconds and in frames,
+# of which the longer counts, since there are videos of a frame a second.
+_PATIENCE, _SHORT_PATIENCE = (2.0, 2), (0.25, 2)
 _HIGH_SCORE = 0.5  # of a box from which on somebody is there, and a new track begins
 _SURE = 2  # sightings
 # In nats, as `Motion.costs`: the most that two can be apart who are one. Someone new has a density too.
@@ -31,7 +32,8 @@ class _Track:
     number: int
     pose: Pose
     time: float
-    sightings: int = 1
+    frame: int
+    sightings: int = 0
     smooth: OneEuroFilter = field(default_factory=OneEuroFilter)
 
 
@@ -53,7 +55,7 @@ class Tracker:
         self._sigmas, self._similarity, self._smooth = np.asarray(sigmas), similarity, smooth
         self._tracks: list[_Track] = []
         self._motion = Motion.begin(np.zeros((0, 4)), np.zeros(0))
-        self._next, self._time = 1, 0.0
+        self._next, self._time, self._frame = 1, 0.0, 0
 
     def update(
         self, poses: Sequence[Pose], time: float, box_scores: Sequence[float] | np.ndarray | None = None
@@ -65,7 +67,7 @@ class Tracker:
         scores = np.ones(len(poses)) if box_scores is None else np.asarray(box_scores, np.float64)
         boxes = np.array([pose.bbox_xyxy for pose in poses], np.float64).reshape(-1, 4)
         self._motion = self._motion.predict(max(time - self._time, 0.0))
-        self._time = time
+        self._time, self._frame = time, self._frame + 1
         self._forget()
         partners = self._pair(poses, boxes, scores)
         seen, rows = list(partners), list(partners.values())
@@ -75,12 +77,13 @@ class Tracker:
         self._motion = self._motion.join(Motion.begin(boxes[new], scores[new]))
         for index in new:
             partners[index] = len(self._tracks)
-            self._tracks.append(_Track(self._next, poses[index], time, sightings=0))
+            self._tracks.append(_Track(self._next, poses[index], time, self._frame))
             self._next += 1
         return [self._see(self._tracks[partners[index]], poses[index]) for index in sorted(partners)]
 
     def _see(self, track: _Track, pose: Pose) -> tuple[int, Pose]:
-        track.pose, track.time, track.sightings = pose, self._time, track.sightings + 1
+        track.pose, track.time, track.frame = pose, self._time, self._frame
+        track.sightings += 1
         if self._smooth:
             keypoints = track.smooth(pose.keypoints, self._time, person_size(pose.bbox_xyxy))
             pose = dataclasses.replace(pose, keypoints=keypoints)
@@ -90,16 +93,18 @@ class Tracker:
         kept = [
             row
             for row, track in enumerate(self._tracks)
-            if self._time - track.time
-            <= (_PATIENCE_SECONDS if track.sightings >= _SURE else _RECENTLY_SECONDS)
+            if self._was_seen(track, *(_PATIENCE if track.sightings >= _SURE else _SHORT_PATIENCE))
         ]
         self._tracks, self._motion = [self._tracks[row] for row in kept], self._motion.take(kept)
+
+    def _was_seen(self, track: _Track, seconds: float, frames: int) -> bool:
+        return self._time - track.time <= seconds or self._frame - track.frame <= frames
 
     def _pair(self, poses: Sequence[Pose], boxes: np.ndarray, scores: np.ndarray) -> dict[int, int]:
         """Rows of the tracks that people, by their index, are."""
         rows = range(len(self._tracks))
         sure = [row for row in rows if self._tracks[row].sightings >= _SURE]
-        recent = [row for row in sure if self._time - self._tracks[row].time <= _RECENTLY_SECONDS]
+        recent = [row for row in sure if self._was_seen(self._tracks[row], *_SHORT_PATIENCE)]
         high, low = np.flatnonzero(scores >= _HIGH_SCORE), np.flatnonzero(scores < _HIGH_SCORE)
         costs = self._costs(poses, boxes, scores)
         partners: dict[int, int] = {}
