@@ -33,7 +33,7 @@ def planted(tmp_path_factory):
 
 
 def plant(rng, number, video, people=3):
-    """A frame that nobody annotated, one in which nobody is found; numbers that go round; a region to ignore."""
+    """A frame nobody annotated, one where nobody is found; numbers that go round; a region to ignore."""
     truth, found = ({"images": [], "annotations": [], "categories": [CATEGORY]} for _ in range(2))
     body = rng.uniform(0, 100, (people, 17, 2)) + np.arange(people)[:, None, None] * [130, 20] + 50
     for frame in range(8):
@@ -79,11 +79,12 @@ def read_pairs(annotated, found, threshold=0.0):
 def test_keypoints_are_judged_as_by_posetrack(planted):
     """Figures of leonid-pishchulin/poseval, commit 4258a15, on the same two folders."""
     scores = evaluate_keypoints(read_pairs(*planted))
-    mota = [-9.090909090909083, 14.28571428571429, 23.529411764705888, 6.451612903225811, -10.344827586206895,
-            13.33333333333333, -9.677419354838701, 18.181818181818176, 27.27272727272727, 0.0,
-            -6.060606060606055, 12.903225806451612, 12.5, 42.42424242424242, 9.677419354838712]  # fmt: skip
-    judges = {  # where its 15 are: right ankle, knee, hip, left hip, knee, ankle, right wrist, elbow,
-    shoulder, ...
+    mota = [
+        -9.090909090909083, 14.28571428571429, 23.529411764705888, 6.451612903225811, -10.344827586206895,
+        13.33333333333333, -9.677419354838701, 18.181818181818176, 27.27272727272727, 0.0,
+        -6.060606060606055, 12.903225806451612, 12.5, 42.42424242424242, 9.677419354838712,
+    ]  # fmt: skip
+    judges = {  # where it has them: right ankle, knee, hip, left hip, knee, ankle, right wrist, elbow, ...
         "Head": (14, 12, 13), "Shou": (8, 9), "Elb": (7, 10), "Wri": (6, 11), "Hip": (2, 3), "Knee": (1, 4),
         "Ankl": (0, 5),
     }  # fmt: skip
@@ -106,7 +107,7 @@ def test_who_is_right_has_all(planted):
 
 
 def test_a_change_of_numbers_in_the_middle(planted, tmp_path):
-    """Each of two videos has two people who exchange their numbers: IDF1 is what is left of the better half."""
+    """Each of two videos has two people who exchange their numbers; IDF1 counts the better part."""
     annotated, _ = planted
     for video in VIDEOS:
         content = json.loads((annotated / f"{video}.json").read_text())
@@ -213,9 +214,9 @@ def test_what_does_not_fit_is_one_line(planted, tmp_path, monkeypatch, capsys):
     )
     code, output = call(monkeypatch, capsys, "--annotations", tmp_path / "none.json", "--tracks", found)
     assert (code, output.err) == (1, f"error: file of tracks not found: {tmp_path / 'none.json'}\n")
-    with pytest.raises(DataError, match="no keypoint is in both: annotated are nose, .*--similarity iou"):
-        one = read_tracks(annotated / f"{VIDEOS[0]}.json")
-        evaluate_people(pair_videos(one, read_tracks(tmp_path / "one"), 0.2), "oks")
+    videos = read_pairs(annotated / f"{VIDEOS[0]}.json", tmp_path / "one")
+    with pytest.raises(DataError, match=r"no keypoint is in both: annotated are nose, .*--similarity iou"):
+        evaluate_people(videos, "oks")
 
 
 def test_without_motmetrics_a_line_says_how_to_get_it(planted, monkeypatch, capsys):
