@@ -95,9 +95,9 @@ def write_posetrack(path, people, **image):
     content = {
         "images": [{"id": 100 + i, "file_name": name, **image} for i, name in enumerate(names)],
         "annotations": [
-            {"id": number, "image_id": 100 + frame, "category_id": 1, "track_id": track, "bbox": [0, 0, 50,
-            80],
-             "bbox_head": [10, 10, 30, 40], "keypoints": np.asarray(points, float).ravel().tolist()}
+            {"id": number, "image_id": 100 + frame, "category_id": 1, "track_id": track,
+             "bbox": [0, 0, 50, 80], "bbox_head": [10, 10, 30, 40],
+             "keypoints": np.asarray(points, float).ravel().tolist()}
             for number, (frame, track, points) in enumerate(people, start=1)
         ],
         "categories": [{"id": 1, "name": "person", "keypoints": [

@@ -22,10 +22,10 @@ def frames_of(*frames):
 def test_by_hand():
     """Two people, A (1) and B (2), in four frames; A's number goes from 7 to 8 in the third.
 
-    B is missed once, and somebody is found who is not there. Of 8 people 7 are matched: 1 missed, 1 false, 1
-    switch: MOTA = 1 - 3 / 8. Best assignment: A is 7 (2 of 4), B is 9 (3 of 4): IDTP 5 of 8 true and 8 found:
-    IDF1 = 2 * 5 / 16. From every alpha to 0.8 on there are 7 true positives: DetA = 7 / (8 + 8 - 7); A-7 share
-    2 of 4, A-8 2 of 4 (8 is found twice, as A alone), B-9 3 of 4: AssA = (2 * 2/4 + 2 * 2/4 + 3 * 3/4) / 7.
+    B is missed once, and somebody is found who is not there. Of 8 people 7 are matched: 1 missed, 1 false,
+    1 switch: MOTA = 1 - 3 / 8. Best assignment: A is 7 (2 of 4), B is 9 (3 of 4): IDTP 5 of 8 true and 8
+    found: IDF1 = 2 * 5 / 16. At every alpha up to 0.8 there are 7 true positives: DetA = 7 / (8 + 8 - 7); A-7
+    share 2 of 4, A-8 2 of 4 (8 is found twice, as A), B-9 3 of 4: AssA = (2 * 2/4 + 2 * 2/4 + 3 * 3/4) / 7.
     """
     frames = frames_of(
         ([1, 2], [7, 9], [[0.8, 0], [0, 0.8]]),

@@ -15,8 +15,8 @@ from ppose.metrics.oks import oks
 
 Similarity = Literal["oks", "iou"]
 
-# That a person may be out of sight; and who was seen once, or is seen with a low score. In seconds and in frames,
-# of which the longer counts, since there are videos of a frame a second.
+# How long people may be out of sight; and those who were seen once, or come back with a low score. In
+# seconds and in frames, of which the longer counts: there are videos of a frame a second.
 _PATIENCE, _SHORT_PATIENCE = (2.0, 2), (0.25, 2)
 _HIGH_SCORE = 0.5  # of a box from which on somebody is there, and a new track begins
 _SURE = 2  # sightings
