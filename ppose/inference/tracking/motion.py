@@ -6,10 +6,10 @@ import numpy as np
 
 # Standard deviations in sizes, of the box's longer side. What is measured with a score of 1 is off so much,
 # in x and y, width (which changes with every step) and height; velocities at first sight, in sizes a second.
-_NOISE = np.array([0.03, 0.03, 0.15, 0.05])
+_NOISE = np.array([0.025, 0.025, 0.15, 0.05])
 _FIRST_SPEED = np.array([1.5, 1.5, 0.3, 0.3])
 # Of velocities, how much their variance grows in a second.
-_DRIFT = np.array([2.0, 2.0, 0.05, 0.05])
+_DRIFT = np.array([0.7, 0.7, 0.02, 0.02])
 _LEAST_SCORE = 0.1
 
 
@@ -73,6 +73,12 @@ class Motion:
     def sizes(self) -> np.ndarray:
         """(N,): the longer side in pixels, at least 1."""
         return _sizes(self.mean)[:, 0]
+
+    def shift(self, pixels: np.ndarray) -> "Motion":
+        """As all of it is after a shift (2,) of the camera."""
+        mean = self.mean.copy()
+        mean[:, :2, 0] += pixels
+        return Motion(mean, self.covariance)
 
     def take(self, rows: np.ndarray | list[int]) -> "Motion":
         """The boxes of these rows."""

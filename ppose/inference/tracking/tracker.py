@@ -9,21 +9,24 @@ import numpy as np
 
 from ppose.inference.one_euro import OneEuroFilter
 from ppose.inference.poses import Pose
+from ppose.inference.tracking.camera import find_shift
 from ppose.inference.tracking.motion import Motion
 from ppose.metrics.assignment import assign
+from ppose.metrics.iou import ious
 from ppose.metrics.oks import oks
 
 Similarity = Literal["oks", "iou"]
 
 # How long people may be out of sight; and those who were seen once, or come back with a low score. In
 # seconds and in frames, of which the longer counts: there are videos of a frame a second.
-_PATIENCE, _SHORT_PATIENCE = (2.0, 2), (0.25, 2)
+_PATIENCE, _SHORT_PATIENCE = (3.0, 2), (0.25, 2)
 _HIGH_SCORE = 0.5  # of a box from which on somebody is there, and a new track begins
 _SURE = 2  # sightings
 # In nats, as `Motion.costs`: the most that two can be apart who are one. Someone new has a density too.
-_MOST, _MOST_LOW = 2.0, 0.0
-_POSE_WEIGHT = 4.0  # nats for poses that have nothing in common
-_WIDER = 2.0  # than annotators' spread are sigmas, since people move their limbs between two frames
+_MOST, _MOST_LOW = 6.0, 1.0
+_POSE_WEIGHT = 8.0  # nats for poses that have nothing in common
+_WIDER = 1.5  # than annotators' spread are sigmas, since people move their limbs between two frames
+_LEAST_OVERLAP = 0.3  # IoU, of two where nobody was expected: the camera shakes, somebody turns round
 _BODY = 0.35  # of a square of the box's longer side is a person's area
 
 
@@ -44,9 +47,10 @@ class Tracker:
     one of a track are one by how likely that box is there and, unless ``similarity`` is iou, by the OKS of
     the poses, the track's moved to where it should be; of all pairs in a frame the likeliest set is taken. In
     turn: people with high scores and tracks; people with low scores, who may be half hidden, and tracks of a
-    moment ago (after Zhang et al., ByteTrack, ECCV 2022); people who are left and tracks that were seen once.
-    A person with a high score who is left begins a track, one with a low score is dropped. Who is not seen
-    for two seconds gets a new number.
+    moment ago (after Zhang et al., ByteTrack, ECCV 2022); people who are left and tracks that were seen once;
+    and who is not where anybody was expected, but overlaps a box of a moment ago. A person with a high score
+    who is left begins a track, one with a low score is dropped. Who is not seen for three seconds gets a new
+    number. Where most people are off by the same, the camera has moved (`find_shift`).
     """
 
     def __init__(
@@ -69,6 +73,7 @@ class Tracker:
         self._motion = self._motion.predict(max(time - self._time, 0.0))
         self._time, self._frame = time, self._frame + 1
         self._forget()
+        self._follow_camera(boxes[scores >= _HIGH_SCORE])
         partners = self._pair(poses, boxes, scores)
         seen, rows = list(partners), list(partners.values())
         corrected = self._motion.take(rows).correct(boxes[seen], scores[seen])
@@ -88,6 +93,12 @@ class Tracker:
             keypoints = track.smooth(pose.keypoints, self._time, person_size(pose.bbox_xyxy))
             pose = dataclasses.replace(pose, keypoints=keypoints)
         return track.number, pose
+
+    def _follow_camera(self, boxes: np.ndarray) -> None:
+        rows = [row for row, track in enumerate(self._tracks) if self._was_seen(track, *_SHORT_PATIENCE)]
+        recent = self._motion.take(rows)
+        found = (boxes[:, :2] + boxes[:, 2:]) / 2
+        self._motion = self._motion.shift(find_shift(recent.centers, found, recent.sizes))
 
     def _forget(self) -> None:
         kept = [
@@ -117,7 +128,25 @@ class Tracker:
             unknown = [index for index in people.tolist() if index not in partners]
             pairs = assign(costs[np.ix_(left, unknown)], most)
             partners |= {unknown[column]: left[row] for row, column in pairs.tolist()}
-        return partners
+        return partners | self._pair_by_overlap(partners, boxes, high)
+
+    def _pair_by_overlap(
+        self, partners: dict[int, int], boxes: np.ndarray, people: np.ndarray
+    ) -> dict[int, int]:
+        """People and tracks of a moment ago that are left and overlap, whose motion then begins anew."""
+        taken = set(partners.values())
+        left = [
+            row
+            for row, track in enumerate(self._tracks)
+            if row not in taken and self._was_seen(track, *_SHORT_PATIENCE)
+        ]
+        unknown = [index for index in people.tolist() if index not in partners]
+        last = np.array([self._tracks[row].pose.bbox_xyxy for row in left]).reshape(-1, 4)
+        pairs = assign(-ious(last, boxes[unknown]), -_LEAST_OVERLAP)
+        found = {unknown[column]: left[row] for row, column in pairs.tolist()}
+        again = Motion.begin(boxes[list(found)], np.ones(len(found)))
+        self._motion = self._motion.replace(list(found.values()), again)
+        return found
 
     def _costs(self, poses: Sequence[Pose], boxes: np.ndarray, scores: np.ndarray) -> np.ndarray:
         """How unlikely (T, N) it is that people are those of the tracks."""
