@@ -2,7 +2,8 @@
 
 import numpy as np
 
-_FEWEST, _MAJORITY = 3, 2 / 3  # of people who have to agree
+# How many people have to agree: at least; of all; and more than on no shift.
+_FEWEST, _MAJORITY, _MORE = 3, 2 / 3, 2
 _FARTHEST, _NEAR = 0.6, 0.06  # sizes, of a shift, and of what agrees with it
 
 
@@ -21,11 +22,8 @@ def find_shift(expected: np.ndarray, found: np.ndarray, sizes: np.ndarray) -> np
     near = np.linalg.norm(off - candidates[:, None, None], axis=3).min(axis=2) <= _NEAR * sizes
     votes = near.sum(axis=1)
     best = int(votes.argmax())  # zero is the first
-    if (
-        best == 0
-        or votes[best] < max(_FEWEST, _MAJORITY * min(len(expected), len(found)))
-        or votes[best] < votes[0] + 2
-    ):
+    enough = max(_FEWEST, _MAJORITY * min(len(expected), len(found)), votes[0] + _MORE)
+    if best == 0 or votes[best] < enough:
         return nothing
     rows = np.flatnonzero(near[best])
     nearest = np.linalg.norm(off[rows] - candidates[best], axis=2).argmin(axis=1)
