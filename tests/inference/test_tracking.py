@@ -128,6 +128,15 @@ def test_somebody_seen_once_takes_no_number_of_those_known():
     assert numbers(tracker.update([pose_at(22, 0)], 11 / 25)) == [1]
 
 
+def test_who_is_known_comes_before_somebody_seen_once():
+    """Found between where both should be, and nearer to the other one."""
+    tracker = Tracker(SIGMAS)
+    for index in range(10):
+        tracker.update([pose_at(2 * index, 0)], index / 25)
+    assert numbers(tracker.update([pose_at(20, 0), pose_at(45, 0)], 10 / 25)) == [1, 2]
+    assert numbers(tracker.update([pose_at(36, 0)], 11 / 25)) == [1]
+
+
 def test_hundred_people_at_once():
     rng = np.random.default_rng(1)
     places = np.stack(np.meshgrid(np.arange(10) * 90.0, np.arange(10) * 130.0), axis=-1).reshape(-1, 2)
