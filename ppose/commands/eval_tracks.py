@@ -2,6 +2,10 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ppose.reports.tracking import Similarity
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -47,7 +51,7 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     truth, found = read_tracks(args.annotations), read_tracks(args.tracks)
     videos = pair_videos(truth, found, args.threshold)
     have_keypoints = all(video.truth.names and video.found.names for video in videos)
-    similarity = args.similarity or ("oks" if have_keypoints else "iou")
+    similarity: Similarity = args.similarity or ("oks" if have_keypoints else "iou")
     people = evaluate_people(videos, similarity)
     keypoints = evaluate_keypoints(videos) if have_keypoints else None
     print(format_scores(len(videos), similarity, people, keypoints))

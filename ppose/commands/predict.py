@@ -20,7 +20,7 @@ def _boolean(text: str) -> bool:
 
 
 def _smoothing(text: str) -> str | None:
-    kinds = {"one_euro": "one_euro", "savgol": "savgol", "rts": "rts"}
+    kinds: dict[str, str | None] = {kind: kind for kind in ("one_euro", "savgol", "rts")}
     kinds |= {"true": "one_euro", "1": "one_euro", "false": None, "0": None}  # as when there was one
     if text.lower() not in kinds:
         raise argparse.ArgumentTypeError(f"got '{text}', expected one_euro, savgol or rts")
