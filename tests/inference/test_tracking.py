@@ -170,6 +170,17 @@ def test_somebody_who_jumps_is_known_by_the_overlap():
     assert numbers(tracker.update([pose_at(0, 170)], 12 / 25)) == [2]
 
 
+@pytest.mark.parametrize("similarity", ["oks", "iou"])
+def test_keypoints_and_boxes_that_are_no_numbers(similarity):
+    """As of a network whose heatmaps are NaN; the others keep their numbers."""
+    tracker = Tracker(SIGMAS, similarity=similarity)
+    lost = pose_at(100, 0)
+    lost = Pose(np.full_like(lost.keypoints, np.nan), lost.scores, 1.0, np.full(4, np.nan))
+    for index in range(4):
+        found = numbers(tracker.update([pose_at(0, 0), lost, pose_at(200, 0)], index / 25))
+        assert (found[0], found[2]) == (1, 3)
+
+
 def test_time_that_stands_still_or_goes_back():
     """As in files whose times are wrong."""
     tracker = Tracker(SIGMAS)

@@ -108,3 +108,9 @@ def test_no_pair_costs_more_than_the_limit():
     assert assign(costs, 4.0).tolist() == [[1, 0]]
     assert assign(np.array([[-3.0]]), -2.0).tolist() == [[0, 0]]
     assert assign(np.array([[-1.0]]), -2.0).tolist() == []
+
+
+def test_what_is_no_number_is_not_paired():
+    costs = np.array([[np.nan, 1.0], [np.inf, np.nan]])
+    assert assign(costs, 5.0).tolist() == [[0, 1]]
+    assert assign(np.full((3, 3), np.nan), 5.0).tolist() == []
