@@ -1,6 +1,5 @@
 """Poses of people in videos, with who is who."""
 
-import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -8,14 +7,16 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from ppose.files import to_json
 from ppose.geometry.object_model import ObjectModel
-from ppose.inference.detectors import PersonDetector
+from ppose.inference.detectors import PersonDetector, find_scored
 from ppose.inference.pose_files import stack_poses
 from ppose.inference.predictor import Predictor
 from ppose.inference.space_poses import add_space_poses
 from ppose.inference.track_lines import TrackFormat, open_track_lines
 from ppose.inference.tracking import Finish, Found, Tracker, finish_tracks
 from ppose.inference.video_files import Frames, writing_lines, writing_video
+from ppose.paths import show_name
 from ppose.visualize import draw_poses
 
 _NO_FINISH = Finish()
@@ -34,9 +35,15 @@ def follow_people(
     ``find_people`` None takes a frame as one person. At most so many frames wait for their people to be run
     together: more are quicker, one is soonest.
     """
-    scenes = ((image, find_people(image) if find_people else None, time) for time, image in frames)
-    for (image, _, time), poses in predictor.iter_poses(scenes, images_at_once=frames_at_once):
-        yield time, image, tracker.update(poses, time)
+    scenes = ((image, *_find(find_people, image), time) for time, image in frames)
+    for (image, _, scores, time), poses in predictor.iter_poses(scenes, images_at_once=frames_at_once):
+        yield time, image, tracker.update(poses, time, scores)
+
+
+def _find(
+    find_people: PersonDetector | None, image: np.ndarray
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    return (None, None) if find_people is None else find_scored(find_people, image)
 
 
 def follow_twice(
@@ -95,7 +102,7 @@ def process_video(
                     for (number, pose), more in zip(found, in_space, strict=True)
                 ]
                 line = {"frame": count, "time": time, "people": people_of_frame}
-                lines.write(json.dumps(line) + "\n")
+                lines.write(to_json(line, show_name(output)) + "\n")
             write_tracks(count, time, found)
             count += 1
     return count
