@@ -20,6 +20,7 @@ _EXTRAS = {
     **dict.fromkeys(("paddle", "setuptools"), "paddle,train"),
     **dict.fromkeys(("filelock", "jinja2", "matplotlib", "platformdirs", "requests"), "train"),
     **dict.fromkeys(("scipy", "visualdl"), "train"),
+    "motmetrics": "track",
     **dict.fromkeys(("fastapi", "uvicorn", "prometheus_client", "PIL"), "serve"),
 }
 
