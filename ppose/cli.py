@@ -15,7 +15,7 @@ from ppose.paths import expand_path
 
 COMMANDS = (
     *("train", "eval", "check", "convert", "split", "merge", "browse", "infer", "export", "quantize"),
-    *("predict", "benchmark", "serve", "model_info", "synthesize", "translate"),
+    *("predict", "benchmark", "serve", "batch", "model_info", "synthesize", "translate"),
     *("mpii2coco", "posetrack2coco", "spacecraft2coco", "weights", "analyse_errors", "visualize_coco"),
     *("download", "report"),
 )

@@ -21,6 +21,7 @@ _EXTRAS = {
     **dict.fromkeys(("filelock", "jinja2", "matplotlib", "platformdirs", "pycocotools", "requests"), "train"),
     **dict.fromkeys(("scipy", "visualdl"), "train"),
     **dict.fromkeys(("fastapi", "uvicorn", "prometheus_client", "PIL"), "serve"),
+    **dict.fromkeys(("fsspec", "pyarrow", "ray"), "ray"),
 }
 
 # What the user asks for, before Paddle writes its own choice of one thread into the environment.

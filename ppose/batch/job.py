@@ -1,0 +1,144 @@
+"""A job: its output folder, which says whose it is, and the parts that it still lacks."""
+
+import json
+import logging
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tqdm import tqdm
+
+from ppose.batch.chunks import Chunk, Input
+from ppose.batch.digests import digest
+from ppose.batch.engines import Engine
+from ppose.batch.parts import SCHEMA_VERSION, Counts, count_parts, find_parts, name_part
+from ppose.batch.place import Place, reaching
+from ppose.batch.worker import Outcome, Task
+from ppose.errors import DataError
+from ppose.paths import hide_secrets, show_name
+
+_logger = logging.getLogger(__name__)
+
+MANIFEST = "_job.json"
+
+_FORMAT = 1
+_TRIES = 3  # rounds that bring nothing new, before what is left is given up
+_WAIT = 5.0  # seconds before such a round
+_MOST_CHUNKS = 10_000  # of a round, so that no engine has a list of millions
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a job's folder has in the end, and where the time of this run went: seconds by stage."""
+
+    counts: Counts
+    made: Counts
+    error: str | None
+    seconds: dict[str, float]
+    wall: float
+
+
+def describe_job(found: Input, options: dict[str, Any], models: str) -> dict[str, Any]:
+    """What decides about the rows of a job, as its manifest has it."""
+    return {
+        "format": _FORMAT,
+        "schema": SCHEMA_VERSION,
+        "kind": found.kind,
+        "files": found.files,
+        "parts": len(found.chunks),
+        "input_sha256": found.digest,
+        "models_sha256": models,
+        "options": options,
+    }
+
+
+def claim_output(place: Place, about: dict[str, Any], source: str) -> str:
+    """Make a folder this job's, unless it is; returns the job's digest. ``source`` is noted beside it.
+
+    Raises DataError where it is another job's, holds other parts, or cannot be written.
+    """
+    text = json.dumps({**about, "input": show_name(hide_secrets(source))}, indent=2).encode()
+    if not place.exists(MANIFEST):
+        if find_parts(place):
+            raise DataError(
+                f"{place} holds parts, but no {MANIFEST} that says whose: choose another --output_dir"
+            )
+        with reaching(place):
+            place.write_first(MANIFEST, text)
+    with reaching(place):
+        there = place.read(MANIFEST)
+    try:
+        known = dict(json.loads(there))
+    except (ValueError, TypeError):
+        raise DataError(f"{MANIFEST} of {place} cannot be read: choose another --output_dir") from None
+    others = [key for key in about if known.get(key) != about[key]]
+    if others:
+        changed = ", ".join(f"{key} {_show_difference(known.get(key), about[key])}" for key in others)
+        raise DataError(f"{place} is the output of another job: choose another --output_dir ({changed})")
+    return digest(about)
+
+
+def _show_difference(there: Any, here: Any) -> str:
+    if isinstance(there, dict) and isinstance(here, dict):
+        keys = [key for key in {**there, **here} if there.get(key) != here.get(key)]
+        return " ".join(f"{key} {_show_difference(there.get(key), here.get(key))}" for key in keys)
+    if isinstance(here, str) and len(here) == 64:  # digests say nothing to people
+        return "differs"
+    return f"is {there!r} there, {here!r} here"
+
+
+def run_job(task: Task, chunks: Sequence[Chunk], output: Place, engine: Engine) -> Report:
+    """Make the parts that are not there yet, and count all. Shows a progress bar.
+
+    Raises DataError where an engine's workers cannot work at all, and in the end where parts are missing,
+    after three tries, or where no image could be read.
+    """
+    start = time.perf_counter()
+    there = find_parts(output)
+    missing = [chunk for chunk in chunks if chunk.number not in there]
+    if there:
+        _logger.info("%d of %d parts are there already", len(chunks) - len(missing), len(chunks))
+    made, seconds, errors, reasons = Counts(), Counter[str](), [], dict[int, str]()
+    with tqdm(total=len(chunks), initial=len(chunks) - len(missing), unit="part", disable=None) as bar:
+        for outcome in _run_rounds(task, missing, output, engine):
+            if outcome.is_final:
+                raise DataError(f"{name_part(outcome.number)}: {outcome.failure}")
+            if outcome.failure is not None:
+                reasons[outcome.number] = outcome.failure
+                _logger.warning("%s: %s", name_part(outcome.number), outcome.failure)
+                continue
+            made += outcome.counts
+            seconds.update(outcome.seconds)
+            errors += [outcome.error] if outcome.error and not errors else []
+            bar.set_postfix(images=made.images, bad=made.bad, people=made.people, refresh=False)
+            bar.update()
+    there = find_parts(output)
+    missing = [chunk for chunk in chunks if chunk.number not in there]
+    if missing:
+        reason = reasons.get(missing[0].number, "its worker died each time")
+        raise DataError(
+            f"{len(missing)} of {len(chunks)} parts are missing ({name_part(missing[0].number)}: {reason}); "
+            "call this again for them"
+        )
+    counts = count_parts(output, [chunk.number for chunk in chunks], task.job)
+    if counts.images == counts.bad:
+        raise DataError(f"none of {counts.images} images could be read: {next(iter(errors), 'see `error`')}")
+    return Report(counts, made, next(iter(errors), None), dict(seconds), time.perf_counter() - start)
+
+
+def _run_rounds(task: Task, missing: Sequence[Chunk], output: Place, engine: Engine) -> Iterator[Outcome]:
+    """Outcomes of all chunks; what a round did not bring is asked for again, up to three times in vain."""
+    tries = _TRIES
+    while missing and tries:
+        now, later = missing[:_MOST_CHUNKS], missing[_MOST_CHUNKS:]
+        yield from engine(task, now)
+        there = find_parts(output)
+        left = [chunk for chunk in now if chunk.number not in there]
+        if left:
+            tries = _TRIES if len(left) < len(now) else tries - 1
+            _logger.warning("%d parts did not come; trying again", len(left))
+            if tries < _TRIES and tries:
+                time.sleep(_WAIT)
+        missing = [*later, *left]

@@ -1,0 +1,124 @@
+"""Workers as actors of Ray Data, on this machine or on a cluster.
+
+Ray restarts an actor that died, where there is room for it, and does not give it its last chunk again: an
+actor that waits for a node that never comes back would keep that chunk for ever. Such chunks are asked for
+again by `run_job`, which looks at the parts that are there.
+"""
+
+import logging
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import ppose
+from ppose.batch.chunks import Chunk
+from ppose.batch.worker import Outcome, Task, Worker
+from ppose.errors import DeviceError
+from ppose.interrupts import INTERRUPTS
+from ppose.paths import hide_secrets, show_name
+
+_logger = logging.getLogger(__name__)
+
+
+@contextmanager
+def connected(address: str | None, cores: int) -> Iterator[None]:
+    """Within it, Ray is a cluster's, or its own on this machine with so many cores.
+
+    Raises DeviceError where there is no cluster.
+    """
+    import ray
+
+    handlers = {number: signal.getsignal(number) for number in INTERRUPTS}
+    folder = os.getcwd()
+    options: dict[str, Any] = (
+        {"address": address} if address else {"num_cpus": cores, "include_dashboard": False}
+    )
+    try:
+        os.chdir(os.sep)  # Ray's workers import from the folder that it is started in
+        with _importable():
+            ray.init(**options, logging_level=logging.ERROR, log_to_driver=False, namespace="ppose")
+    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise DeviceError(f"no Ray cluster at {show_name(hide_secrets(str(address)))}: {reason}") from None
+    finally:
+        os.chdir(folder)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+@contextmanager
+def _importable() -> Iterator[None]:
+    """Within it, processes that are started import the same ppose as this one."""
+    before = os.environ.get("PYTHONPATH")
+    root = str(Path(ppose.__file__).resolve().parent.parent)
+    os.environ["PYTHONPATH"] = root if before is None else os.pathsep.join([root, before])
+    try:
+        yield
+    finally:
+        os.environ.pop("PYTHONPATH")
+        if before is not None:
+            os.environ["PYTHONPATH"] = before
+
+
+def count_workers(num_cpus: float, num_gpus: float) -> int:
+    """As many as the cluster has cores for now, or GPUs; one at least."""
+    import ray
+
+    there = ray.cluster_resources()
+    return max(1, int(there.get("GPU", 0) / num_gpus if num_gpus else there.get("CPU", 0) / num_cpus))
+
+
+def run_on_ray(
+    task: Task, chunks: Sequence[Chunk], *, concurrency: int, num_cpus: float, num_gpus: float
+) -> Iterator[Outcome]:
+    """Make the parts in so many actors, each with models of its own, on so many cores and GPUs."""
+    import ray
+    import ray.data
+    from ray.data import ActorPoolStrategy, DataContext
+
+    context = DataContext.get_current()
+    context.enable_progress_bars = False
+    context.max_errored_blocks = -1
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
+    rows = ray.data.from_items(
+        [{"chunk": chunk.to_json()} for chunk in chunks], override_num_blocks=len(chunks)
+    )
+    outcomes = rows.map_batches(
+        _Actor,
+        fn_constructor_args=(task, ppose.__version__),
+        batch_size=1,
+        compute=ActorPoolStrategy(size=concurrency, max_tasks_in_flight_per_actor=1),
+        num_cpus=num_cpus,
+        num_gpus=num_gpus,
+        max_restarts=-1,
+        max_task_retries=0,
+    )
+    try:
+        for row in outcomes.iter_rows():
+            yield Outcome.from_json(row["outcome"])
+    except ray.exceptions.RayError as error:
+        _logger.warning("Ray: %s", " ".join(str(error).split())[:200])
+
+
+class _Actor:
+    """A worker in a process of Ray's; errors are values, since an exception would end the whole job."""
+
+    def __init__(self, task: Task, version: str) -> None:
+        self._work = Worker(task)
+        self._version = version
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, list[str]]:
+        return {"outcome": [self._make(Chunk.from_json(str(text))).to_json() for text in batch["chunk"]]}
+
+    def _make(self, chunk: Chunk) -> Outcome:
+        if ppose.__version__ != self._version:
+            problem = f"ppose is {ppose.__version__} on a node, {self._version} where the job was started"
+            return Outcome(chunk.number, failure=problem, is_final=True)
+        return self._work(chunk)
