@@ -3,11 +3,13 @@
     python benchmarks/batch.py measure --model_dir output_inference/tinypose_128x96 --images 5000
     python benchmarks/batch.py fleet --images 1e8 --ms 16 --machines 40 --cores 32 --price 1.2
 
-`measure` writes small pictures, 1 % of them broken, and runs jobs on them in turns: in threads, and in 1, 2 and 4
-of Ray's actors; it prints images a second of each, and what `simulate` gives for the same from the run of one
-actor. `fleet` simulates workers that take chunks one after the other: a chunk's time spreads (log-normal), some
-workers are slow, workers die at random and lose their chunk, and all share the object store's bandwidth. It prints
-hours, machine hours and money; --price is of a machine an hour, an assumption of yours.
+`measure` writes small pictures, 1 % of them broken, and runs jobs on them, in turns: in threads, and in Ray's
+actors. Two runs of one actor, of all pictures and of a fifth of them, give what starting takes and what an
+image takes; with these `simulate` says what 1, 2 and 4 actors take, which stands beside what they took.
+`fleet` is the same for machines that are not here: workers take chunks one after the other, a chunk's time
+spreads (log-normal), some workers are slow, workers die at random and lose their chunk, and all share the
+bandwidth of the object store. It prints hours, machine hours and money. --price, of a machine an hour, is an
+assumption.
 
 RESULTS
 """
@@ -27,10 +29,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from ppose.commandline import run
 from ppose.options import whole_number
+from ppose.processor import own_cores
 
 BATCH = Path(__file__).resolve().parent.parent / "deploy" / "batch.py"
 _DRAWN = 64  # different pictures; the others are the same under other names
 _BROKEN = 100  # every so many is no image
+_CHUNK = 100
+_ACTORS = (1, 2, 4)
 
 
 @dataclass(frozen=True)
@@ -118,27 +123,43 @@ def plan(args: argparse.Namespace) -> None:
     print(
         f"{args.images:.0e} images on {args.machines} machines of {args.cores} cores: {hours:.2f} h "
         f"({best:.2f} without starts, slow workers, deaths and waiting for the store), {lost} chunks lost; "
-        f"{hours * args.machines:.0f} machine hours, {hours * args.machines * args.price:.0f} at {args.price:g} "
-        f"an hour; the store gives {needs:.1f} of {args.gbit:g} Gbit/s"
+        f"{hours * args.machines:.0f} machine hours, {hours * args.machines * args.price:.0f} of money; "
+        f"the workers ask the store for {needs:.1f} of {args.gbit:g} Gbit/s"
     )
 
 
 def measure(args: argparse.Namespace) -> None:
-    """Images a second in threads and in actors, and the simulation beside them."""
+    """Seconds in threads and in actors, and of actors what the simulation says."""
     ways = {"threads, 1": ("--concurrency", "1"), "threads, 2": ("--concurrency", "2")}
-    ways |= {f"Ray, {n}": ("--engine", "ray", "--concurrency", str(n)) for n in (1, 2, 4)}
+    ways |= {f"Ray, {count}": ("--engine", "ray", "--concurrency", str(count)) for count in _ACTORS}
+    found: dict[str, list[tuple[float, str]]] = {name: [] for name in (*ways, "Ray, 1, a fifth")}
     with tempfile.TemporaryDirectory() as folder:
-        pictures = Path(folder) / "pictures"
-        write_pictures(pictures, args.images)
-        found: dict[str, list[tuple[float, str]]] = {name: [] for name in ways}
+        few, all_of_them = Path(folder) / "few", Path(folder) / "all"
+        write_pictures(few, args.images // 5)
+        write_pictures(all_of_them, args.images)
         for turn in range(args.rounds):
-            for name, options in ways.items():
+            for name in found:
+                options = ways.get(name, ways["Ray, 1"])
                 output = Path(folder) / f"{name}-{turn}"
-                found[name].append(run_job(args.model_dir, pictures, output, options))
-    print(f"{processor_name()}; {args.images} images")
+                found[name].append(
+                    run_job(args.model_dir, all_of_them if name in ways else few, output, options)
+                )
+    seconds = {name: float(np.median([wall for wall, _ in runs])) for name, runs in found.items()}
+    image = (seconds["Ray, 1"] - seconds["Ray, 1, a fifth"]) / (args.images - args.images // 5)
+    start = max(0.0, seconds["Ray, 1"] - args.images * image)
+    print(
+        f"{processor_name()}; {args.images} images; Ray: start {start:.1f} s, {1000 * image:.2f} ms an image"
+    )
     for name, runs in found.items():
-        seconds = np.median([wall for wall, _ in runs])
-        print(f"{name:12}{seconds:8.1f} s{args.images / seconds:8.1f} images/s   {runs[0][1]}")
+        told = ""
+        if name in ways and name.startswith("Ray"):
+            told = f"simulated {_simulate_here(int(name[5:]), start, image, args.images):6.1f} s"
+        print(f"{name:16}{seconds[name]:7.1f} s  {told:18}  {runs[0][1]}")
+
+
+def _simulate_here(workers: int, start: float, image: float, images: int) -> float:
+    fleet = Fleet(workers=workers, cores=own_cores(), start=start, image=image, chunk=_CHUNK)
+    return float(np.median([simulate(fleet, images, seed)[0] for seed in range(5)]))
 
 
 def write_pictures(folder: Path, count: int) -> None:
@@ -161,7 +182,7 @@ def write_pictures(folder: Path, count: int) -> None:
 def run_job(model: str, pictures: Path, output: Path, options: tuple[str, ...]) -> tuple[float, str]:
     """Seconds of a job without the start of the process and of Ray, and its line on stages."""
     command = [sys.executable, BATCH, "--model_dir", model, "--input", pictures, "--output_dir", output]
-    command += ["--images_per_part", "250", *options]
+    command += ["--images_per_part", str(_CHUNK), *options]
     done = subprocess.run([str(each) for each in command], capture_output=True, text=True, check=True)
     seconds = float(re.search(r"images in ([\d.]+) s", done.stdout)[1])
     return seconds, re.search(r"in a worker: (.*)", done.stdout)[1]

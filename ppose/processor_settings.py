@@ -1,4 +1,4 @@
-"""Settings of Paddle's CPU libraries, ONNX Runtime and Ray, which read them from the environment as they load.
+"""Settings of Paddle's CPU libraries, ONNX Runtime and Ray, which these read from the environment.
 
 - `KMP_BLOCKTIME=0`: each of Paddle's threads has an OpenMP team whose members spin for 200 ms after an
   operator, on cores that others could use. Now they sleep at once.

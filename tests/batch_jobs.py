@@ -4,13 +4,13 @@ from functools import partial
 
 import pytest
 
+from ppose.batch.command import Settings, run_batch
+from ppose.batch.engines import run_in_threads
+
 for name in ("fsspec", "pyarrow"):
     pytest.importorskip(name, reason="the packages of batch jobs are missing: pip install 'ppose[ray]'")
 
-import pyarrow.dataset
-
-from ppose.batch.command import Settings, run_batch
-from ppose.batch.engines import run_in_threads
+two_threads = partial(run_in_threads, concurrency=2)
 
 
 def make_settings(model_dir, source, output, **options):
@@ -27,12 +27,14 @@ def make_settings(model_dir, source, output, **options):
     )
 
 
-def run(settings, engine=partial(run_in_threads, concurrency=2)):
+def run(settings, engine=two_threads):
     run_batch(settings, engine)
     return read_rows(settings.output)
 
 
 def read_rows(output):
     """All rows, as any reader of parquet folders sees them, by file and index."""
+    import pyarrow.dataset
+
     table = pyarrow.dataset.dataset(str(output), format="parquet").to_table()
     return sorted(table.to_pylist(), key=lambda row: (row["file"] or "", row["index"]))

@@ -3,7 +3,7 @@
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -59,22 +59,38 @@ class Place:
         return show_name(hide_secrets(self.url))
 
     def list_files(self) -> list[Entry]:
-        """The files that are meant, by name."""
-        path = self.locate(self.pattern)
+        """The files that are meant, by name; DataError for a store that does not say."""
         with reaching(self):
-            if not self.pattern:
-                found = self.system.find(path, detail=True)
-            elif "*" in self.pattern:
-                found = self.system.glob(path, detail=True)
-            else:
-                found = {path: self.system.info(path)}
-        root = len(self.path.rstrip("/")) + 1
-        entries = [
-            Entry(path[root:], int(about["size"] or 0), _stamp(about))
-            for path, about in found.items()
-            if about["type"] == "file"
-        ]
+            try:
+                entries = [*(self._list_local() if self.is_local else self._list())]
+            except FileNotFoundError:
+                entries = []
         return sorted(entries, key=lambda entry: entry.name)
+
+    def _list(self) -> Iterator[Entry]:
+        path, root = self.locate(self.pattern), len(self.path.rstrip("/")) + 1
+        found: dict[str, dict[str, Any]] = {}
+        if "*" in self.pattern:
+            found = self.system.glob(path, detail=True, on_error="raise")
+        elif self.pattern:
+            found = {path: self.system.info(path)}
+        else:
+            for _, _, files in self.system.walk(path, detail=True, on_error="raise"):
+                found |= {about["name"]: about for about in files.values()}
+        for name, about in found.items():
+            if about["type"] == "file":
+                yield Entry(name[root:], int(about["size"] or 0), _stamp(about))
+
+    def _list_local(self) -> Iterator[Entry]:
+        """Files, and links to files or to nothing, which fsspec does not tell from others."""
+        folder = Path(self.path)
+        paths: Iterable[Path] = folder.glob(self.pattern) if self.pattern else _walk(folder)
+        for path in paths:
+            if path.is_file():
+                about = path.stat()
+                yield Entry(path.relative_to(folder).as_posix(), about.st_size, str(about.st_mtime_ns))
+            elif path.is_symlink() and not path.exists():
+                yield Entry(path.relative_to(folder).as_posix(), 0, "")
 
     def exists(self, name: str = "") -> bool:
         """Whether there is this file, or the place itself."""
@@ -141,13 +157,14 @@ def open_place(url: str) -> Place:
 def open_input(url: str) -> Place:
     """The place of a folder, of one file, or of the files that a URL with `*` names; DataError."""
     place = open_place(url)
-    with reaching(place):
-        is_file = "*" not in place.path and place.system.isfile(place.path)
-    if not is_file and "*" not in place.path:
-        return place
+    if "*" not in place.path:
+        with reaching(place):
+            try:
+                if place.system.info(place.path)["type"] == "directory":
+                    return place
+            except FileNotFoundError:
+                return place
     folder = place.path.partition("*")[0].rpartition("/")[0]
-    if is_file:
-        folder = place.path.rpartition("/")[0]
     return replace(place, path=folder, pattern=place.path[len(folder) + 1 :])
 
 
@@ -187,6 +204,14 @@ def explain(error: BaseException) -> str:
     """An error of a store in one line without credentials."""
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return show_text(hide_secrets(" ".join(text.split())), 300)
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    def fail(error: OSError) -> None:
+        raise error
+
+    for path, _, names in os.walk(folder, onerror=fail):
+        yield from (Path(path, name) for name in names)
 
 
 def _unreachable(url: str, error: BaseException) -> DataError:

@@ -159,11 +159,11 @@ def test_a_job_goes_on_with_what_is_missing(settings, pictures, monkeypatch, tmp
 
 def test_an_engine_that_loses_chunks_is_asked_again(settings, pictures, monkeypatch):
     monkeypatch.setattr(job, "_WAIT", 0)
-    asked = []
+    asked, lost = [], iter([1, 1, 0])
 
-    def lose(task, chunks, left=iter([1, 1, 0])):
+    def lose(task, chunks):
         asked.append([chunk.number for chunk in chunks])
-        yield from engines.run_in_threads(task, chunks[next(left) :], concurrency=1)
+        yield from engines.run_in_threads(task, chunks[next(lost) :], concurrency=1)
 
     rows = batch_jobs.run(settings(pictures(9)), lose)
     assert [row["index"] for row in rows] == list(range(9))
@@ -235,5 +235,5 @@ def test_another_job_is_refused(settings, pictures, tmp_path):
         with pytest.raises(DataError, match=f"another job: choose another --output_dir .*{words}"):
             batch_jobs.run(other)
     (tmp_path / "out" / "_job.json").unlink()
-    with pytest.raises(DataError, match="holds parts, but no _job.json"):
+    with pytest.raises(DataError, match=r"holds parts, but no _job\.json"):
         batch_jobs.run(about)
