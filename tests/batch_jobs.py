@@ -22,9 +22,7 @@ def make_settings(model_dir, source, output, **options):
         "image_column": "image", "boxes_column": None, "box_file": None, "classes": None, "threshold": 0.5,
         "images_per_part": 3, "detector": None,
     }  # fmt: skip
-    return Settings(
-        **{"input": str(source), "output": str(output), "predictor": predictor, **defaults, **options}
-    )
+    return Settings(input=str(source), output=str(output), predictor=predictor, **{**defaults, **options})
 
 
 def run(settings, engine=two_threads):

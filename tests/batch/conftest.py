@@ -75,4 +75,6 @@ def settings(tmp_path, model_dir):
     """Function: the settings of a job with the tests' exported model."""
     from batch_jobs import make_settings
 
-    return lambda source, **options: make_settings(model_dir, source, tmp_path / "out", **options)
+    return lambda source, **options: make_settings(
+        model_dir, source, **{"output": tmp_path / "out", **options}
+    )
