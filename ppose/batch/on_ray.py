@@ -8,6 +8,7 @@ again by `run_job`, which looks at the parts that are there.
 import logging
 import os
 import signal
+import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,9 +19,9 @@ from ppose.batch.chunks import Chunk
 from ppose.batch.worker import Outcome, Task, Worker
 from ppose.errors import DeviceError
 from ppose.interrupts import INTERRUPTS
-from ppose.paths import hide_secrets, show_name
+from ppose.paths import hide_secrets, show_name, show_text
 
-_logger = logging.getLogger(__name__)
+_CONNECT_SECONDS = 5
 
 
 @contextmanager
@@ -31,6 +32,8 @@ def connected(address: str | None, cores: int) -> Iterator[None]:
     """
     import ray
 
+    if address is not None and ":" in address:
+        _check_port(address)
     handlers = {number: signal.getsignal(number) for number in INTERRUPTS}
     folder = os.getcwd()
     options: dict[str, Any] = (
@@ -38,11 +41,10 @@ def connected(address: str | None, cores: int) -> Iterator[None]:
     )
     try:
         os.chdir(os.sep)  # Ray's workers import from the folder that it is started in
-        with _importable():
+        with _environment():
             ray.init(**options, logging_level=logging.ERROR, log_to_driver=False, namespace="ppose")
     except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise DeviceError(f"no Ray cluster at {show_name(hide_secrets(str(address)))}: {reason}") from None
+        raise _no_cluster(address, error) from None
     finally:
         os.chdir(folder)
         for number, handler in handlers.items():
@@ -53,18 +55,38 @@ def connected(address: str | None, cores: int) -> Iterator[None]:
         ray.shutdown()
 
 
+def _check_port(address: str) -> None:
+    """Raise DeviceError where nobody listens; Ray itself would try for a minute and more."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _CONNECT_SECONDS).close()
+    except (OSError, ValueError, OverflowError) as error:
+        raise _no_cluster(address, error) from None
+
+
+def _no_cluster(address: str | None, error: Exception) -> DeviceError:
+    reason = " ".join(str(error).split())[:200]
+    return DeviceError(f"no Ray cluster at {show_name(hide_secrets(str(address)))}: {reason}")
+
+
 @contextmanager
-def _importable() -> Iterator[None]:
-    """Within it, processes that are started import the same ppose as this one."""
-    before = os.environ.get("PYTHONPATH")
+def _environment() -> Iterator[None]:
+    """Within it, processes that are started import this ppose, and Ray's core keeps its log to itself."""
     root = str(Path(ppose.__file__).resolve().parent.parent)
-    os.environ["PYTHONPATH"] = root if before is None else os.pathsep.join([root, before])
+    known = os.environ.get("PYTHONPATH")
+    wanted = {
+        "PYTHONPATH": root if known is None else os.pathsep.join([root, known]),
+        "RAY_BACKEND_LOG_LEVEL": os.environ.get("RAY_BACKEND_LOG_LEVEL", "fatal"),
+    }
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
     try:
         yield
     finally:
-        os.environ.pop("PYTHONPATH")
-        if before is not None:
-            os.environ["PYTHONPATH"] = before
+        for name, value in before.items():
+            os.environ.pop(name)
+            if value is not None:
+                os.environ[name] = value
 
 
 def count_workers(num_cpus: float, num_gpus: float) -> int:
@@ -104,7 +126,8 @@ def run_on_ray(
         for row in outcomes.iter_rows():
             yield Outcome.from_json(row["outcome"])
     except ray.exceptions.RayError as error:
-        _logger.warning("Ray: %s", " ".join(str(error).split())[:200])
+        reason = str(error).strip().splitlines()[-1]  # a traceback's last line
+        yield Outcome(chunks[0].number, failure=show_text(f"Ray: {reason.strip()}", 200))
 
 
 class _Actor:

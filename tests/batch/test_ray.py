@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import batch_jobs
 import psutil
@@ -17,14 +18,16 @@ from ppose.errors import DeviceError
 pytest.importorskip("ray.data", reason="Ray is missing: pip install 'ppose[ray]'")
 pytestmark = pytest.mark.heavy
 
+ROOT = Path(__file__).resolve().parent.parent.parent
 ONE_CORE = {"num_cpus": 1, "num_gpus": 0}
 
 
 @contextmanager
-def two_nodes():
+def two_nodes(monkeypatch):
     """A cluster of two nodes with a core each on this machine; and the second of them."""
     from ray.cluster_utils import Cluster
 
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     try:
         second = cluster.add_node(num_cpus=1)
@@ -48,7 +51,7 @@ def job(settings, pictures):
     return settings(source, images_per_part=4), expected
 
 
-def test_an_actor_and_a_node_that_die(job):
+def test_an_actor_and_a_node_that_die(job, monkeypatch):
     about, expected = job
     events = []
 
@@ -63,7 +66,7 @@ def test_an_actor_and_a_node_that_die(job):
                 events.append("node")
             yield outcome
 
-    with two_nodes() as (cluster, second):
+    with two_nodes(monkeypatch) as (cluster, second):
         assert count_workers(1, 0) == 2
         assert batch_jobs.run(about, kill) == expected
     assert events == ["actor", "node"]
@@ -76,7 +79,7 @@ def test_a_driver_that_is_killed(job, model_dir, tmp_path):
         *("--output_dir", about.output, "--images_per_part", 4, "--runtime", "onnxruntime"),
         *("--engine", "ray", "--concurrency", 2),
     ]
-    driver = subprocess.Popen([str(each) for each in command], cwd=os.getcwd())
+    driver = subprocess.Popen([str(each) for each in command], cwd=ROOT)
     parts = tmp_path / "out"
     while len(list(parts.glob("part-*"))) < 3:
         assert driver.poll() is None
