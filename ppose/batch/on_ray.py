@@ -9,6 +9,8 @@ import logging
 import os
 import signal
 import socket
+import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,11 +39,13 @@ def connected(address: str | None, cores: int) -> Iterator[None]:
     handlers = {number: signal.getsignal(number) for number in INTERRUPTS}
     folder = os.getcwd()
     options: dict[str, Any] = (
-        {"address": address} if address else {"num_cpus": cores, "include_dashboard": False}
+        {"address": address}
+        if address
+        else {"address": "local", "num_cpus": cores, "include_dashboard": False}
     )
     try:
         os.chdir(os.sep)  # Ray's workers import from the folder that it is started in
-        with _environment():
+        with _environment(), _silent_stderr():
             ray.init(**options, logging_level=logging.ERROR, log_to_driver=False, namespace="ppose")
     except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
         raise _no_cluster(address, error) from None
@@ -89,6 +93,21 @@ def _environment() -> Iterator[None]:
                 os.environ[name] = value
 
 
+@contextmanager
+def _silent_stderr() -> Iterator[None]:
+    """Within it, nobody hears what Ray's core says of its own settings; what is wrong, it raises."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
 def count_workers(num_cpus: float, num_gpus: float) -> int:
     """As many as the cluster has cores for now, or GPUs; one at least."""
     import ray
@@ -109,6 +128,7 @@ def run_on_ray(
     context.enable_progress_bars = False
     context.max_errored_blocks = -1
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
+    warnings.filterwarnings("ignore", message="`ray_remote_args` is deprecated")
     rows = ray.data.from_items(
         [{"chunk": chunk.to_json()} for chunk in chunks], override_num_blocks=len(chunks)
     )
@@ -116,7 +136,7 @@ def run_on_ray(
         _Actor,
         fn_constructor_args=(task, ppose.__version__),
         batch_size=1,
-        compute=ActorPoolStrategy(size=concurrency, max_tasks_in_flight_per_actor=1),
+        compute=ActorPoolStrategy(size=min(concurrency, len(chunks)), max_tasks_in_flight_per_actor=1),
         num_cpus=num_cpus,
         num_gpus=num_gpus,
         max_restarts=-1,
