@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from ppose.batch.place import Entry, Place, reaching
@@ -127,8 +127,8 @@ def _cut_images(
 ) -> Iterator[Chunk]:
     for number, first in enumerate(range(0, len(names), count)):
         part = slice(first, first + count)
-        of_file = {} if boxes is None else {"boxes_xyxy": boxes[0][part], "sizes": boxes[1][part]}
-        yield Chunk(number, names=names[part], start=first, **of_file)
+        chunk = Chunk(number, names=names[part], start=first)
+        yield chunk if boxes is None else replace(chunk, boxes_xyxy=boxes[0][part], sizes=boxes[1][part])
 
 
 def _cut_tables(

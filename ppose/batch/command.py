@@ -46,9 +46,8 @@ def run_batch(settings: Settings, engine: Engine) -> None:
     )
     if settings.boxes_column and found.kind == "images":
         raise DataError(f"--boxes_column is of tables and shards, {source} holds images: give --boxes")
-    models = digest_models(
-        settings.predictor["model_dir"], settings.detector and settings.detector["model_dir"]
-    )
+    detector_dir = None if settings.detector is None else settings.detector["model_dir"]
+    models = digest_models(settings.predictor["model_dir"], detector_dir)
     job = claim_output(output, describe_job(found, _deciding(settings), models), settings.input)
     task = Task(
         input=settings.input,

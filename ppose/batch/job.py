@@ -5,7 +5,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from tqdm import tqdm
@@ -29,15 +29,34 @@ _WAIT = 5.0  # seconds before such a round
 _MOST_CHUNKS = 10_000  # of a round, so that no engine has a list of millions
 
 
-@dataclass(frozen=True)
+@dataclass
 class Report:
-    """What a job's folder has in the end, and where the time of this run went: seconds by stage."""
+    """What a run of a job has made so far, and in the end what the job's folder has, in ``counts``.
 
-    counts: Counts
-    made: Counts
-    error: str | None
-    seconds: dict[str, float]
-    wall: float
+    ``seconds`` are those of workers by stage, ``wall`` all that passed. ``error`` is that of an image that
+    could not be read, ``reasons`` are why parts did not come, by their numbers.
+    """
+
+    counts: Counts = field(default_factory=Counts)
+    made: Counts = field(default_factory=Counts)
+    seconds: Counter[str] = field(default_factory=Counter)
+    wall: float = 0.0
+    error: str | None = None
+    reasons: dict[int, str] = field(default_factory=dict)
+
+    def add(self, outcome: Outcome) -> bool:
+        """Take in what became of a chunk, and say whether there is a part; DataError for what is final."""
+        name = name_part(outcome.number)
+        if outcome.is_final:
+            raise DataError(f"{name}: {outcome.failure}")
+        if outcome.failure is not None:
+            self.reasons[outcome.number] = outcome.failure
+            _logger.warning("%s: %s", name, outcome.failure)
+            return False
+        self.made += outcome.counts
+        self.seconds.update(outcome.seconds)
+        self.error = self.error or outcome.error
+        return True
 
 
 def describe_job(found: Input, options: dict[str, Any], models: str) -> dict[str, Any]:
@@ -95,37 +114,36 @@ def run_job(task: Task, chunks: Sequence[Chunk], output: Place, engine: Engine) 
     Raises DataError where an engine's workers cannot work at all, and in the end where parts are missing,
     after three tries, or where no image could be read.
     """
-    start = time.perf_counter()
-    there = find_parts(output)
-    missing = [chunk for chunk in chunks if chunk.number not in there]
+    start, report = time.perf_counter(), Report()
+    missing = _find_missing(chunks, output)
+    there = len(chunks) - len(missing)
     if there:
-        _logger.info("%d of %d parts are there already", len(chunks) - len(missing), len(chunks))
-    made, seconds, errors, reasons = Counts(), Counter[str](), [], dict[int, str]()
-    with tqdm(total=len(chunks), initial=len(chunks) - len(missing), unit="part", disable=None) as bar:
+        _logger.info("%d of %d parts are there already", there, len(chunks))
+    with tqdm(total=len(chunks), initial=there, unit="part", disable=None) as bar:
         for outcome in _run_rounds(task, missing, output, engine):
-            if outcome.is_final:
-                raise DataError(f"{name_part(outcome.number)}: {outcome.failure}")
-            if outcome.failure is not None:
-                reasons[outcome.number] = outcome.failure
-                _logger.warning("%s: %s", name_part(outcome.number), outcome.failure)
-                continue
-            made += outcome.counts
-            seconds.update(outcome.seconds)
-            errors += [outcome.error] if outcome.error and not errors else []
-            bar.set_postfix(images=made.images, bad=made.bad, people=made.people, refresh=False)
-            bar.update()
-    there = find_parts(output)
-    missing = [chunk for chunk in chunks if chunk.number not in there]
+            if report.add(outcome):
+                made = report.made
+                bar.set_postfix(images=made.images, bad=made.bad, people=made.people, refresh=False)
+                bar.update()
+    missing = _find_missing(chunks, output)
     if missing:
-        reason = reasons.get(missing[0].number, "its worker died each time")
+        first = missing[0].number
         raise DataError(
-            f"{len(missing)} of {len(chunks)} parts are missing ({name_part(missing[0].number)}: {reason}); "
+            f"{len(missing)} of {len(chunks)} parts are missing "
+            f"({name_part(first)}: {report.reasons.get(first, 'its worker died each time')}); "
             "call this again for them"
         )
-    counts = count_parts(output, [chunk.number for chunk in chunks], task.job)
-    if counts.images == counts.bad:
-        raise DataError(f"none of {counts.images} images could be read: {next(iter(errors), 'see `error`')}")
-    return Report(counts, made, next(iter(errors), None), dict(seconds), time.perf_counter() - start)
+    report.counts = count_parts(output, [chunk.number for chunk in chunks], task.job)
+    if report.counts.images == report.counts.bad:
+        reason = report.error or "see the column `error`"
+        raise DataError(f"none of {report.counts.images} images could be read: {reason}")
+    report.wall = time.perf_counter() - start
+    return report
+
+
+def _find_missing(chunks: Sequence[Chunk], output: Place) -> list[Chunk]:
+    there = find_parts(output)
+    return [chunk for chunk in chunks if chunk.number not in there]
 
 
 def _run_rounds(task: Task, missing: Sequence[Chunk], output: Place, engine: Engine) -> Iterator[Outcome]:
@@ -134,11 +152,11 @@ def _run_rounds(task: Task, missing: Sequence[Chunk], output: Place, engine: Eng
     while missing and tries:
         now, later = missing[:_MOST_CHUNKS], missing[_MOST_CHUNKS:]
         yield from engine(task, now)
-        there = find_parts(output)
-        left = [chunk for chunk in now if chunk.number not in there]
+        left = _find_missing(now, output)
         if left:
             tries = _TRIES if len(left) < len(now) else tries - 1
-            _logger.warning("%d parts did not come; trying again", len(left))
-            if tries < _TRIES and tries:
+            if tries:
+                _logger.warning("%d parts did not come; trying again", len(left))
+            if 0 < tries < _TRIES:
                 time.sleep(_WAIT)
         missing = [*later, *left]

@@ -55,8 +55,10 @@ def read_items(
 def _read_files(place: Place, chunk: Chunk) -> Iterator[Item]:
     for row, name in enumerate(chunk.names):
         boxes = None if chunk.boxes_xyxy is None else np.reshape(chunk.boxes_xyxy[row], (-1, 4))
-        size = tuple(chunk.sizes[row]) if chunk.sizes else (0, 0)
-        yield Item(show_name(name), chunk.start + row, partial(_load_file, place, name, boxes, size))
+        width, height = chunk.sizes[row] if chunk.sizes else (0, 0)
+        yield Item(
+            show_name(name), chunk.start + row, partial(_load_file, place, name, boxes, (width, height))
+        )
 
 
 def _load_file(place: Place, name: str, boxes_xyxy: np.ndarray | None, size: tuple[int, int]) -> Scene:
@@ -144,19 +146,24 @@ def _load_member(name: str, data: bytes | None, about: bytes | None, boxes_key: 
 
 
 def _read_rows(place: Place, chunk: Chunk, image_column: str, boxes_column: str | None) -> Iterator[Item]:
+    import pyarrow
     import pyarrow.parquet
 
     columns = [image_column, *([boxes_column] if boxes_column else [])]
-    with place.open(chunk.file) as file:
-        group = pyarrow.parquet.ParquetFile(file).read_row_group(chunk.row_group, columns=columns)
     first, end = chunk.rows
+    try:
+        with place.open(chunk.file) as file:
+            group = pyarrow.parquet.ParquetFile(file).read_row_group(chunk.row_group, columns=columns)
+    except pyarrow.ArrowInvalid as error:
+        for index in range(chunk.start, chunk.start + end - first):
+            yield _spoilt(chunk.file, index, f"cannot be read: {explain(error)}")
+        return
     images = group.column(image_column).slice(first, end - first)
     kind = check_image_type(images.type, chunk.file)
     boxes = group.column(boxes_column).slice(first, end - first) if boxes_column else None
-    for row, value in enumerate(images):
-        index = chunk.start + row
+    for index, value in enumerate(images, start=chunk.start):
         data, url = _split(kind, value.as_py())
-        known = None if boxes is None else (boxes[row].as_py(),)
+        known = None if boxes is None else (boxes[index - chunk.start].as_py(),)
         name = show_name(hide_secrets(url or f"{chunk.file}#{index}"))
         yield Item(name, index, partial(_load_row, place, chunk.file, name, data, url, known))
 

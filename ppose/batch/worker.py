@@ -84,10 +84,14 @@ class Worker:
         """Make the part of a chunk; what goes wrong is in the outcome, and Stopped alone is raised."""
         try:
             return self._make(chunk)
+        except Stopped:
+            raise
         except PposeError as error:
             return Outcome(chunk.number, failure=str(error), is_final=True)
         except OSError as error:
             return Outcome(chunk.number, failure=explain(error))
+        except Exception as error:  # of a package's own kind: the other chunks are to get their parts
+            return Outcome(chunk.number, failure=f"{type(error).__name__}: {explain(error)}")
 
     def _make(self, chunk: Chunk) -> Outcome:
         predictor = self._predictor or self._open()
@@ -106,7 +110,10 @@ class Worker:
 
     def _open(self) -> Predictor:
         task = self._task
-        self._input, self._output = open_input(task.input), open_place(task.output)
+        try:
+            self._input, self._output = open_input(task.input), open_place(task.output)
+        except DataError as error:  # of the store, which may be there for the next chunk
+            raise OSError(str(error)) from None
         if not self._input.exists():
             raise DataError(f"{self._input} is not there on every machine that works on it")
         detector_dir = None if task.detector is None else task.detector["model_dir"]
