@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from dataclasses import replace
 from functools import partial
 
@@ -12,8 +13,9 @@ import pyarrow.parquet
 import pytest
 
 from ppose.batch import engines, job
+from ppose.batch.chunks import Chunk
 from ppose.batch.place import open_place
-from ppose.batch.worker import Outcome
+from ppose.batch.worker import Outcome, Stopped, Worker
 from ppose.errors import DataError
 from ppose.inference.predictor import Predictor
 from ppose.transforms import decode_image
@@ -184,22 +186,36 @@ def test_what_stays_missing_is_an_error(settings, pictures, monkeypatch):
     assert len(batch_jobs.run(about)) == 9
 
 
-def test_interrupted_threads_end_within_an_image(settings, pictures):
-    about = settings(pictures(9), images_per_part=1)
+def test_interrupted_threads_end_within_an_image(monkeypatch):
+    ended = []
 
-    def stop(task, chunks):
-        running = engines.run_in_threads(task, chunks, concurrency=2)
-        yield next(running)
-        running.close()  # as an interrupt does
-        raise KeyboardInterrupt
+    class Endless:
+        """Works on all chunks but the first until it is stopped."""
 
-    with pytest.raises(KeyboardInterrupt):
-        batch_jobs.run(about, stop)
-    assert 1 <= len(batch_jobs.read_rows(about.output)) <= 4
-    assert len(batch_jobs.run(about)) == 9
+        def __init__(self, task, is_stopped):
+            self._is_stopped = is_stopped
+
+        def __call__(self, chunk):
+            end = time.monotonic() + 20
+            while chunk.number and not self._is_stopped() and time.monotonic() < end:
+                time.sleep(0.002)
+            ended.append((chunk.number, self._is_stopped()))
+            return Outcome(chunk.number)
+
+    monkeypatch.setattr(engines, "Worker", Endless)
+    running = engines.run_in_threads(None, [Chunk(number) for number in range(9)], concurrency=2)
+    assert next(running).number == 0
+    running.close()  # as an interrupt does
+    assert ended == [(0, False), (1, True)]
 
 
-def test_a_store_that_fails_twice_is_asked_again(settings, pictures, monkeypatch):
+def test_a_worker_looks_whether_it_is_to_stop(settings, pictures, monkeypatch):
+    monkeypatch.setattr(engines, "Worker", lambda task, _: Worker(task, lambda: True))
+    with pytest.raises(Stopped):
+        batch_jobs.run(settings(pictures()))
+
+
+def test_a_store_that_fails_twice_is_asked_again(settings, pictures, monkeypatch, caplog):
     from fsspec.implementations.local import LocalFileSystem
 
     monkeypatch.setattr("ppose.batch.place._WAITS", (0, 0))
@@ -212,6 +228,7 @@ def test_a_store_that_fails_twice_is_asked_again(settings, pictures, monkeypatch
 
     monkeypatch.setattr(LocalFileSystem, "cat_file", fail)
     assert [row["error"] for row in batch_jobs.run(settings(pictures(2, broken=())))] == [None, None]
+    assert "did not come" not in caplog.text
 
 
 def test_parts_say_whose_they_are(settings, pictures, tmp_path):
@@ -234,6 +251,13 @@ def test_another_job_is_refused(settings, pictures, tmp_path):
     ):
         with pytest.raises(DataError, match=f"another job: choose another --output_dir .*{words}"):
             batch_jobs.run(other)
+    part = tmp_path / "out" / "part-00000000.parquet"
+    for data, words in ((part.read_bytes(), "is of another job"), (b"", "is none of ours, or damaged")):
+        batch_jobs.run(replace(about, output=str(tmp_path / "other"), images_per_part=4))
+        (tmp_path / "other" / part.name).write_bytes(data)
+        with pytest.raises(DataError, match=f"part-00000000.parquet of .*other {words}"):
+            batch_jobs.run(replace(about, output=str(tmp_path / "other"), images_per_part=4))
+        (tmp_path / "other" / part.name).unlink()
     (tmp_path / "out" / "_job.json").unlink()
     with pytest.raises(DataError, match=r"holds parts, but no _job\.json"):
         batch_jobs.run(about)
