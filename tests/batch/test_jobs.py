@@ -2,6 +2,7 @@
 
 import json
 import os
+import threading
 import time
 from dataclasses import replace
 from functools import partial
@@ -187,7 +188,7 @@ def test_what_stays_missing_is_an_error(settings, pictures, monkeypatch):
 
 
 def test_interrupted_threads_end_within_an_image(monkeypatch):
-    ended = []
+    ended, both = [], threading.Barrier(2)
 
     class Endless:
         """Works on all chunks but the first until it is stopped."""
@@ -196,6 +197,7 @@ def test_interrupted_threads_end_within_an_image(monkeypatch):
             self._is_stopped = is_stopped
 
         def __call__(self, chunk):
+            both.wait(20)
             end = time.monotonic() + 20
             while chunk.number and not self._is_stopped() and time.monotonic() < end:
                 time.sleep(0.002)
