@@ -17,7 +17,7 @@ COMMANDS = (
     *("train", "eval", "check", "convert", "split", "merge", "browse", "infer", "export", "quantize"),
     *("predict", "benchmark", "serve", "model_info", "synthesize", "translate"),
     *("mpii2coco", "posetrack2coco", "spacecraft2coco", "weights", "analyse_errors", "visualize_coco"),
-    *("download", "report"),
+    *("download", "report", "models"),
 )
 
 

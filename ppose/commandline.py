@@ -16,10 +16,11 @@ from ppose.interrupts import INTERRUPTED, Interrupts
 from ppose.paths import show_name
 
 # Packages that ppose itself does not bring, and the extras that do; others are told of where they are chosen.
+# Without an extra: those of a version of ppose that was not installed.
 _EXTRAS = {
+    **dict.fromkeys(("filelock", "platformdirs", "pooch", "requests"), ""),
     **dict.fromkeys(("paddle", "setuptools"), "paddle,train"),
-    **dict.fromkeys(("filelock", "jinja2", "matplotlib", "platformdirs", "pycocotools", "requests"), "train"),
-    **dict.fromkeys(("scipy", "visualdl"), "train"),
+    **dict.fromkeys(("jinja2", "matplotlib", "pycocotools", "scipy", "visualdl"), "train"),
     **dict.fromkeys(("fastapi", "uvicorn", "prometheus_client", "PIL"), "serve"),
 }
 
@@ -65,9 +66,8 @@ def _run(main: Callable[[], None]) -> None:
         package = (error.name or "").partition(".")[0]
         if package not in _EXTRAS:
             raise
-        _leave(
-            f"error: {package} is not installed, which this needs: pip install 'ppose[{_EXTRAS[package]}]'", 1
-        )
+        extra = f"[{_EXTRAS[package]}]" if _EXTRAS[package] else ""
+        _leave(f"error: {package} is not installed, which this needs: pip install 'ppose{extra}'", 1)
     except OSError as error:
         if error.filename is None and error.errno not in _WAYS_OUT:
             raise

@@ -35,6 +35,7 @@ SCRIPTS = {
     "visualize_coco": "tools/visualize_coco.py",
     "download": "dataset/download_coco.py",
     "report": "tools/report.py",
+    "models": "tools/models.py",
 }
 
 

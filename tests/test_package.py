@@ -19,7 +19,7 @@ def test_a_wheel_holds_all_modules_and_configs(tmp_path):
     assert done.returncode == 0, done.stderr
     packed = {str(path.relative_to(tmp_path / "lib")) for path in (tmp_path / "lib").rglob("*.*")}
     modules = {str(path.relative_to(ROOT)) for path in (ROOT / "ppose").rglob("*.py")}
-    modules |= {"ppose/reports/page.html"}
+    modules |= {"ppose/reports/page.html", "ppose/weights/models.yml"}
     configs = {f"ppose/{path.relative_to(ROOT)}" for path in (ROOT / "configs").rglob("*.yml")}
     page = {str(path.relative_to(ROOT)) for path in (ROOT / "ppose/serving/page").iterdir()}
     assert packed - {"ppose/configs"} == modules | configs | page
@@ -35,9 +35,6 @@ EXTRAS = (
     *(
         "paddle",
         "pycocotools",
-        "requests",
-        "platformdirs",
-        "filelock",
         "visualdl",
         "matplotlib",
     ),

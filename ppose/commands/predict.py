@@ -1,13 +1,22 @@
-"""Finds the poses in images, videos or a camera's picture with an exported model."""
+"""Finds the people in images, videos or a camera's picture, and their poses: `ppose predict photo.jpg`."""
 
 import argparse
 import logging
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ppose.options import add_box_options, add_pnp_option, whole_number
+from ppose.options import add_box_options, add_model_option, add_pnp_option, whole_number
+from ppose.zoo import DEFAULT_DETECTOR, DEFAULT_POSE
 
+if TYPE_CHECKING:
+    from ppose.inference.detectors import PersonDetector
+    from ppose.inference.predictor import Predictor
+
+_NO_DETECTOR = "none"
+_VIDEO_ENDINGS = (
+    ".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".ts", ".3gp",
+)  # fmt: skip
 _RUN_MODES = ("paddle", "trt_fp32", "trt_fp16", "trt_int8")
 
 
@@ -26,8 +35,17 @@ def _add_switch(parser: argparse._ActionsContainer, name: str, default: bool | N
 
 def _add_source(parser: argparse.ArgumentParser) -> None:
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--image_file", type=Path, metavar="FILE", help="one image")
-    source.add_argument("--image_dir", type=Path, metavar="DIR", help="all images of a folder")
+    source.add_argument(
+        "source",
+        type=Path,
+        nargs="?",
+        metavar="FILE|DIR",
+        help="an image, a folder of images or a video, in which people are looked for by a detector",
+    )
+    source.add_argument("--image_file", type=Path, metavar="FILE", help="one image, of one person")
+    source.add_argument(
+        "--image_dir", type=Path, metavar="DIR", help="all images of a folder, of a person each"
+    )
     source.add_argument("--video_file", type=Path, metavar="FILE", help="a video")
     source.add_argument("--camera_id", type=whole_number(0), metavar="N", help="a camera, until Ctrl-C")
     people = parser.add_mutually_exclusive_group()
@@ -35,10 +53,11 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
         "--boxes", metavar="FILE", help="people in images: COCO annotations, or a JSON list of {image, bbox}"
     )
     people.add_argument(
-        "--det_model_dir", metavar="DIR", help="person detector that PaddleDetection has exported"
-    )
-    people.add_argument(
-        "--detector", choices=["hog"], help="person detector of OpenCV's, which needs no file"
+        "--detector",
+        "--det_model_dir",
+        metavar="NAME|DIR",
+        help="person detector: a name of `ppose models`, or a folder that PaddleDetection has exported; "
+        f"none: a picture is one person (default for FILE|DIR: {DEFAULT_DETECTOR})",
     )
     add_box_options(parser, "a detector's, or of --boxes that have scores,")
 
@@ -75,9 +94,7 @@ def _add_runtime(parser: argparse.ArgumentParser) -> None:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """What the command takes."""
-    parser.add_argument(
-        "--model_dir", type=Path, required=True, metavar="DIR", help="folder of tools/export_model.py"
-    )
+    add_model_option(parser, "--model_dir", default=DEFAULT_POSE)
     _add_source(parser)
     _add_runtime(parser)
     parser.add_argument(
@@ -87,7 +104,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_pnp_option(parser)
     _add_switch(parser, "--use_dark", None, "decode with DARK's step (default: as the model was evaluated)")
     _add_switch(
-        parser, "--save_json", False, "write the poses too: keypoints.json, of videos a line a frame (.jsonl)"
+        parser,
+        "--save_json",
+        None,
+        "write the poses too: keypoints.json, of videos a line a frame (.jsonl) (default: of FILE|DIR)",
     )
     _add_switch(parser, "--save_csv", False, "of images: write them as a table too, keypoints.csv")
     parser.add_argument(
@@ -112,12 +132,12 @@ def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         parser.error(f"--run_mode {args.run_mode} needs --device gpu")
     if args.trt_calib_mode:
         parser.error("--trt_calib_mode: Paddle 3 calibrates no TensorRT; int8 needs a quantized model")
-    if args.det_class and not (args.boxes or args.det_model_dir):
-        parser.error("--det_class is of the detector of --det_model_dir, or of --boxes")
+    if args.det_class and not (args.boxes or args.detector):
+        parser.error("--det_class is of the detector of --detector, or of --boxes")
     if (args.save_csv or args.save_labels) and (args.video_file or args.camera_id is not None):
         parser.error("--save_csv and --save_labels are for images")
     if args.boxes and (args.video_file or args.camera_id is not None):
-        parser.error("--boxes is for images; videos need --det_model_dir or --detector")
+        parser.error("--boxes is for images; videos need --detector")
 
 
 def _predictor_options(args: argparse.Namespace) -> dict[str, Any]:
@@ -133,8 +153,63 @@ def _predictor_options(args: argparse.Namespace) -> dict[str, Any]:
     return {"runtime": runtime, "precision": args.precision or "fp32", **options}
 
 
+def _read_source(args: argparse.Namespace) -> None:
+    """Put what FILE|DIR is into the option of its kind; people in it are found, and written as JSON."""
+    if args.source.is_dir():
+        args.image_dir = args.source
+    elif args.source.suffix.lower() in _VIDEO_ENDINGS:
+        args.video_file = args.source
+    else:
+        args.image_file = args.source
+    if args.boxes is None and args.detector is None:
+        args.detector = DEFAULT_DETECTOR
+    if args.save_json is None:
+        args.save_json = True
+
+
+def _open_predictor(args: argparse.Namespace) -> "Predictor":
+    from ppose.inference.predictor import Predictor
+    from ppose.zoo.exports import find_folder
+
+    options = _predictor_options(args)
+    folder = find_folder(args.model, options["runtime"])
+    return Predictor.from_dir(folder, device=args.device, cpu_threads=args.cpu_threads, **options)
+
+
+def _open_detector(args: argparse.Namespace) -> "PersonDetector | None":
+    """The detector that is asked for, if any; where it cannot be had, the error says what goes without."""
+    if args.detector in (None, _NO_DETECTOR):
+        return None
+    from ppose.errors import DeviceError, DownloadError
+    from ppose.inference.command import open_detector
+    from ppose.zoo.detectors import find_detector
+
+    device = {"device": args.device, "cpu_threads": args.cpu_threads}
+    try:
+        folder = find_detector(args.detector)
+        return open_detector(folder, args.det_threshold, classes=args.det_class, **device)
+    except (DeviceError, DownloadError) as error:
+        raise type(error)(
+            f"{error}; without a detector: --boxes FILE says where people are, --detector {_NO_DETECTOR} "
+            "takes a picture as one person"
+        ) from None
+
+
+def _python_options(args: argparse.Namespace) -> dict[str, Any]:
+    """The options of `ppose.Predictor` for what the flags say."""
+    from ppose.boxes import DET_THRESHOLD
+
+    options = {} if args.detector in (None, _NO_DETECTOR) else {"detector": args.detector}
+    if args.det_threshold != DET_THRESHOLD:
+        options["det_threshold"] = args.det_threshold
+    given = {name: getattr(args, name) for name in ("runtime", "precision", "cpu_threads", "use_dark")}
+    return options | {name: value for name, value in given.items() if value is not None}
+
+
 def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     """Do what the parsed options say."""
+    if args.source is not None:
+        _read_source(args)
     _check(parser, args)
     if args.trt_min_shape or args.trt_opt_shape or args.trt_max_shape:
         logging.getLogger("ppose").warning(
@@ -142,25 +217,17 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         )
 
     from ppose.image_files import list_images, read_boxes_and_sizes
-    from ppose.inference import command
+    from ppose.inference import command, summary
     from ppose.inference.label_files import open_labels, open_table
     from ppose.inference.pose_files import ImageFiles
-    from ppose.inference.predictor import Predictor
 
-    device = {"device": args.device, "cpu_threads": args.cpu_threads}
-    results = {"threshold": args.threshold, "save_json": args.save_json, "run_benchmark": args.run_benchmark}
-    results["pnp"] = args.pnp
-    opening = (
-        partial(Predictor.from_dir, args.model_dir, **device, **_predictor_options(args)),
-        partial(
-            command.open_detector,
-            args.detector,
-            args.det_model_dir,
-            args.det_threshold,
-            classes=args.det_class,
-            **device,
-        ),
-    )
+    results = {
+        "threshold": args.threshold,
+        "save_json": bool(args.save_json),
+        "run_benchmark": args.run_benchmark,
+        "pnp": args.pnp,
+    }
+    opening = partial(_open_predictor, args), partial(_open_detector, args)
     if args.image_file is not None or args.image_dir is not None:
         files = [args.image_file] if args.image_dir is None else list_images(args.image_dir)
         boxes = {"classes": args.det_class, "threshold": args.det_threshold}
@@ -173,9 +240,13 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         writers = [open_table(args.output_dir)] if args.save_csv else []
         if args.save_labels is not None:
             writers.append(open_labels(args.save_labels, args.output_dir, args.threshold))
-        command.infer_images(
+        if args.source is not None:
+            writers.append(lambda found: print(summary.describe_people(found)))
+        predictor = command.infer_images(
             files, *opening, args.output_dir, open_images=open_images, writers=writers, **results
         )
+        if args.source is not None:
+            print(summary.describe_run(predictor, args.model, files[0], _python_options(args)))
         return
     video = args.camera_id if args.video_file is None else args.video_file
     options = {"similarity": args.tracking, "smooth": args.smooth, **results}

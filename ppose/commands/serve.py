@@ -5,18 +5,18 @@ import os
 import signal
 from pathlib import Path
 
-from ppose.options import whole_number
+from ppose.options import add_model_option, whole_number
+from ppose.zoo import DEFAULT_DETECTOR, DEFAULT_POSE
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """What the command takes."""
-    parser.add_argument(
-        "--model", type=Path, required=True, metavar="DIR", help="folder of tools/export_model.py"
-    )
+    add_model_option(parser, default=DEFAULT_POSE)
     parser.add_argument(
         "--detector",
-        metavar="DIR",
-        help="person detector, for images without boxes: folder of PaddleDetection's",
+        metavar="NAME|DIR",
+        help="person detector, for images without boxes: a name of `ppose models`, as in "
+        f"{DEFAULT_DETECTOR}, or a folder of PaddleDetection's",
     )
     parser.add_argument(
         "--host", default="127.0.0.1", help="0.0.0.0: for other machines (default: %(default)s)"
@@ -60,6 +60,8 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     from ppose.serving.app import make_app
     from ppose.serving.limits import Limits
     from ppose.serving.server import listen, make_server
+    from ppose.zoo.detectors import find_detector
+    from ppose.zoo.exports import find_folder
 
     limits = Limits(
         requests=args.queue,
@@ -67,12 +69,16 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         pixels=args.max_megapixels * 1_000_000,
         answer_seconds=args.timeout,
     )
+    folder = find_folder(args.model, args.runtime)
     predictor = Predictor.from_dir(
-        args.model, runtime=args.runtime, cpu_threads=args.cpu_threads, batch_size=args.batch_size
+        folder, runtime=args.runtime, cpu_threads=args.cpu_threads, batch_size=args.batch_size
     )
-    find_people = open_detector(None, args.detector, DET_THRESHOLD, cpu_threads=args.cpu_threads)
+    find_people = None
+    if args.detector is not None:
+        detector = find_detector(args.detector)
+        find_people = open_detector(detector, DET_THRESHOLD, cpu_threads=args.cpu_threads)
     warm_up(predictor)
-    name = args.model.resolve().name
+    name = Path(args.model).resolve().name
     app = make_app(predictor, name, find_people=find_people, limits=limits, delay=args.delay_ms / 1000)
     listener = listen(args.host, args.port)
     host, port = listener.getsockname()[:2]

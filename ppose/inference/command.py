@@ -39,8 +39,8 @@ def infer_images(
     writers: Sequence[PoseWriter] = (),
     run_benchmark: bool,
     pnp: Path | None = None,
-) -> None:
-    """A picture of each image file with its people's poses, see `write_poses`.
+) -> Predictor:
+    """A picture of each image file with its people's poses, see `write_poses`; returns what found them.
 
     ``open_images`` gives them with their boxes; ``pnp`` is the file of a 3D model.
 
@@ -67,6 +67,7 @@ def infer_images(
     if run_benchmark:
         _report_times(predictor)
     images.check()
+    return predictor
 
 
 def infer_video(
@@ -119,24 +120,13 @@ def open_model(file: Path | None, predictor: Predictor) -> ObjectModel | None:
 
 
 def open_detector(
-    name: str | None,
-    model_dir: str | None,
-    threshold: float,
-    *,
-    classes: Sequence[str] | None = None,
-    **options: Any,
-) -> PersonDetector | None:
-    """PaddleDetection's export of a folder, with ``options`` of it; OpenCV's by its name; or none."""
-    if model_dir is not None:
-        import_runtime("paddle")  # or else says how to install it
-        from ppose.inference.detectors.paddle_detector import PaddleDetector
+    model_dir: str | Path, threshold: float, *, classes: Sequence[str] | None = None, **options: Any
+) -> PersonDetector:
+    """The detector of a folder that PaddleDetection has exported, with ``options`` of it."""
+    import_runtime("paddle")  # or else says how to install it
+    from ppose.inference.detectors.paddle_detector import PaddleDetector
 
-        return PaddleDetector(model_dir, threshold=threshold, classes=classes, **options)
-    if name is not None:
-        from ppose.inference.detectors.hog import HogPeopleDetector
-
-        return HogPeopleDetector(threshold)
-    return None
+    return PaddleDetector(model_dir, threshold=threshold, classes=classes, **options)
 
 
 def warm_up(predictor: Predictor) -> None:

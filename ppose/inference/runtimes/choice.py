@@ -157,6 +157,19 @@ def import_runtime(name: str) -> ModuleType:
         ) from None
 
 
+def list_installed(runtime: RuntimeName = "auto") -> dict[str, tuple[str, ...]]:
+    """The files that each installed runtime reads, fastest first; of one alone where ``runtime`` names it.
+
+    Raises DeviceError where there is none.
+    """
+    asked = {name: kind for name, kind in _KINDS.items() if runtime in ("auto", name)}
+    found = {name: kind.files for name, kind in asked.items() if _is_installed(name)}
+    if not found:
+        name = "onnxruntime" if runtime == "auto" else runtime
+        raise DeviceError(f"runtime {name} is not installed: pip install {_KINDS[name].install}")
+    return found
+
+
 def _open_first(names: Sequence[str], folder: ModelFolder, settings: Mapping[str, Any]) -> Runtime:
     """The first of these runtimes that is there, with the device that is asked for."""
     problems = {}

@@ -1,0 +1,48 @@
+"""Published detectors as folders: fetched, unpacked once, and kept in the cache."""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from ppose.downloads.unpack import unpack
+from ppose.errors import DataError
+from ppose.inference.paddle_export import find_paddle_export
+from ppose.paths import show_name
+from ppose.weights.download import cache_folder, locked
+from ppose.weights.registry import find_model
+
+_MOST_BYTES = 2 << 30  # of an unpacked archive
+
+
+def find_detector(detector: str | Path) -> Path:
+    """The folder or file of a detector: the one given, or that of the published one of this name.
+
+    Raises ConfigError where there is neither, DownloadError, and DataError where the archive that came holds
+    no detector.
+    """
+    if Path(detector).exists():
+        return Path(detector)
+    model = find_model(str(detector), "detector")
+    place = cache_folder() / "detectors"
+    if model.digest and (folder := place / f"{model.name}-{model.digest[:16]}").is_dir():
+        return folder
+    with locked(place / model.name, f"unpacks {model.name}"):
+        archive = model.fetch()
+        folder = place / f"{model.name}-{model.digest[:16]}"
+        if not folder.is_dir():
+            _unpack(archive, folder)
+    return folder
+
+
+def _unpack(archive: Path, folder: Path) -> None:
+    temporary = Path(tempfile.mkdtemp(prefix=".unpack-", dir=folder.parent))
+    try:
+        unpack(archive, temporary, most_bytes=_MOST_BYTES)
+        places = sorted(path for path in (temporary, *temporary.rglob("*")) if path.is_dir())
+        exported = next((path for path in places if find_paddle_export(path) is not None), None)
+        if exported is None:
+            raise DataError(f"{show_name(archive)} holds no detector of PaddleDetection (infer_cfg.yml)")
+        exported.chmod(0o755)
+        exported.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
