@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import yaml
 
 from ppose.errors import ConfigError
-from ppose.paths import show_text
+from ppose.paths import show_name, show_text
 from ppose.weights.download import fetch, known_digest
 from ppose.workspace.registry import suggest
 
@@ -79,6 +79,8 @@ def list_models() -> dict[str, Model]:
 
 def find_model(name: str, kind: Kind) -> Model:
     """The published model of a name; ConfigError, with the nearest name, where there is none."""
+    if os.sep in name:
+        raise ConfigError(f"there is no {show_name(name)}: expected a folder, or a name of `ppose models`")
     models = list_models()
     model = models.get(name)
     if model is not None and model.kind == kind:
@@ -86,7 +88,7 @@ def find_model(name: str, kind: Kind) -> Model:
     hint = suggest(name, [known for known, its in models.items() if its.kind == kind])
     named = f"'{show_text(name)}'"
     problem = f"no {kind} model has the name {named}" if model is None else f"{named} is a {model.kind} model"
-    raise ConfigError(f"{problem}{hint}; `ppose models` lists them all")
+    raise ConfigError(f"{problem}{hint or ';'} `ppose models` lists them all")
 
 
 def fetch_published(source: str) -> Path | None:

@@ -8,6 +8,7 @@ import importlib
 import importlib.util
 import logging
 import os
+import re
 import shutil
 from collections.abc import Iterable
 from contextlib import suppress
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 import ppose
-from ppose.errors import ConfigError, ExportError, PposeError
+from ppose.errors import ExportError, PposeError
 from ppose.inference.model_folder import ONNX_FILES, read_model_folder
 from ppose.inference.runtimes import RuntimeName, list_installed
 from ppose.paths import show_name
@@ -39,11 +40,6 @@ def find_folder(model: str | Path, runtime: RuntimeName = "auto") -> Path:
     """
     if Path(model).is_dir():
         return Path(model)
-    if os.sep in str(model):
-        raise ConfigError(
-            f"no folder {show_name(model)}: expected one that `ppose export` has written, or a name of "
-            "`ppose models`"
-        )
     return find_export(find_model(str(model), "pose"), runtime)
 
 
@@ -97,7 +93,8 @@ def _list_ways(runtime: RuntimeName) -> list[tuple[str, Format]]:
 
 def _name_folder(model: Model, runtime: str, form: Format) -> str:
     version = importlib.import_module(runtime).__version__  # which is what is to run it anyway
-    return f"{model.name}-{form}-ppose{ppose.__version__}-{runtime}{version}"
+    number = re.match(r"[\w.]*", version)  # without what builds of OpenVINO say of themselves
+    return f"{model.name}-{form}-ppose{ppose.__version__}-{runtime}{number[0] if number else ''}"
 
 
 def _can_make(form: Format) -> bool:

@@ -182,7 +182,7 @@ def test_what_users_do_wrong_is_one_line(infer_here, photo, model_dir, tmp_path)
     ("missing", "arguments", "package"),
     [
         ("openvino", ["--runtime", "openvino"], "openvino"),
-        ("paddle", ["--runtime", "onnxruntime", "--det_model_dir", "det"], "paddlepaddle"),
+        ("paddle", ["--runtime", "onnxruntime", "--detector", str(Path(__file__).parent)], "paddlepaddle"),
     ],
 )
 def test_a_runtime_that_is_not_installed(run_script, model_dir, photo, missing, arguments, package):
