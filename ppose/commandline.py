@@ -84,10 +84,10 @@ def _run(main: Callable[[], None]) -> None:
         _leave(f"error: {meaning}", 1)
 
 
-# What the system says without the name of a file, and the way out; "" where the place is told.
+# What the system says, also without the name of a file, and the way out.
 _MORE_FILES = " (ulimit -n has the limit; fewer workers need fewer)"
 _WAYS_OUT = {
-    errno.ENOSPC: "",
+    errno.ENOSPC: " (df -h shows what is full; PPOSE_HOME says where models are kept)",
     errno.EMFILE: _MORE_FILES,
     errno.ENFILE: _MORE_FILES,
     errno.EAGAIN: " (ulimit -u has the limit of processes; fewer workers need fewer)",

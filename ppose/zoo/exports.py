@@ -1,17 +1,17 @@
 """Published keypoint networks as folders that run: fetched and exported once, and kept in the cache.
 
-A folder's name says what made it and what runs it, as in `tinypose_256x192-onnx-ppose0.1.0-openvino2026.4.1`:
-with another version of either the network is exported anew.
+A folder's name says what made it and in what it was checked, as in
+`tinypose_256x192-onnx-ppose0.1.0-onnxruntime1.31.1`: with another version of either it is exported anew.
 """
 
 import importlib
 import importlib.util
 import logging
 import os
-import re
 import shutil
 from collections.abc import Iterable
 from contextlib import suppress
+from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
@@ -27,9 +27,16 @@ _logger = logging.getLogger(__name__)
 
 Format = Literal["paddle", "onnx"]
 # What an export to a format takes, beside ppose.
-_MAKERS = {
+_MAKERS: dict[Format, tuple[str, ...]] = {
     "paddle": ("paddle",),
     "onnx": ("paddle", "paddle2onnx", "onnx", "onnx_graphsurgeon", "onnxslim", "onnxruntime"),
+}
+# What reads a format: the first is what an export is checked in.
+_RUNTIMES: dict[Format, tuple[str, ...]] = {"paddle": ("paddle",), "onnx": ("onnxruntime", "openvino")}
+_DISTRIBUTIONS = {
+    "paddle": ("paddlepaddle", "paddlepaddle-gpu"),
+    "onnxruntime": ("onnxruntime", "onnxruntime-gpu"),
+    "openvino": ("openvino",),
 }
 
 
@@ -50,8 +57,8 @@ def find_export(model: Model, runtime: RuntimeName = "auto") -> Path:
     the same time make it once. Where Paddle, which makes it, is missing, one by other versions will do, with
     a warning. Raises DownloadError, DeviceError without a runtime, ExportError without Paddle.
     """
-    for name, form in _list_ways(runtime):
-        folder = exports_folder() / _name_folder(model, name, form)
+    for form in _list_formats(runtime):
+        folder = exports_folder() / _name_folder(model, form)
         if is_export(folder, model):
             return folder
         if _can_make(form):
@@ -84,17 +91,22 @@ def is_export(folder: Path, model: Model) -> bool:
     return False
 
 
-def _list_ways(runtime: RuntimeName) -> list[tuple[str, Format]]:
-    """The runtimes that are installed, fastest first, each with the format that it reads."""
-    return [
-        (name, "onnx" if files == ONNX_FILES else "paddle") for name, files in list_installed(runtime).items()
-    ]
+def _list_formats(runtime: RuntimeName) -> list[Format]:
+    """The formats that the installed runtimes read, the fastest one's first."""
+    files = list_installed(runtime).values()
+    return list(dict.fromkeys("onnx" if names == ONNX_FILES else "paddle" for names in files))
 
 
-def _name_folder(model: Model, runtime: str, form: Format) -> str:
-    version = importlib.import_module(runtime).__version__  # which is what is to run it anyway
-    number = re.match(r"[\w.]*", version)  # without what builds of OpenVINO say of themselves
-    return f"{model.name}-{form}-ppose{ppose.__version__}-{runtime}{number[0] if number else ''}"
+def _name_folder(model: Model, form: Format) -> str:
+    runtime = next(name for name in _RUNTIMES[form] if importlib.util.find_spec(name))
+    return f"{model.name}-{form}-ppose{ppose.__version__}-{runtime}{_find_version(runtime)}"
+
+
+def _find_version(package: str) -> str:
+    for name in _DISTRIBUTIONS[package]:
+        with suppress(metadata.PackageNotFoundError):
+            return metadata.version(name)
+    return importlib.import_module(package).__version__
 
 
 def _can_make(form: Format) -> bool:
@@ -120,7 +132,7 @@ def _make(model: Model, folder: Path, form: Format) -> None:
 
 
 def _find_older(model: Model, runtime: RuntimeName) -> Path:
-    for folder in list_exports(model, {form for _, form in _list_ways(runtime)}):
+    for folder in list_exports(model, [*_list_formats(runtime)]):
         _logger.warning("%s: made by other versions, and there is no Paddle to make it anew", folder.name)
         return folder
     pack, unpack = f"`ppose models pack {model.name} -o models.zip`", "`ppose models unpack models.zip`"

@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import replace
+from importlib import metadata
 
 import pytest
 
@@ -39,9 +40,7 @@ def put_export(model_dir):
     """Puts an export of a published network into the cache: the one of the two discs."""
 
     def put_export(model, weights=WEIGHTS, version=ppose.__version__):
-        import onnxruntime
-
-        runtime = f"onnxruntime{onnxruntime.__version__}"
+        runtime = f"onnxruntime{metadata.version('onnxruntime')}"
         folder = exports_folder() / f"{model.name}-onnx-ppose{version}-{runtime}"
         folder.mkdir(parents=True)
         (folder / "model.onnx").write_bytes((model_dir / "model.onnx").read_bytes())
