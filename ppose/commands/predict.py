@@ -181,13 +181,11 @@ def _open_detector(args: argparse.Namespace) -> "PersonDetector | None":
     if args.detector in (None, _NO_DETECTOR):
         return None
     from ppose.errors import DeviceError, DownloadError
-    from ppose.inference.command import open_detector
-    from ppose.zoo.detectors import find_detector
+    from ppose.zoo.detectors import open_named
 
     device = {"device": args.device, "cpu_threads": args.cpu_threads}
     try:
-        folder = find_detector(args.detector)
-        return open_detector(folder, args.det_threshold, classes=args.det_class, **device)
+        return open_named(args.detector, args.det_threshold, classes=args.det_class, **device)
     except (DeviceError, DownloadError) as error:
         raise type(error)(
             f"{error}; without a detector: --boxes FILE says where people are, --detector {_NO_DETECTOR} "

@@ -55,12 +55,12 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"] = str(args.max_megapixels * 1_000_000)
 
     from ppose.boxes import DET_THRESHOLD
-    from ppose.inference.command import open_detector, warm_up
+    from ppose.inference.command import warm_up
     from ppose.inference.predictor import Predictor
     from ppose.serving.app import make_app
     from ppose.serving.limits import Limits
     from ppose.serving.server import listen, make_server
-    from ppose.zoo.detectors import find_detector
+    from ppose.zoo.detectors import open_named
     from ppose.zoo.exports import find_folder
 
     limits = Limits(
@@ -75,8 +75,7 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     )
     find_people = None
     if args.detector is not None:
-        detector = find_detector(args.detector)
-        find_people = open_detector(detector, DET_THRESHOLD, cpu_threads=args.cpu_threads)
+        find_people = open_named(args.detector, DET_THRESHOLD, cpu_threads=args.cpu_threads)
     warm_up(predictor)
     name = Path(args.model).resolve().name
     app = make_app(predictor, name, find_people=find_people, limits=limits, delay=args.delay_ms / 1000)

@@ -3,9 +3,11 @@
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from ppose.downloads.unpack import unpack
 from ppose.errors import DataError
+from ppose.inference.detectors import PersonDetector
 from ppose.inference.paddle_export import find_paddle_export
 from ppose.paths import show_name
 from ppose.weights.download import cache_folder, locked
@@ -32,6 +34,14 @@ def find_detector(detector: str | Path) -> Path:
         if not folder.is_dir():
             _unpack(archive, folder)
     return folder
+
+
+def open_named(detector: str | Path, threshold: float, **options: Any) -> PersonDetector:
+    """The detector of a name or folder, with ``options`` of it; errors as of `find_detector`, and its own."""
+    # Not above: it brings what reads videos.
+    from ppose.inference.command import open_detector
+
+    return open_detector(find_detector(detector), threshold, **options)
 
 
 def _unpack(archive: Path, folder: Path) -> None:

@@ -10,7 +10,7 @@ from ppose.inference import predictor
 from ppose.inference.pose_spec import PoseSpec
 from ppose.inference.predictor import open_folder
 from ppose.inference.runtimes import Runtime, RuntimeName
-from ppose.zoo.detectors import find_detector
+from ppose.zoo.detectors import open_named
 from ppose.zoo.exports import find_folder
 
 
@@ -52,11 +52,8 @@ class Predictor(predictor.Predictor):
             model, runtime = open_folder(find_folder(model, runtime), runtime, **options)
         find_people = None
         if detector is not None:
-            # Not above: it brings what reads videos.
-            from ppose.inference.command import open_detector
-
             device = {name: options[name] for name in ("device", "cpu_threads") if name in options}
-            find_people = open_detector(str(find_detector(detector)), det_threshold, **device)
+            find_people = open_named(detector, det_threshold, **device)
         super().__init__(model, runtime, batch_size=batch_size, use_dark=use_dark, find_people=find_people)
 
     @classmethod
