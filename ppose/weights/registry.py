@@ -105,9 +105,9 @@ def suggest_name(source: str) -> str:
 
 
 def mirror_path(url: str) -> str:
-    """Where the file of a URL lies in a mirror: its publisher's host and path."""
+    """Where the file of a URL lies in a mirror: its publisher's host (and `_PORT`) and path."""
     parts = urlsplit(url)
-    return f"{parts.netloc}{parts.path}"
+    return f"{parts.netloc.replace(':', '_')}{parts.path}"
 
 
 def _mirrored(url: str, mirror: str | None) -> str:

@@ -12,7 +12,7 @@ from detector_export import write_detector
 from runs import assert_one_line
 
 from ppose import cli
-from ppose.weights.registry import list_models
+from ppose.weights.registry import list_models, mirror_path
 from ppose.zoo.exports import exports_folder
 
 PERSON = [40, 30, 120, 190]  # the first of `crowd`
@@ -149,7 +149,7 @@ def test_packs_that_are_not_as_they_were(run, ready, server, tmp_path, monkeypat
     run("models", "pack", "colours", "-o", "m.zip")
     monkeypatch.setenv("PPOSE_HOME", str(tmp_path / "other machine"))
     listed = list_models()["colours"]
-    path = listed.url.partition("://")[2]
+    path = mirror_path(listed.url)
     wrong = {"models.json": json.dumps({"colours": {"sha256": "0" * 64}}).encode(), path: b"other weights"}
     for members, words in (
         (wrong, "not the published one"),

@@ -98,7 +98,7 @@ def trained(publish, tmp_path):
     return publish("small", (tmp_path / "w.pdparams").read_bytes(), config=SMALL)
 
 
-def test_a_network_is_exported_once_for_each_version(trained, server, monkeypatch):
+def test_a_network_is_exported_once(trained, server):
     folder = find_export(trained, "paddle")
     assert "-paddle-ppose" in folder.name
     made = (folder / "infer_cfg.yml").stat().st_mtime_ns
@@ -106,10 +106,20 @@ def test_a_network_is_exported_once_for_each_version(trained, server, monkeypatc
     assert find_export(trained, "paddle") == folder
     assert (folder / "infer_cfg.yml").stat().st_mtime_ns == made
     assert len(ppose.Predictor("small", "paddle")(np.zeros((64, 128, 3), np.uint8))) == 1
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize(("runtime", "form"), [("paddle", "paddle"), ("onnxruntime", "onnx")])
+def test_another_version_exports_anew(trained, monkeypatch, runtime, form):
+    folder = find_export(trained, runtime)
+    monkeypatch.setattr(exports, "_find_version", lambda package: "9.8")
+    newer = find_export(trained, runtime)
     monkeypatch.setattr(ppose, "__version__", "9.9")
-    newer = find_export(trained, "paddle")
-    assert newer != folder
-    assert list_exports(trained) == [newer]
+    newest = find_export(trained, runtime)
+    assert folder.name.startswith(f"small-{form}-ppose")
+    assert newest.name == f"small-{form}-ppose9.9-{runtime}9.8"
+    assert len({folder, newer, newest}) == 3
+    assert list_exports(trained) == [newest]
 
 
 def _export(model, barrier, results):
