@@ -15,11 +15,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
-import ppose
 from ppose.errors import ExportError, PposeError
 from ppose.inference.model_folder import ONNX_FILES, read_model_folder
 from ppose.inference.runtimes import RuntimeName, list_installed
 from ppose.paths import show_name
+from ppose.version import VERSION
 from ppose.weights.download import cache_folder, locked
 from ppose.weights.registry import Model, find_model
 
@@ -99,7 +99,7 @@ def _list_formats(runtime: RuntimeName) -> list[Format]:
 
 def _name_folder(model: Model, form: Format) -> str:
     runtime = next(name for name in _RUNTIMES[form] if importlib.util.find_spec(name))
-    return f"{model.name}-{form}-ppose{ppose.__version__}-{runtime}{_find_version(runtime)}"
+    return f"{model.name}-{form}-ppose{VERSION}-{runtime}{_find_version(runtime)}"
 
 
 def _find_version(package: str) -> str:

@@ -114,7 +114,7 @@ def test_another_version_exports_anew(trained, monkeypatch, runtime, form):
     folder = find_export(trained, runtime)
     monkeypatch.setattr(exports, "_find_version", lambda package: "9.8")
     newer = find_export(trained, runtime)
-    monkeypatch.setattr(ppose, "__version__", "9.9")
+    monkeypatch.setattr(exports, "VERSION", "9.9")
     newest = find_export(trained, runtime)
     assert folder.name.startswith(f"small-{form}-ppose")
     assert newest.name == f"small-{form}-ppose9.9-{runtime}9.8"
