@@ -61,7 +61,7 @@ def find_export(model: Model, runtime: RuntimeName = "auto") -> Path:
         folder = exports_folder() / _name_folder(model, form)
         if is_export(folder, model):
             return folder
-        if _can_make(form):
+        if can_make(form):
             with locked(exports_folder() / model.name, f"exports {model.name}"):
                 if not is_export(folder, model):
                     _make(model, folder, form)
@@ -109,7 +109,8 @@ def _find_version(package: str) -> str:
     return importlib.import_module(package).__version__
 
 
-def _can_make(form: Format) -> bool:
+def can_make(form: Format) -> bool:
+    """Whether all is installed that an export to a format takes."""
     return all(importlib.util.find_spec(package) for package in _MAKERS[form])
 
 
