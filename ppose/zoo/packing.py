@@ -1,8 +1,8 @@
 """Published models in an archive, for machines without a network.
 
 A ZIP archive of `models.json` (names, and the sha256 of each file), the published files as they lie in a
-mirror (`registry.mirror_path`), and the folders of the cache that were made of them: with these in ONNX such a
-machine needs no Paddle.
+mirror (`registry.mirror_path`), and the folders of the cache that were made of them: in ONNX these need no
+Paddle.
 """
 
 import json
