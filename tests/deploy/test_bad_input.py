@@ -182,10 +182,16 @@ def test_what_users_do_wrong_is_one_line(infer_here, photo, model_dir, tmp_path)
     ("missing", "arguments", "package"),
     [
         ("openvino", ["--runtime", "openvino"], "openvino"),
-        ("paddle", ["--runtime", "onnxruntime", "--detector", str(Path(__file__).parent)], "paddlepaddle"),
+        ("paddle", ["--runtime", "onnxruntime", "--detector", "DETECTOR"], "paddlepaddle"),
     ],
 )
-def test_a_runtime_that_is_not_installed(run_script, model_dir, photo, missing, arguments, package):
+def test_a_runtime_that_is_not_installed(run_script, model_dir, photo, tmp_path, missing, arguments, package):
+    detector = tmp_path / "det"
+    detector.mkdir()
+    (detector / "infer_cfg.yml").write_text("Preprocess: [{type: Permute}]\nlabel_list: [person]\n")
+    for name in ("model.pdmodel", "model.pdiparams"):
+        (detector / name).write_bytes(b"")
+    arguments = [str(detector) if argument == "DETECTOR" else argument for argument in arguments]
     script = f"""
 import importlib.util, runpy, sys
 find = importlib.util.find_spec
