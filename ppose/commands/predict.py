@@ -11,6 +11,7 @@ from ppose.zoo import DEFAULT_DETECTOR, DEFAULT_POSE
 
 if TYPE_CHECKING:
     from ppose.inference.detectors import PersonDetector
+    from ppose.inference.poses import Poses
     from ppose.inference.predictor import Predictor
 
 _NO_DETECTOR = "none"
@@ -214,38 +215,48 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
             "--trt_*_shape have no effect: the input's size is the model's own"
         )
 
-    from ppose.image_files import list_images, read_boxes_and_sizes
-    from ppose.inference import command, summary
-    from ppose.inference.label_files import open_labels, open_table
-    from ppose.inference.pose_files import ImageFiles
+    from ppose.inference import command
 
+    opening = partial(_open_predictor, args), partial(_open_detector, args)
     results = {
         "threshold": args.threshold,
         "save_json": bool(args.save_json),
         "run_benchmark": args.run_benchmark,
         "pnp": args.pnp,
     }
-    opening = partial(_open_predictor, args), partial(_open_detector, args)
     if args.image_file is not None or args.image_dir is not None:
-        files = [args.image_file] if args.image_dir is None else list_images(args.image_dir)
-        boxes = {"classes": args.det_class, "threshold": args.det_threshold}
-
-        def open_images() -> ImageFiles:
-            if args.boxes is None:
-                return ImageFiles(files)
-            return ImageFiles(files, *read_boxes_and_sizes(args.boxes, files, **boxes))
-
-        writers = [open_table(args.output_dir)] if args.save_csv else []
-        if args.save_labels is not None:
-            writers.append(open_labels(args.save_labels, args.output_dir, args.threshold))
-        if args.source is not None:
-            writers.append(lambda found: print(summary.describe_people(found)))
-        predictor = command.infer_images(
-            files, *opening, args.output_dir, open_images=open_images, writers=writers, **results
-        )
-        if args.source is not None:
-            print(summary.describe_run(predictor, args.model, files[0], _python_options(args)))
+        _predict_images(args, opening, results)
         return
     video = args.camera_id if args.video_file is None else args.video_file
     options = {"similarity": args.tracking, "smooth": args.smooth, **results}
     command.infer_video(video, *opening, args.output_dir, **options)
+
+
+def _predict_images(args: argparse.Namespace, opening: tuple[Any, Any], results: dict[str, Any]) -> None:
+    from ppose.image_files import list_images, read_boxes_and_sizes
+    from ppose.inference import command, summary
+    from ppose.inference.label_files import open_labels, open_table
+    from ppose.inference.pose_files import ImageFiles
+
+    files = [args.image_file] if args.image_dir is None else list_images(args.image_dir)
+    boxes = {"classes": args.det_class, "threshold": args.det_threshold}
+
+    def open_images() -> ImageFiles:
+        if args.boxes is None:
+            return ImageFiles(files)
+        return ImageFiles(files, *read_boxes_and_sizes(args.boxes, files, **boxes))
+
+    found: list[tuple[str, Poses]] = []
+    writers = [open_table(args.output_dir)] if args.save_csv else []
+    if args.save_labels is not None:
+        writers.append(open_labels(args.save_labels, args.output_dir, args.threshold))
+    if args.source is not None:
+        writers.append(found.extend)
+    predictor = command.infer_images(
+        files, *opening, args.output_dir, open_images=open_images, writers=writers, **results
+    )
+    if found:
+        print(summary.describe_people(found))
+        shown = next((i for i, (_, poses) in enumerate(found) if poses), 0)
+        options = _python_options(args)
+        print(summary.describe_run(predictor, args.model, files[shown], found[shown][1], options))

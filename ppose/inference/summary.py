@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ppose.inference.label_files import Named
+from ppose.inference.poses import Poses
 from ppose.inference.predictor import Predictor
 from ppose.paths import show_name
 
@@ -33,13 +34,18 @@ def describe_people(found: Named) -> str:
     return "\n".join(lines)
 
 
-def describe_run(predictor: Predictor, model: str, image: Path, options: Mapping[str, Any]) -> str:
-    """The time a person took, without the detector's, and the lines of Python that find the same poses.
+def describe_run(
+    predictor: Predictor, model: str, image: Path, poses: Poses, options: Mapping[str, Any]
+) -> str:
+    """The time that a person takes, and the lines of Python that find the poses of an image, which are these.
 
-    ``options`` are those of `ppose.Predictor`.
+    They are found once more for it: at first a runtime prepares itself. ``options`` are those of
+    `ppose.Predictor`.
     """
     lines = []
-    if predictor.people:
+    if poses:
+        predictor.reset_times()
+        predictor(image, [pose.bbox_xyxy for pose in poses])
         parts = [f"{part} {1000 * s / predictor.people:.1f}" for part, s in predictor.seconds.items()]
         total = 1000 * sum(predictor.seconds.values()) / predictor.people
         lines.append(f"{total:.1f} ms a person in {predictor.runtime_name} ({', '.join(parts)})")

@@ -86,12 +86,12 @@ def test_without_people_the_way_on_is_said(run, ready, finder, photo):
     assert result.returncode == 0, result.stderr
     assert "photo.png: no people\nNobody was found." in result.stdout
     assert "--det_threshold 0.2" in result.stdout
-    assert run("predict", photo, *ready, "--detector", "none").stdout.startswith("photo.png: 1 person\n")
+    assert run("predict", photo, *ready, "--detector", "none").stdout.count("photo.png: 1 person\n") == 1
 
 
 def test_a_folder_and_a_video_by_what_they_are(run, ready, finder, photo, tmp_path):
     result = run("predict", photo.parent, *ready)
-    assert result.stdout.startswith("photo.png: 1 person")
+    assert "photo.png: 1 person" in result.stdout
     (tmp_path / "walk.MP4").write_bytes(b"")
     assert_one_line(run("predict", tmp_path / "walk.MP4", *ready), "video is empty")
     assert_one_line(run("predict", tmp_path / "absent.jpg", *ready), "absent.jpg")
@@ -143,7 +143,7 @@ def test_a_pack_needs_no_network_on_the_other_machine(
     result = run("models", "unpack", "m.zip")
     assert f"colours: colours.pdparams, {exported}" in result.stdout
     assert "finder: finder.zip, finder-" in result.stdout
-    assert run("predict", photo, *ready).stdout.startswith("photo.png: 1 person")
+    assert "photo.png: 1 person" in run("predict", photo, *ready).stdout
     assert run("models", "unpack", "m.zip").returncode == 0  # again
 
 

@@ -1,9 +1,11 @@
 """Models by name, as commands and in Python: fetched once, exported once, and run from then on."""
 
+import json
 import multiprocessing
 import os
 import shutil
 
+import cv2
 import numpy as np
 import pytest
 from archive_files import write_zip
@@ -12,8 +14,9 @@ import ppose
 from ppose.engine.task import Task
 from ppose.errors import ConfigError, DataError, ExportError
 from ppose.weights.checkpoint import save_weights
+from ppose.weights.registry import list_models, mirror_path
 from ppose.workspace import load_config
-from ppose.zoo import exports
+from ppose.zoo import DEFAULT_DETECTOR, DEFAULT_POSE, exports
 from ppose.zoo.detectors import find_detector
 from ppose.zoo.exports import find_export, find_folder, list_exports
 
@@ -139,3 +142,70 @@ def test_processes_at_the_same_time_export_once(trained, server):
         process.join()
     assert len(found) == 1
     assert len(server.asked) == 1
+
+
+@pytest.fixture
+def mirror(reference, tmp_path, monkeypatch):
+    """A folder with the published files that are here, as PPOSE_MIRROR."""
+    weights, detectors = reference / "data" / "weights", reference / "data" / "detectors"
+    for model in list_models().values():
+        file = tmp_path / "mirror" / mirror_path(model.url)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if "_enhance" not in model.name and (weights / f"{model.name}.pdparams").is_file():
+            shutil.copy(weights / f"{model.name}.pdparams", file)
+        if (detectors / model.name).is_dir():
+            shutil.make_archive(str(file.with_suffix("")), "zip", detectors, model.name)
+    monkeypatch.setenv("PPOSE_MIRROR", str(tmp_path / "mirror"))
+
+
+@pytest.mark.heavy
+@pytest.mark.usefixtures("mirror")
+def test_the_default_models_find_people_of_photographs(reference):
+    """Their published weights: people are where COCO's annotators saw them, and so are their keypoints."""
+    data = reference / "data" / "coco_dev"
+    content = json.loads((data / "annotations" / "person_keypoints.json").read_text())
+    predictor = ppose.Predictor(DEFAULT_POSE, detector=DEFAULT_DETECTOR)
+    near = []
+    for person in content["annotations"]:
+        image = next(image for image in content["images"] if image["id"] == person["image_id"])
+        if person["area"] < 0.1 * image["width"] * image["height"] or person["num_keypoints"] < 15:
+            continue
+        points = np.array(person["keypoints"]).reshape(-1, 3)
+        seen = points[:, 2] > 0
+        size = max(person["bbox"][2:])
+        poses = predictor(data / "images" / image["file_name"])
+        errors = [np.linalg.norm(pose.keypoints - points[:, :2], axis=1)[seen] / size for pose in poses]
+        near.append(min((float(np.median(error)) for error in errors), default=1.0) < 0.03)
+        if len(near) == 10:
+            break
+    assert len(near) == 10
+    assert sum(near) >= 9
+
+
+@pytest.mark.heavy
+@pytest.mark.usefixtures("mirror")
+def test_the_default_detector_is_the_same_as_onnx(reference):
+    """Rows of class, score and box, of the graph as published and as it is converted."""
+    import onnxruntime
+    import paddle.inference as paddle_inference
+
+    folder = find_detector(DEFAULT_DETECTOR)
+    config = paddle_inference.Config(str(folder / "model.pdmodel"), str(folder / "model.pdiparams"))
+    config.disable_glog_info()
+    published = paddle_inference.create_predictor(config)
+    converted = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
+    count = 0
+    for file in sorted((reference / "data" / "coco_dev" / "images").iterdir())[:5]:
+        image = cv2.resize(cv2.imread(str(file))[..., ::-1], (192, 192)).transpose(2, 0, 1)[None]
+        inputs = {"image": image.astype(np.float32), "scale_factor": np.ones((1, 2), np.float32)}
+        for name, value in inputs.items():
+            published.get_input_handle(name).copy_from_cpu(np.ascontiguousarray(value))
+        published.run()
+        rows = published.get_output_handle(published.get_output_names()[0]).copy_to_cpu()
+        others = converted.run(None, inputs)[0]
+        assert rows.shape == others.shape
+        rows, others = rows[rows[:, 1] > 0.3], others[others[:, 1] > 0.3]
+        for row in rows:
+            assert np.abs(others - row).max(axis=1).min() < 1e-2
+        count += len(rows)
+    assert count > 5
