@@ -41,20 +41,19 @@ class Predictor(predictor.Predictor):
         >>> predictor = ppose.Predictor("tinypose_256x192")  # doctest: +SKIP
         >>> poses = predictor("photo.jpg", [[48.0, 20.0, 210.0, 390.0]])  # doctest: +SKIP
         """
-        if isinstance(model, PoseSpec) == isinstance(runtime, str):
-            raise ConfigError(
-                "a model's name or folder goes with the name of a runtime, a PoseSpec with a Runtime"
-            )
         if isinstance(model, PoseSpec):
-            if options:
-                raise ConfigError(f"a Runtime is open already: {', '.join(options)} would have no effect")
+            if isinstance(runtime, str) or options:
+                raise ConfigError("a PoseSpec goes with a Runtime that is open, without options of one")
+            spec, opened = model, runtime
+        elif isinstance(runtime, str):
+            spec, opened = open_folder(find_folder(model, runtime), runtime, **options)
         else:
-            model, runtime = open_folder(find_folder(model, runtime), runtime, **options)
+            raise ConfigError("a model's name or folder goes with the name of a runtime")
         find_people = None
         if detector is not None:
             device = {name: options[name] for name in ("device", "cpu_threads") if name in options}
             find_people = open_named(detector, det_threshold, **device)
-        super().__init__(model, runtime, batch_size=batch_size, use_dark=use_dark, find_people=find_people)
+        super().__init__(spec, opened, batch_size=batch_size, use_dark=use_dark, find_people=find_people)
 
     @classmethod
     def from_config(
