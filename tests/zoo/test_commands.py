@@ -13,6 +13,7 @@ from detector_export import write_detector
 from runs import assert_one_line
 
 from ppose import cli
+from ppose.commands.eval import find_config_of
 from ppose.weights.registry import list_models, mirror_path
 from ppose.zoo.exports import exports_folder
 
@@ -112,6 +113,12 @@ def test_names_that_are_none(run, photo):
     assert_one_line(result, "did you mean 'tinypose_256x192'")
     assert "or --model with a name" in run("eval").stderr
     assert_one_line(run("models", "tinypose_128x9"), "did you mean 'tinypose_128x96'")
+
+
+def test_a_names_config_is_that_of_its_evaluation(tmp_path):
+    assert find_config_of("lite_hrnet_30_256x192_coco_dist") == "lite_hrnet_30_256x192_coco"
+    assert find_config_of(str(tmp_path)) is None
+    assert find_config_of(None) is None
 
 
 def test_models_are_listed_and_shown(run, colours, put_export):

@@ -12,7 +12,8 @@ from archive_files import write_zip
 
 import ppose
 from ppose.engine.task import Task
-from ppose.errors import ConfigError, DataError, ExportError
+from ppose.errors import ConfigError, DataError, DeviceError, ExportError
+from ppose.inference.runtimes import choice
 from ppose.weights.checkpoint import save_weights
 from ppose.weights.registry import list_models, mirror_path
 from ppose.workspace import load_config
@@ -112,17 +113,32 @@ def test_a_network_is_exported_once(trained, server):
 
 
 @pytest.mark.heavy
-@pytest.mark.parametrize(("runtime", "form"), [("paddle", "paddle"), ("onnxruntime", "onnx")])
-def test_another_version_exports_anew(trained, monkeypatch, runtime, form):
-    folder = find_export(trained, runtime)
+def test_another_version_exports_anew(trained, monkeypatch):
+    folder = find_export(trained, "paddle")
     monkeypatch.setattr(exports, "_find_version", lambda package: "9.8")
-    newer = find_export(trained, runtime)
+    newer = find_export(trained, "paddle")
+    assert newer.name == folder.name.partition("-paddle3")[0] + "-paddle9.8"
+    assert list_exports(trained) == [newer]
+
+
+def test_the_version_of_ppose_counts(colours, put_export, monkeypatch):
+    colours.fetch()
+    folder, made = put_export(colours), []
+    monkeypatch.setattr(exports, "can_make", lambda form: True)
+    monkeypatch.setattr(exports, "_make", lambda model, folder, form: made.append(folder.name))
+    assert find_export(colours, "onnxruntime") == folder
+    assert made == []
     monkeypatch.setattr(exports, "VERSION", "9.9")
-    newest = find_export(trained, runtime)
-    assert folder.name.startswith(f"small-{form}-ppose")
-    assert newest.name == f"small-{form}-ppose9.9-{runtime}9.8"
-    assert len({folder, newer, newest}) == 3
-    assert list_exports(trained) == [newest]
+    find_export(colours, "onnxruntime")
+    assert made == [folder.name.replace(f"-ppose{ppose.__version__}-", "-ppose9.9-")]
+
+
+def test_no_runtime_is_one_line_with_the_command_that_mends_it(colours, monkeypatch):
+    monkeypatch.setattr(choice, "_is_installed", lambda name: False)
+    with pytest.raises(DeviceError, match="pip install onnxruntime"):
+        find_export(colours)
+    with pytest.raises(DeviceError, match="pip install openvino"):
+        find_export(colours, "openvino")
 
 
 def _export(model, barrier, results):
