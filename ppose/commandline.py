@@ -20,8 +20,10 @@ from ppose.paths import show_name
 _EXTRAS = {
     **dict.fromkeys(("filelock", "platformdirs", "pooch", "requests"), ""),
     **dict.fromkeys(("paddle", "setuptools"), "paddle,train"),
-    **dict.fromkeys(("jinja2", "matplotlib", "pycocotools", "scipy", "visualdl"), "train"),
+    **dict.fromkeys(("jinja2", "matplotlib", "scipy", "visualdl"), "train"),
+    "motmetrics": "track",
     **dict.fromkeys(("fastapi", "uvicorn", "prometheus_client", "PIL"), "serve"),
+    **dict.fromkeys(("fsspec", "pyarrow", "ray"), "ray"),
 }
 
 # What the user asks for, before Paddle writes its own choice of one thread into the environment.
@@ -78,7 +80,7 @@ def _run(main: Callable[[], None]) -> None:
         _leave(f"error: {error.strerror}{where}{_WAYS_OUT.get(error.errno or 0, '')}", 1)
     except RuntimeError as error:
         said = str(error)
-        meaning = next((text for words, text in _RUNTIME_REASONS.items() if re.search(words, said)), None)
+        meaning = next((text for words, text in RUNTIME_REASONS.items() if re.search(words, said)), None)
         if meaning is None:
             raise
         _leave(f"error: {meaning}", 1)
@@ -95,7 +97,7 @@ _WAYS_OUT = {
 }
 _SHARED = "/dev/shm"  # noqa: S108 (named, not written)
 # What runtimes say in words of their own, and what it means.
-_RUNTIME_REASONS = {
+RUNTIME_REASONS = {
     "(?i)bad_alloc|out of memory|(failed|cannot|can't) (to )?allocate": (
         "not enough memory (smaller batches need less)"
     ),

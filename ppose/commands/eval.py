@@ -98,6 +98,7 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     from ppose.inference.paddle_pose import find_model
     from ppose.inference.runtimes import avoid_saturation, name_precision
     from ppose.metrics import format_table
+    from ppose.metrics.metric import to_record
     from ppose.workspace import load_config
     from ppose.zoo.exports import find_folder
 
@@ -133,7 +134,7 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         print(f"model: {args.model} in {predictor.runtime_name}, {shown}")
     print(format_table(metrics, dataset.boxes))
     if args.json:
-        write_json(args.json, metrics)
+        write_json(args.json, to_record(metrics))
 
 
 def find_config_of(model: str | None) -> str | None:

@@ -2,11 +2,12 @@
 
 import argparse
 import logging
+import math
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ppose.options import add_box_options, add_model_option, add_pnp_option, whole_number
+from ppose.options import add_box_options, add_model_option, add_pnp_option, read_tiles, whole_number
 from ppose.zoo import DEFAULT_DETECTOR, DEFAULT_POSE
 
 if TYPE_CHECKING:
@@ -26,6 +27,24 @@ def _boolean(text: str) -> bool:
     if text.lower() not in values:
         raise argparse.ArgumentTypeError(f"got '{text}', expected true or false")
     return values[text.lower()]
+
+
+def _smoothing(text: str) -> str | None:
+    kinds: dict[str, str | None] = {kind: kind for kind in ("one_euro", "savgol", "rts")}
+    kinds |= {"true": "one_euro", "1": "one_euro", "false": None, "0": None}  # as when there was one
+    if text.lower() not in kinds:
+        raise argparse.ArgumentTypeError(f"got '{text}', expected one_euro, savgol or rts")
+    return kinds[text.lower()]
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"got '{text}', expected seconds from 0 on")
+    return value
 
 
 def _add_switch(parser: argparse._ActionsContainer, name: str, default: bool | None, text: str) -> None:
@@ -56,11 +75,17 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
     people.add_argument(
         "--detector",
         "--det_model_dir",
-        metavar="NAME|DIR",
-        help="person detector: a name of `ppose models`, or a folder that PaddleDetection has exported; "
-        f"none: a picture is one person (default for FILE|DIR: {DEFAULT_DETECTOR})",
+        metavar="NAME|DIR|FILE",
+        help="person detector: a name of `ppose models`, PaddleDetection's or PaddleX's export, or ONNX of "
+        f"PicoDet, YOLO or RTMDet; none: a picture is one person (default for FILE|DIR: {DEFAULT_DETECTOR})",
     )
     add_box_options(parser, "a detector's, or of --boxes that have scores,")
+    parser.add_argument(
+        "--tiles",
+        type=read_tiles,
+        metavar="2x2",
+        help="look for small people in so many columns and rows of tiles, too: slower",
+    )
 
 
 def _add_runtime(parser: argparse.ArgumentParser) -> None:
@@ -117,9 +142,32 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="of images: write them as labels for this tool, to be corrected there",
     )
     parser.add_argument(
-        "--tracking", choices=["oks", "iou"], default="oks", help="what makes people in two frames one"
+        "--tracking",
+        choices=["oks", "iou"],
+        default="oks",
+        help="what makes people in two frames one: boxes and poses, or boxes alone (default: %(default)s)",
     )
-    _add_switch(parser, "--smooth", False, "smooth the poses in videos (One Euro filter)")
+    parser.add_argument(
+        "--smooth",
+        type=_smoothing,
+        nargs="?",
+        const="one_euro",
+        metavar="one_euro|savgol|rts",
+        help="smooth the poses in videos: one_euro (what --smooth alone is) as they come; savgol (parabolas "
+        "over 0.3 s) and rts (a Kalman smoother) know what comes after, and read a file twice",
+    )
+    parser.add_argument(
+        "--fill_gaps",
+        type=_seconds,
+        default=0.0,
+        metavar="SECONDS",
+        help="put who is missing for so long at most in between, marked is_filled; reads the video twice",
+    )
+    parser.add_argument(
+        "--save_tracks",
+        choices=["csv", "mot"],
+        help="of videos: write NAME.tracks.csv, a row a keypoint, or NAME.txt, MOTChallenge's text",
+    )
     _add_switch(parser, "--run_benchmark", False, "print where the time went, a person")
 
 
@@ -135,8 +183,17 @@ def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         parser.error("--trt_calib_mode: Paddle 3 calibrates no TensorRT; int8 needs a quantized model")
     if args.det_class and not (args.boxes or args.detector):
         parser.error("--det_class is of the detector of --detector, or of --boxes")
+    if args.tiles and args.detector in (None, _NO_DETECTOR):
+        parser.error("--tiles is of the detector of --detector")
     if (args.save_csv or args.save_labels) and (args.video_file or args.camera_id is not None):
         parser.error("--save_csv and --save_labels are for images")
+    is_camera = args.camera_id is not None
+    if is_camera and (args.smooth in ("savgol", "rts") or args.fill_gaps):
+        parser.error(
+            "--smooth savgol and rts, and --fill_gaps, need what comes after: they are for video files"
+        )
+    if (args.fill_gaps or args.save_tracks) and not (args.video_file or is_camera):
+        parser.error("--fill_gaps and --save_tracks are for videos")
     if args.boxes and (args.video_file or args.camera_id is not None):
         parser.error("--boxes is for images; videos need --detector")
 
@@ -184,9 +241,10 @@ def _open_detector(args: argparse.Namespace) -> "PersonDetector | None":
     from ppose.errors import DeviceError, DownloadError
     from ppose.zoo.detectors import open_named
 
-    device = {"device": args.device, "cpu_threads": args.cpu_threads}
+    options = {"classes": args.det_class, "tiles": args.tiles}
+    options |= {"device": args.device, "cpu_threads": args.cpu_threads}
     try:
-        return open_named(args.detector, args.det_threshold, classes=args.det_class, **device)
+        return open_named(args.detector, args.det_threshold, **options)
     except (DeviceError, DownloadError) as error:
         raise type(error)(
             f"{error}; without a detector: --boxes FILE says where people are, --detector {_NO_DETECTOR} "
@@ -216,6 +274,7 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         )
 
     from ppose.inference import command
+    from ppose.inference.tracking import Finish
 
     opening = partial(_open_predictor, args), partial(_open_detector, args)
     results = {
@@ -228,7 +287,8 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         _predict_images(args, opening, results)
         return
     video = args.camera_id if args.video_file is None else args.video_file
-    options = {"similarity": args.tracking, "smooth": args.smooth, **results}
+    finish = Finish(args.smooth, args.fill_gaps)
+    options = {"similarity": args.tracking, "finish": finish, "save_tracks": args.save_tracks, **results}
     command.infer_video(video, *opening, args.output_dir, **options)
 
 

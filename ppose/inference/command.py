@@ -9,17 +9,18 @@ import numpy as np
 from ppose.errors import DataError
 from ppose.files import check_writable
 from ppose.geometry.object_model import ObjectModel, read_object_model
-from ppose.inference.detectors import PersonDetector
+from ppose.inference.detectors import PersonDetector, choice
+from ppose.inference.detectors.tiles import TiledDetector
 from ppose.inference.label_files import PoseWriter
 from ppose.inference.pose_files import ImageFiles, check_output, write_poses
 from ppose.inference.predictor import Predictor
-from ppose.inference.runtimes import import_runtime
-from ppose.inference.tracking import Similarity, Tracker
+from ppose.inference.track_lines import ENDINGS, TrackFormat
+from ppose.inference.tracking import Finish, Similarity, Tracker
 from ppose.inference.video import process_video
 from ppose.inference.video_files import Frames
 from ppose.paths import cut_name, show_name
 
-_LINES_ENDING = ".jsonl"  # the longer one of the two files
+_LONGEST_ENDING = ENDINGS["csv"]  # of what is written of a video
 _FRAMES_AT_ONCE = 8  # of a video; more gain nothing and need memory
 
 # Opened when all else is known to be right, since that takes long.
@@ -77,7 +78,8 @@ def infer_video(
     output_dir: Path,
     *,
     similarity: Similarity,
-    smooth: bool,
+    finish: Finish,
+    save_tracks: TrackFormat | None,
     threshold: float,
     save_json: bool,
     run_benchmark: bool,
@@ -88,7 +90,7 @@ def infer_video(
     Of a file that was cut off there is what could be read, and an error in the end.
     """
     name = source.stem if isinstance(source, Path) else f"camera{source}"
-    output = output_dir / f"{cut_name(name, _LINES_ENDING).removesuffix(_LINES_ENDING)}.mp4"
+    output = output_dir / f"{cut_name(name, _LONGEST_ENDING).removesuffix(_LONGEST_ENDING)}.mp4"
     if isinstance(source, Path) and output.resolve() == source.resolve():
         raise DataError(f"{show_name(output)} is the video itself: choose another --output_dir")
     check_writable(output)
@@ -101,12 +103,19 @@ def infer_video(
         frames,
         predictor,
         find_people,
-        Tracker(predictor.keypoint_set.sigmas, similarity=similarity, smooth=smooth),
+        Tracker(
+            predictor.keypoint_set.sigmas,
+            similarity=similarity,
+            smooth=finish.smooth == "one_euro" and not finish.needs_all,
+        ),
         output,
         threshold=threshold,
         save_json=save_json,
         frames_at_once=_FRAMES_AT_ONCE if isinstance(source, Path) else 1,
         model=model,
+        finish=finish,
+        reopen=lambda: Frames(source),
+        save_tracks=save_tracks,
     )
     print(f"{count} frames: {show_name(output)}")
     if run_benchmark:
@@ -120,19 +129,28 @@ def open_model(file: Path | None, predictor: Predictor) -> ObjectModel | None:
 
 
 def open_detector(
-    model_dir: str | Path, threshold: float, *, classes: Sequence[str] | None = None, **options: Any
+    model_dir: str | Path,
+    threshold: float,
+    *,
+    classes: Sequence[str] | None = None,
+    tiles: tuple[int, int] | None = None,
+    **options: Any,
 ) -> PersonDetector:
-    """The detector of a folder that PaddleDetection has exported, with ``options`` of it."""
-    import_runtime("paddle")  # or else says how to install it
-    from ppose.inference.detectors.paddle_detector import PaddleDetector
+    """The detector of a folder or file, with ``options`` of it.
 
-    return PaddleDetector(model_dir, threshold=threshold, classes=classes, **options)
+    ``tiles`` are columns and rows that images are looked at in, beside the whole.
+    """
+    detector = choice.open_detector(model_dir, threshold=threshold, classes=classes, **options)
+    return detector if tiles is None else TiledDetector(detector.detect, *tiles)
 
 
-def warm_up(predictor: Predictor) -> None:
-    """Run the graph for one person and for a whole batch, of nobody: what it does at first takes longer."""
+def warm_up(predictor: Predictor, sizes: Sequence[int] = ()) -> None:
+    """Run the graph for batches of ``sizes``, of nobody: what it does at first takes longer.
+
+    By default for one person and for a whole batch.
+    """
     image = np.zeros((64, 64, 3), np.uint8)
-    for count in (1, predictor.batch_size):
+    for count in sizes or (1, predictor.batch_size):
         predictor.predict_images([image] * count)
     predictor.reset_times()
 

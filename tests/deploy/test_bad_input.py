@@ -173,7 +173,7 @@ def test_what_users_do_wrong_is_one_line(infer_here, photo, model_dir, tmp_path)
         (model_dir, ["--image_dir", tmp_path / "empty"], ["no image in"]),
         (model_dir, [*image, "--output_dir", tmp_path / "file" / "out"], ["Not a directory"]),
         (model_dir, [*image, "--output_dir", tmp_path], ["holds the images themselves"]),
-        (model_dir, [*image, "--det_model_dir", tmp_path / "empty"], ["no detector of PaddleDetection"]),
+        (model_dir, [*image, "--det_model_dir", tmp_path / "empty"], ["holds no detector"]),
     ):
         assert_one_line(infer_here(*arguments, model=model), *expected)
 
@@ -182,16 +182,14 @@ def test_what_users_do_wrong_is_one_line(infer_here, photo, model_dir, tmp_path)
     ("missing", "arguments", "package"),
     [
         ("openvino", ["--runtime", "openvino"], "openvino"),
-        ("paddle", ["--runtime", "onnxruntime", "--detector", "DETECTOR"], "paddlepaddle"),
+        ("paddle", ["--runtime", "onnxruntime", "--det_model_dir", "det"], "paddlepaddle"),
     ],
 )
-def test_a_runtime_that_is_not_installed(run_script, model_dir, photo, tmp_path, missing, arguments, package):
-    detector = tmp_path / "det"
-    detector.mkdir()
-    (detector / "infer_cfg.yml").write_text("Preprocess: [{type: Permute}]\nlabel_list: [person]\n")
-    for name in ("model.pdmodel", "model.pdiparams"):
-        (detector / name).write_bytes(b"")
-    arguments = [str(detector) if argument == "DETECTOR" else argument for argument in arguments]
+def test_a_runtime_that_is_not_installed(run_script, model_dir, photo, missing, arguments, package, tmp_path):
+    (tmp_path / "infer_cfg.yml").write_text("Preprocess: [{type: Permute}]")
+    for name in ("model.json", "model.pdiparams"):
+        (tmp_path / name).touch()
+    arguments = [str(tmp_path) if argument == "det" else argument for argument in arguments]
     script = f"""
 import importlib.util, runpy, sys
 find = importlib.util.find_spec
@@ -211,12 +209,25 @@ runpy.run_path("{INFER}", run_name="__main__")
         (["--trt_calib_mode"], "--trt_calib_mode"),
         (["--image_dir", "x"], "not allowed with"),
         (["--batch_size", "0"], "got '0', expected a whole number from 1 on"),
+        (["--tiles", "2x2"], "--tiles is of the detector of --det_model_dir"),
+        (["--tiles", "2x"], "got '2x', expected columns and rows as in 2x2"),
+        (["--smooth", "much"], "got 'much', expected one_euro, savgol or rts"),
+        (["--fill_gaps", "-1"], "got '-1', expected seconds from 0 on"),
+        (["--fill_gaps", "0.5"], "--fill_gaps and --save_tracks are for videos"),
+        (["--save_tracks", "mot"], "--fill_gaps and --save_tracks are for videos"),
     ],
 )
 def test_flags_that_do_not_go_together(infer_here, photo, arguments, expected):
     result = infer_here("--image_file", photo, *arguments)
     assert result.returncode == 2
     assert expected in result.stderr
+
+
+@pytest.mark.parametrize("arguments", [("--smooth", "rts"), ("--smooth", "savgol"), ("--fill_gaps", "1")])
+def test_of_a_camera_nobody_knows_what_comes(infer_here, arguments):
+    result = infer_here("--camera_id", "0", *arguments)
+    assert result.returncode == 2
+    assert "need what comes after: they are for video files" in result.stderr
 
 
 def test_a_camera_has_a_number_from_0_on(infer_here):
