@@ -209,7 +209,7 @@ runpy.run_path("{INFER}", run_name="__main__")
         (["--trt_calib_mode"], "--trt_calib_mode"),
         (["--image_dir", "x"], "not allowed with"),
         (["--batch_size", "0"], "got '0', expected a whole number from 1 on"),
-        (["--tiles", "2x2"], "--tiles is of the detector of --det_model_dir"),
+        (["--tiles", "2x2"], "--tiles is of the detector of --detector"),
         (["--tiles", "2x"], "got '2x', expected columns and rows as in 2x2"),
         (["--smooth", "much"], "got 'much', expected one_euro, savgol or rts"),
         (["--fill_gaps", "-1"], "got '-1', expected seconds from 0 on"),
