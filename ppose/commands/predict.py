@@ -5,17 +5,10 @@ import logging
 import math
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from ppose.options import add_box_options, add_model_option, add_pnp_option, read_tiles, whole_number
-from ppose.zoo import DEFAULT_DETECTOR, DEFAULT_POSE
+from ppose.zoo import DEFAULT_DETECTOR, DEFAULT_POSE, NO_DETECTOR
 
-if TYPE_CHECKING:
-    from ppose.inference.detectors import PersonDetector
-    from ppose.inference.poses import Poses
-    from ppose.inference.predictor import Predictor
-
-_NO_DETECTOR = "none"
 _VIDEO_ENDINGS = (
     ".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".ts", ".3gp",
 )  # fmt: skip
@@ -148,6 +141,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="what makes people in two frames one: boxes and poses, or boxes alone (default: %(default)s)",
     )
     parser.add_argument(
+        "--low_threshold",
+        type=float,
+        metavar="SCORE",
+        help="of videos with a detector: boxes from this score on, of who may be half hidden, go on "
+        "with tracks but begin none; more poses to find (default: none below --det_threshold)",
+    )
+    parser.add_argument(
         "--smooth",
         type=_smoothing,
         nargs="?",
@@ -183,11 +183,13 @@ def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         parser.error("--trt_calib_mode: Paddle 3 calibrates no TensorRT; int8 needs a quantized model")
     if args.det_class and not (args.boxes or args.detector):
         parser.error("--det_class is of the detector of --detector, or of --boxes")
-    if args.tiles and args.detector in (None, _NO_DETECTOR):
+    if args.tiles and args.detector in (None, NO_DETECTOR):
         parser.error("--tiles is of the detector of --detector")
     if (args.save_csv or args.save_labels) and (args.video_file or args.camera_id is not None):
         parser.error("--save_csv and --save_labels are for images")
     is_camera = args.camera_id is not None
+    if args.low_threshold is not None and not ((args.video_file or is_camera) and args.detector):
+        parser.error("--low_threshold is for videos with --detector")
     if is_camera and (args.smooth in ("savgol", "rts") or args.fill_gaps):
         parser.error(
             "--smooth savgol and rts, and --fill_gaps, need what comes after: they are for video files"
@@ -196,19 +198,6 @@ def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         parser.error("--fill_gaps and --save_tracks are for videos")
     if args.boxes and (args.video_file or args.camera_id is not None):
         parser.error("--boxes is for images; videos need --detector")
-
-
-def _predictor_options(args: argparse.Namespace) -> dict[str, Any]:
-    """What the options of runtimes mean to `Predictor.from_dir`."""
-    options = {"batch_size": args.batch_size, "use_dark": args.use_dark}
-    runtime = args.runtime or "auto"
-    if args.run_mode != "paddle":
-        precision = args.run_mode.removeprefix("trt_")
-        return {"runtime": "paddle", "precision": precision, "tensorrt_batch": args.batch_size, **options}
-    if not args.enable_mkldnn:  # which says something about Paddle only
-        runtime = "paddle" if runtime == "auto" else runtime
-        options["enable_mkldnn"] = False
-    return {"runtime": runtime, "precision": args.precision or "fp32", **options}
 
 
 def _read_source(args: argparse.Namespace) -> None:
@@ -225,44 +214,6 @@ def _read_source(args: argparse.Namespace) -> None:
         args.save_json = True
 
 
-def _open_predictor(args: argparse.Namespace) -> "Predictor":
-    from ppose.inference.predictor import Predictor
-    from ppose.zoo.exports import find_folder
-
-    options = _predictor_options(args)
-    folder = find_folder(args.model, options["runtime"])
-    return Predictor.from_dir(folder, device=args.device, cpu_threads=args.cpu_threads, **options)
-
-
-def _open_detector(args: argparse.Namespace) -> "PersonDetector | None":
-    """The detector that is asked for, if any; where it cannot be had, the error says what goes without."""
-    if args.detector in (None, _NO_DETECTOR):
-        return None
-    from ppose.errors import DeviceError, DownloadError
-    from ppose.zoo.detectors import open_named
-
-    options = {"classes": args.det_class, "tiles": args.tiles}
-    options |= {"device": args.device, "cpu_threads": args.cpu_threads}
-    try:
-        return open_named(args.detector, args.det_threshold, **options)
-    except (DeviceError, DownloadError) as error:
-        raise type(error)(
-            f"{error}; without a detector: --boxes FILE says where people are, --detector {_NO_DETECTOR} "
-            "takes a picture as one person"
-        ) from None
-
-
-def _python_options(args: argparse.Namespace) -> dict[str, Any]:
-    """The options of `ppose.Predictor` for what the flags say."""
-    from ppose.boxes import DET_THRESHOLD
-
-    options = {} if args.detector in (None, _NO_DETECTOR) else {"detector": args.detector}
-    if args.det_threshold != DET_THRESHOLD:
-        options["det_threshold"] = args.det_threshold
-    given = {name: getattr(args, name) for name in ("runtime", "precision", "cpu_threads", "use_dark")}
-    return options | {name: value for name, value in given.items() if value is not None}
-
-
 def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     """Do what the parsed options say."""
     if args.source is not None:
@@ -275,8 +226,9 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
 
     from ppose.inference import command
     from ppose.inference.tracking import Finish
+    from ppose.zoo.prediction import open_detector, open_predictor, predict_images
 
-    opening = partial(_open_predictor, args), partial(_open_detector, args)
+    opening = partial(open_predictor, args), partial(open_detector, args)
     results = {
         "threshold": args.threshold,
         "save_json": bool(args.save_json),
@@ -284,39 +236,10 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         "pnp": args.pnp,
     }
     if args.image_file is not None or args.image_dir is not None:
-        _predict_images(args, opening, results)
+        predict_images(args, opening, results)
         return
     video = args.camera_id if args.video_file is None else args.video_file
     finish = Finish(args.smooth, args.fill_gaps)
-    options = {"similarity": args.tracking, "finish": finish, "save_tracks": args.save_tracks, **results}
+    options = {"similarity": args.tracking, "sure_score": args.det_threshold, **results}
+    options |= {"finish": finish, "save_tracks": args.save_tracks}
     command.infer_video(video, *opening, args.output_dir, **options)
-
-
-def _predict_images(args: argparse.Namespace, opening: tuple[Any, Any], results: dict[str, Any]) -> None:
-    from ppose.image_files import list_images, read_boxes_and_sizes
-    from ppose.inference import command, summary
-    from ppose.inference.label_files import open_labels, open_table
-    from ppose.inference.pose_files import ImageFiles
-
-    files = [args.image_file] if args.image_dir is None else list_images(args.image_dir)
-    boxes = {"classes": args.det_class, "threshold": args.det_threshold}
-
-    def open_images() -> ImageFiles:
-        if args.boxes is None:
-            return ImageFiles(files)
-        return ImageFiles(files, *read_boxes_and_sizes(args.boxes, files, **boxes))
-
-    found: list[tuple[str, Poses]] = []
-    writers = [open_table(args.output_dir)] if args.save_csv else []
-    if args.save_labels is not None:
-        writers.append(open_labels(args.save_labels, args.output_dir, args.threshold))
-    if args.source is not None:
-        writers.append(found.extend)
-    predictor = command.infer_images(
-        files, *opening, args.output_dir, open_images=open_images, writers=writers, **results
-    )
-    if found:
-        print(summary.describe_people(found))
-        shown = next((i for i, (_, poses) in enumerate(found) if poses), 0)
-        options = _python_options(args)
-        print(summary.describe_run(predictor, args.model, files[shown], found[shown][1], options))
