@@ -20,8 +20,8 @@ def listen(host: str, port: int) -> socket.socket:
     except (OSError, OverflowError) as error:
         reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
         raise DeviceError(f"cannot listen on {host}, port {port}: {reason}") from None
-    # Its connections have it, too. An answer's head and body go apart: the body would wait 40 ms for the client
-    # to acknowledge the head. asyncio sets it by itself only where it has made the socket.
+    # Its connections have it, too. An answer's head and body go apart: the body would wait 40 ms until the
+    # client acknowledges the head. asyncio sets it by itself only where it has made the socket.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
 
