@@ -17,6 +17,7 @@ from ppose.paths import show_name
 
 # Packages that ppose itself does not bring, and the extras that do; others are told of where they are chosen.
 _EXTRAS = {
+    "av": "video",
     **dict.fromkeys(("paddle", "setuptools"), "paddle,train"),
     **dict.fromkeys(("filelock", "jinja2", "matplotlib", "platformdirs", "pycocotools", "requests"), "train"),
     **dict.fromkeys(("scipy", "visualdl"), "train"),

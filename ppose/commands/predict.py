@@ -2,12 +2,15 @@
 
 import argparse
 import logging
+import re
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ppose.options import add_box_options, add_pnp_option, whole_number
 
+_TENSORRT_BATCH = 16
 _RUN_MODES = ("paddle", "trt_fp32", "trt_fp16", "trt_int8")
 
 
@@ -16,6 +19,23 @@ def _boolean(text: str) -> bool:
     if text.lower() not in values:
         raise argparse.ArgumentTypeError(f"got '{text}', expected true or false")
     return values[text.lower()]
+
+
+def _seconds(text: str) -> float:
+    """Seconds of 90, 90.5, 1:30 or 0:01:30.5."""
+    if not re.fullmatch(r"(\d+:){0,2}\d+(\.\d+)?", text, re.ASCII):
+        raise argparse.ArgumentTypeError(f"got '{text}', expected seconds, or a time as in 0:01:30.5")
+    return sum(float(part) * 60**power for power, part in enumerate(reversed(text.split(":"))))
+
+
+def _rate(text: str) -> Fraction:
+    try:
+        rate = Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        rate = Fraction(0)
+    if not 0 < rate <= 1000:
+        raise argparse.ArgumentTypeError(f"got '{text}', expected frames a second as in 25 or 30000/1001")
+    return rate
 
 
 def _add_switch(parser: argparse._ActionsContainer, name: str, default: bool | None, text: str) -> None:
@@ -28,8 +48,11 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--image_file", type=Path, metavar="FILE", help="one image")
     source.add_argument("--image_dir", type=Path, metavar="DIR", help="all images of a folder")
-    source.add_argument("--video_file", type=Path, metavar="FILE", help="a video")
+    source.add_argument(
+        "--video_file", type=Path, metavar="FILE", help="a video, or numbered images as in frame%%05d.png"
+    )
     source.add_argument("--camera_id", type=whole_number(0), metavar="N", help="a camera, until Ctrl-C")
+    source.add_argument("--stream", metavar="URL", help="a stream (rtsp:// and others), until Ctrl-C")
     people = parser.add_mutually_exclusive_group()
     people.add_argument(
         "--boxes", metavar="FILE", help="people in images: COCO annotations, or a JSON list of {image, bbox}"
@@ -55,7 +78,10 @@ def _add_runtime(parser: argparse.ArgumentParser) -> None:
         "--run_mode", choices=_RUN_MODES, default="paddle", help="trt_*: Paddle with TensorRT, on a GPU"
     )
     parser.add_argument(
-        "--batch_size", type=whole_number(1), default=16, help="most people at once (default: %(default)s)"
+        "--batch_size",
+        type=whole_number(1),
+        metavar="N",
+        help="most people in a batch (default: 16; 4 where batches run at once, in folders and videos)",
     )
     parser.add_argument("--cpu_threads", type=whole_number(1), metavar="N", help="default: all cores")
     _add_switch(
@@ -73,12 +99,32 @@ def _add_runtime(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_clip(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--start", type=_seconds, default=0.0, metavar="TIME", help="of videos: from here on, s or h:mm:ss.s"
+    )
+    parser.add_argument("--end", type=_seconds, metavar="TIME", help="of videos: up to here")
+    parser.add_argument(
+        "--every", type=whole_number(1), default=1, metavar="N", help="of videos: each N-th frame"
+    )
+    parser.add_argument(
+        "--fps", type=_rate, metavar="RATE", help="of numbered images: frames a second (default: 25)"
+    )
+    parser.add_argument(
+        "--codec",
+        choices=["h264", "hevc", "av1", "vp9", "mpeg4"],
+        default="h264",
+        help="of the video that is written (default: %(default)s, which browsers play)",
+    )
+
+
 def add_options(parser: argparse.ArgumentParser) -> None:
     """What the command takes."""
     parser.add_argument(
         "--model_dir", type=Path, required=True, metavar="DIR", help="folder of tools/export_model.py"
     )
     _add_source(parser)
+    _add_clip(parser)
     _add_runtime(parser)
     parser.add_argument(
         "--threshold", type=float, default=0.2, help="lowest keypoint score drawn (default: %(default)s)"
@@ -114,10 +160,15 @@ def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         parser.error("--trt_calib_mode: Paddle 3 calibrates no TensorRT; int8 needs a quantized model")
     if args.det_class and not (args.boxes or args.det_model_dir):
         parser.error("--det_class is of the detector of --det_model_dir, or of --boxes")
-    if (args.save_csv or args.save_labels) and (args.video_file or args.camera_id is not None):
+    is_video = args.image_file is None and args.image_dir is None
+    if (args.save_csv or args.save_labels) and is_video:
         parser.error("--save_csv and --save_labels are for images")
-    if args.boxes and (args.video_file or args.camera_id is not None):
+    if args.boxes and is_video:
         parser.error("--boxes is for images; videos need --det_model_dir or --detector")
+    if not is_video and (args.start or args.end or args.every > 1 or args.fps):
+        parser.error("--start, --end, --every and --fps are for videos")
+    if args.end is not None and args.end <= args.start:
+        parser.error(f"--end is {args.end:g} s, --start is {args.start:g} s: expected a later end")
 
 
 def _predictor_options(args: argparse.Namespace) -> dict[str, Any]:
@@ -126,7 +177,8 @@ def _predictor_options(args: argparse.Namespace) -> dict[str, Any]:
     runtime = args.runtime or "auto"
     if args.run_mode != "paddle":
         precision = args.run_mode.removeprefix("trt_")
-        return {"runtime": "paddle", "precision": precision, "tensorrt_batch": args.batch_size, **options}
+        batch = args.batch_size or _TENSORRT_BATCH
+        return {"runtime": "paddle", "precision": precision, "tensorrt_batch": batch, **options}
     if not args.enable_mkldnn:  # which says something about Paddle only
         runtime = "paddle" if runtime == "auto" else runtime
         options["enable_mkldnn"] = False
@@ -146,12 +198,15 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     from ppose.inference.label_files import open_labels, open_table
     from ppose.inference.pose_files import ImageFiles
     from ppose.inference.predictor import Predictor
+    from ppose.inference.video_frames import Clip
 
     device = {"device": args.device, "cpu_threads": args.cpu_threads}
+    is_long = args.image_dir is not None or args.video_file is not None
+    hint = "throughput" if is_long else "latency"
     results = {"threshold": args.threshold, "save_json": args.save_json, "run_benchmark": args.run_benchmark}
     results["pnp"] = args.pnp
     opening = (
-        partial(Predictor.from_dir, args.model_dir, **device, **_predictor_options(args)),
+        partial(Predictor.from_dir, args.model_dir, hint=hint, **device, **_predictor_options(args)),
         partial(
             command.open_detector,
             args.detector,
@@ -177,6 +232,8 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
             files, *opening, args.output_dir, open_images=open_images, writers=writers, **results
         )
         return
-    video = args.camera_id if args.video_file is None else args.video_file
+    source = args.camera_id if args.camera_id is not None else args.stream or args.video_file
+    clip = Clip(start=args.start, end=args.end, every=args.every)
     options = {"similarity": args.tracking, "smooth": args.smooth, **results}
-    command.infer_video(video, *opening, args.output_dir, **options)
+    options |= {"clip": clip, "rate": args.fps, "codec": args.codec}
+    command.infer_video(source, *opening, args.output_dir, **options)

@@ -1,8 +1,9 @@
 """What deploy/infer.py does with its arguments."""
 
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,12 +16,13 @@ from ppose.inference.pose_files import ImageFiles, check_output, write_poses
 from ppose.inference.predictor import Predictor
 from ppose.inference.runtimes import import_runtime
 from ppose.inference.tracking import Similarity, Tracker
-from ppose.inference.video import process_video
-from ppose.inference.video_files import Frames
+from ppose.inference.video_frames import Clip
 from ppose.paths import cut_name, show_name
 
+if TYPE_CHECKING:
+    from ppose.inference.video_writing import Codec
+
 _LINES_ENDING = ".jsonl"  # the longer one of the two files
-_FRAMES_AT_ONCE = 8  # of a video; more gain nothing and need memory
 
 # Opened when all else is known to be right, since that takes long.
 OpenPredictor = Callable[[], Predictor]
@@ -70,11 +72,14 @@ def infer_images(
 
 
 def infer_video(
-    source: Path | int,
+    source: Path | int | str,
     open_predictor: OpenPredictor,
     open_detector: OpenDetector,
     output_dir: Path,
     *,
+    clip: Clip,
+    rate: Fraction | None,
+    codec: "Codec",
     similarity: Similarity,
     smooth: bool,
     threshold: float,
@@ -82,16 +87,20 @@ def infer_video(
     run_benchmark: bool,
     pnp: Path | None = None,
 ) -> None:
-    """A video with its people's poses, of a video file or of a camera's number until Ctrl-C.
+    """A video with its people's poses, of what `open_frames` takes, a clip of it; if live, until Ctrl-C.
 
     Of a file that was cut off there is what could be read, and an error in the end.
     """
-    name = source.stem if isinstance(source, Path) else f"camera{source}"
-    output = output_dir / f"{cut_name(name, _LINES_ENDING).removesuffix(_LINES_ENDING)}.mp4"
+    # Here, since it needs PyAV, which is not installed by everybody.
+    from ppose.inference.video import process_video
+    from ppose.inference.video_sources import name_source, open_frames
+
+    ending = _LINES_ENDING
+    output = output_dir / f"{cut_name(name_source(source), ending).removesuffix(ending)}.mp4"
     if isinstance(source, Path) and output.resolve() == source.resolve():
         raise DataError(f"{show_name(output)} is the video itself: choose another --output_dir")
     check_writable(output)
-    frames = Frames(source)
+    frames = open_frames(source, clip, rate)
     predictor, find_people = open_predictor(), open_detector()
     model = open_model(pnp, predictor)
     if run_benchmark:
@@ -104,7 +113,7 @@ def infer_video(
         output,
         threshold=threshold,
         save_json=save_json,
-        frames_at_once=_FRAMES_AT_ONCE if isinstance(source, Path) else 1,
+        codec=codec,
         model=model,
     )
     print(f"{count} frames: {show_name(output)}")

@@ -14,7 +14,7 @@ from urllib.request import url2pathname
 
 from ppose.errors import DownloadError
 from ppose.files import file_digest
-from ppose.paths import hide_secrets
+from ppose.paths import cache_folder, hide_secrets
 from ppose.weights import answers
 
 logger = logging.getLogger(__name__)
@@ -72,15 +72,10 @@ def fetch(url: str, *, sha256: str | None = None, force: bool = False) -> Path:
 
 def cached_path(url: str) -> Path:
     """Where the download of a URL lies, or will lie; no two URLs share a file."""
-    home = os.environ.get("PPOSE_HOME")
-    if not home:
-        import platformdirs
-
-        home = platformdirs.user_cache_dir("ppose")
     name = unquote(urlsplit(url).path).rstrip("/").rsplit("/", 1)[-1]
     name = re.sub(r"[^\w.-]", "_", name, flags=re.ASCII)[-100:]
     digest = hashlib.sha256(url.encode()).hexdigest()[:16]
-    return Path(home).expanduser() / "downloads" / f"{digest}-{name}"
+    return cache_folder() / "downloads" / f"{digest}-{name}"
 
 
 def _local_file(url: str, sha256: str) -> Path:

@@ -92,6 +92,7 @@ class PaddleRuntime:
     """An exported pose network in Paddle Inference; `Runtime`."""
 
     name = "paddle"
+    callers = 1
 
     def __init__(self, graph: PaddleGraph, batch: int | None) -> None:
         self._graph, self.batch = graph, batch
@@ -107,11 +108,15 @@ def open_graph(
     device: str,
     precision: str,
     threads: int,
+    hint: str = "latency",
     enable_mkldnn: bool = True,
     tensorrt_batch: int | None = None,
     tensorrt_cache: str | Path | None = None,
 ) -> PaddleRuntime:
-    """`model.json` in Paddle Inference; DeviceError without the GPU or TensorRT that is asked for."""
+    """`model.json` in Paddle Inference; DeviceError without the GPU or TensorRT that is asked for.
+
+    One batch runs at a time, by all threads, whatever the ``hint``.
+    """
     check_device(device)
     graph, weights = folder.paddle_files
     if tensorrt_batch is not None:
