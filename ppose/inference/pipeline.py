@@ -131,14 +131,14 @@ class _Flow(Generic[Item, Arranged, Result]):
 
     def __iter__(self) -> Iterator[Result]:
         while not self._is_over or self._reading or self._in_network or self._finishing:
-            has_moved = self._start_one() | self._take_read() | self._take_found()
+            has_moved = self._take_read() | self._take_found()
             while self._finishing and self._finishing[0][1].done():
                 pixels, done = self._finishing.popleft()
                 self._pixels -= pixels
                 yield done.result()
-                has_moved = True
+            has_moved |= self._start_one()
             if not has_moved:
-                self._wait()
+                self._run_rest() or self._wait()
         if self._error is not None:
             raise self._error
 
@@ -170,11 +170,10 @@ class _Flow(Generic[Item, Arranged, Result]):
 
     def _take_read(self) -> bool:
         """Put the people of the next item that is read into batches."""
-        if self._reading and self._reading[0].done():
-            self._gather(self._reading.popleft())
-        elif not self._gathered or not self._must_run():
+        if not self._reading or not self._reading[0].done():
             return False
-        while len(self._gathered) >= self._finder.batch_size or (self._gathered and self._must_run()):
+        self._gather(self._reading.popleft())
+        while len(self._gathered) >= self._finder.batch_size:
             self._run_batch()
         return True
 
@@ -195,12 +194,14 @@ class _Flow(Generic[Item, Arranged, Result]):
         read.found = [None] * len(read.samples)
         self._gathered += [(read, index) for index in range(len(read.samples))]
 
-    def _must_run(self) -> bool:
-        """Whether a batch that is not full has nothing to wait for."""
-        if self._reading:
-            return False
+    def _run_rest(self) -> bool:
+        """Run a batch that is not full, where it has nothing to wait for: nothing can be read for it now."""
         self._running = [batch for batch in self._running if not batch.done()]
-        return self._is_over or not (self._running or self._finishing or self._has_room())
+        is_last = not self._reading and (self._is_over or not (self._running or self._finishing))
+        if not self._gathered or not is_last:
+            return False
+        self._run_batch()
+        return True
 
     def _run_batch(self) -> None:
         size = self._finder.batch_size
@@ -216,14 +217,18 @@ class _Flow(Generic[Item, Arranged, Result]):
             read.found[index] = pose
 
     def _take_found(self) -> bool:
-        """Begin to finish the next item whose people are all found."""
-        if not self._in_network:
-            return False
-        read = self._in_network[0]
+        """Begin to finish the items that are next and whose people are all found."""
+        has_moved = False
+        while self._in_network and self._is_found(self._in_network[0]):
+            self._finish(self._in_network.popleft())
+            has_moved = True
+        return has_moved
+
+    def _is_found(self, read: _Read[Item]) -> bool:
         is_waiting = bool(self._gathered) and self._gathered[0][0] is read
-        if is_waiting or not all(batch.done() for batch in read.batches):
-            return False
-        self._in_network.popleft()
+        return not is_waiting and all(batch.done() for batch in read.batches)
+
+    def _finish(self, read: _Read[Item]) -> None:
         try:
             for batch in read.batches:
                 batch.result()
@@ -235,7 +240,6 @@ class _Flow(Generic[Item, Arranged, Result]):
             self._gathered.clear()
         else:
             self._finishing.append((read.pixels, self._executor.submit(self._steps.finish, arranged)))
-        return True
 
     def _end(self, error: BaseException) -> None:
         """Read no more, for this error, which is raised when what comes before it is done."""

@@ -31,7 +31,7 @@ _ENCODERS: dict[str, tuple[str, dict[str, str]]] = {
 }
 # In pieces while it is written, each of which can be played; one piece, with an index, in the end.
 _CONTAINER = {
-    "movflags": "+hybrid_fragmented+frag_keyframe",
+    "movflags": "+hybrid_fragmented+frag_keyframe+delay_moov",
     "frag_duration": "1000000",
     "flush_packets": "1",
 }

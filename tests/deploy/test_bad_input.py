@@ -7,14 +7,15 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from video_clips import read_times, write_clip
 
-from ppose.inference.predictor import Predictor
-from ppose.inference.video_files import Frames, writing_video
+from ppose.inference import pose_files
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 INFER = "deploy/infer.py"
@@ -94,32 +95,32 @@ def test_ctrl_c_in_a_folder_keeps_what_was_done(infer_here, photo, read_poses, t
     (tmp_path / "in").mkdir()
     for name in "abc":
         shutil.copy(photo, tmp_path / "in" / f"{name}.png")
-    finish = Predictor.iter_poses
+    run = pose_files.run_pipeline
 
-    def stop_after_two(self, pairs):
-        yield from itertools.islice(finish(self, pairs), 2)
-        raise KeyboardInterrupt
+    def stop_after_two(*arguments):
+        with closing(run(*arguments)) as results:
+            yield from itertools.islice(results, 2)
+            raise KeyboardInterrupt
 
-    monkeypatch.setattr(Predictor, "iter_poses", stop_after_two)
-    result = infer_here(
-        "--image_dir", tmp_path / "in", "--save_json", "--batch_size", "1", "--runtime", "onnxruntime"
-    )
+    monkeypatch.setattr(pose_files, "run_pipeline", stop_after_two)
+    result = infer_here("--image_dir", tmp_path / "in", "--save_json", "--runtime", "onnxruntime")
     assert (result.returncode, result.stderr.splitlines()[-1]) == (130, "interrupted")
-    assert [entry["image"] for entry in read_poses()] == ["a.png", "b.png"]
-    assert sorted(path.name for path in (tmp_path / "out").glob("*")) == ["a.png", "b.png", "keypoints.json"]
+    done = [entry["image"] for entry in read_poses()]
+    assert done[:2] == ["a.png", "b.png"]
+    assert sorted(path.name for path in (tmp_path / "out").glob("*")) == [*done, "keypoints.json"]
 
 
 def test_ctrl_c_leaves_a_playable_video(model_dir, tmp_path):
-    with writing_video(tmp_path / "long.mp4", 25, (64, 64)) as video:
-        for frame in range(20000):
-            video.write(np.full((64, 64, 3), frame % 256, np.uint8))
+    write_clip(
+        tmp_path / "long.mp4", (np.full((64, 64, 3), frame % 256, np.uint8) for frame in range(20000)), 25
+    )
     command = [
         sys.executable, INFER, "--model_dir", model_dir, "--video_file", tmp_path / "long.mp4",
         "--output_dir", tmp_path / "out", "--save_json", "--runtime", "onnxruntime",
     ]  # fmt: skip
     process = subprocess.Popen(list(map(str, command)), cwd=ROOT, stderr=subprocess.PIPE, text=True)
     limit = time.monotonic() + 60
-    while not any((tmp_path / "out").glob(".long.jsonl.*/*")) and time.monotonic() < limit:
+    while not any((tmp_path / "out").glob("long.*.part.jsonl")) and time.monotonic() < limit:
         time.sleep(0.05)
     time.sleep(0.7)
     process.send_signal(signal.SIGINT)
@@ -127,7 +128,7 @@ def test_ctrl_c_leaves_a_playable_video(model_dir, tmp_path):
     assert process.returncode == 130, errors
     assert "Traceback" not in errors
     assert errors.splitlines()[-1] == "interrupted"
-    frames = len(list(Frames(tmp_path / "out" / "long.mp4")))
+    frames = len(read_times(tmp_path / "out" / "long.mp4"))
     lines = (tmp_path / "out" / "long.jsonl").read_text().splitlines()
     assert 0 < frames < 20000
     assert abs(len(lines) - frames) <= 1
@@ -145,9 +146,11 @@ def test_a_video_that_was_cut_off_gives_what_there_is(infer_here, tmp_path):
     result = infer_here("--video_file", tmp_path / "a.avi", "--save_json", "--runtime", "onnxruntime")
     count = len((tmp_path / "out" / "a.jsonl").read_text().splitlines())
     assert 5 < count < 15
-    assert len(list(Frames(tmp_path / "out" / "a.mp4"))) == count
+    assert len(read_times(tmp_path / "out" / "a.mp4")) == count
     assert f"{count} frames" in result.stdout
-    assert_one_line(result, f"video is cut short: {tmp_path / 'a.avi'} ({count} of 20 frames could be read)")
+    assert_one_line(
+        result, f"video is cut short: {tmp_path / 'a.avi'} ({count} frames,", "of 2.0 s, could be"
+    )
 
 
 def test_what_users_do_wrong_is_one_line(infer_here, photo, model_dir, tmp_path):

@@ -30,7 +30,7 @@ def test_openvino_keeps_compiled_models(model_dir, tmp_path):
     kept = []
     for count in (1, 2, 3):  # one person; several
         opened(np.zeros((count, 3, 96, 64), np.float32))
-        kept.append(len([file for file in tmp_path.iterdir() if file.suffix == ".blob"]))
+        kept.append(len(list(tmp_path.rglob("*.blob"))))
     assert kept == [1, 2, 2]
 
 
