@@ -57,7 +57,7 @@ class Predictor:
         self.spec = dataclasses.replace(spec, codec=codec)
         self.keypoint_set = spec.keypoint_set
         self.batch_size = spec.batch or batch_size
-        self._runtime, self.callers = runtime, runtime.callers
+        self._runtime, self.callers = runtime, getattr(runtime, "callers", 1)  # others' need not say
         self.runtime_name = runtime.name
         self._counting = threading.Lock()
         self.reset_times()

@@ -75,7 +75,7 @@ class VideoWriter:
         self._path, self._target, self._time_base = path, target, time_base
         self._count, self._last = 0, -1
         encoder, options = _ENCODERS[codec]
-        self._file = path.open("wb", buffering=0)  # what is written is the system's at once
+        self._file = _Output(path)
         self._container = av.open(self._file, "w", format="mp4", options=_CONTAINER)
         self._video = self._container.add_stream(encoder, rate=rate, options=options)
         context = self._video.codec_context
@@ -88,6 +88,8 @@ class VideoWriter:
             self._container.start_encoding()
         except (av.FFmpegError, OSError) as error:
             self._file.close()
+            if self._file.error is not None:
+                raise self._file.error from None
             problem = f"cannot write a video of {size[0]}x{size[1]} pixels as {codec}: {show_name(target)}"
             raise DataError(f"{problem}: {error.strerror}") from None
 
@@ -101,7 +103,7 @@ class VideoWriter:
         self._last = max(round(Fraction(time) / self._time_base), self._last + 1)
         picture.pts, picture.time_base = self._last, self._time_base
         self.write_sound(sound)
-        self._container.mux(self._video.encode(picture))
+        self._mux(self._video.encode(picture))
         self._count += 1
 
     def write_sound(self, packets: Sequence[Any]) -> None:
@@ -109,18 +111,27 @@ class VideoWriter:
         if self._sound is not None:
             for packet in packets:
                 packet.stream = self._sound
-                self._container.mux(packet)
+            self._mux(packets)
 
     def close(self) -> None:
-        """Write what the encoder has still, and the index; a video without a frame goes."""
+        """Write what the encoder has still, and the index; what cannot be played goes."""
         try:
-            if self._count:
-                self._container.mux(self._video.encode(None))
-            self._container.close()
+            if self._count and self._file.error is None:
+                self._mux(self._video.encode(None))
+            with contextlib.suppress(*([av.FFmpegError, OSError] if self._file.error else [])):
+                self._container.close()
         finally:
             self._file.close()
             if not _can_be_played(self._path):
                 self._path.unlink(missing_ok=True)
+
+    def _mux(self, packets: Sequence[Any]) -> None:
+        try:
+            self._container.mux(packets)
+        except (av.FFmpegError, OSError):
+            if self._file.error is not None:  # which FFmpeg has told of in words of its own
+                raise self._file.error from None
+            raise
 
     def _add_sound(self, sound: Any) -> Any:
         if sound is None:
@@ -131,6 +142,26 @@ class VideoWriter:
             )
             return None
         return self._container.add_stream_from_template(sound)
+
+
+class _Output:
+    """A file that hands on what is written at once; ``error`` is what went wrong with that."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("wb", buffering=0)
+        self.name, self.error = str(path), None
+        self.seek, self.tell, self.close = self._file.seek, self._file.tell, self._file.close
+
+    def write(self, data: bytes) -> int:
+        """Write it all."""
+        rest = memoryview(data)
+        try:
+            while rest:
+                rest = rest[self._file.write(rest) :]
+        except OSError as error:
+            self.error: OSError | None = error
+            raise
+        return len(data)
 
 
 @contextlib.contextmanager

@@ -17,6 +17,7 @@ from ppose.processor import processor_flags
 _logger = logging.getLogger(__name__)
 
 _ENDING = ".blob"
+_CHECKSUM = hashlib.sha256().digest_size  # bytes, before the data
 _MOST_BYTES = 2 << 30  # of all models; HRNet-W32 takes 115 MB a shape
 
 
@@ -40,27 +41,23 @@ class CompiledCache:
         """Whether nothing is kept."""
         return not any(self.folder.glob(f"*{_ENDING}"))
 
-    def read(self, name: str) -> bytes | None:
-        """What was kept under this name."""
+    def read(self, name: str) -> memoryview | None:
+        """What was kept under this name, if it still is as it was."""
         with suppress(OSError):
-            data = (self.folder / f"{name}{_ENDING}").read_bytes()
+            kept = memoryview((self.folder / f"{name}{_ENDING}").read_bytes())
             os.utime(self.folder)  # what was used last stays longest
-            return data
+            checksum, data = kept[:_CHECKSUM], kept[_CHECKSUM:]
+            return data if hashlib.sha256(data).digest() == checksum else None
         return None
 
     def write(self, name: str, data: bytes) -> None:
         """Keep this, and no more of other models than there is room for."""
         try:
-            write_bytes(self.folder / f"{name}{_ENDING}", data)
+            write_bytes(self.folder / f"{name}{_ENDING}", hashlib.sha256(data).digest() + data)
         except OSError as error:
             _logger.info("compiled models are not kept: %s: %s", show_name(self.folder), error.strerror)
         else:
             self._trim()
-
-    def remove(self, name: str) -> None:
-        """Keep this no longer."""
-        with suppress(OSError):
-            (self.folder / f"{name}{_ENDING}").unlink(missing_ok=True)
 
     def _trim(self) -> None:
         with suppress(OSError):

@@ -72,16 +72,13 @@ class OpenVinoRuntime:
         """The model compiled for so many people (0: any number) of this shape, as it was kept, or anew."""
         name = f"{people or 'any'}"
         if self._cache is not None and (kept := self._cache.read(name)) is not None:
-            try:
-                return _CORE.import_model(kept, "CPU", self._settings)
-            except RuntimeError:
-                self._cache.remove(name)  # damaged
+            return _CORE.import_model(bytes(kept), "CPU", self._settings)
         model = self._read_model().clone()
         if model.inputs[0].partial_shape.is_dynamic:
             model.reshape(openvino.PartialShape([people or -1, *shape[1:]]))
         compiled = _CORE.compile_model(model, "CPU", self._settings)
         if self._cache is not None:
-            self._cache.write(name, compiled.export_model())
+            self._cache.write(name, compiled.export_model().getvalue())
         return compiled
 
     def _read_model(self) -> openvino.Model:

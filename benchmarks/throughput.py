@@ -1,0 +1,264 @@
+"""People a second through whole folders and videos, against the bound of their parts and another version.
+
+    python benchmarks/throughput.py --model_dir A B --image_dir DIR --boxes FILE [--base CHECKOUT] [--video]
+
+"folder" writes the pictures and keypoints.json of a folder, as `ppose predict --image_dir` does, each time in
+a process of its own, without its start; "bound" is what the cores could do if they did nothing but the
+network, decoding, cutting out, drawing and encoding, and never waited: core-seconds of each, measured alone,
+over the cores. "start" is the whole command for one image, from the second time on. "video" draws four
+people in each frame of 1280x720, whose boxes are known, and encodes them. --base is a checkout of another
+version, measured in turns with this one; medians over --rounds.
+"""
+
+import argparse
+import inspect
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+_FRAMES, _RATE, _SIZE = 600, 30, (1280, 720)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model_dir", type=Path, nargs="+", required=True, metavar="DIR")
+    parser.add_argument("--image_dir", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--boxes", required=True, metavar="FILE")
+    parser.add_argument("--base", type=Path, metavar="CHECKOUT", help="another version, to compare with")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--runtime", default="openvino")
+    parser.add_argument("--video", action="store_true", help="measure a video too")
+    parser.add_argument("--frames", type=int, default=_FRAMES, help="of the video")
+    parser.add_argument("--work", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.work:  # in a process of its own
+        print(json.dumps(WORK[args.work](args)))
+        return
+    versions = {"now": ROOT, **({"base": args.base.resolve()} if args.base else {})}
+    print(f"{processor_name()}, {len(os.sched_getaffinity(0))} cores; {args.runtime}")
+    for model in args.model_dir:
+        show_folder(args, model, versions)
+    show_start(args, versions)
+    if args.video:
+        show_video(args, versions)
+
+
+def show_folder(args: argparse.Namespace, model: Path, versions: dict[str, Path]) -> None:
+    rates: dict[str, list[float]] = {name: [] for name in versions}
+    for turn in range(args.rounds):
+        for name in sorted(versions, reverse=bool(turn % 2)):
+            done = work(versions[name], "folder", model, args)
+            rates[name].append(done["people"] / done["seconds"])
+    parts = work(ROOT, "parts", model, args)
+    cores = len(os.sched_getaffinity(0))
+    bound = parts["people"] / (sum(parts["seconds"].values()) / cores)
+    now = statistics.median(rates["now"])
+    print(f"\n{model.name}: {now:.1f} people/s, {now / bound:.2f} of the bound of {bound:.1f}")
+    per_person = {part: 1000 * s / parts["people"] for part, s in parts["seconds"].items()}
+    print("  core ms a person: " + ", ".join(f"{part} {ms:.2f}" for part, ms in per_person.items()))
+    print("  network alone, ms a person: " + ", ".join(f"{k} {v:.2f}" for k, v in parts["modes"].items()))
+    if "base" in rates:
+        base = statistics.median(rates["base"])
+        print(f"  base {base:.1f} people/s: ratio {now / base:.2f} ({show_ratios(rates)})")
+
+
+def show_ratios(rates: dict[str, list[float]]) -> str:
+    return ", ".join(f"{a / b:.2f}" for a, b in zip(rates["now"], rates["base"], strict=True))
+
+
+def show_start(args: argparse.Namespace, versions: dict[str, Path]) -> None:
+    image = next(file for file in sorted(args.image_dir.iterdir()) if file.suffix == ".jpg")
+    seconds: dict[str, list[float]] = {name: [] for name in versions}
+    with tempfile.TemporaryDirectory() as folder:
+        for turn in range(2 * args.rounds + 1):
+            for name, root in versions.items():
+                command = [sys.executable, str(root / "deploy" / "infer.py")]
+                command += ["--model_dir", str(args.model_dir[0]), "--image_file", str(image)]
+                command += ["--runtime", args.runtime, "--output_dir", f"{folder}/{name}"]
+                environment = {**os.environ, "PPOSE_HOME": f"{folder}/home"}
+                start = time.perf_counter()
+                subprocess.run(command, check=True, capture_output=True, env=environment, cwd=root)
+                if turn:
+                    seconds[name].append(time.perf_counter() - start)
+    shown = ", ".join(f"{name} {statistics.median(s):.2f} s" for name, s in seconds.items())
+    print(f"\n{args.model_dir[0].name}, one image, command from the second time on: {shown}")
+
+
+def show_video(args: argparse.Namespace, versions: dict[str, Path]) -> None:
+    rates: dict[str, list[float]] = {name: [] for name in versions}
+    for turn in range(args.rounds):
+        for name in sorted(versions, reverse=bool(turn % 2)):
+            done = work(versions[name], "video", args.model_dir[0], args)
+            rates[name].append(done["frames"] / done["seconds"])
+            if turn == 0:
+                shown = ", ".join(f"{mb:.0f}" for mb in done["memory"])
+                print(f"\n{name}: video of {done['frames']} frames, MB at each tenth: {shown}")
+    shown = ", ".join(f"{name} {statistics.median(r):.1f}" for name, r in rates.items())
+    print(f"frames/s: {shown}" + (f": ratio {show_ratios(rates)}" if "base" in rates else ""))
+
+
+def work(root: Path, what: str, model: Path, args: argparse.Namespace) -> Any:
+    """What a part of this script says that runs in a process of its own, with that version of ppose."""
+    command = [sys.executable, __file__, "--work", what, "--model_dir", str(model), "--runtime", args.runtime]
+    command += ["--image_dir", str(args.image_dir), "--boxes", args.boxes, "--frames", str(args.frames)]
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def open_predictor(args: argparse.Namespace, hint: str = "throughput", **options: Any) -> Any:
+    from ppose.inference.command import warm_up
+    from ppose.inference.predictor import Predictor
+
+    if "hint" in inspect.signature(Predictor.from_dir).parameters:
+        options["hint"] = hint
+    predictor = Predictor.from_dir(args.model_dir[0], runtime=args.runtime, **options)
+    warm_up(predictor)
+    return predictor
+
+
+def read_entries(args: argparse.Namespace) -> Any:
+    from ppose.image_files import list_images, read_boxes_and_sizes
+
+    files = list_images(args.image_dir)
+    return files, *read_boxes_and_sizes(args.boxes, files)
+
+
+def run_folder(args: argparse.Namespace) -> dict[str, float]:
+    from ppose.inference.pose_files import ImageFiles, write_poses
+
+    predictor, entries = open_predictor(args), read_entries(args)
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        people = write_poses(ImageFiles(*entries), predictor, Path(folder), threshold=0.2, save_json=True)
+        return {"people": people, "seconds": time.perf_counter() - start}
+
+
+def run_parts(args: argparse.Namespace) -> dict[str, Any]:
+    """Core-seconds of each part alone, and of the network in several modes."""
+    from ppose.inference.pose_files import stack_poses
+    from ppose.transforms import read_annotated
+    from ppose.visualize import draw_poses, encode_picture
+
+    files, boxes, sizes = read_entries(args)
+    predictor = open_predictor(args)
+    seconds = {}
+    start = time.perf_counter()
+    images = [read_annotated(file, size)[0] for file, size in zip(files, sizes, strict=True)]
+    seconds["decode"], start = time.perf_counter() - start, time.perf_counter()
+    samples = [predictor.spec.cut_out(i, b) for i, b in zip(images, boxes, strict=True)]
+    people = [sample for of_image in samples for sample in of_image]
+    size = predictor.batch_size
+    batches = [predictor.spec.make_batch(people[i : i + size]) for i in range(0, len(people), size)]
+    seconds["cut out"] = time.perf_counter() - start
+    poses = predictor.predict_images(images, boxes)
+    start = time.perf_counter()
+    drawn = [
+        draw_poses(i, stack_poses(p), predictor.keypoint_set, bboxes_xyxy=b)
+        for i, p, b in zip(images, poses, boxes, strict=True)
+    ]
+    seconds["draw"], start = time.perf_counter() - start, time.perf_counter()
+    for file, picture in zip(files, drawn, strict=True):
+        encode_picture(picture, file.suffix)
+    seconds["encode"] = time.perf_counter() - start
+    modes = measure_modes(args, people)
+    cores = len(os.sched_getaffinity(0))
+    seconds["network"] = min(modes.values()) / 1000 * len(people) * cores
+    return {"people": len(people), "seconds": seconds, "modes": modes, "batches": len(batches)}
+
+
+def measure_modes(args: argparse.Namespace, people: list[Any]) -> dict[str, float]:
+    """Milliseconds a person of the network alone, by how it is run."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    modes = {}
+    for hint, size in (("latency", 1), ("latency", 16), *(("throughput", n) for n in (1, 2, 4, 8, 16))):
+        predictor = open_predictor(args, hint, batch_size=size)
+        batches = [predictor.spec.make_batch(people[i : i + size]) for i in range(0, len(people), size)]
+        with ThreadPoolExecutor(predictor.callers) as pool:
+            times = []
+            for _ in range(2):
+                start = time.perf_counter()
+                list(pool.map(predictor.find_heatmaps, batches))
+                times.append(time.perf_counter() - start)
+        modes[f"{hint} {size}"] = 1000 * min(times) / len(people)
+    return modes
+
+
+def run_video(args: argparse.Namespace) -> dict[str, Any]:
+    import inspect
+
+    import numpy as np
+
+    from ppose.inference.tracking import Tracker
+    from ppose.inference.video import process_video
+
+    predictor = open_predictor(args)
+    tracker = Tracker(predictor.keypoint_set.sigmas)
+    memory, count = [], 0
+    corners = np.array([[60.0, 100], [360, 120], [660, 90], [960, 110]])
+    boxes = np.concatenate([corners, corners + [220, 560]], axis=1)
+
+    def find_people(image: Any) -> Any:
+        nonlocal count
+        count += 1
+        if count % (args.frames // 10) == 0:
+            lines = Path("/proc/self/status").read_text().splitlines()
+            memory.append(next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024)
+        return boxes
+
+    options: dict[str, Any] = {"threshold": 0.2, "save_json": True}
+    if "frames_at_once" in inspect.signature(process_video).parameters:
+        options["frames_at_once"] = 8
+    with tempfile.TemporaryDirectory() as folder:
+        source = write_source(Path(folder) / "in.mp4", args)
+        frames, output = open_video(source), Path(folder) / "out.mp4"
+        start = time.perf_counter()
+        done = process_video(frames, predictor, find_people, tracker, output, **options)
+        return {"frames": done, "seconds": time.perf_counter() - start, "memory": memory}
+
+
+def open_video(path: Path) -> Any:
+    from ppose.inference import video_files
+
+    return video_files.VideoFile(path) if hasattr(video_files, "VideoFile") else video_files.Frames(path)
+
+
+def write_source(path: Path, args: argparse.Namespace) -> Path:
+    """A video of the photos, four side by side, which move."""
+    import av
+    import cv2
+    import numpy as np
+
+    files = sorted(file for file in args.image_dir.iterdir() if file.suffix == ".jpg")[:16]
+    photos = [cv2.resize(cv2.imread(str(file)), (320, _SIZE[1]))[..., ::-1] for file in files]
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=_RATE, options={"preset": "ultrafast", "crf": "20"})
+        (stream.width, stream.height), stream.pix_fmt = _SIZE, "yuv420p"
+        for index in range(args.frames):
+            four = [photos[(index // 60 + place) % len(photos)] for place in range(4)]
+            shown = np.roll(np.concatenate(four, axis=1), index % 30, axis=1)
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(shown))
+            frame.pts = index
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+WORK = {"folder": run_folder, "parts": run_parts, "video": run_video}
+
+
+def processor_name() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+
+
+if __name__ == "__main__":
+    main()
