@@ -8,8 +8,9 @@ import pytest
 from runs import assert_one_line, data_overrides
 
 from ppose.data.synthetic import write_dataset
+from ppose.engine.record import dump_config
 from ppose.engine.task import Task
-from ppose.engine.train import dump_config, make_trainer
+from ppose.engine.train import make_trainer
 from ppose.errors import ConfigError
 from ppose.processor_settings import describe_settings
 from ppose.weights.checkpoint import save_weights
