@@ -58,6 +58,7 @@ class VideoFile:
         self.rate = rate if rate is not None and 0 < rate <= 1000 else DEFAULT_RATE
         self.time_base = stream.time_base or Fraction(1, 90000)
         self.start = self._clip.start
+        self._stated = self._stated_end()
         self._zero = (stream.start_time or 0) * self.time_base
         self._sound: list[Any] = []
         self._end, self._count, self._damaged, self._is_corrupt = 0.0, 0, 0, False
@@ -84,7 +85,7 @@ class VideoFile:
         """Raise DataError where the file ends in a frame's middle, or before the length that it states."""
         if self._clip.is_cut or not self._count:
             return
-        stated, read = self._stated_end(), self._end
+        stated, read = self._stated, self._end
         if self._is_corrupt or stated - read > max(_LOST_SECONDS, _LOST_FRAMES / self.rate):
             of_length = f", {read:.1f} of {stated:.1f} s," if stated > read else ""
             raise DataError(

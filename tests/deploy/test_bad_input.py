@@ -111,9 +111,8 @@ def test_ctrl_c_in_a_folder_keeps_what_was_done(infer_here, photo, read_poses, t
 
 
 def test_ctrl_c_leaves_a_playable_video(model_dir, tmp_path):
-    write_clip(
-        tmp_path / "long.mp4", (np.full((64, 64, 3), frame % 256, np.uint8) for frame in range(20000)), 25
-    )
+    images = (np.full((64, 64, 3), frame % 256, np.uint8) for frame in range(6000))
+    write_clip(tmp_path / "long.mp4", images, 25, codec="mpeg4")
     command = [
         sys.executable, INFER, "--model_dir", model_dir, "--video_file", tmp_path / "long.mp4",
         "--output_dir", tmp_path / "out", "--save_json", "--runtime", "onnxruntime",
@@ -130,7 +129,7 @@ def test_ctrl_c_leaves_a_playable_video(model_dir, tmp_path):
     assert errors.splitlines()[-1] == "interrupted"
     frames = len(read_times(tmp_path / "out" / "long.mp4"))
     lines = (tmp_path / "out" / "long.jsonl").read_text().splitlines()
-    assert 0 < frames < 20000
+    assert 0 < frames < 6000
     assert abs(len(lines) - frames) <= 1
     assert json.loads(lines[-1])["frame"] == len(lines) - 1
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["long.jsonl", "long.mp4"]
