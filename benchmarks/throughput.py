@@ -63,7 +63,8 @@ def show_folder(args: argparse.Namespace, model: Path, versions: dict[str, Path]
     print(f"\n{model.name}: {now:.1f} people/s, {now / bound:.2f} of the bound of {bound:.1f}")
     per_person = {part: 1000 * s / parts["people"] for part, s in parts["seconds"].items()}
     print("  core ms a person: " + ", ".join(f"{part} {ms:.2f}" for part, ms in per_person.items()))
-    print("  network alone, ms a person: " + ", ".join(f"{k} {v:.2f}" for k, v in parts["modes"].items()))
+    modes = ", ".join(f"{name} {wall:.2f} ({cpu:.2f})" for name, (wall, cpu) in parts["modes"].items())
+    print(f"  network alone, ms a person (of a core): {modes}")
     if "base" in rates:
         base = statistics.median(rates["base"])
         print(f"  base {base:.1f} people/s: ratio {now / base:.2f} ({show_ratios(rates)})")
@@ -136,59 +137,69 @@ def run_folder(args: argparse.Namespace) -> dict[str, float]:
 
     predictor, entries = open_predictor(args), read_entries(args)
     with tempfile.TemporaryDirectory() as folder:
-        start = time.perf_counter()
+        start, cpu = time.perf_counter(), time.process_time()
         people = write_poses(ImageFiles(*entries), predictor, Path(folder), threshold=0.2, save_json=True)
-        return {"people": people, "seconds": time.perf_counter() - start}
+        seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
+        return {"people": people, "seconds": seconds, "cpu": cpu}
 
 
 def run_parts(args: argparse.Namespace) -> dict[str, Any]:
     """Core-seconds of each part alone, and of the network in several modes."""
+    import numpy as np
+
     from ppose.inference.pose_files import stack_poses
     from ppose.transforms import read_annotated
     from ppose.visualize import draw_poses, encode_picture
 
     files, boxes, sizes = read_entries(args)
     predictor = open_predictor(args)
-    seconds = {}
-    start = time.perf_counter()
-    images = [read_annotated(file, size)[0] for file, size in zip(files, sizes, strict=True)]
-    seconds["decode"], start = time.perf_counter() - start, time.perf_counter()
-    samples = [predictor.spec.cut_out(i, b) for i, b in zip(images, boxes, strict=True)]
-    people = [sample for of_image in samples for sample in of_image]
+    seconds: dict[str, float] = {}
+
+    def count(part: str, work: Any) -> Any:
+        before = time.process_time()
+        done = work()
+        seconds[part] = time.process_time() - before
+        return done
+
+    def cut_out() -> list[Any]:
+        samples = [predictor.spec.cut_out(i, b) for i, b in zip(images, boxes, strict=True)]
+        people = [sample for of_image in samples for sample in of_image]
+        return [predictor.spec.make_batch(people[i : i + size]) for i in range(0, len(people), size)]
+
+    def draw() -> list[Any]:
+        found = zip(images, poses, boxes, strict=True)
+        return [draw_poses(i, stack_poses(p), predictor.keypoint_set, bboxes_xyxy=b) for i, p, b in found]
+
     size = predictor.batch_size
-    batches = [predictor.spec.make_batch(people[i : i + size]) for i in range(0, len(people), size)]
-    seconds["cut out"] = time.perf_counter() - start
+    images = count("decode", lambda: [read_annotated(f, s)[0] for f, s in zip(files, sizes, strict=True)])
+    batches = count("cut out", cut_out)
     poses = predictor.predict_images(images, boxes)
-    start = time.perf_counter()
-    drawn = [
-        draw_poses(i, stack_poses(p), predictor.keypoint_set, bboxes_xyxy=b)
-        for i, p, b in zip(images, poses, boxes, strict=True)
-    ]
-    seconds["draw"], start = time.perf_counter() - start, time.perf_counter()
-    for file, picture in zip(files, drawn, strict=True):
-        encode_picture(picture, file.suffix)
-    seconds["encode"] = time.perf_counter() - start
+    pictures = count("draw", draw)
+    count("encode", lambda: [encode_picture(p, f.suffix) for p, f in zip(pictures, files, strict=True)])
+    people = np.concatenate([batch["image"] for batch in batches])
     modes = measure_modes(args, people)
-    cores = len(os.sched_getaffinity(0))
-    seconds["network"] = min(modes.values()) / 1000 * len(people) * cores
-    return {"people": len(people), "seconds": seconds, "modes": modes, "batches": len(batches)}
+    seconds["network"] = min(cpu for _, cpu in modes.values()) / 1000 * len(people)
+    return {"people": len(people), "seconds": seconds, "modes": modes}
 
 
-def measure_modes(args: argparse.Namespace, people: list[Any]) -> dict[str, float]:
-    """Milliseconds a person of the network alone, by how it is run."""
+def measure_modes(args: argparse.Namespace, people: Any) -> dict[str, tuple[float, float]]:
+    """Milliseconds a person of the network alone, and of processor time, by how it is run."""
     from concurrent.futures import ThreadPoolExecutor
+
+    import numpy as np
 
     modes = {}
     for hint, size in (("latency", 1), ("latency", 16), *(("throughput", n) for n in (1, 2, 4, 8, 16))):
         predictor = open_predictor(args, hint, batch_size=size)
-        batches = [predictor.spec.make_batch(people[i : i + size]) for i in range(0, len(people), size)]
+        warps = np.zeros((size, 2, 3))
+        batches = [{"image": people[i : i + size], "warp": warps} for i in range(0, len(people), size)]
         with ThreadPoolExecutor(predictor.callers) as pool:
             times = []
             for _ in range(2):
-                start = time.perf_counter()
+                start, cpu = time.perf_counter(), time.process_time()
                 list(pool.map(predictor.find_heatmaps, batches))
-                times.append(time.perf_counter() - start)
-        modes[f"{hint} {size}"] = 1000 * min(times) / len(people)
+                times.append((time.perf_counter() - start, time.process_time() - cpu))
+        modes[f"{hint} {size}"] = tuple(1000 * min(each) / len(people) for each in zip(*times, strict=True))
     return modes
 
 
@@ -220,9 +231,10 @@ def run_video(args: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         source = write_source(Path(folder) / "in.mp4", args)
         frames, output = open_video(source), Path(folder) / "out.mp4"
-        start = time.perf_counter()
+        start, cpu = time.perf_counter(), time.process_time()
         done = process_video(frames, predictor, find_people, tracker, output, **options)
-        return {"frames": done, "seconds": time.perf_counter() - start, "memory": memory}
+        seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
+        return {"frames": done, "seconds": seconds, "cpu": cpu, "memory": memory}
 
 
 def open_video(path: Path) -> Any:

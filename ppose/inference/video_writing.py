@@ -23,7 +23,7 @@ _logger = logging.getLogger(__name__)
 Codec = Literal["h264", "hevc", "av1", "vp9", "mpeg4"]
 # Encoders, and what they are told: quick ones, since poses take most of the time anyway.
 _ENCODERS: dict[str, tuple[str, dict[str, str]]] = {
-    "h264": ("libx264", {"preset": "veryfast", "crf": "20"}),
+    "h264": ("libx264", {"preset": "superfast", "crf": "22"}),
     "hevc": ("libx265", {"preset": "superfast", "crf": "22", "x265-params": "log-level=none"}),
     "av1": ("libsvtav1", {"preset": "10", "crf": "30", "svtav1-params": "log-level=0"}),
     "vp9": ("libvpx-vp9", {"deadline": "realtime", "cpu-used": "6", "crf": "30", "b": "0", "row-mt": "1"}),
