@@ -55,9 +55,9 @@ def draw_people(folder, people=16, keypoints=17):
 
 
 @pytest.fixture
-def train(run_script, tmp_path):
+def train(run_tool, tmp_path):
     def _train(*arguments, overrides=()):
-        return run_script(
+        return run_tool(
             "tools/train.py",
             "-c",
             CONFIG,
@@ -90,26 +90,7 @@ def test_overfits_16_built_in_images(tmp_path):
     assert trainer.progress.best > 0.95
 
 
-@pytest.mark.heavy
-def test_hrnet_overfits_16_images(tmp_path):
-    """HRNet in a minute on two cores: 18 channels, since 17 heatmaps are sums of that many maps."""
-    folder = draw_people(tmp_path / "data")
-    options = [
-        "pretrain_weights=null", "width=18", "batch_size=4", "TopDownHRNet.flip=false", "epoch=50",
-        "snapshot_epoch=50", "LearningRate.base_lr=0.004",
-        "LearningRate.schedulers.PiecewiseDecay.milestones=[40, 45]",
-        "LearningRate.schedulers.PiecewiseDecay.gamma=0.2",
-        "LearningRate.schedulers.LinearWarmup.steps=10",
-        "TrainReader.sample_transforms=[{TopDownAffine: {trainsize: [64, 64]}}, "
-        "{ToHeatmapsTopDown_DARK: {hmsize: [16, 16], sigma: 1.5}}]",
-    ]  # fmt: skip
-    cfg = load_config("configs/dark_hrnet_w32_256x192.yml", [*small_run(folder), *options])
-    trainer = make_trainer(cfg, tmp_path / "run", seed=0, evaluates=True)
-    trainer.fit()
-    assert trainer.progress.best > 0.95
-
-
-def test_train_evaluate_and_fine_tune(train, run_script, coco_folder, tmp_path):
+def test_train_evaluate_and_fine_tune(train, run_tool, coco_folder, tmp_path):
     options = [*small_run(coco_folder), "batch_size=4", "epoch=2", "snapshot_epoch=1", "log_iter=1"]
     result = train("--eval", "--seed", "5", overrides=options)
     assert result.returncode == 0, result.stderr
@@ -128,7 +109,7 @@ def test_train_evaluate_and_fine_tune(train, run_script, coco_folder, tmp_path):
         assert (folder / name).is_file()
     assert len(list((tmp_path / "log" / NAME).glob("vdlrecords.*.log"))) == 1
     # What was recorded is enough for the other commands.
-    evaluated = run_script(
+    evaluated = run_tool(
         "tools/eval.py", "-c", folder / "config.yml", "--json", tmp_path / "m.json", "-o", f"weights={folder}"
     )
     assert evaluated.returncode == 0, evaluated.stderr
