@@ -207,12 +207,41 @@ runpy.run_path("{INFER}", run_name="__main__")
         (["--trt_calib_mode"], "--trt_calib_mode"),
         (["--image_dir", "x"], "not allowed with"),
         (["--batch_size", "0"], "got '0', expected a whole number from 1 on"),
+        (["--every", "2"], "--start, --end, --every and --fps are for videos"),
+        (["--start", "1:2:3:4"], "got '1:2:3:4', expected seconds, or a time as in 0:01:30.5"),
+        (["--fps", "0/1"], "got '0/1', expected frames a second as in 25 or 30000/1001"),
+        (["--codec", "x264"], "invalid choice: 'x264'"),
     ],
 )
 def test_flags_that_do_not_go_together(infer_here, photo, arguments, expected):
     result = infer_here("--image_file", photo, *arguments)
     assert result.returncode == 2
     assert expected in result.stderr
+
+
+def test_videos_need_pyav(run_script, model_dir, tmp_path):
+    script = f"""
+import runpy, sys
+sys.modules["av"] = None
+sys.argv = ["{INFER}", "--model_dir", "{model_dir}", "--video_file", "a.mp4", "--output_dir", "{tmp_path}"]
+runpy.run_path("{INFER}", run_name="__main__")
+"""
+    expected = "av is not installed, which this needs: pip install 'ppose[video]'"
+    assert_one_line(run_script("-c", script), expected)
+
+
+def test_a_part_of_a_video_as_it_is_asked_for(infer_here, tmp_path):
+    write_clip(tmp_path / "a.mp4", [np.full((48, 64, 3), 10 * level, np.uint8) for level in range(20)])
+    asked = ["--start", "0:00.5", "--end", "1.5", "--every", "2", "--codec", "mpeg4", "--save_json"]
+    result = infer_here("--video_file", tmp_path / "a.mp4", *asked, "--runtime", "onnxruntime")
+    assert result.returncode == 0, result.stderr
+    lines = (tmp_path / "out" / "a.jsonl").read_text().splitlines()
+    assert [json.loads(line)["time"] for line in lines] == [0.5, 0.7, 0.9, 1.1, 1.3]
+    assert [json.loads(line)["frame"] for line in lines] == list(range(5))
+    np.testing.assert_allclose(read_times(tmp_path / "out" / "a.mp4"), [0, 0.2, 0.4, 0.6, 0.8], atol=1e-9)
+    result = infer_here("--video_file", tmp_path / "a.mp4", "--start", "2", "--end", "1")
+    assert (result.returncode, "expected a later end" in result.stderr) == (2, True)
+    assert_one_line(infer_here("--stream", "ftp://a.org/x"), "ftp://a.org/x is no stream: expected rtsp://")
 
 
 def test_a_camera_has_a_number_from_0_on(infer_here):
