@@ -32,6 +32,7 @@ def main() -> None:
     parser.add_argument("--image_dir", type=Path, required=True, metavar="DIR")
     parser.add_argument("--boxes", required=True, metavar="FILE")
     parser.add_argument("--base", type=Path, metavar="CHECKOUT", help="another version, to compare with")
+    parser.add_argument("--images", type=int, metavar="N", help="the first of the folder alone")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--runtime", default="openvino")
     parser.add_argument("--video", action="store_true", help="measure a video too")
@@ -52,17 +53,21 @@ def main() -> None:
 
 def show_folder(args: argparse.Namespace, model: Path, versions: dict[str, Path]) -> None:
     rates: dict[str, list[float]] = {name: [] for name in versions}
+    cpu: dict[str, list[float]] = {name: [] for name in versions}
     for turn in range(args.rounds):
         for name in sorted(versions, reverse=bool(turn % 2)):
             done = work(versions[name], "folder", model, args)
             rates[name].append(done["people"] / done["seconds"])
+            cpu[name].append(1000 * done["cpu"] / done["people"])
     parts = work(ROOT, "parts", model, args)
     cores = len(os.sched_getaffinity(0))
     bound = parts["people"] / (sum(parts["seconds"].values()) / cores)
     now = statistics.median(rates["now"])
     print(f"\n{model.name}: {now:.1f} people/s, {now / bound:.2f} of the bound of {bound:.1f}")
     per_person = {part: 1000 * s / parts["people"] for part, s in parts["seconds"].items()}
-    print("  core ms a person: " + ", ".join(f"{part} {ms:.2f}" for part, ms in per_person.items()))
+    took = ", ".join(f"{name} {statistics.median(ms):.2f}" for name, ms in cpu.items())
+    alone = ", ".join(f"{part} {ms:.2f}" for part, ms in per_person.items())
+    print(f"  core ms a person: {took}; alone: {alone}")
     modes = ", ".join(f"{name} {wall:.2f} ({cpu:.2f})" for name, (wall, cpu) in parts["modes"].items())
     print(f"  network alone, ms a person (of a core): {modes}")
     if "base" in rates:
@@ -109,6 +114,7 @@ def work(root: Path, what: str, model: Path, args: argparse.Namespace) -> Any:
     """What a part of this script says that runs in a process of its own, with that version of ppose."""
     command = [sys.executable, __file__, "--work", what, "--model_dir", str(model), "--runtime", args.runtime]
     command += ["--image_dir", str(args.image_dir), "--boxes", args.boxes, "--frames", str(args.frames)]
+    command += ["--images", str(args.images)] if args.images else []
     environment = {**os.environ, "PYTHONPATH": str(root)}
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
     return json.loads(done.stdout.splitlines()[-1])
@@ -128,7 +134,7 @@ def open_predictor(args: argparse.Namespace, hint: str = "throughput", **options
 def read_entries(args: argparse.Namespace) -> Any:
     from ppose.image_files import list_images, read_boxes_and_sizes
 
-    files = list_images(args.image_dir)
+    files = list_images(args.image_dir)[: args.images]
     return files, *read_boxes_and_sizes(args.boxes, files)
 
 
