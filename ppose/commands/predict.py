@@ -185,6 +185,15 @@ def _predictor_options(args: argparse.Namespace) -> dict[str, Any]:
     return {"runtime": runtime, "precision": args.precision or "fp32", **options}
 
 
+def _open_writers(args: argparse.Namespace) -> list[Any]:
+    from ppose.inference.label_files import open_labels, open_table
+
+    writers = [open_table(args.output_dir)] if args.save_csv else []
+    if args.save_labels is not None:
+        writers.append(open_labels(args.save_labels, args.output_dir, args.threshold))
+    return writers
+
+
 def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     """Do what the parsed options say."""
     _check(parser, args)
@@ -195,7 +204,6 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
 
     from ppose.image_files import list_images, read_boxes_and_sizes
     from ppose.inference import command
-    from ppose.inference.label_files import open_labels, open_table
     from ppose.inference.pose_files import ImageFiles
     from ppose.inference.predictor import Predictor
     from ppose.inference.video_frames import Clip
@@ -225,9 +233,7 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
                 return ImageFiles(files)
             return ImageFiles(files, *read_boxes_and_sizes(args.boxes, files, **boxes))
 
-        writers = [open_table(args.output_dir)] if args.save_csv else []
-        if args.save_labels is not None:
-            writers.append(open_labels(args.save_labels, args.output_dir, args.threshold))
+        writers = _open_writers(args) if args.save_csv or args.save_labels else []
         command.infer_images(
             files, *opening, args.output_dir, open_images=open_images, writers=writers, **results
         )

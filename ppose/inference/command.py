@@ -9,17 +9,17 @@ import numpy as np
 
 from ppose.errors import DataError
 from ppose.files import check_writable
-from ppose.geometry.object_model import ObjectModel, read_object_model
 from ppose.inference.detectors import PersonDetector
-from ppose.inference.label_files import PoseWriter
 from ppose.inference.pose_files import ImageFiles, check_output, write_poses
 from ppose.inference.predictor import Predictor
 from ppose.inference.runtimes import import_runtime
-from ppose.inference.tracking import Similarity, Tracker
 from ppose.inference.video_frames import Clip
 from ppose.paths import cut_name, show_name
 
 if TYPE_CHECKING:
+    from ppose.geometry.object_model import ObjectModel
+    from ppose.inference.label_files import PoseWriter
+    from ppose.inference.tracking import Similarity
     from ppose.inference.video_writing import Codec
 
 _LINES_ENDING = ".jsonl"  # the longer one of the two files
@@ -38,7 +38,7 @@ def infer_images(
     open_images: Callable[[], ImageFiles],
     threshold: float,
     save_json: bool,
-    writers: Sequence[PoseWriter] = (),
+    writers: "Sequence[PoseWriter]" = (),
     run_benchmark: bool,
     pnp: Path | None = None,
 ) -> None:
@@ -80,7 +80,7 @@ def infer_video(
     clip: Clip,
     rate: Fraction | None,
     codec: "Codec",
-    similarity: Similarity,
+    similarity: "Similarity",
     smooth: bool,
     threshold: float,
     save_json: bool,
@@ -92,6 +92,7 @@ def infer_video(
     Of a file that was cut off there is what could be read, and an error in the end.
     """
     # Here, since it needs PyAV, which is not installed by everybody.
+    from ppose.inference.tracking import Tracker
     from ppose.inference.video import process_video
     from ppose.inference.video_sources import name_source, open_frames
 
@@ -122,9 +123,13 @@ def infer_video(
     frames.check_whole()
 
 
-def open_model(file: Path | None, predictor: Predictor) -> ObjectModel | None:
+def open_model(file: Path | None, predictor: Predictor) -> "ObjectModel | None":
     """The 3D model of a file, for the keypoints of the predictor."""
-    return None if file is None else read_object_model(file, predictor.keypoint_set.names)
+    if file is None:
+        return None
+    from ppose.geometry.object_model import read_object_model
+
+    return read_object_model(file, predictor.keypoint_set.names)
 
 
 def open_detector(

@@ -5,16 +5,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from tqdm import tqdm
 
 from ppose.errors import DataError
 from ppose.files import check_writable, write_bytes, write_json
-from ppose.geometry.object_model import ObjectModel
 from ppose.inference.detectors import PersonDetector
-from ppose.inference.label_files import PoseWriter
 from ppose.inference.pipeline import Scene, Steps, run_pipeline
 from ppose.inference.poses import Pose, Poses
 from ppose.inference.predictor import Predictor
@@ -23,6 +21,10 @@ from ppose.keypoints import KeypointSet
 from ppose.paths import cut_name, show_name
 from ppose.transforms import read_annotated
 from ppose.visualize import draw_poses, encode_picture
+
+if TYPE_CHECKING:  # a quarter of the time to the first pose, where nobody asks for them
+    from ppose.geometry.object_model import ObjectModel
+    from ppose.inference.label_files import PoseWriter
 
 _logger = logging.getLogger(__name__)
 
@@ -106,8 +108,8 @@ def write_poses(
     find_people: PersonDetector | None = None,
     threshold: float,
     save_json: bool,
-    writers: Sequence[PoseWriter] = (),
-    model: ObjectModel | None = None,
+    writers: "Sequence[PoseWriter]" = (),
+    model: "ObjectModel | None" = None,
 ) -> int:
     """Write the people of each image as soon as they are found; returns their number. Shows a progress bar.
 
@@ -149,7 +151,7 @@ class _Output:
     folder: Path
     keypoint_set: KeypointSet
     threshold: float
-    model: ObjectModel | None
+    model: "ObjectModel | None"
     done: dict[int, tuple[Path, Poses, list[dict[str, Any]]]] = field(default_factory=dict)
 
     def write(self, scene: Scene[ImageEntry]) -> tuple[Path, list[DataError]]:
