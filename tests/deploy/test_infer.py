@@ -83,6 +83,19 @@ def test_images_of_every_kind(infer, photo, crowd, read_poses, tmp_path):
     assert cv2.imread(str(tmp_path / "out" / "turned.jpg")).shape == image.shape
 
 
+def test_each_image_is_decoded_once(infer_here, photo, tmp_path, monkeypatch):
+    (tmp_path / "in").mkdir()
+    for number in range(6):
+        shutil.copy(photo, tmp_path / "in" / f"{number}.png")
+    people = [{"image": f"{number}.png", "bbox": [40, 30, 80, 160]} for number in range(6)]
+    (tmp_path / "six.json").write_text(json.dumps(people))
+    decoded, imdecode = [], cv2.imdecode
+    monkeypatch.setattr(cv2, "imdecode", lambda *arguments: decoded.append(1) or imdecode(*arguments))
+    given = ["--boxes", tmp_path / "six.json", "--runtime", "onnxruntime"]
+    assert infer_here("--image_dir", tmp_path / "in", *given).returncode == 0
+    assert len(decoded) == 6
+
+
 def test_a_video_with_a_detector(infer, model_dir, draw_person, tmp_path):
     """The same path as of images: decoding, detection, poses, numbers, and what is written."""
     import paddle
