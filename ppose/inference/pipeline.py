@@ -78,12 +78,10 @@ def run_pipeline(
     An error of one item is raised when all items before it are done. At most ``images_at_once`` images, by
     default as many as keep all callers busy, are on their way, and fewer where they are large.
     """
-    at_once = images_at_once or finder.batch_size * (
-        finder.callers * _BATCHES_A_CALLER if finder.callers > 1 else 1
-    )
-    executor = (
-        _Inline() if finder.callers == 1 or at_once == 1 else ThreadPoolExecutor(finder.callers, "ppose")
-    )
+    batches = 1 if finder.callers == 1 else finder.callers * _BATCHES_A_CALLER
+    at_once = images_at_once or finder.batch_size * batches
+    is_alone = finder.callers == 1 or at_once == 1
+    executor = _Inline() if is_alone else ThreadPoolExecutor(finder.callers, "ppose")
     try:
         yield from _Flow(finder, iter(items), steps, executor, at_once)
     finally:
