@@ -206,11 +206,12 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     from ppose.inference import command
     from ppose.inference.pose_files import ImageFiles
     from ppose.inference.predictor import Predictor
+    from ppose.inference.runtimes import Hint
     from ppose.inference.video_frames import Clip
 
     device = {"device": args.device, "cpu_threads": args.cpu_threads}
     is_long = args.image_dir is not None or args.video_file is not None
-    hint = "throughput" if is_long else "latency"
+    hint: Hint = "throughput" if is_long else "latency"
     results = {"threshold": args.threshold, "save_json": args.save_json, "run_benchmark": args.run_benchmark}
     results["pnp"] = args.pnp
     opening = (

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -96,7 +97,7 @@ class LiveFrames:
                     break
                 if now >= clip.start:
                     if number % clip.every == 0:
-                        self._put(Frame(now, lambda image=image: image))
+                        self._put(Frame(now, partial(_itself, image)))
                     number += 1
                 image = self._take()
         except Exception as error:  # raised where the frames are wanted
@@ -112,13 +113,17 @@ class LiveFrames:
             self._changed.notify_all()
 
 
+def _itself(image: np.ndarray) -> np.ndarray:
+    return image
+
+
 def open_camera(number: int, clip: Clip) -> LiveFrames:
     """A camera by its number, by OpenCV; DeviceError where it gives nothing."""
     level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     capture = cv2.VideoCapture(number)
     cv2.utils.logging.setLogLevel(level)
-    rate = capture.get(cv2.CAP_PROP_FPS)
-    rate = Fraction(rate).limit_denominator(1001) if 0 < rate <= 1000 else DEFAULT_RATE
+    stated = capture.get(cv2.CAP_PROP_FPS)
+    rate = Fraction(stated).limit_denominator(1001) if 0 < stated <= 1000 else DEFAULT_RATE
 
     def take() -> np.ndarray | None:
         is_there, image = capture.read()

@@ -7,7 +7,7 @@ runtimes leave Python's lock while they work. With one caller it all happens in 
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
@@ -72,7 +72,7 @@ def run_pipeline(
     steps: Steps[Item, Arranged, Result],
     *,
     images_at_once: int | None = None,
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """Yield what ``steps.finish`` makes of each item, in order, as soon as it is done.
 
     An error of one item is raised when all items before it are done. At most ``images_at_once`` images, by
@@ -135,8 +135,8 @@ class _Flow(Generic[Item, Arranged, Result]):
                 self._pixels -= pixels
                 yield done.result()
             has_moved |= self._start_one()
-            if not has_moved:
-                self._run_rest() or self._wait()
+            if not has_moved and not self._run_rest():
+                self._wait()
         if self._error is not None:
             raise self._error
 

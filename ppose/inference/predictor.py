@@ -126,7 +126,7 @@ class Predictor:
         A scene is a tuple of an image, its boxes, both as in a call, and whatever the caller adds. At most
         ``images_at_once`` scenes, by default as many as people in a batch, wait for others' people.
         """
-        steps = Steps(
+        steps: Steps[Scene, tuple[Scene, Poses], tuple[Scene, Poses]] = Steps(
             read=itemgetter(0, 1), arrange=lambda scene: (scene.item, scene.poses), finish=lambda done: done
         )
         return run_pipeline(self, scenes, steps, images_at_once=images_at_once)

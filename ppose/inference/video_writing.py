@@ -49,7 +49,8 @@ def to_picture(image: np.ndarray, size: tuple[int, int]) -> Any:
     height, width = image.shape[:2]
     if height % 2 or width % 2:  # encoders take even sizes
         image = cv2.copyMakeBorder(image, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
-    return av.VideoFrame.from_ndarray(cv2.cvtColor(image, cv2.COLOR_RGB2YUV_I420), format="yuv420p")
+    planes: Any = cv2.cvtColor(image, cv2.COLOR_RGB2YUV_I420)
+    return av.VideoFrame.from_ndarray(planes, format="yuv420p")
 
 
 class VideoWriter:
@@ -76,7 +77,7 @@ class VideoWriter:
         self._count, self._last = 0, -1
         encoder, options = _ENCODERS[codec]
         self._file = _Output(path)
-        self._container = av.open(self._file, "w", format="mp4", options=_CONTAINER)
+        self._container = _open_mp4(self._file)
         self._video = self._container.add_stream(encoder, rate=rate, options=options)
         context = self._video.codec_context
         context.width, context.height = (side + side % 2 for side in size)
@@ -149,7 +150,8 @@ class _Output:
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("wb", buffering=0)
-        self.name, self.error = str(path), None
+        self.name = str(path)
+        self.error: OSError | None = None
         self.seek, self.tell, self.close = self._file.seek, self._file.tell, self._file.close
 
     def write(self, data: bytes) -> int:
@@ -159,7 +161,7 @@ class _Output:
             while rest:
                 rest = rest[self._file.write(rest) :]
         except OSError as error:
-            self.error: OSError | None = error
+            self.error = error
             raise
         return len(data)
 
@@ -210,9 +212,13 @@ def _keeping(path: Path) -> Iterator[Path]:
             temporary.replace(path)
 
 
+def _open_mp4(file: _Output) -> Any:
+    return av.open(file, "w", format="mp4", options=_CONTAINER)
+
+
 def _can_be_played(path: Path) -> bool:
     try:
-        with path.open("rb") as file, av.open(file) as container:
+        with path.open("rb") as file, av.open(file, "r") as container:
             return next(container.decode(video=0), None) is not None
     except (av.FFmpegError, IndexError):
         return False
