@@ -2,8 +2,8 @@
 
     items -> read (decode, detect), cut out -> batches through the network -> arrange -> finish (draw, write)
 
-All but "items" and "arrange" runs in as many threads as the runtime takes callers; NumPy, OpenCV and the
-runtimes leave Python's lock while they work. With one caller it all happens in the calling thread.
+All but "items" and "arrange" runs in as many threads as the runtime takes callers, and one; NumPy, OpenCV and
+the runtimes leave Python's lock while they work. With one caller it all happens in the calling thread.
 """
 
 from collections import deque
@@ -23,6 +23,7 @@ Result = TypeVar("Result")
 # What is read, and not yet finished, has at most so many pixels, unless it is one image alone.
 _PIXELS_A_CALLER = 50_000_000
 _GUESS = 12_000_000  # pixels of an image, before the first is read
+_WAITING = 1  # thread more than callers, for one that waits, as for a disk
 _BATCHES_A_CALLER = 3  # one in the network, one ready for it, and about as much around them
 
 
@@ -81,7 +82,7 @@ def run_pipeline(
     batches = 1 if finder.callers == 1 else finder.callers * _BATCHES_A_CALLER
     at_once = images_at_once or finder.batch_size * batches
     is_alone = finder.callers == 1 or at_once == 1
-    executor = _Inline() if is_alone else ThreadPoolExecutor(finder.callers, "ppose")
+    executor = _Inline() if is_alone else ThreadPoolExecutor(finder.callers + _WAITING, "ppose")
     try:
         yield from _Flow(finder, iter(items), steps, executor, at_once)
     finally:
