@@ -19,7 +19,7 @@ from ppose.paths import show_name
 _EXTRAS = {
     "av": "video",
     **dict.fromkeys(("paddle", "setuptools"), "paddle,train"),
-    **dict.fromkeys(("filelock", "jinja2", "matplotlib", "platformdirs", "pycocotools", "requests"), "train"),
+    **dict.fromkeys(("filelock", "jinja2", "matplotlib", "platformdirs", "requests"), "train"),
     **dict.fromkeys(("scipy", "visualdl"), "train"),
     **dict.fromkeys(("fastapi", "uvicorn", "prometheus_client", "PIL"), "serve"),
 }

@@ -5,6 +5,8 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from ppose.pixel_limit import max_pixels
+
 
 def add_config_options(parser: argparse.ArgumentParser) -> None:
     """What every command on a config takes: the config and its overrides."""
@@ -71,6 +73,17 @@ def whole_number(least: int) -> Callable[[str], int]:
         return int(text)
 
     return read
+
+
+def add_pixel_option(parser: argparse.ArgumentParser) -> None:
+    """How large an image may be, see `ppose.pixel_limit`; a command may have set a default of its own."""
+    parser.add_argument(
+        "--max_pixels",
+        type=whole_number(1),
+        default=parser.get_default("max_pixels") or max_pixels(),
+        metavar="N",
+        help="most pixels of an image or a frame; larger ones are not decoded (default: %(default)s)",
+    )
 
 
 def add_box_options(parser: argparse.ArgumentParser, whose: str) -> None:

@@ -22,6 +22,7 @@ _CLONE_NEWNET = 0x40000000
 
 def main() -> None:
     """Answer every line of the input."""
+    os.environ["OPENCV_LOG_LEVEL"] = "SILENT"  # as commands have it, before OpenCV is imported
     from ppose import cli
     from ppose.weights import download
 

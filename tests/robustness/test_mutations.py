@@ -15,6 +15,7 @@ from robustness.runner import MEMORY
 RUNNER = Path(__file__).with_name("runner.py")
 _WEIGHTS = ("ppose.commands.weights", "ppose.weights.checkpoint", "ppose.weights.safetensors_file")
 _PADDLE = ("ppose.engine.train", "ppose.data.inspection.findings", "ppose.commands.check")
+_PREDICT = ("ppose.inference.command", "ppose.inference.runtimes.onnx_runtime", "onnxruntime")
 # How many files each kind has in the long run, and what its command imports.
 KINDS = {
     "pickles": (5000, _WEIGHTS),
@@ -24,8 +25,11 @@ KINDS = {
     "configs": (500, _PADDLE),
     "states": (250, _PADDLE),
     "annotations": (250, _PADDLE),
+    "images": (200, _PREDICT),
+    "videos": (60, _PREDICT),
 }
-_QUICK = ("pickles", "archives", "safetensors", "answers")
+# How many in the short run.
+_QUICK = {"pickles": 40, "archives": 40, "safetensors": 40, "answers": 15, "images": 15, "videos": 5}
 
 
 @pytest.fixture
@@ -47,7 +51,16 @@ def answering():
     thread.join()
 
 
-def _arguments(kind: str, file: Path, output: Path) -> list[str]:
+@pytest.fixture
+def model(request, kind):
+    """The export that images and videos are for."""
+    return request.getfixturevalue("model_dir") if kind in ("images", "videos") else None
+
+
+def _arguments(kind: str, file: Path, output: Path, model: Path | None) -> list[str]:
+    if kind in ("images", "videos"):
+        source = [f"--{kind[:-1]}_file", str(file), "--model_dir", str(model), "--runtime", "onnxruntime"]
+        return ["predict", *source, "--output_dir", str(output), "--save_json"]
     if kind in ("configs", "annotations"):
         return ["check", str(file), "--output_dir", str(output)]
     if kind == "states":
@@ -56,9 +69,11 @@ def _arguments(kind: str, file: Path, output: Path) -> list[str]:
     return ["weights", "convert", str(file), "--output", str(output / "a.safetensors")]
 
 
-def _try(kind: str, count: int, seed: int, folder: Path, server: http.server.HTTPServer) -> None:
+def _try(
+    kind: str, count: int, seed: int, folder: Path, server: http.server.HTTPServer, model: Path | None
+) -> None:
     modules = KINDS[kind][1]
-    ending = {"configs": ".yml", "annotations": ".json", "states": ".npz"}.get(kind, "")
+    ending = {"configs": ".yml", "annotations": ".json", "states": ".npz", "images": ".png"}.get(kind, "")
     with subprocess.Popen(
         [sys.executable, RUNNER, *modules],
         stdin=subprocess.PIPE,
@@ -73,7 +88,7 @@ def _try(kind: str, count: int, seed: int, folder: Path, server: http.server.HTT
             if kind == "answers":
                 server.answer = content
                 source = f"http://127.0.0.1:{server.server_port}/{number}"
-            arguments = _arguments(kind, file, output)
+            arguments = _arguments(kind, file, output, model)
             arguments = [str(source) if argument == str(file) else argument for argument in arguments]
             runner.stdin.write(json.dumps(arguments) + "\n")
             runner.stdin.flush()
@@ -93,12 +108,12 @@ def _check(result: dict, kind: str, content: bytes, output: Path) -> None:
     assert not list(output.rglob("*.part")), what
 
 
-@pytest.mark.parametrize("kind", _QUICK)
-def test_a_few_damaged_files(kind, tmp_path, answering):
-    _try(kind, 15 if kind == "answers" else 40, 1, tmp_path, answering)
+@pytest.mark.parametrize("kind", list(_QUICK))
+def test_a_few_damaged_files(kind, tmp_path, answering, model):
+    _try(kind, _QUICK[kind], 1, tmp_path, answering, model)
 
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("kind", list(KINDS))
-def test_thousands_of_damaged_files(kind, tmp_path, answering):
-    _try(kind, KINDS[kind][0], 2, tmp_path, answering)
+def test_thousands_of_damaged_files(kind, tmp_path, answering, model):
+    _try(kind, KINDS[kind][0], 2, tmp_path, answering, model)
