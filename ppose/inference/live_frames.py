@@ -163,7 +163,7 @@ class _Stream:
         except (av.FFmpegError, OSError, ValueError) as error:
             raise DeviceError(f"{self.name} gives no picture: {getattr(error, 'strerror', error)}") from None
         stream = self._container.streams.best("video")
-        if stream is None:
+        if stream is None or stream.codec_context is None:
             raise DeviceError(f"{self.name} has no video")
         if self._container.duration:
             length = self._container.duration / av.time_base

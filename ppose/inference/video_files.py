@@ -50,10 +50,13 @@ class VideoFile:
             raise DataError(f"no video in {show_name(path)}")
         self._stream: Any = stream
         context = stream.codec_context
+        if context is None:
+            raise DataError(f"the video in {show_name(path)} has a codec that is unknown here")
         check_pixels(context.width, context.height, path)
         context.options = {"max_pixels": str(max_pixels())}
         context.thread_type, context.thread_count = "AUTO", min(own_cores(), _MOST_DECODERS)
-        self.sound = streams.best("audio", related=stream)
+        sound = streams.best("audio", related=stream)
+        self.sound = None if sound is None or sound.codec_context is None else sound
         rate = stream.average_rate or stream.guessed_rate
         self.rate = rate if rate is not None and 0 < rate <= 1000 else DEFAULT_RATE
         self.time_base = stream.time_base or Fraction(1, 90000)
@@ -132,7 +135,7 @@ class VideoFile:
         for packet in self._demux():
             try:
                 pictures = packet.decode()
-            except av.InvalidDataError:
+            except av.FFmpegError:
                 self._damaged += 1
                 continue
             for picture in pictures:
@@ -148,7 +151,7 @@ class VideoFile:
         while True:
             try:
                 packet = next(packets, None)
-            except (av.InvalidDataError, av.EOFError, OSError):  # behind the damage there is nothing
+            except (av.FFmpegError, OSError):  # behind the damage there is nothing
                 self._is_corrupt, packet = True, None
             if packet is None:
                 return

@@ -74,7 +74,7 @@ class VideoWriter:
         if codec == "mpeg4":  # which knows no finer ones
             time_base = max(time_base, Fraction(1, 50000))
         self._path, self._target, self._time_base = path, target, time_base
-        self._count, self._last = 0, -1
+        self._count, self._last, self._lost_sound = 0, -1, 0
         encoder, options = _ENCODERS[codec]
         self._file = _Output(path)
         self._container = _open_mp4(self._file)
@@ -109,13 +109,17 @@ class VideoWriter:
 
     def write_sound(self, packets: Sequence[Any]) -> None:
         """Append packets of audio."""
-        if self._sound is not None:
-            for packet in packets:
-                packet.stream = self._sound
-            self._mux(packets)
+        for packet in packets if self._sound is not None else ():
+            packet.stream = self._sound
+            try:
+                self._mux([packet])
+            except av.FFmpegError:  # as where its times go back
+                self._lost_sound += 1
 
     def close(self) -> None:
         """Write what the encoder has still, and the index; what cannot be played goes."""
+        if self._lost_sound:
+            _logger.warning("%s lacks %d packets of audio", show_name(self._target), self._lost_sound)
         try:
             if self._count and self._file.error is None:
                 self._mux(self._video.encode(None))
