@@ -16,7 +16,19 @@ from ppose.paths import expand_path
 from ppose.pixel_limit import limit_pixels
 
 COMMANDS = (
-    *("train", "eval", "check", "convert", "split", "merge", "browse", "infer", "export", "quantize"),
+    *(
+        "train",
+        "eval",
+        "eval_tracks",
+        "check",
+        "convert",
+        "split",
+        "merge",
+        "browse",
+        "infer",
+        "export",
+        "quantize",
+    ),
     *("predict", "benchmark", "serve", "model_info", "synthesize", "translate"),
     *("mpii2coco", "posetrack2coco", "spacecraft2coco", "weights", "analyse_errors", "visualize_coco"),
     *("download", "report"),

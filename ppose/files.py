@@ -141,8 +141,19 @@ def without_garbage() -> Iterator[None]:
 
 
 def write_json(path: str | Path, value: Any) -> None:
-    """Write a JSON file, or leave what was there."""
-    write_bytes(path, json.dumps(value).encode())
+    """Write a JSON file, or leave what was there; see `to_json`."""
+    write_bytes(path, to_json(value, show_name(path)).encode())
+
+
+def to_json(value: Any, name: str) -> str:
+    """A value as JSON; DataError, with the ``name`` of what it is of, where it holds NaN or infinity.
+
+    JSON has no such numbers: what Python writes for them, other readers refuse.
+    """
+    try:
+        return json.dumps(value, allow_nan=False)
+    except ValueError:
+        raise DataError(f"{name}: some numbers are NaN or infinite, which JSON has no word for") from None
 
 
 def _umask() -> int:

@@ -103,6 +103,16 @@ def add_box_options(parser: argparse.ArgumentParser, whose: str) -> None:
     )
 
 
+def read_tiles(text: str) -> tuple[int, int]:
+    """Columns and rows of 2x2; ArgumentTypeError for what is none."""
+    columns, cross, rows = text.casefold().partition("x")
+    if not (
+        cross and columns.isdecimal() and rows.isdecimal() and len(text) < 8 and int(columns) * int(rows)
+    ):
+        raise argparse.ArgumentTypeError(f"got '{text}', expected columns and rows as in 2x2")
+    return int(columns), int(rows)
+
+
 def add_export_options(parser: argparse.ArgumentParser, name: str) -> None:
     """Where an export goes, to a folder of that name, and in which format."""
     parser.add_argument(
@@ -116,6 +126,11 @@ def add_export_options(parser: argparse.ArgumentParser, name: str) -> None:
         choices=["paddle", "onnx"],
         default="paddle",
         help="a second format of the same model goes into the same folder (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--decode_in_graph",
+        action="store_true",
+        help="the graph ends in keypoints in image pixels, and takes the inverse of the warp beside images",
     )
 
 

@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = {
     "train": "tools/train.py",
     "eval": "tools/eval.py",
+    "eval_tracks": "tools/eval_tracks.py",
     "check": "tools/check_dataset.py",
     "convert": "tools/convert_labels.py",
     "split": "tools/split_dataset.py",

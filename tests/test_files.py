@@ -49,6 +49,13 @@ def test_what_cannot_be_written_is_told_beforehand(tmp_path):
     assert caught.value.filename == "/proc/new/a.json"
 
 
+@pytest.mark.parametrize("value", [float("nan"), [float("inf")], {"a": [{"b": -float("inf")}]}])
+def test_numbers_that_json_has_no_word_for_are_an_error(tmp_path, value):
+    with pytest.raises(DataError, match=r"a\.json: some numbers are NaN or infinite"):
+        write_json(tmp_path / "a.json", value)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_interrupt_leaves_nothing(tmp_path):
     with pytest.raises(KeyboardInterrupt), replacing(tmp_path / "a"):
         raise KeyboardInterrupt

@@ -2,13 +2,14 @@
 
 import argparse
 import logging
+import math
 import re
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ppose.options import add_box_options, add_pnp_option, whole_number
+from ppose.options import add_box_options, add_pnp_option, read_tiles, whole_number
 
 _TENSORRT_BATCH = 16
 _RUN_MODES = ("paddle", "trt_fp32", "trt_fp16", "trt_int8")
@@ -21,7 +22,7 @@ def _boolean(text: str) -> bool:
     return values[text.lower()]
 
 
-def _seconds(text: str) -> float:
+def _time(text: str) -> float:
     """Seconds of 90, 90.5, 1:30 or 0:01:30.5."""
     if not re.fullmatch(r"(\d+:){0,2}\d+(\.\d+)?", text, re.ASCII):
         raise argparse.ArgumentTypeError(f"got '{text}', expected seconds, or a time as in 0:01:30.5")
@@ -36,6 +37,24 @@ def _rate(text: str) -> Fraction:
     if not 0 < rate <= 1000:
         raise argparse.ArgumentTypeError(f"got '{text}', expected frames a second as in 25 or 30000/1001")
     return rate
+
+
+def _smoothing(text: str) -> str | None:
+    kinds: dict[str, str | None] = {kind: kind for kind in ("one_euro", "savgol", "rts")}
+    kinds |= {"true": "one_euro", "1": "one_euro", "false": None, "0": None}  # as when there was one
+    if text.lower() not in kinds:
+        raise argparse.ArgumentTypeError(f"got '{text}', expected one_euro, savgol or rts")
+    return kinds[text.lower()]
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"got '{text}', expected seconds from 0 on")
+    return value
 
 
 def _add_switch(parser: argparse._ActionsContainer, name: str, default: bool | None, text: str) -> None:
@@ -58,12 +77,20 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
         "--boxes", metavar="FILE", help="people in images: COCO annotations, or a JSON list of {image, bbox}"
     )
     people.add_argument(
-        "--det_model_dir", metavar="DIR", help="person detector that PaddleDetection has exported"
+        "--det_model_dir",
+        metavar="DIR|FILE",
+        help="person detector: PaddleDetection's or PaddleX's export, or ONNX of PicoDet, YOLO or RTMDet",
     )
     people.add_argument(
         "--detector", choices=["hog"], help="person detector of OpenCV's, which needs no file"
     )
     add_box_options(parser, "a detector's, or of --boxes that have scores,")
+    parser.add_argument(
+        "--tiles",
+        type=read_tiles,
+        metavar="2x2",
+        help="look for small people in so many columns and rows of tiles, too: slower",
+    )
 
 
 def _add_runtime(parser: argparse.ArgumentParser) -> None:
@@ -101,9 +128,9 @@ def _add_runtime(parser: argparse.ArgumentParser) -> None:
 
 def _add_clip(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--start", type=_seconds, default=0.0, metavar="TIME", help="of videos: from here on, s or h:mm:ss.s"
+        "--start", type=_time, default=0.0, metavar="TIME", help="of videos: from here on, s or h:mm:ss.s"
     )
-    parser.add_argument("--end", type=_seconds, metavar="TIME", help="of videos: up to here")
+    parser.add_argument("--end", type=_time, metavar="TIME", help="of videos: up to here")
     parser.add_argument(
         "--every", type=whole_number(1), default=1, metavar="N", help="of videos: each N-th frame"
     )
@@ -142,9 +169,32 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="of images: write them as labels for this tool, to be corrected there",
     )
     parser.add_argument(
-        "--tracking", choices=["oks", "iou"], default="oks", help="what makes people in two frames one"
+        "--tracking",
+        choices=["oks", "iou"],
+        default="oks",
+        help="what makes people in two frames one: boxes and poses, or boxes alone (default: %(default)s)",
     )
-    _add_switch(parser, "--smooth", False, "smooth the poses in videos (One Euro filter)")
+    parser.add_argument(
+        "--smooth",
+        type=_smoothing,
+        nargs="?",
+        const="one_euro",
+        metavar="one_euro|savgol|rts",
+        help="smooth the poses in videos: one_euro (what --smooth alone is) as they come; savgol (parabolas "
+        "over 0.3 s) and rts (a Kalman smoother) know what comes after, and read a file twice",
+    )
+    parser.add_argument(
+        "--fill_gaps",
+        type=_seconds,
+        default=0.0,
+        metavar="SECONDS",
+        help="put who is missing for so long at most in between, marked is_filled; reads the video twice",
+    )
+    parser.add_argument(
+        "--save_tracks",
+        choices=["csv", "mot"],
+        help="of videos: write NAME.tracks.csv, a row a keypoint, or NAME.txt, MOTChallenge's text",
+    )
     _add_switch(parser, "--run_benchmark", False, "print where the time went, a person")
 
 
@@ -161,8 +211,17 @@ def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     if args.det_class and not (args.boxes or args.det_model_dir):
         parser.error("--det_class is of the detector of --det_model_dir, or of --boxes")
     is_video = args.image_file is None and args.image_dir is None
+    if args.tiles and not args.det_model_dir:
+        parser.error("--tiles is of the detector of --det_model_dir")
     if (args.save_csv or args.save_labels) and is_video:
         parser.error("--save_csv and --save_labels are for images")
+    is_live = args.camera_id is not None or args.stream is not None
+    if is_live and (args.smooth in ("savgol", "rts") or args.fill_gaps):
+        parser.error(
+            "--smooth savgol and rts, and --fill_gaps, need what comes after: they are for video files"
+        )
+    if (args.fill_gaps or args.save_tracks) and not is_video:
+        parser.error("--fill_gaps and --save_tracks are for videos")
     if args.boxes and is_video:
         parser.error("--boxes is for images; videos need --det_model_dir or --detector")
     if not is_video and (args.start or args.end or args.every > 1 or args.fps):
@@ -222,6 +281,7 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
             args.det_model_dir,
             args.det_threshold,
             classes=args.det_class,
+            tiles=args.tiles,
             **device,
         ),
     )
@@ -239,8 +299,11 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
             files, *opening, args.output_dir, open_images=open_images, writers=writers, **results
         )
         return
+    from ppose.inference.tracking import Finish
+
     source = args.camera_id if args.camera_id is not None else args.stream or args.video_file
     clip = Clip(start=args.start, end=args.end, every=args.every)
-    options = {"similarity": args.tracking, "smooth": args.smooth, **results}
+    finish = Finish(args.smooth, args.fill_gaps)
+    options = {"similarity": args.tracking, "finish": finish, "save_tracks": args.save_tracks, **results}
     options |= {"clip": clip, "rate": args.fps, "codec": args.codec}
     command.infer_video(source, *opening, args.output_dir, **options)

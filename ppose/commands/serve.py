@@ -53,6 +53,7 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     from ppose.inference.command import open_detector, warm_up
     from ppose.inference.predictor import Predictor
     from ppose.serving.app import make_app
+    from ppose.serving.batching import batch_sizes
     from ppose.serving.server import listen, make_server
 
     limits = Limits(
@@ -61,11 +62,16 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         pixels=args.max_pixels,
         answer_seconds=args.timeout,
     )
+    sizes = batch_sizes(args.batch_size)
     predictor = Predictor.from_dir(
-        args.model, runtime=args.runtime, cpu_threads=args.cpu_threads, batch_size=args.batch_size
+        args.model,
+        runtime=args.runtime,
+        cpu_threads=args.cpu_threads,
+        batch_size=args.batch_size,
+        batches=sizes,
     )
     find_people = open_detector(None, args.detector, DET_THRESHOLD, cpu_threads=args.cpu_threads)
-    warm_up(predictor)
+    warm_up(predictor, sizes)
     name = args.model.resolve().name
     app = make_app(predictor, name, find_people=find_people, limits=limits, delay=args.delay_ms / 1000)
     listener = listen(args.host, args.port)

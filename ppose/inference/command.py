@@ -12,17 +12,16 @@ from ppose.files import check_writable
 from ppose.inference.detectors import PersonDetector
 from ppose.inference.pose_files import ImageFiles, check_output, write_poses
 from ppose.inference.predictor import Predictor
-from ppose.inference.runtimes import import_runtime
 from ppose.inference.video_frames import Clip
 from ppose.paths import cut_name, show_name
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # each is imported where it is asked for: they take a third of the time to the first pose
     from ppose.geometry.object_model import ObjectModel
     from ppose.inference.label_files import PoseWriter
-    from ppose.inference.tracking import Similarity
+    from ppose.inference.track_lines import TrackFormat
+    from ppose.inference.tracking import Finish, Similarity
     from ppose.inference.video_writing import Codec
 
-_LINES_ENDING = ".jsonl"  # the longer one of the two files
 
 # Opened when all else is known to be right, since that takes long.
 OpenPredictor = Callable[[], Predictor]
@@ -81,7 +80,8 @@ def infer_video(
     rate: Fraction | None,
     codec: "Codec",
     similarity: "Similarity",
-    smooth: bool,
+    finish: "Finish",
+    save_tracks: "TrackFormat | None",
     threshold: float,
     save_json: bool,
     run_benchmark: bool,
@@ -92,12 +92,13 @@ def infer_video(
     Of a file that was cut off there is what could be read, and an error in the end.
     """
     # Here, since it needs PyAV, which is not installed by everybody.
+    from ppose.inference.track_lines import ENDINGS
     from ppose.inference.tracking import Tracker
     from ppose.inference.video import process_video
     from ppose.inference.video_sources import name_source, open_frames
 
-    ending = _LINES_ENDING
-    output = output_dir / f"{cut_name(name_source(source), ending).removesuffix(ending)}.mp4"
+    longest = ENDINGS["csv"]  # of what is written of a video
+    output = output_dir / f"{cut_name(name_source(source), longest).removesuffix(longest)}.mp4"
     if isinstance(source, Path) and output.resolve() == source.resolve():
         raise DataError(f"{show_name(output)} is the video itself: choose another --output_dir")
     check_writable(output)
@@ -110,12 +111,19 @@ def infer_video(
         frames,
         predictor,
         find_people,
-        Tracker(predictor.keypoint_set.sigmas, similarity=similarity, smooth=smooth),
+        Tracker(
+            predictor.keypoint_set.sigmas,
+            similarity=similarity,
+            smooth=finish.smooth == "one_euro" and not finish.needs_all,
+        ),
         output,
         threshold=threshold,
         save_json=save_json,
         codec=codec,
         model=model,
+        finish=finish,
+        reopen=lambda: open_frames(source, clip, rate),
+        save_tracks=save_tracks,
     )
     print(f"{count} frames: {show_name(output)}")
     if run_benchmark:
@@ -138,14 +146,19 @@ def open_detector(
     threshold: float,
     *,
     classes: Sequence[str] | None = None,
+    tiles: tuple[int, int] | None = None,
     **options: Any,
 ) -> PersonDetector | None:
-    """PaddleDetection's export of a folder, with ``options`` of it; OpenCV's by its name; or none."""
-    if model_dir is not None:
-        import_runtime("paddle")  # or else says how to install it
-        from ppose.inference.detectors.paddle_detector import PaddleDetector
+    """The detector of a folder or file, with ``options`` of it; OpenCV's by its name; or none.
 
-        return PaddleDetector(model_dir, threshold=threshold, classes=classes, **options)
+    ``tiles`` are columns and rows that images are looked at in, beside the whole.
+    """
+    if model_dir is not None:
+        from ppose.inference.detectors import choice
+        from ppose.inference.detectors.tiles import TiledDetector
+
+        detector = choice.open_detector(model_dir, threshold=threshold, classes=classes, **options)
+        return detector if tiles is None else TiledDetector(detector.detect, *tiles)
     if name is not None:
         from ppose.inference.detectors.hog import HogPeopleDetector
 
@@ -153,10 +166,13 @@ def open_detector(
     return None
 
 
-def warm_up(predictor: Predictor) -> None:
-    """Run the graph for one person and for a whole batch, of nobody: what it does at first takes longer."""
+def warm_up(predictor: Predictor, sizes: Sequence[int] = ()) -> None:
+    """Run the graph for batches of ``sizes``, of nobody: what it does at first takes longer.
+
+    By default for one person and for a whole batch.
+    """
     image = np.zeros((64, 64, 3), np.uint8)
-    for count in (1, predictor.batch_size):
+    for count in sizes or (1, predictor.batch_size):
         predictor.predict_images([image] * count)
     predictor.reset_times()
 

@@ -1,6 +1,7 @@
 """Poses of people in videos, with who is who."""
 
-import json
+from collections import deque
+from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,18 +10,22 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from ppose.files import to_json
 from ppose.geometry.object_model import ObjectModel
 from ppose.inference.detectors import PersonDetector
 from ppose.inference.pipeline import Scene, Steps, run_pipeline
 from ppose.inference.pose_files import stack_poses
-from ppose.inference.poses import Pose
 from ppose.inference.predictor import Predictor
 from ppose.inference.space_poses import add_space_poses
-from ppose.inference.tracking import Tracker
+from ppose.inference.track_lines import TrackFormat, open_track_lines
+from ppose.inference.tracking import Finish, Found, Tracker, finish_tracks
 from ppose.inference.video_frames import Frame, Frames
 from ppose.inference.video_writing import Codec, to_picture, writing_lines, writing_video
 from ppose.keypoints import KeypointSet
+from ppose.paths import show_name
 from ppose.visualize import draw_poses
+
+_NO_FINISH = Finish()
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +34,39 @@ class Seen:
 
     frame: Frame
     image: np.ndarray
-    people: list[tuple[int, Pose]]
+    people: Found
+
+
+@dataclass(frozen=True, eq=False)
+class _Following:
+    """Finds the people of frames, and who is who; ``find_people`` None takes a frame as one person."""
+
+    find_people: PersonDetector | None
+    tracker: Tracker
+
+    def read(self, frame: Frame) -> tuple[np.ndarray, np.ndarray | None]:
+        """See `Steps`."""
+        image = frame.read()
+        return image, self.find_people(image) if self.find_people else None
+
+    def arrange(self, scene: Scene[Frame]) -> Seen:
+        """See `Steps`; called in the order of the frames."""
+        return Seen(scene.item, scene.image, self.tracker.update(scene.poses, scene.item.time))
+
+
+@dataclass(frozen=True, eq=False)
+class _Knowing:
+    """As `_Following`, of frames whose people are known by now; they are taken off ``found``."""
+
+    found: deque[Found]
+
+    def read(self, frame: Frame) -> tuple[np.ndarray, np.ndarray]:
+        """Nobody is looked for any more."""
+        return frame.read(), np.zeros((0, 4))
+
+    def arrange(self, scene: Scene[Frame]) -> Seen:
+        """See `Steps`; called in the order of the frames."""
+        return Seen(scene.item, scene.image, self.found.popleft() if self.found else [])
 
 
 def process_video(
@@ -43,41 +80,58 @@ def process_video(
     save_json: bool,
     codec: Codec = "h264",
     model: ObjectModel | None = None,
+    finish: Finish = _NO_FINISH,
+    reopen: Callable[[], Frames] | None = None,
+    save_tracks: TrackFormat | None = None,
 ) -> int:
     """Write a video with the people's poses to ``output``, and with ``save_json`` a line a frame beside it.
 
     ``find_people`` None takes a frame as one person. Returns the number of frames. A line of the `.jsonl`
     file is {"frame", "time", "people": [{"track_id", "bbox" (x, y, width, height), "keypoints" (x, y, score
     of each), "score"}]}. With a 3D ``model`` each has its pose in space too, see `to_record`, and the video
-    the axes. The video has the frames' own times, and a copy of their sound. Interrupted, both files hold
-    what has been done.
+    the axes. The video has the frames' own times, and a copy of their sound. ``save_tracks`` writes the
+    tracks too, see `open_track_lines`. Interrupted, all files hold what has been done. Where ``finish`` needs
+    whole tracks the video is opened again with ``reopen``, and there is nothing before all people have been
+    found.
     """
-
-    def read(frame: Frame) -> tuple[np.ndarray, np.ndarray | None]:
-        image = frame.read()
-        return image, find_people(image) if find_people else None
-
-    def arrange(scene: Scene[Frame]) -> Seen:
-        return Seen(scene.item, scene.image, tracker.update(scene.poses, scene.item.time))
-
+    following = _Following(find_people, tracker)
+    people: _Following | _Knowing = following
+    if reopen is not None and finish.needs_all:
+        people = _Knowing(deque(_follow_all(frames, predictor, following, finish)))
+        frames = reopen()
     drawing = _Drawing(predictor.keypoint_set, threshold, find_people is not None, model, frames.size)
-    steps = Steps(read=read, arrange=arrange, finish=drawing.draw)
+    steps = Steps(read=people.read, arrange=people.arrange, finish=drawing.draw)
     count = 0
     with ExitStack() as files:
         files.callback(frames.close)
         like = {"rate": frames.rate, "time_base": frames.time_base, "sound": frames.sound}
         video = files.enter_context(writing_video(output, frames.size, codec=codec, **like))
         lines = files.enter_context(writing_lines(output.with_suffix(".jsonl"))) if save_json else None
+        write_tracks = open_track_lines(files, save_tracks, output, predictor.keypoint_set.names)
         # One frame at a time of what comes live, since more would be older.
         at_once = 1 if frames.is_live else None
         done = files.enter_context(closing(run_pipeline(predictor, frames, steps, images_at_once=at_once)))
-        for frame, picture, people in tqdm(done, desc="frames", unit="frame", disable=None, leave=False):
+        shown = tqdm(done, desc="frames", unit="frame", disable=None, leave=False)
+        for frame, found, picture, records in shown:
             video.write(picture, frame.time - frames.start, frame.sound)
             if lines is not None:
-                lines.write(json.dumps({"frame": count, "time": frame.time, "people": people}) + "\n")
+                line = {"frame": count, "time": frame.time, "people": records}
+                lines.write(to_json(line, show_name(output)) + "\n")
+            write_tracks(count, frame.time, found)
             count += 1
         video.write_sound(frames.rest_of_sound())
     return count
+
+
+def _follow_all(frames: Frames, predictor: Predictor, people: _Following, finish: Finish) -> list[Found]:
+    """The people of each frame of a whole video, their tracks finished."""
+
+    def arrange(scene: Scene[Frame]) -> tuple[float, Found]:
+        return scene.item.time, people.arrange(scene).people
+
+    steps = Steps(read=people.read, arrange=arrange, finish=lambda found: found)
+    with closing(frames), closing(run_pipeline(predictor, frames, steps)) as done:
+        return finish_tracks(list(tqdm(done, desc="people", unit="frame", disable=None, leave=False)), finish)
 
 
 @dataclass(frozen=True)
@@ -90,16 +144,16 @@ class _Drawing:
     model: ObjectModel | None
     size: tuple[int, int]
 
-    def draw(self, seen: Seen) -> tuple[Frame, Any, list[dict[str, Any]]]:
-        """The frame, its picture for the video, and what the line about it says of its people."""
+    def draw(self, seen: Seen) -> tuple[Frame, Found, Any, list[dict[str, Any]]]:
+        """The frame, its people, its picture for the video, and what the line about it says of them."""
         poses = [pose for _, pose in seen.people]
         boxes = [pose.bbox_xyxy for pose in poses] if self.has_boxes else None
         drawn = draw_poses(
             seen.image, stack_poses(poses), self.keypoint_set, threshold=self.threshold, bboxes_xyxy=boxes
         )
         drawn, in_space, _ = add_space_poses(drawn, poses, self.model)
-        people = [
+        records = [
             {"track_id": number, **pose.to_record(), **more}
             for (number, pose), more in zip(seen.people, in_space, strict=True)
         ]
-        return seen.frame, to_picture(drawn, self.size), people
+        return seen.frame, seen.people, to_picture(drawn, self.size), records

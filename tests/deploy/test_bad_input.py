@@ -175,7 +175,7 @@ def test_what_users_do_wrong_is_one_line(infer_here, photo, model_dir, tmp_path)
         (model_dir, ["--image_dir", tmp_path / "empty"], ["no image in"]),
         (model_dir, [*image, "--output_dir", tmp_path / "file" / "out"], ["Not a directory"]),
         (model_dir, [*image, "--output_dir", tmp_path], ["holds the images themselves"]),
-        (model_dir, [*image, "--det_model_dir", tmp_path / "empty"], ["no detector of PaddleDetection"]),
+        (model_dir, [*image, "--det_model_dir", tmp_path / "empty"], ["holds no detector"]),
     ):
         assert_one_line(infer_here(*arguments, model=model), *expected)
 
@@ -187,7 +187,11 @@ def test_what_users_do_wrong_is_one_line(infer_here, photo, model_dir, tmp_path)
         ("paddle", ["--runtime", "onnxruntime", "--det_model_dir", "det"], "paddlepaddle"),
     ],
 )
-def test_a_runtime_that_is_not_installed(run_script, model_dir, photo, missing, arguments, package):
+def test_a_runtime_that_is_not_installed(run_script, model_dir, photo, missing, arguments, package, tmp_path):
+    (tmp_path / "infer_cfg.yml").write_text("Preprocess: [{type: Permute}]")
+    for name in ("model.json", "model.pdiparams"):
+        (tmp_path / name).touch()
+    arguments = [str(tmp_path) if argument == "det" else argument for argument in arguments]
     script = f"""
 import importlib.util, runpy, sys
 find = importlib.util.find_spec
@@ -211,6 +215,12 @@ runpy.run_path("{INFER}", run_name="__main__")
         (["--start", "1:2:3:4"], "got '1:2:3:4', expected seconds, or a time as in 0:01:30.5"),
         (["--fps", "0/1"], "got '0/1', expected frames a second as in 25 or 30000/1001"),
         (["--codec", "x264"], "invalid choice: 'x264'"),
+        (["--tiles", "2x2"], "--tiles is of the detector of --det_model_dir"),
+        (["--tiles", "2x"], "got '2x', expected columns and rows as in 2x2"),
+        (["--smooth", "much"], "got 'much', expected one_euro, savgol or rts"),
+        (["--fill_gaps", "-1"], "got '-1', expected seconds from 0 on"),
+        (["--fill_gaps", "0.5"], "--fill_gaps and --save_tracks are for videos"),
+        (["--save_tracks", "mot"], "--fill_gaps and --save_tracks are for videos"),
     ],
 )
 def test_flags_that_do_not_go_together(infer_here, photo, arguments, expected):
@@ -242,6 +252,13 @@ def test_a_part_of_a_video_as_it_is_asked_for(infer_here, tmp_path):
     result = infer_here("--video_file", tmp_path / "a.mp4", "--start", "2", "--end", "1")
     assert (result.returncode, "expected a later end" in result.stderr) == (2, True)
     assert_one_line(infer_here("--stream", "ftp://a.org/x"), "ftp://a.org/x is no stream: expected rtsp://")
+
+
+@pytest.mark.parametrize("arguments", [("--smooth", "rts"), ("--smooth", "savgol"), ("--fill_gaps", "1")])
+def test_of_a_camera_nobody_knows_what_comes(infer_here, arguments):
+    result = infer_here("--camera_id", "0", *arguments)
+    assert result.returncode == 2
+    assert "need what comes after: they are for video files" in result.stderr
 
 
 def test_a_camera_has_a_number_from_0_on(infer_here):

@@ -1,18 +1,14 @@
 """The real commands on thousands of damaged files: one line, or what was asked for; never anything else."""
 
 import http.server
-import json
-import subprocess
-import sys
 import threading
 import zlib
 from pathlib import Path
 
 import pytest
 from robustness.corpus import mutate, whole_files
-from robustness.runner import MEMORY
+from robustness.runner import MEMORY, running
 
-RUNNER = Path(__file__).with_name("runner.py")
 _WEIGHTS = ("ppose.commands.weights", "ppose.weights.checkpoint", "ppose.weights.safetensors_file")
 _PADDLE = ("ppose.engine.train", "ppose.data.inspection.findings", "ppose.commands.check")
 _PREDICT = ("ppose.inference.command", "ppose.inference.runtimes.onnx_runtime", "onnxruntime")
@@ -74,13 +70,7 @@ def _try(
 ) -> None:
     modules = KINDS[kind][1]
     ending = {"configs": ".yml", "annotations": ".json", "states": ".npz", "images": ".png"}.get(kind, "")
-    with subprocess.Popen(
-        [sys.executable, RUNNER, *modules],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=folder,
-    ) as runner:
+    with running(modules, folder) as run:
         for number, content in enumerate(mutate(whole_files(kind, folder), count, seed)):
             file, output = folder / f"input{ending}", folder / "output"
             file.write_bytes(content)
@@ -90,9 +80,7 @@ def _try(
                 source = f"http://127.0.0.1:{server.server_port}/{number}"
             arguments = _arguments(kind, file, output, model)
             arguments = [str(source) if argument == str(file) else argument for argument in arguments]
-            runner.stdin.write(json.dumps(arguments) + "\n")
-            runner.stdin.flush()
-            _check(json.loads(runner.stdout.readline()), kind, content, output)
+            _check(run(arguments), kind, content, output)
 
 
 def _check(result: dict, kind: str, content: bytes, output: Path) -> None:

@@ -37,10 +37,6 @@ class CompiledCache:
         key = json.dumps([*identity, sorted(processor_flags())], sort_keys=True)
         return cls(home / hashlib.sha256(key.encode()).hexdigest()[:32])
 
-    def is_empty(self) -> bool:
-        """Whether nothing is kept."""
-        return not any(self.folder.glob(f"*{_ENDING}"))
-
     def read(self, name: str) -> memoryview | None:
         """What was kept under this name, if it still is as it was."""
         with suppress(OSError):

@@ -1,6 +1,8 @@
 """OpenVINO, on the CPU."""
 
+import json
 import threading
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -9,10 +11,13 @@ import numpy as np
 import openvino
 
 from ppose.inference.model_folder import ONNX_FILES, ModelFolder
+from ppose.inference.pose_spec import name_inputs
 from ppose.inference.runtimes.compiled_cache import CompiledCache
 from ppose.paths import cache_folder
 
 _TYPES = {"fp32": "f32", "bf16": "bf16"}
+_ANY = -1  # OpenVINO's own word for a size that is not fixed
+_SHAPES = "shapes"  # kept beside the compiled models
 
 # One for the process and kept to its end, as OpenVINO advises. A Core's CPU plugin gives the thread that
 # first compiles a stack for signal handlers (SigAltStackSetup in its plugin.cpp, as of 2026.4), and unmaps
@@ -24,10 +29,11 @@ _CORE = openvino.Core()
 class OpenVinoRuntime:
     """A model in OpenVINO; `Runtime`.
 
-    It is compiled at the first batch of a size, or taken from the cache. With one caller: once for one
-    person, with all shapes fixed, which is a quarter quicker for Lite-HRNet, and once for batches of any
-    other size. With several, each of whose requests runs in a thread of its own: for each size that comes,
-    shapes fixed. Threads that run it at once have a request each.
+    It is compiled at the first batch of a size, or taken from the cache: with one caller once for one person
+    and for each size of ``batches``, with all shapes fixed, and once for batches of any other size; with
+    several, each of whose requests runs in a thread of its own, for each size that comes. Fixed shapes take a
+    quarter less of Lite-HRNet's time, and a third where sizes change. Threads that run it at once have a
+    request each.
     """
 
     name = "openvino"
@@ -38,44 +44,45 @@ class OpenVinoRuntime:
         settings: dict[str, Any],
         *,
         callers: int = 1,
+        batches: Sequence[int] = (),
         cache: CompiledCache | None = None,
-        batch: int | None = None,
     ) -> None:
         self.callers = callers
         self._file, self._settings, self._cache = file, settings, cache
+        self._fixed = {1, *batches}
         self._model: openvino.Model | None = None
-        if cache is None or cache.is_empty():
-            self.batch = self._read_batch()
-        else:  # made of this very file, whose batch was looked at then
-            self.batch = batch
+        self.batch, self.output_shape = self._read_shapes()
         self._compiling = threading.Lock()
-        self._compiled: dict[int, openvino.CompiledModel] = {}  # by number of people; 0: any
+        # By size; those of no fixed one are _ANY.
+        self._compiled: dict[int, openvino.CompiledModel] = {}
         self._idle: dict[int, list[openvino.InferRequest]] = {}
 
-    def __call__(self, image: np.ndarray) -> np.ndarray:
+    def __call__(self, image: np.ndarray, *inverse_warp: np.ndarray) -> np.ndarray:
         """See `Runtime`."""
-        people = len(image) if len(image) == 1 or self.callers > 1 else 0
+        is_fixed, inputs = self.callers > 1 or len(image) in self._fixed, name_inputs(image, *inverse_warp)
+        size = len(image) if is_fixed else _ANY
         with self._compiling:
-            if people not in self._compiled:
-                self._compiled[people] = self._open(people, image.shape)
-                self._idle[people] = []
-        idle = self._idle[people]
+            if size not in self._compiled:
+                shapes = {name: [size, *given.shape[1:]] for name, given in inputs.items()}
+                self._compiled[size] = self._open(size, shapes)
+                self._idle[size] = []
+        idle = self._idle[size]
         try:
             request = idle.pop()
         except IndexError:
-            request = self._compiled[people].create_infer_request()
-        heatmaps = request.infer({0: image}, share_inputs=True)[0]
+            request = self._compiled[size].create_infer_request()
+        found = request.infer(inputs, share_inputs=True)[0]
         idle.append(request)
-        return heatmaps
+        return found
 
-    def _open(self, people: int, shape: tuple[int, ...]) -> openvino.CompiledModel:
-        """The model compiled for so many people (0: any number) of this shape, as it was kept, or anew."""
-        name = f"{people or 'any'}"
+    def _open(self, size: int, shapes: Mapping[str, Sequence[int]]) -> openvino.CompiledModel:
+        """The model compiled for batches of this size, as it was kept, or anew."""
+        name = "any" if size == _ANY else str(size)
         if self._cache is not None and (kept := self._cache.read(name)) is not None:
             return _CORE.import_model(bytes(kept), "CPU", self._settings)
         model = self._read_model().clone()
         if model.inputs[0].partial_shape.is_dynamic:
-            model.reshape(openvino.PartialShape([people or -1, *shape[1:]]))
+            model.reshape({name: openvino.PartialShape(shape) for name, shape in shapes.items()})
         compiled = _CORE.compile_model(model, "CPU", self._settings)
         if self._cache is not None:
             self._cache.write(name, compiled.export_model().getvalue())
@@ -86,9 +93,22 @@ class OpenVinoRuntime:
             self._model = _CORE.read_model(str(self._file))
         return self._model
 
-    def _read_batch(self) -> int | None:
-        batch = self._read_model().inputs[0].partial_shape[0]
-        return batch.get_length() if batch.is_static else None
+    def _read_shapes(self) -> tuple[int | None, tuple[int | None, ...]]:
+        """How many images the file's graph takes, and its output's shape; None for what may be anything."""
+        if self._cache is not None and (kept := self._cache.read(_SHAPES)) is not None:
+            batch, output = json.loads(bytes(kept))
+            return batch, tuple(output)
+        model = self._read_model()
+        batch, output = model.inputs[0].partial_shape[0], model.outputs[0].partial_shape
+        sides = () if output.rank.is_dynamic else output
+        shapes = _length(batch), tuple(map(_length, sides))
+        if self._cache is not None:
+            self._cache.write(_SHAPES, json.dumps(shapes).encode())
+        return shapes
+
+
+def _length(side: openvino.Dimension) -> int | None:
+    return side.get_length() if side.is_static else None
 
 
 def open_graph(
@@ -99,6 +119,7 @@ def open_graph(
     threads: int,
     hint: str = "latency",
     cache_dir: str | Path | None = None,
+    batches: Sequence[int] = (),
 ) -> OpenVinoRuntime:
     """`model.onnx`; the processor's own choice of bf16 only where asked for.
 
@@ -117,8 +138,11 @@ def open_graph(
     cache = None
     with suppress(ImportError):  # of what finds the user's cache folder
         home = cache_folder() / "openvino" if cache_dir is None else Path(cache_dir)
-        identity = (openvino.__version__, folder.files[file], folder.spec.batch, settings)
-        cache = CompiledCache.of(home, *identity)
-    return OpenVinoRuntime(
-        folder.path / file, settings, callers=callers, cache=cache, batch=folder.spec.batch
-    )
+        cache = CompiledCache.of(home, openvino.__version__, folder.files[file], settings)
+    return OpenVinoRuntime(folder.path / file, settings, callers=callers, batches=batches, cache=cache)
+
+
+def compile_file(file: Path, settings: dict[str, Any]) -> tuple[openvino.Model, openvino.CompiledModel]:
+    """A graph of any kind as it stands in its file, and compiled."""
+    model = _CORE.read_model(str(file))
+    return model, _CORE.compile_model(model, "CPU", settings)
