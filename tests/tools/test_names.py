@@ -142,4 +142,4 @@ def test_a_video_whose_name_is_as_long_as_can_be(run, model_dir, tmp_path):
         "--save_json", "--runtime", "onnxruntime",
     )  # fmt: skip
     assert code == 0, said
-    assert sorted(os.listdir(out)) == ["x" * 249 + ".jsonl", "x" * 249 + ".mp4"]
+    assert sorted(os.listdir(out)) == ["x" * 244 + ".jsonl", "x" * 244 + ".mp4"]
