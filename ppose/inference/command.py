@@ -25,7 +25,7 @@ if TYPE_CHECKING:  # each is imported where it is asked for: they take a third o
 
 # Opened when all else is known to be right, since that takes long.
 OpenPredictor = Callable[[], Predictor]
-OpenDetector = Callable[[], PersonDetector | None]
+OpenDetector = Callable[..., PersonDetector | None]  # with the hint of `open_runtime`
 
 
 def infer_images(
@@ -50,7 +50,8 @@ def infer_images(
     """
     check_output(output_dir, files)
     images = open_images()
-    predictor, find_people = open_predictor(), open_detector()
+    predictor = open_predictor()
+    find_people = open_detector(hint="throughput" if predictor.callers > 1 else "latency")
     model = open_model(pnp, predictor)
     if run_benchmark:
         warm_up(predictor)
@@ -103,7 +104,8 @@ def infer_video(
         raise DataError(f"{show_name(output)} is the video itself: choose another --output_dir")
     check_writable(output)
     frames = open_frames(source, clip, rate)
-    predictor, find_people = open_predictor(), open_detector()
+    predictor = open_predictor()
+    find_people = open_detector(hint="throughput" if predictor.callers > 1 else "latency")
     model = open_model(pnp, predictor)
     if run_benchmark:
         warm_up(predictor)

@@ -8,7 +8,7 @@ import numpy as np
 import openvino
 
 from ppose.inference.runtimes.faults import naming
-from ppose.inference.runtimes.openvino_runtime import compile_file
+from ppose.inference.runtimes.openvino_runtime import compile_file, make_settings
 
 _METADATA, _KEYS = "framework", ("names", "imgsz")  # where OpenVINO keeps what ONNX calls metadata
 _LOADS, _RUNS = "does not load in OpenVINO", "does not run in OpenVINO"
@@ -41,14 +41,9 @@ class OpenVinoGraph:
             return found
 
 
-def open_foreign_graph(file: Path, *, device: str, threads: int) -> OpenVinoGraph:
+def open_foreign_graph(file: Path, *, device: str, threads: int, hint: str = "latency") -> OpenVinoGraph:
     """A graph that nothing vouches for, on the CPU; DataError where it cannot be loaded."""
-    settings = {
-        "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_NUM_THREADS": threads,
-        "INFERENCE_PRECISION_HINT": "f32",
-    }
-    return OpenVinoGraph(file, settings)
+    return OpenVinoGraph(file, make_settings("fp32", threads, hint))
 
 
 def _read_metadata(model: openvino.Model) -> dict[str, str]:

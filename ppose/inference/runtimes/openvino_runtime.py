@@ -127,19 +127,23 @@ def open_graph(
     ``cache_dir``, by default `openvino/` in ppose's cache folder.
     """
     file = ONNX_FILES[0]
-    settings: dict[str, Any] = {
-        "PERFORMANCE_HINT": hint.upper(),
-        "INFERENCE_NUM_THREADS": threads,
-        "INFERENCE_PRECISION_HINT": _TYPES[precision],
-    }
-    callers = threads if hint == "throughput" else 1
-    if callers > 1:
-        settings["NUM_STREAMS"] = callers
+    settings, callers = make_settings(precision, threads, hint), threads if hint == "throughput" else 1
     cache = None
     with suppress(ImportError):  # of what finds the user's cache folder
         home = cache_folder() / "openvino" if cache_dir is None else Path(cache_dir)
         cache = CompiledCache.of(home, openvino.__version__, folder.files[file], settings)
     return OpenVinoRuntime(folder.path / file, settings, callers=callers, batches=batches, cache=cache)
+
+
+def make_settings(precision: str, threads: int, hint: str) -> dict[str, Any]:
+    """What OpenVINO is told; for throughput, as many streams of one thread as ``threads``."""
+    streams = {"NUM_STREAMS": threads} if hint == "throughput" else {}
+    return {
+        "PERFORMANCE_HINT": hint.upper(),
+        "INFERENCE_NUM_THREADS": threads,
+        "INFERENCE_PRECISION_HINT": _TYPES[precision],
+        **streams,
+    }
 
 
 def compile_file(file: Path, settings: dict[str, Any]) -> tuple[openvino.Model, openvino.CompiledModel]:

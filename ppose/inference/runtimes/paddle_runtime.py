@@ -74,7 +74,9 @@ def _keeping_tensors() -> Iterator[None]:
         paddle.set_flags(before)
 
 
-def open_foreign_graph(graph: Path, weights: Path, *, device: str, threads: int) -> PaddleGraph:
+def open_foreign_graph(
+    graph: Path, weights: Path, *, device: str, threads: int, hint: str = "latency"
+) -> PaddleGraph:
     """A graph that nothing vouches for; DataError with Paddle's own words where it cannot be loaded."""
     check_device(device)
     where = show_name(graph)
