@@ -23,6 +23,7 @@ _EXTRAS = {
     **dict.fromkeys(("scipy", "visualdl"), "train"),
     "motmetrics": "track",
     **dict.fromkeys(("fastapi", "uvicorn", "prometheus_client", "PIL"), "serve"),
+    **dict.fromkeys(("fsspec", "pyarrow", "ray"), "ray"),
 }
 
 # What the user asks for, before Paddle writes its own choice of one thread into the environment.

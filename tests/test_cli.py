@@ -25,6 +25,7 @@ SCRIPTS = {
     "predict": "deploy/infer.py",
     "benchmark": "deploy/benchmark.py",
     "serve": "deploy/serve.py",
+    "batch": "deploy/batch.py",
     "model_info": "tools/model_info.py",
     "synthesize": "dataset/make_synthetic.py",
     "translate": "tools/translate.py",

@@ -81,6 +81,7 @@ def infer_video(
     rate: Fraction | None,
     codec: "Codec",
     similarity: "Similarity",
+    sure_score: float,
     finish: "Finish",
     save_tracks: "TrackFormat | None",
     threshold: float,
@@ -90,6 +91,7 @@ def infer_video(
 ) -> None:
     """A video with its people's poses, of what `open_frames` takes, a clip of it; if live, until Ctrl-C.
 
+    People whose boxes have a lower score than ``sure_score`` go on with a track, but begin none.
     Of a file that was cut off there is what could be read, and an error in the end.
     """
     # Here, since it needs PyAV, which is not installed by everybody.
@@ -116,6 +118,7 @@ def infer_video(
         Tracker(
             predictor.keypoint_set.sigmas,
             similarity=similarity,
+            sure_score=sure_score,
             smooth=finish.smooth == "one_euro" and not finish.needs_all,
         ),
         output,

@@ -45,11 +45,12 @@ class PeopleFinder(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Scene(Generic[Item]):
-    """An item, what was read of it (an image, and bboxes_xyxy (N, 4) or None), and its people."""
+    """An item, what was read of it (an image, bboxes_xyxy (N, 4) or None, what else is known), its people."""
 
     item: Item
     image: Any
     bboxes_xyxy: Any
+    known: Any
     poses: Poses
 
 
@@ -61,7 +62,7 @@ class Steps(Generic[Item, Arranged, Result]):
     ``read``, whose item is then left out; without it, or where it raises, that is the end.
     """
 
-    read: Callable[[Item], tuple[Any, Any]]
+    read: Callable[[Item], tuple[Any, Any, Any]]  # image, bboxes_xyxy, what else is known
     arrange: Callable[[Scene[Item]], Arranged]
     finish: Callable[[Arranged], Result]
     skip: Callable[[DataError], None] | None = None
@@ -96,6 +97,7 @@ class _Read(Generic[Item]):
     item: Item
     image: Any
     bboxes_xyxy: Any
+    known: Any
     samples: list[dict[str, Any]]
     size: tuple[int, int]
     found: list[Any] = field(default_factory=list)
@@ -162,10 +164,10 @@ class _Flow(Generic[Item, Arranged, Result]):
 
     def _read(self, item: Item) -> _Read[Item] | DataError:
         try:
-            image, boxes = self._steps.read(item)
+            image, boxes, known = self._steps.read(item)
         except DataError as error:
             return error
-        return _Read(item, image, boxes, *self._finder.cut_out(image, boxes))
+        return _Read(item, image, boxes, known, *self._finder.cut_out(image, boxes))
 
     def _take_read(self) -> bool:
         """Put the people of the next item that is read into batches."""
@@ -232,7 +234,7 @@ class _Flow(Generic[Item, Arranged, Result]):
             for batch in read.batches:
                 batch.result()
             poses = Poses(self._finder.keypoint_set, read.size, read.found)
-            arranged = self._steps.arrange(Scene(read.item, read.image, read.bboxes_xyxy, poses))
+            arranged = self._steps.arrange(Scene(read.item, read.image, read.bboxes_xyxy, read.known, poses))
         except Exception as error:
             self._end(error)
             self._in_network.clear()

@@ -120,9 +120,9 @@ def write_poses(
     have poses in space, and the pictures the axes; for things without one a warning says why.
     """
 
-    def read(entry: ImageEntry) -> tuple[np.ndarray, np.ndarray | None]:
+    def read(entry: ImageEntry) -> tuple[np.ndarray, np.ndarray | None, None]:
         image = entry.read()
-        return image, entry.bboxes_xyxy if find_people is None else find_people(image)
+        return image, entry.bboxes_xyxy if find_people is None else find_people(image), None
 
     output = _Output(folder, predictor.keypoint_set, threshold, model)
     steps = Steps(read=read, arrange=lambda scene: scene, finish=output.write, skip=images.skip)

@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import repeat
-from operator import itemgetter
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -133,7 +132,9 @@ class Predictor:
         ``images_at_once`` scenes, by default as many as people in a batch, wait for others' people.
         """
         steps: Steps[Scene, tuple[Scene, Poses], tuple[Scene, Poses]] = Steps(
-            read=itemgetter(0, 1), arrange=lambda scene: (scene.item, scene.poses), finish=lambda done: done
+            read=lambda scene: (scene[0], scene[1], None),
+            arrange=lambda scene: (scene.item, scene.poses),
+            finish=lambda done: done,
         )
         return run_pipeline(self, scenes, steps, images_at_once=images_at_once)
 

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from ppose.files import to_json
 from ppose.geometry.object_model import ObjectModel
-from ppose.inference.detectors import PersonDetector
+from ppose.inference.detectors import PersonDetector, find_scored
 from ppose.inference.pipeline import Scene, Steps, run_pipeline
 from ppose.inference.pose_files import stack_poses
 from ppose.inference.predictor import Predictor
@@ -44,14 +44,15 @@ class _Following:
     find_people: PersonDetector | None
     tracker: Tracker
 
-    def read(self, frame: Frame) -> tuple[np.ndarray, np.ndarray | None]:
-        """See `Steps`."""
+    def read(self, frame: Frame) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
+        """See `Steps`; what else is known are the scores of boxes."""
         image = frame.read()
-        return image, self.find_people(image) if self.find_people else None
+        return image, *(find_scored(self.find_people, image) if self.find_people else (None, None))
 
     def arrange(self, scene: Scene[Frame]) -> Seen:
         """See `Steps`; called in the order of the frames."""
-        return Seen(scene.item, scene.image, self.tracker.update(scene.poses, scene.item.time))
+        people = self.tracker.update(scene.poses, scene.item.time, scene.known)
+        return Seen(scene.item, scene.image, people)
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,9 +61,9 @@ class _Knowing:
 
     found: deque[Found]
 
-    def read(self, frame: Frame) -> tuple[np.ndarray, np.ndarray]:
+    def read(self, frame: Frame) -> tuple[np.ndarray, np.ndarray, None]:
         """Nobody is looked for any more."""
-        return frame.read(), np.zeros((0, 4))
+        return frame.read(), np.zeros((0, 4)), None
 
     def arrange(self, scene: Scene[Frame]) -> Seen:
         """See `Steps`; called in the order of the frames."""

@@ -56,12 +56,13 @@ def steps(read=None, finish=None, **more):
     def describe(scene):
         if finish is not None:
             finish(scene.item)
+        assert scene.known == scene.item
         return scene.item, [pose.bbox_xyxy for pose in scene.poses]
 
     def look(item):
         if read is not None:
             read(item)
-        return Picture(), boxes_of(item)
+        return Picture(), boxes_of(item), item
 
     return Steps(read=look, arrange=lambda scene: scene, finish=describe, **more)
 
@@ -81,7 +82,7 @@ def test_all_come_in_order_with_their_own_people(callers, images_at_once):
 def test_batches_are_full_but_for_the_last(callers, people):
     finder = Finder(callers)
     asked = Steps(
-        read=lambda item: (None, people(item)), arrange=lambda scene: scene, finish=lambda scene: scene
+        read=lambda item: (None, people(item), None), arrange=lambda scene: scene, finish=lambda scene: scene
     )
     list(run_pipeline(finder, range(COUNT + 1), asked))
     assert sorted(finder.batches)[1:] == [4] * (len(finder.batches) - 1)
@@ -121,7 +122,7 @@ def test_what_comes_before_an_error_is_done(callers, where, images_at_once):
         "read": steps(fail),
         "finish": steps(finish=fail),
         "arrange": Steps(
-            read=lambda item: (None, boxes_of(item)),
+            read=lambda item: (None, boxes_of(item), None),
             arrange=lambda scene: fail(scene.item),
             finish=lambda item: (item, boxes_of(item)),
         ),
@@ -188,7 +189,7 @@ def count_live(finder, items, **options):
         with lock:
             live += 1
             most = max(most, live)
-        return picture, boxes_of(item)
+        return picture, boxes_of(item), None
 
     asked = Steps(read=read, arrange=lambda scene: scene, finish=lambda scene: scene.item)
     for _ in run_pipeline(finder, items, asked, **options):
