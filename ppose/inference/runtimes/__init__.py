@@ -8,6 +8,7 @@ from ppose.inference.runtimes.choice import (
     RuntimeName,
     avoid_saturation,
     import_runtime,
+    list_installed,
     name_precision,
     open_runtime,
 )
@@ -20,6 +21,7 @@ __all__ = [
     "RuntimeName",
     "avoid_saturation",
     "import_runtime",
+    "list_installed",
     "name_precision",
     "open_runtime",
 ]
