@@ -86,8 +86,9 @@ def test_what_a_runtime_raises_names_its_file(folder, runtime, tmp_path):
     assert opened(np.zeros((1, 3, 96, 64), np.float32)).shape == (1, 2, 24, 16)
     for name in folder.files:
         (tmp_path / name).write_bytes(b"nothing of theirs")
+    other = dataclasses.replace(folder, path=tmp_path, files=dict.fromkeys(folder.files, "0" * 64))
     with pytest.raises(DataError, match=r"model\.(onnx|json) .*do(es)? not load in .*: "):
-        open_runtime(dataclasses.replace(folder, path=tmp_path), runtime, cpu_threads=1)
+        open_runtime(other, runtime, cpu_threads=1)
 
 
 def test_paddles_flags_are_as_before(folder):

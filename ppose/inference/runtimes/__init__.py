@@ -2,6 +2,7 @@
 
 from ppose.inference.runtimes.choice import (
     Device,
+    Hint,
     Precision,
     Runtime,
     RuntimeName,
@@ -14,6 +15,7 @@ from ppose.inference.runtimes.choice import (
 
 __all__ = [
     "Device",
+    "Hint",
     "Precision",
     "Runtime",
     "RuntimeName",

@@ -20,6 +20,7 @@ from ppose.processor import check_bf16, own_cores
 RuntimeName = Literal["auto", "paddle", "onnxruntime", "openvino"]
 Device = Literal["cpu", "gpu"]
 Precision = Literal["fp32", "bf16", "fp16", "int8"]
+Hint = Literal["latency", "throughput"]
 
 _logger = logging.getLogger(__name__)
 
@@ -30,11 +31,13 @@ class Runtime(Protocol):
     A graph that decodes (`PoseSpec.decode_in_graph`) takes inverse_warp (N, 2, 3) float32 too, from input to
     image pixels, and gives keypoints (N, K, 3) float32: x and y in image pixels, and the score.
 
-    ``name`` is for the user; ``batch`` is N as the graph has it, None any. Threads may call it at once.
+    ``name`` is for the user; ``batch`` is N as the graph has it, None any. Threads may call it at once, and
+    so many ``callers`` keep all its cores busy.
     """
 
     name: str
     batch: int | None
+    callers: int
 
     def __call__(self, image: np.ndarray, *inverse_warp: np.ndarray) -> np.ndarray:
         """Heatmaps (N, K, H, W) float32 of image (N, 3, h, w), which is as `PoseSpec` says and stays so."""
@@ -53,7 +56,7 @@ class _Guarded:
 
     def __init__(self, opened: _Opened, file: Path) -> None:
         self._opened, self._file = opened, file
-        self.name, self.batch = opened.name, opened.batch
+        self.name, self.batch, self.callers = opened.name, opened.batch, opened.callers
 
     @property
     def output_shape(self) -> tuple[int | None, ...]:
@@ -119,24 +122,27 @@ def open_runtime(
     device: Device = "cpu",
     precision: Precision = "fp32",
     cpu_threads: int | None = None,
+    hint: Hint = "latency",
     batches: Sequence[int] = (),
     **options: Any,
 ) -> Runtime:
     """Load the folder's graph into a runtime; "auto" takes the fastest that is installed and has its file.
 
-    ``cpu_threads`` None takes all cores that the process may use. ``batches`` are numbers of images that will
-    come often: OpenVINO compiles for each, the others need not. ``options``, of Paddle alone:
-    ``enable_mkldnn`` (oneDNN, default True), ``tensorrt_batch`` (the largest batch; its presence asks for
-    TensorRT), ``tensorrt_cache`` (folder for its engines, default `tensorrt/` in the model's folder); of
-    OpenVINO: ``cache_dir`` (folder for compiled models). A quantized model computes in int8 whatever the
-    precision, which is that of its layers in float ("int8" means fp32). Raises ConfigError for what does not
-    go together, DataError where the model's file is not in the folder, DeviceError for a package or device
-    that is missing.
+    ``cpu_threads`` None takes all cores that the process may use. ``hint``: all of them run one batch, or
+    ("throughput") as many batches of as many callers, a core each, where the runtime can. ``batches`` are
+    numbers of images that will come often: OpenVINO compiles for each, the others need not. ``options``, of
+    Paddle alone: ``enable_mkldnn`` (oneDNN, default True), ``tensorrt_batch`` (the largest batch; its
+    presence asks for TensorRT), ``tensorrt_cache`` (folder for its engines, default `tensorrt/` in the
+    model's folder); of OpenVINO: ``cache_dir`` (folder for compiled models, default in ppose's cache folder).
+    A quantized model computes in int8 whatever the precision, which is that of its layers in float ("int8"
+    means fp32). Raises ConfigError for what does not go together, DataError where the model's file is not in
+    the folder, DeviceError for a package or device that is missing.
     """
     for name, value, known in (
         ("runtime", runtime, get_args(RuntimeName)),
         ("device", device, get_args(Device)),
         ("precision", precision, get_args(Precision)),
+        ("hint", hint, get_args(Hint)),
     ):
         if value not in known:
             raise ConfigError(f"{name} is {value!r}, expected one of {', '.join(known)}")
@@ -148,12 +154,14 @@ def open_runtime(
     names = _find_able(folder, device, precision) if runtime == "auto" else [runtime]
     if folder.saturates:
         names = sorted(names, key=lambda name: name != _FLOATS)
-    settings = {"device": device, "precision": precision, "threads": threads, **options}
+    settings = {"device": device, "precision": precision, "threads": threads, "hint": hint, **options}
     opened = _open_first(names, folder, settings, batches)
     folder.check_batch(opened.batch)
     _check_output(folder, opened)
     why = " (the fastest that is installed and exported)" if runtime == "auto" else ""
     where = f"{threads} threads" if device == "cpu" else "GPU"
+    if opened.callers > 1:
+        where = f"{opened.callers} batches at once"
     version = importlib.import_module(opened.name).__version__
     shown = name_precision(folder, precision)
     _logger.info("runtime: %s %s%s, %s, %s", opened.name, version, why, shown, where)
@@ -296,7 +304,7 @@ def _find_able(folder: ModelFolder, device: str, precision: str) -> list[str]:
 
 
 def _check(
-    name: str, folder: ModelFolder, *, device: str, precision: str, threads: int, **options: Any
+    name: str, folder: ModelFolder, *, device: str, precision: str, threads: int, hint: str, **options: Any
 ) -> None:
     kind, uses_tensorrt = _KINDS[name], "tensorrt_batch" in options
     for option in options:
