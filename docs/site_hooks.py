@@ -1,0 +1,42 @@
+"""MkDocs' hooks: files outside of docs/ that pages link to become part of the site."""
+
+import os
+import posixpath
+import re
+from pathlib import Path
+from typing import Any
+
+from mkdocs.structure.files import File, Files
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = ("CONTRIBUTING.md", "CHANGELOG.md")  # of the repository's root, as pages
+_LINK = re.compile(r"(?<=\]\()(?!https?:|mailto:|#)([^)\s#]+)")
+
+
+def on_files(files: Files, config: Any) -> Files:
+    """Add the pages of the root, and what pages link to outside of docs/, under its path in the repository."""
+    for name in PAGES:
+        files.append(File.generated(config, name, abs_src_path=str(ROOT / name)))
+    for page in files.documentation_pages():
+        for link in _LINK.findall(page.content_string):
+            target = _in_site(page.src_uri, link)
+            if files.get_file_from_path(target) is None and (ROOT / target).is_file():
+                files.append(File.generated(config, target, abs_src_path=str(ROOT / target)))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
+    """Turn links to outside of docs/ to where these files are in the site."""
+    here = page.file.src_uri
+
+    def turn(match: re.Match[str]) -> str:
+        return posixpath.relpath(_in_site(here, match[1]), posixpath.dirname(here) or ".")
+
+    return _LINK.sub(turn, markdown)
+
+
+def _in_site(page: str, link: str) -> str:
+    """Where the file that a page links to is in the site; of the root's pages, links begin at the root."""
+    folder = "" if page in PAGES else posixpath.join("docs", posixpath.dirname(page))
+    path = os.path.normpath(posixpath.join(folder, link)).replace(os.sep, "/")
+    return path.removeprefix("docs/")
