@@ -1,0 +1,162 @@
+"""The commands of README and docs/: all are what the commands take, and run on small drawn data."""
+
+import importlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from doc_scripts import load_doc_script
+
+from ppose.cli import COMMANDS, make_parser
+from ppose.data.synthetic import write_dataset
+from ppose.workspace import load_config
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+page_commands = load_doc_script("page_commands")
+BLOCKS = list(page_commands.list_blocks())
+# Pages whose tests run every command of theirs.
+TESTED = {"docs/tutorials/own_keypoints.md", "docs/spacecraft.md"}
+# What is no command of ours, and is not read further.
+OTHERS = {"make", "pip", ".venv/bin/pip", "curl", "docker", "visualdl", "."}
+# Configs that are here, but come with no repository.
+OF_THE_READER = {"configs/arrow.yml"}
+
+
+def find_command(words):
+    """The name of our command and its arguments; None for what is none of ours."""
+    program, *rest = words
+    if program == "ppose":
+        return rest[0], rest[1:]
+    if program in OTHERS or program == "python3":
+        return None
+    assert program in ("python", ".venv/bin/python"), words
+    if rest[:2] == ["-m", "paddle.distributed.launch"]:
+        rest = rest[next(i for i, word in enumerate(rest) if word.endswith(".py")) :]
+    text = (ROOT / rest[0]).read_text()
+    called = re.search(r'run_command\("(\w+)"\)', text)
+    return (called[1], rest[1:]) if called else None
+
+
+def commands_of(blocks):
+    for block in blocks:
+        for words in block.commands():
+            if (found := find_command(words)) is not None:
+                yield block, *found
+
+
+@pytest.mark.parametrize("page", sorted({block.page for block in BLOCKS}))
+def test_every_command_is_one_that_its_parser_takes(page):
+    for block, name, arguments in commands_of(b for b in BLOCKS if b.page == page):
+        assert name in COMMANDS, block
+        args = make_parser(importlib.import_module(f"ppose.commands.{name}"), name).parse_args(arguments)
+        config = getattr(args, "config", None)
+        if config is not None and str(config) not in OF_THE_READER:
+            load_config(ROOT / config if str(config).endswith(".yml") else config, args.overrides)
+
+
+def test_commands_that_do_not_run_say_why_and_stand_on_the_page_of_what_is_untested():
+    page = (ROOT / "docs" / "untested.md").read_text()
+    assert page_commands.list_not_run() in page
+    assert not any(block.not_run for block in BLOCKS if block.page in TESTED)
+
+
+SMALL = """
+_BASE_: [_base_/coco_topdown.yml, _base_/dark_targets.yml, _base_/pose_resnet.yml]
+trainsize: [64, 64]
+hmsize: [16, 16]
+PoseResNet: {depth: 10, width: 8, deconv_channels: 8, use_dark: true, flip: false}
+TrainReader: {batch_size: 4}
+EvalReader: {batch_size: 8}
+epoch: 1
+snapshot_epoch: 1
+worker_num: 0
+use_vdl: false
+pretrain_weights: null
+"""
+PARTS = {
+    "tinypose_256x192": SMALL,
+    "lite_hrnet_30_256x192_coco": SMALL,
+    "hrnet_w32_256x192": SMALL,
+    "hrnet_w32_256x192_teacher": "_BASE_: hrnet_w32_256x192.yml\nweights: tinypose_256x192.pdparams\n"
+    "distill_loss: {name: DistMSELoss, weight: 1.0, key: output}\n",
+    "tinypose_256x192_pact": "_BASE_: [tinypose_256x192.yml, _base_/pact.yml]\nepoch: 1\n"
+    "pretrain_weights: tinypose_256x192.pdparams\nQAT: {calibration_images: 4}\n",
+}
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory, torch_file):
+    """A folder like a clone with data: the pages' files and names, drawn people, small networks."""
+    folder = tmp_path_factory.mktemp("clone")
+    shutil.copytree(ROOT / "configs", folder / "configs")
+    for name, text in PARTS.items():
+        (folder / "configs" / f"{name}.yml").write_text(text)
+    coco = folder / "dataset" / "coco"
+    write_dataset(folder / "drawn", 6, 0, people=(1, 1), size=(96, 96), workers=1)
+    annotations = (folder / "drawn" / "annotations.json").read_text()
+    (coco / "annotations").mkdir(parents=True)
+    for part in ("train2017", "val2017"):
+        shutil.copytree(folder / "drawn" / "images", coco / part)
+        (coco / "annotations" / f"person_keypoints_{part}.json").write_text(annotations)
+    shutil.copytree(folder / "drawn" / "images", folder / "photos")
+    shutil.copy(next((folder / "photos").iterdir()), folder / "photo.jpg")
+    (folder / "people.json").write_text(annotations)
+    weight = torch_file({"w": (torch_file.storage("0", 4), 0, (2, 2), (2, 1))}, {"0": bytes(16)})
+    (folder / "hrnet_w32.pth").write_bytes(weight)
+    return folder
+
+
+# Runs commands one after the other, each in a fork of a process that has Paddle already.
+RUNNER = """
+import json, os, sys, time
+import paddle
+from ppose.cli import run_command
+for name, arguments in json.load(open("commands.json")):
+    begin = time.monotonic()
+    sys.stdout.flush()
+    child = os.fork()
+    if not child:
+        run_command(name, arguments)
+        sys.stdout.flush()
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    print("ran", round(time.monotonic() - begin, 1), name, *arguments, flush=True)
+    if status:
+        sys.exit(f"{name} {arguments} ended with {status}")
+"""
+
+
+@pytest.mark.heavy
+def test_the_commands_run(clone):
+    """In the order of the pages, but quantization first, whose weights are exported."""
+    elsewhere = {words for b in BLOCKS if b.page in TESTED for words in map(tuple, b.commands())}
+    runs = [b for b in BLOCKS if not b.not_run and b.page not in TESTED]
+    runs.sort(key=lambda block: (block.page != "README.md", block.page != "docs/quantization.md"))
+    commands = []
+    for block in runs:
+        for words in block.commands():
+            found = find_command(words)
+            if tuple(words) not in elsewhere:
+                assert found is not None, words
+                if found not in commands:
+                    commands.append(found)
+    (clone / "commands.json").write_text(json.dumps(commands))
+    (clone / "weights.py").write_text(
+        "import paddle, ppose\n"
+        "model = ppose.load_model('configs/tinypose_256x192.yml', False)\n"
+        "paddle.save(model.state_dict(), 'tinypose_256x192.pdparams')\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    for script in (["weights.py"], ["-c", RUNNER]):
+        run = [sys.executable, *script]
+        result = subprocess.run(run, cwd=clone, env=environment, capture_output=True, text=True)
+        assert result.returncode == 0, result.stdout + result.stderr
+    print(result.stdout)
+    assert result.stdout.count("ran ") >= len(commands) > 15
+    assert list((clone / "output" / "tinypose_256x192" / "vis").glob("*.jpg"))
+    assert json.loads((clone / "output" / "keypoints.json").read_text())
