@@ -18,7 +18,9 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).resolve().parent
-sys.path.insert(0, str(FOLDER.parent))
+sys.path[:0] = [str(FOLDER.parent), str(FOLDER)]
+
+from page_commands import list_not_run
 
 from ppose.cli import COMMANDS, make_parser
 from ppose.files import replacing
@@ -230,12 +232,24 @@ def _row(*cells: str) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
 
 
-MAKERS = {"commands": make_commands, "config": make_config, "python": make_python}
+def make_untested() -> str:
+    """docs/untested.md with the list of commands that the tests do not run, between its two comments."""
+    text = (FOLDER / "untested.md").read_text(encoding="utf-8")
+    head, begin, rest = re.split(r"(<!-- begin: .* -->\n)", text)
+    return f"{head}{begin}{list_not_run()}\n{rest[rest.index('<!-- end: ') :]}"
+
+
+MAKERS = {
+    "reference/commands.md": make_commands,
+    "reference/config.md": make_config,
+    "reference/python.md": make_python,
+    "untested.md": make_untested,
+}
 
 
 def main() -> None:
     for name, make in MAKERS.items():
-        with replacing(FOLDER / "reference" / f"{name}.md") as partial:
+        with replacing(FOLDER / name) as partial:
             partial.write_text(make().rstrip() + "\n", encoding="utf-8")
 
 

@@ -1,10 +1,10 @@
 """README and docs/: every link leads somewhere, the README is a page, figures stand in one place."""
 
-import importlib.util
 import re
 from pathlib import Path
 
 import pytest
+from doc_scripts import load_doc_script
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")])
@@ -54,9 +54,7 @@ def test_the_readmes_figures_are_those_of_the_benchmarks():
 
 
 def test_the_picture_shows_the_benchmarks():
-    spec = importlib.util.spec_from_file_location("make_overview", ROOT / "docs" / "make_overview.py")
-    make_overview = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(make_overview)
+    make_overview = load_doc_script("make_overview")
     page = (ROOT / "docs" / "benchmarks.md").read_text()
     rows = make_overview.read_milliseconds(page)
     assert set(make_overview.BARS) <= set(rows)
