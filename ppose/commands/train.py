@@ -73,10 +73,11 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     from ppose.engine.distributed.ranks import is_main, join_ranks
     from ppose.engine.interrupt import StopOnSignal
     from ppose.engine.precision import Precision, check_precision
+    from ppose.engine.record import record_run
     from ppose.engine.run_lock import own_folder
     from ppose.engine.settings import run_settings
     from ppose.engine.state import read_state
-    from ppose.engine.train import make_trainer, record_run
+    from ppose.engine.train import make_trainer
     from ppose.processor_settings import describe_settings, settings_in_force
     from ppose.workspace import load_config
 

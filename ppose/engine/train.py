@@ -1,24 +1,15 @@
 """Puts a training run together from what a config asks for."""
 
-import json
 import logging
-import platform
-import shlex
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import fields
+from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
 import paddle
-import yaml
 from paddle import nn
 
-import ppose
 from ppose.data import Batches
 from ppose.engine.distill import TeacherSetup, check_teacher, make_objective
 from ppose.engine.distributed.ranks import broadcast, broadcast_state, is_main, rank_count, this_rank
@@ -35,20 +26,16 @@ from ppose.engine.load import find_quantization, load_quantized
 from ppose.engine.network_runtime import network_predictor
 from ppose.engine.objective import Objective
 from ppose.engine.precision import Precision
-from ppose.engine.settings import RunSettings, run_settings
-from ppose.engine.state import STATE_FILE, TrainState
+from ppose.engine.settings import RunSettings
+from ppose.engine.state import TrainState
 from ppose.engine.static_network import quickest_form
 from ppose.engine.task import Task
 from ppose.engine.trainer import Hook, Trainer
 from ppose.errors import ConfigError
-from ppose.files import write_bytes
-from ppose.paths import hide_secrets
-from ppose.processor_settings import settings_in_force
 from ppose.quantization.calibrate import begin_alphas, find_clipping
 from ppose.quantization.equalize import equalize
 from ppose.quantization.qat import is_quantization_aware, set_weight_range
 from ppose.weights.checkpoint import load_weights, open_weights
-from ppose.workspace.registry import find_entry
 
 _logger = logging.getLogger(__name__)
 
@@ -146,56 +133,6 @@ def make_evaluation(task: Task, folder: Path) -> Callable[[nn.Layer], dict[str, 
         return broadcast(metrics)
 
     return evaluate_network
-
-
-def record_run(
-    folder: Path,
-    cfg: dict[str, Any],
-    *,
-    seed: int,
-    arguments: Sequence[str],
-    resumes: bool,
-    teacher: TeacherSetup | None = None,
-) -> None:
-    """Write what is needed to repeat a run: `config.yml` and a `teacher.yml` as resolved, and `run.json`."""
-    if not resumes and (folder / STATE_FILE).exists():
-        _logger.warning("the earlier run in %s is overwritten (--resume goes on with it)", folder)
-    write_bytes(folder / "config.yml", hide_secrets(dump_config(cfg)).encode())
-    (folder / "teacher.yml").unlink(missing_ok=True)
-    if teacher is not None:
-        write_bytes(folder / "teacher.yml", hide_secrets(dump_config(teacher.cfg)).encode())
-    run = {
-        "command": shlex.join(map(hide_secrets, arguments)),
-        "seed": seed,
-        "measure": run_settings(cfg).headline[0],
-        "started": time.strftime("%Y-%m-%d %H:%M:%S%z"),
-        "device": paddle.device.get_device(),
-        "ranks": rank_count(),
-        "processor_settings": settings_in_force(),
-        "ppose": ppose.__version__,
-        "paddle": paddle.__version__,
-        "numpy": np.__version__,
-        "opencv": cv2.__version__,
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-    }
-    write_bytes(folder / "run.json", json.dumps(run, indent=1).encode() + b"\n")
-
-
-def dump_config(cfg: dict[str, Any]) -> str:
-    """A checked config as YAML that stands by itself: nothing inherited, no anchors.
-
-    Top-level values that only served as anchors are omitted: as plain values no component would know them.
-    """
-    known = {setting.name for setting in fields(RunSettings)}
-    blocks = {key: value for key, value in cfg.items() if key in known or find_entry(key) is not None}
-    return yaml.dump(blocks, Dumper=_PlainDumper, sort_keys=False, default_flow_style=None, width=110)
-
-
-class _PlainDumper(yaml.SafeDumper):
-    def ignore_aliases(self, data: Any) -> bool:
-        """Write a value out wherever it stands."""
-        return True
 
 
 def _make_loader(task: Task, dataset: Any, seed: int) -> Batches:

@@ -20,8 +20,9 @@ from ppose.keypoints import KeypointSet
 from ppose.processor import saturates_int8
 from ppose.transforms import ChannelOrder, Transform
 from ppose.workspace import create
-from ppose.workspace.cells import read_cells, to_plain
+from ppose.workspace.cells import to_plain
 from ppose.workspace.check import check_block
+from ppose.workspace.yaml_file import read_cells
 
 INFER_CFG = "infer_cfg.yml"
 PADDLE_FILES = ("model.json", "model.pdiparams")

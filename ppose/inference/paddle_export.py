@@ -11,7 +11,8 @@ from typing import Any
 
 from ppose.errors import ConfigError, DataError
 from ppose.paths import show_name
-from ppose.workspace.cells import read_cells, to_plain
+from ppose.workspace.cells import to_plain
+from ppose.workspace.yaml_file import read_cells
 
 _FORMS = {"infer_cfg.yml": "model", "inference.yml": "inference"}
 _GRAPH_ENDINGS = (".json", ".pdmodel")

@@ -7,10 +7,11 @@ from typing import Any
 
 from ppose.errors import ConfigError
 from ppose.paths import expand_path, show_name, show_text
-from ppose.workspace.cells import Cell, copy_cells, overlay, read_cells, to_plain
+from ppose.workspace.cells import Cell, copy_cells, overlay, to_plain
 from ppose.workspace.check import check_config
 from ppose.workspace.overrides import apply_override
 from ppose.workspace.registry import suggest
+from ppose.workspace.yaml_file import read_cells
 
 _BASE = "_BASE_"
 _MOST_BASES = 200  # files that are laid over each other

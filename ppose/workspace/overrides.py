@@ -2,9 +2,10 @@
 
 from ppose.errors import ConfigError
 from ppose.paths import is_text
-from ppose.workspace.cells import Cell, Places, children, first_places, parse_cells
+from ppose.workspace.cells import Cell, Places, children, first_places
 from ppose.workspace.registry import CONFIG, find_entry, suggest
 from ppose.workspace.signature import block_keys
+from ppose.workspace.yaml_file import parse_cells
 
 
 def apply_override(root: Cell, text: str) -> None:

@@ -11,10 +11,11 @@ from runs import StopAt, data_overrides, without_pictures
 from ppose.engine import static_network
 from ppose.engine.distill import TeacherSetup
 from ppose.engine.load import load_trained
+from ppose.engine.record import dump_config, record_run
 from ppose.engine.state import read_state
 from ppose.engine.static_network import StaticNetwork
 from ppose.engine.task import Task
-from ppose.engine.train import dump_config, make_trainer, record_run
+from ppose.engine.train import make_trainer
 from ppose.engine.trainer import DivergenceError
 from ppose.errors import CheckpointError, ConfigError
 from ppose.weights.checkpoint import save_weights

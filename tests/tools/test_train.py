@@ -8,8 +8,9 @@ import pytest
 from runs import assert_one_line, data_overrides
 
 from ppose.data.synthetic import write_dataset
+from ppose.engine.record import dump_config
 from ppose.engine.task import Task
-from ppose.engine.train import dump_config, make_trainer
+from ppose.engine.train import make_trainer
 from ppose.errors import ConfigError
 from ppose.processor_settings import describe_settings
 from ppose.weights.checkpoint import save_weights
@@ -84,25 +85,6 @@ def test_overfits_16_built_in_images(tmp_path):
         "{ToHeatmapsTopDown_DARK: {hmsize: [16, 32], sigma: 1.5}}]",
     ]  # fmt: skip
     cfg = load_config("configs/synthetic_lite_hrnet.yml", options)
-    trainer = make_trainer(cfg, tmp_path / "run", seed=0, evaluates=True)
-    trainer.fit()
-    assert trainer.progress.best > 0.95
-
-
-@pytest.mark.heavy
-def test_hrnet_overfits_16_images(tmp_path):
-    """HRNet in a minute on two cores: 18 channels, since 17 heatmaps are sums of that many maps."""
-    folder = draw_people(tmp_path / "data")
-    options = [
-        "pretrain_weights=null", "width=18", "batch_size=4", "TopDownHRNet.flip=false", "epoch=50",
-        "snapshot_epoch=50", "LearningRate.base_lr=0.004",
-        "LearningRate.schedulers.PiecewiseDecay.milestones=[40, 45]",
-        "LearningRate.schedulers.PiecewiseDecay.gamma=0.2",
-        "LearningRate.schedulers.LinearWarmup.steps=10",
-        "TrainReader.sample_transforms=[{TopDownAffine: {trainsize: [64, 64]}}, "
-        "{ToHeatmapsTopDown_DARK: {hmsize: [16, 16], sigma: 1.5}}]",
-    ]  # fmt: skip
-    cfg = load_config("configs/dark_hrnet_w32_256x192.yml", [*small_run(folder), *options])
     trainer = make_trainer(cfg, tmp_path / "run", seed=0, evaluates=True)
     trainer.fit()
     assert trainer.progress.best > 0.95

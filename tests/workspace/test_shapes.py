@@ -7,8 +7,8 @@ import pytest
 from ppose.errors import ConfigError
 from ppose.keypoints import make_keypoint_set
 from ppose.workspace import load_config
-from ppose.workspace.cells import parse_cells
 from ppose.workspace.config import _Files
+from ppose.workspace.yaml_file import parse_cells
 
 
 @pytest.fixture(scope="module", autouse=True)
