@@ -15,14 +15,14 @@ import numpy as np
 from matplotlib import pyplot
 from PIL import Image
 
-FOLDER = Path(__file__).resolve().parent
-sys.path.insert(0, str(FOLDER.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from ppose.data.synthetic import render_scene
 from ppose.files import replacing
 from ppose.keypoints import get_keypoint_set
 from ppose.visualize import draw_poses
 
+FOLDER = Path(__file__).resolve().parent
 PICTURE = FOLDER / "overview.png"
 SCENES = (5, 8, 13)
 SIZE = (190, 300)

@@ -2,8 +2,8 @@
 
     python docs/make_reference.py
 
-docs/key_meanings.tsv says what docstrings leave out. The list of commands that are not run, in docs/untested.md, is
-written too.
+docs/key_meanings.tsv says what docstrings leave out. The list in docs/untested.md of commands that are not
+run is written too.
 """
 
 import ast
@@ -17,8 +17,7 @@ from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any
 
-FOLDER = Path(__file__).resolve().parent
-sys.path[:0] = [str(FOLDER.parent), str(FOLDER)]
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from page_commands import list_not_run
 
@@ -27,6 +26,7 @@ from ppose.files import replacing
 from ppose.workspace.registry import CONFIG, Entry, describe_kind, get_entry, registered_names
 from ppose.workspace.signature import Key, block_keys, describe
 
+FOLDER = Path(__file__).resolve().parent
 _WRITTEN = "`python docs/make_reference.py` writes this page.\n"
 
 
@@ -50,7 +50,9 @@ def make_commands() -> str:
 
 
 def _name(action: Any) -> str:
-    return ", ".join(f"`{option}`" for option in action.option_strings) or f"`{action.metavar or action.dest}`"
+    return (
+        ", ".join(f"`{option}`" for option in action.option_strings) or f"`{action.metavar or action.dest}`"
+    )
 
 
 def _describe_flag(parser: Any, action: Any, others: list[str]) -> tuple[str, str, str, str]:
@@ -82,7 +84,7 @@ def make_config() -> str:
     """The page of all config keys: those of the top level, then those of the components, by kind."""
     meanings = _read_meanings()
     lines = [f"# Config keys\n\n{_WRITTEN}"]
-    lines += ["How configs inherit and are overridden: [configs](../configs.md). Keys that are not here are errors.\n"]
+    lines += ["How configs inherit: [configs](../configs.md). Keys that are not here are errors.\n"]
     lines += ["## The top level\n", *_describe_component(get_entry(CONFIG), "top level", meanings)]
     kinds: dict[Any, dict[Any, list[str]]] = {}
     for name in registered_names():
@@ -103,8 +105,12 @@ def make_config() -> str:
 def _describe_component(entry: Entry, name: str, meanings: dict[str, str]) -> list[str]:
     document = clean(entry.target)
     lines = [document + "\n"] if document else []
-    sources = [*inspect.getmro(entry.target), entry.settings] if inspect.isclass(entry.target) else [entry.target]
-    sentences = [s for source in sources if source not in (None, object) for s in split_sentences(clean(source))]
+    sources = (
+        [*inspect.getmro(entry.target), entry.settings] if inspect.isclass(entry.target) else [entry.target]
+    )
+    sentences = [
+        s for source in sources if source not in (None, object) for s in split_sentences(clean(source))
+    ]
     rows = []
     for key, about in block_keys(entry).items():
         if key in entry.ignored:
@@ -162,14 +168,21 @@ def clean(target: Any) -> str:
     if text.startswith(f"{getattr(target, '__name__', '')}("):
         return ""
     text = text.replace("``", "`").replace("  # doctest: +SKIP", "")
-    return re.sub(r"(?:^>>> .*\n?(?:^(?!>>>|$).*\n?)*)+", lambda m: f"```pycon\n{m[0].rstrip()}\n```", text, flags=re.M)
+    return re.sub(
+        r"(?:^>>> .*\n?(?:^(?!>>>|$).*\n?)*)+", lambda m: f"```pycon\n{m[0].rstrip()}\n```", text, flags=re.M
+    )
 
 
 def split_sentences(text: str) -> list[str]:
     """The sentences of a docstring, without line breaks."""
     text = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
     flat = [re.sub(r"\s+", " ", part).strip() for part in text.split("\n\n")]
-    return [sentence for part in flat for sentence in re.split(r"(?<=[.;])(?<! al\.) (?=[A-Za-z`])", part) if sentence]
+    return [
+        sentence
+        for part in flat
+        for sentence in re.split(r"(?<=[.;])(?<! al\.) (?=[A-Za-z`])", part)
+        if sentence
+    ]
 
 
 # The API: what a program imports. Methods are those with a docstring.
@@ -204,7 +217,11 @@ def _describe_object(name: str, target: Any) -> list[str]:
     lines = [f"```text\n{name}{_signature(target)}\n```\n", clean(target) + "\n"]
     for method_name, method in _public_methods(target):
         shown = f"{name}.{method_name}" if method_name != "__call__" else f"{name}(...)"
-        lines += [f"**`{shown}`**\n", f"```text\n{method_name}{_signature(method)}\n```\n", clean(method) + "\n"]
+        lines += [
+            f"**`{shown}`**\n",
+            f"```text\n{method_name}{_signature(method)}\n```\n",
+            clean(method) + "\n",
+        ]
     return lines
 
 

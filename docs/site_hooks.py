@@ -14,7 +14,7 @@ _LINK = re.compile(r"(?<=\]\()(?!https?:|mailto:|#)([^)\s#]+)")
 
 
 def on_files(files: Files, config: Any) -> Files:
-    """Add the pages of the root, and what pages link to outside of docs/, under its path in the repository."""
+    """Add the root's pages, and what pages link to outside of docs/, under its path in the repository."""
     for name in PAGES:
         files.append(File.generated(config, name, abs_src_path=str(ROOT / name)))
     for page in files.documentation_pages():

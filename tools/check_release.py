@@ -1,16 +1,17 @@
-"""Checks that a tag is the version of ppose, and prints what CHANGELOG.md says of it: check_release.py v1.2.3."""
+"""Checks that a tag, as v1.2.3, is the version of ppose, and prints what CHANGELOG.md says of it."""
 
 import argparse
 import re
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import ppose
 from ppose.commandline import run
 from ppose.errors import DataError
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 def read_changes(changelog: str, version: str) -> str:

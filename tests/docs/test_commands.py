@@ -2,15 +2,13 @@
 
 import importlib
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from doc_scripts import load_doc_script
+from forked_commands import run_program
 
 from ppose.cli import COMMANDS, make_parser
 from ppose.data.synthetic import write_dataset
@@ -78,7 +76,7 @@ worker_num: 0
 use_vdl: false
 pretrain_weights: null
 """
-PARTS = {
+CONFIGS = {
     "tinypose_256x192": SMALL,
     "lite_hrnet_30_256x192_coco": SMALL,
     "hrnet_w32_256x192": SMALL,
@@ -94,7 +92,7 @@ def clone(tmp_path_factory, torch_file):
     """A folder like a clone with data: the pages' files and names, drawn people, small networks."""
     folder = tmp_path_factory.mktemp("clone")
     shutil.copytree(ROOT / "configs", folder / "configs")
-    for name, text in PARTS.items():
+    for name, text in CONFIGS.items():
         (folder / "configs" / f"{name}.yml").write_text(text)
     coco = folder / "dataset" / "coco"
     write_dataset(folder / "drawn", 6, 0, people=(1, 1), size=(96, 96), workers=1)
@@ -111,26 +109,6 @@ def clone(tmp_path_factory, torch_file):
     return folder
 
 
-# Runs commands one after the other, each in a fork of a process that has Paddle already.
-RUNNER = """
-import json, os, sys, time
-import paddle
-from ppose.cli import run_command
-for name, arguments in json.load(open("commands.json")):
-    begin = time.monotonic()
-    sys.stdout.flush()
-    child = os.fork()
-    if not child:
-        run_command(name, arguments)
-        sys.stdout.flush()
-        os._exit(0)
-    _, status = os.waitpid(child, 0)
-    print("ran", round(time.monotonic() - begin, 1), name, *arguments, flush=True)
-    if status:
-        sys.exit(f"{name} {arguments} ended with {status}")
-"""
-
-
 @pytest.mark.heavy
 def test_the_commands_run(clone):
     """In the order of the pages, but quantization first, whose weights are exported."""
@@ -145,18 +123,12 @@ def test_the_commands_run(clone):
                 assert found is not None, words
                 if found not in commands:
                     commands.append(found)
-    (clone / "commands.json").write_text(json.dumps(commands))
-    (clone / "weights.py").write_text(
-        "import paddle, ppose\n"
+    program = (
+        "import ppose\n"
         "model = ppose.load_model('configs/tinypose_256x192.yml', False)\n"
         "paddle.save(model.state_dict(), 'tinypose_256x192.pdparams')\n"
     )
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    for script in (["weights.py"], ["-c", RUNNER]):
-        run = [sys.executable, *script]
-        result = subprocess.run(run, cwd=clone, env=environment, capture_output=True, text=True)
-        assert result.returncode == 0, result.stdout + result.stderr
-    print(result.stdout)
-    assert result.stdout.count("ran ") >= len(commands) > 15
+    program += "".join(f"run_forked({name!r}, {arguments!r})\n" for name, arguments in commands)
+    assert run_program(program, clone).count("ran ") >= len(commands) > 15
     assert list((clone / "output" / "tinypose_256x192" / "vis").glob("*.jpg"))
     assert json.loads((clone / "output" / "keypoints.json").read_text())

@@ -14,7 +14,9 @@ _FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 def anchors(page):
     """Of a page's headings, as GitHub and MkDocs make them."""
     headings = re.findall(r"^#+ (.+)$", _FENCE.sub("", page.read_text()), re.MULTILINE)
-    words = [re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).replace("`", "").lower() for heading in headings]
+    words = [
+        re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).replace("`", "").lower() for heading in headings
+    ]
     return {re.sub(r"\s", "-", re.sub(r"[^\w\s-]", "", text)) for text in words}
 
 

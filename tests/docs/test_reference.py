@@ -27,4 +27,6 @@ def test_sentences_and_types_are_told_apart():
         "What it is (Sun et al., CVPR 2019).",
         "`width` are channels;",
     ]
-    assert make_reference._find_meaning("width", make_reference.split_sentences(text)) == "`width` are channels;"
+    assert (
+        make_reference._find_meaning("width", make_reference.split_sentences(text)) == "`width` are channels;"
+    )
