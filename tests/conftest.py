@@ -14,6 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from warm_scripts import WarmScripts
 
 from ppose.codecs import MSRAHeatmap
 from ppose.files import file_digest
@@ -97,12 +98,29 @@ def write_coco():
 
 @pytest.fixture
 def run_script():
-    """Run one of the project's scripts from the repository root, as a user would."""
+    """Run one of the project's scripts, or `-m module`, from the repository root, as a user would."""
 
     def _run(*arguments: object, timeout: float = 300) -> subprocess.CompletedProcess:
         return subprocess.run(
             [sys.executable, *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, timeout=timeout
         )
+
+    return _run
+
+
+@pytest.fixture(scope="session")
+def _warm_scripts():
+    scripts = WarmScripts()
+    yield scripts
+    scripts.close()
+
+
+@pytest.fixture
+def run_tool(_warm_scripts):
+    """Run one of tools/ as `run_script` does, in a fork of a process that has imported Paddle already."""
+
+    def _run(*arguments: object, timeout: float = 300) -> subprocess.CompletedProcess:
+        return _warm_scripts.run(list(map(str, arguments)), timeout)
 
     return _run
 

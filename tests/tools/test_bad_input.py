@@ -47,20 +47,20 @@ def assert_one_line(result, *expected):
         ("architecture: TopDownHRNt", ["bad.yml:2: architecture: unknown component", "'TopDownHRNet'"]),
     ],
 )
-def test_bad_configs(run_script, tmp_path, text, expected):
+def test_bad_configs(run_tool, tmp_path, text, expected):
     file = tmp_path / "bad.yml"
     if text is not None:
         file.write_text(f"_BASE_: {os.path.abspath(CONFIG)}\n{text}" if "[" not in text else text)
-    assert_one_line(run_script("tools/eval.py", "-c", file), *expected)
+    assert_one_line(run_tool("tools/eval.py", "-c", file), *expected)
 
 
-def test_bad_override(run_script):
-    result = run_script("tools/eval.py", "-c", CONFIG, "-o", "TopDownHRNet.use_drak=true")
+def test_bad_override(run_tool):
+    result = run_tool("tools/eval.py", "-c", CONFIG, "-o", "TopDownHRNet.use_drak=true")
     assert_one_line(result, "TopDownHRNet.use_drak", "did you mean 'use_dark'?")
 
 
-def test_gpu_that_is_not_there(run_script):
-    assert_one_line(run_script("tools/eval.py", "-c", CONFIG, "-o", "use_gpu=true"), "use_gpu is true, but")
+def test_gpu_that_is_not_there(run_tool):
+    assert_one_line(run_tool("tools/eval.py", "-c", CONFIG, "-o", "use_gpu=true"), "use_gpu is true, but")
 
 
 def _shorten(folder):
@@ -85,10 +85,10 @@ class _Evil:
         ("http://127.0.0.1:9/x.pdparams", ["http://127.0.0.1:9/x.pdparams"]),
     ],
 )
-def test_bad_weights(run_script, weights, data, name, expected):
+def test_bad_weights(run_tool, weights, data, name, expected):
     _shorten(weights)
     source = name if "://" in name else weights / name
-    assert_one_line(run_script("tools/eval.py", "-c", CONFIG, "-o", *data, f"weights={source}"), *expected)
+    assert_one_line(run_tool("tools/eval.py", "-c", CONFIG, "-o", *data, f"weights={source}"), *expected)
 
 
 @pytest.mark.parametrize(
@@ -106,29 +106,29 @@ def test_bad_weights(run_script, weights, data, name, expected):
         (["num_joints=5"], ["num_joints is 5", "KeypointSet block"]),
     ],
 )
-def test_other_mistakes(run_script, weights, data, overrides, expected):
+def test_other_mistakes(run_tool, weights, data, overrides, expected):
     own = f"weights={weights}/own.pdparams"
-    assert_one_line(run_script("tools/eval.py", "-c", CONFIG, "-o", *data, own, *overrides), *expected)
+    assert_one_line(run_tool("tools/eval.py", "-c", CONFIG, "-o", *data, own, *overrides), *expected)
 
 
-def test_json_into_a_folder_is_told_before_the_work(run_script, data, tmp_path):
-    result = run_script("tools/eval.py", "-c", CONFIG, "--json", tmp_path, "-o", *data, "weights=none")
+def test_json_into_a_folder_is_told_before_the_work(run_tool, data, tmp_path):
+    result = run_tool("tools/eval.py", "-c", CONFIG, "--json", tmp_path, "-o", *data, "weights=none")
     assert_one_line(result, "this is a folder")
 
 
-def test_a_checkpoint_that_would_run_a_command_does_not(run_script, data, tmp_path):
+def test_a_checkpoint_that_would_run_a_command_does_not(run_tool, data, tmp_path):
     trace = tmp_path / "it_ran"
     (tmp_path / "evil.pdparams").write_bytes(pickle.dumps({"w": _Evil(f"touch {trace}")}))
-    result = run_script("tools/eval.py", "-c", CONFIG, "-o", *data, f"weights={tmp_path}/evil.pdparams")
+    result = run_tool("tools/eval.py", "-c", CONFIG, "-o", *data, f"weights={tmp_path}/evil.pdparams")
     assert_one_line(result, "evil.pdparams", "system")
     assert not trace.exists()
 
 
-def test_truncated_image(run_script, weights, data, coco_folder):
+def test_truncated_image(run_tool, weights, data, coco_folder):
     image = coco_folder / "images" / "000000000002.jpg"
     image.write_bytes(image.read_bytes()[:500])
     for workers in (0, 2):
-        result = run_script(
+        result = run_tool(
             "tools/eval.py",
             "-c",
             CONFIG,
@@ -140,23 +140,23 @@ def test_truncated_image(run_script, weights, data, coco_folder):
         assert_one_line(result, "000000000002.jpg")
 
 
-def test_annotations_without_keypoints(run_script, data, coco_folder):
+def test_annotations_without_keypoints(run_tool, data, coco_folder):
     file = coco_folder / "annotations.json"
     content = json.loads(file.read_text())
     for annotation in content["annotations"]:
         del annotation["keypoints"]
     file.write_text(json.dumps(content))
-    assert_one_line(run_script("tools/eval.py", "-c", CONFIG, "-o", *data), "annotations.json", "keypoints")
+    assert_one_line(run_tool("tools/eval.py", "-c", CONFIG, "-o", *data), "annotations.json", "keypoints")
 
 
-def test_detections_of_other_images(run_script, data, tmp_path):
+def test_detections_of_other_images(run_tool, data, tmp_path):
     boxes = tmp_path / "boxes.json"
     boxes.write_text(json.dumps([{"image_id": 99, "category_id": 1, "bbox": [1, 2, 30, 40], "score": 1}]))
     overrides = [*data, "EvalDataset.use_gt_bbox=false", f"EvalDataset.bbox_file={boxes}"]
-    assert_one_line(run_script("tools/eval.py", "-c", CONFIG, "-o", *overrides), "boxes.json", "such as 99")
+    assert_one_line(run_tool("tools/eval.py", "-c", CONFIG, "-o", *overrides), "boxes.json", "such as 99")
 
 
-def test_images_to_infer(run_script, weights, tmp_path):
+def test_images_to_infer(run_tool, weights, tmp_path):
     empty = tmp_path / "empty"
     empty.mkdir()
     own = f"weights={weights}/own.pdparams"
@@ -170,13 +170,13 @@ def test_images_to_infer(run_script, weights, tmp_path):
         ),
         (["--infer_img", tmp_path / "a.jpg", "--output_dir", tmp_path], ["holds the images themselves"]),
     ):
-        assert_one_line(run_script("tools/infer.py", "-c", CONFIG, *arguments, "-o", own), *expected)
+        assert_one_line(run_tool("tools/infer.py", "-c", CONFIG, *arguments, "-o", own), *expected)
 
 
-def test_an_image_that_cannot_be_read_does_not_cost_the_others(run_script, weights, coco_folder, tmp_path):
+def test_an_image_that_cannot_be_read_does_not_cost_the_others(run_tool, weights, coco_folder, tmp_path):
     image = coco_folder / "images" / "000000000002.jpg"
     image.write_bytes(image.read_bytes()[:500])
-    result = run_script(
+    result = run_tool(
         "tools/infer.py", "-c", CONFIG, "--infer_dir", image.parent, "--output_dir", tmp_path / "out",
         "--boxes", coco_folder / "annotations.json", "-o", f"weights={weights}/own.pdparams",
     )  # fmt: skip
@@ -188,10 +188,10 @@ def test_an_image_that_cannot_be_read_does_not_cost_the_others(run_script, weigh
     assert [pose["image"] for pose in poses] == [name for name in others for _ in range(3)]
 
 
-def test_an_output_folder_that_cannot_be_made(run_script, weights, coco_folder, tmp_path):
+def test_an_output_folder_that_cannot_be_made(run_tool, weights, coco_folder, tmp_path):
     (tmp_path / "file").write_text("")
     image = coco_folder / "images" / "000000000001.jpg"
-    result = run_script(
+    result = run_tool(
         "tools/infer.py", "-c", CONFIG, "--infer_img", image, "--output_dir", tmp_path / "file" / "out",
         "-o", f"weights={weights}/own.pdparams",
     )  # fmt: skip

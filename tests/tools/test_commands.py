@@ -23,8 +23,8 @@ def weights(tmp_path_factory):
     return file
 
 
-def test_eval_prints_a_table_and_writes_json(run_script, coco_folder, weights, tmp_path):
-    result = run_script(
+def test_eval_prints_a_table_and_writes_json(run_tool, coco_folder, weights, tmp_path):
+    result = run_tool(
         "tools/eval.py", "-c", CONFIG, "--json", tmp_path / "m.json",
         "-o", *data_overrides(coco_folder, ["EvalDataset"]), f"weights={weights.parent}",
     )  # fmt: skip
@@ -35,13 +35,13 @@ def test_eval_prints_a_table_and_writes_json(run_script, coco_folder, weights, t
     assert all(isinstance(value, float) for value in metrics.values())
 
 
-def test_prediction_only_needs_no_annotations(run_script, coco_folder, weights, tmp_path):
+def test_prediction_only_needs_no_annotations(run_tool, coco_folder, weights, tmp_path):
     content = json.loads((coco_folder / "annotations.json").read_text())
     del content["annotations"]
     (coco_folder / "annotations.json").write_text(json.dumps(content))
     boxes = [{"image_id": i, "category_id": 1, "bbox": [10, 10, 50, 90], "score": 0.8} for i in (1, 3)]
     (coco_folder / "boxes.json").write_text(json.dumps(boxes))
-    result = run_script(
+    result = run_tool(
         "tools/eval.py", "-c", CONFIG, "--save_prediction_only", "--output_eval", tmp_path / "out",
         "-o", *data_overrides(coco_folder, ["EvalDataset"]), f"weights={weights}",
         "EvalDataset.use_gt_bbox=false", "EvalDataset.bbox_file=boxes.json", "TopDownHRNet.flip=false",
@@ -52,7 +52,7 @@ def test_prediction_only_needs_no_annotations(run_script, coco_folder, weights, 
     assert all(r["category_id"] == 1 and len(r["keypoints"]) == 51 and 0 <= r["score"] <= 1 for r in results)
 
 
-def test_own_keypoints_need_only_a_block_in_the_config(run_script, write_coco, tmp_path):
+def test_own_keypoints_need_only_a_block_in_the_config(run_tool, write_coco, tmp_path):
     """Three keypoints, another category, a skeleton by names: perfect predictions would give AP 1."""
     folder = write_coco(tmp_path / "coco", keypoints=3)
     content = json.loads((folder / "annotations.json").read_text())
@@ -73,13 +73,13 @@ KeypointSet:
 """
     )
     save_weights(Task(load_config(config)).model(), tmp_path / "own.pdparams")
-    result = run_script(
+    result = run_tool(
         "tools/eval.py", "-c", config, "--json", tmp_path / "m.json",
         "-o", *data_overrides(folder, ["EvalDataset"]), f"weights={tmp_path}/own.pdparams",
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     assert json.loads((tmp_path / "m.json").read_text())["AP"] >= 0  # not -1: there are people to find
-    result = run_script(
+    result = run_tool(
         "tools/infer.py", "-c", config, "--infer_dir", folder / "images", "--output_dir", tmp_path / "vis",
         "-o", f"weights={tmp_path}/own.pdparams",
     )  # fmt: skip
@@ -89,7 +89,7 @@ KeypointSet:
     )
 
 
-def test_infer_with_boxes_and_on_whole_images(run_script, coco_folder, weights, tmp_path):
+def test_infer_with_boxes_and_on_whole_images(run_tool, coco_folder, weights, tmp_path):
     boxes = [
         {"image": "000000000001.jpg", "bbox": [10, 10, 50, 90]},
         {"image_id": 3, "bbox": [70, 10, 50, 90]},
@@ -97,7 +97,7 @@ def test_infer_with_boxes_and_on_whole_images(run_script, coco_folder, weights, 
     ]
     (tmp_path / "boxes.json").write_text(json.dumps(boxes))
     run = ["tools/infer.py", "-c", CONFIG, "--infer_dir", coco_folder / "images", "--draw_threshold", "0"]
-    with_boxes = run_script(
+    with_boxes = run_tool(
         *run, "--boxes", tmp_path / "boxes.json", "--output_dir", tmp_path / "a", "-o", f"weights={weights}"
     )
     assert with_boxes.returncode == 0, with_boxes.stderr
@@ -112,18 +112,18 @@ def test_infer_with_boxes_and_on_whole_images(run_script, coco_folder, weights, 
     assert np.abs(drawn - original).mean() > 1
     far = [{"image_id": 1, "bbox": [0, 0, 1e12, 1e12]}, {"image_id": 1, "bbox": [1, 1, -5, 9]}]
     (tmp_path / "far.json").write_text(json.dumps(far))
-    strange = run_script(
+    strange = run_tool(
         *run, "--boxes", tmp_path / "far.json", "--output_dir", tmp_path / "c", "-o", f"weights={weights}"
     )
     assert strange.returncode == 0, strange.stderr
     assert "1 of 2 boxes left out: 1 smaller than a pixel" in strange.stderr
     annotations = coco_folder / "annotations.json"
-    as_annotated = run_script(
+    as_annotated = run_tool(
         *run, "--boxes", annotations, "--output_dir", tmp_path / "d", "-o", f"weights={weights}"
     )
     assert as_annotated.returncode == 0, as_annotated.stderr
     assert len(json.loads((tmp_path / "d" / "keypoints.json").read_text())) == 9  # no crowds
-    whole = run_script(*run, "--output_dir", tmp_path / "b", "-o", f"weights={weights}")
+    whole = run_tool(*run, "--output_dir", tmp_path / "b", "-o", f"weights={weights}")
     assert whole.returncode == 0, whole.stderr
     assert len(json.loads((tmp_path / "b" / "keypoints.json").read_text())) == 3
 

@@ -21,8 +21,8 @@ def weights(tmp_path_factory):
     return file
 
 
-def test_an_exported_model_is_evaluated(run_script, coco_folder, weights, tmp_path):
-    exported = run_script(
+def test_an_exported_model_is_evaluated(run_tool, coco_folder, weights, tmp_path):
+    exported = run_tool(
         "tools/export_model.py", "-c", CONFIG, "--output_dir", tmp_path, "--batch", "4",
         "-o", *SMALL, f"weights={weights}",
     )  # fmt: skip
@@ -32,11 +32,11 @@ def test_an_exported_model_is_evaluated(run_script, coco_folder, weights, tmp_pa
     evaluate = ["tools/eval.py", "-c", CONFIG, "--model_dir", tmp_path / NAME]
     data = [*SMALL, *data_overrides(coco_folder, ["EvalDataset"])]
     # Six people make a whole batch of four and a part of one.
-    result = run_script(
+    result = run_tool(
         *evaluate, "--save_prediction_only", "--output_eval", tmp_path / "exported", "-o", *data
     )
     assert result.returncode == 0, result.stderr
-    result = run_script(
+    result = run_tool(
         "tools/eval.py", "-c", CONFIG, "--save_prediction_only", "--output_eval", tmp_path / "trained",
         "-o", *data, f"weights={weights}", "TopDownHRNet.flip=false",
     )  # fmt: skip
@@ -50,33 +50,33 @@ def test_an_exported_model_is_evaluated(run_script, coco_folder, weights, tmp_pa
         assert ours["image_id"] == theirs["image_id"]
         assert ours["score"] == pytest.approx(theirs["score"], rel=1e-4)
 
-    result = run_script(*evaluate, "--runtime", "paddle", "--json", tmp_path / "m.json", "-o", *data)
+    result = run_tool(*evaluate, "--runtime", "paddle", "--json", tmp_path / "m.json", "-o", *data)
     assert result.returncode == 0, result.stderr
     assert f"model: {tmp_path / NAME} in paddle, fp32" in result.stdout
     assert "AP" in json.loads((tmp_path / "m.json").read_text())
-    other = run_script(*evaluate, "-o", *data, "trainsize=[64,96]", "hmsize=[16,24]")
+    other = run_tool(*evaluate, "-o", *data, "trainsize=[64,96]", "hmsize=[16,24]")
     assert_one_line(other, "takes images of [64, 64]", "trainsize is [64, 96]")
 
 
-def test_bad_exports(run_script, weights, tmp_path):
+def test_bad_exports(run_tool, weights, tmp_path):
     export = ["tools/export_model.py", "-c", CONFIG, "--output_dir", tmp_path / "out", "-o", *SMALL]
-    assert_one_line(run_script(*export, f"weights={tmp_path}/none"), "no weights at", "none.pdparams")
-    assert_one_line(run_script(*export, "architecture=YOLO"), "unknown component 'YOLO'")
+    assert_one_line(run_tool(*export, f"weights={tmp_path}/none"), "no weights at", "none.pdparams")
+    assert_one_line(run_tool(*export, "architecture=YOLO"), "unknown component 'YOLO'")
     assert not list(tmp_path.iterdir())
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / NAME).write_text("in the way")
-    assert_one_line(run_script(*export, f"weights={weights}"), str(tmp_path / "out" / NAME))
+    assert_one_line(run_tool(*export, f"weights={weights}"), str(tmp_path / "out" / NAME))
 
 
-def test_options_of_an_exported_model_alone(run_script):
-    result = run_script("tools/eval.py", "-c", CONFIG, "--runtime", "paddle")
+def test_options_of_an_exported_model_alone(run_tool):
+    result = run_tool("tools/eval.py", "-c", CONFIG, "--runtime", "paddle")
     assert result.returncode == 2
     assert "are for an exported model: --model_dir DIR" in result.stderr
 
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("inside", [False, True])
-def test_ap_of_real_weights_in_every_runtime(run_script, reference, tmp_path, inside):
+def test_ap_of_real_weights_in_every_runtime(run_tool, reference, tmp_path, inside):
     """AP as trained, plain and with flip test and normalisation in the graph."""
     data = [
         f"EvalDataset.dataset_dir={reference}/data/coco_dev", "EvalDataset.image_dir=images",
@@ -86,13 +86,13 @@ def test_ap_of_real_weights_in_every_runtime(run_script, reference, tmp_path, in
 
     def evaluate(*arguments):
         run = ["tools/eval.py", "-c", config, "--json", tmp_path / "m.json", *arguments, *data]
-        result = run_script(*run, timeout=900)
+        result = run_tool(*run, timeout=900)
         assert result.returncode == 0, result.stderr
         return json.loads((tmp_path / "m.json").read_text())["AP"]
 
     trained = evaluate("-o", f"weights={weights}", f"TopDownHRNet.flip={str(inside).lower()}")
     for kind in ("paddle", "onnx"):
-        result = run_script(
+        result = run_tool(
             "tools/export_model.py", "-c", config, "--output_dir", tmp_path, "--format", kind,
             *(["--flip_test", "--fuse_normalize"] if inside else []), "-o", f"weights={weights}",
             timeout=900,

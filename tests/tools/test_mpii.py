@@ -51,8 +51,8 @@ def checkout(reference, tmp_path):
     return tmp_path
 
 
-def test_training_keeps_the_best_by_pckh(run_script, checkout):
-    result = run_script("tools/train.py", "-c", checkout / "mpii.yml", "--eval")
+def test_training_keeps_the_best_by_pckh(run_tool, checkout):
+    result = run_tool("tools/train.py", "-c", checkout / "mpii.yml", "--eval")
     assert result.returncode == 0, result.stderr
     assert "; best PCKh@0.5 " in result.stdout
     assert ": PCKh@0.5 " in result.stdout
@@ -60,7 +60,7 @@ def test_training_keeps_the_best_by_pckh(run_script, checkout):
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     found = [line["PCKh@0.5"] for line in lines if "PCKh@0.5" in line]
     assert len(found) == 2
-    result = run_script("tools/eval.py", "-c", checkout / "mpii.yml", "--json", checkout / "m.json")
+    result = run_tool("tools/eval.py", "-c", checkout / "mpii.yml", "--json", checkout / "m.json")
     assert result.returncode == 0, result.stderr
     assert "PCKh@0.1 as the official code prints it" in result.stdout
     metrics = json.loads((checkout / "m.json").read_text())
@@ -76,9 +76,9 @@ def test_a_part_of_the_people_is_measured_for_quantization(checkout):
     assert 0 <= make_sampled_ap(task, 3)(task.model()) <= 100
 
 
-def test_missing_files_are_one_line(run_script, checkout):
+def test_missing_files_are_one_line(run_tool, checkout):
     (checkout / "gt_valid.mat").rename(checkout / "other.mat")
-    result = run_script("tools/train.py", "-c", checkout / "mpii.yml", "--eval")
+    result = run_tool("tools/train.py", "-c", checkout / "mpii.yml", "--eval")
     assert_one_line(result, "mpii.json has no head boxes", "set KeyPointTopDownMPIIEval.truth_file")
     other = f"+KeyPointTopDownMPIIEval.truth_file={checkout / 'mpii.json'}"
     task = Task(load_config(checkout / "mpii.yml", [other]))

@@ -28,9 +28,9 @@ RECIPE = [
 ]  # fmt: skip
 
 
-def evaluate(run_script, reference, tmp_path, config, data, *options):
+def evaluate(run_tool, reference, tmp_path, config, data, *options):
     weights = reference / "data" / "weights" / f"{config}.pdparams"
-    result = run_script(
+    result = run_tool(
         "tools/eval.py", "-c", f"configs/{config}.yml", "--json", tmp_path / "metrics.json",
         "-o", f"weights={weights}", *data, *options,
     )  # fmt: skip
@@ -50,21 +50,21 @@ def coco_dev(reference):
     ("config", "expected"),
     [("tinypose_128x96", 0.5258), pytest.param("tinypose_256x192", 0.6321, marks=pytest.mark.heavy)],
 )
-def test_ap_of_real_weights_on_coco_dev(run_script, reference, tmp_path, config, expected):
+def test_ap_of_real_weights_on_coco_dev(run_tool, reference, tmp_path, config, expected):
     data = coco_dev(reference)
     plain = ["TopDownHRNet.flip=false", "TopDownHRNet.use_dark=false"]
-    metrics, printed = evaluate(run_script, reference, tmp_path, config, data, *plain)
+    metrics, printed = evaluate(run_tool, reference, tmp_path, config, data, *plain)
     assert metrics["AP"] == pytest.approx(expected, abs=0.002)
     assert "own boxes" in printed
 
 
-def test_detected_boxes_of_coco_det(run_script, reference, tmp_path):
+def test_detected_boxes_of_coco_det(run_tool, reference, tmp_path):
     data = [
         f"EvalDataset.dataset_dir={reference}/data/coco_det", "EvalDataset.image_dir=.",
         "EvalDataset.anno_path=test_coco.json", "EvalDataset.use_gt_bbox=false",
         "EvalDataset.bbox_file=test_coco_det_AP_H_56.json",
     ]  # fmt: skip
-    metrics, printed = evaluate(run_script, reference, tmp_path, "tinypose_128x96", data)
+    metrics, printed = evaluate(run_tool, reference, tmp_path, "tinypose_128x96", data)
     assert "detected boxes" in printed
     assert metrics["AP"] > 0.6
 
@@ -91,11 +91,11 @@ def parts_of_coco_dev(reference, tmp_path):
 
 
 @pytest.mark.heavy
-def test_fine_tuning_keeps_a_good_model_good(run_script, reference, parts_of_coco_dev, tmp_path):
+def test_fine_tuning_keeps_a_good_model_good(run_tool, reference, parts_of_coco_dev, tmp_path):
     """Of the published PP-TinyPose on 100 real images; what counts is its AP on the 26 others."""
     places = parts_of_coco_dev
-    before, _ = evaluate(run_script, reference, tmp_path, "tinypose_256x192", places)
-    result = run_script(
+    before, _ = evaluate(run_tool, reference, tmp_path, "tinypose_256x192", places)
+    result = run_tool(
         "tools/train.py", "-c", "configs/tinypose_256x192.yml", "--eval",
         "--weights", reference / "data" / "weights" / "tinypose_256x192.pdparams",
         "-o", *places, f"save_dir={tmp_path}", "batch_size=16", "epoch=2", "snapshot_epoch=2", "use_ema=true",
@@ -109,13 +109,13 @@ def test_fine_tuning_keeps_a_good_model_good(run_script, reference, parts_of_coc
 
 
 @pytest.mark.heavy
-def test_eight_bits_stay_near_the_ap_of_float(run_script, reference, parts_of_coco_dev, tmp_path):
+def test_eight_bits_stay_near_the_ap_of_float(run_tool, reference, parts_of_coco_dev, tmp_path):
     """PP-TinyPose trained a little with PACT, from weights whose batch norms are folded.
 
     docs/benchmarks.md has what other seeds and other parts of the images gave.
     """
-    before, _ = evaluate(run_script, reference, tmp_path, "tinypose_256x192", parts_of_coco_dev)
-    result = run_script(
+    before, _ = evaluate(run_tool, reference, tmp_path, "tinypose_256x192", parts_of_coco_dev)
+    result = run_tool(
         "tools/train.py", "-c", "configs/tinypose_256x192_pact.yml", "--eval",
         "--weights", reference / "data" / "weights" / "tinypose_256x192.pdparams",
         "-o", *parts_of_coco_dev, f"save_dir={tmp_path}", *RECIPE,

@@ -55,29 +55,29 @@ def test_flags_of_eval_are_overrides():
     assert ask("--flip-test", "--use-detect-bbox") == ["HSRNet.flip=true", "EvalDataset.use_gt_bbox=false"]
 
 
-def test_an_epoch_is_evaluated_by_its_number(run_script, coco_folder, tmp_path):
+def test_an_epoch_is_evaluated_by_its_number(run_tool, coco_folder, tmp_path):
     dump = tmp_path / "tinypose_128x96" / "model_dump"
     dump.mkdir(parents=True)
     save_weights(Task(load_config(CONFIG)).model(), dump / "7.pdparams")
     data = [*data_overrides(coco_folder, ["EvalDataset"]), f"save_dir={tmp_path}", "EvalReader.batch_size=6"]
-    done = run_script("tools/eval.py", "-c", CONFIG, "--gpu", "0-1", "--test_epoch", 7, "-o", *data)
+    done = run_tool("tools/eval.py", "-c", CONFIG, "--gpu", "0-1", "--test_epoch", 7, "-o", *data)
     assert done.returncode == 0, done.stderr
     assert "own boxes" in done.stdout
-    missing = run_script("tools/eval.py", "-c", CONFIG, "--test_epoch", 8, "-o", *data)
+    missing = run_tool("tools/eval.py", "-c", CONFIG, "--test_epoch", 8, "-o", *data)
     assert_one_line(missing, "no weights at", "8.pdparams")
-    boxes = run_script("tools/eval.py", "-c", CONFIG, "--test_epoch", 7, "--use-detect-bbox", "-o", *data)
+    boxes = run_tool("tools/eval.py", "-c", CONFIG, "--test_epoch", 7, "--use-detect-bbox", "-o", *data)
     assert_one_line(boxes, "use_gt_bbox is false but no bbox_file is given")
 
 
-def test_model_info(run_script):
-    done = run_script("tools/model_info.py", "-c", "configs/hsrnet_59_256x192_coco.yml")
+def test_model_info(run_tool):
+    done = run_tool("tools/model_info.py", "-c", "configs/hsrnet_59_256x192_coco.yml")
     assert done.returncode == 0, done.stderr
     assert "input 192x256 bgr, 17 heatmaps 48x64" in done.stdout
     assert "parameters  22,595,921\n" in done.stdout
     assert "GFLOPs      10.57 as the official tables count" in done.stdout
 
 
-def test_translate_writes_a_config_that_loads(run_script, tmp_path):
+def test_translate_writes_a_config_that_loads(run_tool, tmp_path):
     experiment = {
         "DATASET": {"DATASET": "coco", "ROOT": "data/coco", "TRAIN_SET": "train2017", "TEST_SET": "val2017"},
         "MODEL": {
@@ -87,18 +87,18 @@ def test_translate_writes_a_config_that_loads(run_script, tmp_path):
     }  # fmt: skip
     (tmp_path / "x.yaml").write_text(yaml.safe_dump(experiment))
     run = ("tools/translate.py", tmp_path / "x.yaml", "--output", tmp_path / "ours.yml")
-    done = run_script(*run)
+    done = run_tool(*run)
     assert done.returncode == 0, done.stderr
     assert str(tmp_path / "ours.yml") in done.stdout
     assert load_config(tmp_path / "ours.yml")["PoseResNet"]["depth"] == 101
     before = (tmp_path / "ours.yml").read_bytes()
-    assert_one_line(run_script(*run), "ours.yml is there already")
+    assert_one_line(run_tool(*run), "ours.yml is there already")
     assert (tmp_path / "ours.yml").read_bytes() == before
-    assert_one_line(run_script("tools/translate.py", tmp_path / "none.yaml"), "none.yaml", "cannot be read")
-    done = run_script("tools/translate.py", "python test.py --gpu 0 --test_model a.pth")
+    assert_one_line(run_tool("tools/translate.py", tmp_path / "none.yaml"), "none.yaml", "cannot be read")
+    done = run_tool("tools/translate.py", "python test.py --gpu 0 --test_model a.pth")
     assert done.stdout == (
         "python tools/eval.py -c configs/tf_hrnet_w32_256x192_coco.yml --gpu 0 --test_model a.pth\n"
     )
-    done = run_script("tools/translate.py", "python tools/train.py --cfg experiments/a/b.yaml")
+    done = run_tool("tools/translate.py", "python tools/train.py --cfg experiments/a/b.yaml")
     assert done.stdout == "python tools/train.py -c a_b.yml\n"
     assert "its config is to be written first: ppose translate EXPERIMENT.yaml" in done.stderr

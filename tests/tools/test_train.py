@@ -55,9 +55,9 @@ def draw_people(folder, people=16, keypoints=17):
 
 
 @pytest.fixture
-def train(run_script, tmp_path):
+def train(run_tool, tmp_path):
     def _train(*arguments, overrides=()):
-        return run_script(
+        return run_tool(
             "tools/train.py",
             "-c",
             CONFIG,
@@ -90,7 +90,7 @@ def test_overfits_16_built_in_images(tmp_path):
     assert trainer.progress.best > 0.95
 
 
-def test_train_evaluate_and_fine_tune(train, run_script, coco_folder, tmp_path):
+def test_train_evaluate_and_fine_tune(train, run_tool, coco_folder, tmp_path):
     options = [*small_run(coco_folder), "batch_size=4", "epoch=2", "snapshot_epoch=1", "log_iter=1"]
     result = train("--eval", "--seed", "5", overrides=options)
     assert result.returncode == 0, result.stderr
@@ -109,7 +109,7 @@ def test_train_evaluate_and_fine_tune(train, run_script, coco_folder, tmp_path):
         assert (folder / name).is_file()
     assert len(list((tmp_path / "log" / NAME).glob("vdlrecords.*.log"))) == 1
     # What was recorded is enough for the other commands.
-    evaluated = run_script(
+    evaluated = run_tool(
         "tools/eval.py", "-c", folder / "config.yml", "--json", tmp_path / "m.json", "-o", f"weights={folder}"
     )
     assert evaluated.returncode == 0, evaluated.stderr
