@@ -39,4 +39,4 @@ def _in_site(page: str, link: str) -> str:
     """Where the file that a page links to is in the site; of the root's pages, links begin at the root."""
     folder = "" if page in PAGES else posixpath.join("docs", posixpath.dirname(page))
     path = os.path.normpath(posixpath.join(folder, link)).replace(os.sep, "/")
-    return path.removeprefix("docs/")
+    return "index.md" if path == "README.md" else path.removeprefix("docs/")

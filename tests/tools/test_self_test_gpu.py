@@ -52,7 +52,7 @@ def test_poses_that_are_off_fail(self_test, monkeypatch):
     monkeypatch.setattr(self_test.Bench, "find_poses", lambda self, model, output, *options: poses[output])
     assert "0.424 px (median)" in bench.compare(Path("model"), "fp16")
     poses["gpu_fp16"][0, :2] = 9
-    with pytest.raises(self_test.CheckError, match="nine of ten within 0.5 px"):
+    with pytest.raises(self_test.CheckError, match=r"nine of ten within 0\.5 px"):
         bench.compare(Path("model"), "fp16")
     poses["gpu_fp16"][:] = np.nan
     with pytest.raises(self_test.CheckError):
