@@ -9,12 +9,13 @@ from typing import Any
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = ("CONTRIBUTING.md", "CHANGELOG.md")  # of the repository's root, as pages
+PAGES = ("CONTRIBUTING.md", "CHANGELOG.md", "examples/README.md")  # from outside of docs/
 _LINK = re.compile(r"(?<=\]\()(?!https?:|mailto:|#)([^)\s#]+)")
+_CODE = re.compile(r"(^```.*?^```$)", re.MULTILINE | re.DOTALL)
 
 
 def on_files(files: Files, config: Any) -> Files:
-    """Add the root's pages, and what pages link to outside of docs/, under its path in the repository."""
+    """Add the pages and files outside of docs/ that pages link to, under their paths in the repository."""
     for name in PAGES:
         files.append(File.generated(config, name, abs_src_path=str(ROOT / name)))
     for page in files.documentation_pages():
@@ -32,11 +33,13 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     def turn(match: re.Match[str]) -> str:
         return posixpath.relpath(_in_site(here, match[1]), posixpath.dirname(here) or ".")
 
-    return _LINK.sub(turn, markdown)
+    parts = _CODE.split(markdown)
+    parts[::2] = [_LINK.sub(turn, text) for text in parts[::2]]
+    return "".join(parts)
 
 
 def _in_site(page: str, link: str) -> str:
-    """Where the file that a page links to is in the site; of the root's pages, links begin at the root."""
-    folder = "" if page in PAGES else posixpath.join("docs", posixpath.dirname(page))
+    """Where the file that a page links to is in the site."""
+    folder = posixpath.dirname(page if page in PAGES else posixpath.join("docs", page))
     path = os.path.normpath(posixpath.join(folder, link)).replace(os.sep, "/")
     return "index.md" if path == "README.md" else path.removeprefix("docs/")
