@@ -22,8 +22,15 @@ BLOCKS = list(page_commands.list_blocks())
 TESTED = {"docs/tutorials/own_keypoints.md", "docs/spacecraft.md"}
 # What is no command of ours, and is not read further.
 OTHERS = {"make", "pip", ".venv/bin/pip", "curl", "docker", "visualdl", "."}
-# Configs that are here, but come with no repository.
+# Configs of the reader's, which come with no repository.
 OF_THE_READER = {"configs/arrow.yml"}
+# What makes files of the names that pages use, of people.json.
+PREPARATION = """
+convert people.json labelme_folder --to labelme
+convert people.json CollectedData_me.csv --to deeplabcut
+convert people.json openpose_folder --to openpose
+split dataset/arrow/annotations.json --parts train=0.5 val=0.5 --duplicates ignore
+"""
 
 
 # The script of each command, which does the same.
@@ -96,6 +103,9 @@ CONFIGS = {
     "hrnet_w32_256x192": SMALL,
     "hrnet_w32_256x192_teacher": "_BASE_: hrnet_w32_256x192.yml\nweights: tinypose_256x192.pdparams\n"
     "distill_loss: {name: DistMSELoss, weight: 1.0, key: output}\n",
+    "arrow": "_BASE_: tinypose_256x192.yml\n"
+    "TrainDataset: {dataset_dir: dataset/arrow, image_dir: images, anno_path: train.json}\n"
+    "EvalDataset: {dataset_dir: dataset/arrow, image_dir: images, anno_path: val.json}\n",
     "tinypose_256x192_pact": "_BASE_: [tinypose_256x192.yml, _base_/pact.yml]\nepoch: 1\n"
     "pretrain_weights: tinypose_256x192.pdparams\nQAT: {calibration_images: 4}\n",
 }
@@ -117,7 +127,13 @@ def clone(tmp_path_factory, torch_file):
         (coco / "annotations" / f"person_keypoints_{part}.json").write_text(annotations)
     shutil.copytree(folder / "drawn" / "images", folder / "photos")
     shutil.copy(next((folder / "photos").iterdir()), folder / "photo.jpg")
-    (folder / "people.json").write_text(annotations)
+    people = json.loads(annotations)
+    for person in people["annotations"]:
+        person["track_id"] = person["id"]
+    (folder / "people.json").write_text(json.dumps(people))
+    shutil.copytree(folder / "drawn" / "images", folder / "images")
+    for name in ("dataset/arrow", "a", "b"):
+        shutil.copytree(folder / "drawn", folder / name)
     model = ppose.load_model(folder / "configs" / "tinypose_256x192.yml", False)
     paddle.save(model.state_dict(), str(folder / "tinypose_256x192.pdparams"))
     weight = torch_file({"w": (torch_file.storage("0", 4), 0, (2, 2), (2, 1))}, {"0": bytes(16)})
@@ -140,7 +156,8 @@ def test_the_commands_run(clone, run_tool, monkeypatch):
                 assert found is not None, words
                 if found not in commands:
                     commands.append(found)
-    for name, arguments in commands:
+    prepared = [(name, words) for name, *words in map(str.split, PREPARATION.strip().splitlines())]
+    for name, arguments in prepared + commands:
         result = run_tool(SCRIPTS[name], *arguments, cwd=clone)
         assert result.returncode == 0, (name, arguments, result.stdout, result.stderr)
     assert len(commands) > 15
