@@ -158,7 +158,9 @@ def test_the_commands_run(clone, run_tool, monkeypatch):
                     commands.append(found)
     prepared = [(name, words) for name, *words in map(str.split, PREPARATION.strip().splitlines())]
     for name, arguments in prepared + commands:
-        result = run_tool(SCRIPTS[name], *arguments, cwd=clone)
+        # Configs by name are those of the clone.
+        own = [f"configs/{word}.yml" if word in CONFIGS else word for word in arguments]
+        result = run_tool(SCRIPTS[name], *own, cwd=clone)
         assert result.returncode == 0, (name, arguments, result.stdout, result.stderr)
     assert len(commands) > 15
     assert list((clone / "output" / "tinypose_256x192" / "vis").glob("*.jpg"))
