@@ -153,7 +153,7 @@ def _default_of(entry: Entry, key: str, about: Key) -> str:
 def _find_meaning(key: str, sentences: list[str]) -> str:
     mark = rf"(?<![\w.]){re.escape(key)}(?!\w)" if "_" in key else f"`{re.escape(key)}`"
     named = [text for text in sentences if re.search(mark, text)]
-    return " ".join(dict.fromkeys(named))
+    return re.sub(r";$", ".", " ".join(dict.fromkeys(named)))
 
 
 def _read_meanings() -> dict[str, str]:
@@ -168,9 +168,10 @@ def clean(target: Any) -> str:
     if text.startswith(f"{getattr(target, '__name__', '')}("):
         return ""
     text = text.replace("``", "`").replace("  # doctest: +SKIP", "")
-    return re.sub(
+    text = re.sub(
         r"(?:^>>> .*\n?(?:^(?!>>>|$).*\n?)*)+", lambda m: f"```pycon\n{m[0].rstrip()}\n```", text, flags=re.M
     )
+    return _escape(text)
 
 
 def split_sentences(text: str) -> list[str]:
@@ -246,7 +247,14 @@ def _signature(target: Any) -> str:
 
 
 def _row(*cells: str) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
+    return "| " + " | ".join(_escape(cell).replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
+
+
+def _escape(text: str) -> str:
+    """Text whose `<config>` is no HTML; code stays as it is."""
+    parts = re.split(r"(^```.*?^```$|`[^`]*`)", text, flags=re.MULTILINE | re.DOTALL)
+    parts[::2] = [re.sub("<(?=[A-Za-z/])", "&lt;", part) for part in parts[::2]]
+    return "".join(parts)
 
 
 def make_untested() -> str:

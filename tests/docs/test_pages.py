@@ -62,3 +62,10 @@ def test_the_picture_shows_the_benchmarks():
     assert set(make_overview.BARS) <= set(rows)
     assert rows["int8, `openvino`"] == (26, 13.1)
     assert make_overview.PICTURE.stat().st_size < 100_000
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_nothing_is_taken_for_html(page):
+    """`<config>` outside of code is not shown."""
+    text = re.sub(r"`[^`]*`|<!--.*?-->", "", _FENCE.sub("", page.read_text()), flags=re.DOTALL)
+    assert re.findall(r"<[A-Za-z/][^>]*>", text) == []

@@ -28,5 +28,5 @@ def test_sentences_and_types_are_told_apart():
         "`width` are channels;",
     ]
     assert (
-        make_reference._find_meaning("width", make_reference.split_sentences(text)) == "`width` are channels;"
+        make_reference._find_meaning("width", make_reference.split_sentences(text)) == "`width` are channels."
     )
