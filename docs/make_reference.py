@@ -38,7 +38,7 @@ def make_commands() -> str:
         command = importlib.import_module(f"ppose.commands.{name}")
         parser = make_parser(command, f"ppose {name}")
         lines += [f"## `ppose {name}`\n", (command.__doc__ or "").strip() + "\n"]
-        lines += ["| flag | takes | default | meaning |", "|---|---|---|---|"]
+        lines += ["| flag | meaning |", "|---|---|"]
         exclusive = [group._group_actions for group in parser._mutually_exclusive_groups]
         for action in parser._actions:
             if action.dest == "help":
@@ -55,29 +55,27 @@ def _name(action: Any) -> str:
     )
 
 
-def _describe_flag(parser: Any, action: Any, others: list[str]) -> tuple[str, str, str, str]:
-    values = dict(vars(action), prog=parser.prog)
-    text = (action.help or "") % values
-    default = re.search(r"\(default: ([^)]*)\)|^default: (.*)$", text)
-    shown = (default[1] or default[2]) if default else _show_default(action)
-    text = re.sub(r" ?\(default: [^)]*\)|^default: .*$", "", text)
-    if others:
-        text += f"{'; ' if text else ''}not with {', '.join(others)}"
-    takes = "" if action.nargs == 0 else action.metavar or action.dest.upper()
+def _describe_flag(parser: Any, action: Any, others: list[str]) -> tuple[str, str]:
+    """Its names and what it takes; what it means, by default and beside others."""
+    text = (action.help or "") % dict(vars(action), prog=parser.prog)
+    parts = [text]
+    name, takes = _name(action), action.metavar or action.dest.upper()
     if action.choices:
-        takes = ", ".join(f"`{choice}`" for choice in action.choices)
-    elif takes:
-        takes = f"`{takes}`{' ...' if action.nargs in ('+', '*') else ''}"
-    return _name(action), takes, "required" if _is_required(action) else shown, text
-
-
-def _is_required(action: Any) -> bool:
-    return bool(action.required and action.option_strings) or not (action.option_strings or action.nargs)
+        parts += [f"one of {', '.join(f'`{choice}`' for choice in action.choices)}"]
+    elif action.option_strings and action.nargs != 0:
+        name += f" `{takes}{' ...' if action.nargs in ('+', '*') else ''}`"
+    if "default:" not in text:
+        parts += [_show_default(action)]
+    if others:
+        parts += [f"not with {', '.join(others)}"]
+    if action.required and action.option_strings:
+        parts += ["required"]
+    return name, "; ".join(part for part in parts if part)
 
 
 def _show_default(action: Any) -> str:
     is_shown = action.default not in (None, False, [], "==SUPPRESS==") and action.option_strings
-    return f"`{action.default}`" if is_shown else ""
+    return f"default: `{action.default}`" if is_shown else ""
 
 
 def make_config() -> str:
