@@ -142,7 +142,7 @@ def clone(tmp_path_factory, torch_file):
 
 
 @pytest.mark.heavy
-def test_the_commands_run(clone, run_tool, monkeypatch):
+def test_the_commands_run(clone, run_tool, monkeypatch, capsys):
     """In the order of the pages, but quantization first, whose weights are exported."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     elsewhere = {words for b in BLOCKS if b.page in TESTED for words in map(tuple, b.commands())}
@@ -165,3 +165,7 @@ def test_the_commands_run(clone, run_tool, monkeypatch):
     assert len(commands) > 15
     assert list((clone / "output" / "tinypose_256x192" / "vis").glob("*.jpg"))
     assert json.loads((clone / "output" / "keypoints.json").read_text())
+    (program,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    monkeypatch.chdir(clone)
+    exec(compile(program, "README.md", "exec"), {})
+    assert len(re.findall(r"[-\d.]+", capsys.readouterr().out)) >= 1 + 17 * 2
