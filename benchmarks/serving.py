@@ -3,42 +3,37 @@
     python benchmarks/serving.py --model output_inference/tinypose_256x192 --image_dir DIR --boxes FILE
 
 Each request is an image file with one of its people's boxes. So many clients ask at once, each as soon as it
-has its answer, from a process on the same machine, which takes its share of the cores. "batches" is the
-server as it is, "one by one" with --batch_size 1 --delay_ms 0, "Predictor" no server: the same files in a
-process, decoded from memory, 16 people at once. In turns; medians over rounds. "cpu ms" is the processor time
-of that process for each of them, which other load on the machine changes least. --overload MINUTES asks with
-more clients than the queue has places, and prints memory and answers by status, minute by minute.
+has its answer: sockets of one thread on the same machine (`serving_clients.py`), whose share of a core is
+printed. "batches" is the server as it is, "one by one" with --batch_size 1 --delay_ms 0, "Predictor" no
+server: the same files in a process, decoded from memory, 16 people at once, or 1. All in turns, every other
+round backwards; medians over rounds, and of ratios within a round their range, too. "cpu ms" is the processor
+time of that process for each request, which other load on the machine changes least.
 
-Two cores of an AMD EPYC that other programs used as well (load 11), `tinypose_128x96` in OpenVINO 2026.4;
-processor time is what to compare then; one round:
-
-                clients  requests/s   cpu ms   p50 ms   p99 ms
-    Predictor                  44.3     14.7
-    batches          16        45.0     20.2    292.1   1240.5
-    one by one       16        35.8     28.3    460.0    597.2
-
---overload 3: 394, 398, 401 MB and 7 files after each minute; 2,810 answers of 200, 39,917 of 503, no others.
+What batches can bring at most is what they bring the Predictor: printed beside, with the network alone.
+--overload MINUTES asks with more clients than the queue has places, and prints memory and answers by status.
+docs/serving.md has figures.
 """
 
 import argparse
 import json
-import multiprocessing
+import multiprocessing.pool
 import re
-import socket
 import statistics
 import subprocess
 import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from serving_clients import ask
 
 from ppose.commandline import run
 from ppose.options import whole_number
@@ -46,6 +41,20 @@ from ppose.options import whole_number
 SERVE = Path(__file__).resolve().parent.parent / "deploy" / "serve.py"
 _SERVERS = {"batches": (), "one by one": ("--batch_size", "1", "--delay_ms", "0")}
 _OVERLOAD_CLIENTS = 192  # the queue has 128 places
+_WINDOWS = 6  # of an overload's minute
+
+Scenes = Sequence[tuple[bytes, list[float]]]
+
+
+class Figures(NamedTuple):
+    """Requests, or people, a second; processor milliseconds for each; network milliseconds; p50 and p99."""
+
+    rate: float
+    cpu: float
+    network: float = float("nan")
+    p50: float = float("nan")
+    p99: float = float("nan")
+    clients_share: float = float("nan")
 
 
 def main() -> None:
@@ -79,39 +88,71 @@ def read_scenes(image_dir: Path, boxes: str) -> list[tuple[bytes, list[float]]]:
     ]
 
 
-def measure(args: argparse.Namespace, scenes: Sequence[tuple[bytes, list[float]]]) -> None:
-    figures: dict[tuple[str, int], list[tuple[float, ...]]] = {}
-    bare = []
-    with serving(args.model) as batches, serving(args.model, *_SERVERS["one by one"]) as single:
-        for _ in range(args.rounds):
-            bare.append(run_predictor(args.model, scenes, args.seconds))
-            for clients in args.clients:
-                for name, (port, process) in zip(_SERVERS, (batches, single), strict=True):
-                    before = cpu_seconds(process)
-                    times, statuses = ask(port, scenes, clients, args.seconds)
-                    cpu = 1000 * (cpu_seconds(process) - before) / len(times)
-                    if set(statuses) != {200}:
-                        raise SystemExit(f"{name}, {clients} clients: {statuses}")
-                    p50, p99 = np.percentile(times, [50, 99]) * 1000
-                    row = (len(times) / args.seconds, cpu, p50, p99)
-                    figures.setdefault((name, clients), []).append(row)
-    print(f"{'':12}clients  requests/s   cpu ms   p50 ms   p99 ms")
-    rate, cpu = (statistics.median(column) for column in zip(*bare, strict=True))
-    print(f"{'Predictor':12}{'':7}{rate:12.1f}{cpu:9.1f}")
-    for (name, clients), rounds in figures.items():
-        rate, *others = (statistics.median(column) for column in zip(*rounds, strict=True))
-        print(f"{name:12}{clients:7}{rate:12.1f}" + "".join(f"{number:9.1f}" for number in others))
+def measure(args: argparse.Namespace, scenes: Scenes) -> None:
+    """Print a table, and the ratios that the docstring above speaks of."""
+    rows: dict[tuple[str, int], list[Figures]] = {}
+    with ExitStack() as stack:
+        servers = {
+            name: stack.enter_context(serving(args.model, *options)) for name, options in _SERVERS.items()
+        }
+        predictors = {size: stack.enter_context(predicting(args.model, size)) for size in (16, 1)}
+        turns = [("Predictor", size) for size in predictors]
+        turns += [(name, clients) for clients in args.clients for name in _SERVERS]
+        for number in range(args.rounds):
+            for name, count in reversed(turns) if number % 2 else turns:
+                if name == "Predictor":
+                    row = predictors[count].apply(_run_predictor, (scenes, args.seconds))
+                else:
+                    row = run_server(*servers[name], scenes, count, args.seconds)
+                rows.setdefault((name, count), []).append(row)
+    print(f"{'':12}  at once  requests/s   cpu ms  net. ms   p50 ms   p99 ms  clients' share of a core")
+    for name, count in turns:
+        rate, *others = (statistics.median(column) for column in zip(*rows[name, count], strict=True))
+        print(f"{name:12}{count:9}{rate:12.1f}" + "".join(f"{number:9.2f}" for number in others))
+    predictor = rows["Predictor", 16]
+    print_ratio("Predictor, 16 / 1 at once", predictor, rows["Predictor", 1])
+    print_ratio("network alone, 1 / 16 at once", rows["Predictor", 1], predictor, "network")
+    for clients in args.clients:
+        print_ratio(
+            f"{clients} clients, batches / one by one", rows["batches", clients], rows["one by one", clients]
+        )
+        print_ratio(f"{clients} clients, batches / Predictor", rows["batches", clients], predictor)
 
 
-def overload(model: Path, scenes: Sequence[tuple[bytes, list[float]]], minutes: float) -> None:
+def print_ratio(words: str, ours: Sequence[Figures], others: Sequence[Figures], what: str = "rate") -> None:
+    """The median of the rounds' ratios, and their range."""
+    ratios = [getattr(one, what) / getattr(other, what) for one, other in zip(ours, others, strict=True)]
+    print(f"{words}: {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
+
+
+def run_server(port: int, process: subprocess.Popen, scenes: Scenes, clients: int, seconds: float) -> Figures:
+    """Ask it; SystemExit where an answer is another than 200."""
+    before = cpu_seconds(process)
+    answers = ask(port, make_requests(scenes), clients, seconds)
+    cpu = 1000 * (cpu_seconds(process) - before) / max(len(answers.times), 1)
+    if set(answers.statuses) != {200} or answers.lost:
+        raise SystemExit(f"{clients} clients: {dict(answers.statuses)}, {answers.lost} without an answer")
+    p50, p99 = np.percentile(answers.times, [50, 99]) * 1000
+    share = answers.cpu_seconds / answers.seconds
+    return Figures(len(answers.times) / answers.seconds, cpu, p50=p50, p99=p99, clients_share=share)
+
+
+def overload(model: Path, scenes: Scenes, minutes: float) -> None:
+    """Print memory and answers, window by window."""
     with serving(model) as (port, process):
-        watched, end = psutil.Process(process.pid), time.monotonic() + 60 * minutes
+        watched, seconds = psutil.Process(process.pid), min(60.0, 60 * minutes / _WINDOWS)
+        print(f"{watched.memory_info().rss / 1e6:.0f} MB before")
+        total, end = Counter(), time.monotonic() + 60 * minutes
         while time.monotonic() < end:
-            times, statuses = ask(port, scenes, _OVERLOAD_CLIENTS, min(60.0, 60 * minutes))
-            memory, p99 = watched.memory_info().rss / 1e6, np.percentile(times, 99)
+            answers = ask(port, make_requests(scenes), _OVERLOAD_CLIENTS, seconds)
+            total += answers.statuses + Counter(lost=answers.lost)
+            memory, p99 = watched.memory_info().rss / 1e6, np.percentile(answers.times, 99)
             print(
-                f"{memory:.0f} MB, {watched.num_fds()} files; p99 {p99:.2f} s; {dict(statuses)}", flush=True
+                f"{memory:.0f} MB, {watched.num_fds()} files; {len(answers.times) / answers.seconds:.1f} "
+                f"answers/s, p99 {p99:.2f} s; {dict(answers.statuses)}, {answers.lost} without an answer",
+                flush=True,
             )
+        print(f"in all: {dict(total)}")
 
 
 @contextmanager
@@ -132,82 +173,53 @@ def cpu_seconds(process: subprocess.Popen) -> float:
     return times.user + times.system
 
 
-def run_predictor(
-    model: Path, scenes: Sequence[tuple[bytes, list[float]]], seconds: float
-) -> tuple[float, float]:
-    """People a second of the Predictor alone, and processor milliseconds a person; in its own process."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(_run_predictor, (model, scenes, seconds))
+_predictor: list = []
 
 
-def _run_predictor(
-    model: Path, scenes: Sequence[tuple[bytes, list[float]]], seconds: float
-) -> tuple[float, float]:
-    from ppose.geometry import bbox_xywh_to_xyxy
+@contextmanager
+def predicting(model: Path, batch_size: int) -> Iterator[multiprocessing.pool.Pool]:
+    """A process of its own with the Predictor alone."""
+    with multiprocessing.get_context("spawn").Pool(1, _open_predictor, (model, batch_size)) as pool:
+        pool.apply(_is_open)
+        yield pool
+
+
+def _open_predictor(model: Path, batch_size: int) -> None:
     from ppose.inference.command import warm_up
     from ppose.inference.predictor import Predictor
+
+    _predictor.append(Predictor.from_dir(model, batch_size=batch_size, batches=[batch_size]))
+    warm_up(_predictor[0], [batch_size])
+
+
+def _is_open() -> bool:
+    return bool(_predictor)
+
+
+def _run_predictor(scenes: Scenes, seconds: float) -> Figures:
+    from ppose.geometry import bbox_xywh_to_xyxy
     from ppose.transforms import decode_image
 
-    predictor = Predictor.from_dir(model)
-    warm_up(predictor)
+    (predictor,) = _predictor
+    predictor.reset_times()
     done, start, cpu = 0, time.perf_counter(), time.process_time()
     while time.perf_counter() - start < seconds:
         batch = [scenes[(done + index) % len(scenes)] for index in range(predictor.batch_size)]
         images = [decode_image(data, "it") for data, _ in batch]
         predictor.predict_images(images, [bbox_xywh_to_xyxy(np.array([box])) for _, box in batch])
         done += len(batch)
-    return done / (time.perf_counter() - start), 1000 * (time.process_time() - cpu) / done
+    elapsed, cpu = time.perf_counter() - start, time.process_time() - cpu
+    return Figures(done / elapsed, 1000 * cpu / done, 1000 * predictor.seconds["network"] / done)
 
 
-def ask(
-    port: int, scenes: Sequence[tuple[bytes, list[float]]], clients: int, seconds: float
-) -> tuple[list[float], Counter]:
-    """The time of each answer with status 200, and how often each status came; 503 is asked again."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(_ask, (port, scenes, clients, seconds))
-
-
-def _ask(
-    port: int, scenes: Sequence[tuple[bytes, list[float]]], clients: int, seconds: float
-) -> tuple[list[float], Counter]:
-    requests = [_make_request(data, box) for data, box in scenes]
-    times, statuses = [], Counter()
-    end = time.perf_counter() + seconds
-
-    def work(turn: int) -> None:
-        with socket.create_connection(("127.0.0.1", port)) as connection:
-            answers = connection.makefile("rb")
-            while (start := time.perf_counter()) < end:
-                connection.sendall(requests[turn % len(requests)])
-                status = _read_answer(answers)
-                statuses[status] += 1
-                if status == 200:
-                    times.append(time.perf_counter() - start)
-                else:
-                    time.sleep(0.2)
-                turn += clients
-
-    threads = [threading.Thread(target=work, args=(index,)) for index in range(clients)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return times, statuses
-
-
-def _make_request(data: bytes, box: Sequence[float]) -> bytes:
-    boxes = json.dumps([box], separators=(",", ":"))
-    head = f"POST /v1/poses?boxes={boxes} HTTP/1.1\r\nHost: a\r\nContent-Length: {len(data)}\r\n\r\n"
-    return head.encode() + data
-
-
-def _read_answer(answers: object) -> int:
-    status, length = int(answers.readline().split()[1]), 0
-    while (line := answers.readline().strip()) != b"":
-        if line.lower().startswith(b"content-length:"):
-            length = int(line.split()[1])
-    answers.read(length)
-    return status
+def make_requests(scenes: Scenes) -> list[bytes]:
+    """An image and a box each."""
+    made = []
+    for data, box in scenes:
+        boxes = json.dumps([box], separators=(",", ":"))
+        head = f"POST /v1/poses?boxes={boxes} HTTP/1.1\r\nHost: a\r\nContent-Length: {len(data)}\r\n\r\n"
+        made.append(head.encode() + data)
+    return made
 
 
 def processor_name() -> str:

@@ -106,6 +106,7 @@ def count_elements(shape: Any) -> int:
     """The product of a shape that a file states; ValueError for what is no shape."""
     if len(shape) > _MOST_DIMENSIONS:
         raise ValueError(f"a shape of {len(shape):,} dimensions")
-    if not all(type(number) is int and 0 <= number <= _LARGEST for number in shape):
-        raise ValueError("a shape with other than whole numbers of elements")
+    for number in shape:
+        if type(number) is not int or not 0 <= number <= _LARGEST:
+            raise ValueError("a shape with other than whole numbers of elements")
     return math.prod(shape)

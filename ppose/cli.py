@@ -11,7 +11,9 @@ from types import ModuleType
 
 import ppose
 from ppose.commandline import run
+from ppose.options import add_pixel_option
 from ppose.paths import expand_path
+from ppose.pixel_limit import limit_pixels
 
 COMMANDS = (
     *("train", "eval", "check", "convert", "split", "merge", "browse", "infer", "export", "quantize"),
@@ -56,6 +58,7 @@ def make_parser(command: ModuleType, prog: str | None = None) -> argparse.Argume
     """What a module of `ppose.commands` reads from the command line."""
     parser = argparse.ArgumentParser(prog=prog, description=command.__doc__)
     command.add_options(parser)
+    add_pixel_option(parser)
     parser.add_argument(
         "--plugin",
         nargs="+",
@@ -73,7 +76,8 @@ def _load_and_run(command: ModuleType, parser: argparse.ArgumentParser, args: ar
 
         for module in args.plugin:
             load_plugin(module)
-    command.main(parser, args)
+    with limit_pixels(args.max_pixels):
+        command.main(parser, args)
 
 
 def _list_commands() -> str:

@@ -18,7 +18,7 @@ from ppose.paths import show_name
 # Packages that ppose itself does not bring, and the extras that do; others are told of where they are chosen.
 _EXTRAS = {
     **dict.fromkeys(("paddle", "setuptools"), "paddle,train"),
-    **dict.fromkeys(("filelock", "jinja2", "matplotlib", "platformdirs", "pycocotools", "requests"), "train"),
+    **dict.fromkeys(("filelock", "jinja2", "matplotlib", "platformdirs", "requests"), "train"),
     **dict.fromkeys(("scipy", "visualdl"), "train"),
     **dict.fromkeys(("fastapi", "uvicorn", "prometheus_client", "PIL"), "serve"),
 }
@@ -78,7 +78,7 @@ def _run(main: Callable[[], None]) -> None:
         _leave(f"error: {error.strerror}{where}{_WAYS_OUT.get(error.errno or 0, '')}", 1)
     except RuntimeError as error:
         said = str(error)
-        meaning = next((text for words, text in _RUNTIME_REASONS.items() if re.search(words, said)), None)
+        meaning = next((text for words, text in RUNTIME_REASONS.items() if re.search(words, said)), None)
         if meaning is None:
             raise
         _leave(f"error: {meaning}", 1)
@@ -95,7 +95,7 @@ _WAYS_OUT = {
 }
 _SHARED = "/dev/shm"  # noqa: S108 (named, not written)
 # What runtimes say in words of their own, and what it means.
-_RUNTIME_REASONS = {
+RUNTIME_REASONS = {
     "(?i)bad_alloc|out of memory|(failed|cannot|can't) (to )?allocate": (
         "not enough memory (smaller batches need less)"
     ),

@@ -5,6 +5,7 @@ import gc
 import hashlib
 import json
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,9 +24,12 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path`` that takes its place on success and goes on any error.
 
     Missing parent folders are made, links followed; a pipe or device is written to directly. OSError (a full
-    disk, no permission) names ``path``.
+    disk, no permission) names ``path``; DataError one that no file can have.
     """
-    path = Path(path).resolve()
+    try:
+        path = Path(path).resolve()
+    except ValueError:  # a NUL, or what stands for no byte
+        raise DataError(f"cannot write {show_name(path)}: no file can have that name") from None
     if path.exists() and not path.is_file() and not path.is_dir():
         yield path
         return
@@ -82,15 +86,44 @@ def write_bytes(path: str | Path, data: bytes) -> None:
         temporary.write_bytes(data)
 
 
-def read_json(path: str | Path, kind: str) -> Any:
-    """The content of a JSON file; DataError that names the file, which is a ``kind``, where it is none."""
+def read_bytes(path: str | Path, kind: str, most: int | None = None) -> bytes:
+    """The content of a file, which is a ``kind``; DataError that names it where it cannot be read.
+
+    So it is with what is no regular file, such as a pipe that nobody writes to or a device without an end,
+    with a name that can be none, and with more than ``most`` bytes.
+    """
     try:
-        with without_garbage():
-            return json.loads(Path(path).read_bytes())
+        with open(path, "rb", buffering=0, opener=_open_at_once) as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise DataError(f"cannot read {kind} {show_name(path)}: it is no file but a pipe or a device")
+            if most is not None and status.st_size > most:
+                raise DataError(
+                    f"cannot read {kind} {show_name(path)}: it has {status.st_size:,} bytes, expected "
+                    f"{most:,} at most"
+                )
+            return file.read()
     except FileNotFoundError:
         raise DataError(f"{kind} not found: {show_name(path)}") from None
     except OSError as error:
         raise DataError(f"cannot read {kind} {show_name(path)}: {error.strerror}") from None
+    except DataError:
+        raise
+    except ValueError:  # a NUL, or what stands for no byte
+        raise DataError(f"{kind} not found: no file can have the name {show_name(path)}") from None
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Open without waiting for whoever might write to a pipe."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def read_json(path: str | Path, kind: str) -> Any:
+    """The content of a JSON file; DataError that names the file, which is a ``kind``, where it is none."""
+    content = read_bytes(path, kind)
+    try:
+        with without_garbage():
+            return json.loads(content)
     except (ValueError, RecursionError) as error:  # the latter: brackets in thousands of brackets
         raise DataError(f"{show_name(path)}: not a JSON file: {error}") from None
 
@@ -108,8 +141,19 @@ def without_garbage() -> Iterator[None]:
 
 
 def write_json(path: str | Path, value: Any) -> None:
-    """Write a JSON file, or leave what was there."""
-    write_bytes(path, json.dumps(value).encode())
+    """Write a JSON file, or leave what was there; see `to_json`."""
+    write_bytes(path, to_json(value, show_name(path)).encode())
+
+
+def to_json(value: Any, name: str) -> str:
+    """A value as JSON; DataError, with the ``name`` of what it is of, where it holds NaN or infinity.
+
+    JSON has no such numbers: what Python writes for them, other readers refuse.
+    """
+    try:
+        return json.dumps(value, allow_nan=False)
+    except ValueError:
+        raise DataError(f"{name}: some numbers are NaN or infinite, which JSON has no word for") from None
 
 
 def _umask() -> int:

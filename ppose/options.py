@@ -5,6 +5,8 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from ppose.pixel_limit import max_pixels
+
 
 def add_config_options(parser: argparse.ArgumentParser) -> None:
     """What every command on a config takes: the config and its overrides."""
@@ -73,6 +75,17 @@ def whole_number(least: int) -> Callable[[str], int]:
     return read
 
 
+def add_pixel_option(parser: argparse.ArgumentParser) -> None:
+    """How large an image may be, see `ppose.pixel_limit`; a command may have set a default of its own."""
+    parser.add_argument(
+        "--max_pixels",
+        type=whole_number(1),
+        default=parser.get_default("max_pixels") or max_pixels(),
+        metavar="N",
+        help="most pixels of an image or a frame; larger ones are not decoded (default: %(default)s)",
+    )
+
+
 def add_box_options(parser: argparse.ArgumentParser, whose: str) -> None:
     """Who is taken for a person: of ``whose`` boxes, with which score."""
     parser.add_argument(
@@ -90,6 +103,16 @@ def add_box_options(parser: argparse.ArgumentParser, whose: str) -> None:
     )
 
 
+def read_tiles(text: str) -> tuple[int, int]:
+    """Columns and rows of 2x2; ArgumentTypeError for what is none."""
+    columns, cross, rows = text.casefold().partition("x")
+    if not (
+        cross and columns.isdecimal() and rows.isdecimal() and len(text) < 8 and int(columns) * int(rows)
+    ):
+        raise argparse.ArgumentTypeError(f"got '{text}', expected columns and rows as in 2x2")
+    return int(columns), int(rows)
+
+
 def add_export_options(parser: argparse.ArgumentParser, name: str) -> None:
     """Where an export goes, to a folder of that name, and in which format."""
     parser.add_argument(
@@ -103,6 +126,11 @@ def add_export_options(parser: argparse.ArgumentParser, name: str) -> None:
         choices=["paddle", "onnx"],
         default="paddle",
         help="a second format of the same model goes into the same folder (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--decode_in_graph",
+        action="store_true",
+        help="the graph ends in keypoints in image pixels, and takes the inverse of the warp beside images",
     )
 
 

@@ -4,9 +4,11 @@ Written for Paddle 3.2.2 and paddleslim 2.6.0. "To check" in a docstring is what
 changed; where it has, tests of the callers fail.
 """
 
+import math
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from typing import Any
+from typing import Any, BinaryIO
 
 import paddle
 from paddle import nn
@@ -197,6 +199,36 @@ def clipping_alpha(conv: QuantizedConv2D) -> paddle.Tensor | None:
 
 
 # --- graphs in files -----------------------------------------------------------------------------------
+
+
+def is_whole(weights: BinaryIO) -> bool:
+    """Whether a `.pdiparams` file holds all its tensors, and no more; Paddle takes parts as whole.
+
+    To check: `SerializeToStream` of phi's DenseTensor: version (4 bytes), levels (8) with a length (8) and
+    content each, version (4), length of the description (4), a message `VarType.TensorDesc`, the values.
+    """
+    from google.protobuf.message import DecodeError
+    from paddle.base.proto import framework_pb2
+
+    messages: Any = framework_pb2
+    end = weights.seek(0, 2)
+    weights.seek(0)
+    try:
+        while weights.tell() < end:
+            levels = struct.unpack("<IQ", weights.read(12))[1]
+            for _ in range(min(levels, 99)):
+                weights.seek(struct.unpack("<Q", weights.read(8))[0], 1)
+            size = struct.unpack("<Ii", weights.read(8))[1]
+            description = messages.VarType.TensorDesc.FromString(weights.read(max(size, 0)))
+            width = _WIDTHS[messages.VarType.Type.Name(description.data_type)]
+            weights.seek(width * math.prod(description.dims), 1)
+    except (struct.error, DecodeError, KeyError, ValueError, OverflowError, OSError):
+        return False
+    return end > 0 and weights.tell() == end
+
+
+_WIDTHS = {"FP32": 4, "FP64": 8, "FP16": 2, "BF16": 2, "INT64": 8, "INT32": 4, "INT16": 2, "INT8": 1}
+_WIDTHS |= {"UINT8": 1, "BOOL": 1}
 
 
 def is_program(data: bytes) -> bool:

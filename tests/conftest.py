@@ -190,10 +190,9 @@ RED, BLUE = (220, 30, 30), (30, 30, 220)
 _INPUT, _STRIDE = (64, 96), 4
 
 
-def _export_two_colours(folder: Path) -> None:
-    """A graph whose answer is known: how much red, and how much blue, there is around each fourth pixel."""
+def _make_two_colours():
+    """A network whose answer is known: how much red, and how much blue, there is around each fourth pixel."""
     import paddle
-    import paddle2onnx
 
     conv = paddle.nn.Conv2D(3, 2, 7, stride=_STRIDE, padding=3, bias_attr=False)
     weight = np.zeros(conv.weight.shape, "float32")
@@ -201,9 +200,21 @@ def _export_two_colours(folder: Path) -> None:
     weight[1] = np.array([-0.5, -0.5, 1])[:, None, None] / 20
     conv.weight.set_value(weight)
     mean = paddle.nn.AvgPool2D(3, 1, 1, exclusive=False)  # twice: an area gets one peak, at its middle
+    return paddle.nn.Sequential(conv, mean, mean)
+
+
+@pytest.fixture(scope="session")
+def make_two_colours():
+    """Makes the network of `model_dir`."""
+    return _make_two_colours
+
+
+def _export_two_colours(folder: Path) -> None:
+    import paddle
+    import paddle2onnx
+
     spec = paddle.static.InputSpec([None, 3, _INPUT[1], _INPUT[0]], "float32", "image")
-    network = paddle.nn.Sequential(conv, mean, mean)
-    paddle.jit.save(paddle.jit.to_static(network, [spec], full_graph=True), str(folder / "model"))
+    paddle.jit.save(paddle.jit.to_static(_make_two_colours(), [spec], full_graph=True), str(folder / "model"))
     files = [str(folder / name) for name in ("model.json", "model.pdiparams", "model.onnx")]
     paddle2onnx.export(*files[:2], save_file=files[2], opset_version=17, optimize_tool="None")
     _name_output(files[2], "heatmaps")

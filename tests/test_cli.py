@@ -85,6 +85,15 @@ def test_version(call):
     assert (code, output.out) == (0, f"ppose {ppose.__version__}\n")
 
 
+def test_every_command_has_the_limit_of_pixels(call, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "500")
+    for name, default in (("predict", "100000000"), ("train", "100000000"), ("serve", "50000000")):
+        assert f"larger ones are not decoded (default: {default})" in call(name, "--help")[1].out
+    code, output = call("check", "none.json", "--max_pixels", "0")
+    assert code == 2
+    assert "--max_pixels: got '0', expected a whole number from 1 on" in output.err
+
+
 def test_an_unknown_command_is_one_line_with_the_nearest(call):
     code, output = call("trian", "-c", "a.yml")
     assert code == 2
@@ -104,7 +113,7 @@ for arguments in (["--help"], *([name, "--help"] for name in cli.COMMANDS)):
         cli.main()
     except SystemExit as leave:
         assert leave.code == 0, arguments
-heavy = {"paddle", "cv2", "numpy", "yaml", "pycocotools", "onnxruntime", "scipy", "jinja2"} & set(sys.modules)
+heavy = {"paddle", "cv2", "numpy", "yaml", "onnxruntime", "scipy", "jinja2"} & set(sys.modules)
 assert not heavy, heavy
 """
     result = run_script("-c", script)

@@ -1,11 +1,13 @@
 """Files are whole or not there: what was there before an error stays."""
 
 import errno
+import os
 from pathlib import Path
 
 import pytest
 
-from ppose.files import check_writable, replacing, write_json
+from ppose.errors import DataError
+from ppose.files import check_writable, read_json, replacing, write_json
 
 
 def test_an_error_leaves_the_earlier_file_and_nothing_else(tmp_path):
@@ -47,7 +49,29 @@ def test_what_cannot_be_written_is_told_beforehand(tmp_path):
     assert caught.value.filename == "/proc/new/a.json"
 
 
+@pytest.mark.parametrize("value", [float("nan"), [float("inf")], {"a": [{"b": -float("inf")}]}])
+def test_numbers_that_json_has_no_word_for_are_an_error(tmp_path, value):
+    with pytest.raises(DataError, match=r"a\.json: some numbers are NaN or infinite"):
+        write_json(tmp_path / "a.json", value)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_interrupt_leaves_nothing(tmp_path):
     with pytest.raises(KeyboardInterrupt), replacing(tmp_path / "a"):
         raise KeyboardInterrupt
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["a\0.json", "\ud800.json"])
+def test_a_name_that_no_file_can_have(tmp_path, name):
+    with pytest.raises(DataError, match=r"cannot write .*: no file can have that name"):
+        write_json(tmp_path / name, 1)
+    with pytest.raises(DataError, match=r"results file not found: no file can have the name"):
+        read_json(tmp_path / name, "results file")
+
+
+def test_a_pipe_that_nobody_writes_to_is_no_file(tmp_path):
+    os.mkfifo(tmp_path / "a.json")
+    for file in (tmp_path / "a.json", "/dev/zero"):
+        with pytest.raises(DataError, match="it is no file but a pipe or a device"):
+            read_json(file, "annotation file")

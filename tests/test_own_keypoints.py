@@ -210,7 +210,7 @@ def test_every_command_of_the_page_runs(checkout):
         result = subprocess.run(run, cwd=checkout, capture_output=True, text=True)
         assert result.returncode == 0, (command, result.stdout, result.stderr)
         outputs[" ".join(command[1:])] = result.stdout
-    assert len(outputs) == 15
+    assert len(outputs) == 16
     said = list(outputs.values())
     assert "6 images, 6 satellites" in said[0]
     assert f"25 images, {arrows} people, 3 keypoints (coco)" in said[4]
@@ -223,8 +223,16 @@ def test_every_command_of_the_page_runs(checkout):
     poses = json.loads((checkout / "output" / "keypoints.json").read_text())
     assert [len(pose["keypoints"]) for pose in poses] == [9] * of_val
     known = Task(load_config(checkout / "configs" / "arrow.yml")).keypoint_set
-    labelled = read_labels(checkout / "output" / "labels", keypoint_set=known)  # few are sure after an epoch
-    assert (len(labelled.annotations.images), len(labelled.people)) == (25, of_val)
+    given, read_again = (  # few are sure after an epoch
+        read_labels(checkout / "output" / f"labels.{ending}", keypoint_set=known)
+        for ending in ("json", "xml")
+    )
+    for labelled in (given, read_again):
+        assert (len(labelled.annotations.images), len(labelled.people)) == (25, of_val)
+    for column in ("images", "bboxes_xywh", "visibility"):
+        np.testing.assert_allclose(*(getattr(side.people, column) for side in (read_again, given)))
+    seen = given.people.visibility > 0
+    np.testing.assert_allclose(read_again.people.keypoints[seen], given.people.keypoints[seen])
     for name, count, pictures, people in (("synthetic_satellite", 11, 3, 3), ("arrow", 3, 25, of_val)):
         folder = checkout / "output" / name
         assert (folder / "model_final.pdparams").is_file()

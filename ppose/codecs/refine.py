@@ -7,6 +7,10 @@ import numpy as np
 
 from ppose.errors import ConfigError
 
+# What smoothed maps are cut to before their logarithm, by DARK and by UDP.
+DARK_CUT, UDP_CUT = (1e-10, float(np.finfo(np.float32).max)), (1e-3, 50.0)
+UDP_FLAT = float(np.finfo(np.float32).eps)  # added to its curvatures: what has no slope does not move
+
 _REACH = 2  # pixels around a peak that a refinement looks at
 
 
@@ -55,7 +59,7 @@ def shift_by_dark(maps: np.ndarray, peaks: np.ndarray, scores: np.ndarray, kerne
     """
     height, width = maps.shape[1:]
     x, y = peaks.T
-    at = _smoothed_log_neighbours(maps, peaks, scores, kernel_size, 1e-10, float(np.finfo(np.float32).max))
+    at = _smoothed_log_neighbours(maps, peaks, scores, kernel_size, *DARK_CUT)
     gradient = 0.5 * (at[1, 0] - at[-1, 0]), 0.5 * (at[0, 1] - at[0, -1])
     xx = 0.25 * (at[2, 0] - 2 * at[0, 0] + at[-2, 0])
     yy = 0.25 * (at[0, 2] - 2 * at[0, 0] + at[0, -2])
@@ -72,13 +76,21 @@ def shift_by_udp_dark(
     Differences are over one pixel, the border's values go on outside of the map, and values are cut to
     0.001 .. 50 before the logarithm.
     """
-    at = _smoothed_log_neighbours(maps, peaks, scores, kernel_size, 1e-3, 50.0)
+    at = _smoothed_log_neighbours(maps, peaks, scores, kernel_size, *UDP_CUT)
     middle, right, left, below, above = at[0, 0], at[1, 0], at[-1, 0], at[0, 1], at[0, -1]
-    flat = np.finfo(np.float32).eps  # a neighbourhood without any slope moves nothing
-    xx = right - 2 * middle + left + flat
-    yy = below - 2 * middle + above + flat
+    xx = right - 2 * middle + left + UDP_FLAT
+    yy = below - 2 * middle + above + UDP_FLAT
     xy = 0.5 * (at[1, 1] - right - below + 2 * middle - left - above + at[-1, -1])
     return _newton_step(peaks, (0.5 * (right - left), 0.5 * (below - above)), (xx, xy, yy), scores > 0)
+
+
+@lru_cache
+def blur_matrix(length: int, kernel_size: int) -> np.ndarray:
+    """Symmetric (length, length) float32: row i holds OpenCV's Gaussian kernel of that size around i."""
+    half = np.zeros(max(length, kernel_size))
+    half[: kernel_size // 2 + 1] = cv2.getGaussianKernel(kernel_size, 0)[kernel_size // 2 :, 0]
+    position = np.arange(length)
+    return half[np.abs(position[:, None] - position)].astype(np.float32)
 
 
 def _neighbours(maps: np.ndarray, peaks: np.ndarray) -> np.ndarray:
@@ -96,7 +108,7 @@ def _smoothed_log_neighbours(
     """
     # Along one axis a blur with zeros around is a product with a banded matrix, so the 25 values that matter
     # are 5 of its rows on either side of the map: 20 times less work than to blur the maps.
-    blur_x, blur_y = (_blur_matrix(length, kernel_size) for length in maps.shape[:0:-1])
+    blur_x, blur_y = (blur_matrix(length, kernel_size) for length in maps.shape[:0:-1])
     x, y = _window(maps, peaks)
     with np.errstate(invalid="ignore", over="ignore"):  # a broken network's inf spoils its own map only
         smoothed = blur_y[y.T] @ maps @ blur_x[x.T].swapaxes(1, 2)
@@ -117,15 +129,6 @@ def _window(maps: np.ndarray, peaks: np.ndarray) -> tuple[np.ndarray, np.ndarray
     height, width = maps.shape[1:]
     offsets = np.roll(np.arange(-_REACH, _REACH + 1), -_REACH)[:, None]
     return np.clip(peaks[:, 0] + offsets, 0, width - 1), np.clip(peaks[:, 1] + offsets, 0, height - 1)
-
-
-@lru_cache
-def _blur_matrix(length: int, kernel_size: int) -> np.ndarray:
-    """Symmetric (length, length) float32: row i holds OpenCV's Gaussian kernel of that size around i."""
-    half = np.zeros(max(length, kernel_size))
-    half[: kernel_size // 2 + 1] = cv2.getGaussianKernel(kernel_size, 0)[kernel_size // 2 :, 0]
-    position = np.arange(length)
-    return half[np.abs(position[:, None] - position)].astype(np.float32)
 
 
 def _newton_step(

@@ -10,7 +10,7 @@ from ppose.options import add_override_option
 if TYPE_CHECKING:
     from ppose.data.coco import KeypointTopDownCocoDataset
     from ppose.keypoints import KeypointSet
-    from ppose.reports.results import Evaluation
+    from ppose.metrics.coco_evaluation import Evaluation
 
 _DATASETS = ("TrainDataset", "EvalDataset")
 
@@ -37,7 +37,8 @@ def add_results_options(parser: argparse.ArgumentParser, words: str) -> None:
 
 def open_results(args: argparse.Namespace) -> tuple["KeypointTopDownCocoDataset", "list[Evaluation]"]:
     """The dataset of `add_results_options`, and each results file evaluated on it."""
-    from ppose.reports.results import Evaluation, make_truth, read_results
+    from ppose.metrics.coco_evaluation import Evaluation, make_truth
+    from ppose.reports.results import read_results
 
     ((_, dataset, keypoint_set),) = open_datasets(
         [args.dataset], args.overrides, args.image_dir, ["EvalDataset"]

@@ -88,6 +88,7 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     from ppose.inference.paddle_pose import find_model
     from ppose.inference.runtimes import avoid_saturation, name_precision
     from ppose.metrics import format_table
+    from ppose.metrics.metric import to_record
     from ppose.workspace import load_config
 
     cfg = load_config(args.config, args.overrides)
@@ -122,7 +123,7 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         print(f"model: {args.model_dir} in {predictor.runtime_name}, {shown}")
     print(format_table(metrics, dataset.boxes))
     if args.json:
-        write_json(args.json, metrics)
+        write_json(args.json, to_record(metrics))
 
 
 def what_flags_override(args: argparse.Namespace, cfg: dict[str, Any]) -> list[str]:

@@ -41,7 +41,11 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     task = Task(load_config(args.config, args.overrides))
     select_device(task.settings.use_gpu)
     options = Options(
-        format=args.format, batch=args.batch, fuse_normalize=args.fuse_normalize, flip_test=args.flip_test
+        format=args.format,
+        batch=args.batch,
+        fuse_normalize=args.fuse_normalize,
+        flip_test=args.flip_test,
+        decode_in_graph=args.decode_in_graph,
     )
     name = Path(args.config).stem
     report = export_model(task, name, Path(args.output_dir) / name, options)

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ppose.options import add_box_options, add_pnp_option, whole_number
+from ppose.options import add_box_options, add_pnp_option, read_tiles, whole_number
 
 _RUN_MODES = ("paddle", "trt_fp32", "trt_fp16", "trt_int8")
 
@@ -35,12 +35,20 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
         "--boxes", metavar="FILE", help="people in images: COCO annotations, or a JSON list of {image, bbox}"
     )
     people.add_argument(
-        "--det_model_dir", metavar="DIR", help="person detector that PaddleDetection has exported"
+        "--det_model_dir",
+        metavar="DIR|FILE",
+        help="person detector: PaddleDetection's or PaddleX's export, or ONNX of PicoDet, YOLO or RTMDet",
     )
     people.add_argument(
         "--detector", choices=["hog"], help="person detector of OpenCV's, which needs no file"
     )
     add_box_options(parser, "a detector's, or of --boxes that have scores,")
+    parser.add_argument(
+        "--tiles",
+        type=read_tiles,
+        metavar="2x2",
+        help="look for small people in so many columns and rows of tiles, too: slower",
+    )
 
 
 def _add_runtime(parser: argparse.ArgumentParser) -> None:
@@ -114,6 +122,8 @@ def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         parser.error("--trt_calib_mode: Paddle 3 calibrates no TensorRT; int8 needs a quantized model")
     if args.det_class and not (args.boxes or args.det_model_dir):
         parser.error("--det_class is of the detector of --det_model_dir, or of --boxes")
+    if args.tiles and not args.det_model_dir:
+        parser.error("--tiles is of the detector of --det_model_dir")
     if (args.save_csv or args.save_labels) and (args.video_file or args.camera_id is not None):
         parser.error("--save_csv and --save_labels are for images")
     if args.boxes and (args.video_file or args.camera_id is not None):
@@ -158,6 +168,7 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
             args.det_model_dir,
             args.det_threshold,
             classes=args.det_class,
+            tiles=args.tiles,
             **device,
         ),
     )

@@ -101,7 +101,8 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         images.check()
         return
     dataset = task.dataset("EvalDataset") if args.eval else None
-    quantized = quantize_and_export(task, images, how, folder, Options(format=args.format))
+    options = Options(format=args.format, decode_in_graph=args.decode_in_graph)
+    quantized = quantize_and_export(task, images, how, folder, options)
     print(quantized.describe())
     if dataset is not None:
         networks = {"in float": quantized.trained, "in eight bits, simulated": quantized.network}

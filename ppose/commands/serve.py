@@ -1,11 +1,11 @@
 """Serves an exported model over HTTP, with a page to try it on."""
 
 import argparse
-import os
 import signal
 from pathlib import Path
 
 from ppose.options import whole_number
+from ppose.serving.limits import Limits
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -44,34 +44,34 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max_mb", type=whole_number(1), default=16, help="of an image file (default: %(default)s)"
     )
-    parser.add_argument(
-        "--max_megapixels", type=whole_number(1), default=50, help="of an image (default: %(default)s)"
-    )
+    parser.set_defaults(max_pixels=Limits.pixels)
 
 
 def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     """Do what the parsed options say."""
-    # OpenCV's own limit, should an image turn out to be larger than its head says; read at its import.
-    os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"] = str(args.max_megapixels * 1_000_000)
-
     from ppose.boxes import DET_THRESHOLD
     from ppose.inference.command import open_detector, warm_up
     from ppose.inference.predictor import Predictor
     from ppose.serving.app import make_app
-    from ppose.serving.limits import Limits
+    from ppose.serving.batching import batch_sizes
     from ppose.serving.server import listen, make_server
 
     limits = Limits(
         requests=args.queue,
         bytes=args.max_mb << 20,
-        pixels=args.max_megapixels * 1_000_000,
+        pixels=args.max_pixels,
         answer_seconds=args.timeout,
     )
+    sizes = batch_sizes(args.batch_size)
     predictor = Predictor.from_dir(
-        args.model, runtime=args.runtime, cpu_threads=args.cpu_threads, batch_size=args.batch_size
+        args.model,
+        runtime=args.runtime,
+        cpu_threads=args.cpu_threads,
+        batch_size=args.batch_size,
+        batches=sizes,
     )
     find_people = open_detector(None, args.detector, DET_THRESHOLD, cpu_threads=args.cpu_threads)
-    warm_up(predictor)
+    warm_up(predictor, sizes)
     name = args.model.resolve().name
     app = make_app(predictor, name, find_people=find_people, limits=limits, delay=args.delay_ms / 1000)
     listener = listen(args.host, args.port)

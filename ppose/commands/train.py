@@ -68,6 +68,7 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         parser.error("--distill_opt and --teacher_cache are for distillation: --distill_config FILE")
 
     choose_gpus(args.gpu)
+    from ppose.engine.batch_size import settle_batch_size
     from ppose.engine.device import select_device
     from ppose.engine.distill import TeacherSetup
     from ppose.engine.distributed.ranks import is_main, join_ranks
@@ -93,7 +94,9 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     folder = Path(settings.save_dir) / Path(args.config).stem
     state = None if args.resume is None else read_state(args.resume or folder)
     seed = args.seed if args.seed is not None else state.seed if state else 0
+    resumes = state is not None
     with own_folder(folder) if is_main() else nullcontext():
+        cfg = settle_batch_size(cfg, folder, resumes=resumes, precision=Precision(args.amp), teacher=teacher)
         trainer = make_trainer(
             cfg,
             folder,
@@ -107,7 +110,6 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         if is_main():
             if device == "cpu":
                 logging.getLogger("ppose").info("CPU settings: %s", describe_settings(settings_in_force()))
-            resumes = state is not None
             record_run(folder, cfg, seed=seed, arguments=sys.argv, resumes=resumes, teacher=teacher)
         with StopOnSignal(trainer) as stop:
             trainer.fit()

@@ -41,8 +41,8 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
 
     from ppose.errors import DataError
     from ppose.files import check_writable, write_bytes
+    from ppose.metrics.coco_evaluation import image_rows
     from ppose.paths import show_name
-    from ppose.reports.results import image_rows
     from ppose.reports.side_by_side import draw_side_by_side, mean_oks
     from ppose.visualize import encode_picture
 

@@ -5,7 +5,7 @@ import os
 import signal
 import traceback
 from collections.abc import Iterator, Sequence
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import cv2
 import numpy as np
@@ -196,18 +196,20 @@ class Reader:
     """How samples become batches: transforms of each sample, then of the stacked batch.
 
     A batch holds, as far as the transforms made them: index (N,), image (N, 3, h, w), warp (N, 2, 3),
-    heatmaps (N, K, H, W), target_weight (N, K, 1).
+    heatmaps (N, K, H, W), target_weight (N, K, 1). ``batch_size`` auto is for training, which finds a number
+    before it begins; where nobody trains it is 1.
     """
 
     def __init__(
         self,
         sample_transforms: Sequence[Transform],
         batch_transforms: Sequence[Transform] = (),
-        batch_size: int = 1,
+        batch_size: int | Literal["auto"] = 1,
         shuffle: bool = False,
         drop_last: bool = False,
         use_shared_memory: bool = False,
     ) -> None:
+        batch_size = 1 if isinstance(batch_size, str) else batch_size
         if batch_size < 1:
             raise ConfigError(f"batch_size is {batch_size}, expected 1 or more")
         self.sample_transforms = sample_transforms

@@ -15,6 +15,7 @@ from ppose.files import write_json
 from ppose.inference.pose_spec import PoseSpec
 from ppose.inference.predictor import Predictor
 from ppose.metrics import Metric
+from ppose.metrics.metric import to_record
 
 RESULTS_FILE = "keypoints_results.json"
 
@@ -85,4 +86,4 @@ def own_samples(count: int, batch_size: int) -> np.ndarray:
 def write_result(folder: Path, metric: Metric, metrics: dict[str, float]) -> None:
     """Write the people of an evaluation in COCO's results format, and its `metrics.json`, to a folder."""
     metric.write_results(folder / RESULTS_FILE)
-    write_json(folder / "metrics.json", metrics)
+    write_json(folder / "metrics.json", to_record(metrics))

@@ -29,8 +29,8 @@ class NetworkRuntime:
         network.eval()
         self._network, self._flip = network, flip
 
-    def __call__(self, image: np.ndarray) -> np.ndarray:
-        """See `Runtime`."""
+    def __call__(self, image: np.ndarray, *_: np.ndarray) -> np.ndarray:
+        """See `Runtime`; a network does not decode."""
         with ONE_NETWORK_AT_A_TIME, paddle.no_grad():
             images = paddle.to_tensor(image)
             if self._flip is None:

@@ -33,6 +33,9 @@ class RunSettings:
     rate is meant for, all processes together. ``use_vdl`` logs for VisualDL to ``vdl_log_dir``, by default
     `log/<config>` in the current folder, beside the logs of other configs; ``loggers`` are more of its like.
 
+    ``memory_mb`` is how much memory, in MiB, `TrainReader.batch_size: auto` may fill: of the GPU, by default
+    nine tenths, or of the process on the CPU.
+
     ``slim`` QAT trains for eight bits, as the `QAT` block says. ``distill_loss`` are the losses between
     student and teacher in a teacher's config, whose parameters are frozen always: ``freeze_parameters`` is of
     the published vocabulary.
@@ -59,6 +62,7 @@ class RunSettings:
     keep_snapshots: int = 3
     accumulate: int = 1
     base_batch_size: int | None = None
+    memory_mb: int | None = None
     sync_bn: bool = False
     use_ema: bool = False
     ema_decay: float = 0.9998

@@ -6,7 +6,7 @@ numbers (benchmarks/training_step.py). Making the graphs takes seconds: for eval
 (Lite-HRNet-30), for training three times that.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 import paddle
@@ -42,20 +42,25 @@ def make_static(
     *,
     batch: int | None = None,
     dtype: Literal["float32", "uint8"] = "float32",
+    others: Mapping[str, Sequence[int]] | None = None,
 ) -> None:
-    """Make a layer a graph, in place, for images (batch, 3, h, w) of size (w, h); batch None: any number."""
+    """Make a layer a graph, in place, for images (batch, 3, h, w) of size (w, h); batch None: any number.
+
+    ``others`` are further inputs, float32, by name, and their shapes without the batch.
+    """
     width, height = size
-    spec = InputSpec([batch, 3, height, width], dtype, name="image")
-    # Without full_graph the spec is not respected.
-    paddle.jit.to_static(layer, input_spec=[spec], full_graph=True)
+    specs = [InputSpec([batch, 3, height, width], dtype, name="image")]
+    specs += [InputSpec([batch, *shape], "float32", name=name) for name, shape in (others or {}).items()]
+    # Without full_graph the specs are not respected.
+    paddle.jit.to_static(layer, input_spec=specs, full_graph=True)
 
 
 # Nothing in networks depends on values, and Paddle takes a minute to look for that in the code of each layer.
 @paddle.jit.not_to_static
-def run_as_it_is(compute: Callable[[paddle.Tensor], paddle.Tensor], image: paddle.Tensor) -> paddle.Tensor:
+def run_as_it_is(compute: Callable[..., paddle.Tensor], *inputs: paddle.Tensor) -> paddle.Tensor:
     """What a graph's layer computes, in operators alone: how it is written is not looked at."""
     with without_layer_names():
-        return compute(image)
+        return compute(*inputs)
 
 
 def quickest_form(network: nn.Layer, size: tuple[int, int], images: int) -> nn.Layer:

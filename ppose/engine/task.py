@@ -167,9 +167,11 @@ class Task:
         if key not in self._cfg:
             raise ConfigError(f"the config has no {key}")
         reader = create(key, self._cfg, **self._given)
-        if key != "TrainReader" and (reader.shuffle or reader.drop_last):
+        is_auto = self._cfg[key].get("batch_size") == "auto"
+        if key != "TrainReader" and (reader.shuffle or reader.drop_last or is_auto):
             raise ConfigError(
-                f"{key}: shuffle and drop_last are for training; here everybody counts, in order"
+                f"{key}: shuffle, drop_last and batch_size auto are for training; here everybody counts, "
+                "in order"
             )
         return reader
 

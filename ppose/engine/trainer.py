@@ -229,7 +229,7 @@ class Trainer:
                 break
             data_time = time.perf_counter() - begin
             learning_rate = self.optimizer.get_lr()
-            losses, images = self._train_step(group)
+            losses, images = self.train_step(group)
             self.progress.step_in_epoch += 1
             if self.average is not None:
                 self.average.update(self.step)
@@ -243,7 +243,7 @@ class Trainer:
         self.progress.step_in_epoch = 0
         return True
 
-    def _train_step(self, group: Sequence[Batch]) -> tuple[dict[str, float], int]:
+    def train_step(self, group: Sequence[Batch]) -> tuple[dict[str, float], int]:
         """One step of the optimizer; returns the mean `loss` and parts over all images, and their number."""
         # The network's random numbers depend on step and rank alone: a resumed run draws the same ones.
         entropy = (self.seed, self.step, this_rank())

@@ -1,7 +1,7 @@
 """A trained network becomes a folder that other programs run."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -15,7 +15,9 @@ from ppose.engine.load import load_trained
 from ppose.engine.network_runtime import ONE_NETWORK_AT_A_TIME, network_predictor
 from ppose.engine.task import Task
 from ppose.errors import ConfigError, ExportError
+from ppose.export.check_decoding import compare_decoding, cut_out_all, make_noise
 from ppose.export.compact_json import compact_graph
+from ppose.export.decoding import Decoding
 from ppose.export.deploy_form import deploy_form
 from ppose.export.graph import Graph, count_operators, save_graph, trace
 from ppose.export.normalization import fold_normalization
@@ -35,6 +37,7 @@ from ppose.quantization.int8_graph import (
 from ppose.quantization.int8_levels import check_portable
 from ppose.quantization.int8_onnx import take_quantizations
 from ppose.quantization.qat import convert_qat, is_quantization_aware
+from ppose.quantization.scheme import ConvQuantization
 from ppose.transforms import NormalizeImage
 from ppose.weights.checkpoint import find_weights
 
@@ -43,7 +46,6 @@ from ppose.weights.checkpoint import find_weights
 # they are then as far from each other as two independent errors, each of the size of what rounding does.
 TOLERANCE, INT8_TOLERANCE, _INDEPENDENT = 1e-4, 2e-2, 2**0.5
 
-_CHECKED_IMAGES = 2
 _SATURATES = (
     ": its int8 weights have the full range, whose products this processor saturates, as it has no VNNI; "
     "export with PTQ.weights=portable (QAT.weights for a network trained so), or on another processor"
@@ -56,7 +58,8 @@ class Report:
 
     ``operators`` counts them: in the trained network, in its graph for deployment, and as ONNX if exported
     so. ``size`` is that of the new files, in bytes. ``difference`` is how far the heatmaps are off (see
-    `TOLERANCE`), and ``rounding``, of int8 models, how far they are where no input is rounded.
+    `TOLERANCE`), ``rounding``, of int8 models, how far they are where no input is rounded, and ``decoding``,
+    of graphs that decode, `compare_decoding`.
     """
 
     model: ModelFolder
@@ -64,6 +67,7 @@ class Report:
     size: int
     difference: float
     rounding: float | None
+    decoding: float | None
     seconds: float
 
     def describe(self) -> str:
@@ -75,6 +79,8 @@ class Report:
                 f"heatmaps of noise off by {100 * self.difference:.1f} % of the quantized network's, which "
                 f"rounding its inputs moves by {100 * self.rounding:.1f} %"
             )
+        if self.decoding is not None:
+            difference += f"; keypoints off by {self.decoding:.1e} pixels of what these decode to"
         return (
             f"{self.model.path}: {', '.join(self.model.files)}, infer_cfg.yml\n"
             f"{self.size / 1e6:.1f} MB in {self.seconds:.0f} s; operators: {operators}; {difference}"
@@ -89,6 +95,7 @@ class Options:
     batch: int | None = None
     fuse_normalize: bool = False
     flip_test: bool = False
+    decode_in_graph: bool = False
 
 
 def export_model(
@@ -100,8 +107,9 @@ def export_model(
     are quantized (`quantization.scheme`), the export is int8. The exported graph runs in a runtime, on two
     images (a static batch: on one batch), before the folder changes. Raises ExportError where its heatmaps
     are off by more than 1e-4 of the trained network's (int8: by 2 %, or by more than 1.41 times what rounding
-    the inputs moves them), where weights in the file are not portable that should be, and where the network
-    cannot be converted, ConfigError, CheckpointError and OSError.
+    the inputs moves them), where keypoints of a graph that decodes are off, where weights in the file are not
+    portable that should be, and where the network cannot be converted, ConfigError, CheckpointError and
+    OSError.
     """
     start = time.perf_counter()
     if options.format == "onnx":
@@ -109,6 +117,7 @@ def export_model(
     if options.batch is not None and options.batch < 1:
         raise ConfigError(f"--batch is {options.batch}, expected 1 or more")
     model, normalize = _describe(task, name, folder, options)
+    decoding = Decoding(model.spec.codec) if options.decode_in_graph else None
     with staging(folder) as temporary, ONE_NETWORK_AT_A_TIME:
         trained = _load(task) if trained is None else trained
         model = replace(
@@ -117,18 +126,47 @@ def export_model(
         traced = trace(Graph(trained), model.spec.input_size, model.spec.batch)
         operators = {"trained": count_operators(traced)}
         graph = _make_graph(task, trained, normalize, options)
-        operators |= _write_files(graph, model, options, temporary)
-        if model.int8_weights == "portable":
-            check_portable(temporary)
-        written = replace(model, path=temporary, files={file.name: "" for file in temporary.iterdir()})
-        runtime = open_runtime(written, "onnxruntime" if options.format == "onnx" else "paddle")
         networks = [trained, without_rounding(trained)] if model.is_int8 else [trained]
         expected = [network_predictor(task, network, flip=options.flip_test) for network in networks]
-        hint = _SATURATES if model.saturates and options.format == "onnx" else ""
-        difference, rounding = _compare(expected, Predictor(model.spec, runtime), hint)
+        more, differences = _write_checked(graph, decoding, model, expected, options, temporary)
+        if model.int8_weights == "portable":
+            check_portable(temporary)
         size = sum(file.stat().st_size for file in temporary.iterdir())
         model = publish(temporary, model)
-    return Report(model, operators, size, difference, rounding, time.perf_counter() - start)
+    return Report(model, operators | more, size, *differences, time.perf_counter() - start)
+
+
+def _write_checked(
+    graph: Graph,
+    decoding: Decoding | None,
+    model: ModelFolder,
+    expected: Sequence[Predictor],
+    options: Options,
+    folder: Path,
+) -> tuple[dict[str, int], tuple[float, float | None, float | None]]:
+    """Write the files of a graph, with its decoding where there is one.
+
+    Returns the numbers of operators, and difference, rounding and decoding as in `Report`: of the graph
+    without decoding its heatmaps are compared, of that with it the keypoints with these heatmaps'.
+    """
+    quantizations = _take_int8(graph.network, options)
+    plain = replace(model, spec=replace(model.spec, decode_in_graph=False))
+    operators = _write_files(graph, plain, quantizations, options, folder)
+    exported = _open(plain, folder, options)
+    hint = _SATURATES if model.saturates and options.format == "onnx" else ""
+    difference, rounding = _compare(expected, exported, hint)
+    if decoding is None:
+        return operators, (difference, rounding, None)
+    operators = _write_files(graph.with_decoding(decoding), model, quantizations, options, folder)
+    off = compare_decoding(_open(model, folder, options), exported)
+    return operators, (difference, rounding, off)
+
+
+def _open(model: ModelFolder, folder: Path, options: Options) -> Predictor:
+    """What has just been written to a folder, in the runtime that checks it."""
+    written = replace(model, path=folder, files={file.name: "" for file in folder.iterdir()})
+    runtime = open_runtime(written, "onnxruntime" if options.format == "onnx" else "paddle")
+    return Predictor(model.spec, runtime)
 
 
 def _load(task: Task) -> nn.Layer:
@@ -145,21 +183,30 @@ def _make_graph(task: Task, trained: nn.Layer, normalize: NormalizeImage, option
     return Graph(network, normalization, flip)
 
 
-def _write_files(graph: Graph, model: ModelFolder, options: Options, folder: Path) -> dict[str, int]:
+def _take_int8(network: nn.Layer, options: Options) -> dict[str, ConvQuantization]:
+    """Make a network's eight bits the format's, in place; returns what ONNX gets of them later."""
+    if options.format == "onnx":
+        return take_quantizations(network)
+    use_int8_convolutions(network)
+    return {}
+
+
+def _write_files(
+    graph: Graph,
+    model: ModelFolder,
+    quantizations: Mapping[str, ConvQuantization],
+    options: Options,
+    folder: Path,
+) -> dict[str, int]:
     """Write a graph's files in the format asked for; returns the numbers of operators."""
     is_onnx = options.format == "onnx"
-    quantizations = {}
-    if is_onnx:
-        quantizations = take_quantizations(graph.network)
-    else:
-        use_int8_convolutions(graph.network)
     traced = trace(graph, model.spec.input_size, model.spec.batch)
     operators = {"exported": count_operators(traced)}
     save_graph(traced, folder)
     if model.is_int8 and not is_onnx:
         compact_graph(folder / PADDLE_FILES[0])
     if is_onnx:
-        operators["onnx"] = convert_to_onnx(folder, quantizations)
+        operators["onnx"] = convert_to_onnx(folder, quantizations, model.spec.output_name)
         for name in PADDLE_FILES:
             (folder / name).unlink()
     return operators
@@ -168,7 +215,7 @@ def _write_files(graph: Graph, model: ModelFolder, options: Options, folder: Pat
 def _describe(task: Task, name: str, folder: Path, options: Options) -> tuple[ModelFolder, NormalizeImage]:
     """The export's `infer_cfg.yml`, as yet without files, and the normalisation of the image."""
     spec = task.pose_spec("TestReader", flip=options.flip_test)
-    spec = replace(spec, batch=options.batch)
+    spec = replace(spec, batch=options.batch, decode_in_graph=options.decode_in_graph)
     normalizations = [s for s in spec.sample_steps + spec.batch_steps if isinstance(s, NormalizeImage)]
     if len(normalizations) != 1:
         raise ConfigError(f"TestReader has {len(normalizations)} NormalizeImage, expected one")
@@ -202,15 +249,9 @@ def _compare(predictors: Sequence[Predictor], exported: Predictor, hint: str) ->
     predictors[0] is of the trained network, of int8 models predictors[1] that without rounding of inputs.
     Raises ExportError where the export is too far off; ``hint`` ends its message.
     """
-    spec = exported.spec
-    width, height = spec.input_size
-    shape = (spec.batch or _CHECKED_IMAGES, height, width, 3)
-    images = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    images = make_noise(exported.spec)
     found = [
-        predictor.find_heatmaps(
-            predictor.spec.make_batch([predictor.spec.cut_out(i, None)[0] for i in images])
-        )
-        for predictor in (exported, *predictors)
+        predictor.find_heatmaps(cut_out_all(predictor.spec, images)) for predictor in (exported, *predictors)
     ]
     heatmaps, expected, *unrounded = found
     difference = _distance(heatmaps, expected)

@@ -1,15 +1,18 @@
-"""The graph of an export: the network, with the flip test and the normalisation inside where asked for."""
+"""The graph of an export: the network, with normalisation, flip test and decoding inside where asked for."""
 
 import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal, cast
 
 import numpy as np
 import paddle
 from paddle import nn
 
 from ppose.engine.static_network import make_static, run_as_it_is
+from ppose.export.decoding import Decoding
+from ppose.inference.pose_spec import GRAPH_INPUTS
 from ppose.models import flip_test
 from ppose.paddle_internals import graph_operators
 
@@ -22,7 +25,8 @@ class Graph(nn.Layer):
     """image (N, 3, h, w) -> heatmaps (N, K, H, W), as the network, which is in eval mode.
 
     ``normalization`` is a mean (3,), to be subtracted from the image, which is uint8 then, and a factor (3,)
-    (see `fold_normalization`). ``flip`` holds flip pairs and whether heatmaps shift (see `flip_test`).
+    (see `fold_normalization`). ``flip`` holds flip pairs and whether heatmaps shift (see `flip_test`). With
+    ``decoding`` the graph takes inverse_warp (N, 2, 3), too, and gives keypoints (N, K, 3).
     """
 
     def __init__(
@@ -30,21 +34,34 @@ class Graph(nn.Layer):
         network: nn.Layer,
         normalization: tuple[np.ndarray, np.ndarray] | None = None,
         flip: tuple[FlipPairs, bool] | None = None,
+        decoding: Decoding | None = None,
     ) -> None:
         super().__init__()
         self.network = network
         self.flip = flip
+        self.decoding = decoding
         self.mean = self.factor = None
         if normalization is not None:
             self.mean, factor = (paddle.to_tensor(x.reshape(1, 3, 1, 1)) for x in normalization)
             self.factor = None if (factor == 1).all() else factor
         self.eval()
 
-    def forward(self, image: paddle.Tensor) -> paddle.Tensor:
-        """Image batch -> heatmaps."""
-        return run_as_it_is(self._compute, image)
+    def with_decoding(self, decoding: Decoding) -> "Graph":
+        """A graph of the same network that decodes, not static yet."""
+        graph = Graph(self.network, None, self.flip, decoding)
+        graph.mean, graph.factor = self.mean, self.factor
+        return graph
 
-    def _compute(self, image: paddle.Tensor) -> paddle.Tensor:
+    def forward(self, image: paddle.Tensor, inverse_warp: paddle.Tensor | None = None) -> paddle.Tensor:
+        """See the class."""
+        if self.decoding is None or inverse_warp is None:
+            return run_as_it_is(self._find_heatmaps, image)
+        return run_as_it_is(self._find_keypoints, image, inverse_warp)
+
+    def _find_keypoints(self, image: paddle.Tensor, inverse_warp: paddle.Tensor) -> paddle.Tensor:
+        return cast(Decoding, self.decoding)(self._find_heatmaps(image), inverse_warp)
+
+    def _find_heatmaps(self, image: paddle.Tensor) -> paddle.Tensor:
         if self.mean is not None:
             image = image.astype("float32") - self.mean
         if self.factor is not None:
@@ -56,7 +73,9 @@ class Graph(nn.Layer):
 
 def trace(graph: Graph, size: tuple[int, int], batch: int | None) -> Graph:
     """Make a graph static, for images of size (w, h); changes and returns it."""
-    make_static(graph, size, batch=batch, dtype="float32" if graph.mean is None else "uint8")
+    others = None if graph.decoding is None else {GRAPH_INPUTS[1]: [2, 3]}
+    dtype: Literal["float32", "uint8"] = "float32" if graph.mean is None else "uint8"
+    make_static(graph, size, batch=batch, dtype=dtype, others=others)
     return graph
 
 

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     import onnx
 
 OPSET = 17
-OUTPUT = "heatmaps"
 
 # `python -m` would look for modules in the current folder first, as `-c` does until its first line is done.
 _PADDLE2ONNX = (
@@ -38,12 +37,14 @@ def require_onnx() -> None:
         raise ExportError(f"--format onnx needs {error.name}, which is not installed: {_INSTALL}") from None
 
 
-def convert_to_onnx(folder: Path, quantizations: Mapping[str, ConvQuantization] | None = None) -> int:
+def convert_to_onnx(
+    folder: Path, quantizations: Mapping[str, ConvQuantization] | None = None, output: str = "heatmaps"
+) -> int:
     """Write `model.onnx` beside a saved graph, opset 17; returns the number of operators.
 
-    Its input is `image`, its output `heatmaps`; a batch of any size is the dimension `batch`. Convolutions
-    with the weights that ``quantizations`` names become int8. Raises ExportError with the converter's own
-    words, OSError where the disk is full.
+    Its inputs keep their names, its output gets its own; a batch of any size is the dimension `batch`.
+    Convolutions with the weights that ``quantizations`` names become int8. Raises ExportError with the
+    converter's own words, OSError where the disk is full.
     """
     import onnx
     import onnxslim
@@ -54,7 +55,7 @@ def convert_to_onnx(folder: Path, quantizations: Mapping[str, ConvQuantization] 
     if quantizations:  # before equal weights become one
         insert_quantizations(model, quantizations)
     model = onnxslim.slim(model)
-    _name_ends(model)
+    _name_ends(model, output)
     try:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
@@ -83,7 +84,7 @@ def _run_paddle2onnx(folder: Path, file: Path) -> None:
         raise ExportError(f"paddle2onnx cannot convert the network: {reason}")
 
 
-def _name_ends(model: "onnx.ModelProto") -> None:
+def _name_ends(model: "onnx.ModelProto", output: str) -> None:
     """Call the output and the batch by their names, which Paddle's format does not hold."""
     graph = model.graph
     old = graph.output[0].name
@@ -91,8 +92,8 @@ def _name_ends(model: "onnx.ModelProto") -> None:
         for names in (node.input, node.output):
             for i, name in enumerate(names):
                 if name == old:
-                    names[i] = OUTPUT
-    graph.output[0].name = OUTPUT
+                    names[i] = output
+    graph.output[0].name = output
     for value in (*graph.input, *graph.output):
         dimension = value.type.tensor_type.shape.dim[0]
         if dimension.HasField("dim_param"):

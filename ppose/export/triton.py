@@ -4,6 +4,7 @@ The layout and keys are those of its user guide, "Model Repository" and "Model C
 """
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from ppose.errors import ExportError
@@ -16,9 +17,10 @@ _CONFIG = """\
 name: "{name}"
 backend: "onnxruntime"
 max_batch_size: {largest}
-input [ {{ name: "image" data_type: {type} dims: {input} }} ]
-output [ {{ name: "heatmaps" data_type: TYPE_FP32 dims: {output} }} ]
+input [ {inputs} ]
+output [ {output} ]
 """
+_TENSOR = '{{ name: "{name}" data_type: {type} dims: {dims} }}'
 # Under load batches fill while the one before them runs: the delay is for when there is little to do.
 _BATCHING = "dynamic_batching { max_queue_delay_microseconds: 2000 }\n"
 
@@ -32,15 +34,20 @@ def write_triton(folder: ModelFolder, repository: Path) -> Path:
     if not set(ONNX_FILES) <= set(folder.files):
         raise ExportError(f"{folder.path} has no {ONNX_FILES[0]}: a Triton repository needs --format onnx")
     spec, model = folder.spec, repository / folder.name
-    shapes = [[3, *spec.input_size[::-1]], [spec.keypoint_set.num_keypoints, *spec.codec.heatmap_size[::-1]]]
-    if spec.batch is not None:  # Triton batches no graph of a fixed one; its dims then have all dimensions
-        shapes = [[spec.batch, *shape] for shape in shapes]
+    # Triton batches no graph of a fixed batch; its dims then have all dimensions.
+    batch = [] if spec.batch is None else [spec.batch]
+
+    def describe(name: str, kind: str, shape: Sequence[int]) -> str:
+        return _TENSOR.format(name=name, type=_TYPES[kind], dims=[*batch, *shape])
+
+    inputs = [describe("image", spec.input_dtype, [3, *spec.input_size[::-1]])]
+    inputs += [describe("inverse_warp", "float32", [2, 3])] if spec.decode_in_graph else []
+    of_keypoint = [3] if spec.decode_in_graph else spec.codec.heatmap_size[::-1]
     text = _CONFIG.format(
         name=folder.name,
         largest=_LARGEST_BATCH if spec.batch is None else 0,
-        type=_TYPES[spec.input_dtype],
-        input=shapes[0],
-        output=shapes[1],
+        inputs=", ".join(inputs),
+        output=describe(spec.output_name, "float32", [spec.keypoint_set.num_keypoints, *of_keypoint]),
     )
     for source, target in ((ONNX_FILES[0], Path("1") / ONNX_FILES[0]), (INFER_CFG, Path(INFER_CFG))):
         with replacing(model / target) as temporary:

@@ -159,8 +159,7 @@ def write_yolo(path: Path, labels: Labels) -> None:
             lines.append(" ".join([str(classes[numbers[row]]), *(f"{v:.12g}" for v in values)]) + "\n")
         write_bytes(path / "labels" / Path(name).with_suffix(".txt"), "".join(lines).encode())
     names = list(labels.annotations.categories.values())
-    data = {
-        "path": ".",
+    data = {  # without path, which Ultralytics takes for one from the current folder
         "train": "images",
         "val": "images",
         "kpt_shape": [known.num_keypoints, 3],

@@ -9,11 +9,11 @@ import numpy as np
 from ppose.errors import DataError
 from ppose.files import check_writable
 from ppose.geometry.object_model import ObjectModel, read_object_model
-from ppose.inference.detectors import PersonDetector
+from ppose.inference.detectors import PersonDetector, choice
+from ppose.inference.detectors.tiles import TiledDetector
 from ppose.inference.label_files import PoseWriter
 from ppose.inference.pose_files import ImageFiles, check_output, write_poses
 from ppose.inference.predictor import Predictor
-from ppose.inference.runtimes import import_runtime
 from ppose.inference.tracking import Similarity, Tracker
 from ppose.inference.video import process_video
 from ppose.inference.video_files import Frames
@@ -124,14 +124,16 @@ def open_detector(
     threshold: float,
     *,
     classes: Sequence[str] | None = None,
+    tiles: tuple[int, int] | None = None,
     **options: Any,
 ) -> PersonDetector | None:
-    """PaddleDetection's export of a folder, with ``options`` of it; OpenCV's by its name; or none."""
-    if model_dir is not None:
-        import_runtime("paddle")  # or else says how to install it
-        from ppose.inference.detectors.paddle_detector import PaddleDetector
+    """The detector of a folder or file, with ``options`` of it; OpenCV's by its name; or none.
 
-        return PaddleDetector(model_dir, threshold=threshold, classes=classes, **options)
+    ``tiles`` are columns and rows that images are looked at in, beside the whole.
+    """
+    if model_dir is not None:
+        detector = choice.open_detector(model_dir, threshold=threshold, classes=classes, **options)
+        return detector if tiles is None else TiledDetector(detector.detect, *tiles)
     if name is not None:
         from ppose.inference.detectors.hog import HogPeopleDetector
 
@@ -139,10 +141,13 @@ def open_detector(
     return None
 
 
-def warm_up(predictor: Predictor) -> None:
-    """Run the graph for one person and for a whole batch, of nobody: what it does at first takes longer."""
+def warm_up(predictor: Predictor, sizes: Sequence[int] = ()) -> None:
+    """Run the graph for batches of ``sizes``, of nobody: what it does at first takes longer.
+
+    By default for one person and for a whole batch.
+    """
     image = np.zeros((64, 64, 3), np.uint8)
-    for count in (1, predictor.batch_size):
+    for count in sizes or (1, predictor.batch_size):
         predictor.predict_images([image] * count)
     predictor.reset_times()
 

@@ -14,15 +14,17 @@ import yaml
 from ppose.codecs import Codec
 from ppose.errors import ConfigError, DataError, PposeError
 from ppose.files import file_digest, write_bytes
-from ppose.inference.pose_spec import PoseSpec
+from ppose.inference.pose_spec import GRAPH_INPUTS, PoseSpec
+from ppose.inference.ranges import check_infer_cfg
 from ppose.inference.spec_in_words import describe_spec
 from ppose.keypoints import KeypointSet
+from ppose.paths import show_text
 from ppose.processor import saturates_int8
 from ppose.transforms import ChannelOrder, Transform
 from ppose.workspace import create
-from ppose.workspace.cells import to_plain
+from ppose.workspace.cells import Cell, to_plain
 from ppose.workspace.check import check_block
-from ppose.workspace.yaml_file import read_cells
+from ppose.workspace.yaml_file import parse_cells, read_cells
 
 INFER_CFG = "infer_cfg.yml"
 PADDLE_FILES = ("model.json", "model.pdiparams")
@@ -36,7 +38,7 @@ _SPOILT = "the file is not as it was exported: export again"
 
 @dataclass(frozen=True, kw_only=True)
 class ModelFolder:
-    """An exported model, whose graph maps `image` to `heatmaps` as ``spec`` says.
+    """An exported model, whose graph maps `image` to `heatmaps` or `keypoints`, as ``spec`` says.
 
     ``name`` is that of its config. ``files`` are checksums (sha256) by name, ``weights_sha256`` that of the
     checkpoint, ``quantization_sha256`` that of the roundings of an int8 model (None: the model is float),
@@ -90,8 +92,9 @@ class _InferCfg:
     input_dtype: Literal["float32", "uint8"]
     batch: int | None
     flip_test: bool
-    channel_order: ChannelOrder = "rgb"  # these two are not in the files of version 0.1
+    channel_order: ChannelOrder = "rgb"  # these three are not in the files of version 0.1
     box_padding: float = 1.25
+    decode_in_graph: bool = False
     keypoint_set: KeypointSet
     codec: Codec
     sample_transforms: Sequence[Transform]
@@ -140,15 +143,24 @@ def read_infer_cfg(path: str | Path) -> ModelFolder:
         cfg = to_plain(cells)
         if cfg.get("format") != _FORMAT:
             raise DataError(
-                f"{file} was made by another version (format {cfg.get('format')!r}, expected {_FORMAT}); "
-                "export again"
+                f"{file} was made by another version (format {show_text(cfg.get('format'))}, expected "
+                f"{_FORMAT}); export again"
             )
-        check_block(cells, _InferCfg)
+        _check_infer_cfg(cells)
         return _make_folder(path, cfg)
     except ConfigError as error:  # one line a problem; the first will do, as nobody is to mend them
         problem = str(error).partition("\n")[0].replace(f", {_InferCfg.__name__} needs it", "")
         where = "" if str(file) in problem else f"{file}: "
         raise ConfigError(f"{where}{problem}; {_SPOILT}") from None
+
+
+def _check_infer_cfg(cells: Cell) -> None:
+    """Raise ConfigError unless these are keys of `infer_cfg.yml`, of right types and in their ranges."""
+    check_block(cells, _InferCfg)
+    cfg = to_plain(cells)
+    if others := [name for name in cfg["files"] if name not in MODEL_FILES]:
+        raise ConfigError(f"files: got '{show_text(others[0])}', expected some of {', '.join(MODEL_FILES)}")
+    check_infer_cfg(cfg)
 
 
 def find_float_export(folder: ModelFolder) -> ModelFolder | None:
@@ -168,11 +180,6 @@ def _tell_apart(folder: ModelFolder) -> tuple[Any, ...]:
 
 
 def _make_folder(path: Path, cfg: dict[str, Any]) -> ModelFolder:
-    for name in cfg["files"]:
-        if name not in MODEL_FILES:
-            raise ConfigError(f"files: got '{name}', expected some of {', '.join(MODEL_FILES)}")
-    if cfg["batch"] is not None and cfg["batch"] < 1:
-        raise ConfigError(f"batch is {cfg['batch']}, expected 1 or more, or nothing")
     of_spec = {name: cfg[name] for name in _SPEC_KEYS if name in cfg}
     built = {name: create(cfg[name], {}) for name in ("keypoint_set", "codec")}
     built["input_size"] = tuple(cfg["input_size"])
@@ -186,16 +193,21 @@ def _make_folder(path: Path, cfg: dict[str, Any]) -> ModelFolder:
 
 
 def write_infer_cfg(folder: ModelFolder, file: str | Path | None = None) -> None:
-    """Write `infer_cfg.yml` of a model into its folder, or to another file."""
+    """Write `infer_cfg.yml` of a model into its folder, or to another file.
+
+    Raises ConfigError where it could not be read again.
+    """
     spec = folder.spec
     cfg: dict[str, Any] = {"format": _FORMAT, "name": folder.name}
     cfg |= {name: getattr(spec, name) for name in _SPEC_KEYS}
     cfg["keypoint_set"] = {"KeypointSet": asdict(spec.keypoint_set)}
     cfg["codec"] = {type(spec.codec).__name__: asdict(spec.codec)}
-    cfg |= {"input_name": "image", "output_name": "heatmaps", "stride": spec.codec.stride.tolist()}
+    names = {"input_name": GRAPH_INPUTS[0], "output_name": spec.output_name}
+    cfg |= names | {"stride": spec.codec.stride.tolist()}
     cfg["in_words"] = describe_spec(spec)
     cfg |= {name: getattr(folder, name) for name in _InferCfg.__dataclass_fields__ if name not in cfg}
     text = yaml.safe_dump(_to_lists(cfg), sort_keys=False, default_flow_style=None, width=110)
+    _check_infer_cfg(parse_cells(text, INFER_CFG))
     write_bytes(folder.path / INFER_CFG if file is None else file, text.encode())
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ppose.errors import ConfigError, DataError
-from ppose.paths import show_name
+from ppose.paths import show_name, show_text
 from ppose.workspace.cells import to_plain
 from ppose.workspace.yaml_file import read_cells
 
@@ -43,10 +43,11 @@ class PaddleExport:
         """The steps of the preprocessing, each with its `type`; ConfigError where they are no list."""
         steps = self.cfg["Preprocess"]
         if not isinstance(steps, list) or not all(
-            isinstance(step, dict) and "type" in step for step in steps
+            isinstance(step, dict) and isinstance(step.get("type"), str) for step in steps
         ):
             raise ConfigError(
-                f"{show_name(self.cfg_file)}: Preprocess: got {steps!r}, expected a list of steps"
+                f"{show_name(self.cfg_file)}: Preprocess: got {show_text(repr(steps))}, expected a list of "
+                "steps"
             )
         return steps
 

@@ -12,9 +12,10 @@ from ppose.files import file_digest
 from ppose.inference.model_folder import PADDLE_FILES, ModelFolder, read_model_folder
 from ppose.inference.paddle_export import PaddleExport, find_paddle_export, to_normalize
 from ppose.inference.pose_spec import PoseSpec
+from ppose.inference.ranges import check_sides
 from ppose.inference.runtimes import import_runtime
 from ppose.keypoints import BUILTIN_SETS, KeypointSet, make_keypoint_set
-from ppose.paths import show_name
+from ppose.paths import show_name, show_text
 from ppose.processor import own_cores
 
 _logger = logging.getLogger(__name__)
@@ -89,9 +90,11 @@ def _read_steps(export: PaddleExport) -> tuple[tuple[int, int], list[Any], list[
         raise ConfigError(f"{problem}, expected {', '.join(_STEPS)}")
     affine = steps["TopDownEvalAffine"]
     try:
-        width, height = map(int, affine["trainsize"])
-    except (KeyError, TypeError, ValueError):
+        width, height = check_sides("trainsize", affine["trainsize"])
+    except (KeyError, TypeError):
         raise ConfigError(f"{problem}: TopDownEvalAffine has no trainsize [width, height]") from None
+    except ConfigError as error:
+        raise ConfigError(f"{problem}: TopDownEvalAffine: {error}") from None
     try:
         normalize = to_normalize(**steps.get("NormalizeImage", {"norm_type": "none", "is_scale": False}))
     except TypeError as error:
@@ -101,12 +104,12 @@ def _read_steps(export: PaddleExport) -> tuple[tuple[int, int], list[Any], list[
 
 def _run_once(graph: Path, weights: Path, size: tuple[int, int]) -> tuple[int | None, tuple[int, ...]]:
     """How many images the graph takes (None: any), and the shape of its heatmaps (N, K, H, W)."""
-    paddle = import_runtime("paddle")
+    paddle = import_runtime("paddle", for_any_graph=True)
     opened = paddle.open_foreign_graph(graph, weights, device="cpu", threads=own_cores())
-    where, image = show_name(graph), opened.input_names
+    where, image = show_name(graph), list(opened.inputs)
     if image != ["image"]:
-        raise DataError(f"{where} takes {', '.join(image)}, expected image alone")
-    batch = opened.static_batch("image")
+        raise DataError(f"{where} takes {show_text(', '.join(image))}, expected image alone")
+    batch = (opened.inputs["image"] or (None,))[0]
     shape = opened.run({"image": np.zeros((batch or 1, 3, size[1], size[0]), np.float32)})[0].shape
     if len(shape) != 4:
         raise DataError(f"{where} gives {list(shape)}, expected heatmaps (N, K, H, W)")

@@ -1,7 +1,9 @@
 """All that stands between an image with a box and keypoints, but for what maps inputs to heatmaps."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Literal
 
 import numpy as np
@@ -15,6 +17,15 @@ from ppose.transforms import ChannelOrder, Transform
 from ppose.transforms.batch import apply_transforms, make_batch
 from ppose.workspace import create
 
+_logger = logging.getLogger(__name__)
+# Of graphs, in this order; the second of those that decode alone.
+GRAPH_INPUTS = ("image", "inverse_warp")
+
+
+def name_inputs(*inputs: np.ndarray) -> dict[str, np.ndarray]:
+    """A graph's inputs by their names."""
+    return dict(zip(GRAPH_INPUTS, inputs, strict=False))
+
 
 @dataclass(frozen=True, kw_only=True)
 class PoseSpec:
@@ -22,7 +33,8 @@ class PoseSpec:
 
     The input is image (N, 3, h, w) of ``input_size`` (w, h), its channels in ``channel_order``: normalised
     where ``input_dtype`` is float32, pixels where it is uint8. ``batch`` is N, None any. ``flip_test``: what
-    makes the heatmaps (N, K, H, W) averages them with those of the mirrored image. A box is enlarged by the
+    makes the heatmaps (N, K, H, W) averages them with those of the mirrored image. ``decode_in_graph``: it
+    gives no heatmaps but keypoints (N, K, 3), see `Runtime`. A box is enlarged by the
     factor ``box_padding``. ``sample_transforms`` and ``batch_transforms`` are specs for `create`: a sample
     with an image (H, W, 3) RGB uint8, and center and scale unless the image is one person, becomes the input,
     stacked after the first. ``sample_steps`` and ``batch_steps`` are what these specs make. ``source`` is
@@ -33,6 +45,7 @@ class PoseSpec:
     input_dtype: Literal["float32", "uint8"] = "float32"
     batch: int | None = None
     flip_test: bool = False
+    decode_in_graph: bool = False
     channel_order: ChannelOrder = "rgb"
     box_padding: float = 1.25
     keypoint_set: KeypointSet
@@ -56,6 +69,18 @@ class PoseSpec:
             (self.batch_transforms, "batch_steps"),
         ):
             object.__setattr__(self, steps, [create(spec, {}, **given) for spec in specs])
+
+    @property
+    def output_name(self) -> str:
+        """What the graph gives."""
+        return "keypoints" if self.decode_in_graph else "heatmaps"
+
+    def nobody(self) -> tuple[np.ndarray, ...]:
+        """Inputs of a graph, all zeros."""
+        width, height = self.input_size
+        count = self.batch or 1
+        image = np.zeros((count, 3, height, width), self.input_dtype)
+        return (image, np.zeros((count, 2, 3), np.float32)) if self.decode_in_graph else (image,)
 
     def prepare(self, sample: dict[str, Any]) -> dict[str, Any]:
         """A sample after the sample transforms: a person, cut out."""
@@ -95,9 +120,32 @@ class PoseSpec:
             )
 
     def decode(self, heatmaps: np.ndarray, warp: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Keypoints (N, K, 2) in image pixels and scores (N, K) of heatmaps, people cut out by warp."""
-        keypoints, scores = self.codec.decode(heatmaps)
-        return transform_points(keypoints, invert_warp(warp)), scores
+        """Keypoints (N, K, 2) in image pixels and scores (N, K) of heatmaps, people cut out by warp.
+
+        All are finite, see `mark_lost`.
+        """
+        with np.errstate(invalid="ignore", over="ignore"):
+            keypoints, scores = self.codec.decode(heatmaps)
+        return mark_lost(transform_points(keypoints, invert_warp(warp)), scores, self.source)
+
+
+def mark_lost(keypoints: np.ndarray, scores: np.ndarray, source: str) -> tuple[np.ndarray, np.ndarray]:
+    """Keypoints (N, K, 2) and scores (N, K), (0, 0) and 0 where either is NaN or infinite, as unlabelled.
+
+    A line of the log, once a process, says that there are such.
+    """
+    lost = ~(np.isfinite(scores) & np.isfinite(keypoints).all(axis=-1))
+    if not lost.any():
+        return keypoints, scores
+    _warn_of_lost(source.partition(" (")[0])
+    return np.where(lost[..., None], 0, keypoints), np.where(lost, 0, scores)
+
+
+@cache
+def _warn_of_lost(source: str) -> None:
+    _logger.warning(
+        "%s: the network gives NaN or infinity: these keypoints have the score 0 and are at (0, 0)", source
+    )
 
 
 def _check_image(image: Any) -> None:

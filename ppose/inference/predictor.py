@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ppose.errors import ConfigError
+from ppose.geometry import invert_warp
 from ppose.inference.paddle_pose import find_model
 from ppose.inference.pose_spec import PoseSpec
 from ppose.inference.poses import Pose, Poses
@@ -47,6 +48,11 @@ class Predictor:
         if batch_size < 1:
             raise ConfigError(f"batch_size is {batch_size}, expected 1 or more")
         codec = spec.codec if use_dark is None else spec.codec.with_dark(use_dark)
+        if spec.decode_in_graph and codec != spec.codec:
+            raise ConfigError(
+                f"use_dark is {use_dark}, but the exported graph decodes itself, and otherwise: export "
+                "without --decode_in_graph to choose"
+            )
         self.spec = dataclasses.replace(spec, codec=codec)
         self.keypoint_set = spec.keypoint_set
         self.batch_size = spec.batch or batch_size
@@ -128,24 +134,38 @@ class Predictor:
 
     def find_keypoints(self, batch: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Keypoints (N, K, 2) in image pixels and scores (N, K) of a batch of `PoseSpec.make_batch`."""
+        if self.spec.decode_in_graph:
+            self.spec.check_batch(batch)
+            found = self._run_graph(batch["image"], invert_warp(batch["warp"]).astype(np.float32))
+            return found[..., :2].astype(np.float64), found[..., 2]
         heatmaps = self.find_heatmaps(batch)
         with self._timing("postprocess"):
             return self.spec.decode(heatmaps, batch["warp"])
 
     def find_heatmaps(self, batch: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Heatmaps (N, K, H, W) of a batch of `PoseSpec.make_batch`, of up to a fixed batch's people."""
+        """Heatmaps (N, K, H, W) of a batch of `PoseSpec.make_batch`, of up to a fixed batch's people.
+
+        Raises ConfigError for a graph that decodes.
+        """
+        if self.spec.decode_in_graph:
+            raise ConfigError("this graph gives keypoints and no heatmaps: export without --decode_in_graph")
         self.spec.check_batch(batch)
-        image = batch["image"]
-        count, missing = len(image), (self.spec.batch or len(image)) - len(image)
-        if missing:
-            image = np.concatenate([image, np.zeros((missing, *image.shape[1:]), image.dtype)])
-        with self._timing("network"):
-            return self._runtime(image)[:count]
+        return self._run_graph(batch["image"])
 
     def reset_times(self) -> None:
         """Begin to add up ``seconds`` and ``people`` anew."""
         self.seconds = {"preprocess": 0.0, "network": 0.0, "postprocess": 0.0}
         self.people = 0
+
+    def _run_graph(self, *inputs: np.ndarray) -> np.ndarray:
+        """The graph's output for inputs (N, ...) of up to a fixed batch's people."""
+        count = len(inputs[0])
+        missing = (self.spec.batch or count) - count
+        if missing:
+            rest = [np.zeros((missing, *given.shape[1:]), given.dtype) for given in inputs]
+            inputs = tuple(np.concatenate(pair) for pair in zip(inputs, rest, strict=True))
+        with self._timing("network"):
+            return self._runtime(*inputs)[:count]
 
     def _cut_out(
         self, image: Image, bboxes_xyxy: ArrayLike | None

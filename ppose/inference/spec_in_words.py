@@ -11,14 +11,13 @@ _DESCRIBED = ("TopDownEvalAffine", "NormalizeImage", "Permute")
 
 def describe_spec(spec: PoseSpec) -> list[str]:
     """The way from an image with a box to keypoints, a sentence or two a step."""
-    (width, height), (columns, rows) = spec.input_size, spec.codec.heatmap_size
+    width, height = spec.input_size
     steps = {
         name: given for step in spec.sample_transforms + spec.batch_transforms for name, given in step.items()
     }
     use_udp = steps.get("TopDownEvalAffine", {}).get("use_udp", False)
     others = [name for name in steps if name not in _DESCRIBED]
     count = "N" if spec.batch is None else str(spec.batch)
-    maps = f"({count}, {spec.keypoint_set.num_keypoints}, {rows}, {columns})"
     flip = "averaged with the mirrored image's in the graph" if spec.flip_test else "no flip test"
     return [
         "Image: RGB; the center of the top-left pixel is (0, 0).",
@@ -29,6 +28,30 @@ def describe_spec(spec: PoseSpec) -> list[str]:
         *([f"Further steps, by their names: {', '.join(others)}."] if others else []),
         f"Input: tensor image, ({count}, 3, {height}, {width}) {spec.input_dtype}; "
         f"channels {'blue, green, red' if spec.channel_order == 'bgr' else 'red, green, blue'}.",
+        *(
+            _describe_keypoints(spec, count, flip)
+            if spec.decode_in_graph
+            else _describe_maps(spec, count, flip)
+        ),
+    ]
+
+
+def _describe_keypoints(spec: PoseSpec, count: str, flip: str) -> list[str]:
+    """What a graph that decodes takes and gives."""
+    return [
+        f"Second input: tensor inverse_warp, ({count}, 2, 3) float32: the matrix from input to image pixels, "
+        "(x, y, 1) to (x, y); [[1, 0, 0], [0, 1, 0]] leaves keypoints in input pixels.",
+        f"Output: tensor keypoints, ({count}, {spec.keypoint_set.num_keypoints}, 3) float32: x, y in image "
+        f"pixels and the score, for each name of keypoint_set; {flip}. Nothing is left to decode: codec and "
+        "stride say what the graph does.",
+    ]
+
+
+def _describe_maps(spec: PoseSpec, count: str, flip: str) -> list[str]:
+    """What a graph gives that does not decode, and what is left to do."""
+    columns, rows = spec.codec.heatmap_size
+    maps = f"({count}, {spec.keypoint_set.num_keypoints}, {rows}, {columns})"
+    return [
         f"Output: tensor heatmaps, {maps} float32, a map for each name of keypoint_set; {flip}.",
         f"A map's highest value{_over(spec.codec.peak)} is the score, its column and row the "
         "keypoint; (0, 0) where none is above 0. " + _describe_decoding(spec.codec),

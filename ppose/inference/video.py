@@ -1,6 +1,5 @@
 """Poses of people in videos, with who is who."""
 
-import json
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from ppose.files import to_json
 from ppose.geometry.object_model import ObjectModel
 from ppose.inference.detectors import PersonDetector
 from ppose.inference.pose_files import stack_poses
@@ -16,6 +16,7 @@ from ppose.inference.predictor import Predictor
 from ppose.inference.space_poses import add_space_poses
 from ppose.inference.tracking import Tracker
 from ppose.inference.video_files import Frames, writing_lines, writing_video
+from ppose.paths import show_name
 from ppose.visualize import draw_poses
 
 Found = list[tuple[int, Pose]]
@@ -77,6 +78,6 @@ def process_video(
                     for (number, pose), more in zip(found, in_space, strict=True)
                 ]
                 line = {"frame": count, "time": time, "people": people_of_frame}
-                lines.write(json.dumps(line) + "\n")
+                lines.write(to_json(line, show_name(output)) + "\n")
             count += 1
     return count

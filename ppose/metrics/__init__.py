@@ -1,6 +1,7 @@
 """How good poses are."""
 
-from ppose.metrics.coco import CocoKeypointMetric, evaluate_results, format_table
+from ppose.metrics.coco import CocoKeypointMetric, format_table
+from ppose.metrics.coco_evaluation import evaluate_results
 from ppose.metrics.crowdpose import CrowdPoseMetric
 from ppose.metrics.hand import WholeBodyHandMetric
 from ppose.metrics.metric import Metric

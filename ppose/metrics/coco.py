@@ -1,27 +1,22 @@
-"""COCO's keypoint metric, through pycocotools with the keypoint set's own sigmas."""
+"""COCO's keypoint metric: people with scores, rescored and without doubles, against annotations."""
 
-import contextlib
-import io
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
-from ppose.annotations import PERSON, Annotations, match_key, read_annotations
+from ppose.annotations import PERSON, Annotations, read_annotations
 from ppose.errors import ConfigError, DataError
 from ppose.files import write_json
 from ppose.keypoints import KeypointSet
+from ppose.metrics.coco_evaluation import evaluate_results, make_truth
 from ppose.metrics.metric import Metric, check_shapes
 from ppose.metrics.oks import oks_nms, soft_oks_nms
 from ppose.workspace import Given, register
 
-if TYPE_CHECKING:  # pycocotools is imported where it is used: what runs an exported model needs none
-    from pycocotools.coco import COCO
-
 _TABLE_WIDTH = 110
-METRIC_NAMES = ("AP", "AP50", "AP75", "APm", "APl", "AR", "AR50", "AR75", "ARm", "ARl")
 
 _logger = logging.getLogger(__name__)
 
@@ -62,8 +57,9 @@ class CocoKeypointMetric:
         self._keypoint_set = keypoint_set
         if annotations is not None and not isinstance(annotations, Annotations):
             annotations = read_annotations(annotations, keypoint_set)
+        if annotations is not None:
+            make_truth(annotations)  # or says what is missing
         self.annotations = annotations
-        self._ground_truth = None if annotations is None else read_ground_truth(annotations, keypoint_set)
         self._nms = {None: None, "oks": oks_nms, "soft_oks": soft_oks_nms}[nms]
         self._oks_threshold, self._visible_threshold = oks_threshold, visible_threshold
         self._rescore = rescore
@@ -124,9 +120,9 @@ class CocoKeypointMetric:
 
     def measure(self, results: Sequence[Mapping[str, Any]]) -> dict[str, float]:
         """What `compute` gives, of results such as `results()`."""
-        if self._ground_truth is None:
+        if self.annotations is None:
             raise DataError("no annotations to evaluate against; results can be written without them")
-        return evaluate_results(self._ground_truth, results, self._keypoint_set)
+        return evaluate_results(self.annotations, results, self._keypoint_set)
 
     def _keep(
         self, keypoints: np.ndarray, person_score: np.ndarray, image_id: np.ndarray, area: np.ndarray
@@ -157,98 +153,6 @@ def _mean_above(scores: np.ndarray, threshold: float) -> np.ndarray:
     """Mean over the last axis of the scores above a threshold; 0 where none is."""
     above = scores > threshold
     return np.where(above, scores, 0).sum(axis=-1) / np.maximum(above.sum(axis=-1), 1)
-
-
-def evaluate_results(
-    ground_truth: "COCO", results: Sequence[Mapping[str, Any]], keypoint_set: KeypointSet
-) -> dict[str, float]:
-    """AP and AR of results in COCO's format against annotations from `read_ground_truth`; quiet.
-
-    All annotated images count, also those without a result. Raises DataError for results of other images.
-    """
-    from pycocotools.cocoeval import COCOeval
-
-    keys = [_image_key(result["image_id"], ground_truth.imgs) for result in results]
-    strangers = {result["image_id"] for result, key in zip(results, keys, strict=True) if key is None}
-    if strangers:
-        example = min(strangers, key=str)
-        raise DataError(f"{len(strangers)} images of the results, such as {example}, are not annotated")
-    # Only what pycocotools needs: a box would change how it reads the rest. All categories count as one.
-    people = [
-        {"image_id": key, "category_id": PERSON, "keypoints": result["keypoints"], "score": result["score"]}
-        for result, key in zip(results, keys, strict=True)
-    ]
-    with _quiet():
-        nobody = {**ground_truth.dataset, "annotations": []}  # loadRes fails on an empty list
-        found = ground_truth.loadRes(people) if people else _index(nobody)
-        evaluation = COCOeval(ground_truth, found, "keypoints")
-        evaluation.params.kpt_oks_sigmas = np.array(keypoint_set.sigmas)
-        evaluation.evaluate()
-        evaluation.accumulate()
-        evaluation.summarize()
-    return dict(zip(METRIC_NAMES, map(float, evaluation.stats), strict=True))
-
-
-def _image_key(image: int | str, known: Mapping[int | str, Any]) -> int | str | None:
-    """The id by which the ground truth knows an image: numbers if all are, else texts; None for others."""
-    key = match_key(image)
-    return next((k for k in (key, str(key)) if k in known), None)
-
-
-def read_ground_truth(
-    annotations: str | Path | Mapping[str, Any] | Annotations, keypoint_set: KeypointSet
-) -> "COCO":
-    """Index COCO keypoint annotations, see `read_annotations`, for `evaluate_results`; leaves them unchanged.
-
-    Who is left out there, and so is no sample of a dataset, is ignored: neither missed nor wrongly found.
-    Raises DataError where keypoints are missing or are not the set's.
-    """
-    if not isinstance(annotations, Annotations):
-        annotations = read_annotations(annotations, keypoint_set)
-    people = annotations.people
-    if people is None:
-        raise DataError(f"{annotations.where}: no annotation has keypoints; there is nothing to compare with")
-    keys = [match_key(image) for image in annotations.images.ids.tolist()]
-    if not all(isinstance(key, int) for key in keys):
-        keys = [str(key) for key in keys]
-    triplets = np.concatenate([people.keypoints, people.visibility[..., None]], axis=-1)
-    counts = np.where(people.is_crowd | (people.left_out == 0), people.num_keypoints, 0)
-    columns = {
-        "image_id": [keys[row] for row in people.images.tolist()],
-        "keypoints": triplets.reshape(len(people), 3 * keypoint_set.num_keypoints).tolist(),
-        "num_keypoints": counts.tolist(),
-        "bbox": people.bboxes_xywh.tolist(),
-        "area": people.areas.tolist(),
-        "iscrowd": people.is_crowd.astype(int).tolist(),
-    }
-    # Numbered from 1: pycocotools takes a person whose id is 0 for unmatched.
-    numbered = [
-        {"id": number, "category_id": PERSON, **dict(zip(columns, values, strict=True))}
-        for number, values in enumerate(zip(*columns.values(), strict=True), start=1)
-    ]
-    images = [{"id": key} for key in keys]
-    with _quiet():
-        return _index(
-            {"images": images, "annotations": numbered, "categories": [{"id": PERSON, "name": "person"}]}
-        )
-
-
-def _index(dataset: dict[str, Any]) -> "COCO":
-    from pycocotools.coco import COCO
-
-    coco = COCO()
-    coco.dataset = dataset
-    coco.createIndex()
-    return coco
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """What pycocotools prints goes to the log, at level debug."""
-    printed = io.StringIO()
-    with contextlib.redirect_stdout(printed):
-        yield
-    _logger.debug("%s", printed.getvalue())
 
 
 def format_table(metrics: Mapping[str, float], boxes: str) -> str:

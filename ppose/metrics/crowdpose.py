@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from ppose.errors import DataError
-from ppose.metrics.coco import CocoKeypointMetric, evaluate_results, read_ground_truth
+from ppose.metrics.coco import CocoKeypointMetric
+from ppose.metrics.coco_evaluation import evaluate_results
 from ppose.metrics.metric import Metric
 from ppose.workspace import register
 
@@ -39,7 +40,6 @@ class CrowdPoseMetric(CocoKeypointMetric):
         for name, (low, high) in _KINDS.items():
             rows = np.flatnonzero((low <= indexes) & (indexes < high))
             own = set(annotations.images.ids[rows].tolist())
-            truth = read_ground_truth(annotations.of_images(rows), self._keypoint_set)
             found = [result for result in results if result["image_id"] in own]
-            metrics[name] = evaluate_results(truth, found, self._keypoint_set)["AP"]
+            metrics[name] = evaluate_results(annotations.of_images(rows), found, self._keypoint_set)["AP"]
         return metrics

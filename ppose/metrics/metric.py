@@ -1,5 +1,7 @@
 """What a metric is."""
 
+import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar, Protocol
 
@@ -43,6 +45,11 @@ class Metric(Protocol):
 
     def write_results(self, path: str | Path) -> None:
         """Write the people to a file, for others to evaluate."""
+
+
+def to_record(metrics: Mapping[str, float]) -> dict[str, float | None]:
+    """The numbers as files have them: None where there is none (NaN, infinity)."""
+    return {name: value if math.isfinite(value) else None for name, value in metrics.items()}
 
 
 def check_shapes(keypoints: np.ndarray, scores: np.ndarray, keypoint_set: KeypointSet) -> None:

@@ -7,10 +7,10 @@ from itertools import pairwise
 import numpy as np
 
 from ppose.geometry import bbox_xywh_to_xyxy
+from ppose.metrics.coco_evaluation import Evaluation
 from ppose.metrics.oks_matching import Truth
 from ppose.metrics.pck import share_within
 from ppose.reports.error_kinds import BACKGROUND, KINDS, find_costs, find_kinds, similarities
-from ppose.reports.results import Evaluation
 
 PCK_THRESHOLDS = np.linspace(0, 0.3, 61)  # of the longer side of a person's box
 SIMILARITIES = np.linspace(0, 1, 61)

@@ -8,11 +8,11 @@ import numpy as np
 from ppose.annotations import Annotations
 from ppose.errors import DataError
 from ppose.keypoints import KeypointSet
+from ppose.metrics.coco_evaluation import image_rows
 from ppose.reports.analysis import PCK_THRESHOLDS, Analysis, Calibration, Comparison, calibrate
 from ppose.reports.error_kinds import GOOD, KINDS
 from ppose.reports.page import Block, Page, Picture, Table, Text, show_figure, show_picture
 from ppose.reports.plots import plot_calibration, plot_costs, plot_keypoints, plot_kinds
-from ppose.reports.results import image_rows
 from ppose.visualize import crop_person, draw_poses, encode_picture
 
 WORST = 40

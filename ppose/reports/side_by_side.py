@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 
 from ppose.geometry import bbox_xywh_to_xyxy
+from ppose.metrics.coco_evaluation import Evaluation
 from ppose.reports.error_kinds import BACKGROUND
-from ppose.reports.results import Evaluation
 from ppose.visualize import draw_poses
 
 _TITLE = 24  # height in pixels

@@ -2,7 +2,6 @@
 
 import asyncio
 import dataclasses
-import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from importlib import resources
@@ -14,6 +13,7 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel
 
 from ppose.errors import DataError
+from ppose.files import to_json
 from ppose.inference.detectors import PersonDetector
 from ppose.inference.pose_files import stack_poses
 from ppose.inference.poses import Poses
@@ -162,7 +162,7 @@ def make_app(
 def _to_json(name: str, image: np.ndarray, poses: Poses) -> str:
     height, width = image.shape[:2]
     people = [pose.to_record() for pose in poses]
-    return json.dumps({"model": name, "width": width, "height": height, "poses": people})
+    return to_json({"model": name, "width": width, "height": height, "poses": people}, "the poses")
 
 
 def _draw(image: np.ndarray, poses: Poses, predictor: Predictor, threshold: float) -> bytes:

@@ -7,6 +7,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from ppose.errors import DataError
 from ppose.geometry import (
     bbox_xywh_to_center_scale,
     get_udp_warp_matrix,
@@ -16,6 +17,7 @@ from ppose.geometry import (
     warp_of_reduced,
 )
 from ppose.keypoints import KeypointSet
+from ppose.pixel_limit import LARGEST_LIMIT
 from ppose.transforms.decode import LazySample, read_image_part
 from ppose.transforms.jpeg import REDUCTIONS
 from ppose.transforms.transform import Transform
@@ -69,6 +71,11 @@ class TopDownAffine:
             asked = _find_part(warp, self._size)
             part = read_image_part(sample["image_file"], *asked, sample.get("annotated_size"))
         image, reduction = (sample["image"], 1) if part is None else part
+        if image.shape[0] * image.shape[1] > LARGEST_LIMIT:
+            raise DataError(
+                f"an image of {image.shape[1]} x {image.shape[0]} pixels is too large for OpenCV's warp: "
+                f"expected {LARGEST_LIMIT:,} at most"
+            )
         warp = warp_of_reduced(warp, reduction)
         image = cv2.warpAffine(image, warp, self._size, flags=cv2.INTER_LINEAR)
         return image if image.shape[2] == 3 else cv2.cvtColor(image, cv2.COLOR_RGBA2RGB)

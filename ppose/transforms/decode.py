@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -9,24 +10,30 @@ from typing import Any
 import cv2
 import numpy as np
 
+from ppose.archives import DAMAGED
 from ppose.errors import DataError
+from ppose.files import read_bytes
 from ppose.paths import show_name
+from ppose.pixel_limit import check_pixels, max_pixels
 from ppose.transforms import jpeg
+from ppose.transforms.image_size import ISO_START, find_stated_size
 from ppose.transforms.transform import Transform
 from ppose.workspace import register
 
 _logger = logging.getLogger(__name__)
 
 _PNG_START, _PNG_END = b"\x89PNG", b"IEND"
-_ISO_START = b"ftyp"  # of ISO files, HEIC among them, after four bytes of length
+# A scan may be empty and still goes over all pixels; editors write ten or so.
+_MOST_SCANS = 100
+_MOST_BYTES = 16  # of a file a pixel of the limit: four channels of floats
 
 
 def read_image(path: str | Path, *, use_exif: bool = False) -> np.ndarray:
     """Read an image file as (H, W, 3) uint8, RGB; grey and transparent images become RGB.
 
-    What OpenCV reads, and HEIC where pillow-heif is installed. ``use_exif`` turns a photo as its EXIF data
-    say; for annotated images see `read_annotated`. Raises DataError that names a missing, truncated or
-    unreadable file.
+    Of the formats of `find_stated_size`; HEIC where pillow-heif is installed. ``use_exif`` turns a photo as
+    its EXIF data say; for annotated images see `read_annotated`. Raises DataError that names a missing,
+    truncated or unreadable file, and one of more pixels than `max_pixels`, before it is decoded.
     """
     return _decode(_read_whole_file(path), path, use_exif)
 
@@ -63,9 +70,9 @@ def read_image_size(path: str | Path, *, use_exif: bool = True) -> tuple[int, in
     """Width and height that `read_image` would give; a JPEG is not decoded for that. Raises as that."""
     data = _read_whole_file(path)
     orientation = jpeg.find_orientation(data) if data.startswith(jpeg.START) else None
-    if not orientation:
+    size = jpeg.find_size(data) if orientation else (0, 0)
+    if not orientation or not all(size):
         return _size(_decode(data, path, use_exif))
-    size = jpeg.find_size(data)
     return size[::-1] if use_exif and orientation in jpeg.QUARTER_TURNS else size
 
 
@@ -112,18 +119,15 @@ def read_image_part(
     data = _read_whole_file(path)
     if size is not None and not jpeg.is_upright(data, size):
         return None
-    part = jpeg.decode_part(data, rows, reduction) if data.startswith(jpeg.START) else None
+    part = None
+    if data.startswith(jpeg.START):
+        _check_cost(data, path)
+        part = jpeg.decode_part(data, rows, reduction)
     return (_decode(data, path), 1) if part is None else (part, reduction)
 
 
 def _read_whole_file(path: str | Path) -> bytes:
-    try:
-        with open(path, "rb") as file:
-            data = file.read()
-    except FileNotFoundError:
-        raise DataError(f"image not found: {show_name(path)}") from None
-    except OSError as error:
-        raise DataError(f"cannot read image {show_name(path)}: {error.strerror}") from None
+    data = read_bytes(path, "image", most=_MOST_BYTES * max_pixels())
     if _is_truncated(data):
         raise DataError(f"image is cut short: {show_name(path)} ({len(data)} bytes)")
     return data
@@ -131,15 +135,29 @@ def _read_whole_file(path: str | Path) -> bytes:
 
 def _decode(data: bytes, path: str | Path, use_exif: bool = False) -> np.ndarray:
     flags = cv2.IMREAD_COLOR_RGB | (0 if use_exif else cv2.IMREAD_IGNORE_ORIENTATION)
-    try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
-    except cv2.error:  # larger than OpenCV's limit on pixels, for instance
-        image = None
-    if image is None and data[4:8] == _ISO_START:
+    image = None
+    if _check_cost(data, path):
+        with suppress(cv2.error):  # larger than OpenCV's limit on pixels, for instance
+            image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    if image is None and data[4:8] == ISO_START:
         image = _decode_heif(data, path)
     if image is None:
         raise DataError(f"not a readable image: {show_name(path)} ({len(data)} bytes)")
     return image
+
+
+def _check_cost(data: bytes, path: str | Path) -> bool:
+    """Whether it is known how large the image is; DataError where decoding would take too much."""
+    size = find_stated_size(data)
+    if size is None:
+        return False
+    check_pixels(*size, path)
+    scans = jpeg.count_scans(data) if data.startswith(jpeg.START) else 1
+    if scans > _MOST_SCANS:
+        raise DataError(
+            f"{show_name(path)} is a JPEG of {scans} scans, expected {_MOST_SCANS} at most: save it again"
+        )
+    return True
 
 
 def _decode_heif(data: bytes, path: str | Path) -> np.ndarray | None:
@@ -152,8 +170,12 @@ def _decode_heif(data: bytes, path: str | Path) -> np.ndarray | None:
         ) from None
     try:
         heif = pillow_heif.open_heif(data, convert_hdr_to_8bit=True)
+        width, height = heif.size
+        check_pixels(width, height, path)
         image = np.asarray(heif)
-    except (ValueError, EOFError, OSError, RuntimeError):
+    except DataError:
+        raise
+    except (*DAMAGED, OSError, MemoryError):
         return None
     to_rgb = {"RGBA": cv2.COLOR_RGBA2RGB, "L": cv2.COLOR_GRAY2RGB}.get(heif.mode)
     return np.ascontiguousarray(image) if to_rgb is None else cv2.cvtColor(image, to_rgb)

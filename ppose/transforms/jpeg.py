@@ -7,6 +7,11 @@ import simplejpeg
 
 START, SCAN, END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"  # markers: of the file, of compressed data
 _FRAMES = (b"\xff\xc0", b"\xff\xc1", b"\xff\xc2")  # baseline, extended and progressive
+# All kinds that there are, and the progressive ones; in between are other segments.
+_ALL_FRAMES = tuple(bytes((0xFF, kind)) for kind in range(0xC0, 0xD0) if kind not in (0xC4, 0xC8, 0xCC))
+_PROGRESSIVE = tuple(bytes((0xFF, kind)) for kind in (0xC2, 0xC6, 0xCA, 0xCE))
+# Markers without a segment: a stuffed byte, TEM, restarts, start and end.
+_ALONE = (b"\xff\x00", b"\xff\x01", *(bytes((0xFF, kind)) for kind in range(0xD0, 0xDA)))
 _EXIF, _ORIENTATION = b"\xff\xe1", 0x0112  # the marker of EXIF data, and the tag in it
 QUARTER_TURNS = (5, 6, 7, 8)  # EXIF orientations that change width and height
 _CHANNELS = (1, 3)  # grey and colour; four are CMYK
@@ -55,10 +60,25 @@ def is_upright(data: bytes, size: tuple[int, int]) -> bool:
 
 
 def find_size(data: bytes) -> tuple[int, int]:
-    """Width and height of a JPEG, as stored."""
-    frame = find_segment(data, _FRAMES)
+    """Width and height of a JPEG, as stored; (0, 0) where it says none."""
+    frame = find_segment(data, _ALL_FRAMES)
+    if data[frame : frame + 2] not in _ALL_FRAMES:
+        return 0, 0
     height, width = (int.from_bytes(data[frame + at : frame + at + 2], "big") for at in (5, 7))
     return width, height
+
+
+def count_scans(data: bytes) -> int:
+    """How often, about, decoding goes over all pixels of a JPEG: once, or in a progressive one for each scan.
+
+    Counted are the marks of scans, also those of a thumbnail; the compressed data themselves have none.
+    """
+    frame = find_segment(data, _ALL_FRAMES)
+    scan = find_segment(data, (SCAN,), frame)
+    is_progressive = data[frame : frame + 2] in _PROGRESSIVE
+    # Colours one after the other are as many scans, or more.
+    is_split = data[scan + 4 : scan + 5] < data[frame + 9 : frame + 10]
+    return data.count(SCAN) if is_progressive or is_split else 1
 
 
 def find_orientation(data: bytes) -> int:
@@ -81,16 +101,19 @@ def find_orientation(data: bytes) -> int:
     return 1
 
 
-def find_segment(data: bytes, markers: tuple[bytes, ...]) -> int:
+def find_segment(data: bytes, markers: tuple[bytes, ...], position: int = len(START)) -> int:
     """Where a JPEG's first segment with one of these markers begins, or where its segments end without one.
 
-    Segments have lengths, and what is in them may look like markers too: thumbnails do.
+    Segments have lengths, and what is in them may look like markers too: thumbnails do. What stands between
+    segments is passed over, as decoders do. ``position`` is where to look from: the begin of a segment.
     """
-    position = len(START)
-    while data[position : position + 1] == b"\xff":
+    while (position := data.find(b"\xff", position)) >= 0:
         marker = data[position : position + 2]
         if marker == SCAN or marker in markers:
-            break
-        is_filling = marker == b"\xff\xff"
-        position += 1 if is_filling else 2 + int.from_bytes(data[position + 2 : position + 4], "big")
-    return position
+            return position
+        if marker in _ALONE:
+            position += 2
+        else:
+            is_filling = marker == b"\xff\xff"
+            position += 1 if is_filling else 2 + int.from_bytes(data[position + 2 : position + 4], "big")
+    return len(data)

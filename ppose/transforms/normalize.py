@@ -36,8 +36,11 @@ class NormalizeImage:
             )
         self.channel_order = channel_order
         deviation = np.asarray(std, np.float64) * (255.0 if is_scale else 1.0)
-        self.factor = (1.0 / deviation).astype(np.float32)
-        self.offset = (-np.asarray(mean, np.float64) / np.asarray(std, np.float64)).astype(np.float32)
+        with np.errstate(over="ignore"):
+            self.factor = (1.0 / deviation).astype(np.float32)
+            self.offset = (-np.asarray(mean, np.float64) / np.asarray(std, np.float64)).astype(np.float32)
+        if not np.isfinite([self.factor, self.offset]).all():
+            raise ConfigError(f"NormalizeImage: mean {list(mean)} and std {list(std)} give no finite numbers")
 
     def __call__(self, sample: dict[str, Any]) -> dict[str, Any]:
         """See the class."""

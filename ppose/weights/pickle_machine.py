@@ -6,7 +6,6 @@ knows the operations that weights files use; it hashes and prints nothing that a
 and numbers, takes bytes as views of the file, and ends after a bounded number of operations.
 """
 
-import codecs
 import pickle
 import struct
 from collections.abc import Callable, Mapping
@@ -50,7 +49,7 @@ class PickleMachine:
         data, size, operations = self._data, len(self._data), _OPERATIONS
         stack: list[Any] = []
         below: list[list[Any]] = []
-        memo: dict[int, Any] = {}
+        memo: list[Any] = []
         self._below, self._memo = below, memo
         position = self.position
         for done in range(self._left):
@@ -60,20 +59,31 @@ class PickleMachine:
             position += 1
             # Nine in ten operations are one of these; a call for each would make reading four times as long.
             if code == _MEMOIZE:
-                memo[len(memo)] = stack[-1]
+                memo.append(stack[-1])
             elif code == _BINGET:
                 stack.append(memo[data[position]])
                 position += 1
             elif code == _BININT1:
                 stack.append(data[position])
                 position += 1
-            elif code == _SHORT_BINUNICODE:
-                end = position + 1 + data[position]
-                self._count_text(end - position)
-                if end > size:
-                    raise EOFError("it ends within a text")
-                stack.append(data[position + 1 : end].decode("utf-8", "surrogatepass"))
+            elif code in _PUTS:
+                end = position + _PUTS[code]
+                place = int.from_bytes(data[position:end], "little")
                 position = end
+                if place == len(memo):
+                    memo.append(stack[-1])
+                else:
+                    self._keep(place, stack[-1])
+            elif code in _TEXTS:
+                start = position + _TEXTS[code]
+                position = start + int.from_bytes(data[position:start], "little")
+                if position > size:
+                    raise EOFError("it ends within a text")
+                if position - start > _LONG_TEXT:
+                    stack.append(self._content[start:position])
+                else:
+                    self._count_text(position - start)
+                    stack.append(data[start:position].decode("utf-8", "surrogatepass"))
             elif code == _TUPLE1:
                 stack[-1] = (stack[-1],)
             elif code == _MARK:
@@ -86,19 +96,9 @@ class PickleMachine:
             elif code == _TUPLE3:
                 last, middle, first = stack.pop(), stack.pop(), stack[-1]
                 stack[-1] = (first, middle, last)
-            elif code == _NEWFALSE:
-                stack.append(False)
-            elif code == _REDUCE:
-                arguments, function = stack.pop(), stack[-1]
-                if type(arguments) is not tuple or not callable(function):
-                    raise pickle.UnpicklingError("a call of what is no function")
-                stack[-1] = function(*arguments)
             elif code == _LONG_BINGET:
                 stack.append(memo[int.from_bytes(data[position : position + 4], "little")])
                 position += 4
-            elif code == _BINPUT:
-                memo[data[position]] = stack[-1]
-                position += 1
             elif code == _STOP:
                 self._left -= done
                 self.position = position
@@ -153,9 +153,6 @@ class PickleMachine:
             raise ValueError(f"a number of {size:,} bytes")
         self._stack.append(self._number(size, signed=True))
 
-    def _push_float(self) -> None:
-        self._stack.append(struct.unpack(">d", self.take(8))[0])
-
     def _take_marked(self) -> list[Any]:
         items = self._stack
         self._stack = self._below.pop()
@@ -173,13 +170,13 @@ class PickleMachine:
         items = self._take_marked()
         self._stack.append(kind(items))
 
-    def _extend(self) -> None:
-        items = self._take_marked()
-        self._plain(list).extend(items)
-
     def _append(self) -> None:
         item = self._stack.pop()
         self._plain(list).append(item)
+
+    def _extend(self) -> None:
+        items = self._take_marked()
+        self._plain(list).extend(items)
 
     def _set_items(self) -> None:
         items = self._take_marked()
@@ -194,8 +191,17 @@ class PickleMachine:
             raise pickle.UnpicklingError(f"items for what is no {kind.__name__}")
         return self._stack[-1]
 
-    def _put(self, size: int) -> None:
-        self._memo[self._number(size)] = self._stack[-1]
+    def _keep(self, place: int, value: Any) -> None:
+        """Put a value into the memo, whose places are taken in order; Python 2 begins with the second."""
+        memo = self._memo
+        if place == len(memo):
+            memo.append(value)
+        elif place < len(memo):
+            memo[place] = value
+        elif place == 1:
+            memo += (None, value)
+        else:
+            raise pickle.UnpicklingError("a place in the memo before those that come first")
 
     def _global(self) -> None:
         module = self._line()
@@ -206,9 +212,6 @@ class PickleMachine:
         if not isinstance(name, str) or not isinstance(module, str):
             raise pickle.UnpicklingError("a name that is no text")
         self._stack.append(self._find(module, name))
-
-    def _persistent(self) -> None:
-        self._stack.append(self._find_storage(self._stack.pop()))
 
     def _reduce(self) -> None:
         arguments = self._stack.pop()
@@ -234,24 +237,12 @@ def _pairs(items: list[Any]) -> dict[Any, Any]:
     }
 
 
-def encode_text(text: str | memoryview) -> bytes | bytearray:
-    """The bytes that a text stands for, one a letter: so protocol 2 writes those of an array."""
-    if isinstance(text, str):
-        return text.encode("latin-1")
-    decode = codecs.getincrementaldecoder("utf-8")().decode
-    encoded = bytearray()
-    for start in range(0, len(text), 1 << 20):  # a text may need four bytes a letter: never all at once
-        part = text[start : start + (1 << 20)]
-        encoded += decode(part, start + len(part) == len(text)).encode("latin-1")
-    return encoded
-
-
 _STOP, _MARK, _TUPLE, _TUPLE1 = (code[0] for code in (pickle.STOP, pickle.MARK, pickle.TUPLE, pickle.TUPLE1))
-_MEMOIZE, _BINGET, _BINPUT = (code[0] for code in (pickle.MEMOIZE, pickle.BINGET, pickle.BINPUT))
-_BININT1, _TUPLE3, _REDUCE = (code[0] for code in (pickle.BININT1, pickle.TUPLE3, pickle.REDUCE))
-_SHORT_BINUNICODE, _NEWFALSE, _LONG_BINGET = (
-    code[0] for code in (pickle.SHORT_BINUNICODE, pickle.NEWFALSE, pickle.LONG_BINGET)
-)
+_MEMOIZE, _BINGET, _LONG_BINGET = (code[0] for code in (pickle.MEMOIZE, pickle.BINGET, pickle.LONG_BINGET))
+_BININT1, _TUPLE3 = pickle.BININT1[0], pickle.TUPLE3[0]
+# How many bytes say the place in the memo, the length of a text.
+_PUTS = {pickle.BINPUT[0]: 1, pickle.LONG_BINPUT[0]: 4}
+_TEXTS = {pickle.SHORT_BINUNICODE[0]: 1, pickle.BINUNICODE[0]: 4}
 
 
 def _table(cls: type[PickleMachine]) -> list[Callable[[PickleMachine], object] | None]:
@@ -273,7 +264,7 @@ def _table(cls: type[PickleMachine]) -> list[Callable[[PickleMachine], object] |
         pickle.POP: lambda self: self._stack.pop() if self._stack else self._take_marked(),
         pickle.POP_MARK: lambda self: self._take_marked(),
         pickle.DUP: lambda self: self._stack.append(self._stack[-1]),
-        pickle.NONE: push(None), pickle.NEWTRUE: push(True),
+        pickle.NONE: push(None), pickle.NEWTRUE: push(True), pickle.NEWFALSE: push(False),
         pickle.EMPTY_TUPLE: push(()),
         pickle.EMPTY_LIST: lambda self: self._stack.append([]),
         pickle.EMPTY_SET: lambda self: self._stack.append([]),
@@ -282,8 +273,7 @@ def _table(cls: type[PickleMachine]) -> list[Callable[[PickleMachine], object] |
         pickle.BININT2: push_number(2),
         pickle.LONG1: sized(1, cls._push_long), pickle.LONG4: sized(4, cls._push_long),
         pickle.INT: lambda self: self._stack.append(int(self._line())),  # Python 2, beyond 32 bits
-        pickle.BINFLOAT: cls._push_float,
-        pickle.BINUNICODE: sized(4, cls._push_text, "utf-8"),
+        pickle.BINFLOAT: lambda self: self._stack.append(struct.unpack(">d", self.take(8))[0]),
         pickle.BINUNICODE8: sized(8, cls._push_text, "utf-8"),
         pickle.SHORT_BINSTRING: sized(1, cls._push_text, "latin-1"),
         pickle.BINSTRING: sized(4, cls._push_text, "latin-1"),
@@ -295,10 +285,9 @@ def _table(cls: type[PickleMachine]) -> list[Callable[[PickleMachine], object] |
         pickle.TUPLE2: lambda self: self._push_tuple(2),
         pickle.APPEND: cls._append, pickle.APPENDS: cls._extend, pickle.ADDITEMS: cls._extend,
         pickle.SETITEM: cls._set_item, pickle.SETITEMS: cls._set_items,
-        pickle.LONG_BINPUT: lambda self: self._put(4),
         pickle.GLOBAL: cls._global, pickle.STACK_GLOBAL: cls._stack_global,
-        pickle.BINPERSID: cls._persistent,
-        pickle.NEWOBJ: cls._reduce, pickle.BUILD: cls._build,
+        pickle.BINPERSID: lambda self: self._stack.append(self._find_storage(self._stack.pop())),
+        pickle.REDUCE: cls._reduce, pickle.NEWOBJ: cls._reduce, pickle.BUILD: lambda self: self._build(),
     }  # fmt: skip
     return [known.get(bytes([code])) for code in range(256)]
 

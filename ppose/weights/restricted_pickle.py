@@ -4,8 +4,11 @@ A pickle names functions and calls them. Behind each name of a fixed list stands
 the function that the name means elsewhere: nothing of numpy or PyTorch can be reached from a file.
 """
 
+import codecs
+import math
 import pickle
 import re
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +16,7 @@ import numpy as np
 from ppose.archives import count_elements
 from ppose.errors import CheckpointError
 from ppose.paths import show_text
-from ppose.weights.pickle_machine import PickleMachine, encode_text
+from ppose.weights.pickle_machine import PickleMachine
 
 BFLOAT16 = "bfloat16"
 _TORCH_STORAGES = {
@@ -128,6 +131,30 @@ for _package in ("builtins", "__builtin__"):
     _ALLOWED[_package, "bytes"] = lambda: b""  # protocol 2 writes empty bytes so
 
 
+# The entry of a state dict as protocol 4 writes each but the first: its key, numpy's call for an empty array,
+# version, shape and dtype, up to the bytes.
+_NUMBER = rb"(?:K.|M..|J...[\x00-\x7f])"
+_ENTRY = re.compile(
+    rb"\x8c(.)([ -~]*)\x94h(.)h.K\x00\x85\x94h.\x87\x94R\x94\(K\x01"
+    rb"(%b\x85|%b{2}\x86|%b{3}\x87|\(%b{4,8}t)\x94h(.)\x89(?:C(.)|B(....))" % (4 * (_NUMBER,)),
+    re.DOTALL,
+)
+_ENTRY_END = b"\x94t\x94b"
+_TEXT_AT_ONCE = 1 << 20  # bytes; a letter of a text may need four
+_MOST_ENTRIES = 10_000  # what is beyond is read, and counted, operation by operation
+
+
+@lru_cache(maxsize=1024)
+def _read_shape(operations: bytes) -> tuple[tuple[int, ...], int]:
+    """The numbers of a tuple of `_ENTRY`, and their product."""
+    numbers, at = [], int(operations[:1] == pickle.MARK)
+    while at < len(operations) - 1:
+        size = {75: 1, 77: 2, 74: 4}[operations[at]]  # K, M, J
+        numbers.append(int.from_bytes(operations[at + 1 : at + 1 + size], "little"))
+        at += 1 + size
+    return tuple(numbers), math.prod(numbers)
+
+
 class ArrayPickles(PickleMachine):
     """The pickles of a file, of arrays and tensors; any other name ends the reading before it is called.
 
@@ -138,6 +165,7 @@ class ArrayPickles(PickleMachine):
     def __init__(self, content: bytes) -> None:
         super().__init__(content, self._stand_in, self._storage)
         self._copies_left = len(content)  # what is in a file once needs to be copied once
+        self._entries_left = _MOST_ENTRIES
         self.storages: dict[str, Storage] = {}
 
     def _stand_in(self, module: str, name: str) -> Any:
@@ -166,11 +194,44 @@ class ArrayPickles(PickleMachine):
             raise ValueError("one storage of two types or lengths")
         return storage
 
+    def _build(self) -> None:
+        super()._build()
+        if isinstance(self._stack[-1], Array):
+            self._read_entries()
+
+    def _read_entries(self) -> None:
+        """Read what follows an array as long as it is `_ENTRY`: as its 24 operations would be, at once."""
+        data, memo, stack, position = self._data, self._memo, self._stack, self.position
+        content, entries = self._content, 0
+        while entries < self._entries_left and (found := _ENTRY.match(data, position)):
+            length, key, make, tuple_code, kind, short, long = found.groups()
+            start, size = found.end(), short[0] if short else int.from_bytes(long, "little")
+            shape, count = _read_shape(tuple_code)
+            dtype = memo[kind[0]]
+            if not (
+                memo[make[0]] is Array
+                and type(dtype) is _Dtype
+                and count * dtype.dtype.itemsize == size
+                and len(key) == length[0]
+                and data.startswith(_ENTRY_END, start + size)
+            ):
+                break
+            array, name = Array(), key.decode("ascii")
+            array.array = np.ndarray(shape, dtype.dtype, data, start)
+            stack += (name, array)
+            # Of all single bytes there is one in Python, and others refer to it; the rest is nobody else's.
+            raw = content[start : start + size] if size < 2 else None
+            memo += (name, None, None, array, None, raw, None)
+            position = start + size + len(_ENTRY_END)
+            entries += 1
+        self._entries_left -= entries
+        self.position = position
+
     def _encode(self, text: Any, encoding: str) -> bytes | bytearray:
         if encoding not in ("latin1", "latin-1"):
             raise pickle.UnpicklingError("bytes in an encoding that nobody writes")
         self._copy(len(text))
-        return encode_text(text)
+        return _encode_text(text)
 
     def _ordered_dict(self, items: Any = ()) -> _Dict:
         self._copy(len(items))
@@ -180,6 +241,20 @@ class ArrayPickles(PickleMachine):
         self._copies_left -= size
         if self._copies_left < 0:
             raise CheckpointError("is refused: its pickle copies more than the file holds")
+
+
+def _encode_text(text: str | memoryview) -> bytes | bytearray:
+    """The bytes that a text stands for, one a letter: so protocol 2 writes those of an array."""
+    if isinstance(text, str):
+        return text.encode("latin-1")
+    if len(text) <= _TEXT_AT_ONCE:
+        return str(text, "utf-8").encode("latin-1")
+    decode = codecs.getincrementaldecoder("utf-8")().decode
+    encoded = bytearray()
+    for start in range(0, len(text), _TEXT_AT_ONCE):
+        part = text[start : start + _TEXT_AT_ONCE]
+        encoded += decode(part, start + len(part) == len(text)).encode("latin-1")
+    return encoded
 
 
 def itemsize(code: str) -> int:

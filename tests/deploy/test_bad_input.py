@@ -173,7 +173,7 @@ def test_what_users_do_wrong_is_one_line(infer_here, photo, model_dir, tmp_path)
         (model_dir, ["--image_dir", tmp_path / "empty"], ["no image in"]),
         (model_dir, [*image, "--output_dir", tmp_path / "file" / "out"], ["Not a directory"]),
         (model_dir, [*image, "--output_dir", tmp_path], ["holds the images themselves"]),
-        (model_dir, [*image, "--det_model_dir", tmp_path / "empty"], ["no detector of PaddleDetection"]),
+        (model_dir, [*image, "--det_model_dir", tmp_path / "empty"], ["holds no detector"]),
     ):
         assert_one_line(infer_here(*arguments, model=model), *expected)
 
@@ -185,7 +185,11 @@ def test_what_users_do_wrong_is_one_line(infer_here, photo, model_dir, tmp_path)
         ("paddle", ["--runtime", "onnxruntime", "--det_model_dir", "det"], "paddlepaddle"),
     ],
 )
-def test_a_runtime_that_is_not_installed(run_script, model_dir, photo, missing, arguments, package):
+def test_a_runtime_that_is_not_installed(run_script, model_dir, photo, missing, arguments, package, tmp_path):
+    (tmp_path / "infer_cfg.yml").write_text("Preprocess: [{type: Permute}]")
+    for name in ("model.json", "model.pdiparams"):
+        (tmp_path / name).touch()
+    arguments = [str(tmp_path) if argument == "det" else argument for argument in arguments]
     script = f"""
 import importlib.util, runpy, sys
 find = importlib.util.find_spec
@@ -205,6 +209,8 @@ runpy.run_path("{INFER}", run_name="__main__")
         (["--trt_calib_mode"], "--trt_calib_mode"),
         (["--image_dir", "x"], "not allowed with"),
         (["--batch_size", "0"], "got '0', expected a whole number from 1 on"),
+        (["--tiles", "2x2"], "--tiles is of the detector of --det_model_dir"),
+        (["--tiles", "2x"], "got '2x', expected columns and rows as in 2x2"),
     ],
 )
 def test_flags_that_do_not_go_together(infer_here, photo, arguments, expected):

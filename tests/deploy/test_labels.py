@@ -65,6 +65,17 @@ def test_cvat(label, expected):
     assert len({annotation["id"] for annotation in content["annotations"]}) == 4
 
 
+def test_cvats_own_file_of_them_says_the_same(label, expected, tmp_path):
+    """What a correction in CVAT begins with, and what is converted of it when it comes back."""
+    out = label("--save_labels", "cvat")
+    run_command("convert", [str(out / "labels.json"), str(tmp_path / "cvat.xml")])
+    run_command("convert", [str(tmp_path / "cvat.xml"), str(tmp_path / "again.json")])
+    _check(tmp_path / "again.json", expected)
+    point = ET.parse(tmp_path / "cvat.xml").getroot().find(".//skeleton/points[@label='red']")
+    x, y = map(float, point.get("points").split(","))
+    np.testing.assert_allclose([x, y], expected[0].keypoints[0], atol=1e-3)
+
+
 def test_yolo(label, expected, tmp_path):
     folder = label("--save_labels", "yolo") / "labels"
     assert sorted(file.name for file in folder.iterdir()) == ["a.txt", "b.txt"]

@@ -111,6 +111,25 @@ def test_a_network_trained_for_eight_bits_is_exported_in_them(tmp_path):
 
 
 @pytest.mark.heavy
+def test_the_decoding_in_a_graph_stays_in_float(tmp_path):
+    onnx = pytest.importorskip("onnx")
+    task, network = _make_task(tmp_path, "lite_8")
+    for kind in ("paddle", "onnx"):
+        options = Options(format=kind, decode_in_graph=True)
+        report = export_model(task, "small", tmp_path / "exported", options, trained=network)
+        assert report.model.is_int8
+        assert report.decoding < 1e-3
+    nodes = onnx.load(tmp_path / "exported" / "model.onnx").graph.node
+    kinds = [node.op_type for node in nodes]
+    rounded = {name for node in nodes if "QuantizeLinear" in node.op_type for name in node.output}
+    assert rounded
+    takers = {node.op_type for node in nodes if rounded & set(node.input)}
+    assert takers == {"Conv", "DequantizeLinear"}
+    last = max(index for index, kind in enumerate(kinds) if "QuantizeLinear" in kind)
+    assert last < kinds.index("ArgMax")
+
+
+@pytest.mark.heavy
 @pytest.mark.parametrize("network_type", ["lite_30", "wider_naive"])
 def test_exports_of_larger_networks(tmp_path, network_type):
     _check_export(tmp_path, network_type, Options())

@@ -111,6 +111,17 @@ def test_a_half_written_export(folder):
         read_model_folder(folder.path)
 
 
+def test_what_could_not_be_read_is_not_written(folder):
+    for changes, expected in (
+        ({"box_padding": float("inf")}, "box_padding is inf"),
+        ({"batch": 0}, "batch is 0"),
+        ({"sample_transforms": [{"RandomShift": {}}]}, "got RandomShift, which inference does not use"),
+    ):
+        with pytest.raises(ConfigError, match=expected):
+            write_infer_cfg(replace(folder, spec=replace(folder.spec, **changes)))
+    assert read_model_folder(folder.path) == folder
+
+
 @pytest.mark.parametrize(
     ("old", "new", "error", "expected"),
     [
@@ -122,14 +133,36 @@ def test_a_half_written_export(folder):
             ConfigError,
             "infer_cfg.yml:5: batch: got 'few', expected int or nothing",
         ),
-        ("batch: null", "batch: 0", ConfigError, "infer_cfg.yml: batch is 0, expected 1 or more"),
+        ("batch: null", "batch: 0", ConfigError, "infer_cfg.yml: batch is 0, expected 1 to 1024; "),
         ("flip_test: true\n", "", ConfigError, "flip_test: missing"),
         ("TopDownEvalAffine:", "TopDownEvalAfine:", ConfigError, "did you mean 'TopDownEvalAffine'"),
         ("TopDownEvalAffine:", "HRNet:", ConfigError, "got HRNet, which is no transform"),
         ("sigma: 1.5", "sigma: -1", ConfigError, "sigma is -1"),
         ("MSRAHeatmap", "MSRA", ConfigError, "unknown component 'MSRA'"),
         ("model.onnx", "../model.onnx", ConfigError, "got '../model.onnx', expected some of model.json"),
-        ("input_size: [64, 96]", "input_size: [64, 64]", ConfigError, "input_size and the codec's differ"),
+        (
+            "input_size: [64, 96]",
+            "input_size: [64, 64]",
+            ConfigError,
+            r"trainsize is not the input_size \[64, 64\]; ",
+        ),
+        ("input_size: [64, 96]", "input_size: [64, 9600]", ConfigError, "two whole numbers from 1 to 4096"),
+        ("heatmap_size: [16, 24]", "heatmap_size: [16, .nan]", ConfigError, "heatmap_size"),
+        (
+            "heatmap_size: [16, 24]",
+            "heatmap_size: [16, 9999]",
+            ConfigError,
+            r"\[16, 9999\], expected two whole",
+        ),
+        ("sigma: 1.5", "sigma: 1000", ConfigError, r"sigma is 1000, expected 0\.01 to 24; "),
+        ("sigma: 1.5", "sigma: .inf", ConfigError, "sigma is inf, expected"),
+        ("peak: 1.0", "peak: 1e-300", ConfigError, "peak is 1e-300, expected 1e-06 to 1e[+]06; "),
+        ("box_padding: 1.25", "box_padding: .nan", ConfigError, r"box_padding is nan, expected 0\.1 to 10; "),
+        ("box_padding: 1.25", "box_padding: 0", ConfigError, "box_padding is 0, expected"),
+        ("stride: [4.0", "stride: [.inf", ConfigError, "stride is inf, expected"),
+        ("mean: [0.5", "mean: [.nan", ConfigError, "mean .* give no finite numbers; "),
+        ("0.001, 1, 1", "1.0e-320, 1, 1", ConfigError, "std .* give no finite numbers; "),
+        ("- Permute: {}", "- RandomShift: {}", ConfigError, "got RandomShift, which inference does not use"),
         ("names: [tip", "names: [[tip]", ConfigError, "infer_cfg.yml"),
         ("batch: null", "batch: !!python/object:os.system {}", ConfigError, "infer_cfg.yml"),
     ],

@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from ppose.errors import ConfigError, DataError, DeviceError
+from ppose.inference.detectors.choice import open_detector
 from ppose.inference.detectors.hog import HogPeopleDetector
-from ppose.inference.detectors.paddle_detector import PaddleDetector
 from ppose.transforms import read_image
 
 RESIZE = {"type": "Resize", "target_size": [64, 96], "keep_ratio": False, "interp": 2}
@@ -73,13 +73,13 @@ def image():
 
 
 def test_people_above_the_threshold_best_first(graph, image):
-    detector = PaddleDetector(configure(graph, [RESIZE, NORMALIZE, PERMUTE]), cpu_threads=1)
+    detector = open_detector(configure(graph, [RESIZE, NORMALIZE, PERMUTE]), cpu_threads=1)
     # 240x128 is resized to 96x64: x by 0.4, y by 0.5; what reaches out of the picture is cut.
     expected = [[100, 20, 150, 120], [0, 40, 30, 128], [25, 10, 75, 100]]
     np.testing.assert_allclose(detector(image), expected, atol=1e-3)
-    high = PaddleDetector(graph, threshold=0.85, cpu_threads=1)
+    high = open_detector(graph, threshold=0.85, cpu_threads=1)
     np.testing.assert_allclose(high(image), expected[:1], atol=1e-3)
-    none = PaddleDetector(graph, threshold=0.99, cpu_threads=1)
+    none = open_detector(graph, threshold=0.99, cpu_threads=1)
     assert none(image).shape == (0, 4)
 
 
@@ -94,7 +94,7 @@ def test_people_above_the_threshold_best_first(graph, image):
     ],
 )
 def test_preprocessing_is_what_the_config_says(graph, image, steps, shape, padded):
-    detector = PaddleDetector(configure(graph, steps), cpu_threads=1)
+    detector = open_detector(configure(graph, steps), cpu_threads=1)
     seen = []
     run = detector._graph.run
     detector._graph.run = lambda inputs: seen.append((inputs, run(inputs))) or seen[-1][1]
@@ -120,7 +120,7 @@ def test_preprocessing_is_what_the_config_says(graph, image, steps, shape, padde
 
 
 def test_one_class_is_people_whatever_its_name(graph, image):
-    assert len(PaddleDetector(configure(graph, [RESIZE, NORMALIZE, PERMUTE], ["pedestrian"]))(image)) == 3
+    assert len(open_detector(configure(graph, [RESIZE, NORMALIZE, PERMUTE], ["pedestrian"]))(image)) == 3
 
 
 def test_classes_are_chosen_by_name_or_number(graph, image, tmp_path):
@@ -129,21 +129,21 @@ def test_classes_are_chosen_by_name_or_number(graph, image, tmp_path):
     configure(graph, [RESIZE, NORMALIZE, PERMUTE], labels)
     counts = {"battery": 3, "board": 1, "0": 3, 1: 1, "3": 0, "2": 0, " Battery": 3}
     for asked, count in counts.items():
-        assert len(PaddleDetector(graph, classes=[asked], cpu_threads=1)(image)) == count
-    both = PaddleDetector(graph, classes=["battery", "1"], cpu_threads=1)(image)
+        assert len(open_detector(graph, classes=[asked], cpu_threads=1)(image)) == count
+    both = open_detector(graph, classes=["battery", "1"], cpu_threads=1)(image)
     assert len(both) == 4
     np.testing.assert_allclose(both[0], [12.5, 10, 50, 40], atol=1e-3)  # the one of 0.95 is the best
     for asked, named in ((None, "person"), (["fire", "battery"], "fire"), ([9], "9")):
         expected = f"label_list has no '{named}': 0 battery, 1 board, 2 3; choose by --det_class"
         with pytest.raises(ConfigError, match=expected):
-            PaddleDetector(graph, classes=asked)
+            open_detector(graph, classes=asked)
 
 
 def test_classes_without_a_list_are_numbers(graph, image):
     configure(graph, [RESIZE, NORMALIZE, PERMUTE], [])
-    assert len(PaddleDetector(graph, classes=["1"], cpu_threads=1)(image)) == 1
+    assert len(open_detector(graph, classes=["1"], cpu_threads=1)(image)) == 1
     with pytest.raises(ConfigError, match="label_list has no 'person': it is empty"):
-        PaddleDetector(graph)
+        open_detector(graph)
 
 
 def test_det_own_class(graph, image, reference, tmp_path):
@@ -152,21 +152,24 @@ def test_det_own_class(graph, image, reference, tmp_path):
         shutil.copy(file, tmp_path)
     shutil.copy(reference / "cases" / "det_own_class" / "infer_cfg.yml", tmp_path)
     with pytest.raises(ConfigError, match="no 'person': 0 battery, 1 board, 2 fire; choose by --det_class"):
-        PaddleDetector(tmp_path)
-    assert len(PaddleDetector(tmp_path, classes=["battery"], cpu_threads=1)(image))
+        open_detector(tmp_path)
+    assert len(open_detector(tmp_path, classes=["battery"], cpu_threads=1)(image))
 
 
 def test_what_is_no_detector(graph, tmp_path):
-    with pytest.raises(DataError, match=r"no detector of PaddleDetection: expected infer_cfg\.yml"):
-        PaddleDetector(tmp_path)
+    with pytest.raises(DataError, match=r"holds no detector: expected a file \.onnx"):
+        open_detector(tmp_path)
     for steps, labels, expected in (
         ([RESIZE, {"type": "Mosaic"}], ("person",), "Mosaic"),
-        ([{**RESIZE, "size": 3}], ("person",), "size"),
+        ([RESIZE, NORMALIZE], ("person",), "expected Permute"),
+        ([{**RESIZE, "target_size": [99999, 3]}, PERMUTE], ("person",), "target_size is .* from 1 to 4096"),
+        ([RESIZE, {**NORMALIZE, "std": [float("nan")] * 3}, PERMUTE], ("person",), "no finite numbers"),
+        ([{**RESIZE, "size": 3}, PERMUTE], ("person",), "size"),
         ("no list", ("person",), "Preprocess"),
-        ([RESIZE], ("cat", "dog"), "label_list has no 'person'"),
+        ([RESIZE, PERMUTE], ("cat", "dog"), "label_list has no 'person'"),
     ):
         with pytest.raises(ConfigError, match=expected):
-            PaddleDetector(configure(graph, steps, labels))
+            open_detector(configure(graph, steps, labels))
 
 
 HOG_IMAGE, HOG_BOX = "data/coco_dev/images/000000030752.jpg", (214.93, 63.32, 118.21, 301.16)

@@ -26,12 +26,20 @@ signal.raise_signal(signal.SIGUSR1)
 
 
 def test_openvino_keeps_compiled_models(model_dir, tmp_path):
-    opened = open_runtime(read_model_folder(model_dir), "openvino", cache_dir=tmp_path)
+    """One for one person, one for each size that comes often, one for all others."""
+    image = np.random.default_rng(0).random((5, 3, 96, 64), np.float32)
+    opened = open_runtime(read_model_folder(model_dir), "openvino", cache_dir=tmp_path, batches=[4])
     kept = []
-    for count in (1, 2, 3):  # one person; several
-        opened(np.zeros((count, 3, 96, 64), np.float32))
+    for count in (1, 2, 3, 4, 5):
+        found = opened(image[:count])
+        np.testing.assert_allclose(found[-1:], opened(image[count - 1 : count]), atol=1e-6)
         kept.append(len([file for file in tmp_path.iterdir() if file.suffix == ".blob"]))
-    assert kept == [1, 2, 2]
+    assert kept == [1, 2, 2, 3, 3]
+
+
+def test_other_runtimes_need_no_sizes(model_dir):
+    opened = open_runtime(read_model_folder(model_dir), "onnxruntime", batches=[4])
+    assert opened(np.zeros((4, 3, 96, 64), np.float32)).shape == (4, 2, 24, 16)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from ppose.errors import ConfigError, DataError
-from ppose.inference.detectors.paddle_detector import PaddleDetector
+from ppose.inference.detectors.choice import open_detector
 from ppose.inference.model_folder import read_model_folder
 from ppose.inference.paddle_pose import find_model
 from ppose.inference.predictor import Predictor
@@ -177,11 +177,9 @@ def test_an_unknown_step_or_argument_is_named(pose_export):
 def test_what_does_not_run_is_one_line(pose_export):
     folder = pose_export()
     with pytest.raises(DataError, match="is a keypoint network, which goes to --model_dir"):
-        PaddleDetector(folder)
+        open_detector(folder)
     (folder / "model.json").write_text("0")
-    with pytest.raises(
-        DataError, match=r"model\.json and model\.pdiparams do not load in Paddle Inference: "
-    ):
+    with pytest.raises(DataError, match=r"model\.json and its weights do not load in Paddle Inference: "):
         find_model(folder)
     (folder / "model.json").unlink()
     with pytest.raises(
@@ -235,7 +233,7 @@ def test_a_detector_as_paddlex_writes_it(reference, tmp_path):
         name = "inference.yml" if file.name == "infer_cfg.yml" else f"inference{file.suffix}"
         shutil.copy(file, tmp_path / name)
     image = read_image(reference / "data" / "coco_dev" / "images" / "000000030752.jpg")
-    found = [PaddleDetector(folder, cpu_threads=1)(image) for folder in (published, tmp_path)]
+    found = [open_detector(folder, cpu_threads=1)(image) for folder in (published, tmp_path)]
     assert len(found[0])
     np.testing.assert_allclose(*found, atol=1e-3)
 

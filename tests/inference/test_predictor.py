@@ -1,6 +1,7 @@
 """From an image and boxes to poses, whatever executes the graph."""
 
 import dataclasses
+import json
 import re
 import shutil
 
@@ -148,6 +149,31 @@ def test_decoding_is_the_folders_unless_told_otherwise(model_dir, crowd):
     udp = dataclasses.replace(folder.spec, codec=codec)
     with pytest.raises(ConfigError, match="UDP"):
         Predictor(udp, Recorder(), use_dark=False)
+
+
+@pytest.mark.parametrize("use_dark", [False, True])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 3e38])
+def test_heatmaps_that_are_no_numbers_are_keypoints_without_a_score(predictor, crowd, value, use_dark):
+    """As unlabelled ones in COCO's files; the other keypoint, and the other person, stay."""
+
+    class Spoilt:
+        name, batch, callers = "spoilt", None, 1
+
+        def __call__(self, image):
+            maps = predictor._runtime(image)
+            maps[0, 1] = value
+            return maps
+
+    image, _, boxes = crowd
+    whole = Predictor(predictor.spec, predictor._runtime, use_dark=use_dark)(image, boxes)
+    found = Predictor(predictor.spec, Spoilt(), use_dark=use_dark)(image, boxes)
+    for pose in found:
+        assert np.isfinite(pose.to_array()).all()
+    json.dumps([pose.to_record() for pose in found], allow_nan=False)
+    if not np.isfinite(value):
+        np.testing.assert_array_equal(found[0].to_array()[1], 0)
+    np.testing.assert_allclose(found[0].to_array()[0], whole[0].to_array()[0], rtol=1e-6)
+    np.testing.assert_allclose(found[1].to_array(), whole[1].to_array(), rtol=1e-6)
 
 
 def test_nobody_is_an_empty_list(predictor, crowd):

@@ -11,9 +11,11 @@ import numpy as np
 import paddle
 import pytest
 
+from ppose.codecs import MSRAHeatmap
 from ppose.errors import ConfigError, DataError, DeviceError
 from ppose.inference.model_folder import read_model_folder, write_infer_cfg
 from ppose.inference.runtimes import avoid_saturation, choice, open_runtime, paddle_runtime, tensorrt
+from ppose.keypoints import make_keypoint_set
 from ppose.processor import check_bf16
 
 
@@ -65,12 +67,36 @@ def test_all_compute_the_same(folder, runtime, options):
     np.testing.assert_allclose(first, expected[:2], atol=1e-5)  # and is not overwritten by the next
 
 
+@pytest.mark.parametrize("runtime", ["paddle", "onnxruntime", "openvino"])
+def test_heatmaps_of_other_keypoints_are_refused_at_loading(folder, runtime):
+    three = dataclasses.replace(folder.spec, keypoint_set=make_keypoint_set("three", ["a", "b", "c"], []))
+    larger = dataclasses.replace(folder.spec, codec=MSRAHeatmap((64, 96), (32, 48)))
+    for spec, expected in ((three, r"\(3, 24, 16\)"), (larger, r"\(2, 48, 32\)")):
+        message = rf"gives heatmaps \(2, 24, 16\), infer_cfg.yml says {expected} .* of two models"
+        with pytest.raises(DataError, match=message):
+            open_runtime(dataclasses.replace(folder, spec=spec), runtime, cpu_threads=1)
+
+
+@pytest.mark.parametrize("runtime", ["paddle", "onnxruntime", "openvino"])
+def test_what_a_runtime_raises_names_its_file(folder, runtime, tmp_path):
+    opened = open_runtime(folder, runtime, cpu_threads=1)
+    with pytest.raises(DataError, match=r"model\.(onnx|json) does not run in .*: ") as caught:
+        opened(np.zeros((1, 4, 96, 64), np.float32))
+    assert "\n" not in str(caught.value)
+    assert opened(np.zeros((1, 3, 96, 64), np.float32)).shape == (1, 2, 24, 16)
+    for name in folder.files:
+        (tmp_path / name).write_bytes(b"nothing of theirs")
+    with pytest.raises(DataError, match=r"model\.(onnx|json) .*do(es)? not load in .*: "):
+        open_runtime(dataclasses.replace(folder, path=tmp_path), runtime, cpu_threads=1)
+
+
 def test_paddles_flags_are_as_before(folder):
     """Training in the same process would pay for a runtime's choice in memory."""
     flag = "FLAGS_eager_delete_tensor_gb"
     before, inside = paddle.get_flags(flag), []
     opened = open_runtime(folder, "paddle")
-    run = opened._graph._predictor.run
+    graph = opened._opened._graph
+    run = graph._predictor.run
 
     class Watched:
         def __getattr__(self, name):
@@ -80,7 +106,7 @@ def test_paddles_flags_are_as_before(folder):
             inside.append(paddle.get_flags(flag)[flag])
             return run()
 
-    predictor, opened._graph._predictor = opened._graph._predictor, Watched()
+    predictor, graph._predictor = graph._predictor, Watched()
     opened(np.zeros((1, 3, 96, 64), np.float32))
     assert inside == [-1.0]
     assert paddle.get_flags(flag) == before != {flag: -1.0}
@@ -143,7 +169,7 @@ def test_a_gpu_is_used_by_the_first_that_can(folder, monkeypatch):
     """ONNX Runtime's CPU build beside Paddle's for GPUs is no reason to give up."""
     monkeypatch.setattr(paddle_runtime, "check_device", lambda device: None)
     monkeypatch.setattr(paddle_runtime.inference, "Config", RecordingConfig)
-    monkeypatch.setattr(paddle_runtime, "PaddleGraph", lambda config: config)
+    monkeypatch.setattr(paddle_runtime, "PaddleGraph", FakeGraph)
     assert open_runtime(folder, device="gpu").name == "paddle"
 
 
@@ -272,6 +298,18 @@ class RecordingConfig:
         return lambda *values: self.calls.__setitem__(name, values)
 
 
+class FakeGraph:
+    """A `PaddleGraph` that finds nothing, without a GPU."""
+
+    made = []
+
+    def __init__(self, config, file):
+        self.made.append(config)
+
+    def run(self, inputs):
+        return [np.zeros((len(inputs["image"]), 2, 24, 16), np.float32)]
+
+
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 def test_settings_of_paddle_on_a_gpu(monkeypatch, precision):
     monkeypatch.setattr(paddle_runtime.inference, "Config", RecordingConfig)
@@ -350,7 +388,9 @@ def test_tensorrt_runs_in_paddle(folder, fake_tensorrt, tmp_path, monkeypatch):
     made = []
     monkeypatch.setattr(paddle_runtime, "check_device", lambda device: None)
     monkeypatch.setattr(paddle_runtime.inference, "Config", RecordingConfig)
-    monkeypatch.setattr(paddle_runtime, "PaddleGraph", made.append)
+
+    monkeypatch.setattr(FakeGraph, "made", made)
+    monkeypatch.setattr(paddle_runtime, "PaddleGraph", FakeGraph)
     options = {"device": "gpu", "tensorrt_batch": 4, "tensorrt_cache": tmp_path / "cache"}
     quantized = dataclasses.replace(folder, quantization_sha256="ab" * 32)
     open_runtime(quantized, "paddle", precision="int8", **options)

@@ -5,11 +5,13 @@ import json
 
 import numpy as np
 import pytest
+from coco_judge import METRIC_NAMES, disturb, judge
 
+from ppose.annotations import read_annotations
 from ppose.errors import ConfigError, DataError
 from ppose.keypoints import get_keypoint_set, make_keypoint_set
 from ppose.metrics import CocoKeypointMetric, evaluate_results, format_table
-from ppose.metrics.coco import METRIC_NAMES, read_ground_truth
+from ppose.metrics.coco_evaluation import make_truth
 
 COCO17 = get_keypoint_set("coco17")
 ZERO = dict.fromkeys(METRIC_NAMES, 0.0)
@@ -56,7 +58,8 @@ def _feed(metric, annotations, *, noise=0.0, batch=4):
 def test_the_published_example_to_the_third_decimal(reference, capsys):
     folder = reference / "reference/evaluators/coco100"
     results = json.loads((folder / "person_keypoints_val2014_fakekeypoints100_results.json").read_bytes())
-    truth = read_ground_truth(folder / "person_keypoints_val2014_first100_rebuilt.json", COCO17)
+    file = folder / "person_keypoints_val2014_first100_rebuilt.json"
+    truth = read_annotations(file, COCO17)
     before = copy.deepcopy(results)
     found = evaluate_results(truth, results, COCO17)
     section = (folder / "val2014_fake_eval_res.txt").read_text().split("type=keypoints")[1]
@@ -66,6 +69,30 @@ def test_the_published_example_to_the_third_decimal(reference, capsys):
     assert results == before
     assert capsys.readouterr().out == ""
     assert evaluate_results(truth, results, COCO17) == found
+    assert judge(json.loads(file.read_bytes()), results, COCO17.sigmas) == found
+
+
+@pytest.mark.parametrize("sigmas", ["coco17", "own"])
+@pytest.mark.parametrize("seed", range(3))
+def test_numbers_are_those_of_pycocotools_to_the_last_digit(reference, seed, sigmas):
+    """Real annotations: crowds, people without keypoints, ties of scores, areas at the edges of a size."""
+    content = json.loads((reference / "data/coco_dev/annotations/person_keypoints.json").read_bytes())
+    people = content["annotations"]
+    rng = np.random.default_rng(seed)
+    for area in (32**2, 96**2):
+        for row in rng.choice(len(people), 20):
+            people[row]["area"] = area
+    for row in rng.choice(len(people), 20):  # who counts, the file says
+        people[row]["num_keypoints"] = 0
+    results = disturb(content, seed)
+    keypoint_set = COCO17
+    if sigmas == "own":
+        keypoint_set = make_keypoint_set(
+            "own", COCO17.names, COCO17.flip_pairs, sigmas=rng.uniform(0.01, 0.2, 17).tolist()
+        )
+    found = evaluate_results(read_annotations(content, keypoint_set), results, keypoint_set)
+    assert 0.05 < found["AP"] < 0.9
+    assert found == judge(content, results, keypoint_set.sigmas)
 
 
 def test_the_published_example_through_the_metric(reference):
@@ -194,9 +221,9 @@ def test_what_other_datasets_leave_out_is_filled_in():
     _feed(metric, complete)
     assert metric.compute()["AR"] == pytest.approx(1)
     assert spare == before
-    truth = read_ground_truth(spare, COCO17).anns
-    assert truth[2]["area"] == pytest.approx(60 * 60 * 0.53)
-    assert (truth[1]["num_keypoints"], truth[2]["num_keypoints"]) == (0, 17)
+    truth = make_truth(read_annotations(spare, COCO17))
+    assert truth.areas[1] == pytest.approx(60 * 60 * 0.53)
+    assert truth.ignored.tolist() == [True] + 5 * [False]
 
 
 def test_not_finite_keypoints_count_as_not_found(caplog):

@@ -3,10 +3,10 @@
 import re
 
 import pytest
+from coco_judge import METRIC_NAMES
 from report_pages import PageReader
 
 from ppose.cli import run_command
-from ppose.metrics.coco import METRIC_NAMES
 from ppose.reports.page import Code, Page, Picture, Table, Text
 
 HOSTILE = '<script>alert("1")</script>'

@@ -9,7 +9,8 @@ import pytest
 from ppose.annotations import read_annotations
 from ppose.cli import run_command
 from ppose.keypoints import get_keypoint_set
-from ppose.reports.results import Evaluation, make_truth, read_results
+from ppose.metrics.coco_evaluation import Evaluation, make_truth
+from ppose.reports.results import read_results
 from ppose.reports.side_by_side import mean_oks
 
 COCO17 = get_keypoint_set("coco17")

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from robustness.pictures import whole_images, whole_videos
 
 from ppose.engine.state import Progress, TrainState, write_state
 from ppose.weights.safetensors_file import write_safetensors
@@ -63,6 +64,10 @@ def whole_files(kind: str, folder: Path) -> list[bytes]:
         return [(folder / "whole.npz").read_bytes()]
     if kind == "configs":
         return [CONFIG.encode()]
+    if kind == "images":
+        return whole_images()
+    if kind == "videos":
+        return whole_videos(folder)
     if kind == "answers":
         body = pickle.dumps(_ARRAYS, 4)
         return [

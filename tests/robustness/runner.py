@@ -11,17 +11,51 @@ import importlib
 import json
 import os
 import resource
+import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 SECONDS, MEMORY = 20, 6 << 30  # of the processor, of addresses: Paddle's libraries alone take 2 GB
 _CLONE_NEWNET = 0x40000000
 
 
+@contextlib.contextmanager
+def running(modules: Sequence[str], folder: Path) -> Iterator[Callable[[list[str]], dict]]:
+    """Yield a function that runs a command with its arguments in ``folder``, and says how it ended."""
+    with subprocess.Popen(
+        [sys.executable, __file__, *modules],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=folder,
+    ) as runner:
+
+        def run(arguments: list[str]) -> dict:
+            runner.stdin.write(json.dumps(arguments) + "\n")
+            runner.stdin.flush()
+            return json.loads(runner.stdout.readline())
+
+        yield run
+
+
+def check_end(result: dict, what: str, output: Path) -> None:
+    """Fail unless a command did what was asked, or ended in one line that says why not."""
+    what = f"{what}: {result}"
+    lines = [line for line in result["errors"].splitlines() if "error: " in line]
+    assert result["code"] in (0, 1, 2), what
+    assert "Traceback" not in result["errors"], what
+    assert "\x1b" not in result["errors"], what
+    assert len(lines) == (result["code"] != 0), what
+    assert result["seconds"] < SECONDS, what
+    assert not list(output.rglob("*.part")), what
+
+
 def main() -> None:
     """Answer every line of the input."""
+    os.environ["OPENCV_LOG_LEVEL"] = "SILENT"  # as commands have it, before OpenCV is imported
     from ppose import cli
     from ppose.weights import download
 

@@ -1,20 +1,17 @@
 """The real commands on thousands of damaged files: one line, or what was asked for; never anything else."""
 
 import http.server
-import json
-import subprocess
-import sys
 import threading
 import zlib
 from pathlib import Path
 
 import pytest
 from robustness.corpus import mutate, whole_files
-from robustness.runner import MEMORY
+from robustness.runner import MEMORY, running
 
-RUNNER = Path(__file__).with_name("runner.py")
 _WEIGHTS = ("ppose.commands.weights", "ppose.weights.checkpoint", "ppose.weights.safetensors_file")
 _PADDLE = ("ppose.engine.train", "ppose.data.inspection.findings", "ppose.commands.check")
+_PREDICT = ("ppose.inference.command", "ppose.inference.runtimes.onnx_runtime", "onnxruntime")
 # How many files each kind has in the long run, and what its command imports.
 KINDS = {
     "pickles": (5000, _WEIGHTS),
@@ -24,8 +21,11 @@ KINDS = {
     "configs": (500, _PADDLE),
     "states": (250, _PADDLE),
     "annotations": (250, _PADDLE),
+    "images": (200, _PREDICT),
+    "videos": (60, _PREDICT),
 }
-_QUICK = ("pickles", "archives", "safetensors", "answers")
+# How many in the short run.
+_QUICK = {"pickles": 40, "archives": 40, "safetensors": 40, "answers": 15, "images": 15, "videos": 5}
 
 
 @pytest.fixture
@@ -47,7 +47,16 @@ def answering():
     thread.join()
 
 
-def _arguments(kind: str, file: Path, output: Path) -> list[str]:
+@pytest.fixture
+def model(request, kind):
+    """The export that images and videos are for."""
+    return request.getfixturevalue("model_dir") if kind in ("images", "videos") else None
+
+
+def _arguments(kind: str, file: Path, output: Path, model: Path | None) -> list[str]:
+    if kind in ("images", "videos"):
+        source = [f"--{kind[:-1]}_file", str(file), "--model_dir", str(model), "--runtime", "onnxruntime"]
+        return ["predict", *source, "--output_dir", str(output), "--save_json"]
     if kind in ("configs", "annotations"):
         return ["check", str(file), "--output_dir", str(output)]
     if kind == "states":
@@ -56,16 +65,12 @@ def _arguments(kind: str, file: Path, output: Path) -> list[str]:
     return ["weights", "convert", str(file), "--output", str(output / "a.safetensors")]
 
 
-def _try(kind: str, count: int, seed: int, folder: Path, server: http.server.HTTPServer) -> None:
+def _try(
+    kind: str, count: int, seed: int, folder: Path, server: http.server.HTTPServer, model: Path | None
+) -> None:
     modules = KINDS[kind][1]
-    ending = {"configs": ".yml", "annotations": ".json", "states": ".npz"}.get(kind, "")
-    with subprocess.Popen(
-        [sys.executable, RUNNER, *modules],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=folder,
-    ) as runner:
+    ending = {"configs": ".yml", "annotations": ".json", "states": ".npz", "images": ".png"}.get(kind, "")
+    with running(modules, folder) as run:
         for number, content in enumerate(mutate(whole_files(kind, folder), count, seed)):
             file, output = folder / f"input{ending}", folder / "output"
             file.write_bytes(content)
@@ -73,11 +78,9 @@ def _try(kind: str, count: int, seed: int, folder: Path, server: http.server.HTT
             if kind == "answers":
                 server.answer = content
                 source = f"http://127.0.0.1:{server.server_port}/{number}"
-            arguments = _arguments(kind, file, output)
+            arguments = _arguments(kind, file, output, model)
             arguments = [str(source) if argument == str(file) else argument for argument in arguments]
-            runner.stdin.write(json.dumps(arguments) + "\n")
-            runner.stdin.flush()
-            _check(json.loads(runner.stdout.readline()), kind, content, output)
+            _check(run(arguments), kind, content, output)
 
 
 def _check(result: dict, kind: str, content: bytes, output: Path) -> None:
@@ -93,12 +96,12 @@ def _check(result: dict, kind: str, content: bytes, output: Path) -> None:
     assert not list(output.rglob("*.part")), what
 
 
-@pytest.mark.parametrize("kind", _QUICK)
-def test_a_few_damaged_files(kind, tmp_path, answering):
-    _try(kind, 15 if kind == "answers" else 40, 1, tmp_path, answering)
+@pytest.mark.parametrize("kind", list(_QUICK))
+def test_a_few_damaged_files(kind, tmp_path, answering, model):
+    _try(kind, _QUICK[kind], 1, tmp_path, answering, model)
 
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("kind", list(KINDS))
-def test_thousands_of_damaged_files(kind, tmp_path, answering):
-    _try(kind, KINDS[kind][0], 2, tmp_path, answering)
+def test_thousands_of_damaged_files(kind, tmp_path, answering, model):
+    _try(kind, KINDS[kind][0], 2, tmp_path, answering, model)

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from ppose.serving.batching import Batcher, Job
+from ppose.serving.batching import Batcher, Job, batch_sizes
 
 
 class _Predictor:
@@ -50,6 +50,11 @@ def _run(jobs, **options):
 @pytest.mark.parametrize(("waiting", "sizes"), [(13, [8, 4, 1]), (16, [16]), (21, [16, 4, 1]), (2, [2])])
 def test_batches_have_sizes_of_powers_of_two(waiting, sizes):
     assert _run([_job() for _ in range(waiting + 1)]) == [1, *sizes]
+    assert {1, *sizes} <= {*batch_sizes(_Predictor.batch_size)}
+
+
+def test_which_sizes_there_are():
+    assert [batch_sizes(most) for most in (1, 2, 12, 16)] == [[1], [1, 2], [1, 2, 4, 8, 12], [1, 2, 4, 8, 16]]
 
 
 def test_people_count_and_nobody_is_left_or_alone_for_ever():

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from ppose.errors import CheckpointError
+from ppose.weights import restricted_pickle
 from ppose.weights.reader import read_weights
 
 WEIGHTS = np.arange(6, dtype=np.float32).reshape(2, 3)
@@ -124,3 +125,57 @@ def test_a_pickle_cannot_change_what_its_names_stand_for(tmp_path):
         refusal(tmp_path, b"\x80\x02c" + name + b"\n" + state + b"b.")
     (tmp_path / "good.pdparams").write_bytes(pickle.dumps({"a": WEIGHTS}))
     np.testing.assert_array_equal(read_weights(tmp_path / "good.pdparams")["a"], WEIGHTS)
+
+
+def arrays_of_all_kinds():
+    """Keys and shapes as networks have them: scalars, nothing, 255 elements and more, all dtypes."""
+    rng = np.random.default_rng(0)
+    shapes = [(3,), (2, 3), (300,), (2, 3, 4), (2, 3, 3, 3), (1, 70_000), (), (0, 4), (256,), (2, 1, 1, 2, 2)]
+    dtypes = ["f4", "i8", "u1", "f2", "b1", ">f4", "u2"]
+    return {
+        f"layer.{number}.{'x' * number}": rng.integers(0, 2, shapes[number % 10]).astype(
+            dtypes[number // 3 % 7]
+        )
+        for number in range(90)
+    }
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4])
+def test_entries_at_once_are_those_of_single_operations(tmp_path, monkeypatch, protocol):
+    state = arrays_of_all_kinds()
+    file = tmp_path / "a.pdparams"
+    file.write_bytes(pickle.dumps({**state, "names": {key: f"{key}_0" for key in state}}, protocol))
+    at_once = read_weights(file)
+    calls, build = [], restricted_pickle.ArrayPickles._build
+    monkeypatch.setattr(
+        restricted_pickle.ArrayPickles, "_build", lambda self: calls.append(self) or build(self)
+    )
+    counts = []
+    for most in (restricted_pickle._MOST_ENTRIES, 0):
+        monkeypatch.setattr(restricted_pickle, "_MOST_ENTRIES", most)
+        one_by_one = read_weights(file)
+        counts.append(len(calls))
+    assert counts[1] - counts[0] - counts[0] > 30 if protocol > 3 else counts[1] == 2 * counts[0]
+    assert list(at_once) == list(one_by_one) == list(state)
+    for key, array in state.items():
+        expected = array.astype(array.dtype.newbyteorder("="))
+        if array.dtype != np.uint16:  # those are bfloat16
+            np.testing.assert_array_equal(at_once[key], expected)
+        np.testing.assert_array_equal(at_once[key], one_by_one[key])
+        assert at_once[key].dtype == one_by_one[key].dtype
+
+
+def test_an_entry_that_is_not_what_it_says_is_no_entry(tmp_path):
+    """Lengths of its key or bytes, its shape, the places in the memo, its end: as single operations find."""
+    good = pickle.dumps({name: np.arange(6, dtype=np.float32) for name in ("a", "bb", "cc")}, 4)
+    entry = good.index(b"\x8c\x02cc\x94")
+    tail = good[entry:]
+    changes = (
+        (1, b"\x03"), (1, b"\x01"), (6, b"\xf0"), (6, b"\x00"), (tail.index(b"K\x06") + 1, b"\x05"),
+        (tail.index(b"C\x18") + 1, b"\x17"), (tail.index(b"C\x18") + 1, b"\xff"),
+        (tail.index(b"\x94h", 20) + 2, b"\xf0"), (len(tail) - 4, b"\x85"),
+    )  # fmt: skip
+    for at, new in changes:
+        refusal(tmp_path, good[: entry + at] + new + good[entry + at + 1 :])
+    for end in range(entry, len(good) - 1, 7):
+        refusal(tmp_path, good[:end])

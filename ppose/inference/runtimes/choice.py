@@ -5,6 +5,7 @@ import importlib.util
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, Protocol, get_args
 
@@ -12,6 +13,8 @@ import numpy as np
 
 from ppose.errors import ConfigError, DataError, DeviceError
 from ppose.inference.model_folder import ONNX_FILES, PADDLE_FILES, ModelFolder, find_float_export
+from ppose.inference.runtimes.faults import naming
+from ppose.paths import show_name
 from ppose.processor import check_bf16, own_cores
 
 RuntimeName = Literal["auto", "paddle", "onnxruntime", "openvino"]
@@ -24,15 +27,42 @@ _logger = logging.getLogger(__name__)
 class Runtime(Protocol):
     """What makes heatmaps: an exported graph in one of the runtimes here, or a network as it is trained.
 
+    A graph that decodes (`PoseSpec.decode_in_graph`) takes inverse_warp (N, 2, 3) float32 too, from input to
+    image pixels, and gives keypoints (N, K, 3) float32: x and y in image pixels, and the score.
+
     ``name`` is for the user; ``batch`` is N as the graph has it, None any. Threads may call it at once.
     """
 
     name: str
     batch: int | None
 
-    def __call__(self, image: np.ndarray) -> np.ndarray:
+    def __call__(self, image: np.ndarray, *inverse_warp: np.ndarray) -> np.ndarray:
         """Heatmaps (N, K, H, W) float32 of image (N, 3, h, w), which is as `PoseSpec` says and stays so."""
         ...
+
+
+class _Opened(Runtime, Protocol):
+    """A file's graph; ``output_shape`` is as the file states it, None for what it does not."""
+
+    @property
+    def output_shape(self) -> tuple[int | None, ...]: ...
+
+
+class _Guarded:
+    """A file's graph; whatever its runtime raises is a DataError that names the file; `Runtime`."""
+
+    def __init__(self, opened: _Opened, file: Path) -> None:
+        self._opened, self._file = opened, file
+        self.name, self.batch = opened.name, opened.batch
+
+    @property
+    def output_shape(self) -> tuple[int | None, ...]:
+        return self._opened.output_shape
+
+    def __call__(self, image: np.ndarray, *inverse_warp: np.ndarray) -> np.ndarray:
+        """See `Runtime`."""
+        with naming(self._file, f"does not run in {self.name}"):
+            return self._opened(image, *inverse_warp)
 
 
 @dataclass(frozen=True)
@@ -44,6 +74,7 @@ class _Kind:
     install: str
     precisions: Mapping[str, tuple[str, ...]]
     options: tuple[str, ...] = ()
+    prepares_batches: bool = False
 
     def is_in(self, folder: ModelFolder) -> bool:
         return all(name in folder.files for name in self.files)
@@ -51,7 +82,14 @@ class _Kind:
 
 # Fastest first, as measured on a CPU (docs/benchmarks.md).
 _KINDS = {
-    "openvino": _Kind("openvino_runtime", ONNX_FILES, "openvino", {"cpu": ("fp32", "bf16")}, ("cache_dir",)),
+    "openvino": _Kind(
+        "openvino_runtime",
+        ONNX_FILES,
+        "openvino",
+        {"cpu": ("fp32", "bf16")},
+        ("cache_dir",),
+        prepares_batches=True,
+    ),
     "onnxruntime": _Kind(
         "onnx_runtime",
         ONNX_FILES,
@@ -66,6 +104,7 @@ _KINDS = {
         ("enable_mkldnn", "tensorrt_batch", "tensorrt_cache"),
     ),
 }
+_FOREIGN = {"openvino": "openvino_graph", "onnxruntime": "onnx_graph", "paddle": "paddle_runtime"}
 # What computes an int8 model in floats, with the results of eight bits.
 _FLOATS = "paddle"
 # Of threads: beyond what processors have; with tens of thousands Paddle aborts and ONNX Runtime hangs.
@@ -80,11 +119,13 @@ def open_runtime(
     device: Device = "cpu",
     precision: Precision = "fp32",
     cpu_threads: int | None = None,
+    batches: Sequence[int] = (),
     **options: Any,
 ) -> Runtime:
     """Load the folder's graph into a runtime; "auto" takes the fastest that is installed and has its file.
 
-    ``cpu_threads`` None takes all cores that the process may use. ``options``, of Paddle alone:
+    ``cpu_threads`` None takes all cores that the process may use. ``batches`` are numbers of images that will
+    come often: OpenVINO compiles for each, the others need not. ``options``, of Paddle alone:
     ``enable_mkldnn`` (oneDNN, default True), ``tensorrt_batch`` (the largest batch; its presence asks for
     TensorRT), ``tensorrt_cache`` (folder for its engines, default `tensorrt/` in the model's folder); of
     OpenVINO: ``cache_dir`` (folder for compiled models). A quantized model computes in int8 whatever the
@@ -108,8 +149,9 @@ def open_runtime(
     if folder.saturates:
         names = sorted(names, key=lambda name: name != _FLOATS)
     settings = {"device": device, "precision": precision, "threads": threads, **options}
-    opened = _open_first(names, folder, settings)
+    opened = _open_first(names, folder, settings, batches)
     folder.check_batch(opened.batch)
+    _check_output(folder, opened)
     why = " (the fastest that is installed and exported)" if runtime == "auto" else ""
     where = f"{threads} threads" if device == "cpu" else "GPU"
     version = importlib.import_module(opened.name).__version__
@@ -144,11 +186,16 @@ def name_precision(folder: ModelFolder, precision: str) -> str:
     return "int8 and bf16" if precision == "bf16" else "int8"
 
 
-def import_runtime(name: str) -> ModuleType:
-    """The module here of a runtime; DeviceError where its package is not installed, or does not load."""
+def import_runtime(name: str, *, for_any_graph: bool = False) -> ModuleType:
+    """The module here of a runtime; DeviceError where its package is not installed, or does not load.
+
+    ``for_any_graph``: that with `open_foreign_graph`, for graphs whose inputs and outputs are not a keypoint
+    network's.
+    """
     _require_installed(name)
+    module = _FOREIGN[name] if for_any_graph else _KINDS[name].module
     try:
-        return importlib.import_module(f"ppose.inference.runtimes.{_KINDS[name].module}")
+        return importlib.import_module(f"ppose.inference.runtimes.{module}")
     except ImportError as error:
         reason = str(error).partition("\n")[0]
         raise DeviceError(
@@ -157,14 +204,40 @@ def import_runtime(name: str) -> ModuleType:
         ) from None
 
 
-def _open_first(names: Sequence[str], folder: ModelFolder, settings: Mapping[str, Any]) -> Runtime:
+def _check_output(folder: ModelFolder, opened: _Opened) -> None:
+    """Raise DataError unless what a graph gives is of the folder's keypoints and codec.
+
+    Where the file does not state its shape, it is run once for nobody.
+    """
+    spec, shape = folder.spec, opened.output_shape
+    keypoints, (width, height) = spec.keypoint_set.num_keypoints, spec.codec.heatmap_size
+    expected = (keypoints, 3) if spec.decode_in_graph else (keypoints, height, width)
+    if len(shape) != len(expected) + 1 or None in shape[1:]:
+        shape = opened(*spec.nobody()).shape
+    if shape[1:] != expected:
+        meaning = "x, y, score" if spec.decode_in_graph else "height, width"
+        raise DataError(
+            f"{show_name(folder.path)}: the network gives {spec.output_name} {_show_shape(shape[1:])}, "
+            f"infer_cfg.yml says {_show_shape(expected)} (keypoints, {meaning}); they are of two models: "
+            "export again"
+        )
+
+
+def _show_shape(shape: Sequence[int | None]) -> str:
+    return f"({', '.join(map(str, shape))})"
+
+
+def _open_first(
+    names: Sequence[str], folder: ModelFolder, settings: Mapping[str, Any], batches: Sequence[int]
+) -> _Opened:
     """The first of these runtimes that is there, with the device that is asked for."""
     problems = {}
     for name in names:
         try:
             _require_installed(name)
             _check(name, folder, **settings)
-            opened = import_runtime(name).open_graph(folder, **settings)
+            more = {"batches": batches} if _KINDS[name].prepares_batches else {}
+            opened = _open_guarded(name, folder, {**settings, **more})
         except DeviceError as error:
             problems[name] = str(error)
             continue
@@ -173,6 +246,13 @@ def _open_first(names: Sequence[str], folder: ModelFolder, settings: Mapping[str
                 _logger.warning("not %s: %s", other, problem)
         return opened
     raise DeviceError("; ".join(problems.values()))
+
+
+def _open_guarded(name: str, folder: ModelFolder, settings: Mapping[str, Any]) -> _Guarded:
+    """A runtime with the folder's graph; DataError where it does not load it."""
+    file, open_graph = folder.path / _KINDS[name].files[0], import_runtime(name).open_graph
+    with naming(file, f"does not load in {name}"):
+        return _Guarded(open_graph(folder, **settings), file)
 
 
 def _check_int8(folder: ModelFolder, precision: Precision) -> Precision:
@@ -223,6 +303,11 @@ def _check(
     if uses_tensorrt and (precision == "int8") != folder.is_int8:
         kinds = ("an int8", "a float") if folder.is_int8 else ("a float", "an int8")
         raise ConfigError(f"{folder.path} is {kinds[0]} model, TensorRT's {precision} takes {kinds[1]} one")
+    if folder.spec.decode_in_graph and (uses_tensorrt or precision in ("bf16", "fp16")):
+        raise ConfigError(
+            f"{folder.path} decodes in its graph, where 16 bits are too few for places of keypoints"
+            f"{' and TensorRT has not been tried' if uses_tensorrt else ''}; export without --decode_in_graph"
+        )
     if not kind.is_in(folder):
         raise DataError(_lacks(folder, name, f"runtime {name}"))
     if precision == "bf16" and device == "cpu":

@@ -1,13 +1,16 @@
 """ONNX Runtime."""
 
+from pathlib import Path
+
 import numpy as np
 import onnxruntime
 
 from ppose.errors import DeviceError
 from ppose.inference.model_folder import ONNX_FILES, ModelFolder
+from ppose.inference.pose_spec import name_inputs
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "gpu": "CUDAExecutionProvider"}
-_ERRORS_ONLY = 3
+_FATAL_ONLY = 4  # errors are raised, too
 
 
 class OnnxRuntime:
@@ -20,13 +23,24 @@ class OnnxRuntime:
         batch = session.get_inputs()[0].shape[0]
         self.batch = batch if isinstance(batch, int) else None
 
-    def __call__(self, image: np.ndarray) -> np.ndarray:
+    def __call__(self, image: np.ndarray, *inverse_warp: np.ndarray) -> np.ndarray:
         """See `Runtime`."""
-        return self._session.run(["heatmaps"], {"image": image})[0]
+        return self._session.run(None, name_inputs(image, *inverse_warp))[0]
+
+    @property
+    def output_shape(self) -> tuple[int | None, ...]:
+        """The shape that the file states for the output, None for sides of any length."""
+        shape = self._session.get_outputs()[0].shape
+        return tuple(side if isinstance(side, int) else None for side in shape)
 
 
 def open_graph(folder: ModelFolder, *, device: str, precision: str, threads: int) -> OnnxRuntime:
-    """The session of `model.onnx`, all graph optimisations on; DeviceError without the GPU asked for."""
+    """The session of `model.onnx`, see `open_session`."""
+    return OnnxRuntime(open_session(folder.path / ONNX_FILES[0], device, threads))
+
+
+def open_session(file: Path, device: str, threads: int) -> onnxruntime.InferenceSession:
+    """A session with all graph optimisations on; DeviceError without the GPU asked for."""
     provider = _PROVIDERS[device]
     if provider not in onnxruntime.get_available_providers():
         raise DeviceError(
@@ -35,6 +49,5 @@ def open_graph(folder: ModelFolder, *, device: str, precision: str, threads: int
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-    options.log_severity_level = _ERRORS_ONLY
-    file = str(folder.path / ONNX_FILES[0])
-    return OnnxRuntime(onnxruntime.InferenceSession(file, options, providers=[provider]))
+    options.log_severity_level = _FATAL_ONLY
+    return onnxruntime.InferenceSession(str(file), options, providers=[provider])

@@ -1,7 +1,7 @@
 """Paddle Inference, on CPU and GPU."""
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
@@ -11,45 +11,47 @@ from paddle import inference
 
 from ppose.errors import DataError, DeviceError
 from ppose.inference.model_folder import ModelFolder
+from ppose.inference.pose_spec import name_inputs
+from ppose.inference.runtimes.faults import naming
 from ppose.inference.runtimes.tensorrt import convert_to_tensorrt
 from ppose.interrupts import renew_interrupts
-from ppose.paddle_internals import is_program
+from ppose.paddle_internals import is_program, is_whole
 from ppose.paths import show_name
 
 renew_interrupts()
 
 _GPU_POOL_MB, _GPU = 200, 0
-_SHOWN = 300  # characters of what Paddle says
-
 
 # Paddle aborts where threads share a predictor, and makes predictors and keeps tensors by what is the whole
 # process's. A run takes all the cores that it is given anyway.
 _ONE_AT_A_TIME = threading.Lock()
+_LOADS = "and its weights do not load in Paddle Inference"
 
 
 class PaddleGraph:
-    """A graph of Paddle Inference with named inputs; threads may share it, and wait for each other."""
+    """A graph of Paddle Inference with named inputs; threads may share it, and wait for each other.
 
-    def __init__(self, config: inference.Config) -> None:
+    ``inputs`` are shapes by name, None for a side of any length; () where only a run would tell. ``file`` is
+    for messages: DataError where it cannot be loaded or run.
+    """
+
+    name = "paddle"
+    metadata: Mapping[str, str] = {}
+
+    def __init__(self, config: inference.Config, file: Path) -> None:
         self._keeps_tensors = config.mkldnn_enabled() and not config.use_gpu()
-        with _ONE_AT_A_TIME:
-            self._predictor = inference.create_predictor(config)
-        names = self._predictor.get_input_names()
-        self._inputs = {name: self._predictor.get_input_handle(name) for name in names}
-
-    @property
-    def input_names(self) -> list[str]:
-        """The graph's inputs."""
-        return list(self._inputs)
-
-    def static_batch(self, name: str) -> int | None:
-        """The first side of an input whose shape is fixed, before the first run; else None."""
-        shape = self._inputs[name].shape()
-        return shape[0] if len(shape) > 1 else None
+        self._file = file
+        with naming(file, _LOADS):
+            with _ONE_AT_A_TIME:
+                self._predictor = inference.create_predictor(config)
+            names = self._predictor.get_input_names()
+            self._inputs = {name: self._predictor.get_input_handle(name) for name in names}
+            self.inputs = {name: _to_shape(handle.shape()) for name, handle in self._inputs.items()}
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """All outputs, in the graph's order."""
-        with _ONE_AT_A_TIME, _keeping_tensors() if self._keeps_tensors else nullcontext():
+        keeping = _keeping_tensors() if self._keeps_tensors else nullcontext()
+        with _ONE_AT_A_TIME, keeping, naming(self._file, "does not run in Paddle Inference"):
             for name, value in inputs.items():
                 self._inputs[name].copy_from_cpu(np.ascontiguousarray(value))
             self._predictor.run()
@@ -78,27 +80,34 @@ def open_foreign_graph(graph: Path, weights: Path, *, device: str, threads: int)
     where = show_name(graph)
     if graph.suffix != ".json" and not is_program(graph.read_bytes()):
         raise DataError(f"{where} is no graph of Paddle ({graph.stat().st_size} bytes), or damaged")
+    with weights.open("rb") as file:
+        if not is_whole(file):
+            raise DataError(
+                f"{show_name(weights)} holds no weights of Paddle, or a part of them: copy it again"
+            )
     config = make_config(
         graph, weights, device=device, precision="fp32", threads=threads, use_onednn=device == "cpu"
     )
-    try:
-        return PaddleGraph(config)
-    except (RuntimeError, ValueError, OSError) as error:
-        reason = " ".join(str(error).split())[-_SHOWN:]
-        raise DataError(f"{where} and {weights.name} do not load in Paddle Inference: {reason}") from None
+    return PaddleGraph(config, graph)
+
+
+def _to_shape(shape: Sequence[int]) -> tuple[int | None, ...]:
+    """A shape as Paddle has it before the first run: one side alone, where only that would tell."""
+    return tuple(side if side > 0 else None for side in shape) if len(shape) > 1 else ()
 
 
 class PaddleRuntime:
     """An exported pose network in Paddle Inference; `Runtime`."""
 
     name = "paddle"
+    output_shape: tuple[int | None, ...] = ()  # a run tells
 
     def __init__(self, graph: PaddleGraph, batch: int | None) -> None:
         self._graph, self.batch = graph, batch
 
-    def __call__(self, image: np.ndarray) -> np.ndarray:
+    def __call__(self, image: np.ndarray, *inverse_warp: np.ndarray) -> np.ndarray:
         """See `Runtime`."""
-        return self._graph.run({"image": image})[0]
+        return self._graph.run(name_inputs(image, *inverse_warp))[0]
 
 
 def open_graph(
@@ -120,9 +129,10 @@ def open_graph(
     config = make_config(
         graph, weights, device=device, precision=precision, threads=threads, use_onednn=enable_mkldnn
     )
-    opened = PaddleGraph(config)
+    opened = PaddleGraph(config, graph)
     # What Paddle says on GPUs, and of TensorRT's graphs, has not been seen.
-    return PaddleRuntime(opened, opened.static_batch("image") if device == "cpu" else folder.spec.batch)
+    shape = opened.inputs.get("image", ()) if device == "cpu" else (folder.spec.batch,)
+    return PaddleRuntime(opened, shape[0] if shape else None)
 
 
 def check_device(device: str) -> None:

@@ -1,0 +1,174 @@
+"""Which reader a detector needs, from its folder, its inputs and its outputs."""
+
+import logging
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+
+from ppose.errors import ConfigError, DataError
+from ppose.inference.detectors import paddle_rows, picodet, rtmdet, yolo
+from ppose.inference.detectors.classes import find_classes, guess_labels
+from ppose.inference.detectors.detector import Detector, Graph, find_image_input, make_inputs
+from ppose.inference.detectors.files import find_detector_files
+from ppose.inference.detectors.fit import Fitted, fit_rtmdet, fit_yolox
+from ppose.inference.detectors.head import Head, Size
+from ppose.inference.detectors.settings import Settings, read_paddle_settings
+from ppose.inference.ranges import LONGEST_SIDE
+from ppose.inference.runtimes import import_runtime
+from ppose.paths import show_name, show_text
+from ppose.processor import own_cores
+from ppose.workspace.cells import to_plain
+from ppose.workspace.yaml_file import parse_cells
+
+_logger = logging.getLogger(__name__)
+
+_READERS = (paddle_rows, yolo, picodet, rtmdet)
+_DEFAULT_SIZE = (640, 640)  # of graphs that take any size and say none, as YOLO's and RTMDet's are trained
+_MOST_PIXELS = 1 << 26  # of a batch
+_NAMED = {"rtmdet": fit_rtmdet, "yolox": fit_yolox}  # by the name of a file or folder
+_LONGEST_TEXT = 1 << 20
+
+
+def open_detector(
+    path: str | Path,
+    *,
+    threshold: float = 0.5,
+    classes: Sequence[int | str] | None = None,
+    device: str = "cpu",
+    cpu_threads: int | None = None,
+    runtime: str | None = None,
+) -> Detector:
+    """The person detector of a folder or file, whoever has exported it; a line of the log says as what.
+
+    It is a folder of PaddleDetection, PaddleX or mmdeploy, or a file of ONNX or OpenVINO (`.xml`). What the
+    folder does not say, inputs and outputs do: PicoDet's, YOLOX's, YOLOv5's and YOLOv8's, RTMDet's. People
+    have a score of ``threshold`` or more, and are of ``classes`` (names or numbers), by default of the class
+    `person`, or of the only class. ``runtime`` None runs ONNX in OpenVINO where that is installed, else in
+    ONNX Runtime. Raises DataError for a file that cannot be loaded or is none of these, ConfigError for
+    classes that it has not, and for settings that are unknown here.
+    """
+    files = find_detector_files(path)
+    settings = read_paddle_settings(files.export) if files.export else None
+    name = runtime or _choose_runtime(files.graph, device)
+    opener = import_runtime(name, for_any_graph=True).open_foreign_graph
+    weights = (files.weights,) if files.weights else ()
+    graph: Graph = opener(files.graph, *weights, device=device, threads=cpu_threads or own_cores())
+    where = show_name(files.graph)
+    image_input = find_image_input(graph, where)
+    static = _find_size(graph, image_input, where)
+    settings = settings or files.read_pipeline(static)
+    size = static or _find_any_size(graph, settings)
+    probe = _make_noise(graph, image_input, settings, size, where)
+    outputs = graph.run(make_inputs(graph, image_input, probe))
+    height, width = probe[0].image.shape[1:]
+    head = _find_head(outputs, (width, height), where)
+    labels = settings.labels if settings else ()
+    labels = labels or _read_names(graph)
+    if not labels and files.export is None:
+        labels = guess_labels(head.num_classes)
+    source = settings.source if settings and settings.labels else where
+    people = find_classes(labels, classes, f"{source}: label_list", head.num_classes)
+    if head.num_classes is not None and max(people) >= head.num_classes:
+        raise DataError(f"{where} has {head.num_classes} classes, but {source} says {len(labels)}")
+    _logger.info(
+        "detector: %s: %s, %dx%d, %s, people are %s", where, head.name, width, height, name,
+        ", ".join(show_text(labels[number]) if labels else str(number) for number in people),
+    )  # fmt: skip
+    prepare = settings.prepare if settings else _choose_fit(head, (width, height), files.graph)
+    return Detector(graph, head, prepare, classes=people, threshold=threshold, where=where)
+
+
+def _choose_runtime(graph: Path, device: str) -> str:
+    if graph.suffix in (".json", ".pdmodel"):
+        return "paddle"
+    if graph.suffix == ".xml":
+        return "openvino"
+    return "openvino" if device == "cpu" and find_spec("openvino") else "onnxruntime"
+
+
+def _find_size(graph: Graph, image_input: str, where: str) -> Size | None:
+    """Width and height of the input where they are fixed; DataError for what no picture is."""
+    batch, *_, height, width = graph.inputs[image_input] or (None,) * 4
+    if height is None or width is None:
+        return None
+    pixels = (batch or 1) * height * width
+    if not (1 <= height <= LONGEST_SIDE and 1 <= width <= LONGEST_SIDE and 1 <= pixels <= _MOST_PIXELS):
+        raise DataError(
+            f"{where} takes images ({batch}, 3, {height}, {width}), expected sides of 1 to {LONGEST_SIDE}"
+        )
+    return width, height
+
+
+def _find_any_size(graph: Graph, settings: Settings | None) -> Size:
+    """The size for a graph that takes any: as it says itself (Ultralytics' `imgsz`), or the default."""
+    if settings is not None:
+        return _DEFAULT_SIZE  # not used: the settings resize
+    size = _read_metadata(graph, "imgsz")
+    sides = [side for side in size if side in range(32, LONGEST_SIDE)] if isinstance(size, list) else []
+    return (sides[1], sides[0]) if len(sides) == 2 else _DEFAULT_SIZE
+
+
+def _make_noise(
+    graph: Graph, image_input: str, settings: Settings | None, size: Size, where: str
+) -> list[Fitted]:
+    """A batch of noise, as the graph takes it."""
+    rng = np.random.default_rng(0)
+    shape = graph.inputs[image_input] or (None,) * 4
+    if settings is None:
+        image = rng.uniform(0, 255, (3, *size[::-1])).astype(np.float32)
+        return [Fitted(image, np.ones(2), np.zeros(2), size[::-1])] * (shape[0] or 1)
+    fitted = settings.prepare(rng.integers(0, 255, (480, 640, 3), np.uint8))
+    made = fitted.image.shape
+    if any(side not in (None, own) for side, own in zip(shape[1:], made, strict=True)):
+        raise DataError(
+            f"{settings.source} makes inputs {made}, {where} takes {shape[1:]}: they are of two detectors"
+        )
+    return [fitted] * (shape[0] or 1)
+
+
+def _find_head(outputs: Sequence[np.ndarray], size: Size, where: str) -> Head:
+    for reader in _READERS:
+        head = reader.find_head(outputs, size)
+        if head is not None:
+            return head
+    shapes = ", ".join(str(output.shape) for output in outputs)
+    looked_for = "; ".join(reader.LOOKED_FOR for reader in _READERS)
+    raise DataError(
+        f"{where} is no detector that is known here: for an image of {size[0]}x{size[1]} it gives "
+        f"{show_text(shapes, 200)}; looked for {looked_for}"
+    )
+
+
+def _choose_fit(head: Head, size: Size, file: Path) -> Callable[[np.ndarray], Fitted]:
+    """How the head's family prepares images; where families share a head, by the file's name."""
+    if head.fit is not None:
+        return head.fit(size)
+    name = f"{file.resolve().parent.name}/{file.name}".casefold()
+    for family, fit in _NAMED.items():
+        if family in name:
+            return fit(size)
+    raise ConfigError(
+        f"{show_name(file)} is {head.name}, but of which kind nothing says: put mmdeploy's pipeline.json "
+        f"beside it, or name it {' or '.join(f'{family}.onnx' for family in _NAMED)}"
+    )
+
+
+def _read_names(graph: Graph) -> list[str]:
+    """The classes' names as Ultralytics writes them into its files; none where there are none."""
+    names = _read_metadata(graph, "names")
+    if not isinstance(names, dict) or list(names) != [str(number) for number in range(len(names))]:
+        return []
+    return [str(name) for name in names.values()]
+
+
+def _read_metadata(graph: Graph, key: str) -> object:
+    """A value that a file has for its readers, in YAML's notation (and Python's); None where it is none."""
+    text = graph.metadata.get(key, "")
+    if not text or len(text) > _LONGEST_TEXT:
+        return None
+    try:
+        return to_plain(parse_cells(text, key))
+    except ConfigError:
+        return None

@@ -1,0 +1,62 @@
+"""Which of a detector's classes are people."""
+
+from collections.abc import Sequence
+
+from ppose.errors import ConfigError
+from ppose.paths import show_text
+
+_PERSON = "person"
+_SHOWN = 100  # of names in a message
+# The 80 classes of COCO's detection task in the order of their ids, which detectors number from 0.
+_COCO = (
+    "person,bicycle,car,motorcycle,airplane,bus,train,truck,boat,traffic light,fire hydrant,stop sign,"
+    "parking meter,bench,bird,cat,dog,horse,sheep,cow,elephant,bear,zebra,giraffe,backpack,umbrella,handbag,"
+    "tie,suitcase,frisbee,skis,snowboard,sports ball,kite,baseball bat,baseball glove,skateboard,surfboard,"
+    "tennis racket,bottle,wine glass,cup,fork,knife,spoon,bowl,banana,apple,sandwich,orange,broccoli,carrot,"
+    "hot dog,pizza,donut,cake,chair,couch,potted plant,bed,dining table,toilet,tv,laptop,mouse,remote,"
+    "keyboard,cell phone,microwave,oven,toaster,sink,refrigerator,book,clock,vase,scissors,teddy bear,"
+    "hair drier,toothbrush"
+)
+COCO_LABELS = tuple(_COCO.split(","))
+
+
+def guess_labels(count: int | None) -> tuple[str, ...]:
+    """Names of classes where nothing says them: the only one is people, 80 or an unknown number COCO's."""
+    if count == 1:
+        return (_PERSON,)
+    return COCO_LABELS if count in (None, len(COCO_LABELS)) else ()
+
+
+def find_classes(
+    labels: Sequence[str], asked: Sequence[int | str] | None, where: str, count: int | None = None
+) -> list[int]:
+    """The numbers of the classes that are people: those asked for, `person`, or the only one.
+
+    ``labels`` are the names of all, none where nobody knows them; ``count`` is how many there are, ``where``
+    what says so. Raises ConfigError for classes that are not there.
+    """
+    if asked is None and _PERSON not in labels and len(labels) == 1:
+        return [0]
+    if not labels and asked and all(str(name).isdecimal() for name in asked):
+        numbers = [int(name) for name in asked]
+        if count is not None and max(numbers) >= count:
+            raise ConfigError(f"{where} has the classes 0 to {count - 1}, --det_class is {max(numbers)}")
+        return numbers
+    known = {
+        **{_plain(label): number for number, label in enumerate(labels)},
+        **{str(number): number for number in range(len(labels))},
+        **{label: number for number, label in enumerate(labels)},
+    }
+    names = {name: str(name) if str(name) in known else _plain(name) for name in asked or [_PERSON]}
+    if missing := [name for name, key in names.items() if key not in known]:
+        shown = [f"{number} {show_text(label, 40)}" for number, label in enumerate(labels[:_SHOWN])]
+        listed = ", ".join(shown) + (", ..." if len(labels) > _SHOWN else "")
+        raise ConfigError(
+            f"{where} has no '{show_text(str(missing[0]))}': {listed or 'it is empty'}; "
+            "choose by --det_class NAME, or by its number"
+        )
+    return [known[key] for key in names.values()]
+
+
+def _plain(name: int | str) -> str:
+    return str(name).strip().casefold()

@@ -1,0 +1,64 @@
+"""Graphs of ONNX, or of OpenVINO's own format, with any inputs and outputs, in OpenVINO on the CPU."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openvino
+
+from ppose.inference.runtimes.faults import naming
+from ppose.inference.runtimes.openvino_runtime import compile_file
+
+_METADATA, _KEYS = "framework", ("names", "imgsz")  # where OpenVINO keeps what ONNX calls metadata
+_LOADS, _RUNS = "does not load in OpenVINO", "does not run in OpenVINO"
+
+
+class OpenVinoGraph:
+    """A graph of ONNX or OpenVINO's own format with any inputs and outputs; threads may run it at once."""
+
+    name = "openvino"
+
+    def __init__(self, file: Path, settings: dict[str, Any]) -> None:
+        self._file = file
+        with naming(file, _LOADS):
+            model, self._compiled = compile_file(file, settings)
+            self.metadata = _read_metadata(model)
+            self.inputs = {each.any_name: _to_shape(each.partial_shape) for each in self._compiled.inputs}
+            self._dtypes = {each.any_name: each.element_type.to_dtype() for each in self._compiled.inputs}
+        self._idle: list[openvino.InferRequest] = []
+
+    def run(self, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        """All outputs, in the graph's order; they are the caller's."""
+        with naming(self._file, _RUNS):
+            given = {name: value.astype(self._dtypes[name], copy=False) for name, value in inputs.items()}
+            try:
+                request = self._idle.pop()  # threads that run at once have one each
+            except IndexError:
+                request = self._compiled.create_infer_request()
+            found = list(request.infer(given, share_inputs=True).values())
+            self._idle.append(request)
+            return found
+
+
+def open_foreign_graph(file: Path, *, device: str, threads: int) -> OpenVinoGraph:
+    """A graph that nothing vouches for, on the CPU; DataError where it cannot be loaded."""
+    settings = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_NUM_THREADS": threads,
+        "INFERENCE_PRECISION_HINT": "f32",
+    }
+    return OpenVinoGraph(file, settings)
+
+
+def _read_metadata(model: openvino.Model) -> dict[str, str]:
+    """What an ONNX file says to its readers, as far as they ask."""
+    found = [key for key in _KEYS if model.has_rt_info([_METADATA, key])]
+    return {key: model.get_rt_info([_METADATA, key]).astype(str) for key in found}
+
+
+def _to_shape(shape: openvino.PartialShape) -> tuple[int | None, ...]:
+    """A shape with None for sides of any length; () where not even their number is known."""
+    if shape.rank.is_dynamic:
+        return ()
+    return tuple(side.get_length() if side.is_static else None for side in shape)
