@@ -16,8 +16,8 @@ from ppose.paths import expand_path
 from ppose.pixel_limit import limit_pixels
 
 COMMANDS = (
-    *("train", "eval", "check", "convert", "split", "merge", "browse", "infer", "export", "quantize"),
-    *("predict", "benchmark", "serve", "model_info", "synthesize", "translate"),
+    *("train", "eval", "eval_tracks", "check", "convert", "split", "merge", "browse", "infer", "export"),
+    *("quantize", "predict", "benchmark", "serve", "batch", "model_info", "synthesize", "translate"),
     *("mpii2coco", "posetrack2coco", "spacecraft2coco", "weights", "analyse_errors", "visualize_coco"),
     *("download", "report"),
 )

@@ -20,7 +20,9 @@ _EXTRAS = {
     **dict.fromkeys(("paddle", "setuptools"), "paddle,train"),
     **dict.fromkeys(("filelock", "jinja2", "matplotlib", "platformdirs", "requests"), "train"),
     **dict.fromkeys(("scipy", "visualdl"), "train"),
+    "motmetrics": "track",
     **dict.fromkeys(("fastapi", "uvicorn", "prometheus_client", "PIL"), "serve"),
+    **dict.fromkeys(("fsspec", "pyarrow", "ray"), "ray"),
 }
 
 # What the user asks for, before Paddle writes its own choice of one thread into the environment.

@@ -1,7 +1,7 @@
 """The image files that a command is given, and the people's boxes in them."""
 
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 
@@ -42,7 +42,12 @@ def find_image_folder(annotations: Path) -> Path:
 
 def _is_image(file: Path) -> bool:
     is_there = file.is_file() or (file.is_symlink() and not file.exists())
-    return is_there and file.suffix.lower() in IMAGE_ENDINGS + _UNREAD_ENDINGS
+    return is_there and is_image_name(file.name)
+
+
+def is_image_name(name: str) -> bool:
+    """Whether a file with this name is meant to be an image, be it one that nothing here reads."""
+    return PurePath(name).suffix.lower() in IMAGE_ENDINGS + _UNREAD_ENDINGS
 
 
 def read_boxes(
@@ -69,6 +74,17 @@ def read_boxes_and_sizes(
     Everything else is as in `read_people_boxes`.
     """
     names = [file.name for file in image_files]
+    return read_named_boxes(path, names, classes=classes, threshold=threshold)
+
+
+def read_named_boxes(
+    path: str | Path,
+    names: Sequence[str],
+    *,
+    classes: Sequence[int | str] | None = None,
+    threshold: float = DET_THRESHOLD,
+) -> tuple[list[np.ndarray], list[tuple[int, int]]]:
+    """As `read_boxes_and_sizes`, of images with these names, which may have folders in them."""
     found = read_people_boxes(path, names, classes=classes, threshold=threshold)
     order = np.argsort(found.rows, kind="stable")
     ends = np.searchsorted(found.rows[order], np.arange(1, len(names)))

@@ -1,4 +1,4 @@
-"""Settings of Paddle's CPU libraries and of ONNX Runtime, which read them from the environment as they load.
+"""Settings of Paddle's CPU libraries, ONNX Runtime and Ray, which these read from the environment.
 
 - `KMP_BLOCKTIME=0`: each of Paddle's threads has an OpenMP team whose members spin for 200 ms after an
   operator, on cores that others could use. Now they sleep at once.
@@ -6,7 +6,8 @@
   This makes it take those for AVX2. Set on such processors that have AVX2 and no AVX512.
 
 - `ORT_DISABLE_TELEMETRY=1`: ONNX Runtime from 1.31 on gives the machine a number and calls its maker.
-  OpenVINO calls Google as it is imported, unless its module for that cannot be.
+  OpenVINO calls Google as it is imported, unless its module for that cannot be. `RAY_USAGE_STATS_ENABLED=0`:
+  Ray sends what it is used for.
 
 A value that the user has set is kept.
 """
@@ -24,6 +25,7 @@ _NAMES = ("KMP_BLOCKTIME", "MKL_DEBUG_CPU_TYPE")
 def prepare_environment() -> None:
     """Set what is not set yet, for this process and its children; nothing of a loaded Paddle's."""
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     sys.modules.setdefault("openvino_telemetry", cast(ModuleType, None))  # its import fails then
     if "paddle" in sys.modules:
         return

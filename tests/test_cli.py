@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = {
     "train": "tools/train.py",
     "eval": "tools/eval.py",
+    "eval_tracks": "tools/eval_tracks.py",
     "check": "tools/check_dataset.py",
     "convert": "tools/convert_labels.py",
     "split": "tools/split_dataset.py",
@@ -24,6 +25,7 @@ SCRIPTS = {
     "predict": "deploy/infer.py",
     "benchmark": "deploy/benchmark.py",
     "serve": "deploy/serve.py",
+    "batch": "deploy/batch.py",
     "model_info": "tools/model_info.py",
     "synthesize": "dataset/make_synthetic.py",
     "translate": "tools/translate.py",

@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import math
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,24 @@ def _boolean(text: str) -> bool:
     if text.lower() not in values:
         raise argparse.ArgumentTypeError(f"got '{text}', expected true or false")
     return values[text.lower()]
+
+
+def _smoothing(text: str) -> str | None:
+    kinds: dict[str, str | None] = {kind: kind for kind in ("one_euro", "savgol", "rts")}
+    kinds |= {"true": "one_euro", "1": "one_euro", "false": None, "0": None}  # as when there was one
+    if text.lower() not in kinds:
+        raise argparse.ArgumentTypeError(f"got '{text}', expected one_euro, savgol or rts")
+    return kinds[text.lower()]
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"got '{text}', expected seconds from 0 on")
+    return value
 
 
 def _add_switch(parser: argparse._ActionsContainer, name: str, default: bool | None, text: str) -> None:
@@ -104,9 +123,32 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="of images: write them as labels for this tool, to be corrected there",
     )
     parser.add_argument(
-        "--tracking", choices=["oks", "iou"], default="oks", help="what makes people in two frames one"
+        "--tracking",
+        choices=["oks", "iou"],
+        default="oks",
+        help="what makes people in two frames one: boxes and poses, or boxes alone (default: %(default)s)",
     )
-    _add_switch(parser, "--smooth", False, "smooth the poses in videos (One Euro filter)")
+    parser.add_argument(
+        "--smooth",
+        type=_smoothing,
+        nargs="?",
+        const="one_euro",
+        metavar="one_euro|savgol|rts",
+        help="smooth the poses in videos: one_euro (what --smooth alone is) as they come; savgol (parabolas "
+        "over 0.3 s) and rts (a Kalman smoother) know what comes after, and read a file twice",
+    )
+    parser.add_argument(
+        "--fill_gaps",
+        type=_seconds,
+        default=0.0,
+        metavar="SECONDS",
+        help="put who is missing for so long at most in between, marked is_filled; reads the video twice",
+    )
+    parser.add_argument(
+        "--save_tracks",
+        choices=["csv", "mot"],
+        help="of videos: write NAME.tracks.csv, a row a keypoint, or NAME.txt, MOTChallenge's text",
+    )
     _add_switch(parser, "--run_benchmark", False, "print where the time went, a person")
 
 
@@ -126,6 +168,13 @@ def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         parser.error("--tiles is of the detector of --det_model_dir")
     if (args.save_csv or args.save_labels) and (args.video_file or args.camera_id is not None):
         parser.error("--save_csv and --save_labels are for images")
+    is_camera = args.camera_id is not None
+    if is_camera and (args.smooth in ("savgol", "rts") or args.fill_gaps):
+        parser.error(
+            "--smooth savgol and rts, and --fill_gaps, need what comes after: they are for video files"
+        )
+    if (args.fill_gaps or args.save_tracks) and not (args.video_file or is_camera):
+        parser.error("--fill_gaps and --save_tracks are for videos")
     if args.boxes and (args.video_file or args.camera_id is not None):
         parser.error("--boxes is for images; videos need --det_model_dir or --detector")
 
@@ -156,6 +205,7 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     from ppose.inference.label_files import open_labels, open_table
     from ppose.inference.pose_files import ImageFiles
     from ppose.inference.predictor import Predictor
+    from ppose.inference.tracking import Finish
 
     device = {"device": args.device, "cpu_threads": args.cpu_threads}
     results = {"threshold": args.threshold, "save_json": args.save_json, "run_benchmark": args.run_benchmark}
@@ -189,5 +239,6 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         )
         return
     video = args.camera_id if args.video_file is None else args.video_file
-    options = {"similarity": args.tracking, "smooth": args.smooth, **results}
+    finish = Finish(args.smooth, args.fill_gaps)
+    options = {"similarity": args.tracking, "finish": finish, "save_tracks": args.save_tracks, **results}
     command.infer_video(video, *opening, args.output_dir, **options)

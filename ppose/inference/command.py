@@ -14,12 +14,13 @@ from ppose.inference.detectors.tiles import TiledDetector
 from ppose.inference.label_files import PoseWriter
 from ppose.inference.pose_files import ImageFiles, check_output, write_poses
 from ppose.inference.predictor import Predictor
-from ppose.inference.tracking import Similarity, Tracker
+from ppose.inference.track_lines import ENDINGS, TrackFormat
+from ppose.inference.tracking import Finish, Similarity, Tracker
 from ppose.inference.video import process_video
 from ppose.inference.video_files import Frames
 from ppose.paths import cut_name, show_name
 
-_LINES_ENDING = ".jsonl"  # the longer one of the two files
+_LONGEST_ENDING = ENDINGS["csv"]  # of what is written of a video
 _FRAMES_AT_ONCE = 8  # of a video; more gain nothing and need memory
 
 # Opened when all else is known to be right, since that takes long.
@@ -76,7 +77,8 @@ def infer_video(
     output_dir: Path,
     *,
     similarity: Similarity,
-    smooth: bool,
+    finish: Finish,
+    save_tracks: TrackFormat | None,
     threshold: float,
     save_json: bool,
     run_benchmark: bool,
@@ -87,7 +89,7 @@ def infer_video(
     Of a file that was cut off there is what could be read, and an error in the end.
     """
     name = source.stem if isinstance(source, Path) else f"camera{source}"
-    output = output_dir / f"{cut_name(name, _LINES_ENDING).removesuffix(_LINES_ENDING)}.mp4"
+    output = output_dir / f"{cut_name(name, _LONGEST_ENDING).removesuffix(_LONGEST_ENDING)}.mp4"
     if isinstance(source, Path) and output.resolve() == source.resolve():
         raise DataError(f"{show_name(output)} is the video itself: choose another --output_dir")
     check_writable(output)
@@ -100,12 +102,19 @@ def infer_video(
         frames,
         predictor,
         find_people,
-        Tracker(predictor.keypoint_set.sigmas, similarity=similarity, smooth=smooth),
+        Tracker(
+            predictor.keypoint_set.sigmas,
+            similarity=similarity,
+            smooth=finish.smooth == "one_euro" and not finish.needs_all,
+        ),
         output,
         threshold=threshold,
         save_json=save_json,
         frames_at_once=_FRAMES_AT_ONCE if isinstance(source, Path) else 1,
         model=model,
+        finish=finish,
+        reopen=lambda: Frames(source),
+        save_tracks=save_tracks,
     )
     print(f"{count} frames: {show_name(output)}")
     if run_benchmark:

@@ -96,7 +96,7 @@ class PoseSpec:
         height, width = image.shape[:2]
         if bboxes_xyxy is None:
             return [self.prepare({"image": image, "bbox_xyxy": np.array([0.0, 0.0, width, height])})]
-        boxes = _check_boxes(bboxes_xyxy)
+        boxes = check_boxes(bboxes_xyxy)
         aspect_ratio = self.input_size[0] / self.input_size[1]
         centers, scales = bbox_xywh_to_center_scale(bbox_xyxy_to_xywh(boxes), aspect_ratio, self.box_padding)
         return [
@@ -155,7 +155,8 @@ def _check_image(image: Any) -> None:
         raise DataError(f"got an image of {got}, expected uint8 (height, width, 3), RGB")
 
 
-def _check_boxes(bboxes_xyxy: ArrayLike) -> np.ndarray:
+def check_boxes(bboxes_xyxy: ArrayLike) -> np.ndarray:
+    """Boxes as an array (N, 4) float64; DataError for what is none, and for boxes without extent."""
     boxes = np.asarray(bboxes_xyxy, np.float64)
     if boxes.size == 0:
         return boxes.reshape(0, 4)

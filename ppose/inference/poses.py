@@ -15,22 +15,30 @@ _DECIMALS = 6  # of boxes in files: what a sum of two numbers of the file may be
 
 @dataclass(frozen=True, eq=False)
 class Pose:
-    """A person: keypoints (K, 2) in image pixels, their scores (K,), the mean of these, bbox_xyxy (4,)."""
+    """A person: keypoints (K, 2) in image pixels, their scores (K,), the mean of these, bbox_xyxy (4,).
+
+    One that ``is_filled`` was not found but lies between two of a video that were.
+    """
 
     keypoints: np.ndarray
     scores: np.ndarray
     score: float
     bbox_xyxy: np.ndarray
+    is_filled: bool = False
 
     def to_array(self) -> np.ndarray:
         """(K, 3) float64: x, y and score of each keypoint."""
         return np.column_stack([self.keypoints, self.scores]).astype(np.float64)
 
     def to_record(self) -> dict[str, Any]:
-        """What files hold: bbox (x, y, width, height), keypoints (x, y, score of each) and score."""
+        """What files hold: bbox (x, y, width, height), keypoints (x, y, score of each) and score.
+
+        Where it is true, `is_filled` too.
+        """
         keypoints, box = self.to_array(), bbox_xyxy_to_xywh(self.bbox_xyxy).round(_DECIMALS)
         score = float(keypoints[:, 2].mean())
-        return {"bbox": box.tolist(), "keypoints": keypoints.ravel().tolist(), "score": score}
+        record = {"bbox": box.tolist(), "keypoints": keypoints.ravel().tolist(), "score": score}
+        return record | ({"is_filled": True} if self.is_filled else {})
 
 
 class Poses(list[Pose]):

@@ -40,9 +40,7 @@ def read_image(path: str | Path, *, use_exif: bool = False) -> np.ndarray:
 
 def decode_image(data: bytes, name: str) -> np.ndarray:
     """As `read_image` with ``use_exif``, of a file's content; ``name`` is for messages."""
-    if _is_truncated(data):
-        raise DataError(f"{name} is cut short ({len(data)} bytes)")
-    return _decode(data, name, use_exif=True)
+    return decode_annotated(data, name)
 
 
 def read_annotated(
@@ -54,7 +52,18 @@ def read_annotated(
     orientation says, unless its stored form alone has that size, or, where neither has, is upright or lying
     as that is; without ``use_exif`` it never is. Raises as `read_image`.
     """
-    data = _read_whole_file(path)
+    return _decode_annotated(_read_whole_file(path), path, size, use_exif)
+
+
+def decode_annotated(data: bytes, name: str, size: tuple[int, int] = (0, 0)) -> np.ndarray:
+    """As `read_annotated`, of a file's content; ``name`` is for messages."""
+    _check_whole(data, name)
+    return _decode_annotated(data, name, size, use_exif=True)[0]
+
+
+def _decode_annotated(
+    data: bytes, path: str | Path, size: tuple[int, int], use_exif: bool
+) -> tuple[np.ndarray, bool]:
     shown = _decode(data, path, use_exif)
     if not all(size) or _size(shown) == size:
         return shown, True
@@ -128,9 +137,13 @@ def read_image_part(
 
 def _read_whole_file(path: str | Path) -> bytes:
     data = read_bytes(path, "image", most=_MOST_BYTES * max_pixels())
+    _check_whole(data, path)
+    return data
+
+
+def _check_whole(data: bytes, path: str | Path) -> None:
     if _is_truncated(data):
         raise DataError(f"image is cut short: {show_name(path)} ({len(data)} bytes)")
-    return data
 
 
 def _decode(data: bytes, path: str | Path, use_exif: bool = False) -> np.ndarray:

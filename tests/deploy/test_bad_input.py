@@ -211,12 +211,23 @@ runpy.run_path("{INFER}", run_name="__main__")
         (["--batch_size", "0"], "got '0', expected a whole number from 1 on"),
         (["--tiles", "2x2"], "--tiles is of the detector of --det_model_dir"),
         (["--tiles", "2x"], "got '2x', expected columns and rows as in 2x2"),
+        (["--smooth", "much"], "got 'much', expected one_euro, savgol or rts"),
+        (["--fill_gaps", "-1"], "got '-1', expected seconds from 0 on"),
+        (["--fill_gaps", "0.5"], "--fill_gaps and --save_tracks are for videos"),
+        (["--save_tracks", "mot"], "--fill_gaps and --save_tracks are for videos"),
     ],
 )
 def test_flags_that_do_not_go_together(infer_here, photo, arguments, expected):
     result = infer_here("--image_file", photo, *arguments)
     assert result.returncode == 2
     assert expected in result.stderr
+
+
+@pytest.mark.parametrize("arguments", [("--smooth", "rts"), ("--smooth", "savgol"), ("--fill_gaps", "1")])
+def test_of_a_camera_nobody_knows_what_comes(infer_here, arguments):
+    result = infer_here("--camera_id", "0", *arguments)
+    assert result.returncode == 2
+    assert "need what comes after: they are for video files" in result.stderr
 
 
 def test_a_camera_has_a_number_from_0_on(infer_here):

@@ -1,5 +1,6 @@
 """deploy/infer.py as a user runs it."""
 
+import argparse
 import json
 import shutil
 import struct
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import yaml
 
+from ppose.commands import predict
 from ppose.inference.predictor import Predictor
 from ppose.inference.video_files import Frames, writing_video
 
@@ -116,8 +118,9 @@ def test_a_video_with_a_detector(infer, model_dir, draw_person, tmp_path):
             people = draw_person(image, (40, 30), (52, 95), radius=6)
             video.write(image)
     result = infer(
-        "--video_file", tmp_path / "v.mp4", "--det_model_dir", tmp_path / "det", "--save_json", "--smooth"
-    )
+        "--video_file", tmp_path / "v.mp4", "--det_model_dir", tmp_path / "det", "--save_json",
+        "--smooth", "rts", "--save_tracks", "csv",
+    )  # fmt: skip
     assert result.returncode == 0, result.stderr
     assert "5 frames" in result.stdout
     lines = [json.loads(line) for line in (tmp_path / "out" / "v.jsonl").read_text().splitlines()]
@@ -127,6 +130,24 @@ def test_a_video_with_a_detector(infer, model_dir, draw_person, tmp_path):
         np.testing.assert_allclose(points[:, :2], people, atol=4)
         assert line["people"][0]["bbox"] == [20, 10, 56, 110]
     assert len(list(Frames(tmp_path / "out" / "v.mp4"))) == 5
+    assert len((tmp_path / "out" / "v.tracks.csv").read_text().splitlines()) == 1 + 5 * 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ([], None),
+        (["--smooth"], "one_euro"),  # as before there was a choice
+        (["--smooth", "true"], "one_euro"),
+        (["--smooth", "false"], None),
+        (["--smooth", "savgol"], "savgol"),
+    ],
+)
+def test_smoothing_is_asked_for_as_before(arguments, expected):
+    parser = argparse.ArgumentParser()
+    predict.add_options(parser)
+    args = parser.parse_args(["--model_dir", "x", "--video_file", "y", *arguments])
+    assert args.smooth == expected
 
 
 @pytest.mark.skipif(not hasattr(cv2, "HOGDescriptor"), reason="this OpenCV has no contrib modules")

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from ppose.errors import DataError, DeviceError
+from ppose.formats.track_files import read_mot, read_track_table
 from ppose.inference import video_files
 from ppose.inference.predictor import Predictor
-from ppose.inference.tracking import Tracker
+from ppose.inference.tracking import Finish, Tracker
 from ppose.inference.video import process_video
 from ppose.inference.video_files import Frames, writing_lines, writing_video
 
@@ -99,6 +100,45 @@ def test_without_a_detector_a_frame_is_one_person(model_dir, walk, tmp_path):
     run(model_dir, walk, tmp_path / "a.mp4", None, save_json=False)
     assert len(list(Frames(tmp_path / "a.mp4"))) == COUNT
     assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
+
+
+@pytest.mark.parametrize("smooth", ["savgol", "rts", None])
+def test_whole_tracks_are_finished(model_dir, walk, tmp_path, smooth):
+    """The person who is missing in frames 8 to 10 is put in between, in all files and in the picture."""
+    reopened = []
+
+    def reopen():
+        reopened.append(1)
+        return Frames(walk)
+
+    asked = {"finish": Finish(smooth, 0.5), "reopen": reopen, "save_tracks": "csv"}
+    assert run(model_dir, walk, tmp_path / "a.mp4", find_reddish, **asked) == COUNT
+    assert reopened == [1]
+    lines = read_lines(tmp_path / "a.jsonl")
+    table = read_track_table(tmp_path / "a.tracks.csv")
+    assert table.names == ("red", "blue")
+    assert table.frames.tolist() == list(range(COUNT))
+    for frame, line in enumerate(lines):
+        (person,) = line["people"]
+        points = np.array(person["keypoints"]).reshape(2, 3)
+        np.testing.assert_allclose(points[:, :2], where(frame), atol=4)
+        assert (person["track_id"], person.get("is_filled", False)) == (1, frame in (8, 9, 10))
+        assert table.is_filled[frame] == (frame in (8, 9, 10))
+        np.testing.assert_array_equal(table.keypoints[frame], points)
+    drawn = [image.astype(int) for _, image in Frames(tmp_path / "a.mp4")]
+    empty = next(image for index, (_, image) in enumerate(Frames(walk)) if index == 9).astype(int)
+    assert np.abs(drawn[9] - empty).max() > 60
+
+
+def test_tracks_for_judges(model_dir, walk, tmp_path):
+    run(model_dir, walk, tmp_path / "a.mp4", find_reddish, save_tracks="mot")
+    tracks, lines = read_mot(tmp_path / "a.txt"), read_lines(tmp_path / "a.jsonl")
+    there = [line for line in lines if line["people"]]
+    assert tracks.frames.tolist() == [line["frame"] for line in there]
+    assert tracks.tracks.tolist() == [1] * len(there)
+    boxes = [line["people"][0]["bbox"] for line in there]
+    np.testing.assert_allclose(tracks.bboxes_xywh, boxes)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.jsonl", "a.mp4", "a.txt"]
 
 
 def test_what_was_done_before_an_error_is_kept(model_dir, walk, tmp_path):

@@ -1,0 +1,197 @@
+"""`ppose batch` measured, and what the figures say of fleets that are not here.
+
+    python benchmarks/batch.py measure --model_dir output_inference/tinypose_128x96 --images 5000
+    python benchmarks/batch.py fleet --images 1e8 --ms 16 --machines 40 --cores 32 --price 1.2
+
+`measure` writes small pictures, 1 % of them broken, and runs jobs on them, in turns: in threads, and in Ray's
+actors. Two runs of one actor, of all pictures and of a fifth of them, give what starting takes and what an
+image takes; with these `simulate` says what 1, 2 and 4 actors take, which stands beside what they took.
+`fleet` is the same for machines that are not here: workers take chunks one after the other, a chunk's time
+spreads (log-normal), some workers are slow, workers die at random and lose their chunk, and all share the
+bandwidth of the object store. It prints hours, machine hours and money. --price, of a machine an hour, is an
+assumption.
+
+RESULTS
+"""
+
+import argparse
+import heapq
+import re
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from ppose.commandline import run
+from ppose.options import whole_number
+from ppose.processor import own_cores
+
+BATCH = Path(__file__).resolve().parent.parent / "deploy" / "batch.py"
+_DRAWN = 64  # different pictures; the others are the same under other names
+_BROKEN = 100  # every so many is no image
+_CHUNK = 100
+_ACTORS = (1, 2, 4)
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """Workers and their chunks. Times are of one worker with a core of its own.
+
+    ``start`` are seconds until a worker's models are loaded, ``image`` seconds an image, ``chunk`` images a
+    chunk. Chunk times are log-normal with ``spread`` (sigma); a share of ``slow`` workers takes ``slowness``
+    times as long. A worker dies ``deaths`` times an hour, loses its chunk and starts again. ``cores`` there
+    are for all; the store gives ``bandwidth`` bytes a second to all, of which an image takes ``size``.
+    """
+
+    workers: int
+    cores: int
+    start: float
+    image: float
+    chunk: int
+    spread: float = 0.05
+    slow: float = 0.0
+    slowness: float = 2.0
+    deaths: float = 0.0
+    bandwidth: float = np.inf
+    size: float = 0.0
+
+
+def simulate(fleet: Fleet, images: int, seed: int = 0) -> tuple[float, int]:
+    """Seconds until all images are done, and how many chunks were lost on the way."""
+    rng = np.random.default_rng(seed)
+    share = max(1.0, fleet.workers / fleet.cores)  # workers that share cores are slower
+    slowed = np.where(rng.random(fleet.workers) < fleet.slow, fleet.slowness, 1.0) * share
+    each = max(fleet.image, fleet.size * fleet.workers / fleet.bandwidth / share)
+    chunks = -(-images // fleet.chunk)
+    left, lost, end = chunks, 0, 0.0
+    free = [(fleet.start * share, worker) for worker in range(fleet.workers)]
+    heapq.heapify(free)
+    while left:
+        now, worker = heapq.heappop(free)
+        count = min(fleet.chunk, images - (chunks - left) * fleet.chunk)
+        takes = each * count * slowed[worker] * np.exp(rng.normal(-(fleet.spread**2) / 2, fleet.spread))
+        dies = rng.exponential(3600 / fleet.deaths) if fleet.deaths else np.inf
+        if dies < takes:
+            lost += 1
+            heapq.heappush(free, (now + dies + fleet.start * share, worker))
+            continue
+        left -= 1
+        end = max(end, now + takes)
+        heapq.heappush(free, (now + takes, worker))
+    return end, lost
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    kinds = parser.add_subparsers(dest="kind", required=True)
+    measured = kinds.add_parser("measure")
+    measured.add_argument("--model_dir", required=True, metavar="DIR")
+    measured.add_argument("--images", type=whole_number(100), default=5000)
+    measured.add_argument("--rounds", type=whole_number(1), default=1)
+    fleet = kinds.add_parser("fleet")
+    fleet.add_argument("--images", type=lambda text: int(float(text)), required=True)
+    fleet.add_argument("--ms", type=float, required=True, help="an image, of a worker with one core")
+    fleet.add_argument("--machines", type=whole_number(1), required=True)
+    fleet.add_argument("--cores", type=whole_number(1), default=32, help="of a machine")
+    fleet.add_argument("--price", type=float, default=1.0, help="of a machine, an hour")
+    fleet.add_argument("--chunk", type=whole_number(1), default=1000)
+    fleet.add_argument("--start", type=float, default=10, help="seconds until a worker works")
+    fleet.add_argument("--slow", type=float, default=0.02, help="share of workers that take twice as long")
+    fleet.add_argument("--deaths", type=float, default=0.02, help="of a worker, an hour")
+    fleet.add_argument("--gbit", type=float, default=100, help="of the object store, for all")
+    fleet.add_argument("--kb", type=float, default=100, help="an image")
+    args = parser.parse_args()
+    measure(args) if args.kind == "measure" else plan(args)
+
+
+def plan(args: argparse.Namespace) -> None:
+    """Hours and money of a fleet."""
+    workers = args.machines * args.cores
+    fleet = Fleet(
+        workers=workers, cores=workers, start=args.start, image=args.ms / 1000, chunk=args.chunk,
+        slow=args.slow, deaths=args.deaths, bandwidth=args.gbit * 1e9 / 8, size=args.kb * 1e3,
+    )  # fmt: skip
+    seconds, lost = simulate(fleet, args.images)
+    hours = seconds / 3600
+    best = args.images * fleet.image / workers / 3600
+    needs = workers / fleet.image * fleet.size * 8 / 1e9
+    print(
+        f"{args.images:.0e} images on {args.machines} machines of {args.cores} cores: {hours:.2f} h "
+        f"({best:.2f} without starts, slow workers, deaths and waiting for the store), {lost} chunks lost; "
+        f"{hours * args.machines:.0f} machine hours, {hours * args.machines * args.price:.0f} of money; "
+        f"the workers ask the store for {needs:.1f} of {args.gbit:g} Gbit/s"
+    )
+
+
+def measure(args: argparse.Namespace) -> None:
+    """Seconds in threads and in actors, and of actors what the simulation says."""
+    ways = {"threads, 1": ("--concurrency", "1"), "threads, 2": ("--concurrency", "2")}
+    ways |= {f"Ray, {count}": ("--engine", "ray", "--concurrency", str(count)) for count in _ACTORS}
+    found: dict[str, list[tuple[float, str]]] = {name: [] for name in (*ways, "Ray, 1, a fifth")}
+    with tempfile.TemporaryDirectory() as folder:
+        few, all_of_them = Path(folder) / "few", Path(folder) / "all"
+        write_pictures(few, args.images // 5)
+        write_pictures(all_of_them, args.images)
+        for turn in range(args.rounds):
+            for name in found:
+                options = ways.get(name, ways["Ray, 1"])
+                output = Path(folder) / f"{name}-{turn}"
+                found[name].append(
+                    run_job(args.model_dir, all_of_them if name in ways else few, output, options)
+                )
+    seconds = {name: float(np.median([wall for wall, _ in runs])) for name, runs in found.items()}
+    image = (seconds["Ray, 1"] - seconds["Ray, 1, a fifth"]) / (args.images - args.images // 5)
+    start = max(0.0, seconds["Ray, 1"] - args.images * image)
+    print(
+        f"{processor_name()}; {args.images} images; Ray: start {start:.1f} s, {1000 * image:.2f} ms an image"
+    )
+    for name, runs in found.items():
+        told = ""
+        if name in ways and name.startswith("Ray"):
+            told = f"simulated {_simulate_here(int(name[5:]), start, image, args.images):6.1f} s"
+        print(f"{name:16}{seconds[name]:7.1f} s  {told:18}  {runs[0][1]}")
+
+
+def _simulate_here(workers: int, start: float, image: float, images: int) -> float:
+    fleet = Fleet(workers=workers, cores=own_cores(), start=start, image=image, chunk=_CHUNK)
+    return float(np.median([simulate(fleet, images, seed)[0] for seed in range(5)]))
+
+
+def write_pictures(folder: Path, count: int) -> None:
+    """Photos of 160x120 pixels: noise that JPEG does not make small, and two discs."""
+    import cv2
+
+    rng = np.random.default_rng(0)
+    drawn = []
+    for _ in range(_DRAWN):
+        image = cv2.resize(rng.integers(0, 255, (15, 20, 3), dtype=np.uint8), (160, 120))
+        for colour in ((30, 30, 220), (220, 30, 30)):
+            cv2.circle(image, tuple(map(int, rng.integers(20, 100, 2))), 8, colour, -1)
+        drawn.append(cv2.imencode(".jpg", image)[1].tobytes())
+    folder.mkdir()
+    for number in range(count):
+        data = b"no image" if number % _BROKEN == _BROKEN - 1 else drawn[number % _DRAWN]
+        (folder / f"{number:08d}.jpg").write_bytes(data)
+
+
+def run_job(model: str, pictures: Path, output: Path, options: tuple[str, ...]) -> tuple[float, str]:
+    """Seconds of a job without the start of the process and of Ray, and its line on stages."""
+    command = [sys.executable, BATCH, "--model_dir", model, "--input", pictures, "--output_dir", output]
+    command += ["--images_per_part", str(_CHUNK), *options]
+    done = subprocess.run([str(each) for each in command], capture_output=True, text=True, check=True)
+    seconds = float(re.search(r"images in ([\d.]+) s", done.stdout)[1])
+    return seconds, re.search(r"in a worker: (.*)", done.stdout)[1]
+
+
+def processor_name() -> str:
+    """As Linux has it."""
+    return re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())[1]
+
+
+if __name__ == "__main__":
+    run(main)

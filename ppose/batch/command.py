@@ -1,0 +1,92 @@
+"""What `ppose batch` does with its arguments."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ppose.batch.chunks import find_chunks
+from ppose.batch.digests import digest_models
+from ppose.batch.engines import Engine
+from ppose.batch.job import Report, claim_output, describe_job, run_job
+from ppose.batch.place import open_input, open_place
+from ppose.batch.worker import Task
+from ppose.errors import DataError
+from ppose.files import file_digest
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a job is to do. ``predictor`` and ``detector`` are as in `Task`, the others as the options."""
+
+    input: str
+    output: str
+    image_column: str
+    boxes_column: str | None
+    box_file: str | None
+    classes: Sequence[int | str] | None
+    threshold: float
+    images_per_part: int
+    predictor: dict[str, Any]
+    detector: dict[str, Any] | None
+
+
+def run_batch(settings: Settings, engine: Engine) -> None:
+    """Make what a job's output lacks, and say what it has then. Raises DataError, see `run_job`."""
+    source, output = open_input(settings.input), open_place(settings.output)
+    if not source.pattern and f"{output}/".startswith(f"{source}/"):
+        raise DataError(f"{output} lies in the input: choose another --output_dir")
+    columns = [settings.image_column, *([settings.boxes_column] if settings.boxes_column else [])]
+    found = find_chunks(
+        source,
+        settings.images_per_part,
+        box_file=settings.box_file,
+        classes=settings.classes,
+        threshold=settings.threshold,
+        columns=columns,
+    )
+    if settings.boxes_column and found.kind == "images":
+        raise DataError(f"--boxes_column is of tables and shards, {source} holds images: give --boxes")
+    detector_dir = None if settings.detector is None else settings.detector["model_dir"]
+    models = digest_models(settings.predictor["model_dir"], detector_dir)
+    job = claim_output(output, describe_job(found, _deciding(settings), models), settings.input)
+    task = Task(
+        input=settings.input,
+        kind=found.kind,
+        output=settings.output,
+        image_column=settings.image_column,
+        boxes_column=settings.boxes_column,
+        predictor=settings.predictor,
+        detector=settings.detector,
+        models=models,
+        job=job,
+    )
+    _tell(run_job(task, found.chunks, output, engine), len(found.chunks), str(output))
+
+
+def _deciding(settings: Settings) -> dict[str, Any]:
+    """The options that change what the rows hold, or which part they are in."""
+    return {
+        "images_per_part": settings.images_per_part,
+        "image_column": settings.image_column,
+        "boxes_column": settings.boxes_column,
+        "boxes_sha256": settings.box_file and file_digest(settings.box_file),
+        "det_threshold": settings.threshold,
+        "det_class": settings.classes,
+        "detector": settings.detector and (settings.detector["name"] or "det_model_dir"),
+        "runtime": settings.predictor["runtime"],
+        "precision": settings.predictor["precision"],
+        "device": settings.predictor["device"],
+    }
+
+
+def _tell(report: Report, parts: int, where: str) -> None:
+    counts, made = report.counts, report.made
+    bad = f" ({counts.bad:,} could not be read, see the column `error`)" if counts.bad else ""
+    print(f"{counts.images:,} images in {parts:,} parts{bad}, {counts.people:,} people: {where}")
+    if made.images:
+        stages = ", ".join(f"{name} {1000 * s / made.images:.2f}" for name, s in report.seconds.items())
+        rate = made.images / report.wall
+        print(f"this run: {made.images:,} images in {report.wall:.1f} s, {rate:.1f} a second")
+        print(f"ms an image in a worker: {stages}")
+    if report.error is not None:
+        print(f"first of the images that could not be read: {report.error}")

@@ -1,0 +1,167 @@
+"""Workers as actors of Ray Data, on this machine or on a cluster.
+
+Ray restarts an actor that died, where there is room for it, and does not give it its last chunk again: an
+actor that waits for a node that never comes back would keep that chunk for ever. Such chunks are asked for
+again by `run_job`, which looks at the parts that are there.
+"""
+
+import logging
+import os
+import signal
+import socket
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import ppose
+from ppose.batch.chunks import Chunk
+from ppose.batch.worker import Outcome, Task, Worker
+from ppose.errors import DeviceError
+from ppose.interrupts import INTERRUPTS
+from ppose.paths import hide_secrets, show_name, show_text
+
+_CONNECT_SECONDS = 5
+
+
+@contextmanager
+def connected(address: str | None, cores: int) -> Iterator[None]:
+    """Within it, Ray is a cluster's, or its own on this machine with so many cores.
+
+    Raises DeviceError where there is no cluster.
+    """
+    import ray
+
+    if address is not None and ":" in address:
+        _check_port(address)
+    handlers = {number: signal.getsignal(number) for number in INTERRUPTS}
+    folder = os.getcwd()
+    options: dict[str, Any] = (
+        {"address": address}
+        if address
+        else {"address": "local", "num_cpus": cores, "include_dashboard": False}
+    )
+    try:
+        os.chdir(os.sep)  # Ray's workers import from the folder that it is started in
+        with _environment(), _silent_stderr():
+            ray.init(**options, logging_level=logging.ERROR, log_to_driver=False, namespace="ppose")
+    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+        raise _no_cluster(address, error) from None
+    finally:
+        os.chdir(folder)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _check_port(address: str) -> None:
+    """Raise DeviceError where nobody listens; Ray itself would try for a minute and more."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _CONNECT_SECONDS).close()
+    except (OSError, ValueError, OverflowError) as error:
+        raise _no_cluster(address, error) from None
+
+
+def _no_cluster(address: str | None, error: Exception) -> DeviceError:
+    reason = " ".join(str(error).split())[:200]
+    return DeviceError(f"no Ray cluster at {show_name(hide_secrets(str(address)))}: {reason}")
+
+
+@contextmanager
+def _environment() -> Iterator[None]:
+    """Within it, processes that are started import this ppose, and Ray's core keeps its log to itself."""
+    root = str(Path(ppose.__file__).resolve().parent.parent)
+    known = os.environ.get("PYTHONPATH")
+    wanted = {
+        "PYTHONPATH": root if known is None else os.pathsep.join([root, known]),
+        "RAY_BACKEND_LOG_LEVEL": os.environ.get("RAY_BACKEND_LOG_LEVEL", "fatal"),
+    }
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name)
+            if value is not None:
+                os.environ[name] = value
+
+
+@contextmanager
+def _silent_stderr() -> Iterator[None]:
+    """Within it, nobody hears what Ray's core says of its own settings; what is wrong, it raises."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+def count_workers(num_cpus: float, num_gpus: float) -> int:
+    """As many as the cluster has cores for now, or GPUs; one at least."""
+    import ray
+
+    there = ray.cluster_resources()
+    return max(1, int(there.get("GPU", 0) / num_gpus if num_gpus else there.get("CPU", 0) / num_cpus))
+
+
+def run_on_ray(
+    task: Task, chunks: Sequence[Chunk], *, concurrency: int, num_cpus: float, num_gpus: float
+) -> Iterator[Outcome]:
+    """Make the parts in so many actors, each with models of its own, on so many cores and GPUs."""
+    import ray
+    import ray.data
+    from ray.data import ActorPoolStrategy, DataContext
+
+    context = DataContext.get_current()
+    context.enable_progress_bars = False
+    context.max_errored_blocks = -1
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
+    warnings.filterwarnings("ignore", message="`ray_remote_args` is deprecated")
+    rows = ray.data.from_items(
+        [{"chunk": chunk.to_json()} for chunk in chunks], override_num_blocks=len(chunks)
+    )
+    outcomes = rows.map_batches(
+        _Actor,
+        fn_constructor_args=(task, ppose.__version__),
+        batch_size=1,
+        compute=ActorPoolStrategy(size=min(concurrency, len(chunks)), max_tasks_in_flight_per_actor=1),
+        num_cpus=num_cpus,
+        num_gpus=num_gpus,
+        max_restarts=-1,
+        max_task_retries=0,
+    )
+    try:
+        for row in outcomes.iter_rows():
+            yield Outcome.from_json(row["outcome"])
+    except ray.exceptions.RayError as error:
+        reason = str(error).strip().splitlines()[-1]  # a traceback's last line
+        yield Outcome(chunks[0].number, failure=show_text(f"Ray: {reason.strip()}", 200))
+
+
+class _Actor:
+    """A worker in a process of Ray's; errors are values, since an exception would end the whole job."""
+
+    def __init__(self, task: Task, version: str) -> None:
+        self._work = Worker(task)
+        self._version = version
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, list[str]]:
+        return {"outcome": [self._make(Chunk.from_json(str(text))).to_json() for text in batch["chunk"]]}
+
+    def _make(self, chunk: Chunk) -> Outcome:
+        if ppose.__version__ != self._version:
+            problem = f"ppose is {ppose.__version__} on a node, {self._version} where the job was started"
+            return Outcome(chunk.number, failure=problem, is_final=True)
+        return self._work(chunk)

@@ -1,0 +1,223 @@
+"""Folders and files wherever they are: on this machine, in memory, in an object store."""
+
+import logging
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import IO, Any, TypeVar
+from urllib.parse import urlsplit
+
+from ppose.errors import DataError
+from ppose.files import replacing, write_bytes
+from ppose.paths import hide_secrets, show_name, show_text
+
+_logger = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+
+# Through pyarrow, which brings their clients along.
+_ARROW = ("s3", "gs", "gcs")
+# What a write puts there is whole or not there at all.
+_WRITES_WHOLE = (*_ARROW, "s3a", "abfs", "abfss", "az", "memory")
+# Of one file, which is no trouble with the store it is in.
+OF_THE_FILE = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
+_WAITS = (0.5, 2.0)  # seconds before another try
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file of a place: its name below it, its bytes, and what says that it is still the same."""
+
+    name: str
+    size: int
+    stamp: str
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder or a file in a file system of fsspec's; ``url`` is as it was given.
+
+    ``pattern`` says which files below a folder are meant: a name, or one with `*`; all without one.
+    """
+
+    url: str
+    scheme: str
+    path: str
+    system: Any
+    pattern: str = ""
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is on this machine's disks."""
+        return self.scheme == "file"
+
+    def __str__(self) -> str:
+        return show_name(hide_secrets(self.url))
+
+    def list_files(self) -> list[Entry]:
+        """The files that are meant, by name; DataError for a store that does not say."""
+        with reaching(self):
+            try:
+                entries = [*(self._list_local() if self.is_local else self._list())]
+            except FileNotFoundError:
+                entries = []
+        return sorted(entries, key=lambda entry: entry.name)
+
+    def _list(self) -> Iterator[Entry]:
+        path, root = self.locate(self.pattern), len(self.path.rstrip("/")) + 1
+        found: dict[str, dict[str, Any]] = {}
+        if "*" in self.pattern:
+            found = self.system.glob(path, detail=True, on_error="raise")
+        elif self.pattern:
+            found = {path: self.system.info(path)}
+        else:
+            for _, _, files in self.system.walk(path, detail=True, on_error="raise"):
+                found |= {about["name"]: about for about in files.values()}
+        for name, about in found.items():
+            if about["type"] == "file":
+                yield Entry(name[root:], int(about["size"] or 0), _stamp(about))
+
+    def _list_local(self) -> Iterator[Entry]:
+        """Files, and links to files or to nothing, which fsspec does not tell from others."""
+        folder = Path(self.path)
+        paths: Iterable[Path] = folder.glob(self.pattern) if self.pattern else _walk(folder)
+        for path in paths:
+            if path.is_file():
+                about = path.stat()
+                yield Entry(path.relative_to(folder).as_posix(), about.st_size, str(about.st_mtime_ns))
+            elif path.is_symlink() and not path.exists():
+                yield Entry(path.relative_to(folder).as_posix(), 0, "")
+
+    def exists(self, name: str = "") -> bool:
+        """Whether there is this file, or the place itself."""
+        with reaching(self):
+            return bool(self.system.exists(self.locate(name)))
+
+    def locate(self, name: str) -> str:
+        """The path of a file below it, in its file system."""
+        return f"{self.path.rstrip('/')}/{name}" if name else self.path
+
+    def open(self, name: str) -> IO[bytes]:
+        """A file to read; OSError."""
+        return self.system.open(self.locate(name), "rb")
+
+    def read(self, name: str) -> bytes:
+        """A file's content, asked for again where the store fails; OSError."""
+        return try_again(lambda: self.system.cat_file(self.locate(name)))
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write a file whole, or leave what was there; OSError."""
+        path = self.locate(name)
+        if self.is_local:
+            write_bytes(path, data)
+        elif self.scheme in _WRITES_WHOLE:
+            try_again(lambda: self.system.pipe_file(path, data))
+        else:
+            self.system.makedirs(path.rpartition("/")[0], exist_ok=True)
+            temporary = f"{path}.{os.getpid()}.part"
+            try_again(lambda: self.system.pipe_file(temporary, data))
+            self.system.mv(temporary, path)
+
+    def write_first(self, name: str, data: bytes) -> None:
+        """Write a file unless it is there: of two who try at once on one machine one writes."""
+        if not self.is_local:
+            if not self.exists(name):
+                self.write(name, data)
+            return
+        path = Path(self.locate(name))
+        with suppress(FileExistsError), replacing(path.with_name(f"{path.name}.new")) as temporary:
+            temporary.write_bytes(data)
+            os.link(temporary, path)
+        path.with_name(f"{path.name}.new").unlink(missing_ok=True)
+
+
+def open_place(url: str) -> Place:
+    """The place of a path or of a URL of fsspec's; DataError for a kind of store that is not known."""
+    import fsspec.core  # a package that is missing is no store that is
+
+    scheme = urlsplit(url).scheme if "://" in url else "file"
+    if scheme == "file":
+        path = Path(url.removeprefix("file://")).absolute().as_posix()
+        return Place(url, scheme, path, fsspec.filesystem("file"))
+    try:
+        if scheme not in _ARROW:
+            system, path = fsspec.core.url_to_fs(url)
+            return Place(url, scheme, path, system)
+        parts = urlsplit(url)
+        system = _open_bucket(scheme, parts.netloc, parts.query)
+    except (ValueError, ImportError, OSError) as error:
+        raise _unreachable(url, error) from None
+    return Place(url, scheme, f"{parts.netloc}{parts.path}".rstrip("/"), system)
+
+
+def open_input(url: str) -> Place:
+    """The place of a folder, of one file, or of the files that a URL with `*` names; DataError."""
+    place = open_place(url)
+    if "*" not in place.path:
+        with reaching(place):
+            try:
+                if place.system.info(place.path)["type"] == "directory":
+                    return place
+            except FileNotFoundError:
+                return place
+    folder = place.path.partition("*")[0].rpartition("/")[0]
+    return replace(place, path=folder, pattern=place.path[len(folder) + 1 :])
+
+
+@lru_cache(maxsize=256)
+def _open_bucket(scheme: str, bucket: str, query: str) -> Any:
+    """Of an object store; ``query`` has options of pyarrow's, such as `endpoint_override`."""
+    from fsspec.implementations.arrow import ArrowFSWrapper
+    from pyarrow.fs import FileSystem
+
+    system, _ = FileSystem.from_uri(f"{scheme}://{bucket}{'?' if query else ''}{query}")
+    return ArrowFSWrapper(system)
+
+
+@contextmanager
+def reaching(place: Place) -> Iterator[None]:
+    """Within it, errors of a store are DataError that names it."""
+    try:
+        yield
+    except OSError as error:
+        raise _unreachable(place.url, error) from None
+
+
+def try_again(work: Callable[[], Result]) -> Result:
+    """What the work gives, which may fail twice for a reason that is not the file's own; OSError."""
+    for wait in _WAITS:
+        try:
+            return work()
+        except OF_THE_FILE:
+            raise
+        except OSError as error:
+            _logger.debug("again in %g s: %s", wait, error)
+            time.sleep(wait)
+    return work()
+
+
+def explain(error: BaseException) -> str:
+    """An error of a store in one line without credentials."""
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return show_text(hide_secrets(" ".join(text.split())), 300)
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    def fail(error: OSError) -> None:
+        raise error
+
+    for path, _, names in os.walk(folder, onerror=fail):
+        yield from (Path(path, name) for name in names)
+
+
+def _unreachable(url: str, error: BaseException) -> DataError:
+    return DataError(f"cannot reach {show_name(hide_secrets(url))}: {explain(error)}")
+
+
+def _stamp(about: dict[str, Any]) -> str:
+    """What changes with a file's content, as far as its store says: an ETag, or a time."""
+    return str(next((about[key] for key in ("ETag", "etag", "mtime", "created") if about.get(key)), ""))

@@ -1,0 +1,218 @@
+"""The images of a chunk, one by one: names at once, files and pixels when they are asked for."""
+
+import json
+import tarfile
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
+from pathlib import PurePath
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+
+from ppose.batch.chunks import Chunk, Kind, check_image_type
+from ppose.batch.fetch import fetch_url
+from ppose.batch.place import OF_THE_FILE, Place, explain, open_place
+from ppose.errors import DataError
+from ppose.geometry import bbox_xywh_to_xyxy
+from ppose.image_files import is_image_name
+from ppose.inference.pose_spec import check_boxes
+from ppose.paths import hide_secrets, show_name
+from ppose.transforms import decode_annotated
+
+_TAR_BLOCK = 4 << 20  # bytes asked for at once
+_MOST_BYTES = 256 << 20  # of an image file
+
+Scene = tuple[np.ndarray, np.ndarray | None]
+
+
+@dataclass(frozen=True)
+class Item:
+    """An image: its name, which one of its file it is, and what gives its pixels and bboxes_xyxy or None.
+
+    ``load`` raises DataError for what is wrong with the image, and OSError for what is with its store.
+    """
+
+    name: str
+    index: int
+    load: Callable[[], Scene]
+
+
+def read_items(
+    place: Place, kind: Kind, chunk: Chunk, image_column: str, boxes_column: str | None
+) -> Iterator[Item]:
+    """The images of a chunk, in order; OSError where its file cannot be read for now."""
+    if kind == "images":
+        return _read_files(place, chunk)
+    if kind == "tar":
+        return _read_tar(place, chunk, boxes_column)
+    return _read_rows(place, chunk, image_column, boxes_column)
+
+
+def _read_files(place: Place, chunk: Chunk) -> Iterator[Item]:
+    for row, name in enumerate(chunk.names):
+        boxes = None if chunk.boxes_xyxy is None else np.reshape(chunk.boxes_xyxy[row], (-1, 4))
+        width, height = chunk.sizes[row] if chunk.sizes else (0, 0)
+        yield Item(
+            show_name(name), chunk.start + row, partial(_load_file, place, name, boxes, (width, height))
+        )
+
+
+def _load_file(place: Place, name: str, boxes_xyxy: np.ndarray | None, size: tuple[int, int]) -> Scene:
+    return decode_annotated(_read_image_file(place, name), name, size), boxes_xyxy
+
+
+def _read_image_file(place: Place, name: str) -> bytes:
+    try:
+        return place.read(name)
+    except OF_THE_FILE as error:
+        raise DataError(f"cannot read {show_name(name)}: {explain(error)}") from None
+
+
+class _Header(tarfile.TarInfo):
+    """Tells whether the archive ends as archives do; tarfile itself takes a damaged header for the end."""
+
+    @classmethod
+    def fromtarfile(cls, tar: tarfile.TarFile) -> "_Header":
+        """See the class."""
+        try:
+            return super().fromtarfile(tar)
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
+            tar.is_whole = True  # type: ignore[attr-defined]
+            raise
+
+
+def _read_tar(place: Place, chunk: Chunk, boxes_key: str | None) -> Iterator[Item]:
+    """The images of a WebDataset's shard; what cannot be read of it is an item that says so."""
+    index = 0
+    try:
+        with (
+            place.open(chunk.file) as file,
+            tarfile.open(fileobj=file, mode="r|*", bufsize=_TAR_BLOCK, tarinfo=_Header) as tar,
+        ):
+            for item in _read_samples(tar, boxes_key):
+                yield item
+                index = item.index + 1
+            if not getattr(tar, "is_whole", False):
+                yield _spoilt(chunk.file, index, "is cut short or damaged: what comes after is lost")
+    except (tarfile.TarError, zlib.error, EOFError) as error:
+        yield _spoilt(chunk.file, index, f"is damaged, what comes after is lost: {explain(error)}")
+
+
+def _read_samples(tar: tarfile.TarFile, boxes_key: str | None) -> Iterator[Item]:
+    members = (member for member in tar if member.isreg())
+    index = 0
+    for _, sample in groupby(members, lambda member: _sample_key(member.name)):
+        images: list[tuple[str, bytes | None]] = []
+        about = b"{}"
+        for member in sample:
+            is_image = is_image_name(member.name)
+            if not is_image and not (boxes_key and member.name.endswith(".json")):
+                continue
+            data = None
+            if member.size <= _MOST_BYTES and (content := tar.extractfile(member)) is not None:
+                data = content.read()
+            if is_image:
+                images.append((show_name(member.name), data))
+            else:
+                about = data or b""
+        for name, data in images:
+            yield Item(
+                name, index, partial(_load_member, name, data, about if boxes_key else None, boxes_key)
+            )
+            index += 1
+
+
+def _sample_key(name: str) -> str:
+    """What the members of a sample share: the name up to the first point after its folders."""
+    folder, slash, base = name.rpartition("/")
+    return folder + slash + base.partition(".")[0]
+
+
+def _load_member(name: str, data: bytes | None, about: bytes | None, boxes_key: str | None) -> Scene:
+    if data is None:
+        raise DataError(f"{name} has more than {_MOST_BYTES:,} bytes")
+    boxes = None
+    if about is not None:
+        try:
+            content = json.loads(about)
+        except (ValueError, RecursionError):
+            raise DataError(f"the .json beside {name} is none") from None
+        boxes = _to_xyxy(content.get(boxes_key) if isinstance(content, dict) else None)
+    return decode_annotated(data, name), boxes
+
+
+def _read_rows(place: Place, chunk: Chunk, image_column: str, boxes_column: str | None) -> Iterator[Item]:
+    import pyarrow
+    import pyarrow.parquet
+
+    columns = [image_column, *([boxes_column] if boxes_column else [])]
+    first, end = chunk.rows
+    try:
+        with place.open(chunk.file) as file:
+            group = pyarrow.parquet.ParquetFile(file).read_row_group(chunk.row_group, columns=columns)
+    except pyarrow.ArrowInvalid as error:
+        for index in range(chunk.start, chunk.start + end - first):
+            yield _spoilt(chunk.file, index, f"cannot be read: {explain(error)}")
+        return
+    images = group.column(image_column).slice(first, end - first)
+    kind = check_image_type(images.type, chunk.file)
+    boxes = group.column(boxes_column).slice(first, end - first) if boxes_column else None
+    for index, value in enumerate(images, start=chunk.start):
+        data, url = _split(kind, value.as_py())
+        known = None if boxes is None else (boxes[index - chunk.start].as_py(),)
+        name = show_name(hide_secrets(url or f"{chunk.file}#{index}"))
+        yield Item(name, index, partial(_load_row, place, chunk.file, name, data, url, known))
+
+
+def _split(kind: str, value: Any) -> tuple[bytes | None, str | None]:
+    """The bytes and the URL of an image, as a table has them."""
+    if kind == "struct":
+        return (value or {}).get("bytes"), (value or {}).get("path")
+    return (value, None) if kind == "bytes" else (None, value)
+
+
+def _load_row(
+    place: Place, file: str, name: str, data: bytes | None, url: str | None, boxes: tuple[Any] | None
+) -> Scene:
+    if data is None:
+        if url is None:
+            raise DataError(f"{name} has no image")
+        data = _read_url(place, file, name, url)
+    return decode_annotated(data, name), None if boxes is None else _to_xyxy(boxes[0])
+
+
+def _read_url(place: Place, file: str, name: str, url: str) -> bytes:
+    """The file that a table names: by a URL, or by a path beside the table; DataError, OSError."""
+    scheme = urlsplit(url).scheme if "://" in url else ""
+    if scheme in ("http", "https"):
+        return fetch_url(url, _MOST_BYTES)
+    if scheme not in ("", "file"):
+        return _read_image_file(open_place(url), "")
+    path = PurePath(url.removeprefix("file://"))
+    if path.is_absolute():
+        if not place.is_local:  # a table from elsewhere has no say over this machine's files
+            raise DataError(f"{name} is on the machine that {place} was written on")
+        return _read_image_file(open_place(str(path)), "")
+    if ".." in path.parts:
+        raise DataError(f"{name} lies outside of the table's folder")
+    return _read_image_file(place, str(PurePath(file).parent / path))
+
+
+def _to_xyxy(boxes_xywh: Any) -> np.ndarray:
+    """Boxes (N, 4) of a column, of nobody for a missing value; DataError for what is no list of boxes."""
+    try:
+        boxes = np.asarray(boxes_xywh or [], np.float64).reshape(-1, 4) if boxes_xywh else np.zeros((0, 4))
+    except (ValueError, TypeError):
+        raise DataError("its boxes are no list of [x, y, width, height]") from None
+    return check_boxes(bbox_xywh_to_xyxy(boxes))
+
+
+def _spoilt(file: str, index: int, reason: str) -> Item:
+    def load() -> Scene:
+        raise DataError(f"{show_name(file)} {reason}")
+
+    return Item(show_name(file), index, load)

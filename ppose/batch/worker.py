@@ -1,0 +1,182 @@
+"""Makes parts: of a chunk's images those with poses, with models that are loaded once."""
+
+import json
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ppose.batch.chunks import Chunk, Kind
+from ppose.batch.digests import digest_models
+from ppose.batch.parts import Counts, Row, write_part
+from ppose.batch.place import explain, open_input, open_place
+from ppose.batch.reading import Item, Scene, read_items
+from ppose.errors import DataError, PposeError
+from ppose.inference.command import open_detector
+from ppose.inference.predictor import Predictor
+
+_READERS = 4  # threads that read and decode, for as many images ahead
+_STAGES = ("load", "detect", "write")  # beside those of the predictor
+
+
+@dataclass(frozen=True)
+class Task:
+    """What to do with chunks: all that a worker on any machine needs to know, in plain values.
+
+    ``predictor`` are arguments of `Predictor.from_dir`, ``detector`` of `open_detector`, None without one.
+    ``models`` is `digest_models` of these folders, and ``job`` the digest of all that decides about the rows.
+    """
+
+    input: str
+    kind: Kind
+    output: str
+    image_column: str
+    boxes_column: str | None
+    predictor: dict[str, Any]
+    detector: dict[str, Any] | None
+    models: str
+    job: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a chunk: counts of its part, or why there is none, for now or for good."""
+
+    number: int
+    counts: Counts = field(default_factory=Counts)
+    error: str | None = None  # of the first image that could not be read
+    failure: str | None = None
+    is_final: bool = False
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        """As text, for another process."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> "Outcome":
+        """Of `to_json`."""
+        values = json.loads(text)
+        return cls(**{**values, "counts": Counts(**values["counts"])})
+
+
+class Stopped(Exception):
+    """Nobody waits for the part any more."""
+
+
+class Worker:
+    """Makes one part after the other; its models are opened at the first.
+
+    ``is_stopped`` is asked at each image.
+    """
+
+    def __init__(self, task: Task, is_stopped: Callable[[], bool] = lambda: False) -> None:
+        self._task, self._is_stopped = task, is_stopped
+        self._predictor: Predictor | None = None
+        self._seconds = dict.fromkeys(_STAGES, 0.0)
+
+    def __call__(self, chunk: Chunk) -> Outcome:
+        """Make the part of a chunk; what goes wrong is in the outcome, and Stopped alone is raised."""
+        try:
+            return self._make(chunk)
+        except Stopped:
+            raise
+        except PposeError as error:
+            return Outcome(chunk.number, failure=str(error), is_final=True)
+        except OSError as error:
+            return Outcome(chunk.number, failure=explain(error))
+        except Exception as error:  # of a package's own kind: the other chunks are to get their parts
+            return Outcome(chunk.number, failure=f"{type(error).__name__}: {explain(error)}")
+
+    def _make(self, chunk: Chunk) -> Outcome:
+        predictor = self._predictor or self._open()
+        self._seconds = dict.fromkeys(_STAGES, 0.0)
+        predictor.reset_times()
+        rows: dict[int, Row] = {}
+        for (_, _, row), poses in predictor.iter_poses(self._read(chunk, rows)):
+            rows[row.index] = row.with_people(poses)
+        ordered = [rows[index] for index in sorted(rows)]
+        with self._timing("write"):
+            names = predictor.keypoint_set.names
+            counts = write_part(self._output, chunk.number, ordered, job=self._task.job, keypoints=names)
+        seconds = {**self._seconds, **predictor.seconds}
+        error = next((row.error for row in ordered if row.error is not None), None)
+        return Outcome(chunk.number, counts, error=error, seconds=seconds)
+
+    def _open(self) -> Predictor:
+        task = self._task
+        try:
+            self._input, self._output = open_input(task.input), open_place(task.output)
+        except DataError as error:  # of the store, which may be there for the next chunk
+            raise OSError(str(error)) from None
+        if not self._input.exists():
+            raise DataError(f"{self._input} is not there on every machine that works on it")
+        detector_dir = None if task.detector is None else task.detector["model_dir"]
+        if digest_models(task.predictor["model_dir"], detector_dir) != task.models:
+            raise DataError("the models' folders have other files here than where the job was started")
+        predictor = Predictor.from_dir(**task.predictor)
+        self._find_people = None if task.detector is None else open_detector(**task.detector)
+        self._predictor = predictor
+        return predictor
+
+    def _read(
+        self, chunk: Chunk, rows: dict[int, Row]
+    ) -> Iterator[tuple[np.ndarray, np.ndarray | None, Row]]:
+        """Scenes for the predictor; images that cannot be read go to ``rows`` at once."""
+        task = self._task
+        items = read_items(self._input, task.kind, chunk, task.image_column, task.boxes_column)
+        file = chunk.file or None
+        for item, loaded in self._load(items):
+            if isinstance(loaded, str):
+                rows[item.index] = Row(item.name, file, item.index, error=loaded)
+                continue
+            image, boxes = loaded
+            if self._find_people is not None:
+                with self._timing("detect"):
+                    boxes = self._find_people(image)
+            height, width = image.shape[:2]
+            yield image, boxes, Row(item.name, file, item.index, width, height)
+
+    def _load(self, items: Iterator[Item]) -> Iterator[tuple[Item, Scene | str]]:
+        """Each item with its image and boxes, or with what is wrong with them; some are loaded ahead."""
+        waiting: deque[tuple[Item, Future[tuple[Scene | str, float]]]] = deque()
+        pool = ThreadPoolExecutor(_READERS)
+        try:
+            while True:
+                while len(waiting) < _READERS and (item := self._next(items)) is not None:
+                    waiting.append((item, pool.submit(_load, item)))
+                if not waiting:
+                    return
+                item, future = waiting.popleft()
+                loaded, seconds = future.result()
+                self._seconds["load"] += seconds
+                yield item, loaded
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def _next(self, items: Iterator[Item]) -> Item | None:
+        if self._is_stopped():
+            raise Stopped
+        with self._timing("load"):
+            return next(items, None)
+
+    @contextmanager
+    def _timing(self, stage: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self._seconds[stage] += time.perf_counter() - start
+
+
+def _load(item: Item) -> tuple[Scene | str, float]:
+    """What an item loads, or what is wrong with it, and the processor time that it took; OSError."""
+    start = time.thread_time()
+    try:
+        loaded: Scene | str = item.load()
+    except DataError as error:
+        loaded = str(error)
+    return loaded, time.thread_time() - start

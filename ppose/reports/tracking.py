@@ -1,0 +1,213 @@
+"""Found tracks against annotated ones: MOTA, IDF1 and HOTA of people, PoseTrack's MOTA of keypoints."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from ppose.annotations.columns import AREA_OF_BOX
+from ppose.errors import DataError
+from ppose.formats.tracks import Tracks
+from ppose.geometry import bbox_xywh_to_xyxy
+from ppose.keypoints import get_keypoint_set
+from ppose.keypoints.keypoint_set import DEFAULT_SIGMA
+from ppose.metrics.hota import TrackedFrame
+from ppose.metrics.iou import ious
+from ppose.metrics.posetrack import KEYPOINTS, PoseFrame, TrackedPoses, score_keypoint_tracks
+from ppose.metrics.track_scores import score_tracks
+from ppose.paths import show_name
+
+Similarity = Literal["oks", "iou"]
+
+_logger = logging.getLogger(__name__)
+
+_SIGMAS = {
+    name: sigma
+    for known in map(get_keypoint_set, ("posetrack18", "coco17"))
+    for name, sigma in zip(known.names, known.sigmas, strict=True)
+}
+
+
+@dataclass(frozen=True, eq=False)
+class TrackedVideo:
+    """Annotated and found tracks of one video; ``frames`` are those that count."""
+
+    truth: Tracks
+    found: Tracks
+    frames: np.ndarray
+
+
+def pair_videos(
+    truth: Mapping[str, Tracks], found: Mapping[str, Tracks], threshold: float
+) -> list[TrackedVideo]:
+    """Each annotated video with what was found in it, without what is not to be counted.
+
+    Those are frames that nobody annotated, and keypoints in regions that were not. Keypoints with a score
+    below ``threshold`` were not found. Two single videos are one whatever they are called. Raises DataError
+    where nothing was found of an annotated video; found ones that are not annotated are counted in a warning.
+    """
+    if len(truth) == len(found) == 1:
+        found = dict(zip(truth, found.values(), strict=True))
+    if missing := [name for name in truth if name not in found]:
+        raise DataError(
+            f"{len(missing)} of {len(truth)} videos have no tracks: {show_name(missing[0])}; "
+            f"there are those of {', '.join(map(show_name, list(found)[:3])) or 'none'}"
+        )
+    if strange := [name for name in found if name not in truth]:
+        _logger.warning(
+            "%d videos are not annotated and do not count, such as %s", len(strange), show_name(strange[0])
+        )
+    return [_pair(truth[name], found[name], threshold) for name in truth]
+
+
+def _pair(truth: Tracks, found: Tracks, threshold: float) -> TrackedVideo:
+    frames = truth.annotated
+    if frames is None:
+        last = max((int(tracks.frames.max()) for tracks in (truth, found) if len(tracks)), default=-1)
+        frames = np.arange(last + 1)
+    points = found.keypoints.copy()
+    points[points[..., 2] < threshold] = 0
+    found = replace(found, keypoints=points)
+    return TrackedVideo(_leave_out(truth, truth.ignored), _leave_out(found, truth.ignored), frames)
+
+
+def _leave_out(tracks: Tracks, ignored: Mapping[int, list[np.ndarray]]) -> Tracks:
+    """Without the keypoints in ignored regions, and the people who have no others."""
+    keypoints, keep = tracks.keypoints.copy(), np.ones(len(tracks), bool)
+    for row in np.flatnonzero(np.isin(tracks.frames, list(ignored))):
+        regions = ignored[int(tracks.frames[row])]
+        if not tracks.names:
+            box = tracks.bboxes_xywh[row]
+            keep[row] = not _are_inside((box[:2] + box[2:] / 2)[None], regions).any()
+            continue
+        keypoints[row, _are_inside(keypoints[row, :, :2], regions)] = 0
+        keep[row] = keypoints[row, :, 2].any()
+    rows = np.flatnonzero(keep)
+    columns = {
+        name: getattr(tracks, name)[rows]
+        for name in ("frames", "tracks", "bboxes_xywh", "scores", "is_filled", "head_sizes")
+    }
+    return replace(tracks, **columns, keypoints=keypoints[rows])
+
+
+def _are_inside(points: np.ndarray, regions: Sequence[np.ndarray]) -> np.ndarray:
+    """Which points (N, 2) are in one of the polygons (V, 2), by how often a ray to the right leaves it."""
+    inside = np.zeros(len(points), bool)
+    x, y = points.T[..., None]
+    for region in regions:
+        (x1, y1), (x2, y2) = region.T, np.roll(region, -1, axis=0).T
+        is_between = (y1 > y) != (y2 > y)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            crossing = x1 + (y - y1) * (x2 - x1) / (y2 - y1)
+        inside |= (is_between & (x < crossing)).sum(axis=1) % 2 == 1
+    return inside
+
+
+def evaluate_people(videos: Sequence[TrackedVideo], similarity: Similarity) -> dict[str, float]:
+    """`score_tracks` of all videos; pairs from a similarity of 0.5 on may match.
+
+    OKS is over a person's annotated keypoints, of which one that was not found counts 0, by the sigmas of
+    COCO and PoseTrack18 and 0.53 of the box as area; who has none annotated goes by IoU.
+    """
+    frames = []
+    for number, video in enumerate(videos):
+        first = number << 40  # so that no two videos have an id in common
+        truth, found = (_by_frame(tracks, video.frames) for tracks in (video.truth, video.found))
+        for a, b in zip(truth, found, strict=True):
+            alike = _compare(video, a, b, similarity)
+            frames.append(TrackedFrame(video.truth.tracks[a] + first, video.found.tracks[b] + first, alike))
+    return score_tracks(frames)
+
+
+def _by_frame(tracks: Tracks, frames: np.ndarray) -> list[np.ndarray]:
+    rows = tracks.by_frame(int(frames.max()) + 1 if len(frames) else 0)
+    return [rows[frame] for frame in frames.tolist()]
+
+
+def _compare(video: TrackedVideo, a: np.ndarray, b: np.ndarray, similarity: Similarity) -> np.ndarray:
+    truth, found = video.truth, video.found
+    boxes = ious(bbox_xywh_to_xyxy(truth.bboxes_xywh[a]), bbox_xywh_to_xyxy(found.bboxes_xywh[b]))
+    if similarity == "iou" or not truth.names:
+        return boxes
+    names, sigmas = _shared_keypoints(truth, found)
+    ours, theirs = truth.keypoints[a][:, names[0]], found.keypoints[b][:, names[1]]
+    squared = ((ours[:, None, :, :2] - theirs[None, :, :, :2]) ** 2).sum(axis=3)
+    areas = AREA_OF_BOX * truth.bboxes_xywh[a, 2:].prod(axis=1)[:, None, None] + np.spacing(1)
+    alike = np.exp(-squared / (2 * areas * (2 * sigmas) ** 2)) * (theirs[..., 2] > 0)
+    labelled = ours[..., 2] > 0
+    count = labelled.sum(axis=1)[:, None]
+    points = (alike * labelled[:, None]).sum(axis=2) / np.maximum(count, 1)
+    return np.where(count > 0, points, boxes)
+
+
+def _shared_keypoints(truth: Tracks, found: Tracks) -> tuple[tuple[list[int], list[int]], np.ndarray]:
+    """Where the annotated keypoints are in both, and their sigmas, as COCO's of that name, or 0.05."""
+    names = [name for name in truth.names if name in found.names]
+    if not names:
+        raise DataError(
+            f"no keypoint is in both: annotated are {', '.join(truth.names)}; "
+            f"found {', '.join(found.names) or 'none'} (--similarity iou compares boxes)"
+        )
+    sigmas = np.array([_SIGMAS.get(name, DEFAULT_SIGMA) for name in names])
+    return ([truth.names.index(name) for name in names], [found.names.index(name) for name in names]), sigmas
+
+
+def evaluate_keypoints(videos: Sequence[TrackedVideo]) -> dict[str, float] | None:
+    """PoseTrack's MOTA, see `score_keypoint_tracks`; None where no head sizes are annotated.
+
+    Keypoints that the found tracks have not at all are missed, and a warning names them.
+    """
+    if not any(np.isfinite(video.truth.head_sizes).any() for video in videos):
+        return None
+    missing = {name for video in videos for name in KEYPOINTS if name not in video.found.names}
+    if missing:
+        _logger.warning("the tracks have no %s, which count as missed", ", ".join(sorted(missing)))
+    return score_keypoint_tracks([_pose_frames(video) for video in videos])
+
+
+def _pose_frames(video: TrackedVideo) -> list[PoseFrame]:
+    (truth, of_truth), (found, of_found) = (
+        (_in_judges_order(tracks), _by_frame(tracks, video.frames)) for tracks in (video.truth, video.found)
+    )
+    return [
+        PoseFrame(
+            TrackedPoses(video.truth.tracks[a], truth[a, :, :2], truth[a, :, 2] > 0),
+            video.truth.head_sizes[a],
+            TrackedPoses(video.found.tracks[b], found[b, :, :2], found[b, :, 2] > 0),
+        )
+        for a, b in zip(of_truth, of_found, strict=True)
+    ]
+
+
+def _in_judges_order(tracks: Tracks) -> np.ndarray:
+    """The keypoints (N, 15, 3) of `KEYPOINTS`, 0 where the tracks have none of that name."""
+    points = np.zeros((len(tracks), len(KEYPOINTS), 3))
+    for place, name in enumerate(KEYPOINTS):
+        if name in tracks.names:
+            points[:, place] = tracks.keypoints[:, tracks.names.index(name)]
+    return points
+
+
+def format_scores(
+    count: int, similarity: Similarity, people: Mapping[str, float], keypoints: Mapping[str, float] | None
+) -> str:
+    """The figures of so many videos for a terminal: shares of 1 in percent, counts as they are."""
+    shares = ("MOTA", "IDF1", "HOTA", "DetA", "AssA")
+    shown = {name: f"{100 * people[name]:.1f}" for name in shares}
+    shown |= {name: f"{value:.0f}" for name, value in people.items() if name not in shares}
+    lines = [f"videos: {count}; people matched by {'OKS' if similarity == 'oks' else 'IoU'} from 0.5 on"]
+    lines += _as_table(shown)
+    if keypoints is not None:
+        lines += ["keypoints (PoseTrack), MOTA, then of all MOTP, precision and recall"]
+        lines += _as_table({name: f"{value:.1f}" for name, value in keypoints.items()})
+    return "\n".join(lines)
+
+
+def _as_table(values: Mapping[str, str]) -> list[str]:
+    widths = {name: max(len(name), len(value)) for name, value in values.items()}
+    return [
+        "  ".join(f"{name:>{widths[name]}}" for name in values),
+        "  ".join(f"{value:>{widths[name]}}" for name, value in values.items()),
+    ]

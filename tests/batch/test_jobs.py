@@ -1,0 +1,265 @@
+"""Jobs in this process: a row an image, whatever the images are in, and however often a job is started."""
+
+import json
+import os
+import threading
+import time
+from dataclasses import replace
+from functools import partial
+
+import batch_jobs
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+
+from ppose.batch import engines, job
+from ppose.batch.chunks import Chunk
+from ppose.batch.place import open_place
+from ppose.batch.worker import Outcome, Stopped, Worker
+from ppose.errors import DataError
+from ppose.inference.predictor import Predictor
+from ppose.transforms import decode_image
+
+
+@pytest.fixture(scope="session")
+def predictor(model_dir):
+    return Predictor.from_dir(model_dir, runtime="onnxruntime", cpu_threads=1)
+
+
+def keypoints(row):
+    return np.array([person["keypoints"] for person in row["people"]], np.float32)
+
+
+def as_predicted(poses):
+    return np.array([pose.to_record()["keypoints"] for pose in poses], np.float32)
+
+
+def test_a_folder_gives_what_the_predictor_gives(settings, pictures, predictor, capsys):
+    folder = pictures()
+    rows = batch_jobs.run(settings(folder))
+    names = [f"{'more/' if n % 2 else ''}{n:04d}.png" for n in range(7)]
+    assert sorted(row["image"] for row in rows) == sorted(names)
+    assert [row["index"] for row in rows] == list(range(7))
+    for row in rows:
+        if row["image"] == "0002.png":
+            assert row["error"] == "not a readable image: 0002.png (12 bytes)"
+            assert (row["width"], row["people"]) == (None, [])
+            continue
+        poses = predictor(folder / row["image"])
+        assert (row["width"], row["height"], row["error"]) == (140, 100, None)
+        np.testing.assert_array_equal(keypoints(row), as_predicted(poses))
+        np.testing.assert_allclose(row["people"][0]["bbox"], [0, 0, 140, 100])
+    said = capsys.readouterr().out
+    assert "7 images in 3 parts (1 could not be read, see the column `error`), 6 people" in said
+    assert "not a readable image: 0002.png" in said
+
+
+def test_boxes_of_a_file_go_to_their_images(settings, pictures, predictor, tmp_path):
+    folder, box = pictures(4, broken=()), [10, 10, 50, 80]
+    (tmp_path / "boxes.json").write_text(
+        json.dumps([{"image": "more/0001.png", "bbox": box}, {"image": "0002.png", "bbox": box}] * 2)
+    )
+    rows = batch_jobs.run(settings(folder, box_file=str(tmp_path / "boxes.json")))
+    people = {row["image"]: keypoints(row) for row in rows}
+    assert {name: len(found) for name, found in people.items()} == {
+        "0000.png": 0, "more/0001.png": 2, "0002.png": 2, "more/0003.png": 0,
+    }  # fmt: skip
+    poses = predictor(folder / "0002.png", [[10, 10, 60, 90]] * 2)
+    np.testing.assert_array_equal(people["0002.png"], as_predicted(poses))
+
+
+def test_shards_with_boxes_beside_their_images(settings, shard, predictor, draw, tmp_path):
+    for number in range(2):
+        (tmp_path / f"shard-{number}.tar").write_bytes(shard(5 * number, 5))
+    rows = batch_jobs.run(settings(tmp_path / "shard-*.tar", boxes_column="boxes"))
+    assert [(row["file"], row["index"], row["image"]) for row in rows] == [
+        (f"shard-{n // 5}.tar", n % 5, f"set/{n:04d}.png") for n in range(10)
+    ]
+    assert [len(row["people"]) for row in rows] == [n % 3 for n in range(10)]
+    poses = predictor(decode_image(draw(4), "it"), [[30, 10, 70, 90]])
+    np.testing.assert_array_equal(keypoints(rows[4]), as_predicted(poses))
+
+
+@pytest.mark.parametrize("cut", ["in a member", "between members", "in a header"])
+def test_what_a_damaged_shard_lost_is_a_row(settings, shard, tmp_path, cut):
+    whole = shard(0, 5)
+    start = whole.index(b"set/0003.png")
+    data = {
+        "in a member": whole[: start + 512 + 100],
+        "between members": whole[:start],
+        "in a header": whole[: start + 40] + b"\xff" * 400 + whole[start + 440 :],
+    }[cut]
+    (tmp_path / "a.tar").write_bytes(data)
+    rows = batch_jobs.run(settings(tmp_path / "a.tar"))
+    assert [row["image"] for row in rows[:3]] == [f"set/{n:04d}.png" for n in range(3)]
+    assert [row["error"] for row in rows[:3]] == [None] * 3
+    assert [row["image"] for row in rows[3:]] == ["a.tar"]
+    assert "a.tar is" in rows[3]["error"]
+    assert "what comes after is lost" in rows[3]["error"]
+
+
+@pytest.mark.parametrize("kind", ["bytes", "url", "struct"])
+def test_tables_of_bytes_and_of_urls(settings, pictures, draw, tmp_path, kind):
+    folder = pictures(5, broken=())
+    paths = [f"{'more/' if n % 2 else ''}{n:04d}.png" for n in range(5)]
+    values = {
+        "bytes": [*map(draw, range(5)), None, b"nothing"],
+        "url": [*paths[:4], f"file://{folder / paths[4]}", "none.png", "../out.png"],
+        "struct": [{"bytes": draw(n), "path": f"{n}.png"} for n in range(5)]
+        + [None, {"bytes": b"x", "path": None}],
+    }[kind]
+    boxes = [[[10, 10, 50, 80]], [], None, [[0, 0, 5, 5]] * 2, [[3, 3, -4, 4]], None, None]
+    table = pa.table({"photo": values, "people": pa.array(boxes, pa.list_(pa.list_(pa.float32())))})
+    pa.parquet.write_table(table, folder / "a.parquet", row_group_size=4)
+    for file in [folder / "notes.txt", *(folder.rglob("*.png") if kind != "url" else ())]:
+        file.unlink()
+    options = {"image_column": "photo", "boxes_column": "people"}
+    rows = batch_jobs.run(settings(folder / "a.parquet", **options))
+    assert [row["index"] for row in rows] == list(range(7))
+    assert {row["file"] for row in rows} == {"a.parquet"}
+    assert [len(row["people"]) for row in rows] == [1, 0, 0, 2, 0, 0, 0]
+    assert [row["error"] is None for row in rows] == [True] * 4 + [False] * 3
+    assert "got the box" in rows[4]["error"]
+    names = {"bytes": "a.parquet#1", "url": "more/0001.png", "struct": "1.png"}
+    assert rows[1]["image"] == names[kind]
+
+
+def test_an_object_store_and_its_table_of_urls(settings, draw, pack):
+    store = open_place("memory://bucket")
+    store.write("one.png", draw(1))
+    store.write("two.tar", pack([("a.png", draw(2))]))
+    sink = pa.BufferOutputStream()
+    pa.parquet.write_table(pa.table({"image": ["memory://bucket/one.png", "one.png", "/etc/hostname"]}), sink)
+    store.write("three.parquet", sink.getvalue().to_pybytes())
+    for source, images in (("one.png", 1), ("*.tar", 1), ("three.parquet", 3)):
+        about = settings(f"memory://bucket/{source}", output=f"memory://results/{source.strip('*.')}")
+        engines_run = partial(engines.run_in_threads, concurrency=1)
+        batch_jobs.run_batch(about, engines_run)
+        place = open_place(about.output)
+        with place.open("part-00000000.parquet") as file:
+            rows = pa.parquet.read_table(file).to_pylist()
+        assert len(rows) == images
+        assert [row["error"] for row in rows[:2]] == [None] * min(images, 2)
+    assert "is on the machine that" in rows[2]["error"]
+
+
+def test_a_job_goes_on_with_what_is_missing(settings, pictures, monkeypatch, tmp_path):
+    about = settings(pictures(9))
+    before = batch_jobs.run(about)
+    times = {}
+    for number, file in enumerate(sorted((tmp_path / "out").glob("part-*"))):
+        os.utime(file, (number, number))
+        times[file.name] = number
+    (tmp_path / "out" / "part-00000001.parquet").unlink()
+    assert batch_jobs.run(about) == before
+    redone = {f.name: f.stat().st_mtime for f in (tmp_path / "out").glob("part-*")}
+    assert redone.pop("part-00000001.parquet") > 1
+    assert redone == {name: time for name, time in times.items() if "1.parquet" not in name}
+    monkeypatch.setattr(engines, "Worker", None)  # nothing is missing, nothing works
+    assert batch_jobs.run(about) == before
+
+
+def test_an_engine_that_loses_chunks_is_asked_again(settings, pictures, monkeypatch):
+    monkeypatch.setattr(job, "_WAIT", 0)
+    asked, lost = [], iter([1, 1, 0])
+
+    def lose(task, chunks):
+        asked.append([chunk.number for chunk in chunks])
+        yield from engines.run_in_threads(task, chunks[next(lost) :], concurrency=1)
+
+    rows = batch_jobs.run(settings(pictures(9)), lose)
+    assert [row["index"] for row in rows] == list(range(9))
+    assert asked == [[0, 1, 2], [0], [0]]
+
+
+def test_what_stays_missing_is_an_error(settings, pictures, monkeypatch):
+    monkeypatch.setattr(job, "_WAIT", 0)
+
+    def fail(task, chunks):
+        yield from engines.run_in_threads(task, chunks[1:], concurrency=1)
+        yield from [Outcome(chunk.number, failure="the store is full") for chunk in chunks[:1]]
+
+    about = settings(pictures(9))
+    expected = r"^1 of 3 parts are missing \(part-00000000.parquet: the store is full\); call this again"
+    with pytest.raises(DataError, match=expected):
+        batch_jobs.run(about, fail)
+    assert len(batch_jobs.run(about)) == 9
+
+
+def test_interrupted_threads_end_within_an_image(monkeypatch):
+    ended, both = [], threading.Barrier(2)
+
+    class Endless:
+        """Works on all chunks but the first until it is stopped."""
+
+        def __init__(self, task, is_stopped):
+            self._is_stopped = is_stopped
+
+        def __call__(self, chunk):
+            both.wait(20)
+            end = time.monotonic() + 20
+            while chunk.number and not self._is_stopped() and time.monotonic() < end:
+                time.sleep(0.002)
+            ended.append((chunk.number, self._is_stopped()))
+            return Outcome(chunk.number)
+
+    monkeypatch.setattr(engines, "Worker", Endless)
+    running = engines.run_in_threads(None, [Chunk(number) for number in range(9)], concurrency=2)
+    assert next(running).number == 0
+    running.close()  # as an interrupt does
+    assert ended == [(0, False), (1, True)]
+
+
+def test_a_worker_looks_whether_it_is_to_stop(settings, pictures, monkeypatch):
+    monkeypatch.setattr(engines, "Worker", lambda task, _: Worker(task, lambda: True))
+    with pytest.raises(Stopped):
+        batch_jobs.run(settings(pictures()))
+
+
+def test_a_store_that_fails_twice_is_asked_again(settings, pictures, monkeypatch, caplog):
+    from fsspec.implementations.local import LocalFileSystem
+
+    monkeypatch.setattr("ppose.batch.place._WAITS", (0, 0))
+    read, failures = LocalFileSystem.cat_file, iter([True, True])
+
+    def fail(self, path, **options):
+        if path.endswith("0000.png") and next(failures, False):
+            raise ConnectionError("reset")
+        return read(self, path, **options)
+
+    monkeypatch.setattr(LocalFileSystem, "cat_file", fail)
+    assert [row["error"] for row in batch_jobs.run(settings(pictures(2, broken=())))] == [None, None]
+    assert "did not come" not in caplog.text
+
+
+def test_parts_say_whose_they_are(settings, pictures, tmp_path):
+    batch_jobs.run(settings(pictures()))
+    about = json.loads(
+        pa.parquet.read_metadata(tmp_path / "out" / "part-00000000.parquet").metadata[b"ppose"]
+    )
+    assert about["keypoints"] == ["red", "blue"]
+    assert (about["schema"], about["images"], about["bad"], about["people"]) == (1, 3, 1, 2)
+    assert json.loads((tmp_path / "out" / "_job.json").read_text())["kind"] == "images"
+
+
+def test_another_job_is_refused(settings, pictures, tmp_path):
+    about = settings(pictures())
+    batch_jobs.run(about)
+    (tmp_path / "pictures" / "another.png").write_bytes(b"")
+    for other, words in (
+        (about, r"files is 7 there, 8 here, input_sha256 differs"),
+        (replace(about, images_per_part=2), "options images_per_part is 3 there, 2 here"),
+    ):
+        with pytest.raises(DataError, match=f"another job: choose another --output_dir .*{words}"):
+            batch_jobs.run(other)
+    part = tmp_path / "out" / "part-00000000.parquet"
+    for data, words in ((part.read_bytes(), "is of another job"), (b"", "is none of ours, or damaged")):
+        batch_jobs.run(replace(about, output=str(tmp_path / "other"), images_per_part=4))
+        (tmp_path / "other" / part.name).write_bytes(data)
+        with pytest.raises(DataError, match=f"part-00000000.parquet of .*other {words}"):
+            batch_jobs.run(replace(about, output=str(tmp_path / "other"), images_per_part=4))
+        (tmp_path / "other" / part.name).unlink()
+    (tmp_path / "out" / "_job.json").unlink()
+    with pytest.raises(DataError, match=r"holds parts, but no _job\.json"):
+        batch_jobs.run(about)
