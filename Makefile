@@ -22,7 +22,7 @@ quickstart-lite: setup
 
 # The documentation as a site, in site/; a dead link or a warning is an error.
 docs: setup
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 test: setup
 	$(BIN)/python -m pytest -n 2 -m "not heavy"
