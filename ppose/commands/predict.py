@@ -129,6 +129,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="what makes people in two frames one: boxes and poses, or boxes alone (default: %(default)s)",
     )
     parser.add_argument(
+        "--low_threshold",
+        type=float,
+        metavar="SCORE",
+        help="of videos with --det_model_dir: boxes from this score on, of who may be half hidden, go on "
+        "with tracks but begin none; more poses to find (default: none below --det_threshold)",
+    )
+    parser.add_argument(
         "--smooth",
         type=_smoothing,
         nargs="?",
@@ -169,6 +176,8 @@ def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     if (args.save_csv or args.save_labels) and (args.video_file or args.camera_id is not None):
         parser.error("--save_csv and --save_labels are for images")
     is_camera = args.camera_id is not None
+    if args.low_threshold is not None and not ((args.video_file or is_camera) and args.det_model_dir):
+        parser.error("--low_threshold is for videos with --det_model_dir")
     if is_camera and (args.smooth in ("savgol", "rts") or args.fill_gaps):
         parser.error(
             "--smooth savgol and rts, and --fill_gaps, need what comes after: they are for video files"
@@ -210,13 +219,14 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     device = {"device": args.device, "cpu_threads": args.cpu_threads}
     results = {"threshold": args.threshold, "save_json": args.save_json, "run_benchmark": args.run_benchmark}
     results["pnp"] = args.pnp
+    lowest = args.det_threshold if args.low_threshold is None else min(args.low_threshold, args.det_threshold)
     opening = (
         partial(Predictor.from_dir, args.model_dir, **device, **_predictor_options(args)),
         partial(
             command.open_detector,
             args.detector,
             args.det_model_dir,
-            args.det_threshold,
+            lowest,
             classes=args.det_class,
             tiles=args.tiles,
             **device,
@@ -240,5 +250,6 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         return
     video = args.camera_id if args.video_file is None else args.video_file
     finish = Finish(args.smooth, args.fill_gaps)
-    options = {"similarity": args.tracking, "finish": finish, "save_tracks": args.save_tracks, **results}
+    options = {"similarity": args.tracking, "sure_score": args.det_threshold, **results}
+    options |= {"finish": finish, "save_tracks": args.save_tracks}
     command.infer_video(video, *opening, args.output_dir, **options)

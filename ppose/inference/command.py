@@ -77,6 +77,7 @@ def infer_video(
     output_dir: Path,
     *,
     similarity: Similarity,
+    sure_score: float,
     finish: Finish,
     save_tracks: TrackFormat | None,
     threshold: float,
@@ -86,6 +87,7 @@ def infer_video(
 ) -> None:
     """A video with its people's poses, of a video file or of a camera's number until Ctrl-C.
 
+    People whose boxes have a lower score than ``sure_score`` go on with a track, but begin none.
     Of a file that was cut off there is what could be read, and an error in the end.
     """
     name = source.stem if isinstance(source, Path) else f"camera{source}"
@@ -105,6 +107,7 @@ def infer_video(
         Tracker(
             predictor.keypoint_set.sigmas,
             similarity=similarity,
+            sure_score=sure_score,
             smooth=finish.smooth == "one_euro" and not finish.needs_all,
         ),
         output,

@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from ppose.files import to_json
 from ppose.geometry.object_model import ObjectModel
-from ppose.inference.detectors import PersonDetector
+from ppose.inference.detectors import PersonDetector, find_scored
 from ppose.inference.pose_files import stack_poses
 from ppose.inference.predictor import Predictor
 from ppose.inference.space_poses import add_space_poses
@@ -35,9 +35,15 @@ def follow_people(
     ``find_people`` None takes a frame as one person. At most so many frames wait for their people to be run
     together: more are quicker, one is soonest.
     """
-    scenes = ((image, find_people(image) if find_people else None, time) for time, image in frames)
-    for (image, _, time), poses in predictor.iter_poses(scenes, images_at_once=frames_at_once):
-        yield time, image, tracker.update(poses, time)
+    scenes = ((image, *_find(find_people, image), time) for time, image in frames)
+    for (image, _, scores, time), poses in predictor.iter_poses(scenes, images_at_once=frames_at_once):
+        yield time, image, tracker.update(poses, time, scores)
+
+
+def _find(
+    find_people: PersonDetector | None, image: np.ndarray
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    return (None, None) if find_people is None else find_scored(find_people, image)
 
 
 def follow_twice(

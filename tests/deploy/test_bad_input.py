@@ -214,6 +214,7 @@ runpy.run_path("{INFER}", run_name="__main__")
         (["--smooth", "much"], "got 'much', expected one_euro, savgol or rts"),
         (["--fill_gaps", "-1"], "got '-1', expected seconds from 0 on"),
         (["--fill_gaps", "0.5"], "--fill_gaps and --save_tracks are for videos"),
+        (["--low_threshold", "0.3"], "--low_threshold is for videos with --det_model_dir"),
         (["--save_tracks", "mot"], "--fill_gaps and --save_tracks are for videos"),
     ],
 )

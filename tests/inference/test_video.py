@@ -12,6 +12,7 @@ import pytest
 from ppose.errors import DataError, DeviceError
 from ppose.formats.track_files import read_mot, read_track_table
 from ppose.inference import video_files
+from ppose.inference.detectors import Detections
 from ppose.inference.predictor import Predictor
 from ppose.inference.tracking import Finish, Tracker
 from ppose.inference.video import process_video
@@ -128,6 +129,29 @@ def test_whole_tracks_are_finished(model_dir, walk, tmp_path, smooth):
     drawn = [image.astype(int) for _, image in Frames(tmp_path / "a.mp4")]
     empty = next(image for index, (_, image) in enumerate(Frames(walk)) if index == 9).astype(int)
     assert np.abs(drawn[9] - empty).max() > 60
+
+
+class Scoring:
+    """The same with scores, which are 0.2 for three frames; somebody of 0.3 stands elsewhere."""
+
+    def __init__(self):
+        self.calls = 0
+
+    def __call__(self, image):
+        return self.detect([image])[0].bboxes_xyxy
+
+    def detect(self, images):
+        (image,), index = images, self.calls
+        self.calls += 1
+        boxes = np.concatenate([find_reddish(image), [[200.0, 100.0, 230.0, 170.0]]])
+        scores = np.array([0.2 if index in (14, 15, 16) else 0.9] * (len(boxes) - 1) + [0.3])
+        return [Detections(boxes, scores, np.zeros(len(boxes), int))]
+
+
+def test_boxes_of_low_scores_go_on_with_tracks_and_begin_none(model_dir, walk, tmp_path):
+    assert run(model_dir, walk, tmp_path / "a.mp4", Scoring()) == COUNT
+    for frame, line in enumerate(read_lines(tmp_path / "a.jsonl")):
+        assert [p["track_id"] for p in line["people"]] == ([] if frame in (8, 9, 10) else [1]), frame
 
 
 def test_tracks_for_judges(model_dir, walk, tmp_path):

@@ -20,7 +20,6 @@ Similarity = Literal["oks", "iou"]
 # How long people may be out of sight; and those who were seen once, or come back with a low score. In
 # seconds and in frames, of which the longer counts: there are videos of a frame a second.
 _PATIENCE, _SHORT_PATIENCE = (3.0, 2), (0.25, 2)
-_HIGH_SCORE = 0.5  # of a box from which on somebody is there, and a new track begins
 _SURE = 2  # sightings
 # In nats, as `Motion.costs`: the most that two can be apart who are one. Someone new has a density too.
 _MOST, _MOST_LOW = 6.0, 1.0
@@ -46,17 +45,23 @@ class Tracker:
     Where each person will be is known by a motion of constant velocity (`Motion`). A person in a frame and
     one of a track are one by how likely that box is there and, unless ``similarity`` is iou, by the OKS of
     the poses, the track's moved to where it should be; of all pairs in a frame the likeliest set is taken. In
-    turn: people with high scores and tracks; people with low scores, who may be half hidden, and tracks of a
-    moment ago (after Zhang et al., ByteTrack, ECCV 2022); people who are left and tracks that were seen once;
-    and who is not where anybody was expected, but overlaps a box of a moment ago. A person with a high score
-    who is left begins a track, one with a low score is dropped. Who is not seen for three seconds gets a new
-    number. Where most people are off by the same, the camera has moved (`find_shift`).
+    turn: people from ``sure_score`` on and tracks; people with lower scores, who may be half hidden, and
+    tracks of a moment ago (after Zhang et al., ByteTrack, ECCV 2022); people who are left and tracks that
+    were seen once; and who is not where anybody was expected, but overlaps a box of a moment ago. A person
+    with a high score who is left begins a track, one with a low score is dropped. Who is not seen for three
+    seconds gets a new number. Where most people are off by the same, the camera has moved (`find_shift`).
     """
 
     def __init__(
-        self, sigmas: Sequence[float], *, similarity: Similarity = "oks", smooth: bool = False
+        self,
+        sigmas: Sequence[float],
+        *,
+        similarity: Similarity = "oks",
+        sure_score: float = 0.5,
+        smooth: bool = False,
     ) -> None:
         self._sigmas, self._similarity, self._smooth = np.asarray(sigmas), similarity, smooth
+        self._sure_score = sure_score
         self._tracks: list[_Track] = []
         self._motion = Motion.begin(np.zeros((0, 4)), np.zeros(0))
         self._next, self._time, self._frame = 1, 0.0, 0
@@ -73,12 +78,13 @@ class Tracker:
         self._motion = self._motion.predict(max(time - self._time, 0.0))
         self._time, self._frame = time, self._frame + 1
         self._forget()
-        self._follow_camera(boxes[scores >= _HIGH_SCORE])
+        self._follow_camera(boxes[scores >= self._sure_score])
         partners = self._pair(poses, boxes, scores)
         seen, rows = list(partners), list(partners.values())
         corrected = self._motion.take(rows).correct(boxes[seen], scores[seen])
         self._motion = self._motion.replace(rows, corrected)
-        new = [index for index in range(len(poses)) if index not in partners and scores[index] >= _HIGH_SCORE]
+        sure = np.flatnonzero(scores >= self._sure_score).tolist()
+        new = [index for index in sure if index not in partners]
         self._motion = self._motion.join(Motion.begin(boxes[new], scores[new]))
         for index in new:
             partners[index] = len(self._tracks)
@@ -116,7 +122,7 @@ class Tracker:
         rows = range(len(self._tracks))
         sure = [row for row in rows if self._tracks[row].sightings >= _SURE]
         recent = [row for row in sure if self._was_seen(self._tracks[row], *_SHORT_PATIENCE)]
-        high, low = np.flatnonzero(scores >= _HIGH_SCORE), np.flatnonzero(scores < _HIGH_SCORE)
+        high, low = np.flatnonzero(scores >= self._sure_score), np.flatnonzero(scores < self._sure_score)
         costs = self._costs(poses, boxes, scores)
         partners: dict[int, int] = {}
         for tracks, people, most in (
