@@ -84,6 +84,7 @@ def test_commands_that_do_not_run_say_why_and_stand_on_the_page_of_what_is_untes
     assert not any(block.not_run for block in BLOCKS if block.page in TESTED)
 
 
+SMALLER = {"benchmark": ["--rounds", "1", "--batches", "1"]}
 SMALL = """
 _BASE_: [_base_/coco_topdown.yml, _base_/dark_targets.yml, _base_/pose_resnet.yml]
 trainsize: [64, 64]
@@ -160,7 +161,7 @@ def test_the_commands_run(clone, run_tool, monkeypatch, capsys):
     for name, arguments in prepared + commands:
         # Configs by name are those of the clone.
         own = [f"configs/{word}.yml" if word in CONFIGS else word for word in arguments]
-        result = run_tool(SCRIPTS[name], *own, cwd=clone)
+        result = run_tool(SCRIPTS[name], *own, *SMALLER.get(name, []), cwd=clone)
         assert result.returncode == 0, (name, arguments, result.stdout, result.stderr)
     assert len(commands) > 15
     assert list((clone / "output" / "tinypose_256x192" / "vis").glob("*.jpg"))
