@@ -5,25 +5,42 @@
 
 `measure` writes small pictures, 1 % of them broken, and runs jobs on them, in turns: in threads, and in Ray's
 actors. Two runs of one actor, of all pictures and of a fifth of them, give what starting takes and what an
-image takes; with these `simulate` says what 1, 2 and 4 actors take, which stands beside what they took.
+image takes; with these `simulate` says what 1, 2 and 4 actors take, which stands beside what they took. With
+--latency_ms the pictures come by http from a server that waits so long, as a far store does.
 `fleet` is the same for machines that are not here: workers take chunks one after the other, a chunk's time
 spreads (log-normal), some workers are slow, workers die at random and lose their chunk, and all share the
 bandwidth of the object store. It prints hours, machine hours and money. --price, of a machine an hour, is an
 assumption.
 
-RESULTS
+Two cores of an AMD EPYC (AVX512, VNNI) that others used as well, load 7 to 11; `measure --images 2000
+--latency_ms 100` without the runs in threads, a network that takes 0.3 ms:
+
+    an actor takes 13.0 s to start and 21.88 ms an image
+    1 actors: measured 56.8 s, simulated 56.7 s
+    2 actors: measured 38.6 s, simulated 35.1 s
+    4 actors: measured 28.8 s, simulated 26.6 s
+
+Again, at a load of 13: one actor took 95 s, and the comparison was given up. docs/scale.md has what follows.
 """
 
 import argparse
 import heapq
+import http.server
+import multiprocessing
 import re
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pyarrow
+from pyarrow import parquet
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -36,16 +53,18 @@ _DRAWN = 64  # different pictures; the others are the same under other names
 _BROKEN = 100  # every so many is no image
 _CHUNK = 100
 _ACTORS = (1, 2, 4)
+_START_CORE = 2.3  # seconds of a core until an actor has its models: imports, and OpenVINO compiles
 
 
 @dataclass(frozen=True)
 class Fleet:
     """Workers and their chunks. Times are of one worker with a core of its own.
 
-    ``start`` are seconds until a worker's models are loaded, ``image`` seconds an image, ``chunk`` images a
-    chunk. Chunk times are log-normal with ``spread`` (sigma); a share of ``slow`` workers takes ``slowness``
-    times as long. A worker dies ``deaths`` times an hour, loses its chunk and starts again. ``cores`` there
-    are for all; the store gives ``bandwidth`` bytes a second to all, of which an image takes ``size``.
+    A worker starts after ``start`` seconds and ``start_core`` more of a core; it takes ``image`` seconds an
+    image and ``chunk`` images at a time. Chunk times are log-normal with ``spread`` (sigma); a share of
+    ``slow`` workers takes ``slowness`` times as long. A worker dies ``deaths`` times an hour, loses its chunk
+    and starts again. ``cores`` are for all. Meanwhile the next images come from the store, each ``wait``
+    seconds after the last, or later: it gives ``bandwidth`` bytes a second to all, an image has ``size``.
     """
 
     workers: int
@@ -53,10 +72,12 @@ class Fleet:
     start: float
     image: float
     chunk: int
+    start_core: float = 0.0
     spread: float = 0.05
     slow: float = 0.0
     slowness: float = 2.0
     deaths: float = 0.0
+    wait: float = 0.0
     bandwidth: float = np.inf
     size: float = 0.0
 
@@ -65,11 +86,12 @@ def simulate(fleet: Fleet, images: int, seed: int = 0) -> tuple[float, int]:
     """Seconds until all images are done, and how many chunks were lost on the way."""
     rng = np.random.default_rng(seed)
     share = max(1.0, fleet.workers / fleet.cores)  # workers that share cores are slower
-    slowed = np.where(rng.random(fleet.workers) < fleet.slow, fleet.slowness, 1.0) * share
-    each = max(fleet.image, fleet.size * fleet.workers / fleet.bandwidth / share)
+    slowed = np.where(rng.random(fleet.workers) < fleet.slow, fleet.slowness, 1.0)
+    each = max(fleet.image * share, fleet.wait, fleet.size * fleet.workers / fleet.bandwidth)
     chunks = -(-images // fleet.chunk)
     left, lost, end = chunks, 0, 0.0
-    free = [(fleet.start * share, worker) for worker in range(fleet.workers)]
+    start = fleet.start + fleet.start_core * share
+    free = [(start, worker) for worker in range(fleet.workers)]
     heapq.heapify(free)
     while left:
         now, worker = heapq.heappop(free)
@@ -78,7 +100,7 @@ def simulate(fleet: Fleet, images: int, seed: int = 0) -> tuple[float, int]:
         dies = rng.exponential(3600 / fleet.deaths) if fleet.deaths else np.inf
         if dies < takes:
             lost += 1
-            heapq.heappush(free, (now + dies + fleet.start * share, worker))
+            heapq.heappush(free, (now + dies + start, worker))
             continue
         left -= 1
         end = max(end, now + takes)
@@ -92,6 +114,9 @@ def main() -> None:
     measured = kinds.add_parser("measure")
     measured.add_argument("--model_dir", required=True, metavar="DIR")
     measured.add_argument("--images", type=whole_number(100), default=5000)
+    measured.add_argument(
+        "--latency_ms", type=float, default=0, help="the pictures come from a web server that waits so long"
+    )
     measured.add_argument("--rounds", type=whole_number(1), default=1)
     fleet = kinds.add_parser("fleet")
     fleet.add_argument("--images", type=lambda text: int(float(text)), required=True)
@@ -123,7 +148,7 @@ def plan(args: argparse.Namespace) -> None:
     print(
         f"{args.images:.0e} images on {args.machines} machines of {args.cores} cores: {hours:.2f} h "
         f"({best:.2f} without starts, slow workers, deaths and waiting for the store), {lost} chunks lost; "
-        f"{hours * args.machines:.0f} machine hours, {hours * args.machines * args.price:.0f} of money; "
+        f"{hours * args.machines:,.1f} machine hours, {hours * args.machines * args.price:,.1f} of money; "
         f"the workers ask the store for {needs:.1f} of {args.gbit:g} Gbit/s"
     )
 
@@ -132,34 +157,69 @@ def measure(args: argparse.Namespace) -> None:
     """Seconds in threads and in actors, and of actors what the simulation says."""
     ways = {"threads, 1": ("--concurrency", "1"), "threads, 2": ("--concurrency", "2")}
     ways |= {f"Ray, {count}": ("--engine", "ray", "--concurrency", str(count)) for count in _ACTORS}
-    found: dict[str, list[tuple[float, str]]] = {name: [] for name in (*ways, "Ray, 1, a fifth")}
-    with tempfile.TemporaryDirectory() as folder:
+    found: dict[str, list[float]] = {name: [] for name in ("Ray, 1, a fifth", *ways)}
+    print(f"{processor_name()}; {args.images} images")
+    with tempfile.TemporaryDirectory() as folder, serving(Path(folder), args.latency_ms) as place:
         few, all_of_them = Path(folder) / "few", Path(folder) / "all"
         write_pictures(few, args.images // 5)
         write_pictures(all_of_them, args.images)
         for turn in range(args.rounds):
             for name in found:
-                options = ways.get(name, ways["Ray, 1"])
+                pictures, options = all_of_them if name in ways else few, ways.get(name, ways["Ray, 1"])
                 output = Path(folder) / f"{name}-{turn}"
-                found[name].append(
-                    run_job(args.model_dir, all_of_them if name in ways else few, output, options)
-                )
-    seconds = {name: float(np.median([wall for wall, _ in runs])) for name, runs in found.items()}
-    image = (seconds["Ray, 1"] - seconds["Ray, 1, a fifth"]) / (args.images - args.images // 5)
-    start = max(0.0, seconds["Ray, 1"] - args.images * image)
-    print(
-        f"{processor_name()}; {args.images} images; Ray: start {start:.1f} s, {1000 * image:.2f} ms an image"
-    )
-    for name, runs in found.items():
-        told = ""
-        if name in ways and name.startswith("Ray"):
-            told = f"simulated {_simulate_here(int(name[5:]), start, image, args.images):6.1f} s"
-        print(f"{name:16}{seconds[name]:7.1f} s  {told:18}  {runs[0][1]}")
+                seconds, stages = run_job(args.model_dir, place(pictures), output, options)
+                found[name].append(seconds)
+                print(f"{name:16}{seconds:7.1f} s  {stages}", flush=True)
+    tell_fit({name: float(np.median(runs)) for name, runs in found.items()}, args.images, args.latency_ms > 0)
 
 
-def _simulate_here(workers: int, start: float, image: float, images: int) -> float:
-    fleet = Fleet(workers=workers, cores=own_cores(), start=start, image=image, chunk=_CHUNK)
-    return float(np.median([simulate(fleet, images, seed)[0] for seed in range(5)]))
+def tell_fit(seconds: dict[str, float], images: int, is_waiting: bool) -> None:
+    """What starting and an image take in the runs of one actor, and what the simulation makes of it."""
+    image = (seconds["Ray, 1"] - seconds["Ray, 1, a fifth"]) / (images - images // 5)
+    start = max(0.0, seconds["Ray, 1"] - images * image)
+    print(f"an actor takes {start:.1f} s to start and {1000 * image:.2f} ms an image")
+    takes = {"wait": image, "image": 0.0} if is_waiting else {"image": image}
+    takes |= {"start": start - _START_CORE, "start_core": _START_CORE}
+    for count in _ACTORS:
+        fleet = Fleet(workers=count, cores=own_cores(), chunk=_CHUNK, **takes)
+        told = float(np.median([simulate(fleet, images, seed)[0] for seed in range(5)]))
+        print(f"{count} actors: measured {seconds[f'Ray, {count}']:.1f} s, simulated {told:.1f} s")
+
+
+@contextmanager
+def serving(folder: Path, latency_ms: float) -> Iterator[Callable[[Path], Path]]:
+    """What to give as input for a folder: itself, or a table of URLs that answer so late."""
+    if not latency_ms:
+        yield lambda pictures: pictures
+        return
+    context = multiprocessing.get_context("spawn")
+    ports = context.SimpleQueue()
+    server = context.Process(target=_serve, args=(folder, latency_ms / 1000, ports), daemon=True)
+    server.start()
+    port = ports.get()
+
+    def make_table(pictures: Path) -> Path:
+        table = folder / f"{pictures.name}.parquet"
+        urls = [f"http://127.0.0.1:{port}/{pictures.name}/{f.name}" for f in sorted(pictures.iterdir())]
+        parquet.write_table(pyarrow.table({"image": urls}), table)
+        return table
+
+    yield make_table
+    server.kill()
+
+
+def _serve(folder: Path, latency: float, ports: object) -> None:
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def do_GET(self) -> None:
+            time.sleep(latency)
+            super().do_GET()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(folder)))
+    ports.put(server.server_port)
+    server.serve_forever()
 
 
 def write_pictures(folder: Path, count: int) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -38,6 +39,8 @@ class Interrupts:
         self.came = True
         for again in self._before:
             signal.signal(again, signal.SIG_DFL)
+        if _CLEANUPS:
+            threading.Thread(target=_end_soon, daemon=True).start()
         raise KeyboardInterrupt
 
 
@@ -55,55 +58,37 @@ _SOON = 1.5  # seconds
 
 @contextmanager
 def ends_soon(cleanup: Callable[[], object]) -> Iterator[None]:
-    """Within it, an interrupt ends a command's process soon, after the cleanup, whatever becomes of it.
+    """Within it, an interrupt ends a script at once, after the cleanup; also one that a library loses.
 
-    Libraries lose interrupts, and hear nothing of them as long as their compiled code runs: of that the
-    signals are told by the system, not by Python.
+    What Paddle does at the end of a process takes seconds, and is left out.
     """
     _CLEANUPS.append(cleanup)
-    told = _watch() if _is_ours() and len(_CLEANUPS) == 1 else None
     try:
         yield
+    except KeyboardInterrupt:
+        if _is_alone():
+            _end()
+        raise
     finally:
         _CLEANUPS.remove(cleanup)
-        if told is not None:
-            signal.set_wakeup_fd(-1)
-            os.close(told)
 
 
-def _is_ours() -> bool:
-    """Whether interrupts are a command's, and this is the thread that has them."""
-    handlers = (getattr(signal.getsignal(number), "__self__", None) for number in INTERRUPTS)
-    is_main = threading.current_thread() is threading.main_thread()
-    return is_main and any(isinstance(handler, Interrupts) for handler in handlers)
-
-
-def _watch() -> int:
-    """Start to wait for signals; returns what the system writes them to, and closing ends it."""
-    reading, writing = os.pipe()
-    os.set_blocking(writing, False)
-    signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
-    threading.Thread(target=_end_soon, args=(reading,), daemon=True).start()
-    return writing
-
-
-def _end_soon(reading: int) -> None:
-    with open(reading, "rb", buffering=0) as signals:
-        while number := signals.read(1):
-            if number[0] in INTERRUPTS:
-                time.sleep(_SOON)
-                if _CLEANUPS:
-                    for cleanup in _CLEANUPS:
-                        cleanup()
-                    os.write(2, b"interrupted\n")
-                    os._exit(INTERRUPTED)
-
-
-def _forget_watch() -> None:
-    """In a process that was forked: its signals are none of its parent's."""
+def _end_soon() -> None:
+    time.sleep(_SOON)
     if _CLEANUPS:
-        signal.set_wakeup_fd(-1)
+        _end()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_watch)
+def _end() -> None:
+    for cleanup in _CLEANUPS:
+        cleanup()
+    os.write(2, b"interrupted\n")
+    os._exit(INTERRUPTED)
+
+
+def _is_alone() -> bool:
+    """Whether a script has nothing to do after the command that it has called."""
+    frame = called = sys._getframe()
+    while frame.f_back is not None:
+        called, frame = frame, frame.f_back
+    return str(called.f_globals.get("__name__")).startswith("ppose.")

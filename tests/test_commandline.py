@@ -109,26 +109,14 @@ def test_a_lost_interrupt_ends_what_ends_soon():
     assert seconds < 5
 
 
-def test_an_interrupt_ends_compiled_code_too():
-    """Which runs for an hour, without a look at what Python has to say."""
+def test_what_libraries_do_at_the_end_is_not_waited_for():
     body = (
-        "with ends_soon(lambda: print('cleaned', flush=True)):\n"
-        "        import hashlib; hashlib.pbkdf2_hmac('sha256', b'', b'', 2**31 - 1)"
+        "import atexit; atexit.register(time.sleep, 20)\n"
+        "    with ends_soon(lambda: print('cleaned', flush=True)): time.sleep(30)"
     )
     code, output, seconds = _interrupt(body, signal.SIGTERM)
     assert (code, output) == (130, "cleaned\ninterrupted\n")
-    assert seconds < 5
-
-
-def test_a_signal_to_a_forked_process_is_not_its_parents():
-    body = (
-        "import os, signal\n"
-        "    with ends_soon(lambda: print('cleaned', flush=True)):\n"
-        "        child = os.fork() or time.sleep(30)\n"
-        "        time.sleep(0.3); os.kill(child, signal.SIGTERM); status = os.waitpid(child, 0)[1]\n"
-        "        time.sleep(2); print(os.waitstatus_to_exitcode(status), flush=True)"
-    )
-    assert _interrupt(body)[:2] == (0, "143\n")
+    assert seconds < 10
 
 
 def test_the_second_interrupt_ends_at_once():

@@ -26,6 +26,7 @@ MANIFEST = "_job.json"
 _FORMAT = 1
 _TRIES = 3  # rounds that bring nothing new, before what is left is given up
 _WAIT = 5.0  # seconds before such a round
+_UNSEEN = "it was made, but is not here: the output is to be where all machines see it"
 _MOST_CHUNKS = 10_000  # of a round, so that no engine has a list of millions
 
 
@@ -34,7 +35,7 @@ class Report:
     """What a run of a job has made so far, and in the end what the job's folder has, in ``counts``.
 
     ``seconds`` are those of workers by stage, ``wall`` all that passed. ``error`` is that of an image that
-    could not be read, ``reasons`` are why parts did not come, by their numbers.
+    could not be read, ``reasons`` are why parts that are not there did not come, by their numbers.
     """
 
     counts: Counts = field(default_factory=Counts)
@@ -53,6 +54,7 @@ class Report:
             self.reasons[outcome.number] = outcome.failure
             _logger.warning("%s: %s", name, outcome.failure)
             return False
+        self.reasons[outcome.number] = _UNSEEN
         self.made += outcome.counts
         self.seconds.update(outcome.seconds)
         self.error = self.error or outcome.error

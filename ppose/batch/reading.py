@@ -154,7 +154,10 @@ def _read_rows(place: Place, chunk: Chunk, image_column: str, boxes_column: str 
     try:
         with place.open(chunk.file) as file:
             group = pyarrow.parquet.ParquetFile(file).read_row_group(chunk.row_group, columns=columns)
-    except pyarrow.ArrowInvalid as error:
+    except (pyarrow.ArrowInvalid, OSError) as error:
+        # Damage may be an OSError too, one without a number; so may be what a store says.
+        if isinstance(error, OSError) and (error.errno is not None or not place.is_local):
+            raise
         for index in range(chunk.start, chunk.start + end - first):
             yield _spoilt(chunk.file, index, f"cannot be read: {explain(error)}")
         return

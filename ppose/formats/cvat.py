@@ -7,7 +7,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from ppose.errors import DataError
-from ppose.files import write_bytes
+from ppose.files import read_bytes, write_bytes
 from ppose.formats.labels import ContentBuilder, Labels
 from ppose.keypoints import KeypointSet
 from ppose.paths import show_name
@@ -41,10 +41,7 @@ def read_cvat(path: Path, keypoint_set: KeypointSet | None, image_dir: Path | No
 
 
 def _read_xml(path: Path) -> _Element:
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise DataError(f"annotation file not found: {show_name(path)}") from None
+    data = read_bytes(path, "annotation file")
     if b"<!DOCTYPE" in data or b"<!ENTITY" in data:
         raise DataError(f"{show_name(path)}: has a document type, which CVAT's files have not")
     try:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ppose.errors import DataError
-from ppose.files import write_bytes
+from ppose.files import read_bytes, write_bytes
 from ppose.formats.hdf5 import open_hdf5, read_texts
 from ppose.formats.labels import ContentBuilder, Labels
 from ppose.keypoints import KeypointSet
@@ -51,10 +51,9 @@ def read_deeplabcut(path: Path, keypoint_set: KeypointSet | None, image_dir: Pat
 
 
 def _read_csv(path: Path) -> _Table:
+    content = read_bytes(path, "label file")
     try:
-        rows = list(csv.reader(io.StringIO(path.read_text("utf-8-sig"), newline="")))
-    except FileNotFoundError:
-        raise DataError(f"label file not found: {show_name(path)}") from None
+        rows = list(csv.reader(io.StringIO(content.decode("utf-8-sig"), newline="")))
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{show_name(path)}: not a table in CSV: {error}") from None
     rows = [row for row in rows if any(row)]

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from ppose.errors import ConfigError
 from ppose.geometry import invert_warp
 from ppose.inference.paddle_pose import find_model
-from ppose.inference.pose_spec import PoseSpec
+from ppose.inference.pose_spec import PoseSpec, mark_lost
 from ppose.inference.poses import Pose, Poses
 from ppose.inference.runtimes import (
     Device,
@@ -137,7 +137,7 @@ class Predictor:
         if self.spec.decode_in_graph:
             self.spec.check_batch(batch)
             found = self._run_graph(batch["image"], invert_warp(batch["warp"]).astype(np.float32))
-            return found[..., :2].astype(np.float64), found[..., 2]
+            return mark_lost(found[..., :2].astype(np.float64), found[..., 2], self.spec.source)
         heatmaps = self.find_heatmaps(batch)
         with self._timing("postprocess"):
             return self.spec.decode(heatmaps, batch["warp"])

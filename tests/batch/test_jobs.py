@@ -125,6 +125,17 @@ def test_tables_of_bytes_and_of_urls(settings, pictures, draw, tmp_path, kind):
     assert rows[1]["image"] == names[kind]
 
 
+def test_the_rows_of_a_damaged_table_say_so(settings, draw, tmp_path):
+    table, file = pa.table({"image": [*map(draw, range(4))]}), tmp_path / "a.parquet"
+    pa.parquet.write_table(table, file, row_group_size=2)
+    data = bytearray(file.read_bytes())
+    data[4:40] = b"\xff" * 36  # the head of the first row group's page
+    file.write_bytes(data)
+    rows = batch_jobs.run(settings(file))
+    assert [row["error"] is None for row in rows] == [False, False, True, True]
+    assert rows[1]["error"].startswith("a.parquet cannot be read: ")
+
+
 def test_an_object_store_and_its_table_of_urls(settings, draw, pack):
     store = open_place("memory://bucket")
     store.write("one.png", draw(1))
@@ -185,6 +196,16 @@ def test_what_stays_missing_is_an_error(settings, pictures, monkeypatch):
     with pytest.raises(DataError, match=expected):
         batch_jobs.run(about, fail)
     assert len(batch_jobs.run(about)) == 9
+
+
+def test_parts_that_went_to_another_machines_disk(settings, pictures, monkeypatch):
+    monkeypatch.setattr(job, "_WAIT", 0)
+
+    def make(task, chunks):
+        yield from [Outcome(chunk.number) for chunk in chunks]
+
+    with pytest.raises(DataError, match=r"3 of 3 parts are missing .*the output is to be where all machines"):
+        batch_jobs.run(settings(pictures()), make)
 
 
 def test_interrupted_threads_end_within_an_image(monkeypatch):

@@ -259,7 +259,7 @@ def test_a_triton_repository_has_both_inputs(decoding_dir, tmp_path):
 
 @pytest.mark.heavy
 def test_real_weights_give_the_same_keypoints_and_ap(reference, tmp_path):
-    """With flip test and normalisation in the graph too."""
+    """With the normalisation in the graph too."""
     data = [
         f"EvalDataset.dataset_dir={reference}/data/coco_dev", "EvalDataset.image_dir=images",
         "EvalDataset.anno_path=annotations/person_keypoints.json", "worker_num=0",
@@ -267,7 +267,7 @@ def test_real_weights_give_the_same_keypoints_and_ap(reference, tmp_path):
     ]  # fmt: skip
     task = Task(load_config(ROOT / "configs" / "tinypose_128x96.yml", data))
     dataset = task.dataset("EvalDataset")
-    plain = Options(format="onnx", flip_test=True, fuse_normalize=True)
+    plain = Options(format="onnx", fuse_normalize=True)
     assert task.codec.use_dark
     found = []
     for options in (plain, replace(plain, decode_in_graph=True)):

@@ -9,7 +9,7 @@ import pytest
 from inference.constant_graphs import write_detector
 from onnx import TensorProto
 
-from ppose.errors import ConfigError, DataError
+from ppose.errors import ConfigError, DataError, DeviceError
 from ppose.inference.detectors.choice import open_detector
 
 # In the input of 64x64: left, top, right, bottom, score, class. The second is the first one's double.
@@ -162,6 +162,8 @@ def test_openvinos_own_format(image, tmp_path):
     found = [open_detector(each, classes=["0"], cpu_threads=1)(image) for each in (file, tmp_path / "ir")]
     np.testing.assert_allclose(found[1], expect("centered", [THINGS[0], THINGS[2]]), atol=0.1)  # 16 bits
     np.testing.assert_allclose(*found, atol=0.1)
+    with pytest.raises(DeviceError, match="OpenVINO runs on the CPU here"):
+        open_detector(tmp_path / "ir", device="gpu")
 
 
 def test_pixels_are_as_each_family_has_them(image, tmp_path):
@@ -257,9 +259,9 @@ def test_names_and_sizes_of_ultralytics_files(runtime, image, tmp_path):
     with pytest.raises(ConfigError, match="has no 'dog': 0 cat, 1 person"):
         open_detector(file, classes=["dog"], runtime=runtime)
     write_detector(file, output, metadata={"names": "{0: !!python/object:os.system x}"})
-    with pytest.raises(ConfigError, match="has no 'person': it is empty; choose by --det_class"):
+    with pytest.raises(ConfigError, match="has no 'person': it names none; choose by --det_class"):
         open_detector(file, runtime=runtime)
-    with pytest.raises(ConfigError, match="has the classes 0 to 1, --det_class is 2"):
+    with pytest.raises(ConfigError, match="the classes are 0 to 1, people are 2"):
         open_detector(file, classes=["2"], runtime=runtime)
 
 

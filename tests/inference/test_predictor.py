@@ -30,9 +30,9 @@ class Recorder:
         self.images, self._shape = [], shape
         self._runtime = runtime or (lambda image: np.zeros((len(image), *self._shape), np.float32))
 
-    def __call__(self, image):
+    def __call__(self, image, *others):
         self.images.append(image)
-        return self._runtime(image)
+        return self._runtime(image, *others)
 
 
 @pytest.fixture(scope="module")
@@ -174,6 +174,18 @@ def test_heatmaps_that_are_no_numbers_are_keypoints_without_a_score(predictor, c
         np.testing.assert_array_equal(found[0].to_array()[1], 0)
     np.testing.assert_allclose(found[0].to_array()[0], whole[0].to_array()[0], rtol=1e-6)
     np.testing.assert_allclose(found[1].to_array(), whole[1].to_array(), rtol=1e-6)
+
+
+def test_keypoints_of_a_graph_that_are_no_numbers(predictor, crowd):
+    def find(image, inverse_warp):
+        found = np.full((len(image), 2, 3), 7, np.float32)
+        found[0, 0], found[1, 1, 0] = np.nan, np.inf
+        return found
+
+    decoding = Predictor(dataclasses.replace(predictor.spec, decode_in_graph=True), Recorder(find))
+    first, second = (pose.to_array().tolist() for pose in decoding(crowd[0], crowd[2]))
+    assert first == [[0, 0, 0], [7, 7, 7]]
+    assert second == [[7, 7, 7], [0, 0, 0]]
 
 
 def test_nobody_is_an_empty_list(predictor, crowd):

@@ -11,7 +11,7 @@ from ppose.errors import ConfigError, DataError
 from ppose.inference.detectors import paddle_rows, picodet, rtmdet, yolo
 from ppose.inference.detectors.classes import find_classes, guess_labels
 from ppose.inference.detectors.detector import Detector, Graph, find_image_input, make_inputs
-from ppose.inference.detectors.files import find_detector_files
+from ppose.inference.detectors.files import DetectorFiles, find_detector_files
 from ppose.inference.detectors.fit import Fitted, fit_rtmdet, fit_yolox
 from ppose.inference.detectors.head import Head, Size
 from ppose.inference.detectors.settings import Settings, read_paddle_settings
@@ -51,33 +51,38 @@ def open_detector(
     """
     files = find_detector_files(path)
     settings = read_paddle_settings(files.export) if files.export else None
-    name = runtime or _choose_runtime(files.graph, device)
-    opener = import_runtime(name, for_any_graph=True).open_foreign_graph
-    weights = (files.weights,) if files.weights else ()
-    graph: Graph = opener(files.graph, *weights, device=device, threads=cpu_threads or own_cores())
-    where = show_name(files.graph)
-    image_input = find_image_input(graph, where)
-    static = _find_size(graph, image_input, where)
+    name, where = runtime or _choose_runtime(files.graph, device), show_name(files.graph)
+    graph = _open_graph(files, name, device, cpu_threads or own_cores())
+    static = _find_size(graph, where)
     settings = settings or files.read_pipeline(static)
-    size = static or _find_any_size(graph, settings)
-    probe = _make_noise(graph, image_input, settings, size, where)
-    outputs = graph.run(make_inputs(graph, image_input, probe))
-    height, width = probe[0].image.shape[1:]
-    head = _find_head(outputs, (width, height), where)
-    labels = settings.labels if settings else ()
-    labels = labels or _read_names(graph)
+    head, size = _try_noise(graph, settings, static or _find_any_size(graph), where)
+    labels = (settings.labels if settings else ()) or _read_names(graph)
     if not labels and files.export is None:
         labels = guess_labels(head.num_classes)
-    source = settings.source if settings and settings.labels else where
-    people = find_classes(labels, classes, f"{source}: label_list", head.num_classes)
-    if head.num_classes is not None and max(people) >= head.num_classes:
-        raise DataError(f"{where} has {head.num_classes} classes, but {source} says {len(labels)}")
+    source = f"{settings.source}: label_list" if files.export and settings else where
+    people = find_classes(labels, classes, source, head.num_classes)
     _logger.info(
-        "detector: %s: %s, %dx%d, %s, people are %s", where, head.name, width, height, name,
+        "detector: %s: %s, %dx%d, %s, people are %s", where, head.name, *size, name,
         ", ".join(show_text(labels[number]) if labels else str(number) for number in people),
     )  # fmt: skip
-    prepare = settings.prepare if settings else _choose_fit(head, (width, height), files.graph)
+    prepare = settings.prepare if settings else _choose_fit(head, size, files.graph)
     return Detector(graph, head, prepare, classes=people, threshold=threshold, where=where)
+
+
+def _open_graph(files: DetectorFiles, runtime: str, device: str, threads: int) -> Graph:
+    weights = (files.weights,) if files.weights else ()
+    module = import_runtime(runtime, for_any_graph=True)
+    opened: Graph = module.open_foreign_graph(files.graph, *weights, device=device, threads=threads)
+    return opened
+
+
+def _try_noise(graph: Graph, settings: Settings | None, size: Size, where: str) -> tuple[Head, Size]:
+    """What a graph ends in, and its input's width and height, by one run."""
+    image_input = find_image_input(graph, where)
+    noise = _make_noise(graph.inputs[image_input] or (None,) * 4, settings, size, where)
+    height, width = noise[0].image.shape[1:]
+    outputs = graph.run(make_inputs(graph, image_input, noise))
+    return _find_head(outputs, (width, height), where), (width, height)
 
 
 def _choose_runtime(graph: Path, device: str) -> str:
@@ -88,9 +93,9 @@ def _choose_runtime(graph: Path, device: str) -> str:
     return "openvino" if device == "cpu" and find_spec("openvino") else "onnxruntime"
 
 
-def _find_size(graph: Graph, image_input: str, where: str) -> Size | None:
+def _find_size(graph: Graph, where: str) -> Size | None:
     """Width and height of the input where they are fixed; DataError for what no picture is."""
-    batch, *_, height, width = graph.inputs[image_input] or (None,) * 4
+    batch, *_, height, width = graph.inputs[find_image_input(graph, where)] or (None,) * 4
     if height is None or width is None:
         return None
     pixels = (batch or 1) * height * width
@@ -101,21 +106,18 @@ def _find_size(graph: Graph, image_input: str, where: str) -> Size | None:
     return width, height
 
 
-def _find_any_size(graph: Graph, settings: Settings | None) -> Size:
+def _find_any_size(graph: Graph) -> Size:
     """The size for a graph that takes any: as it says itself (Ultralytics' `imgsz`), or the default."""
-    if settings is not None:
-        return _DEFAULT_SIZE  # not used: the settings resize
     size = _read_metadata(graph, "imgsz")
     sides = [side for side in size if side in range(32, LONGEST_SIDE)] if isinstance(size, list) else []
     return (sides[1], sides[0]) if len(sides) == 2 else _DEFAULT_SIZE
 
 
 def _make_noise(
-    graph: Graph, image_input: str, settings: Settings | None, size: Size, where: str
+    shape: tuple[int | None, ...], settings: Settings | None, size: Size, where: str
 ) -> list[Fitted]:
-    """A batch of noise, as the graph takes it."""
+    """A batch of noise for an input (B, 3, h, w), as the settings make it, or else of a size."""
     rng = np.random.default_rng(0)
-    shape = graph.inputs[image_input] or (None,) * 4
     if settings is None:
         image = rng.uniform(0, 255, (3, *size[::-1])).astype(np.float32)
         return [Fitted(image, np.ones(2), np.zeros(2), size[::-1])] * (shape[0] or 1)

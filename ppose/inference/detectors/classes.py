@@ -38,10 +38,7 @@ def find_classes(
     if asked is None and _PERSON not in labels and len(labels) == 1:
         return [0]
     if not labels and asked and all(str(name).isdecimal() for name in asked):
-        numbers = [int(name) for name in asked]
-        if count is not None and max(numbers) >= count:
-            raise ConfigError(f"{where} has the classes 0 to {count - 1}, --det_class is {max(numbers)}")
-        return numbers
+        return _check_count([int(name) for name in asked], count, where)
     known = {
         **{_plain(label): number for number, label in enumerate(labels)},
         **{str(number): number for number in range(len(labels))},
@@ -52,10 +49,16 @@ def find_classes(
         shown = [f"{number} {show_text(label, 40)}" for number, label in enumerate(labels[:_SHOWN])]
         listed = ", ".join(shown) + (", ..." if len(labels) > _SHOWN else "")
         raise ConfigError(
-            f"{where} has no '{show_text(str(missing[0]))}': {listed or 'it is empty'}; "
+            f"{where} has no '{show_text(str(missing[0]))}': {listed or 'it names none'}; "
             "choose by --det_class NAME, or by its number"
         )
-    return [known[key] for key in names.values()]
+    return _check_count([known[key] for key in names.values()], count, where)
+
+
+def _check_count(numbers: list[int], count: int | None, where: str) -> list[int]:
+    if count is not None and max(numbers) >= count:
+        raise ConfigError(f"{where}: the classes are 0 to {count - 1}, people are {max(numbers)}")
+    return numbers
 
 
 def _plain(name: int | str) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import openvino
 
+from ppose.errors import DeviceError
 from ppose.inference.runtimes.faults import naming
 from ppose.inference.runtimes.openvino_runtime import compile_file
 
@@ -42,7 +43,11 @@ class OpenVinoGraph:
 
 
 def open_foreign_graph(file: Path, *, device: str, threads: int) -> OpenVinoGraph:
-    """A graph that nothing vouches for, on the CPU; DataError where it cannot be loaded."""
+    """A graph that nothing vouches for; DataError where it cannot be loaded, DeviceError for a GPU."""
+    if device != "cpu":
+        raise DeviceError(
+            f"device is {device}, but OpenVINO runs on the CPU here: take an ONNX file for GPUs"
+        )
     settings = {
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_NUM_THREADS": threads,
