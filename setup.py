@@ -9,5 +9,6 @@ setup(
         "ppose.configs": ["*.yml", "_base_/*.yml"],
         "ppose.reports": ["page.html"],
         "ppose.serving": ["page/*"],
+        "ppose.weights": ["models.yml"],
     },
 )

@@ -20,6 +20,7 @@ Two cores of an AMD EPYC (AVX512, VNNI) that others used as well, load 7 to 11; 
     2 actors: measured 38.6 s, simulated 35.1 s
     4 actors: measured 28.8 s, simulated 26.6 s
 
+_START_CORE was chosen after these runs; with the whole start scaled by cores 4 actors came out at 37.3 s.
 Again, at a load of 13: one actor took 95 s, and the comparison was given up. docs/scale.md has what follows.
 """
 

@@ -2,11 +2,13 @@
 
     python docs/make_models.py
 
-The published results are those of docs/published.tsv. Measuring all networks takes some minutes.
+The published results are those of docs/published.tsv and of ppose/weights/models.yml. Measuring all networks
+takes some minutes.
 """
 
 import sys
 from pathlib import Path
+from typing import Any
 
 FOLDER = Path(__file__).resolve().parent
 sys.path.insert(0, str(FOLDER.parent))
@@ -28,6 +30,23 @@ more. What was checked here with published weights: PP-TinyPose's, on 126 images
 |---|---|---|---|---|---|---|
 """
 
+_NAMES_HEADER = """
+## By name
+
+Published models that `ppose predict`, `ppose serve`, `ppose eval` and `ppose.Predictor` take by their name
+([how](model_names.md)); `ppose models` lists them too. *person* is AP of detected boxes of people.
+
+| name | for | config | input (w x h) | as published | publisher, page |
+|---|---|---|---|---|---|
+"""
+
+
+def registry() -> dict[str, Any]:
+    """The published models by name."""
+    from ppose.weights.registry import list_models
+
+    return list_models()
+
 
 def list_configs() -> list[str]:
     return sorted(path.stem for path in (FOLDER.parent / "configs").glob("*.yml"))
@@ -40,6 +59,10 @@ def read_published() -> dict[str, list[str]]:
         if not line.startswith("#"):
             config, result, source = line.split("\t")
             published.setdefault(config, []).append(f"{result} ({source})")
+    for model in registry().values():
+        result = f"{model.result} ({model.publisher})"
+        if model.config is not None and result not in published.setdefault(model.config, []):
+            published[model.config].append(result)
     return published
 
 
@@ -68,12 +91,19 @@ def make_page(sizes: dict[str, tuple[str, ...]]) -> str:
         f"| `{config}` | {' | '.join(cells)} | {'; '.join(published.get(config, ['-']))} |"
         for config, cells in sizes.items()
     ]
-    return _HEADER + "\n".join(rows) + "\n"
+    named = [_make_row(model) for model in registry().values()]
+    return _HEADER + "\n".join(rows) + "\n" + _NAMES_HEADER + "\n".join(named) + "\n"
+
+
+def _make_row(model: Any) -> str:
+    cells = (model.kind, f"`{model.config}`" if model.config else "-", model.input or "-", model.result)
+    return f"| `{model.name}` | {' | '.join(cells)} | {model.publisher}, {model.page} |"
 
 
 def read_sizes(page: str) -> dict[str, tuple[str, ...]]:
     """The cells of a page that stand for networks, by config."""
-    rows = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("| `")]
+    configs = page.partition(_NAMES_HEADER)[0]
+    rows = [line.strip("| ").split(" | ") for line in configs.splitlines() if line.startswith("| `")]
     return {config.strip("`"): tuple(cells) for config, *cells, _ in rows}
 
 

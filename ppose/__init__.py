@@ -3,12 +3,12 @@
 from typing import TYPE_CHECKING, Any
 
 from ppose.processor_settings import prepare_environment
+from ppose.version import VERSION as __version__
 
 if TYPE_CHECKING:
     from ppose.engine.load import load_model
-    from ppose.engine.predictor import Predictor
+    from ppose.zoo.predictor import Predictor
 
-__version__ = "0.1.0"
 __all__ = ["Predictor", "__version__", "load_model"]
 
 prepare_environment()
@@ -21,7 +21,7 @@ def __getattr__(name: str) -> Any:
 
         return load_model
     if name == "Predictor":
-        from ppose.engine.predictor import Predictor
+        from ppose.zoo.predictor import Predictor
 
         return Predictor
     raise AttributeError(f"module 'ppose' has no attribute '{name}'")

@@ -19,7 +19,7 @@ COMMANDS = (
     *("train", "eval", "eval_tracks", "check", "convert", "split", "merge", "browse", "infer", "export"),
     *("quantize", "predict", "benchmark", "serve", "batch", "model_info", "synthesize", "translate"),
     *("mpii2coco", "posetrack2coco", "spacecraft2coco", "weights", "analyse_errors", "visualize_coco"),
-    *("download", "report"),
+    *("download", "report", "models"),
 )
 
 

@@ -16,10 +16,11 @@ from ppose.interrupts import INTERRUPTED, Interrupts
 from ppose.paths import show_name
 
 # Packages that ppose itself does not bring, and the extras that do; others are told of where they are chosen.
+# Without an extra: those of a version of ppose that was not installed.
 _EXTRAS = {
+    **dict.fromkeys(("filelock", "platformdirs", "pooch", "requests"), ""),
     **dict.fromkeys(("paddle", "setuptools"), "paddle,train"),
-    **dict.fromkeys(("filelock", "jinja2", "matplotlib", "platformdirs", "requests"), "train"),
-    **dict.fromkeys(("scipy", "visualdl"), "train"),
+    **dict.fromkeys(("jinja2", "matplotlib", "scipy", "visualdl"), "train"),
     "motmetrics": "track",
     **dict.fromkeys(("fastapi", "uvicorn", "prometheus_client", "PIL"), "serve"),
     **dict.fromkeys(("fsspec", "pyarrow", "ray"), "ray"),
@@ -67,9 +68,8 @@ def _run(main: Callable[[], None]) -> None:
         package = (error.name or "").partition(".")[0]
         if package not in _EXTRAS:
             raise
-        _leave(
-            f"error: {package} is not installed, which this needs: pip install 'ppose[{_EXTRAS[package]}]'", 1
-        )
+        extra = f"[{_EXTRAS[package]}]" if _EXTRAS[package] else ""
+        _leave(f"error: {package} is not installed, which this needs: pip install 'ppose{extra}'", 1)
     except OSError as error:
         if error.filename is None and error.errno not in _WAYS_OUT:
             raise
@@ -86,10 +86,10 @@ def _run(main: Callable[[], None]) -> None:
         _leave(f"error: {meaning}", 1)
 
 
-# What the system says without the name of a file, and the way out; "" where the place is told.
+# What the system says, also without the name of a file, and the way out.
 _MORE_FILES = " (ulimit -n has the limit; fewer workers need fewer)"
 _WAYS_OUT = {
-    errno.ENOSPC: "",
+    errno.ENOSPC: " (df -h shows what is full; PPOSE_HOME says where models are kept)",
     errno.EMFILE: _MORE_FILES,
     errno.ENFILE: _MORE_FILES,
     errno.EAGAIN: " (ulimit -u has the limit of processes; fewer workers need fewer)",

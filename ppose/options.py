@@ -8,12 +8,12 @@ from pathlib import Path
 from ppose.pixel_limit import max_pixels
 
 
-def add_config_options(parser: argparse.ArgumentParser) -> None:
+def add_config_options(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
     """What every command on a config takes: the config and its overrides."""
     parser.add_argument(
         "-c",
         "--config",
-        required=True,
+        required=required,
         metavar="FILE",
         help="config file (YAML), or the name of one that comes with ppose",
     )
@@ -100,6 +100,18 @@ def add_box_options(parser: argparse.ArgumentParser, whose: str) -> None:
         nargs="+",
         metavar="NAME|ID",
         help="classes to take for people, by name or by number (default: person)",
+    )
+
+
+def add_model_option(parser: argparse.ArgumentParser, *aliases: str, default: str) -> None:
+    """Which keypoint network: a published one by its name, or an exported one by its folder."""
+    parser.add_argument(
+        "--model",
+        *aliases,
+        metavar="NAME|DIR",
+        default=default,
+        help="a name of `ppose models`, fetched and exported once, or a folder of `ppose export` (default: "
+        "%(default)s)",
     )
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from download_server import serving
 from warm_scripts import WarmScripts
 
 from ppose.codecs import MSRAHeatmap
@@ -21,6 +22,7 @@ from ppose.files import file_digest
 from ppose.inference.model_folder import ModelFolder, write_infer_cfg
 from ppose.inference.pose_spec import PoseSpec
 from ppose.keypoints import make_keypoint_set
+from ppose.weights import receive
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -38,6 +40,14 @@ def reference() -> Path:
 def _own_cache(tmp_path_factory, monkeypatch):
     """Downloads of a test never touch the user's cache."""
     monkeypatch.setenv("PPOSE_HOME", str(tmp_path_factory.mktemp("ppose_home")))
+
+
+@pytest.fixture
+def server(monkeypatch):
+    """A server that stands for publishers, see `download_server`; nobody waits between tries."""
+    monkeypatch.setattr(receive, "_pause", lambda seconds: None)
+    with serving() as server:
+        yield server
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -37,6 +37,7 @@ SCRIPTS = {
     "visualize_coco": "tools/visualize_coco.py",
     "download": "dataset/download_coco.py",
     "report": "tools/report.py",
+    "models": "tools/models.py",
 }
 
 

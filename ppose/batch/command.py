@@ -72,7 +72,7 @@ def _deciding(settings: Settings) -> dict[str, Any]:
         "boxes_sha256": settings.box_file and file_digest(settings.box_file),
         "det_threshold": settings.threshold,
         "det_class": settings.classes,
-        "detector": settings.detector and (settings.detector["name"] or "det_model_dir"),
+        "detector": settings.detector and "det_model_dir",
         "runtime": settings.predictor["runtime"],
         "precision": settings.predictor["precision"],
         "device": settings.predictor["device"],

@@ -16,12 +16,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import ppose
 from ppose.batch.chunks import Chunk
 from ppose.batch.worker import Outcome, Task, Worker
 from ppose.errors import DeviceError
 from ppose.interrupts import INTERRUPTS
 from ppose.paths import hide_secrets, show_name, show_text
+from ppose.version import VERSION
 
 _CONNECT_SECONDS = 5
 
@@ -76,7 +76,7 @@ def _no_cluster(address: str | None, error: Exception) -> DeviceError:
 @contextmanager
 def _environment() -> Iterator[None]:
     """Within it, processes that are started import this ppose, and Ray's core keeps its log to itself."""
-    root = str(Path(ppose.__file__).resolve().parent.parent)
+    root = str(Path(__file__).resolve().parents[2])
     known = os.environ.get("PYTHONPATH")
     wanted = {
         "PYTHONPATH": root if known is None else os.pathsep.join([root, known]),
@@ -134,7 +134,7 @@ def run_on_ray(
     )
     outcomes = rows.map_batches(
         _Actor,
-        fn_constructor_args=(task, ppose.__version__),
+        fn_constructor_args=(task, VERSION),
         batch_size=1,
         compute=ActorPoolStrategy(size=min(concurrency, len(chunks)), max_tasks_in_flight_per_actor=1),
         num_cpus=num_cpus,
@@ -161,7 +161,7 @@ class _Actor:
         return {"outcome": [self._make(Chunk.from_json(str(text))).to_json() for text in batch["chunk"]]}
 
     def _make(self, chunk: Chunk) -> Outcome:
-        if ppose.__version__ != self._version:
-            problem = f"ppose is {ppose.__version__} on a node, {self._version} where the job was started"
+        if self._version != VERSION:
+            problem = f"ppose is {VERSION} on a node, {self._version} where the job was started"
             return Outcome(chunk.number, failure=problem, is_final=True)
         return self._work(chunk)

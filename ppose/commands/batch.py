@@ -35,7 +35,6 @@ def _add_input(parser: argparse.ArgumentParser) -> None:
     people.add_argument(
         "--det_model_dir", metavar="DIR", help="person detector that PaddleDetection has exported"
     )
-    people.add_argument("--detector", choices=["hog"], help="person detector of OpenCV's")
     add_box_options(parser, "a detector's, or of --boxes that have scores,")
 
 
@@ -90,9 +89,8 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
 
     detector = None
     device = {"device": "gpu" if args.num_gpus else "cpu", "cpu_threads": args.num_cpus}
-    if args.det_model_dir or args.detector:
+    if args.det_model_dir:
         detector = {
-            "name": args.detector,
             "model_dir": _absolute(args.det_model_dir),
             "threshold": args.det_threshold,
             "classes": args.det_class,

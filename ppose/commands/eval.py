@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """What the command takes."""
-    add_config_options(parser)
+    add_config_options(parser, required=False)
     add_gpu_option(parser)
     checkpoint = parser.add_mutually_exclusive_group()
     checkpoint.add_argument(
@@ -54,7 +54,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--no_rescore", action="store_true", help="score people by their box alone")
     parser.add_argument(
-        "--model_dir", metavar="DIR", help="evaluate this exported model in place of the config's weights"
+        "--model",
+        "--model_dir",
+        metavar="NAME|DIR",
+        help="evaluate this exported model in place of the config's weights: a name of `ppose models`, whose "
+        "config is then the default of --config, or a folder of `ppose export`",
     )
     parser.add_argument(
         "--runtime",
@@ -68,10 +72,16 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     """Do what the parsed options say."""
-    if args.model_dir is None and (args.runtime or args.precision):
-        parser.error("--runtime and --precision are for an exported model: --model_dir DIR")
-    if args.model_dir is not None and (args.test_model or args.test_epoch or args.flip_test):
-        parser.error("--test_model, --test_epoch and --flip-test are not for an exported model (--model_dir)")
+    if args.model is None and (args.runtime or args.precision):
+        parser.error("--runtime and --precision are for an exported model: --model NAME|DIR")
+    if args.config is None:
+        args.config = find_config_of(args.model)
+        if args.config is None:
+            parser.error(
+                "the following arguments are required: -c/--config, or --model with a name of `ppose models`"
+            )
+    if args.model is not None and (args.test_model or args.test_epoch or args.flip_test):
+        parser.error("--test_model, --test_epoch and --flip-test are not for an exported model (--model)")
     if args.save_prediction_only and args.json:
         parser.error("--json needs metrics, --save_prediction_only computes none")
 
@@ -90,6 +100,7 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     from ppose.metrics import format_table
     from ppose.metrics.metric import to_record
     from ppose.workspace import load_config
+    from ppose.zoo.exports import find_folder
 
     cfg = load_config(args.config, args.overrides)
     asked = what_flags_override(args, cfg)
@@ -102,13 +113,13 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         check_writable(results_file if args.save_prediction_only else args.json)
     dataset = task.dataset("EvalDataset")
     metric = task.metric(dataset, **metric_options(args))
-    if args.model_dir is None:
+    if args.model is None:
         network = quickest_form(load_trained(task), task.codec.input_size, len(dataset))
         predictor = network_predictor(task, network, "EvalReader")
     else:
         runtime: RuntimeName = args.runtime or "auto"
         precision = args.precision or "fp32"
-        exported = avoid_saturation(find_model(args.model_dir), runtime)
+        exported = avoid_saturation(find_model(find_folder(args.model, runtime)), runtime)
         predictor = open_exported(task, exported, runtime, device=device, precision=precision)
     evaluate(task, predictor, dataset, metric)
     if not is_main():
@@ -118,12 +129,19 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         print(f"{len(dataset)} people in {dataset.boxes}: {results_file}")
         return
     metrics = metric.compute()
-    if args.model_dir is not None:
+    if args.model is not None:
         shown = name_precision(exported, precision)
-        print(f"model: {args.model_dir} in {predictor.runtime_name}, {shown}")
+        print(f"model: {args.model} in {predictor.runtime_name}, {shown}")
     print(format_table(metrics, dataset.boxes))
     if args.json:
         write_json(args.json, to_record(metrics))
+
+
+def find_config_of(model: str | None) -> str | None:
+    """The config of a published model; None without a name, or for a folder."""
+    from ppose.weights.registry import find_model
+
+    return None if model is None or Path(model).is_dir() else find_model(model, "pose").config
 
 
 def what_flags_override(args: argparse.Namespace, cfg: dict[str, Any]) -> list[str]:

@@ -1,14 +1,17 @@
-"""Finds the poses in images, videos or a camera's picture with an exported model."""
+"""Finds the people in images, videos or a camera's picture, and their poses: `ppose predict photo.jpg`."""
 
 import argparse
 import logging
 import math
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from ppose.options import add_box_options, add_pnp_option, read_tiles, whole_number
+from ppose.options import add_box_options, add_model_option, add_pnp_option, read_tiles, whole_number
+from ppose.zoo import DEFAULT_DETECTOR, DEFAULT_POSE, NO_DETECTOR
 
+_VIDEO_ENDINGS = (
+    ".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".ts", ".3gp",
+)  # fmt: skip
 _RUN_MODES = ("paddle", "trt_fp32", "trt_fp16", "trt_int8")
 
 
@@ -45,8 +48,17 @@ def _add_switch(parser: argparse._ActionsContainer, name: str, default: bool | N
 
 def _add_source(parser: argparse.ArgumentParser) -> None:
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--image_file", type=Path, metavar="FILE", help="one image")
-    source.add_argument("--image_dir", type=Path, metavar="DIR", help="all images of a folder")
+    source.add_argument(
+        "source",
+        type=Path,
+        nargs="?",
+        metavar="FILE|DIR",
+        help="an image, a folder of images or a video, in which people are looked for by a detector",
+    )
+    source.add_argument("--image_file", type=Path, metavar="FILE", help="one image, of one person")
+    source.add_argument(
+        "--image_dir", type=Path, metavar="DIR", help="all images of a folder, of a person each"
+    )
     source.add_argument("--video_file", type=Path, metavar="FILE", help="a video")
     source.add_argument("--camera_id", type=whole_number(0), metavar="N", help="a camera, until Ctrl-C")
     people = parser.add_mutually_exclusive_group()
@@ -54,12 +66,11 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
         "--boxes", metavar="FILE", help="people in images: COCO annotations, or a JSON list of {image, bbox}"
     )
     people.add_argument(
+        "--detector",
         "--det_model_dir",
-        metavar="DIR|FILE",
-        help="person detector: PaddleDetection's or PaddleX's export, or ONNX of PicoDet, YOLO or RTMDet",
-    )
-    people.add_argument(
-        "--detector", choices=["hog"], help="person detector of OpenCV's, which needs no file"
+        metavar="NAME|DIR|FILE",
+        help="person detector: a name of `ppose models`, PaddleDetection's or PaddleX's export, or ONNX of "
+        f"PicoDet, YOLO or RTMDet; none: a picture is one person (default for FILE|DIR: {DEFAULT_DETECTOR})",
     )
     add_box_options(parser, "a detector's, or of --boxes that have scores,")
     parser.add_argument(
@@ -102,9 +113,7 @@ def _add_runtime(parser: argparse.ArgumentParser) -> None:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """What the command takes."""
-    parser.add_argument(
-        "--model_dir", type=Path, required=True, metavar="DIR", help="folder of tools/export_model.py"
-    )
+    add_model_option(parser, "--model_dir", default=DEFAULT_POSE)
     _add_source(parser)
     _add_runtime(parser)
     parser.add_argument(
@@ -114,7 +123,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_pnp_option(parser)
     _add_switch(parser, "--use_dark", None, "decode with DARK's step (default: as the model was evaluated)")
     _add_switch(
-        parser, "--save_json", False, "write the poses too: keypoints.json, of videos a line a frame (.jsonl)"
+        parser,
+        "--save_json",
+        None,
+        "write the poses too: keypoints.json, of videos a line a frame (.jsonl) (default: of FILE|DIR)",
     )
     _add_switch(parser, "--save_csv", False, "of images: write them as a table too, keypoints.csv")
     parser.add_argument(
@@ -132,7 +144,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--low_threshold",
         type=float,
         metavar="SCORE",
-        help="of videos with --det_model_dir: boxes from this score on, of who may be half hidden, go on "
+        help="of videos with a detector: boxes from this score on, of who may be half hidden, go on "
         "with tracks but begin none; more poses to find (default: none below --det_threshold)",
     )
     parser.add_argument(
@@ -169,15 +181,15 @@ def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         parser.error(f"--run_mode {args.run_mode} needs --device gpu")
     if args.trt_calib_mode:
         parser.error("--trt_calib_mode: Paddle 3 calibrates no TensorRT; int8 needs a quantized model")
-    if args.det_class and not (args.boxes or args.det_model_dir):
-        parser.error("--det_class is of the detector of --det_model_dir, or of --boxes")
-    if args.tiles and not args.det_model_dir:
-        parser.error("--tiles is of the detector of --det_model_dir")
+    if args.det_class and not (args.boxes or args.detector):
+        parser.error("--det_class is of the detector of --detector, or of --boxes")
+    if args.tiles and args.detector in (None, NO_DETECTOR):
+        parser.error("--tiles is of the detector of --detector")
     if (args.save_csv or args.save_labels) and (args.video_file or args.camera_id is not None):
         parser.error("--save_csv and --save_labels are for images")
     is_camera = args.camera_id is not None
-    if args.low_threshold is not None and not ((args.video_file or is_camera) and args.det_model_dir):
-        parser.error("--low_threshold is for videos with --det_model_dir")
+    if args.low_threshold is not None and not ((args.video_file or is_camera) and args.detector):
+        parser.error("--low_threshold is for videos with --detector")
     if is_camera and (args.smooth in ("savgol", "rts") or args.fill_gaps):
         parser.error(
             "--smooth savgol and rts, and --fill_gaps, need what comes after: they are for video files"
@@ -185,68 +197,46 @@ def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     if (args.fill_gaps or args.save_tracks) and not (args.video_file or is_camera):
         parser.error("--fill_gaps and --save_tracks are for videos")
     if args.boxes and (args.video_file or args.camera_id is not None):
-        parser.error("--boxes is for images; videos need --det_model_dir or --detector")
+        parser.error("--boxes is for images; videos need --detector")
 
 
-def _predictor_options(args: argparse.Namespace) -> dict[str, Any]:
-    """What the options of runtimes mean to `Predictor.from_dir`."""
-    options = {"batch_size": args.batch_size, "use_dark": args.use_dark}
-    runtime = args.runtime or "auto"
-    if args.run_mode != "paddle":
-        precision = args.run_mode.removeprefix("trt_")
-        return {"runtime": "paddle", "precision": precision, "tensorrt_batch": args.batch_size, **options}
-    if not args.enable_mkldnn:  # which says something about Paddle only
-        runtime = "paddle" if runtime == "auto" else runtime
-        options["enable_mkldnn"] = False
-    return {"runtime": runtime, "precision": args.precision or "fp32", **options}
+def _read_source(args: argparse.Namespace) -> None:
+    """Put what FILE|DIR is into the option of its kind; people in it are found, and written as JSON."""
+    if args.source.is_dir():
+        args.image_dir = args.source
+    elif args.source.suffix.lower() in _VIDEO_ENDINGS:
+        args.video_file = args.source
+    else:
+        args.image_file = args.source
+    if args.boxes is None and args.detector is None:
+        args.detector = DEFAULT_DETECTOR
+    if args.save_json is None:
+        args.save_json = True
 
 
 def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     """Do what the parsed options say."""
+    if args.source is not None:
+        _read_source(args)
     _check(parser, args)
     if args.trt_min_shape or args.trt_opt_shape or args.trt_max_shape:
         logging.getLogger("ppose").warning(
             "--trt_*_shape have no effect: the input's size is the model's own"
         )
 
-    from ppose.image_files import list_images, read_boxes_and_sizes
     from ppose.inference import command
-    from ppose.inference.label_files import open_labels, open_table
-    from ppose.inference.pose_files import ImageFiles
-    from ppose.inference.predictor import Predictor
     from ppose.inference.tracking import Finish
+    from ppose.zoo.prediction import open_detector, open_predictor, predict_images
 
-    device = {"device": args.device, "cpu_threads": args.cpu_threads}
-    results = {"threshold": args.threshold, "save_json": args.save_json, "run_benchmark": args.run_benchmark}
-    results["pnp"] = args.pnp
-    lowest = args.det_threshold if args.low_threshold is None else min(args.low_threshold, args.det_threshold)
-    opening = (
-        partial(Predictor.from_dir, args.model_dir, **device, **_predictor_options(args)),
-        partial(
-            command.open_detector,
-            args.detector,
-            args.det_model_dir,
-            lowest,
-            classes=args.det_class,
-            tiles=args.tiles,
-            **device,
-        ),
-    )
+    opening = partial(open_predictor, args), partial(open_detector, args)
+    results = {
+        "threshold": args.threshold,
+        "save_json": bool(args.save_json),
+        "run_benchmark": args.run_benchmark,
+        "pnp": args.pnp,
+    }
     if args.image_file is not None or args.image_dir is not None:
-        files = [args.image_file] if args.image_dir is None else list_images(args.image_dir)
-        boxes = {"classes": args.det_class, "threshold": args.det_threshold}
-
-        def open_images() -> ImageFiles:
-            if args.boxes is None:
-                return ImageFiles(files)
-            return ImageFiles(files, *read_boxes_and_sizes(args.boxes, files, **boxes))
-
-        writers = [open_table(args.output_dir)] if args.save_csv else []
-        if args.save_labels is not None:
-            writers.append(open_labels(args.save_labels, args.output_dir, args.threshold))
-        command.infer_images(
-            files, *opening, args.output_dir, open_images=open_images, writers=writers, **results
-        )
+        predict_images(args, opening, results)
         return
     video = args.camera_id if args.video_file is None else args.video_file
     finish = Finish(args.smooth, args.fill_gaps)

@@ -4,19 +4,19 @@ import argparse
 import signal
 from pathlib import Path
 
-from ppose.options import whole_number
+from ppose.options import add_model_option, whole_number
 from ppose.serving.limits import Limits
+from ppose.zoo import DEFAULT_DETECTOR, DEFAULT_POSE
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """What the command takes."""
-    parser.add_argument(
-        "--model", type=Path, required=True, metavar="DIR", help="folder of tools/export_model.py"
-    )
+    add_model_option(parser, default=DEFAULT_POSE)
     parser.add_argument(
         "--detector",
-        metavar="DIR",
-        help="person detector, for images without boxes: folder of PaddleDetection's",
+        metavar="NAME|DIR",
+        help="person detector, for images without boxes: a name of `ppose models`, as in "
+        f"{DEFAULT_DETECTOR}, or a folder of PaddleDetection's",
     )
     parser.add_argument(
         "--host", default="127.0.0.1", help="0.0.0.0: for other machines (default: %(default)s)"
@@ -50,11 +50,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     """Do what the parsed options say."""
     from ppose.boxes import DET_THRESHOLD
-    from ppose.inference.command import open_detector, warm_up
+    from ppose.inference.command import warm_up
     from ppose.inference.predictor import Predictor
     from ppose.serving.app import make_app
     from ppose.serving.batching import batch_sizes
     from ppose.serving.server import listen, make_server
+    from ppose.zoo.detectors import open_named
+    from ppose.zoo.exports import find_folder
 
     limits = Limits(
         requests=args.queue,
@@ -64,15 +66,17 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     )
     sizes = batch_sizes(args.batch_size)
     predictor = Predictor.from_dir(
-        args.model,
+        find_folder(args.model, args.runtime),
         runtime=args.runtime,
         cpu_threads=args.cpu_threads,
         batch_size=args.batch_size,
         batches=sizes,
     )
-    find_people = open_detector(None, args.detector, DET_THRESHOLD, cpu_threads=args.cpu_threads)
+    find_people = None
+    if args.detector is not None:
+        find_people = open_named(args.detector, DET_THRESHOLD, cpu_threads=args.cpu_threads)
     warm_up(predictor, sizes)
-    name = args.model.resolve().name
+    name = Path(args.model).resolve().name
     app = make_app(predictor, name, find_people=find_people, limits=limits, delay=args.delay_ms / 1000)
     listener = listen(args.host, args.port)
     host, port = listener.getsockname()[:2]

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ppose.downloads.resume import download
 from ppose.downloads.unpack import unpack
 from ppose.errors import DownloadError
 from ppose.paths import show_name
+from ppose.weights.receive import Limits, download
 
 _SPARE = 200 << 20  # bytes of a disk that stay free
 
@@ -111,10 +111,10 @@ def fetch_parts(parts: Sequence[Part], folder: Path, mirror: str | None = None) 
             url = part.url if mirror is None else f"{mirror.rstrip('/')}/{part.file_name}"
             most = 2 * part.size
             if not part.unpacked:
-                download(url, folder / part.makes[0], most_bytes=most, md5=part.md5)
+                download(url, folder / part.makes[0], limits=Limits(bytes=most), md5=part.md5)
                 continue
             archive = folder / part.file_name
-            download(url, archive, most_bytes=most, md5=part.md5)
+            download(url, archive, limits=Limits(bytes=most), md5=part.md5)
             count = unpack(archive, folder, most_bytes=2 * part.unpacked)
             if not part.is_in(folder):
                 raise DownloadError(

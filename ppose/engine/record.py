@@ -15,7 +15,6 @@ import numpy as np
 import paddle
 import yaml
 
-import ppose
 from ppose.engine.distill import TeacherSetup
 from ppose.engine.distributed.ranks import rank_count
 from ppose.engine.settings import RunSettings, run_settings
@@ -23,6 +22,7 @@ from ppose.engine.state import STATE_FILE
 from ppose.files import write_bytes
 from ppose.paths import hide_secrets
 from ppose.processor_settings import settings_in_force
+from ppose.version import VERSION
 from ppose.workspace.registry import find_entry
 
 _logger = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ def record_run(
         "device": paddle.device.get_device(),
         "ranks": rank_count(),
         "processor_settings": settings_in_force(),
-        "ppose": ppose.__version__,
+        "ppose": VERSION,
         "paddle": paddle.__version__,
         "numpy": np.__version__,
         "opencv": cv2.__version__,

@@ -10,7 +10,6 @@ import numpy as np
 import paddle
 from paddle import nn
 
-import ppose
 from ppose.engine.load import load_trained
 from ppose.engine.network_runtime import ONE_NETWORK_AT_A_TIME, network_predictor
 from ppose.engine.task import Task
@@ -39,6 +38,7 @@ from ppose.quantization.int8_onnx import take_quantizations
 from ppose.quantization.qat import convert_qat, is_quantization_aware
 from ppose.quantization.scheme import ConvQuantization
 from ppose.transforms import NormalizeImage
+from ppose.version import VERSION
 from ppose.weights.checkpoint import find_weights
 
 # Of the heatmaps, exported against trained: ||exported - trained|| / ||trained||. In int8, float error takes
@@ -238,7 +238,7 @@ def _describe(task: Task, name: str, folder: Path, options: Options) -> tuple[Mo
         weights_sha256=file_digest(find_weights(task.settings.weights or "")),
         quantization_sha256=None,
         files={},
-        versions={"ppose": ppose.__version__, "paddlepaddle": paddle.__version__},
+        versions={"ppose": VERSION, "paddlepaddle": paddle.__version__},
     )
     return model, normalizations[0]
 

@@ -50,7 +50,7 @@ def convert_to_onnx(
     import onnxslim
 
     file = folder / "model.onnx"
-    _run_paddle2onnx(folder, file)
+    convert_graph(folder / "model.json", folder / "model.pdiparams", file)
     model = onnx.load(file)
     if quantizations:  # before equal weights become one
         insert_quantizations(model, quantizations)
@@ -65,19 +65,23 @@ def convert_to_onnx(
     return len(model.graph.node)
 
 
-def _run_paddle2onnx(folder: Path, file: Path) -> None:
+def convert_graph(graph: Path, weights: Path, file: Path) -> None:
+    """Write a graph of Paddle's as ONNX, as the converter gives it; its weights lie in the same folder.
+
+    Raises ExportError with the converter's own words, OSError where the disk is full.
+    """
     # A process of its own: the converter aborts at an operator that it cannot convert.
     result = subprocess.run(
         [
-            *(sys.executable, "-c", _PADDLE2ONNX, "--model_dir", folder, "--save_file", file),
-            *("--model_filename", "model.json", "--params_filename", "model.pdiparams"),
+            *(sys.executable, "-c", _PADDLE2ONNX, "--model_dir", graph.parent, "--save_file", file),
+            *("--model_filename", graph.name, "--params_filename", weights.name),
             *("--opset_version", str(OPSET), "--enable_auto_update_opset", "False"),
             *("--optimize_tool", "polygraphy"),  # folds shapes, which onnxslim leaves
         ],
         capture_output=True,
         text=True,
     )
-    check_room(folder)
+    check_room(file.parent)
     if result.returncode or not file.is_file():
         lines = [line for line in (result.stdout + result.stderr).splitlines() if "ERROR" in line]
         reason = lines[-1] if lines else f"exit code {result.returncode}"

@@ -40,8 +40,8 @@ def infer_images(
     writers: Sequence[PoseWriter] = (),
     run_benchmark: bool,
     pnp: Path | None = None,
-) -> None:
-    """A picture of each image file with its people's poses, see `write_poses`.
+) -> Predictor:
+    """A picture of each image file with its people's poses, see `write_poses`; returns what found them.
 
     ``open_images`` gives them with their boxes; ``pnp`` is the file of a 3D model.
 
@@ -68,6 +68,7 @@ def infer_images(
     if run_benchmark:
         _report_times(predictor)
     images.check()
+    return predictor
 
 
 def infer_video(
@@ -131,26 +132,19 @@ def open_model(file: Path | None, predictor: Predictor) -> ObjectModel | None:
 
 
 def open_detector(
-    name: str | None,
-    model_dir: str | None,
+    model_dir: str | Path,
     threshold: float,
     *,
     classes: Sequence[str] | None = None,
     tiles: tuple[int, int] | None = None,
     **options: Any,
-) -> PersonDetector | None:
-    """The detector of a folder or file, with ``options`` of it; OpenCV's by its name; or none.
+) -> PersonDetector:
+    """The detector of a folder or file, with ``options`` of it.
 
     ``tiles`` are columns and rows that images are looked at in, beside the whole.
     """
-    if model_dir is not None:
-        detector = choice.open_detector(model_dir, threshold=threshold, classes=classes, **options)
-        return detector if tiles is None else TiledDetector(detector.detect, *tiles)
-    if name is not None:
-        from ppose.inference.detectors.hog import HogPeopleDetector
-
-        return HogPeopleDetector(threshold)
-    return None
+    detector = choice.open_detector(model_dir, threshold=threshold, classes=classes, **options)
+    return detector if tiles is None else TiledDetector(detector.detect, *tiles)
 
 
 def warm_up(predictor: Predictor, sizes: Sequence[int] = ()) -> None:

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 
 from ppose.errors import ConfigError
 from ppose.geometry import invert_warp
+from ppose.inference.detectors import PersonDetector
 from ppose.inference.paddle_pose import find_model
 from ppose.inference.pose_spec import PoseSpec, mark_lost
 from ppose.inference.poses import Pose, Poses
@@ -36,14 +37,21 @@ class Predictor:
     """Finds the keypoints of the people in images; made by `from_dir`, or of a spec and a runtime.
 
     ``keypoint_set`` names the keypoints, ``runtime_name`` is what makes the heatmaps. ``seconds`` adds up
-    where time goes: "preprocess", "network" and "postprocess", over ``people`` so far.
+    where time goes: "preprocess", "network" and "postprocess", over ``people`` so far. ``find_people`` finds
+    the people in images that come without boxes; without it, such an image is one person.
 
     Threads may make predictors, share one, and have one each, all at once: the poses are the same. What runs
     in Paddle runs one batch at a time in a process, since a batch takes all cores anyway.
     """
 
     def __init__(
-        self, spec: PoseSpec, runtime: Runtime, *, batch_size: int = 16, use_dark: bool | None = None
+        self,
+        spec: PoseSpec,
+        runtime: Runtime,
+        *,
+        batch_size: int = 16,
+        use_dark: bool | None = None,
+        find_people: PersonDetector | None = None,
     ) -> None:
         if batch_size < 1:
             raise ConfigError(f"batch_size is {batch_size}, expected 1 or more")
@@ -56,7 +64,7 @@ class Predictor:
         self.spec = dataclasses.replace(spec, codec=codec)
         self.keypoint_set = spec.keypoint_set
         self.batch_size = spec.batch or batch_size
-        self._runtime = runtime
+        self._runtime, self._find_people = runtime, find_people
         self.runtime_name = runtime.name
         self._counting = threading.Lock()
         self.reset_times()
@@ -83,18 +91,17 @@ class Predictor:
         >>> predictor = ppose.Predictor.from_dir("output_inference/tinypose_256x192")  # doctest: +SKIP
         >>> poses = predictor(image, [[48.0, 20.0, 210.0, 390.0]])  # doctest: +SKIP
         """
-        folder = avoid_saturation(find_model(model_dir), runtime)
-        opened = open_runtime(
-            folder, runtime, device=device, precision=precision, cpu_threads=cpu_threads, **options
+        spec, opened = open_folder(
+            model_dir, runtime, device=device, precision=precision, cpu_threads=cpu_threads, **options
         )
-        return cls(folder.spec, opened, batch_size=batch_size, use_dark=use_dark)
+        return cls(spec, opened, batch_size=batch_size, use_dark=use_dark)
 
     def __call__(self, image: Image, bboxes_xyxy: ArrayLike | None = None) -> Poses:
         """The poses of the people in an image (H, W, 3) uint8, RGB, or in an image file.
 
         ``bboxes_xyxy`` (N, 4) are the people's boxes in image pixels, left, top, right, bottom; None takes
-        the image as one person. A file is turned as its EXIF orientation says. Raises DataError for another
-        image, and for boxes without extent.
+        those that the detector finds, and without a detector the image as one person. A file is turned as its
+        EXIF orientation says. Raises DataError for another image, and for boxes without extent.
         """
         return self.predict_images([image], [bboxes_xyxy])[0]
 
@@ -173,6 +180,8 @@ class Predictor:
         """A sample for each person, and the image's width and height."""
         if isinstance(image, (str, Path)):
             image = read_image(image, use_exif=True)
+        if bboxes_xyxy is None and self._find_people is not None:
+            bboxes_xyxy = self._find_people(image)
         with self._timing("preprocess"):
             return self.spec.cut_out(image, bboxes_xyxy), (image.shape[1], image.shape[0])
 
@@ -193,6 +202,12 @@ class Predictor:
         elapsed = time.perf_counter() - start
         with self._counting:
             self.seconds[part] += elapsed
+
+
+def open_folder(model_dir: str | Path, runtime: RuntimeName, **options: Any) -> tuple[PoseSpec, Runtime]:
+    """The parts of `Predictor.from_dir`; ``options`` are those of `open_runtime`."""
+    folder = avoid_saturation(find_model(model_dir), runtime)
+    return folder.spec, open_runtime(folder, runtime, **options)
 
 
 def _take_done(waiting: deque[tuple[Scene, Poses, int]]) -> Iterator[tuple[Scene, Poses]]:

@@ -16,6 +16,7 @@ from ppose.paths import expand_path, show_name, show_text
 from ppose.weights.download import fetch
 from ppose.weights.published_names import own_names
 from ppose.weights.reader import read_weights
+from ppose.weights.registry import fetch_published, suggest_name
 
 if TYPE_CHECKING:
     from paddle import Tensor, nn
@@ -67,15 +68,18 @@ class LoadReport:
 
 
 def find_weights(source: str | Path) -> Path:
-    """The local file of a URL (fetched if need be), a file, a path without its ending, or a folder.
+    """The local file of a URL or name (fetched if need be), a file, a path without its ending, or a folder.
 
-    A folder stands for its ``model_final``. Endings are ``.pdparams`` and ``.safetensors``. Raises
-    CheckpointError with what was tried, and DownloadError for a URL that cannot be had.
+    A folder stands for its ``model_final``. Endings are ``.pdparams`` and ``.safetensors``. Names are those
+    of published models (`ppose models`). Raises CheckpointError with what was tried, and DownloadError for
+    what cannot be had.
     """
     if not str(source):
-        raise CheckpointError("no weights given: expected a file, a folder, or a URL")
+        raise CheckpointError(
+            "no weights given: expected a file, a folder, a URL, or a name of `ppose models`"
+        )
     if "://" in str(source):
-        return fetch(str(source))
+        return fetch_published(str(source)) or fetch(str(source))
     path = Path(expand_path(str(source)))
     tries = [path, *(Path(f"{stem}{end}") for stem in (path, path / "model_final") for end in _ENDINGS)]
     for candidate in tries:
@@ -86,7 +90,12 @@ def find_weights(source: str | Path) -> Path:
         raise CheckpointError(
             f"no model_final.pdparams in the folder {show_name(path)}; it holds {_list(here) or 'no weights'}"
         )
-    raise CheckpointError(f"no weights at {show_name(path)}: tried {', '.join(map(show_name, tries))}")
+    if (published := fetch_published(str(source))) is not None:
+        return published
+    raise CheckpointError(
+        f"no weights at {show_name(path)}: tried {', '.join(map(show_name, tries))}, and the names of "
+        f"`ppose models`{suggest_name(path.name)}"
+    )
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import struct
 import cv2
 import numpy as np
 import pytest
-import yaml
+from detector_export import write_detector
 
 from ppose.commands import predict
 from ppose.inference.predictor import Predictor
@@ -85,33 +85,9 @@ def test_images_of_every_kind(infer, photo, crowd, read_poses, tmp_path):
     assert cv2.imread(str(tmp_path / "out" / "turned.jpg")).shape == image.shape
 
 
-def test_a_video_with_a_detector(infer, model_dir, draw_person, tmp_path):
+def test_a_video_with_a_detector(infer, draw_person, tmp_path):
     """The same path as of images: decoding, detection, poses, numbers, and what is written."""
-    import paddle
-
-    class Whole(paddle.nn.Layer):
-        def __init__(self):
-            super().__init__()
-            box = paddle.nn.initializer.Assign(np.array([[0, 0.9, 20, 10, 76, 120]], "float32"))
-            self.box = self.create_parameter([1, 6], default_initializer=box)
-
-        def forward(self, image, scale_factor):
-            return self.box + 0 * image.mean() + 0 * scale_factor.mean(), paddle.ones([1], "int32")
-
-    spec = [
-        paddle.static.InputSpec([None, 3, 64, 64], "float32", "image"),
-        paddle.static.InputSpec([None, 2], "float32", "scale_factor"),
-    ]
-    paddle.jit.save(paddle.jit.to_static(Whole(), spec, full_graph=True), str(tmp_path / "det" / "model"))
-    cfg = {
-        "Preprocess": [
-            {"type": "Resize", "target_size": [64, 64], "keep_ratio": False},
-            {"type": "NormalizeImage", "mean": [0, 0, 0], "std": [1, 1, 1]},
-            {"type": "Permute"},
-        ],
-        "label_list": ["person"],
-    }
-    (tmp_path / "det" / "infer_cfg.yml").write_text(yaml.safe_dump(cfg))
+    write_detector(tmp_path / "det", [20, 10, 76, 120])
     with writing_video(tmp_path / "v.mp4", 10, (160, 128)) as video:
         for _ in range(5):
             image = np.full((128, 160, 3), 90, np.uint8)
@@ -150,10 +126,11 @@ def test_smoothing_is_asked_for_as_before(arguments, expected):
     assert args.smooth == expected
 
 
-@pytest.mark.skipif(not hasattr(cv2, "HOGDescriptor"), reason="this OpenCV has no contrib modules")
 def test_nobody_in_the_picture_is_no_error(infer, read_poses, tmp_path):
     cv2.imwrite(str(tmp_path / "empty.png"), np.full((300, 300, 3), 90, np.uint8))
-    result = infer("--image_file", tmp_path / "empty.png", "--detector", "hog", "--save_json")
+    detector = write_detector(tmp_path / "det", [20, 10, 76, 120])
+    options = ["--det_model_dir", detector, "--det_threshold", "0.95", "--save_json"]
+    result = infer("--image_file", tmp_path / "empty.png", *options)
     assert result.returncode == 0, result.stderr
     assert "0 people in 1 images" in result.stdout
     assert read_poses() == []

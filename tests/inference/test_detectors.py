@@ -1,4 +1,4 @@
-"""Where the people are, by a detector of PaddleDetection's form and by OpenCV's own."""
+"""Where the people are, by a detector of PaddleDetection's form."""
 
 import shutil
 
@@ -8,10 +8,8 @@ import paddle
 import pytest
 import yaml
 
-from ppose.errors import ConfigError, DataError, DeviceError
+from ppose.errors import ConfigError, DataError
 from ppose.inference.detectors.choice import open_detector
-from ppose.inference.detectors.hog import HogPeopleDetector
-from ppose.transforms import read_image
 
 RESIZE = {"type": "Resize", "target_size": [64, 96], "keep_ratio": False, "interp": 2}
 NORMALIZE = {"type": "NormalizeImage", "mean": [0.5, 0.4, 0.3], "std": [0.2, 0.2, 0.2], "is_scale": True}
@@ -170,34 +168,3 @@ def test_what_is_no_detector(graph, tmp_path):
     ):
         with pytest.raises(ConfigError, match=expected):
             open_detector(configure(graph, steps, labels))
-
-
-HOG_IMAGE, HOG_BOX = "data/coco_dev/images/000000030752.jpg", (214.93, 63.32, 118.21, 301.16)
-needs_hog = pytest.mark.skipif(not hasattr(cv2, "HOGDescriptor"), reason="this OpenCV has no contrib modules")
-
-
-@needs_hog
-def test_hog_finds_a_person(reference):
-    """Somebody upright; the box (x, y, w, h) is COCO's annotators'."""
-    detector = HogPeopleDetector()
-    image = read_image(reference / HOG_IMAGE)
-    found = detector(image)
-    x, y, w, h = HOG_BOX
-    left, top, right, bottom = found[0]
-    width = max(0, min(right, x + w) - max(left, x))
-    height = max(0, min(bottom, y + h) - max(top, y))
-    assert width * height / ((right - left) * (bottom - top) + w * h - width * height) > 0.5
-    large = detector(cv2.resize(image, None, fx=4, fy=4))
-    assert len(large)
-
-
-@needs_hog
-def test_hog_finds_nobody_in_nothing():
-    for shape in ((1, 1), (300, 400), (20, 3000)):
-        assert HogPeopleDetector()(np.full((*shape, 3), 90, np.uint8)).shape == (0, 4)
-
-
-def test_hog_that_is_not_there(monkeypatch):
-    monkeypatch.delattr(cv2, "HOGDescriptor", raising=False)
-    with pytest.raises(DeviceError, match="pip install opencv-contrib-python-headless"):
-        HogPeopleDetector()

@@ -52,10 +52,10 @@ def test_the_commands_detector_looks_at_tiles(image, tmp_path):
     output = np.zeros((1, 6), np.float32)
     output[0] = 8, 8, 24, 24, 0.9, 0
     file = write_detector(tmp_path / "a.onnx", [output])
-    plain, tiled = (open_detector(None, str(file), 0.5, tiles=tiles) for tiles in (None, (2, 1)))
+    plain, tiled = (open_detector(file, 0.5, tiles=tiles) for tiles in (None, (2, 1)))
     assert len(plain(image)) == 1
     assert len(tiled(image)) == 3
-    assert len(open_detector(None, str(file), 0.95, tiles=(2, 1))(image)) == 0
+    assert len(open_detector(file, 0.95, tiles=(2, 1))(image)) == 0
 
 
 def test_one_tile_is_the_whole(image):

@@ -7,6 +7,7 @@ from ppose.inference.runtimes.choice import (
     RuntimeName,
     avoid_saturation,
     import_runtime,
+    list_installed,
     name_precision,
     open_runtime,
 )
@@ -18,6 +19,7 @@ __all__ = [
     "RuntimeName",
     "avoid_saturation",
     "import_runtime",
+    "list_installed",
     "name_precision",
     "open_runtime",
 ]

@@ -204,6 +204,19 @@ def import_runtime(name: str, *, for_any_graph: bool = False) -> ModuleType:
         ) from None
 
 
+def list_installed(runtime: RuntimeName = "auto") -> dict[str, tuple[str, ...]]:
+    """The files that each installed runtime reads, fastest first; of one alone where ``runtime`` names it.
+
+    Raises DeviceError where there is none.
+    """
+    asked = {name: kind for name, kind in _KINDS.items() if runtime in ("auto", name)}
+    found = {name: kind.files for name, kind in asked.items() if _is_installed(name)}
+    if not found:
+        name = "onnxruntime" if runtime == "auto" else runtime
+        raise DeviceError(f"runtime {name} is not installed: pip install {_KINDS[name].install}")
+    return found
+
+
 def _check_output(folder: ModelFolder, opened: _Opened) -> None:
     """Raise DataError unless what a graph gives is of the folder's keypoints and codec.
 

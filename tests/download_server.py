@@ -1,26 +1,31 @@
-"""A server on this machine that can do all the wrong things that servers do."""
+"""A server on this machine that stands for publishers, and can do all the wrong things that servers do."""
 
 import hashlib
 import http.server
 import re
 import threading
-
-import pytest
-
-from ppose.downloads import resume
+from contextlib import contextmanager
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    """Serves ``server.files`` with ranges; ``server.tricks`` are what it does to each request in turn."""
+    """Serves ``server.files``, by whole path or by last name, with ranges.
+
+    ``server.tricks`` are what it does to each request in turn, ``server.always`` to each request for a name;
+    ``server.odd`` are whole answers by name.
+    """
 
     def do_GET(self):
-        name = self.path.rsplit("/", 1)[-1]
+        name = self.path.rsplit("/", 1)[-1].partition("?")[0]
+        self.server.paths.append(self.path)
         self.server.asked.append((name, self.headers.get("Range")))
-        trick = self.server.tricks.pop(0) if self.server.tricks else "serve"
-        if name not in self.server.files or trick in ("404", "503"):
+        if name in self.server.odd:
+            self.wfile.write(self.server.odd[name])
+            return
+        trick = self.server.tricks.pop(0) if self.server.tricks else self.server.always.get(name, "serve")
+        body = self.server.files.get(self.path[1:], self.server.files.get(name))
+        if body is None or trick in ("404", "503"):
             self.send_error(404 if trick != "503" else 503)
             return
-        body = self.server.files[name]
         tag = f'"{hashlib.md5(body).hexdigest()}"'
         start = self._start(tag) if trick != "no ranges" else 0
         if start >= len(body):
@@ -66,17 +71,26 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 
 
-@pytest.fixture
-def server(monkeypatch):
-    monkeypatch.setattr(resume, "_WAITS", (0, 0, 0))
+@contextmanager
+def serving():
+    """The server, at ``url``; ``stop()`` ends it, ``paths`` are the requests that came."""
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.asked, server.files, server.tricks = [], {}, []
+    server.asked, server.paths, server.files = [], [], {}
+    server.tricks, server.always, server.odd = [], {}, {}
     server.pause = threading.Event()
     server.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
-    yield server
-    server.pause.set()
-    server.shutdown()
-    server.server_close()
-    thread.join()
+
+    def stop():
+        server.pause.set()
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+    server.stop = stop
+    try:
+        yield server
+    finally:
+        if thread.is_alive():
+            stop()

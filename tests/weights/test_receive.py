@@ -5,9 +5,9 @@ import hashlib
 import numpy as np
 import pytest
 
-from ppose.downloads.resume import download
 from ppose.errors import DownloadError
 from ppose.weights import answers
+from ppose.weights.receive import Limits, download
 
 CONTENT = np.random.default_rng(0).bytes(1 << 20)
 MD5 = hashlib.md5(CONTENT).hexdigest()
@@ -20,7 +20,8 @@ def fetch(server, tmp_path):
 
     def fetch(*tricks, most_bytes=10_000_000, md5=MD5, content=CONTENT):
         server.files["file.zip"], server.tricks[:] = content, tricks
-        download(f"{server.url}/file.zip", tmp_path / "file.zip", most_bytes=most_bytes, md5=md5)
+        limits = Limits(bytes=most_bytes, waits=(0, 0, 0))
+        download(f"{server.url}/file.zip", tmp_path / "file.zip", limits=limits, md5=md5)
         return tmp_path / "file.zip"
 
     return fetch

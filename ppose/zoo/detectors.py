@@ -1,0 +1,85 @@
+"""Published detectors as folders: fetched, unpacked once, and kept in the cache."""
+
+import logging
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from ppose.downloads.unpack import unpack
+from ppose.errors import DataError, PposeError
+from ppose.inference.detectors import PersonDetector
+from ppose.inference.paddle_export import find_paddle_export
+from ppose.paths import show_name
+from ppose.weights.download import cache_folder, locked
+from ppose.weights.registry import Model, find_model
+from ppose.zoo.exports import can_make
+
+_logger = logging.getLogger(__name__)
+
+_MOST_BYTES = 2 << 30  # of an unpacked archive
+
+
+def find_detector(detector: str | Path) -> Path:
+    """The folder or file of a detector: the one given, or that of the published one of this name.
+
+    Raises ConfigError where there is neither, DownloadError, and DataError where the archive that came holds
+    no detector.
+    """
+    if Path(detector).exists():
+        return Path(detector)
+    model = find_model(str(detector), "detector")
+    if model.digest and (folder := unpacked_folder(model)).is_dir():
+        return folder
+    with locked(detectors_folder() / model.name, f"unpacks {model.name}"):
+        archive = model.fetch()
+        folder = unpacked_folder(model)
+        if not folder.is_dir():
+            _unpack(archive, folder)
+    return folder
+
+
+def detectors_folder() -> Path:
+    """Where the folders of published detectors lie."""
+    return cache_folder() / "detectors"
+
+
+def unpacked_folder(model: Model) -> Path:
+    """The folder of a detector whose archive is here, or has been."""
+    return detectors_folder() / f"{model.name}-{model.digest[:16]}"
+
+
+def open_named(detector: str | Path, threshold: float, **options: Any) -> PersonDetector:
+    """The detector of a name or folder, with ``options`` of it; errors as of `find_detector`, and its own."""
+    # Not above: it brings what reads videos.
+    from ppose.inference.command import open_detector
+
+    return open_detector(find_detector(detector), threshold, **options)
+
+
+def _unpack(archive: Path, folder: Path) -> None:
+    temporary = Path(tempfile.mkdtemp(prefix=".unpack-", dir=folder.parent))
+    try:
+        unpack(archive, temporary, most_bytes=_MOST_BYTES)
+        places = sorted(path for path in (temporary, *temporary.rglob("*")) if path.is_dir())
+        exported = next((path for path in places if find_paddle_export(path) is not None), None)
+        if exported is None:
+            raise DataError(f"{show_name(archive)} holds no detector of PaddleDetection (infer_cfg.yml)")
+        _add_onnx(exported)
+        exported.chmod(0o755)
+        exported.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _add_onnx(folder: Path) -> None:
+    """Put the graph as ONNX beside Paddle's, if that can be done here: it needs no Paddle."""
+    export = find_paddle_export(folder)
+    if export is None or not can_make("onnx"):
+        return
+    from ppose.export.onnx_graph import convert_graph
+
+    try:
+        convert_graph(*export.find_graph(), folder / "model.onnx")
+    except PposeError as error:  # Paddle's graph remains
+        _logger.info("%s stays in Paddle's format: %s", show_name(folder.name), error)

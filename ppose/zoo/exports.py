@@ -1,0 +1,145 @@
+"""Published keypoint networks as folders that run: fetched and exported once, and kept in the cache.
+
+A folder's name says what made it and in what it was checked, as in
+`tinypose_256x192-onnx-ppose0.1.0-onnxruntime1.31.1`: with another version of either it is exported anew.
+"""
+
+import importlib
+import importlib.util
+import logging
+import os
+import shutil
+from collections.abc import Iterable
+from contextlib import suppress
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+
+from ppose.errors import ExportError, PposeError
+from ppose.inference.model_folder import ONNX_FILES, read_model_folder
+from ppose.inference.runtimes import RuntimeName, list_installed
+from ppose.paths import show_name
+from ppose.version import VERSION
+from ppose.weights.download import cache_folder, locked
+from ppose.weights.registry import Model, find_model
+
+_logger = logging.getLogger(__name__)
+
+Format = Literal["paddle", "onnx"]
+# What an export to a format takes, beside ppose.
+_MAKERS: dict[Format, tuple[str, ...]] = {
+    "paddle": ("paddle",),
+    "onnx": ("paddle", "paddle2onnx", "onnx", "onnx_graphsurgeon", "onnxslim", "onnxruntime"),
+}
+# What reads a format: the first is what an export is checked in.
+_RUNTIMES: dict[Format, tuple[str, ...]] = {"paddle": ("paddle",), "onnx": ("onnxruntime", "openvino")}
+_DISTRIBUTIONS = {
+    "paddle": ("paddlepaddle", "paddlepaddle-gpu"),
+    "onnxruntime": ("onnxruntime", "onnxruntime-gpu"),
+    "openvino": ("openvino",),
+}
+
+
+def find_folder(model: str | Path, runtime: RuntimeName = "auto") -> Path:
+    """The folder of an exported model: the one given, or that of the published model of this name.
+
+    Errors as of `find_export`, and ConfigError where there is neither folder nor name.
+    """
+    if Path(model).is_dir():
+        return Path(model)
+    return find_export(find_model(str(model), "pose"), runtime)
+
+
+def find_export(model: Model, runtime: RuntimeName = "auto") -> Path:
+    """The folder of a published model's export for a runtime, by default the fastest that is installed.
+
+    It is made where there is none by these versions of ppose and the runtime; processes that ask for it at
+    the same time make it once. Where Paddle, which makes it, is missing, one by other versions will do, with
+    a warning. Raises DownloadError, DeviceError without a runtime, ExportError without Paddle.
+    """
+    for form in _list_formats(runtime):
+        folder = exports_folder() / _name_folder(model, form)
+        if is_export(folder, model):
+            return folder
+        if can_make(form):
+            with locked(exports_folder() / model.name, f"exports {model.name}"):
+                if not is_export(folder, model):
+                    _make(model, folder, form)
+            return folder
+    return _find_older(model, runtime)
+
+
+def exports_folder() -> Path:
+    """Where the exports of published models lie."""
+    return cache_folder() / "exports"
+
+
+def list_exports(
+    model: Model, forms: Iterable[Format] = ("paddle", "onnx"), within: Path | None = None
+) -> list[Path]:
+    """The folders that hold sound exports of the model, by whatever versions; by default the cache's."""
+    prefixes = tuple(f"{model.name}-{form}-ppose" for form in forms)
+    within = within or exports_folder()
+    folders = sorted(within.iterdir()) if within.is_dir() else []
+    return [folder for folder in folders if folder.name.startswith(prefixes) and is_export(folder, model)]
+
+
+def is_export(folder: Path, model: Model) -> bool:
+    """Whether all of an export is there, and it is of the weights that are published."""
+    with suppress(PposeError):
+        return read_model_folder(folder).weights_sha256 == (model.digest or None)
+    return False
+
+
+def _list_formats(runtime: RuntimeName) -> list[Format]:
+    """The formats that the installed runtimes read, the fastest one's first."""
+    files = list_installed(runtime).values()
+    return list(dict.fromkeys("onnx" if names == ONNX_FILES else "paddle" for names in files))
+
+
+def _name_folder(model: Model, form: Format) -> str:
+    runtime = next(name for name in _RUNTIMES[form] if importlib.util.find_spec(name))
+    return f"{model.name}-{form}-ppose{VERSION}-{runtime}{_find_version(runtime)}"
+
+
+def _find_version(package: str) -> str:
+    for name in _DISTRIBUTIONS[package]:
+        with suppress(metadata.PackageNotFoundError):
+            return metadata.version(name)
+    return importlib.import_module(package).__version__
+
+
+def can_make(form: Format) -> bool:
+    """Whether all is installed that an export to a format takes."""
+    return all(importlib.util.find_spec(package) for package in _MAKERS[form])
+
+
+def _make(model: Model, folder: Path, form: Format) -> None:
+    os.environ.setdefault("GLOG_minloglevel", "2")  # Paddle's notes about its own tracing
+    weights = model.fetch()
+    _logger.info("%s: exporting it to %s, once", model.name, show_name(folder))
+    from ppose.engine.device import select_device
+    from ppose.engine.task import Task
+    from ppose.export.export import Options, export_model
+    from ppose.workspace import load_config
+
+    task = Task({**load_config(str(model.config)), "weights": str(weights)})
+    select_device(task.settings.use_gpu)
+    shutil.rmtree(folder, ignore_errors=True)  # of somebody who has spoilt it
+    export_model(task, model.name, folder, Options(format=form))
+    for older in list_exports(model, [form]):
+        if older != folder:
+            shutil.rmtree(older, ignore_errors=True)
+
+
+def _find_older(model: Model, runtime: RuntimeName) -> Path:
+    for folder in list_exports(model, [*_list_formats(runtime)]):
+        _logger.warning("%s: made by other versions, and there is no Paddle to make it anew", folder.name)
+        return folder
+    pack, unpack = f"`ppose models pack {model.name} -o models.zip`", "`ppose models unpack models.zip`"
+    extras = "paddle" if runtime == "paddle" else "paddle,onnx"
+    raise ExportError(
+        f"{model.name} is published as Paddle's weights alone, which are to be exported once, with Paddle: "
+        f"pip install 'ppose[{extras}]' (it may go afterwards); or take it from a machine that has Paddle: "
+        f"{pack} there, {unpack} here"
+    )

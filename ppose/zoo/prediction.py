@@ -1,0 +1,88 @@
+"""What `ppose predict` opens and does with images, by its parsed options."""
+
+import argparse
+from typing import Any
+
+from ppose.boxes import DET_THRESHOLD
+from ppose.errors import DeviceError, DownloadError
+from ppose.image_files import list_images, read_boxes_and_sizes
+from ppose.inference import command, summary
+from ppose.inference.detectors import PersonDetector
+from ppose.inference.label_files import open_labels, open_table
+from ppose.inference.pose_files import ImageFiles
+from ppose.inference.poses import Poses
+from ppose.inference.predictor import Predictor
+from ppose.zoo import NO_DETECTOR
+from ppose.zoo.detectors import open_named
+from ppose.zoo.exports import find_folder
+
+
+def _predictor_options(args: argparse.Namespace) -> dict[str, Any]:
+    """What the options of runtimes mean to `Predictor.from_dir`."""
+    options = {"batch_size": args.batch_size, "use_dark": args.use_dark}
+    runtime = args.runtime or "auto"
+    if args.run_mode != "paddle":
+        precision = args.run_mode.removeprefix("trt_")
+        return {"runtime": "paddle", "precision": precision, "tensorrt_batch": args.batch_size, **options}
+    if not args.enable_mkldnn:  # which says something about Paddle only
+        runtime = "paddle" if runtime == "auto" else runtime
+        options["enable_mkldnn"] = False
+    return {"runtime": runtime, "precision": args.precision or "fp32", **options}
+
+
+def open_predictor(args: argparse.Namespace) -> Predictor:
+    """The predictor of --model, as the options of runtimes ask for it."""
+    options = _predictor_options(args)
+    folder = find_folder(args.model, options["runtime"])
+    return Predictor.from_dir(folder, device=args.device, cpu_threads=args.cpu_threads, **options)
+
+
+def open_detector(args: argparse.Namespace) -> PersonDetector | None:
+    """The detector that is asked for, if any; where it cannot be had, the error says what goes without."""
+    if args.detector in (None, NO_DETECTOR):
+        return None
+    lowest = args.det_threshold if args.low_threshold is None else min(args.low_threshold, args.det_threshold)
+    options = {"classes": args.det_class, "tiles": args.tiles}
+    options |= {"device": args.device, "cpu_threads": args.cpu_threads}
+    try:
+        return open_named(args.detector, lowest, **options)
+    except (DeviceError, DownloadError) as error:
+        raise type(error)(
+            f"{error}; without a detector: --boxes FILE says where people are, --detector {NO_DETECTOR} "
+            "takes a picture as one person"
+        ) from None
+
+
+def _python_options(args: argparse.Namespace) -> dict[str, Any]:
+    """The options of `ppose.Predictor` for what the flags say."""
+    options = {} if args.detector in (None, NO_DETECTOR) else {"detector": args.detector}
+    if args.det_threshold != DET_THRESHOLD:
+        options["det_threshold"] = args.det_threshold
+    given = {name: getattr(args, name) for name in ("runtime", "precision", "cpu_threads", "use_dark")}
+    return options | {name: value for name, value in given.items() if value is not None}
+
+
+def predict_images(args: argparse.Namespace, opening: tuple[Any, Any], results: dict[str, Any]) -> None:
+    """Pictures, and what else is asked for, of image files; of FILE|DIR who is where, and how to go on."""
+    files = [args.image_file] if args.image_dir is None else list_images(args.image_dir)
+    boxes = {"classes": args.det_class, "threshold": args.det_threshold}
+
+    def open_images() -> ImageFiles:
+        if args.boxes is None:
+            return ImageFiles(files)
+        return ImageFiles(files, *read_boxes_and_sizes(args.boxes, files, **boxes))
+
+    found: list[tuple[str, Poses]] = []
+    writers = [open_table(args.output_dir)] if args.save_csv else []
+    if args.save_labels is not None:
+        writers.append(open_labels(args.save_labels, args.output_dir, args.threshold))
+    if args.source is not None:
+        writers.append(found.extend)
+    predictor = command.infer_images(
+        files, *opening, args.output_dir, open_images=open_images, writers=writers, **results
+    )
+    if found:
+        print(summary.describe_people(found))
+        shown = next((i for i, (_, poses) in enumerate(found) if poses), 0)
+        options = _python_options(args)
+        print(summary.describe_run(predictor, args.model, files[shown], found[shown][1], options))
