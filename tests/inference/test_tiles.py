@@ -66,7 +66,7 @@ def test_a_detector_in_streams_finds_the_same(image, tmp_path, runtime):
     output[0] = 8, 8, 24, 24, 0.9, 0
     file = write_detector(tmp_path / "a.onnx", [output])
     options = {"runtime": runtime, "cpu_threads": 2}
-    one, several = (open_detector(None, str(file), 0.5, hint=h, **options) for h in ("latency", "throughput"))
+    one, several = (open_detector(file, 0.5, hint=h, **options) for h in ("latency", "throughput"))
     with ThreadPoolExecutor(4) as pool:
         for found in pool.map(several, [image] * 20):
             np.testing.assert_array_equal(found, one(image))
