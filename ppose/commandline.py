@@ -18,6 +18,7 @@ from ppose.paths import show_name
 # Packages that ppose itself does not bring, and the extras that do; others are told of where they are chosen.
 # Without an extra: those of a version of ppose that was not installed.
 _EXTRAS = {
+    "av": "video",
     **dict.fromkeys(("filelock", "platformdirs", "pooch", "requests"), ""),
     **dict.fromkeys(("paddle", "setuptools"), "paddle,train"),
     **dict.fromkeys(("jinja2", "matplotlib", "scipy", "visualdl"), "train"),

@@ -24,6 +24,16 @@ def expand_path(text: str) -> str:
     return text if "://" in text else os.path.expanduser(os.path.expandvars(text))
 
 
+def cache_folder() -> Path:
+    """ppose's folder for what can be fetched or made again: `PPOSE_HOME`, else one in the user's cache."""
+    home = os.environ.get("PPOSE_HOME")
+    if not home:
+        import platformdirs  # not part of what runs exported models
+
+        home = platformdirs.user_cache_dir("ppose")
+    return Path(home).expanduser()
+
+
 def show_name(name: str | Path) -> str:
     r"""A file's name as text for one line of UTF-8, in messages and results.
 

@@ -3,6 +3,8 @@
 import argparse
 import logging
 import math
+import re
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +22,23 @@ def _boolean(text: str) -> bool:
     if text.lower() not in values:
         raise argparse.ArgumentTypeError(f"got '{text}', expected true or false")
     return values[text.lower()]
+
+
+def _time(text: str) -> float:
+    """Seconds of 90, 90.5, 1:30 or 0:01:30.5."""
+    if not re.fullmatch(r"(\d+:){0,2}\d+(\.\d+)?", text, re.ASCII):
+        raise argparse.ArgumentTypeError(f"got '{text}', expected seconds, or a time as in 0:01:30.5")
+    return sum(float(part) * 60**power for power, part in enumerate(reversed(text.split(":"))))
+
+
+def _rate(text: str) -> Fraction:
+    try:
+        rate = Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        rate = Fraction(0)
+    if not 0 < rate <= 1000:
+        raise argparse.ArgumentTypeError(f"got '{text}', expected frames a second as in 25 or 30000/1001")
+    return rate
 
 
 def _smoothing(text: str) -> str | None:
@@ -59,8 +78,11 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
     source.add_argument(
         "--image_dir", type=Path, metavar="DIR", help="all images of a folder, of a person each"
     )
-    source.add_argument("--video_file", type=Path, metavar="FILE", help="a video")
+    source.add_argument(
+        "--video_file", type=Path, metavar="FILE", help="a video, or numbered images as in frame%%05d.png"
+    )
     source.add_argument("--camera_id", type=whole_number(0), metavar="N", help="a camera, until Ctrl-C")
+    source.add_argument("--stream", metavar="URL", help="a stream (rtsp:// and others), until Ctrl-C")
     people = parser.add_mutually_exclusive_group()
     people.add_argument(
         "--boxes", metavar="FILE", help="people in images: COCO annotations, or a JSON list of {image, bbox}"
@@ -93,7 +115,10 @@ def _add_runtime(parser: argparse.ArgumentParser) -> None:
         "--run_mode", choices=_RUN_MODES, default="paddle", help="trt_*: Paddle with TensorRT, on a GPU"
     )
     parser.add_argument(
-        "--batch_size", type=whole_number(1), default=16, help="most people at once (default: %(default)s)"
+        "--batch_size",
+        type=whole_number(1),
+        metavar="N",
+        help="most people in a batch (default: 16; 4 where batches run at once, in folders and videos)",
     )
     parser.add_argument("--cpu_threads", type=whole_number(1), metavar="N", help="default: all cores")
     _add_switch(
@@ -111,10 +136,30 @@ def _add_runtime(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_clip(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--start", type=_time, default=0.0, metavar="TIME", help="of videos: from here on, s or h:mm:ss.s"
+    )
+    parser.add_argument("--end", type=_time, metavar="TIME", help="of videos: up to here")
+    parser.add_argument(
+        "--every", type=whole_number(1), default=1, metavar="N", help="of videos: each N-th frame"
+    )
+    parser.add_argument(
+        "--fps", type=_rate, metavar="RATE", help="of numbered images: frames a second (default: 25)"
+    )
+    parser.add_argument(
+        "--codec",
+        choices=["h264", "hevc", "av1", "vp9", "mpeg4"],
+        default="h264",
+        help="of the video that is written (default: %(default)s, which browsers play)",
+    )
+
+
 def add_options(parser: argparse.ArgumentParser) -> None:
     """What the command takes."""
     add_model_option(parser, "--model_dir", default=DEFAULT_POSE)
     _add_source(parser)
+    _add_clip(parser)
     _add_runtime(parser)
     parser.add_argument(
         "--threshold", type=float, default=0.2, help="lowest keypoint score drawn (default: %(default)s)"
@@ -185,19 +230,24 @@ def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         parser.error("--det_class is of the detector of --detector, or of --boxes")
     if args.tiles and args.detector in (None, NO_DETECTOR):
         parser.error("--tiles is of the detector of --detector")
-    if (args.save_csv or args.save_labels) and (args.video_file or args.camera_id is not None):
+    is_video = args.image_file is None and args.image_dir is None
+    if (args.save_csv or args.save_labels) and is_video:
         parser.error("--save_csv and --save_labels are for images")
-    is_camera = args.camera_id is not None
-    if args.low_threshold is not None and not ((args.video_file or is_camera) and args.detector):
+    is_live = args.camera_id is not None or args.stream is not None
+    if args.low_threshold is not None and not (is_video and args.detector):
         parser.error("--low_threshold is for videos with --detector")
-    if is_camera and (args.smooth in ("savgol", "rts") or args.fill_gaps):
+    if is_live and (args.smooth in ("savgol", "rts") or args.fill_gaps):
         parser.error(
             "--smooth savgol and rts, and --fill_gaps, need what comes after: they are for video files"
         )
-    if (args.fill_gaps or args.save_tracks) and not (args.video_file or is_camera):
+    if (args.fill_gaps or args.save_tracks) and not is_video:
         parser.error("--fill_gaps and --save_tracks are for videos")
-    if args.boxes and (args.video_file or args.camera_id is not None):
+    if args.boxes and is_video:
         parser.error("--boxes is for images; videos need --detector")
+    if not is_video and (args.start or args.end or args.every > 1 or args.fps):
+        parser.error("--start, --end, --every and --fps are for videos")
+    if args.end is not None and args.end <= args.start:
+        parser.error(f"--end is {args.end:g} s, --start is {args.start:g} s: expected a later end")
 
 
 def _read_source(args: argparse.Namespace) -> None:
@@ -225,7 +275,7 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         )
 
     from ppose.inference import command
-    from ppose.inference.tracking import Finish
+    from ppose.inference.video_frames import Clip
     from ppose.zoo.prediction import open_detector, open_predictor, predict_images
 
     opening = partial(open_predictor, args), partial(open_detector, args)
@@ -238,8 +288,12 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     if args.image_file is not None or args.image_dir is not None:
         predict_images(args, opening, results)
         return
-    video = args.camera_id if args.video_file is None else args.video_file
+    from ppose.inference.tracking import Finish
+
+    source = args.camera_id if args.camera_id is not None else args.stream or args.video_file
+    clip = Clip(start=args.start, end=args.end, every=args.every)
     finish = Finish(args.smooth, args.fill_gaps)
     options = {"similarity": args.tracking, "sure_score": args.det_threshold, **results}
     options |= {"finish": finish, "save_tracks": args.save_tracks}
-    command.infer_video(video, *opening, args.output_dir, **options)
+    options |= {"clip": clip, "rate": args.fps, "codec": args.codec}
+    command.infer_video(source, *opening, args.output_dir, **options)

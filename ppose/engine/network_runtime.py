@@ -23,6 +23,7 @@ class NetworkRuntime:
     """
 
     name = "network"
+    callers = 1
     batch: int | None = None
 
     def __init__(self, network: nn.Layer, flip: tuple[Any, bool] | None = None) -> None:

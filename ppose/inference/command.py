@@ -1,31 +1,31 @@
 """What deploy/infer.py does with its arguments."""
 
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ppose.errors import DataError
 from ppose.files import check_writable
-from ppose.geometry.object_model import ObjectModel, read_object_model
-from ppose.inference.detectors import PersonDetector, choice
-from ppose.inference.detectors.tiles import TiledDetector
-from ppose.inference.label_files import PoseWriter
+from ppose.inference.detectors import PersonDetector
 from ppose.inference.pose_files import ImageFiles, check_output, write_poses
 from ppose.inference.predictor import Predictor
-from ppose.inference.track_lines import ENDINGS, TrackFormat
-from ppose.inference.tracking import Finish, Similarity, Tracker
-from ppose.inference.video import process_video
-from ppose.inference.video_files import Frames
+from ppose.inference.video_frames import Clip
 from ppose.paths import cut_name, show_name
 
-_LONGEST_ENDING = ENDINGS["csv"]  # of what is written of a video
-_FRAMES_AT_ONCE = 8  # of a video; more gain nothing and need memory
+if TYPE_CHECKING:  # each is imported where it is asked for: they take a third of the time to the first pose
+    from ppose.geometry.object_model import ObjectModel
+    from ppose.inference.label_files import PoseWriter
+    from ppose.inference.track_lines import TrackFormat
+    from ppose.inference.tracking import Finish, Similarity
+    from ppose.inference.video_writing import Codec
+
 
 # Opened when all else is known to be right, since that takes long.
 OpenPredictor = Callable[[], Predictor]
-OpenDetector = Callable[[], PersonDetector | None]
+OpenDetector = Callable[..., PersonDetector | None]  # with the hint of `open_runtime`
 
 
 def infer_images(
@@ -37,7 +37,7 @@ def infer_images(
     open_images: Callable[[], ImageFiles],
     threshold: float,
     save_json: bool,
-    writers: Sequence[PoseWriter] = (),
+    writers: "Sequence[PoseWriter]" = (),
     run_benchmark: bool,
     pnp: Path | None = None,
 ) -> Predictor:
@@ -50,7 +50,8 @@ def infer_images(
     """
     check_output(output_dir, files)
     images = open_images()
-    predictor, find_people = open_predictor(), open_detector()
+    predictor = open_predictor()
+    find_people = open_detector(hint="throughput" if predictor.callers > 1 else "latency")
     model = open_model(pnp, predictor)
     if run_benchmark:
         warm_up(predictor)
@@ -72,32 +73,42 @@ def infer_images(
 
 
 def infer_video(
-    source: Path | int,
+    source: Path | int | str,
     open_predictor: OpenPredictor,
     open_detector: OpenDetector,
     output_dir: Path,
     *,
-    similarity: Similarity,
+    clip: Clip,
+    rate: Fraction | None,
+    codec: "Codec",
+    similarity: "Similarity",
     sure_score: float,
-    finish: Finish,
-    save_tracks: TrackFormat | None,
+    finish: "Finish",
+    save_tracks: "TrackFormat | None",
     threshold: float,
     save_json: bool,
     run_benchmark: bool,
     pnp: Path | None = None,
 ) -> None:
-    """A video with its people's poses, of a video file or of a camera's number until Ctrl-C.
+    """A video with its people's poses, of what `open_frames` takes, a clip of it; if live, until Ctrl-C.
 
     People whose boxes have a lower score than ``sure_score`` go on with a track, but begin none.
     Of a file that was cut off there is what could be read, and an error in the end.
     """
-    name = source.stem if isinstance(source, Path) else f"camera{source}"
-    output = output_dir / f"{cut_name(name, _LONGEST_ENDING).removesuffix(_LONGEST_ENDING)}.mp4"
+    # Here, since it needs PyAV, which is not installed by everybody.
+    from ppose.inference.track_lines import ENDINGS
+    from ppose.inference.tracking import Tracker
+    from ppose.inference.video import process_video
+    from ppose.inference.video_sources import name_source, open_frames
+
+    longest = ENDINGS["csv"]  # of what is written of a video
+    output = output_dir / f"{cut_name(name_source(source), longest).removesuffix(longest)}.mp4"
     if isinstance(source, Path) and output.resolve() == source.resolve():
         raise DataError(f"{show_name(output)} is the video itself: choose another --output_dir")
     check_writable(output)
-    frames = Frames(source)
-    predictor, find_people = open_predictor(), open_detector()
+    frames = open_frames(source, clip, rate)
+    predictor = open_predictor()
+    find_people = open_detector(hint="throughput" if predictor.callers > 1 else "latency")
     model = open_model(pnp, predictor)
     if run_benchmark:
         warm_up(predictor)
@@ -114,10 +125,10 @@ def infer_video(
         output,
         threshold=threshold,
         save_json=save_json,
-        frames_at_once=_FRAMES_AT_ONCE if isinstance(source, Path) else 1,
+        codec=codec,
         model=model,
         finish=finish,
-        reopen=lambda: Frames(source),
+        reopen=lambda: open_frames(source, clip, rate),
         save_tracks=save_tracks,
     )
     print(f"{count} frames: {show_name(output)}")
@@ -126,9 +137,13 @@ def infer_video(
     frames.check_whole()
 
 
-def open_model(file: Path | None, predictor: Predictor) -> ObjectModel | None:
+def open_model(file: Path | None, predictor: Predictor) -> "ObjectModel | None":
     """The 3D model of a file, for the keypoints of the predictor."""
-    return None if file is None else read_object_model(file, predictor.keypoint_set.names)
+    if file is None:
+        return None
+    from ppose.geometry.object_model import read_object_model
+
+    return read_object_model(file, predictor.keypoint_set.names)
 
 
 def open_detector(
@@ -143,6 +158,9 @@ def open_detector(
 
     ``tiles`` are columns and rows that images are looked at in, beside the whole.
     """
+    from ppose.inference.detectors import choice
+    from ppose.inference.detectors.tiles import TiledDetector
+
     detector = choice.open_detector(model_dir, threshold=threshold, classes=classes, **options)
     return detector if tiles is None else TiledDetector(detector.detect, *tiles)
 

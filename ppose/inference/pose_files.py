@@ -2,24 +2,29 @@
 
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from tqdm import tqdm
 
 from ppose.errors import DataError
 from ppose.files import check_writable, write_bytes, write_json
-from ppose.geometry.object_model import ObjectModel
 from ppose.inference.detectors import PersonDetector
-from ppose.inference.label_files import PoseWriter
+from ppose.inference.pipeline import Scene, Steps, run_pipeline
 from ppose.inference.poses import Pose, Poses
 from ppose.inference.predictor import Predictor
 from ppose.inference.space_poses import add_space_poses
+from ppose.keypoints import KeypointSet
 from ppose.paths import cut_name, show_name
 from ppose.transforms import read_annotated
 from ppose.visualize import draw_poses, encode_picture
+
+if TYPE_CHECKING:  # a quarter of the time to the first pose, where nobody asks for them
+    from ppose.geometry.object_model import ObjectModel
+    from ppose.inference.label_files import PoseWriter
 
 _logger = logging.getLogger(__name__)
 
@@ -28,12 +33,26 @@ KEYPOINTS_FILE = "keypoints.json"
 _PICTURE_ENDINGS = (".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
 
-class ImageFiles:
-    """Iterates over (image (H, W, 3) uint8, RGB, turned as EXIF says; its bboxes_xyxy or None; file).
+@dataclass(frozen=True, eq=False)
+class ImageEntry:
+    """An image file, its place among the others, its boxes and its size; see `ImageFiles`."""
 
-    One that cannot be read is skipped with a warning; where it is the only file, it is a DataError. ``boxes``
-    are those of each file, None takes each image as one person. ``sizes`` are width and height of each as the
-    boxes' file knows it, (0, 0) unknown: an image of that size is not turned, see `read_annotated`.
+    number: int
+    file: Path
+    bboxes_xyxy: np.ndarray | None
+    size: tuple[int, int]
+
+    def read(self) -> np.ndarray:
+        """The image (H, W, 3) uint8, RGB, turned as EXIF says; DataError where it cannot be read."""
+        return read_annotated(self.file, self.size)[0]
+
+
+class ImageFiles:
+    """Iterates over the entries of image files; counts those that turn out to be unreadable.
+
+    ``boxes`` are those of each file, None takes each image as one person. ``sizes`` are width and height of
+    each as the boxes' file knows it, (0, 0) unknown: an image of that size is not turned, see
+    `read_annotated`.
     """
 
     def __init__(
@@ -50,17 +69,15 @@ class ImageFiles:
     def __len__(self) -> int:
         return len(self._files)
 
-    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray | None, Path]]:
-        for file, boxes, size in zip(self._files, self._boxes, self._sizes, strict=True):
-            try:
-                image, _ = read_annotated(file, size)
-            except DataError as error:
-                if len(self._files) == 1:
-                    raise
-                self._problems.append(str(error))
-                _logger.warning("skipped: %s", error)
-                continue
-            yield image, boxes, file
+    def __iter__(self) -> Iterator[ImageEntry]:
+        return map(ImageEntry, range(len(self)), self._files, self._boxes, self._sizes)
+
+    def skip(self, error: DataError) -> None:
+        """Leave a file out, with a warning; where it is the only one, the error is raised."""
+        if len(self._files) == 1:
+            raise error
+        self._problems.append(str(error))
+        _logger.warning("skipped: %s", error)
 
     @property
     def readable(self) -> int:
@@ -91,8 +108,8 @@ def write_poses(
     find_people: PersonDetector | None = None,
     threshold: float,
     save_json: bool,
-    writers: Sequence[PoseWriter] = (),
-    model: ObjectModel | None = None,
+    writers: "Sequence[PoseWriter]" = (),
+    model: "ObjectModel | None" = None,
 ) -> int:
     """Write the people of each image as soon as they are found; returns their number. Shows a progress bar.
 
@@ -102,38 +119,55 @@ def write_poses(
     error too, unless nothing has been done; so have the files of ``writers``. With a 3D ``model`` the entries
     have poses in space, and the pictures the axes; for things without one a warning says why.
     """
-    scenes = iter(images)
-    if find_people is not None:
-        scenes = ((image, find_people(image), file) for image, _, file in images)
-    entries: list[dict[str, Any]] = []
-    named: list[tuple[str, Poses]] = []
+
+    def read(entry: ImageEntry) -> tuple[np.ndarray, np.ndarray | None, None]:
+        image = entry.read()
+        return image, entry.bboxes_xyxy if find_people is None else find_people(image), None
+
+    output = _Output(folder, predictor.keypoint_set, threshold, model)
+    steps = Steps(read=read, arrange=lambda scene: scene, finish=output.write, skip=images.skip)
     is_done = False
     try:
-        found = predictor.iter_poses(scenes)
-        for (image, boxes, file), poses in tqdm(
-            found, "images", len(images), False, unit="image", disable=None
-        ):
-            drawn = draw_poses(
-                image, stack_poses(poses), predictor.keypoint_set, threshold=threshold, bboxes_xyxy=boxes
-            )
-            drawn, in_space, reasons = add_space_poses(drawn, poses, model)
-            for reason in reasons:
-                _logger.warning("%s: no pose in space: %s", file, reason)
-            _save_picture(folder, file, drawn)
-            has_box = boxes is not None
-            entries += [
-                _describe_person(file, pose, has_box=has_box) | more
-                for pose, more in zip(poses, in_space, strict=True)
-            ]
-            if writers:
-                named.append((show_name(file.name), poses))
+        with closing(run_pipeline(predictor, images, steps)) as written:
+            for file, reasons in tqdm(written, "images", len(images), False, unit="image", disable=None):
+                for reason in reasons:
+                    _logger.warning("%s: no pose in space: %s", file, reason)
         is_done = True
     finally:
+        done = [output.done[number] for number in sorted(output.done)]
+        entries = [entry for _, _, people in done for entry in people]
         if save_json and (is_done or entries):
             write_json(folder / KEYPOINTS_FILE, entries)
+        named = [(show_name(file.name), poses) for file, poses, _ in done]
         for write in writers if named else ():
             write(named)
     return len(entries)
+
+
+@dataclass(frozen=True, eq=False)
+class _Output:
+    """Writes pictures to a folder; ``done`` has file, poses and entries of each, by number."""
+
+    folder: Path
+    keypoint_set: KeypointSet
+    threshold: float
+    model: "ObjectModel | None"
+    done: dict[int, tuple[Path, Poses, list[dict[str, Any]]]] = field(default_factory=dict)
+
+    def write(self, scene: Scene[ImageEntry]) -> tuple[Path, list[DataError]]:
+        """Write the picture of a scene; returns its file, and why people have no pose in space."""
+        file, poses, boxes = scene.item.file, scene.poses, scene.bboxes_xyxy
+        drawn = draw_poses(
+            scene.image, stack_poses(poses), self.keypoint_set, threshold=self.threshold, bboxes_xyxy=boxes
+        )
+        drawn, in_space, reasons = add_space_poses(drawn, poses, self.model)
+        _save_picture(self.folder, file, drawn)
+        entries = [
+            _describe_person(file, pose, has_box=boxes is not None) | more
+            for pose, more in zip(poses, in_space, strict=True)
+        ]
+        self.done[scene.item.number] = (file, poses, entries)
+        return file, reasons
 
 
 def stack_poses(poses: Sequence[Pose]) -> np.ndarray:

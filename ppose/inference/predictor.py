@@ -3,7 +3,6 @@
 import dataclasses
 import threading
 import time
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import repeat
@@ -17,10 +16,12 @@ from ppose.errors import ConfigError
 from ppose.geometry import invert_warp
 from ppose.inference.detectors import PersonDetector
 from ppose.inference.paddle_pose import find_model
+from ppose.inference.pipeline import Steps, run_pipeline
 from ppose.inference.pose_spec import PoseSpec, mark_lost
 from ppose.inference.poses import Pose, Poses
 from ppose.inference.runtimes import (
     Device,
+    Hint,
     Precision,
     Runtime,
     RuntimeName,
@@ -33,12 +34,17 @@ Image = np.ndarray | str | Path
 Scene = TypeVar("Scene", bound=tuple[Any, ...])
 
 
+# People, as measured (benchmarks/throughput.py).
+_BATCH, _BATCH_OF_SEVERAL = 16, 4
+
+
 class Predictor:
     """Finds the keypoints of the people in images; made by `from_dir`, or of a spec and a runtime.
 
     ``keypoint_set`` names the keypoints, ``runtime_name`` is what makes the heatmaps. ``seconds`` adds up
-    where time goes: "preprocess", "network" and "postprocess", over ``people`` so far. ``find_people`` finds
-    the people in images that come without boxes; without it, such an image is one person.
+    where time goes: "preprocess", "network" and "postprocess", over ``people`` so far; so many ``callers``
+    keep all cores busy, and time that passes in several at once counts for each. ``find_people`` finds the
+    people in images that come without boxes; without it, such an image is one person.
 
     Threads may make predictors, share one, and have one each, all at once: the poses are the same. What runs
     in Paddle runs one batch at a time in a process, since a batch takes all cores anyway.
@@ -49,7 +55,7 @@ class Predictor:
         spec: PoseSpec,
         runtime: Runtime,
         *,
-        batch_size: int = 16,
+        batch_size: int = _BATCH,
         use_dark: bool | None = None,
         find_people: PersonDetector | None = None,
     ) -> None:
@@ -65,6 +71,7 @@ class Predictor:
         self.keypoint_set = spec.keypoint_set
         self.batch_size = spec.batch or batch_size
         self._runtime, self._find_people = runtime, find_people
+        self.callers = getattr(runtime, "callers", 1)  # others' need not say
         self.runtime_name = runtime.name
         self._counting = threading.Lock()
         self.reset_times()
@@ -74,26 +81,38 @@ class Predictor:
         cls,
         model_dir: str | Path,
         *,
+        hint: Hint = "latency",
         device: Device = "cpu",
         runtime: RuntimeName = "auto",
         precision: Precision = "fp32",
         cpu_threads: int | None = None,
-        batch_size: int = 16,
+        batch_size: int | None = None,
         use_dark: bool | None = None,
         **options: Any,
     ) -> "Predictor":
         """The predictor of a folder that tools/export_model.py, PaddleDetection or PaddleX has written.
 
         ``runtime``, ``device`` (cpu, gpu), ``precision``, ``cpu_threads`` (None: all cores) and ``options``
-        are those of `open_runtime`, and so are the errors. ``batch_size`` people at most are run at once; a
-        graph exported with a fixed batch keeps its own. ``use_dark`` None decodes as the model was evaluated.
+        are those of `open_runtime`, and so are the errors. ``hint`` "throughput" is for many images: people
+        are run in as many batches at once as there are threads, while other images are read; "latency"
+        answers a single image soonest. ``batch_size`` people at most are one batch, by default 16, and 4
+        where batches run at once; a graph exported with a fixed batch keeps its own. ``use_dark`` None
+        decodes as the model was evaluated.
 
         >>> predictor = ppose.Predictor.from_dir("output_inference/tinypose_256x192")  # doctest: +SKIP
         >>> poses = predictor(image, [[48.0, 20.0, 210.0, 390.0]])  # doctest: +SKIP
         """
         spec, opened = open_folder(
-            model_dir, runtime, device=device, precision=precision, cpu_threads=cpu_threads, **options
+            model_dir,
+            runtime,
+            device=device,
+            precision=precision,
+            cpu_threads=cpu_threads,
+            hint=hint,
+            **options,
         )
+        if batch_size is None:
+            batch_size = _BATCH if opened.callers == 1 else _BATCH_OF_SEVERAL
         return cls(spec, opened, batch_size=batch_size, use_dark=use_dark)
 
     def __call__(self, image: Image, bboxes_xyxy: ArrayLike | None = None) -> Poses:
@@ -120,24 +139,35 @@ class Predictor:
         A scene is a tuple of an image, its boxes, both as in a call, and whatever the caller adds. At most
         ``images_at_once`` scenes, by default as many as people in a batch, wait for others' people.
         """
-        waiting: deque[tuple[Scene, Poses, int]] = deque()  # with how many people there will be
-        batch: list[tuple[dict[str, Any], Poses]] = []
-        for scene in scenes:
-            samples, size = self._cut_out(*scene[:2])
-            poses = Poses(self.keypoint_set, size)
-            waiting.append((scene, poses, len(samples)))
-            batch += [(sample, poses) for sample in samples]
-            while len(batch) >= self.batch_size:
-                self._run(batch[: self.batch_size])
-                batch = batch[self.batch_size :]
-            yield from _take_done(waiting)
-            if len(waiting) >= (images_at_once or self.batch_size):
-                self._run(batch)
-                batch = []
-                yield from _take_done(waiting)
-        if batch:
-            self._run(batch)
-        yield from _take_done(waiting)
+        steps: Steps[Scene, tuple[Scene, Poses], tuple[Scene, Poses]] = Steps(
+            read=lambda scene: (scene[0], scene[1], None),
+            arrange=lambda scene: (scene.item, scene.poses),
+            finish=lambda done: done,
+        )
+        return run_pipeline(self, scenes, steps, images_at_once=images_at_once)
+
+    def cut_out(
+        self, image: Image, bboxes_xyxy: ArrayLike | None
+    ) -> tuple[list[dict[str, Any]], tuple[int, int]]:
+        """A sample for each person, as `PoseSpec.cut_out` makes them, and the image's width and height."""
+        if isinstance(image, (str, Path)):
+            image = read_image(image, use_exif=True)
+        if bboxes_xyxy is None and self._find_people is not None:
+            bboxes_xyxy = self._find_people(image)
+        with self._timing("preprocess"):
+            return self.spec.cut_out(image, bboxes_xyxy), (image.shape[1], image.shape[0])
+
+    def find_poses(self, samples: Sequence[dict[str, Any]]) -> list[Pose]:
+        """The pose of each sample, of ``batch_size`` at most, run as one batch."""
+        with self._timing("preprocess"):
+            batch = self.spec.make_batch(samples)
+        keypoints, scores = self.find_keypoints(batch)
+        with self._counting:
+            self.people += len(samples)
+        return [
+            Pose(points, of_points, float(of_points.mean()), sample["bbox_xyxy"])
+            for sample, points, of_points in zip(samples, keypoints, scores, strict=True)
+        ]
 
     def find_keypoints(self, batch: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Keypoints (N, K, 2) in image pixels and scores (N, K) of a batch of `PoseSpec.make_batch`."""
@@ -167,33 +197,13 @@ class Predictor:
     def _run_graph(self, *inputs: np.ndarray) -> np.ndarray:
         """The graph's output for inputs (N, ...) of up to a fixed batch's people."""
         count = len(inputs[0])
-        missing = (self.spec.batch or count) - count
-        if missing:
-            rest = [np.zeros((missing, *given.shape[1:]), given.dtype) for given in inputs]
+        # Where batches run at once, each size that comes is compiled.
+        size = self.spec.batch or (self.batch_size if self.callers > 1 else count)
+        if size > count:
+            rest = [np.zeros((size - count, *given.shape[1:]), given.dtype) for given in inputs]
             inputs = tuple(np.concatenate(pair) for pair in zip(inputs, rest, strict=True))
         with self._timing("network"):
             return self._runtime(*inputs)[:count]
-
-    def _cut_out(
-        self, image: Image, bboxes_xyxy: ArrayLike | None
-    ) -> tuple[list[dict[str, Any]], tuple[int, int]]:
-        """A sample for each person, and the image's width and height."""
-        if isinstance(image, (str, Path)):
-            image = read_image(image, use_exif=True)
-        if bboxes_xyxy is None and self._find_people is not None:
-            bboxes_xyxy = self._find_people(image)
-        with self._timing("preprocess"):
-            return self.spec.cut_out(image, bboxes_xyxy), (image.shape[1], image.shape[0])
-
-    def _run(self, people: Sequence[tuple[dict[str, Any], Poses]]) -> None:
-        """Add the pose of each sample to the list beside it."""
-        with self._timing("preprocess"):
-            batch = self.spec.make_batch([sample for sample, _ in people])
-        keypoints, scores = self.find_keypoints(batch)
-        for (sample, poses), points, of_points in zip(people, keypoints, scores, strict=True):
-            poses.append(Pose(points, of_points, float(of_points.mean()), sample["bbox_xyxy"]))
-        with self._counting:
-            self.people += len(people)
 
     @contextmanager
     def _timing(self, part: str) -> Iterator[None]:
@@ -208,9 +218,3 @@ def open_folder(model_dir: str | Path, runtime: RuntimeName, **options: Any) -> 
     """The parts of `Predictor.from_dir`; ``options`` are those of `open_runtime`."""
     folder = avoid_saturation(find_model(model_dir), runtime)
     return folder.spec, open_runtime(folder, runtime, **options)
-
-
-def _take_done(waiting: deque[tuple[Scene, Poses, int]]) -> Iterator[tuple[Scene, Poses]]:
-    """Take off, and yield, scenes up to the first whose people are not all there."""
-    while waiting and len(waiting[0][1]) == waiting[0][2]:
-        yield waiting.popleft()[:2]

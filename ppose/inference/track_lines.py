@@ -7,7 +7,7 @@ from typing import Literal
 
 from ppose.formats.track_files import MOT_ENDING, TABLE_ENDING, mot_row, table_header, table_rows
 from ppose.inference.tracking import Found
-from ppose.inference.video_files import writing_lines
+from ppose.inference.video_writing import writing_lines
 
 TrackFormat = Literal["csv", "mot"]
 ENDINGS = {"csv": TABLE_ENDING, "mot": MOT_ENDING}

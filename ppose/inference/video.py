@@ -1,8 +1,11 @@
 """Poses of people in videos, with who is who."""
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from collections import deque
+from collections.abc import Callable
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -10,51 +13,61 @@ from tqdm import tqdm
 from ppose.files import to_json
 from ppose.geometry.object_model import ObjectModel
 from ppose.inference.detectors import PersonDetector, find_scored
+from ppose.inference.pipeline import Scene, Steps, run_pipeline
 from ppose.inference.pose_files import stack_poses
 from ppose.inference.predictor import Predictor
 from ppose.inference.space_poses import add_space_poses
 from ppose.inference.track_lines import TrackFormat, open_track_lines
 from ppose.inference.tracking import Finish, Found, Tracker, finish_tracks
-from ppose.inference.video_files import Frames, writing_lines, writing_video
+from ppose.inference.video_frames import Frame, Frames
+from ppose.inference.video_writing import Codec, to_picture, writing_lines, writing_video
+from ppose.keypoints import KeypointSet
 from ppose.paths import show_name
 from ppose.visualize import draw_poses
 
 _NO_FINISH = Finish()
 
 
-def follow_people(
-    frames: Iterable[tuple[float, np.ndarray]],
-    predictor: Predictor,
-    find_people: PersonDetector | None,
-    tracker: Tracker,
-    *,
-    frames_at_once: int,
-) -> Iterator[tuple[float, np.ndarray, Found]]:
-    """Yield the time and image of each frame, and its people with their numbers.
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """A frame, its image (H, W, 3) uint8, RGB, and its people with their numbers."""
 
-    ``find_people`` None takes a frame as one person. At most so many frames wait for their people to be run
-    together: more are quicker, one is soonest.
-    """
-    scenes = ((image, *_find(find_people, image), time) for time, image in frames)
-    for (image, _, scores, time), poses in predictor.iter_poses(scenes, images_at_once=frames_at_once):
-        yield time, image, tracker.update(poses, time, scores)
+    frame: Frame
+    image: np.ndarray
+    people: Found
 
 
-def _find(
-    find_people: PersonDetector | None, image: np.ndarray
-) -> tuple[np.ndarray | None, np.ndarray | None]:
-    return (None, None) if find_people is None else find_scored(find_people, image)
+@dataclass(frozen=True, eq=False)
+class _Following:
+    """Finds the people of frames, and who is who; ``find_people`` None takes a frame as one person."""
+
+    find_people: PersonDetector | None
+    tracker: Tracker
+
+    def read(self, frame: Frame) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
+        """See `Steps`; what else is known are the scores of boxes."""
+        image = frame.read()
+        return image, *(find_scored(self.find_people, image) if self.find_people else (None, None))
+
+    def arrange(self, scene: Scene[Frame]) -> Seen:
+        """See `Steps`; called in the order of the frames."""
+        people = self.tracker.update(scene.poses, scene.item.time, scene.known)
+        return Seen(scene.item, scene.image, people)
 
 
-def follow_twice(
-    people: Iterable[tuple[float, np.ndarray, Found]],
-    again: Iterable[tuple[float, np.ndarray]],
-    finish: Finish,
-) -> Iterator[tuple[float, np.ndarray, Found]]:
-    """As `follow_people` gives it, of whole tracks: all ``people`` first, then the frames ``again``."""
-    seen = tqdm(people, desc="people", unit="frame", disable=None, leave=False)
-    found = finish_tracks([(time, numbered) for time, _, numbered in seen], finish)
-    return ((time, image, numbered) for (time, image), numbered in zip(again, found, strict=False))
+@dataclass(frozen=True, eq=False)
+class _Knowing:
+    """As `_Following`, of frames whose people are known by now; they are taken off ``found``."""
+
+    found: deque[Found]
+
+    def read(self, frame: Frame) -> tuple[np.ndarray, np.ndarray, None]:
+        """Nobody is looked for any more."""
+        return frame.read(), np.zeros((0, 4)), None
+
+    def arrange(self, scene: Scene[Frame]) -> Seen:
+        """See `Steps`; called in the order of the frames."""
+        return Seen(scene.item, scene.image, self.found.popleft() if self.found else [])
 
 
 def process_video(
@@ -66,7 +79,7 @@ def process_video(
     *,
     threshold: float,
     save_json: bool,
-    frames_at_once: int,
+    codec: Codec = "h264",
     model: ObjectModel | None = None,
     finish: Finish = _NO_FINISH,
     reopen: Callable[[], Frames] | None = None,
@@ -74,35 +87,74 @@ def process_video(
 ) -> int:
     """Write a video with the people's poses to ``output``, and with ``save_json`` a line a frame beside it.
 
-    Returns the number of frames. A line of the `.jsonl` file is {"frame", "time", "people": [{"track_id",
-    "bbox" (x, y, width, height), "keypoints" (x, y, score of each), "score"}]}. With a 3D ``model`` each has
-    its pose in space too, see `to_record`, and the video the axes. ``save_tracks`` writes the tracks too, see
-    `open_track_lines`. Interrupted, all files hold what has been done. Where ``finish`` needs whole tracks
-    the video is opened again with ``reopen``, and there is nothing before all people have been found.
+    ``find_people`` None takes a frame as one person. Returns the number of frames. A line of the `.jsonl`
+    file is {"frame", "time", "people": [{"track_id", "bbox" (x, y, width, height), "keypoints" (x, y, score
+    of each), "score"}]}. With a 3D ``model`` each has its pose in space too, see `to_record`, and the video
+    the axes. The video has the frames' own times, and a copy of their sound. ``save_tracks`` writes the
+    tracks too, see `open_track_lines`. Interrupted, all files hold what has been done. Where ``finish`` needs
+    whole tracks the video is opened again with ``reopen``, and there is nothing before all people have been
+    found.
     """
-    count = 0
-    people = follow_people(frames, predictor, find_people, tracker, frames_at_once=frames_at_once)
+    following = _Following(find_people, tracker)
+    people: _Following | _Knowing = following
     if reopen is not None and finish.needs_all:
-        people = follow_twice(people, reopen(), finish)
+        people = _Knowing(deque(_follow_all(frames, predictor, following, finish)))
+        frames = reopen()
+    drawing = _Drawing(predictor.keypoint_set, threshold, find_people is not None, model, frames.size)
+    steps = Steps(read=people.read, arrange=people.arrange, finish=drawing.draw)
+    count = 0
     with ExitStack() as files:
-        video = files.enter_context(writing_video(output, frames.fps, frames.size))
+        files.callback(frames.close)
+        like = {"rate": frames.rate, "time_base": frames.time_base, "sound": frames.sound}
+        video = files.enter_context(writing_video(output, frames.size, codec=codec, **like))
         lines = files.enter_context(writing_lines(output.with_suffix(".jsonl"))) if save_json else None
         write_tracks = open_track_lines(files, save_tracks, output, predictor.keypoint_set.names)
-        for time, image, found in tqdm(people, desc="frames", unit="frame", disable=None, leave=False):
-            poses = [pose for _, pose in found]
-            boxes = None if find_people is None else [pose.bbox_xyxy for pose in poses]
-            drawn = draw_poses(
-                image, stack_poses(poses), predictor.keypoint_set, threshold=threshold, bboxes_xyxy=boxes
-            )
-            drawn, in_space, _ = add_space_poses(drawn, poses, model)
-            video.write(drawn)
+        # One frame at a time of what comes live, since more would be older.
+        at_once = 1 if frames.is_live else None
+        done = files.enter_context(closing(run_pipeline(predictor, frames, steps, images_at_once=at_once)))
+        shown = tqdm(done, desc="frames", unit="frame", disable=None, leave=False)
+        for frame, found, picture, records in shown:
+            video.write(picture, frame.time - frames.start, frame.sound)
             if lines is not None:
-                people_of_frame = [
-                    {"track_id": number, **pose.to_record(), **more}
-                    for (number, pose), more in zip(found, in_space, strict=True)
-                ]
-                line = {"frame": count, "time": time, "people": people_of_frame}
+                line = {"frame": count, "time": frame.time, "people": records}
                 lines.write(to_json(line, show_name(output)) + "\n")
-            write_tracks(count, time, found)
+            write_tracks(count, frame.time, found)
             count += 1
+        video.write_sound(frames.rest_of_sound())
     return count
+
+
+def _follow_all(frames: Frames, predictor: Predictor, people: _Following, finish: Finish) -> list[Found]:
+    """The people of each frame of a whole video, their tracks finished."""
+
+    def arrange(scene: Scene[Frame]) -> tuple[float, Found]:
+        return scene.item.time, people.arrange(scene).people
+
+    steps = Steps(read=people.read, arrange=arrange, finish=lambda found: found)
+    with closing(frames), closing(run_pipeline(predictor, frames, steps)) as done:
+        return finish_tracks(list(tqdm(done, desc="people", unit="frame", disable=None, leave=False)), finish)
+
+
+@dataclass(frozen=True)
+class _Drawing:
+    """How people are drawn in frames of a size (width, height), and described."""
+
+    keypoint_set: KeypointSet
+    threshold: float
+    has_boxes: bool
+    model: ObjectModel | None
+    size: tuple[int, int]
+
+    def draw(self, seen: Seen) -> tuple[Frame, Found, Any, list[dict[str, Any]]]:
+        """The frame, its people, its picture for the video, and what the line about it says of them."""
+        poses = [pose for _, pose in seen.people]
+        boxes = [pose.bbox_xyxy for pose in poses] if self.has_boxes else None
+        drawn = draw_poses(
+            seen.image, stack_poses(poses), self.keypoint_set, threshold=self.threshold, bboxes_xyxy=boxes
+        )
+        drawn, in_space, _ = add_space_poses(drawn, poses, self.model)
+        records = [
+            {"track_id": number, **pose.to_record(), **more}
+            for (number, pose), more in zip(seen.people, in_space, strict=True)
+        ]
+        return seen.frame, seen.people, to_picture(drawn, self.size), records

@@ -1,198 +1,223 @@
-"""Frames from video files and cameras, and results that stay usable wherever the work ends."""
+"""Frames of video files, of any format that FFmpeg reads, by PyAV."""
 
-import contextlib
-import errno
-import math
-import os
-import shutil
-import tempfile
-import time
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from fractions import Fraction
+from functools import partial
 from pathlib import Path
-from typing import TextIO
+from threading import Lock
+from typing import Any, BinaryIO
 
+import av
 import cv2
 import numpy as np
+from av.video.reformatter import ColorPrimaries, ColorTrc, VideoReformatter
 
-from ppose.errors import DataError, DeviceError
-from ppose.inference.video_container import stated_size
+from ppose.errors import DataError
+from ppose.inference.video_frames import Clip, Frame
 from ppose.paths import show_name
+from ppose.pixel_limit import check_pixels, max_pixels
+from ppose.processor import own_cores
 
-# FFmpeg reports about broken files itself, and read once, before the first file.
-os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+_logger = logging.getLogger(__name__)
 
-_DEFAULT_FPS = 25.0
-# Seconds. A whole file too may state more frames than it shows: as an estimate from its length, which may be
-# that of its sound, or where a clip was cut without coding it anew: then up to a group of pictures (10 s by
-# x264's default) is in it but not shown.
-_CLEARLY_LOST = 10.0
-_CODEC = "mp4v"
-_SHOWN = 40  # characters of a name in the temporary one, which is not to become too long
-_DESCRIPTORS = Path("/proc/self/fd")
-_RESERVE = 4 << 20  # bytes, for the index at a video's end
+DEFAULT_RATE = Fraction(25)  # of what does not say
+# What a file names is not opened: a playlist's files and addresses, for instance.
+_NO_OTHER_FILES = {"protocol_whitelist": "none"}
+_HDR = (ColorTrc.SMPTE2084, ColorTrc.ARIB_STD_B67)  # PQ and HLG
+_TURNS = {1: cv2.ROTATE_90_COUNTERCLOCKWISE, 2: cv2.ROTATE_180, 3: cv2.ROTATE_90_CLOCKWISE}
+_MOST_DECODERS = 4  # threads, each of which holds a frame
+_LOST_SECONDS, _LOST_FRAMES = 0.5, 1.5  # what a whole file's length may be off
 
 
-class Frames:
-    """Iterates over (time in seconds, frame (H, W, 3) uint8, RGB) of a video file or of a camera's number.
+class VideoFile:
+    """The frames of a video file; `Frames`.
 
-    Times are a file's own, which need not be evenly apart; where it has none, as of ``fps``. That is the
-    file's or the camera's, 25 where it does not say. Raises DataError for a file that is missing, empty or
-    unreadable, DeviceError for a camera that gives nothing.
+    Times are the file's own, which need not be evenly apart, from its first frame on; where it has none, as
+    of its rate. 10 bits become 8, and HDR is mapped to standard range. Raises DataError for a file that is
+    missing, empty or unreadable, has no frame in the clip, or too large ones.
     """
 
-    def __init__(self, source: Path | int) -> None:
-        if isinstance(source, Path):
-            if not source.is_file():
-                raise DataError(f"video not found: {show_name(source)}")
-            if source.stat().st_size == 0:
-                raise DataError(f"video is empty: {show_name(source)} (0 bytes)")
-        log_level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-        with _plain_path(source) if isinstance(source, Path) else contextlib.nullcontext(source) as opened:
-            self._capture = cv2.VideoCapture(opened)
-        seen, self._first = self._capture.read()
-        cv2.utils.logging.setLogLevel(log_level)
-        if not seen:
-            self._capture.release()
-            if not isinstance(source, Path):
-                raise DeviceError(f"camera {source} gives no picture: is it there, and free?")
-            size, stated = source.stat().st_size, stated_size(source)
-            cut = f" of {stated}: it was cut off" if size < stated else ""
-            raise DataError(f"not a readable video: {show_name(source)} ({size} bytes{cut})")
-        fps = self._capture.get(cv2.CAP_PROP_FPS)
-        is_known = math.isfinite(fps) and 0 < fps <= 1000
-        self.fps = fps if is_known else _DEFAULT_FPS
-        self._source, self._read, self._end = source, 0, 0.0
-        self._stated = self._capture.get(cv2.CAP_PROP_FRAME_COUNT) if is_known else 0
+    is_live = False
 
-    @property
-    def size(self) -> tuple[int, int]:
-        """Width and height."""
-        height, width = self._first.shape[:2]
-        return width, height
+    def __init__(self, path: Path, clip: Clip | None = None) -> None:
+        self._path, self._clip = path, clip or Clip()
+        self._file, self._container = _open(path)
+        streams = self._container.streams
+        stream = streams.best("video")
+        if stream is None:
+            raise DataError(f"no video in {show_name(path)}")
+        self._stream: Any = stream
+        context = stream.codec_context
+        if context is None:
+            raise DataError(f"the video in {show_name(path)} has a codec that is unknown here")
+        check_pixels(context.width, context.height, path)
+        context.options = {"max_pixels": str(max_pixels())}
+        context.thread_type, context.thread_count = "AUTO", min(own_cores(), _MOST_DECODERS)
+        sound = streams.best("audio", related=stream)
+        self.sound = None if sound is None or sound.codec_context is None else sound
+        rate = stream.average_rate or stream.guessed_rate
+        self.rate = rate if rate is not None and 0 < rate <= 1000 else DEFAULT_RATE
+        self.time_base = stream.time_base or Fraction(1, 90000)
+        self.start = self._clip.start
+        self._stated = self._stated_end()
+        self._zero = (stream.start_time or 0) * self.time_base
+        self._sound: list[Any] = []
+        self._end, self._count, self._damaged, self._is_corrupt = 0.0, 0, 0, False
+        self._to_standard_range = _StandardRange()
+        self._frames = self._read_clip()
+        first = next(self._frames, None)
+        if first is None:
+            raise DataError(self._say_empty())
+        self._first: Frame = first
+        height, width = first.read().shape[:2]
+        self.size = (width, height)
 
-    def __iter__(self) -> Iterator[tuple[float, np.ndarray]]:
-        is_file = isinstance(self._source, Path)
-        frame, self._read, start, now = self._first, 0, time.monotonic(), 0.0
-        seen = True
-        while seen:
-            stated = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000  # of this frame
-            now = stated if stated > now or not self._read else now + 1 / self.fps
-            self._read, self._end = self._read + 1, max(self._end, stated)
-            yield now if is_file else time.monotonic() - start, cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
-            seen, frame = self._capture.read()
-        self._capture.release()
+    def __iter__(self) -> Iterator[Frame]:
+        yield self._first
+        yield from self._frames
+        if self._damaged:
+            _logger.warning("%s: %d damaged packets were skipped", show_name(self._path), self._damaged)
+
+    def rest_of_sound(self) -> Sequence[Any]:
+        """See `Frames`."""
+        return self._sound
 
     def check_whole(self) -> None:
-        """Raise DataError, after the last frame, where a file clearly lacks some of those that it states.
-
-        That is where it ends before the size that it states, or where by its own time it lacks more than half
-        and more than 10 s.
-        """
-        if not isinstance(self._source, Path) or self._read >= self._stated:
+        """Raise DataError where the file ends in a frame's middle, or before the length that it states."""
+        if self._clip.is_cut or not self._count:
             return
-        length = self._stated / self.fps
-        lost = length - self._end if self._end else 0  # not all containers have times
-        is_cut = stated_size(self._source) > self._source.stat().st_size
-        if is_cut or lost > max(_CLEARLY_LOST, length / 2):
+        stated, read = self._stated, self._end
+        if self._is_corrupt or stated - read > max(_LOST_SECONDS, _LOST_FRAMES / self.rate):
+            of_length = f", {read:.1f} of {stated:.1f} s," if stated > read else ""
             raise DataError(
-                f"video is cut short: {show_name(self._source)} "
-                f"({self._read} of {self._stated:.0f} frames could be read)"
+                f"video is cut short: {show_name(self._path)} ({self._count} frames{of_length} could be read)"
             )
 
+    def close(self) -> None:
+        """Close the file."""
+        self._container.close()
+        self._file.close()
 
-@contextlib.contextmanager
-def _plain_path(path: Path) -> Iterator[str]:
-    """A path of plain letters to an existing file or folder, for OpenCV to open something by.
+    def _stated_end(self) -> float:
+        length = self._container.duration
+        stated = length / av.time_base if length else 0.0
+        if self._container.format.name == "avi":  # which knows its frames; a length is made up of the file's
+            stated = max(stated, float(self._stream.frames / self.rate))
+        return stated
 
-    OpenCV ends the process where a name is not UTF-8, takes `%03d` in it for many files, and a colon for a
-    protocol. Only on Linux can names be no text; elsewhere it is the path itself.
-    """
-    if not _DESCRIPTORS.is_dir():
-        yield str(path)
-        return
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        yield str(_DESCRIPTORS / str(descriptor))
-    finally:
-        os.close(descriptor)
-
-
-class _VideoWriter:
-    """Writes frames (H, W, 3) uint8, RGB, all of one size; in the end it will be the file ``target``."""
-
-    def __init__(self, path: Path, target: Path, fps: float, size: tuple[int, int]) -> None:
-        self._path, self._target, self._count = path, target, 0
-        with _plain_path(path.parent) as folder:
-            self._writer = cv2.VideoWriter(
-                f"{folder}/{path.name}", cv2.VideoWriter.fourcc(*_CODEC), fps, size
-            )
-        if not self._writer.isOpened():
-            raise DataError(f"cannot write a video of {size[0]}x{size[1]} pixels: {show_name(target)}")
-
-    def write(self, frame: np.ndarray) -> None:
-        """Append a frame; OSError where too little room is left for what makes the file playable."""
-        if shutil.disk_usage(self._path.parent).free < _RESERVE:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._target))
-        self._writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
-        self._count += 1
-
-    def release(self) -> None:
-        """Write what makes the file playable; what is not goes, with an OSError where there were frames.
-
-        OpenCV itself reports no error of writing.
-        """
-        self._writer.release()
-        with _plain_path(self._path) as path:
-            video = cv2.VideoCapture(path)
-        is_whole = video.isOpened() and video.get(cv2.CAP_PROP_FRAME_COUNT) >= self._count
-        video.release()
-        if self._count and is_whole:
-            return
-        self._path.unlink(missing_ok=True)
+    def _say_empty(self) -> str:
+        shown = show_name(self._path)
         if self._count:
-            problem = "the video could not be written whole (is the disk full?)"
-            raise OSError(errno.EIO, problem, str(self._target))
+            return f"{shown} has no frame from {self._clip.start:g} s on: it has {self._end:.1f} s"
+        return f"not a readable video: {shown} ({self._path.stat().st_size} bytes)"
+
+    def _read_clip(self) -> Iterator[Frame]:
+        clip, number = self._clip, 0
+        if clip.start > 0:
+            place = int((clip.start + self._zero) / self.time_base)
+            with suppress(av.FFmpegError):  # else from the beginning
+                self._container.seek(place, stream=self._stream)
+        for time, picture in self._decode():
+            if clip.end is not None and time >= clip.end:
+                return
+            if time < clip.start - float(self.time_base) / 2:
+                continue
+            if number % clip.every == 0:
+                sound, self._sound = self._sound, []
+                yield Frame(time, partial(self._to_image, picture), sound)
+            number += 1
+
+    def _decode(self) -> Iterator[tuple[float, Any]]:
+        """Times and decoded pictures."""
+        before, step = -1.0, float(1 / self.rate)
+        for packet in self._demux():
+            try:
+                pictures = packet.decode()
+            except av.FFmpegError:
+                self._damaged += 1
+                continue
+            for picture in pictures:
+                check_pixels(picture.width, picture.height, self._path)
+                self._count += 1
+                now = -1.0 if picture.pts is None else float(picture.pts * self.time_base - self._zero)
+                before = now if now > before else max(before, -step) + step
+                yield before, picture
+
+    def _demux(self) -> Iterator[Any]:
+        """Packets of the video; those of its sound are kept for the next frame."""
+        packets = self._container.demux()
+        while True:
+            try:
+                packet = next(packets, None)
+            except (av.FFmpegError, OSError):  # behind the damage there is nothing
+                self._is_corrupt, packet = True, None
+            if packet is None:
+                return
+            self._is_corrupt |= packet.is_corrupt
+            if packet.pts is not None and packet.size:
+                end = float((packet.pts + (packet.duration or 0)) * packet.time_base - self._zero)
+                self._end = max(self._end, end)
+            if packet.stream.index == self._stream.index:
+                yield packet
+            elif self.sound is not None and packet.stream.index == self.sound.index and packet.size:
+                self._keep_sound(packet)
+
+    def _keep_sound(self, packet: Any) -> None:
+        """Keep a packet, its time counted from the clip's start, where it lies in the clip."""
+        if packet.pts is None or packet.dts is None:
+            return
+        clip, shift = self._clip, int((self._zero + Fraction(self._clip.start)) / packet.time_base)
+        time = float(packet.pts * packet.time_base - self._zero)
+        if time >= clip.start and (clip.end is None or time < clip.end):
+            packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
+            self._sound.append(packet)
+
+    def _to_image(self, picture: Any) -> np.ndarray:
+        if picture.color_trc in _HDR:
+            image = self._to_standard_range(picture)
+        else:
+            image = picture.to_ndarray(format="rgb24", threads=1)
+        return turn_upright(image, picture.rotation)
 
 
-@contextlib.contextmanager
-def writing_video(path: Path, fps: float, size: tuple[int, int]) -> Iterator[_VideoWriter]:
-    """A writer of an MP4 file, which is complete and in place when it is left, by Ctrl-C or an error too."""
-    with _keeping(path, "video.mp4") as temporary:
-        writer = _VideoWriter(temporary, path, fps, size)
-        try:
-            yield writer
-        finally:
-            writer.release()
+class _StandardRange:
+    """Maps HDR to standard range, one frame at a time; its tables take FFmpeg seconds, and are kept."""
+
+    def __init__(self) -> None:
+        self._reformatter, self._one = VideoReformatter(), Lock()
+
+    def __call__(self, picture: Any) -> np.ndarray:
+        with self._one:
+            done = self._reformatter.reformat(
+                picture,
+                format="rgb24",
+                dst_color_trc=ColorTrc.BT709,
+                dst_color_primaries=ColorPrimaries.BT709,
+            )
+            return done.to_ndarray()
 
 
-@contextlib.contextmanager
-def writing_lines(path: Path) -> Iterator[TextIO]:
-    """A text file whose lines so far are in place when it is left, however that comes."""
-    with _keeping(path, "lines.jsonl") as temporary:
-        try:
-            with temporary.open("w") as file:
-                yield file
-        except OSError:  # a full disk, in the middle of a line
-            whole = temporary.read_bytes().rfind(b"\n") + 1
-            os.truncate(temporary, whole)
-            raise
+def turn_upright(image: np.ndarray, rotation: int) -> np.ndarray:
+    """The image turned as its file says: by so many degrees, counter-clockwise, in quarters of a turn."""
+    quarters = round(rotation / 90) % 4
+    return cv2.rotate(image, _TURNS[quarters]) if quarters else image
 
 
-@contextlib.contextmanager
-def _keeping(path: Path, name: str) -> Iterator[Path]:
-    """A temporary path of that name that replaces ``path`` in any case; nobody reads it half-written.
-
-    An OSError that names no file gets this one's name.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{path.name[:_SHOWN]}.", dir=path.parent) as folder:
-        temporary = Path(folder) / name
-        try:
-            yield temporary
-        except OSError as error:
-            if error.filename is not None:
-                raise
-            raise OSError(error.errno, error.strerror, str(path)) from error
-        finally:
-            if temporary.is_file():
-                temporary.replace(path)
+def _open(path: Path) -> tuple[BinaryIO, Any]:
+    """A video file, and what is in it."""
+    if not path.is_file():
+        raise DataError(f"video not found: {show_name(path)}")
+    size = path.stat().st_size
+    if size == 0:
+        raise DataError(f"video is empty: {show_name(path)} (0 bytes)")
+    file = path.open("rb")  # since names need not be text
+    try:
+        return file, av.open(file, options=_NO_OTHER_FILES, metadata_errors="replace")
+    except (av.FFmpegError, ValueError):
+        file.seek(4)
+        has_no_index = file.read(4) == b"ftyp"
+        file.close()
+        cut = "; its index is at its end, and lacking: it was cut off" if has_no_index else ""
+        raise DataError(f"not a readable video: {show_name(path)} ({size} bytes{cut})") from None

@@ -17,7 +17,7 @@ from urllib.request import url2pathname
 
 from ppose.errors import DownloadError
 from ppose.files import file_digest, write_bytes
-from ppose.paths import hide_secrets, show_name
+from ppose.paths import cache_folder, hide_secrets, show_name
 from ppose.weights.receive import Limits, receive
 
 logger = logging.getLogger(__name__)
@@ -63,16 +63,6 @@ def cached_path(url: str) -> Path:
     name = re.sub(r"[^\w.-]", "_", name, flags=re.ASCII)[-100:]
     digest = hashlib.sha256(url.encode()).hexdigest()[:16]
     return cache_folder() / "downloads" / f"{digest}-{name}"
-
-
-def cache_folder() -> Path:
-    """Where downloads, and what is made of them, are kept."""
-    home = os.environ.get("PPOSE_HOME")
-    if not home:
-        import platformdirs
-
-        home = platformdirs.user_cache_dir("ppose")
-    return Path(home).expanduser()
 
 
 def known_digest(url: str) -> str:

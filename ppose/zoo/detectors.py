@@ -10,8 +10,8 @@ from ppose.downloads.unpack import unpack
 from ppose.errors import DataError, PposeError
 from ppose.inference.detectors import PersonDetector
 from ppose.inference.paddle_export import find_paddle_export
-from ppose.paths import show_name
-from ppose.weights.download import cache_folder, locked
+from ppose.paths import cache_folder, show_name
+from ppose.weights.download import locked
 from ppose.weights.registry import Model, find_model
 from ppose.zoo.exports import can_make
 

@@ -18,9 +18,9 @@ from typing import Literal
 from ppose.errors import ExportError, PposeError
 from ppose.inference.model_folder import ONNX_FILES, read_model_folder
 from ppose.inference.runtimes import RuntimeName, list_installed
-from ppose.paths import show_name
+from ppose.paths import cache_folder, show_name
 from ppose.version import VERSION
-from ppose.weights.download import cache_folder, locked
+from ppose.weights.download import locked
 from ppose.weights.registry import Model, find_model
 
 _logger = logging.getLogger(__name__)

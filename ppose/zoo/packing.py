@@ -15,8 +15,8 @@ from pathlib import Path
 from ppose.downloads.unpack import unpack
 from ppose.errors import DataError, DeviceError, ExportError
 from ppose.files import file_digest, read_json, replacing
-from ppose.paths import show_name, show_text
-from ppose.weights.download import cache_folder, take
+from ppose.paths import cache_folder, show_name, show_text
+from ppose.weights.download import take
 from ppose.weights.registry import Model, list_models, mirror_path
 from ppose.zoo.detectors import find_detector, unpacked_folder
 from ppose.zoo.exports import exports_folder, find_export, list_exports

@@ -8,13 +8,15 @@ from ppose.errors import DeviceError, DownloadError
 from ppose.image_files import list_images, read_boxes_and_sizes
 from ppose.inference import command, summary
 from ppose.inference.detectors import PersonDetector
-from ppose.inference.label_files import open_labels, open_table
 from ppose.inference.pose_files import ImageFiles
 from ppose.inference.poses import Poses
 from ppose.inference.predictor import Predictor
+from ppose.inference.runtimes import Hint
 from ppose.zoo import NO_DETECTOR
 from ppose.zoo.detectors import open_named
 from ppose.zoo.exports import find_folder
+
+_TENSORRT_BATCH = 16
 
 
 def _predictor_options(args: argparse.Namespace) -> dict[str, Any]:
@@ -23,7 +25,8 @@ def _predictor_options(args: argparse.Namespace) -> dict[str, Any]:
     runtime = args.runtime or "auto"
     if args.run_mode != "paddle":
         precision = args.run_mode.removeprefix("trt_")
-        return {"runtime": "paddle", "precision": precision, "tensorrt_batch": args.batch_size, **options}
+        batch = args.batch_size or _TENSORRT_BATCH
+        return {"runtime": "paddle", "precision": precision, "tensorrt_batch": batch, **options}
     if not args.enable_mkldnn:  # which says something about Paddle only
         runtime = "paddle" if runtime == "auto" else runtime
         options["enable_mkldnn"] = False
@@ -34,15 +37,17 @@ def open_predictor(args: argparse.Namespace) -> Predictor:
     """The predictor of --model, as the options of runtimes ask for it."""
     options = _predictor_options(args)
     folder = find_folder(args.model, options["runtime"])
-    return Predictor.from_dir(folder, device=args.device, cpu_threads=args.cpu_threads, **options)
+    is_long = args.image_dir is not None or args.video_file is not None
+    hint: Hint = "throughput" if is_long else "latency"
+    return Predictor.from_dir(folder, hint=hint, device=args.device, cpu_threads=args.cpu_threads, **options)
 
 
-def open_detector(args: argparse.Namespace) -> PersonDetector | None:
+def open_detector(args: argparse.Namespace, *, hint: Hint = "latency") -> PersonDetector | None:
     """The detector that is asked for, if any; where it cannot be had, the error says what goes without."""
     if args.detector in (None, NO_DETECTOR):
         return None
     lowest = args.det_threshold if args.low_threshold is None else min(args.low_threshold, args.det_threshold)
-    options = {"classes": args.det_class, "tiles": args.tiles}
+    options = {"classes": args.det_class, "tiles": args.tiles, "hint": hint}
     options |= {"device": args.device, "cpu_threads": args.cpu_threads}
     try:
         return open_named(args.detector, lowest, **options)
@@ -62,6 +67,15 @@ def _python_options(args: argparse.Namespace) -> dict[str, Any]:
     return options | {name: value for name, value in given.items() if value is not None}
 
 
+def _open_writers(args: argparse.Namespace) -> list[Any]:
+    from ppose.inference.label_files import open_labels, open_table
+
+    writers = [open_table(args.output_dir)] if args.save_csv else []
+    if args.save_labels is not None:
+        writers.append(open_labels(args.save_labels, args.output_dir, args.threshold))
+    return writers
+
+
 def predict_images(args: argparse.Namespace, opening: tuple[Any, Any], results: dict[str, Any]) -> None:
     """Pictures, and what else is asked for, of image files; of FILE|DIR who is where, and how to go on."""
     files = [args.image_file] if args.image_dir is None else list_images(args.image_dir)
@@ -73,9 +87,7 @@ def predict_images(args: argparse.Namespace, opening: tuple[Any, Any], results: 
         return ImageFiles(files, *read_boxes_and_sizes(args.boxes, files, **boxes))
 
     found: list[tuple[str, Poses]] = []
-    writers = [open_table(args.output_dir)] if args.save_csv else []
-    if args.save_labels is not None:
-        writers.append(open_labels(args.save_labels, args.output_dir, args.threshold))
+    writers = _open_writers(args) if args.save_csv or args.save_labels else []
     if args.source is not None:
         writers.append(found.extend)
     predictor = command.infer_images(

@@ -95,8 +95,8 @@ def test_inference_turns_photos_as_the_file_of_their_boxes_knows_them(tmp_path):
     for size, shape in ((STORED, (120, 160, 3)), (SHOWN, (160, 120, 3)), ((None, None), (160, 120, 3))):
         (tmp_path / "boxes.json").write_text(json.dumps(content_of(size)))
         images = ImageFiles([file], None, read_boxes_and_sizes(tmp_path / "boxes.json", [file])[1])
-        assert next(iter(images))[0].shape == shape
-    assert next(iter(ImageFiles([file])))[0].shape == (160, 120, 3)
+        assert next(iter(images)).read().shape == shape
+    assert next(iter(ImageFiles([file]))).read().shape == (160, 120, 3)
 
 
 def test_the_benchmark_turns_photos_as_the_file_of_their_boxes_knows_them(tmp_path):

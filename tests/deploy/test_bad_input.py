@@ -7,14 +7,15 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from video_clips import read_times, write_clip
 
-from ppose.inference.predictor import Predictor
-from ppose.inference.video_files import Frames, writing_video
+from ppose.inference import pose_files
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 INFER = "deploy/infer.py"
@@ -94,32 +95,31 @@ def test_ctrl_c_in_a_folder_keeps_what_was_done(infer_here, photo, read_poses, t
     (tmp_path / "in").mkdir()
     for name in "abc":
         shutil.copy(photo, tmp_path / "in" / f"{name}.png")
-    finish = Predictor.iter_poses
+    run = pose_files.run_pipeline
 
-    def stop_after_two(self, pairs):
-        yield from itertools.islice(finish(self, pairs), 2)
-        raise KeyboardInterrupt
+    def stop_after_two(*arguments):
+        with closing(run(*arguments)) as results:
+            yield from itertools.islice(results, 2)
+            raise KeyboardInterrupt
 
-    monkeypatch.setattr(Predictor, "iter_poses", stop_after_two)
-    result = infer_here(
-        "--image_dir", tmp_path / "in", "--save_json", "--batch_size", "1", "--runtime", "onnxruntime"
-    )
+    monkeypatch.setattr(pose_files, "run_pipeline", stop_after_two)
+    result = infer_here("--image_dir", tmp_path / "in", "--save_json", "--runtime", "onnxruntime")
     assert (result.returncode, result.stderr.splitlines()[-1]) == (130, "interrupted")
-    assert [entry["image"] for entry in read_poses()] == ["a.png", "b.png"]
-    assert sorted(path.name for path in (tmp_path / "out").glob("*")) == ["a.png", "b.png", "keypoints.json"]
+    done = [entry["image"] for entry in read_poses()]
+    assert done[:2] == ["a.png", "b.png"]
+    assert sorted(path.name for path in (tmp_path / "out").glob("*")) == [*done, "keypoints.json"]
 
 
 def test_ctrl_c_leaves_a_playable_video(model_dir, tmp_path):
-    with writing_video(tmp_path / "long.mp4", 25, (64, 64)) as video:
-        for frame in range(20000):
-            video.write(np.full((64, 64, 3), frame % 256, np.uint8))
+    images = (np.full((64, 64, 3), frame % 256, np.uint8) for frame in range(6000))
+    write_clip(tmp_path / "long.mp4", images, 25, codec="mpeg4")
     command = [
         sys.executable, INFER, "--model_dir", model_dir, "--video_file", tmp_path / "long.mp4",
         "--output_dir", tmp_path / "out", "--save_json", "--runtime", "onnxruntime",
     ]  # fmt: skip
     process = subprocess.Popen(list(map(str, command)), cwd=ROOT, stderr=subprocess.PIPE, text=True)
     limit = time.monotonic() + 60
-    while not any((tmp_path / "out").glob(".long.jsonl.*/*")) and time.monotonic() < limit:
+    while not any((tmp_path / "out").glob("long.*.part.jsonl")) and time.monotonic() < limit:
         time.sleep(0.05)
     time.sleep(0.7)
     process.send_signal(signal.SIGINT)
@@ -127,9 +127,9 @@ def test_ctrl_c_leaves_a_playable_video(model_dir, tmp_path):
     assert process.returncode == 130, errors
     assert "Traceback" not in errors
     assert errors.splitlines()[-1] == "interrupted"
-    frames = len(list(Frames(tmp_path / "out" / "long.mp4")))
+    frames = len(read_times(tmp_path / "out" / "long.mp4"))
     lines = (tmp_path / "out" / "long.jsonl").read_text().splitlines()
-    assert 0 < frames < 20000
+    assert 0 < frames < 6000
     assert abs(len(lines) - frames) <= 1
     assert json.loads(lines[-1])["frame"] == len(lines) - 1
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["long.jsonl", "long.mp4"]
@@ -145,9 +145,11 @@ def test_a_video_that_was_cut_off_gives_what_there_is(infer_here, tmp_path):
     result = infer_here("--video_file", tmp_path / "a.avi", "--save_json", "--runtime", "onnxruntime")
     count = len((tmp_path / "out" / "a.jsonl").read_text().splitlines())
     assert 5 < count < 15
-    assert len(list(Frames(tmp_path / "out" / "a.mp4"))) == count
+    assert len(read_times(tmp_path / "out" / "a.mp4")) == count
     assert f"{count} frames" in result.stdout
-    assert_one_line(result, f"video is cut short: {tmp_path / 'a.avi'} ({count} of 20 frames could be read)")
+    assert_one_line(
+        result, f"video is cut short: {tmp_path / 'a.avi'} ({count} frames,", "of 2.0 s, could be"
+    )
 
 
 def test_what_users_do_wrong_is_one_line(infer_here, photo, model_dir, tmp_path):
@@ -209,6 +211,10 @@ runpy.run_path("{INFER}", run_name="__main__")
         (["--trt_calib_mode"], "--trt_calib_mode"),
         (["--image_dir", "x"], "not allowed with"),
         (["--batch_size", "0"], "got '0', expected a whole number from 1 on"),
+        (["--every", "2"], "--start, --end, --every and --fps are for videos"),
+        (["--start", "1:2:3:4"], "got '1:2:3:4', expected seconds, or a time as in 0:01:30.5"),
+        (["--fps", "0/1"], "got '0/1', expected frames a second as in 25 or 30000/1001"),
+        (["--codec", "x264"], "invalid choice: 'x264'"),
         (["--tiles", "2x2"], "--tiles is of the detector of --detector"),
         (["--tiles", "2x"], "got '2x', expected columns and rows as in 2x2"),
         (["--smooth", "much"], "got 'much', expected one_euro, savgol or rts"),
@@ -222,6 +228,31 @@ def test_flags_that_do_not_go_together(infer_here, photo, arguments, expected):
     result = infer_here("--image_file", photo, *arguments)
     assert result.returncode == 2
     assert expected in result.stderr
+
+
+def test_videos_need_pyav(run_script, model_dir, tmp_path):
+    script = f"""
+import runpy, sys
+sys.modules["av"] = None
+sys.argv = ["{INFER}", "--model_dir", "{model_dir}", "--video_file", "a.mp4", "--output_dir", "{tmp_path}"]
+runpy.run_path("{INFER}", run_name="__main__")
+"""
+    expected = "av is not installed, which this needs: pip install 'ppose[video]'"
+    assert_one_line(run_script("-c", script), expected)
+
+
+def test_a_part_of_a_video_as_it_is_asked_for(infer_here, tmp_path):
+    write_clip(tmp_path / "a.mp4", [np.full((48, 64, 3), 10 * level, np.uint8) for level in range(20)])
+    asked = ["--start", "0:00.5", "--end", "1.5", "--every", "2", "--codec", "mpeg4", "--save_json"]
+    result = infer_here("--video_file", tmp_path / "a.mp4", *asked, "--runtime", "onnxruntime")
+    assert result.returncode == 0, result.stderr
+    lines = (tmp_path / "out" / "a.jsonl").read_text().splitlines()
+    assert [json.loads(line)["time"] for line in lines] == [0.5, 0.7, 0.9, 1.1, 1.3]
+    assert [json.loads(line)["frame"] for line in lines] == list(range(5))
+    np.testing.assert_allclose(read_times(tmp_path / "out" / "a.mp4"), [0, 0.2, 0.4, 0.6, 0.8], atol=1e-9)
+    result = infer_here("--video_file", tmp_path / "a.mp4", "--start", "2", "--end", "1")
+    assert (result.returncode, "expected a later end" in result.stderr) == (2, True)
+    assert_one_line(infer_here("--stream", "ftp://a.org/x"), "ftp://a.org/x is no stream: expected rtsp://")
 
 
 @pytest.mark.parametrize("arguments", [("--smooth", "rts"), ("--smooth", "savgol"), ("--fill_gaps", "1")])

@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 import pytest
 from detector_export import write_detector
+from video_clips import read_times, write_clip
 
 from ppose.commands import predict
 from ppose.inference.predictor import Predictor
-from ppose.inference.video_files import Frames, writing_video
 
 INFER = "deploy/infer.py"
 
@@ -85,14 +85,25 @@ def test_images_of_every_kind(infer, photo, crowd, read_poses, tmp_path):
     assert cv2.imread(str(tmp_path / "out" / "turned.jpg")).shape == image.shape
 
 
+def test_each_image_is_decoded_once(infer_here, photo, tmp_path, monkeypatch):
+    (tmp_path / "in").mkdir()
+    for number in range(6):
+        shutil.copy(photo, tmp_path / "in" / f"{number}.png")
+    people = [{"image": f"{number}.png", "bbox": [40, 30, 80, 160]} for number in range(6)]
+    (tmp_path / "six.json").write_text(json.dumps(people))
+    decoded, imdecode = [], cv2.imdecode
+    monkeypatch.setattr(cv2, "imdecode", lambda *arguments: decoded.append(1) or imdecode(*arguments))
+    given = ["--boxes", tmp_path / "six.json", "--runtime", "onnxruntime"]
+    assert infer_here("--image_dir", tmp_path / "in", *given).returncode == 0
+    assert len(decoded) == 6
+
+
 def test_a_video_with_a_detector(infer, draw_person, tmp_path):
     """The same path as of images: decoding, detection, poses, numbers, and what is written."""
     write_detector(tmp_path / "det", [20, 10, 76, 120])
-    with writing_video(tmp_path / "v.mp4", 10, (160, 128)) as video:
-        for _ in range(5):
-            image = np.full((128, 160, 3), 90, np.uint8)
-            people = draw_person(image, (40, 30), (52, 95), radius=6)
-            video.write(image)
+    image = np.full((128, 160, 3), 90, np.uint8)
+    people = draw_person(image, (40, 30), (52, 95), radius=6)
+    write_clip(tmp_path / "v.mp4", [image] * 5)
     result = infer(
         "--video_file", tmp_path / "v.mp4", "--det_model_dir", tmp_path / "det", "--save_json",
         "--smooth", "rts", "--save_tracks", "csv",
@@ -105,7 +116,7 @@ def test_a_video_with_a_detector(infer, draw_person, tmp_path):
         points = np.array(line["people"][0]["keypoints"]).reshape(-1, 3)
         np.testing.assert_allclose(points[:, :2], people, atol=4)
         assert line["people"][0]["bbox"] == [20, 10, 56, 110]
-    assert len(list(Frames(tmp_path / "out" / "v.mp4"))) == 5
+    assert len(read_times(tmp_path / "out" / "v.mp4")) == 5
     assert len((tmp_path / "out" / "v.tracks.csv").read_text().splitlines()) == 1 + 5 * 2
 
 

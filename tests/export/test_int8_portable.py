@@ -10,6 +10,7 @@ from paddle import nn
 from ppose.errors import ExportError
 from ppose.export.graph import Graph, save_graph, trace
 from ppose.export.onnx_graph import convert_to_onnx
+from ppose.files import file_digest
 from ppose.inference.runtimes import onnx_runtime, openvino_runtime
 from ppose.processor import saturates_int8
 from ppose.quantization.int8_graph import use_int8_convolutions
@@ -61,7 +62,9 @@ def test_the_integers_in_a_file_are_checked(tmp_path, form, read):
 
 
 def _heatmaps(folder, module, image):
-    runtime = module.open_graph(SimpleNamespace(path=folder), device="cpu", precision="fp32", threads=1)
+    files = {file.name: file_digest(file) for file in folder.iterdir()}
+    model = SimpleNamespace(path=folder, files=files, spec=SimpleNamespace(batch=None))
+    runtime = module.open_graph(model, device="cpu", precision="fp32", threads=1)
     return runtime(image)
 
 

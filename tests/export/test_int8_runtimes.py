@@ -13,6 +13,7 @@ from paddle import nn
 from ppose.errors import ExportError
 from ppose.export.graph import Graph, save_graph, trace
 from ppose.export.onnx_graph import convert_to_onnx
+from ppose.files import file_digest
 from ppose.inference.runtimes import onnx_runtime, openvino_runtime, paddle_runtime
 from ppose.quantization.int8_onnx import insert_quantizations, take_quantizations
 from ppose.quantization.scheme import ConvQuantization, InputQuantization, quantize_conv2d, quantize_weight
@@ -20,7 +21,11 @@ from ppose.quantization.scheme import ConvQuantization, InputQuantization, quant
 
 def _folder(path):
     """What a runtime asks of a model's folder."""
-    return SimpleNamespace(path=path, paddle_files=(path / "model.json", path / "model.pdiparams"))
+    files = {file.name: file_digest(file) for file in path.iterdir()}
+    paddle_files = (path / "model.json", path / "model.pdiparams")
+    return SimpleNamespace(
+        path=path, files=files, spec=SimpleNamespace(batch=None), paddle_files=paddle_files
+    )
 
 
 def _convolve(levels, weight, stride, padding):

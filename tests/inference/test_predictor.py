@@ -24,7 +24,7 @@ PIXELS = 3  # a heatmap pixel is 8 image pixels in these pictures, and decoding 
 class Recorder:
     """A runtime that keeps what it is given, and answers as another or with empty heatmaps."""
 
-    name = "recorder"
+    name, callers = "recorder", 1
 
     def __init__(self, runtime=None, shape=(2, 24, 16)):
         self.images, self._shape = [], shape
@@ -97,6 +97,23 @@ def test_people_of_several_images_share_a_batch(model_dir, crowd):
     assert [len(batch) for batch in runtime.images] == [3, 1]
     assert predictor.people == 4
     assert all(seconds > 0 for seconds in predictor.seconds.values())
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino", "paddle"])
+def test_throughput_finds_the_same(model_dir, crowd, runtime):
+    image, people, boxes = crowd
+    images = [np.roll(image, 3 * shift, axis=1) for shift in range(9)]
+    options = {"runtime": runtime, "cpu_threads": 2}
+    predictor = Predictor.from_dir(model_dir, hint="throughput", **options)
+    at_once = {"paddle": (1, 16)}.get(runtime, (2, 4))  # Paddle's runs take all threads
+    assert (predictor.callers, predictor.batch_size) == at_once
+    found = predictor.predict_images(images, [boxes] * 9)
+    expected = Predictor.from_dir(model_dir, **options).predict_images(images, [boxes] * 9)
+    np.testing.assert_allclose(keypoints_of(found[0]), people, atol=PIXELS)
+    for poses, others in zip(found, expected, strict=True):
+        np.testing.assert_allclose(keypoints_of(poses), keypoints_of(others), atol=1e-3)
+    with pytest.raises(ConfigError, match="hint is 'quick', expected one of latency, throughput"):
+        Predictor.from_dir(model_dir, hint="quick", **options)
 
 
 def test_a_fixed_batch_is_filled_up(model_dir, crowd):

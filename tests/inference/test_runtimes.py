@@ -5,6 +5,7 @@ import importlib.util
 import shutil
 import sys
 from pathlib import Path
+from typing import get_args
 
 import cv2
 import numpy as np
@@ -14,7 +15,7 @@ import pytest
 from ppose.codecs import MSRAHeatmap
 from ppose.errors import ConfigError, DataError, DeviceError
 from ppose.inference.model_folder import read_model_folder, write_infer_cfg
-from ppose.inference.runtimes import avoid_saturation, choice, open_runtime, paddle_runtime, tensorrt
+from ppose.inference.runtimes import avoid_saturation, kinds, open_runtime, paddle_runtime, tensorrt
 from ppose.keypoints import make_keypoint_set
 from ppose.processor import check_bf16
 
@@ -86,8 +87,9 @@ def test_what_a_runtime_raises_names_its_file(folder, runtime, tmp_path):
     assert opened(np.zeros((1, 3, 96, 64), np.float32)).shape == (1, 2, 24, 16)
     for name in folder.files:
         (tmp_path / name).write_bytes(b"nothing of theirs")
+    other = dataclasses.replace(folder, path=tmp_path, files=dict.fromkeys(folder.files, "0" * 64))
     with pytest.raises(DataError, match=r"model\.(onnx|json) .*do(es)? not load in .*: "):
-        open_runtime(dataclasses.replace(folder, path=tmp_path), runtime, cpu_threads=1)
+        open_runtime(other, runtime, cpu_threads=1)
 
 
 def test_paddles_flags_are_as_before(folder):
@@ -404,4 +406,4 @@ def test_tensorrt_runs_in_paddle(folder, fake_tensorrt, tmp_path, monkeypatch):
 
 
 def test_kinds_cover_the_names_that_may_be_asked_for():
-    assert {"auto", *choice._KINDS} == set(choice.get_args(choice.RuntimeName))
+    assert {"auto", *kinds.KINDS} == set(get_args(kinds.RuntimeName))

@@ -15,7 +15,7 @@ from ppose.inference.pose_files import ImageFiles, write_poses
 from ppose.inference.predictor import Pose
 from ppose.inference.tracking import Tracker
 from ppose.inference.video import process_video
-from ppose.inference.video_files import Frames
+from ppose.inference.video_files import VideoFile
 from ppose.keypoints import make_keypoint_set
 from ppose.visualize import draw_axes
 
@@ -42,12 +42,15 @@ def scene(tmp_path, model):
     box = np.array([20.0, 20, 160, 140])
 
     class Predictor:
-        keypoint_set = SET
+        keypoint_set, batch_size, callers, found = SET, 1, 1, 0
 
-        def iter_poses(self, scenes, images_at_once=None):
-            for number, scene in enumerate(scenes):
-                scores = np.full(11, 0.9 if number == 0 else 0.01)
-                yield scene, [Pose(points, scores, float(scores.mean()), box)]
+        def cut_out(self, image, boxes):
+            return [{}], image.shape[1::-1]
+
+        def find_poses(self, samples):
+            scores = np.full(11, 0.9 if self.found == 0 else 0.01)
+            self.found += 1
+            return [Pose(points, scores, float(scores.mean()), box)]
 
     return SimpleNamespace(files=files, pose=pose, predictor=Predictor())
 
@@ -83,8 +86,8 @@ def test_a_video_has_them_too(tmp_path, model, scene):
         writer.write(np.full((160, 192, 3), 90, np.uint8))
     writer.release()
     process_video(
-        Frames(tmp_path / "v.avi"), scene.predictor, None, Tracker(SET.sigmas), tmp_path / "o.mp4",
-        threshold=0.2, save_json=True, frames_at_once=1, model=model,
+        VideoFile(tmp_path / "v.avi"), scene.predictor, None, Tracker(SET.sigmas), tmp_path / "o.mp4",
+        threshold=0.2, save_json=True, model=model,
     )  # fmt: skip
     lines = [json.loads(line) for line in (tmp_path / "o.jsonl").read_text().splitlines()]
     np.testing.assert_allclose(

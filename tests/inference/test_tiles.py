@@ -1,5 +1,7 @@
 """Tiles of large images, and the boxes that are kept of several."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from inference.constant_graphs import write_detector
@@ -56,6 +58,18 @@ def test_the_commands_detector_looks_at_tiles(image, tmp_path):
     assert len(plain(image)) == 1
     assert len(tiled(image)) == 3
     assert len(open_detector(file, 0.95, tiles=(2, 1))(image)) == 0
+
+
+@pytest.mark.parametrize("runtime", ["openvino", "onnxruntime"])
+def test_a_detector_in_streams_finds_the_same(image, tmp_path, runtime):
+    output = np.zeros((1, 6), np.float32)
+    output[0] = 8, 8, 24, 24, 0.9, 0
+    file = write_detector(tmp_path / "a.onnx", [output])
+    options = {"runtime": runtime, "cpu_threads": 2}
+    one, several = (open_detector(None, str(file), 0.5, hint=h, **options) for h in ("latency", "throughput"))
+    with ThreadPoolExecutor(4) as pool:
+        for found in pool.map(several, [image] * 20):
+            np.testing.assert_array_equal(found, one(image))
 
 
 def test_one_tile_is_the_whole(image):

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from ppose.inference.detectors.fit import Fitted, fit_rtmdet, fit_yolox
 from ppose.inference.detectors.head import Head, Size
 from ppose.inference.detectors.settings import Settings, read_paddle_settings
 from ppose.inference.ranges import LONGEST_SIDE
-from ppose.inference.runtimes import import_runtime
+from ppose.inference.runtimes import Hint, import_runtime
 from ppose.paths import show_name, show_text
 from ppose.processor import own_cores
 from ppose.workspace.cells import to_plain
@@ -38,6 +39,7 @@ def open_detector(
     classes: Sequence[int | str] | None = None,
     device: str = "cpu",
     cpu_threads: int | None = None,
+    hint: Hint = "latency",
     runtime: str | None = None,
 ) -> Detector:
     """The person detector of a folder or file, whoever has exported it; a line of the log says as what.
@@ -45,14 +47,14 @@ def open_detector(
     It is a folder of PaddleDetection, PaddleX or mmdeploy, or a file of ONNX or OpenVINO (`.xml`). What the
     folder does not say, inputs and outputs do: PicoDet's, YOLOX's, YOLOv5's and YOLOv8's, RTMDet's. People
     have a score of ``threshold`` or more, and are of ``classes`` (names or numbers), by default of the class
-    `person`, or of the only class. ``runtime`` None runs ONNX in OpenVINO where that is installed, else in
-    ONNX Runtime. Raises DataError for a file that cannot be loaded or is none of these, ConfigError for
-    classes that it has not, and for settings that are unknown here.
+    `person`, or of the only class. ``hint`` is that of `open_runtime`. ``runtime`` None runs ONNX in OpenVINO
+    where that is installed, else in ONNX Runtime. Raises DataError for a file that cannot be loaded or is
+    none of these, ConfigError for classes that it has not, and for settings that are unknown here.
     """
     files = find_detector_files(path)
     settings = read_paddle_settings(files.export) if files.export else None
     name, where = runtime or _choose_runtime(files.graph, device), show_name(files.graph)
-    graph = _open_graph(files, name, device, cpu_threads or own_cores())
+    graph = _open_graph(files, name, device=device, threads=cpu_threads or own_cores(), hint=hint)
     static = _find_size(graph, where)
     settings = settings or files.read_pipeline(static)
     head, size = _try_noise(graph, settings, static or _find_any_size(graph), where)
@@ -69,10 +71,10 @@ def open_detector(
     return Detector(graph, head, prepare, classes=people, threshold=threshold, where=where)
 
 
-def _open_graph(files: DetectorFiles, runtime: str, device: str, threads: int) -> Graph:
+def _open_graph(files: DetectorFiles, runtime: str, **settings: Any) -> Graph:
     weights = (files.weights,) if files.weights else ()
     module = import_runtime(runtime, for_any_graph=True)
-    opened: Graph = module.open_foreign_graph(files.graph, *weights, device=device, threads=threads)
+    opened: Graph = module.open_foreign_graph(files.graph, *weights, **settings)
     return opened
 
 

@@ -43,10 +43,10 @@ class OnnxGraph:
             return [np.asarray(output) for output in self._session.run(None, given)]
 
 
-def open_foreign_graph(file: Path, *, device: str, threads: int) -> OnnxGraph:
+def open_foreign_graph(file: Path, *, device: str, threads: int, hint: str = "latency") -> OnnxGraph:
     """A graph that nothing vouches for; DataError where it cannot be loaded."""
     with naming(file, _LOADS):
-        return OnnxGraph(open_session(file, device, threads), file)
+        return OnnxGraph(open_session(file, device, threads if hint == "latency" else 1), file)
 
 
 def _to_shape(shape: Sequence[object] | None) -> tuple[int | None, ...]:

@@ -18,8 +18,8 @@ class OnnxRuntime:
 
     name = "onnxruntime"
 
-    def __init__(self, session: onnxruntime.InferenceSession) -> None:
-        self._session = session
+    def __init__(self, session: onnxruntime.InferenceSession, callers: int = 1) -> None:
+        self._session, self.callers = session, callers
         batch = session.get_inputs()[0].shape[0]
         self.batch = batch if isinstance(batch, int) else None
 
@@ -34,9 +34,16 @@ class OnnxRuntime:
         return tuple(side if isinstance(side, int) else None for side in shape)
 
 
-def open_graph(folder: ModelFolder, *, device: str, precision: str, threads: int) -> OnnxRuntime:
-    """The session of `model.onnx`, see `open_session`."""
-    return OnnxRuntime(open_session(folder.path / ONNX_FILES[0], device, threads))
+def open_graph(
+    folder: ModelFolder, *, device: str, precision: str, threads: int, hint: str = "latency"
+) -> OnnxRuntime:
+    """The session of `model.onnx`, see `open_session`.
+
+    For throughput each run takes the thread of its caller alone, and as many callers keep ``threads`` busy.
+    """
+    callers = threads if hint == "throughput" and device == "cpu" else 1
+    session = open_session(folder.path / ONNX_FILES[0], device, threads if callers == 1 else 1)
+    return OnnxRuntime(session, callers)
 
 
 def open_session(file: Path, device: str, threads: int) -> onnxruntime.InferenceSession:

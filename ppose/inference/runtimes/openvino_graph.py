@@ -9,7 +9,7 @@ import openvino
 
 from ppose.errors import DeviceError
 from ppose.inference.runtimes.faults import naming
-from ppose.inference.runtimes.openvino_runtime import compile_file
+from ppose.inference.runtimes.openvino_runtime import compile_file, make_settings
 
 _METADATA, _KEYS = "framework", ("names", "imgsz")  # where OpenVINO keeps what ONNX calls metadata
 _LOADS, _RUNS = "does not load in OpenVINO", "does not run in OpenVINO"
@@ -42,18 +42,13 @@ class OpenVinoGraph:
             return found
 
 
-def open_foreign_graph(file: Path, *, device: str, threads: int) -> OpenVinoGraph:
+def open_foreign_graph(file: Path, *, device: str, threads: int, hint: str = "latency") -> OpenVinoGraph:
     """A graph that nothing vouches for; DataError where it cannot be loaded, DeviceError for a GPU."""
     if device != "cpu":
         raise DeviceError(
             f"device is {device}, but OpenVINO runs on the CPU here: take an ONNX file for GPUs"
         )
-    settings = {
-        "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_NUM_THREADS": threads,
-        "INFERENCE_PRECISION_HINT": "f32",
-    }
-    return OpenVinoGraph(file, settings)
+    return OpenVinoGraph(file, make_settings("fp32", threads, hint))
 
 
 def _read_metadata(model: openvino.Model) -> dict[str, str]:

@@ -1,7 +1,9 @@
 """OpenVINO, on the CPU."""
 
+import json
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +12,12 @@ import openvino
 
 from ppose.inference.model_folder import ONNX_FILES, ModelFolder
 from ppose.inference.pose_spec import name_inputs
+from ppose.inference.runtimes.compiled_cache import CompiledCache
+from ppose.paths import cache_folder
 
 _TYPES = {"fp32": "f32", "bf16": "bf16"}
 _ANY = -1  # OpenVINO's own word for a size that is not fixed
+_SHAPES = "shapes"  # kept beside the compiled models
 
 # One for the process and kept to its end, as OpenVINO advises. A Core's CPU plugin gives the thread that
 # first compiles a stack for signal handlers (SigAltStackSetup in its plugin.cpp, as of 2026.4), and unmaps
@@ -24,31 +29,43 @@ _CORE = openvino.Core()
 class OpenVinoRuntime:
     """A model in OpenVINO; `Runtime`.
 
-    It is compiled at the first batch: once for one person and for each size of ``batches``, with all shapes
-    fixed, and once for batches of any other size. Fixed shapes take a quarter less of Lite-HRNet's time, and
-    a third where sizes change. Threads that run it at once have a request each.
+    It is compiled at the first batch of a size, or taken from the cache: with one caller once for one person
+    and for each size of ``batches``, with all shapes fixed, and once for batches of any other size; with
+    several, each of whose requests runs in a thread of its own, for each size that comes. Fixed shapes take a
+    quarter less of Lite-HRNet's time, and a third where sizes change. Threads that run it at once have a
+    request each.
     """
 
     name = "openvino"
 
-    def __init__(self, file: Path, settings: dict[str, Any], batches: Sequence[int] = ()) -> None:
-        self._settings = settings
+    def __init__(
+        self,
+        file: Path,
+        settings: dict[str, Any],
+        *,
+        callers: int = 1,
+        batches: Sequence[int] = (),
+        cache: CompiledCache | None = None,
+    ) -> None:
+        self.callers = callers
+        self._file, self._settings, self._cache = file, settings, cache
         self._fixed = {1, *batches}
-        self._model = _CORE.read_model(str(file))
-        batch = self._model.inputs[0].partial_shape[0]
-        self.batch = batch.get_length() if batch.is_static else None
+        self._model: openvino.Model | None = None
+        self.batch, self.output_shape = self._read_shapes()
         self._compiling = threading.Lock()
         # By size; those of no fixed one are _ANY.
         self._compiled: dict[int, openvino.CompiledModel] = {}
-        self._idle: dict[int, list[openvino.InferRequest]] = {size: [] for size in (*self._fixed, _ANY)}
+        self._idle: dict[int, list[openvino.InferRequest]] = {}
 
     def __call__(self, image: np.ndarray, *inverse_warp: np.ndarray) -> np.ndarray:
         """See `Runtime`."""
-        size, inputs = len(image) if len(image) in self._fixed else _ANY, name_inputs(image, *inverse_warp)
+        is_fixed, inputs = self.callers > 1 or len(image) in self._fixed, name_inputs(image, *inverse_warp)
+        size = len(image) if is_fixed else _ANY
         with self._compiling:
             if size not in self._compiled:
                 shapes = {name: [size, *given.shape[1:]] for name, given in inputs.items()}
-                self._compiled[size] = self._compile(shapes)
+                self._compiled[size] = self._open(size, shapes)
+                self._idle[size] = []
         idle = self._idle[size]
         try:
             request = idle.pop()
@@ -58,19 +75,40 @@ class OpenVinoRuntime:
         idle.append(request)
         return found
 
-    @property
-    def output_shape(self) -> tuple[int | None, ...]:
-        """The shape that the file states for the output, None for sides of any length."""
-        shape = self._model.outputs[0].partial_shape
-        if shape.rank.is_dynamic:
-            return ()
-        return tuple(side.get_length() if side.is_static else None for side in shape)
-
-    def _compile(self, shapes: Mapping[str, Sequence[int]]) -> openvino.CompiledModel:
-        model = self._model.clone()
+    def _open(self, size: int, shapes: Mapping[str, Sequence[int]]) -> openvino.CompiledModel:
+        """The model compiled for batches of this size, as it was kept, or anew."""
+        name = "any" if size == _ANY else str(size)
+        if self._cache is not None and (kept := self._cache.read(name)) is not None:
+            return _CORE.import_model(bytes(kept), "CPU", self._settings)
+        model = self._read_model().clone()
         if model.inputs[0].partial_shape.is_dynamic:
             model.reshape({name: openvino.PartialShape(shape) for name, shape in shapes.items()})
-        return _CORE.compile_model(model, "CPU", self._settings)
+        compiled = _CORE.compile_model(model, "CPU", self._settings)
+        if self._cache is not None:
+            self._cache.write(name, compiled.export_model().getvalue())
+        return compiled
+
+    def _read_model(self) -> openvino.Model:
+        if self._model is None:
+            self._model = _CORE.read_model(str(self._file))
+        return self._model
+
+    def _read_shapes(self) -> tuple[int | None, tuple[int | None, ...]]:
+        """How many images the file's graph takes, and its output's shape; None for what may be anything."""
+        if self._cache is not None and (kept := self._cache.read(_SHAPES)) is not None:
+            batch, output = json.loads(bytes(kept))
+            return batch, tuple(output)
+        model = self._read_model()
+        batch, output = model.inputs[0].partial_shape[0], model.outputs[0].partial_shape
+        sides = () if output.rank.is_dynamic else output
+        shapes = _length(batch), tuple(map(_length, sides))
+        if self._cache is not None:
+            self._cache.write(_SHAPES, json.dumps(shapes).encode())
+        return shapes
+
+
+def _length(side: openvino.Dimension) -> int | None:
+    return side.get_length() if side.is_static else None
 
 
 def open_graph(
@@ -79,18 +117,33 @@ def open_graph(
     device: str,
     precision: str,
     threads: int,
+    hint: str = "latency",
     cache_dir: str | Path | None = None,
     batches: Sequence[int] = (),
 ) -> OpenVinoRuntime:
-    """`model.onnx`, compiled for low latency; the processor's own choice of bf16 only where asked for."""
-    settings = {
-        "PERFORMANCE_HINT": "LATENCY",
+    """`model.onnx`; the processor's own choice of bf16 only where asked for.
+
+    For throughput there are as many streams of one thread as ``threads``. Compiled models are kept in
+    ``cache_dir``, by default `openvino/` in ppose's cache folder.
+    """
+    file = ONNX_FILES[0]
+    settings, callers = make_settings(precision, threads, hint), threads if hint == "throughput" else 1
+    cache = None
+    with suppress(ImportError):  # of what finds the user's cache folder
+        home = cache_folder() / "openvino" if cache_dir is None else Path(cache_dir)
+        cache = CompiledCache.of(home, openvino.__version__, folder.files[file], settings)
+    return OpenVinoRuntime(folder.path / file, settings, callers=callers, batches=batches, cache=cache)
+
+
+def make_settings(precision: str, threads: int, hint: str) -> dict[str, Any]:
+    """What OpenVINO is told; for throughput, as many streams of one thread as ``threads``."""
+    streams = {"NUM_STREAMS": threads} if hint == "throughput" else {}
+    return {
+        "PERFORMANCE_HINT": hint.upper(),
         "INFERENCE_NUM_THREADS": threads,
         "INFERENCE_PRECISION_HINT": _TYPES[precision],
+        **streams,
     }
-    if cache_dir is not None:
-        settings["CACHE_DIR"] = str(cache_dir)
-    return OpenVinoRuntime(folder.path / ONNX_FILES[0], settings, batches)
 
 
 def compile_file(file: Path, settings: dict[str, Any]) -> tuple[openvino.Model, openvino.CompiledModel]:

@@ -74,7 +74,9 @@ def _keeping_tensors() -> Iterator[None]:
         paddle.set_flags(before)
 
 
-def open_foreign_graph(graph: Path, weights: Path, *, device: str, threads: int) -> PaddleGraph:
+def open_foreign_graph(
+    graph: Path, weights: Path, *, device: str, threads: int, hint: str = "latency"
+) -> PaddleGraph:
     """A graph that nothing vouches for; DataError with Paddle's own words where it cannot be loaded."""
     check_device(device)
     where = show_name(graph)
@@ -100,6 +102,7 @@ class PaddleRuntime:
     """An exported pose network in Paddle Inference; `Runtime`."""
 
     name = "paddle"
+    callers = 1
     output_shape: tuple[int | None, ...] = ()  # a run tells
 
     def __init__(self, graph: PaddleGraph, batch: int | None) -> None:
@@ -116,11 +119,15 @@ def open_graph(
     device: str,
     precision: str,
     threads: int,
+    hint: str = "latency",
     enable_mkldnn: bool = True,
     tensorrt_batch: int | None = None,
     tensorrt_cache: str | Path | None = None,
 ) -> PaddleRuntime:
-    """`model.json` in Paddle Inference; DeviceError without the GPU or TensorRT that is asked for."""
+    """`model.json` in Paddle Inference; DeviceError without the GPU or TensorRT that is asked for.
+
+    One batch runs at a time, by all threads, whatever the ``hint``.
+    """
     check_device(device)
     graph, weights = folder.paddle_files
     if tensorrt_batch is not None:

@@ -1,0 +1,305 @@
+"""People a second through whole folders and videos, against the bound of their parts and another version.
+
+    python benchmarks/throughput.py --model_dir A B --image_dir DIR --boxes FILE [--base CHECKOUT] [--video]
+
+"folder" writes the pictures and keypoints.json of a folder, as `ppose predict --image_dir` does, each time in
+a process of its own, without its start; "bound" is what the cores could do if they did nothing but the
+network, decoding, cutting out, drawing and encoding, and never waited: core-seconds of each, measured alone,
+over the cores. "start" is the whole command for one image, from the second time on. "video" draws four
+people in each frame of 1280x720, whose boxes are known, and encodes them. --base is a checkout of another
+version, measured in turns with this one; medians over --rounds.
+
+Two cores of an AMD EPYC (AVX512, VNNI) that other programs used as well (load 10 to 15), OpenVINO 2026.4,
+`coco_dev` with its annotated boxes; processor milliseconds a person are what to compare then, "before" is
+without pipeline and streams:
+
+                                        before   now
+    tinypose_128x96 (126 images)           7.4   5.7
+    Lite-HRNet-30 (30 images)             45.6  23.7
+    HRNet-W32 (10 images)                  162   152
+    video, 4 people, a frame                36    33
+
+Of tinypose's 5.7 the parts alone are 5.1: network 3.6, decoding 0.6, encoding 0.5, cutting out 0.3, drawing
+0.2. In the same minutes it went through the folder 1.5 to 1.8 times as fast, through the video 1.4 times;
+on a quiet machine none of this has been measured.
+
+What was learnt: tinypose's network takes 8.5 core-ms a person one by one on two threads, 6.0 in sixteens,
+and in two streams of one thread 5.2 one by one, and 4.2, 3.6, 3.6 and 3.9 in batches of 2, 4, 8 and 16. Two
+threads that meet after every operator spin for half of Lite-HRNet's time. Callers wait in threads for their
+requests, and there is no AsyncInferQueue, so that reading and drawing take turns with the network in as
+many threads as cores. Writing each picture to the disk (fsync) held a thread for 5 ms: therefore one thread
+more. Taking tinypose from the cache is 0.3 s of processor time where reading and compiling are 1.1; the
+whole command for one image 0.95 where it was 1.75. A frame of 1280x720 took x264's veryfast 10.7 ms,
+superfast 7.7, ultrafast 5.5 in files of 2.5 times the size, and OpenCV's mp4v 5.9.
+"""
+
+import argparse
+import inspect
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+_FRAMES, _RATE, _SIZE = 600, 30, (1280, 720)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model_dir", type=Path, nargs="+", required=True, metavar="DIR")
+    parser.add_argument("--image_dir", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--boxes", required=True, metavar="FILE")
+    parser.add_argument("--base", type=Path, metavar="CHECKOUT", help="another version, to compare with")
+    parser.add_argument("--images", type=int, metavar="N", help="the first of the folder alone")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--runtime", default="openvino")
+    parser.add_argument("--video", action="store_true", help="measure a video too")
+    parser.add_argument("--frames", type=int, default=_FRAMES, help="of the video")
+    parser.add_argument("--work", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.work:  # in a process of its own
+        print(json.dumps(WORK[args.work](args)))
+        return
+    versions = {"now": ROOT, **({"base": args.base.resolve()} if args.base else {})}
+    print(f"{processor_name()}, {len(os.sched_getaffinity(0))} cores; {args.runtime}")
+    for model in args.model_dir:
+        show_folder(args, model, versions)
+    show_start(args, versions)
+    if args.video:
+        show_video(args, versions)
+
+
+def show_folder(args: argparse.Namespace, model: Path, versions: dict[str, Path]) -> None:
+    rates: dict[str, list[float]] = {name: [] for name in versions}
+    cpu: dict[str, list[float]] = {name: [] for name in versions}
+    for turn in range(args.rounds):
+        for name in sorted(versions, reverse=bool(turn % 2)):
+            done = work(versions[name], "folder", model, args)
+            rates[name].append(done["people"] / done["seconds"])
+            cpu[name].append(1000 * done["cpu"] / done["people"])
+    parts = work(ROOT, "parts", model, args)
+    cores = len(os.sched_getaffinity(0))
+    bound = parts["people"] / (sum(parts["seconds"].values()) / cores)
+    now = statistics.median(rates["now"])
+    print(f"\n{model.name}: {now:.1f} people/s, {now / bound:.2f} of the bound of {bound:.1f}")
+    per_person = {part: 1000 * s / parts["people"] for part, s in parts["seconds"].items()}
+    took = ", ".join(f"{name} {statistics.median(ms):.2f}" for name, ms in cpu.items())
+    alone = ", ".join(f"{part} {ms:.2f}" for part, ms in per_person.items())
+    print(f"  core ms a person: {took}; alone: {alone}")
+    modes = ", ".join(f"{name} {wall:.2f} ({cpu:.2f})" for name, (wall, cpu) in parts["modes"].items())
+    print(f"  network alone, ms a person (of a core): {modes}")
+    if "base" in rates:
+        base = statistics.median(rates["base"])
+        print(f"  base {base:.1f} people/s: ratio {now / base:.2f} ({show_ratios(rates)})")
+
+
+def show_ratios(rates: dict[str, list[float]]) -> str:
+    return ", ".join(f"{a / b:.2f}" for a, b in zip(rates["now"], rates["base"], strict=True))
+
+
+def show_start(args: argparse.Namespace, versions: dict[str, Path]) -> None:
+    image = next(file for file in sorted(args.image_dir.iterdir()) if file.suffix == ".jpg")
+    seconds: dict[str, list[float]] = {name: [] for name in versions}
+    with tempfile.TemporaryDirectory() as folder:
+        for turn in range(2 * args.rounds + 1):
+            for name, root in versions.items():
+                command = [sys.executable, str(root / "deploy" / "infer.py")]
+                command += ["--model_dir", str(args.model_dir[0]), "--image_file", str(image)]
+                command += ["--runtime", args.runtime, "--output_dir", f"{folder}/{name}"]
+                environment = {**os.environ, "PPOSE_HOME": f"{folder}/home"}
+                start = time.perf_counter()
+                subprocess.run(command, check=True, capture_output=True, env=environment, cwd=root)
+                if turn:
+                    seconds[name].append(time.perf_counter() - start)
+    shown = ", ".join(f"{name} {statistics.median(s):.2f} s" for name, s in seconds.items())
+    print(f"\n{args.model_dir[0].name}, one image, command from the second time on: {shown}")
+
+
+def show_video(args: argparse.Namespace, versions: dict[str, Path]) -> None:
+    rates: dict[str, list[float]] = {name: [] for name in versions}
+    for turn in range(args.rounds):
+        for name in sorted(versions, reverse=bool(turn % 2)):
+            done = work(versions[name], "video", args.model_dir[0], args)
+            rates[name].append(done["frames"] / done["seconds"])
+            if turn == 0:
+                shown = ", ".join(f"{mb:.0f}" for mb in done["memory"])
+                print(f"\n{name}: video of {done['frames']} frames, MB at each tenth: {shown}")
+    shown = ", ".join(f"{name} {statistics.median(r):.1f}" for name, r in rates.items())
+    print(f"frames/s: {shown}" + (f": ratio {show_ratios(rates)}" if "base" in rates else ""))
+
+
+def work(root: Path, what: str, model: Path, args: argparse.Namespace) -> Any:
+    """What a part of this script says that runs in a process of its own, with that version of ppose."""
+    command = [sys.executable, __file__, "--work", what, "--model_dir", str(model), "--runtime", args.runtime]
+    command += ["--image_dir", str(args.image_dir), "--boxes", args.boxes, "--frames", str(args.frames)]
+    command += ["--images", str(args.images)] if args.images else []
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def open_predictor(args: argparse.Namespace, hint: str = "throughput", **options: Any) -> Any:
+    from ppose.inference.command import warm_up
+    from ppose.inference.predictor import Predictor
+
+    if "hint" in inspect.signature(Predictor.from_dir).parameters:
+        options["hint"] = hint
+    predictor = Predictor.from_dir(args.model_dir[0], runtime=args.runtime, **options)
+    warm_up(predictor)
+    return predictor
+
+
+def read_entries(args: argparse.Namespace) -> Any:
+    from ppose.image_files import list_images, read_boxes_and_sizes
+
+    files = list_images(args.image_dir)[: args.images]
+    return files, *read_boxes_and_sizes(args.boxes, files)
+
+
+def run_folder(args: argparse.Namespace) -> dict[str, float]:
+    from ppose.inference.pose_files import ImageFiles, write_poses
+
+    predictor, entries = open_predictor(args), read_entries(args)
+    with tempfile.TemporaryDirectory() as folder:
+        start, cpu = time.perf_counter(), time.process_time()
+        people = write_poses(ImageFiles(*entries), predictor, Path(folder), threshold=0.2, save_json=True)
+        seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
+        return {"people": people, "seconds": seconds, "cpu": cpu}
+
+
+def run_parts(args: argparse.Namespace) -> dict[str, Any]:
+    """Core-seconds of each part alone, and of the network in several modes."""
+    import numpy as np
+
+    from ppose.inference.pose_files import stack_poses
+    from ppose.transforms import read_annotated
+    from ppose.visualize import draw_poses, encode_picture
+
+    files, boxes, sizes = read_entries(args)
+    predictor = open_predictor(args)
+    seconds: dict[str, float] = {}
+
+    def count(part: str, work: Any) -> Any:
+        before = time.process_time()
+        done = work()
+        seconds[part] = time.process_time() - before
+        return done
+
+    def cut_out() -> list[Any]:
+        samples = [predictor.spec.cut_out(i, b) for i, b in zip(images, boxes, strict=True)]
+        people = [sample for of_image in samples for sample in of_image]
+        return [predictor.spec.make_batch(people[i : i + size]) for i in range(0, len(people), size)]
+
+    def draw() -> list[Any]:
+        found = zip(images, poses, boxes, strict=True)
+        return [draw_poses(i, stack_poses(p), predictor.keypoint_set, bboxes_xyxy=b) for i, p, b in found]
+
+    size = predictor.batch_size
+    images = count("decode", lambda: [read_annotated(f, s)[0] for f, s in zip(files, sizes, strict=True)])
+    batches = count("cut out", cut_out)
+    poses = predictor.predict_images(images, boxes)
+    pictures = count("draw", draw)
+    count("encode", lambda: [encode_picture(p, f.suffix) for p, f in zip(pictures, files, strict=True)])
+    people = np.concatenate([batch["image"] for batch in batches])
+    modes = measure_modes(args, people)
+    seconds["network"] = min(cpu for _, cpu in modes.values()) / 1000 * len(people)
+    return {"people": len(people), "seconds": seconds, "modes": modes}
+
+
+def measure_modes(args: argparse.Namespace, people: Any) -> dict[str, tuple[float, float]]:
+    """Milliseconds a person of the network alone, and of processor time, by how it is run."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    import numpy as np
+
+    modes = {}
+    for hint, size in (("latency", 1), ("latency", 16), *(("throughput", n) for n in (1, 2, 4, 8, 16))):
+        predictor = open_predictor(args, hint, batch_size=size)
+        warps = np.zeros((size, 2, 3))
+        batches = [{"image": people[i : i + size], "warp": warps} for i in range(0, len(people), size)]
+        with ThreadPoolExecutor(predictor.callers) as pool:
+            times = []
+            for _ in range(2):
+                start, cpu = time.perf_counter(), time.process_time()
+                list(pool.map(predictor.find_heatmaps, batches))
+                times.append((time.perf_counter() - start, time.process_time() - cpu))
+        modes[f"{hint} {size}"] = tuple(1000 * min(each) / len(people) for each in zip(*times, strict=True))
+    return modes
+
+
+def run_video(args: argparse.Namespace) -> dict[str, Any]:
+    import inspect
+
+    import numpy as np
+
+    from ppose.inference.tracking import Tracker
+    from ppose.inference.video import process_video
+
+    predictor = open_predictor(args)
+    tracker = Tracker(predictor.keypoint_set.sigmas)
+    memory, count = [], 0
+    corners = np.array([[60.0, 100], [360, 120], [660, 90], [960, 110]])
+    boxes = np.concatenate([corners, corners + [220, 560]], axis=1)
+
+    def find_people(image: Any) -> Any:
+        nonlocal count
+        count += 1
+        if count % (args.frames // 10) == 0:
+            lines = Path("/proc/self/status").read_text().splitlines()
+            memory.append(next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024)
+        return boxes
+
+    options: dict[str, Any] = {"threshold": 0.2, "save_json": True}
+    if "frames_at_once" in inspect.signature(process_video).parameters:
+        options["frames_at_once"] = 8
+    with tempfile.TemporaryDirectory() as folder:
+        source = write_source(Path(folder) / "in.mp4", args)
+        frames, output = open_video(source), Path(folder) / "out.mp4"
+        start, cpu = time.perf_counter(), time.process_time()
+        done = process_video(frames, predictor, find_people, tracker, output, **options)
+        seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
+        return {"frames": done, "seconds": seconds, "cpu": cpu, "memory": memory}
+
+
+def open_video(path: Path) -> Any:
+    from ppose.inference import video_files
+
+    return video_files.VideoFile(path) if hasattr(video_files, "VideoFile") else video_files.Frames(path)
+
+
+def write_source(path: Path, args: argparse.Namespace) -> Path:
+    """A video of the photos, four side by side, which move."""
+    import av
+    import cv2
+    import numpy as np
+
+    files = sorted(file for file in args.image_dir.iterdir() if file.suffix == ".jpg")[:16]
+    photos = [cv2.resize(cv2.imread(str(file)), (320, _SIZE[1]))[..., ::-1] for file in files]
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=_RATE, options={"preset": "ultrafast", "crf": "20"})
+        (stream.width, stream.height), stream.pix_fmt = _SIZE, "yuv420p"
+        for index in range(args.frames):
+            four = [photos[(index // 60 + place) % len(photos)] for place in range(4)]
+            shown = np.roll(np.concatenate(four, axis=1), index % 30, axis=1)
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(shown))
+            frame.pts = index
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+WORK = {"folder": run_folder, "parts": run_parts, "video": run_video}
+
+
+def processor_name() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,218 @@
+"""Frames that come as they are taken: of cameras, and of streams, which are reached again when they go."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from fractions import Fraction
+from functools import partial
+from typing import Any
+from urllib.parse import urlsplit
+
+import av
+import cv2
+import numpy as np
+
+from ppose.errors import DataError, DeviceError
+from ppose.inference.video_files import DEFAULT_RATE, turn_upright
+from ppose.inference.video_frames import Clip, Frame
+from ppose.paths import hide_secrets
+from ppose.pixel_limit import check_pixels, max_pixels
+
+_logger = logging.getLogger(__name__)
+
+SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "srt", "udp", "tcp")
+# What a stream may lead on to, as a playlist does: no files of this machine.
+_PROTOCOLS = ",".join((*SCHEMES, "rtp", "tls", "crypto", "httpproxy", "rtmpt"))
+_TIMEOUT = 10.0  # seconds for a stream to answer
+_PATIENCE = 60.0  # that a stream may be gone
+_PAUSES = (0.5, 1.0, 2.0, 5.0)  # before each try to reach it again; the last for all others
+_TO_END = 1.0  # seconds for the thread
+_CLOCK = Fraction(1, 1000)
+
+Take = Callable[[], np.ndarray | None]
+
+
+class LiveFrames:
+    """The newest frame whenever one is asked for; those that came meanwhile are left out; `Frames`.
+
+    ``take`` waits for the next frame, (H, W, 3) uint8, RGB; None is the end. It is called in a thread of its
+    own, from the first frame that is asked for on. Times are seconds since then.
+    """
+
+    is_live, sound, time_base = True, None, _CLOCK
+
+    def __init__(
+        self, take: Take, clip: Clip, *, name: str, rate: Fraction, close: Callable[[], Any]
+    ) -> None:
+        self._take, self._clip, self._name, self._close = take, clip, name, close
+        first = take()
+        if first is None:
+            close()
+            raise DeviceError(f"{name} gives no picture: is it there, and free?")
+        self.rate, self.start = rate, clip.start
+        self.size = (first.shape[1], first.shape[0])
+        self._changed = threading.Condition()
+        self._newest: Frame | None = None
+        self._error: Exception | None = None
+        self._is_over, self._left_out = False, 0
+        self._thread = threading.Thread(target=self._work, args=(first,), name="ppose live", daemon=True)
+
+    def __iter__(self) -> Iterator[Frame]:
+        self._thread.start()
+        while True:
+            with self._changed:
+                while self._newest is None and not self._is_over:
+                    self._changed.wait(1.0)  # and not for ever, so that Ctrl-C is heard everywhere
+                frame, self._newest = self._newest, None
+            if frame is None:
+                break
+            yield frame
+        if self._error is not None:
+            raise self._error
+
+    def rest_of_sound(self) -> Sequence[Any]:
+        """None."""
+        return ()
+
+    def check_whole(self) -> None:
+        """It ends when it ends."""
+
+    def close(self) -> None:
+        """End, and say how many frames were left out."""
+        self._is_over = True
+        if self._thread.is_alive():
+            self._thread.join(_TO_END)
+        if not self._thread.is_alive():  # else it waits for an answer, and goes with the process
+            self._close()
+        if self._left_out:
+            _logger.warning("%s: %d frames came while others were worked on", self._name, self._left_out)
+
+    def _work(self, image: np.ndarray | None) -> None:
+        began, number, clip = time.monotonic(), 0, self._clip
+        try:
+            while image is not None and not self._is_over:
+                now = time.monotonic() - began
+                if clip.end is not None and now >= clip.end:
+                    break
+                if now >= clip.start:
+                    if number % clip.every == 0:
+                        self._put(Frame(now, partial(_itself, image)))
+                    number += 1
+                image = self._take()
+        except Exception as error:  # raised where the frames are wanted
+            self._error = error
+        with self._changed:
+            self._is_over = True
+            self._changed.notify_all()
+
+    def _put(self, frame: Frame) -> None:
+        with self._changed:
+            self._left_out += self._newest is not None
+            self._newest = frame
+            self._changed.notify_all()
+
+
+def _itself(image: np.ndarray) -> np.ndarray:
+    return image
+
+
+def open_camera(number: int, clip: Clip) -> LiveFrames:
+    """A camera by its number, by OpenCV; DeviceError where it gives nothing."""
+    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    capture = cv2.VideoCapture(number)
+    cv2.utils.logging.setLogLevel(level)
+    stated = capture.get(cv2.CAP_PROP_FPS)
+    rate = Fraction(stated).limit_denominator(1001) if 0 < stated <= 1000 else DEFAULT_RATE
+
+    def take() -> np.ndarray | None:
+        is_there, image = capture.read()
+        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB) if is_there else None
+
+    return LiveFrames(take, clip, name=f"camera {number}", rate=rate, close=capture.release)
+
+
+def open_stream(url: str, clip: Clip) -> LiveFrames:
+    """A stream by its URL, by FFmpeg; DeviceError where it gives nothing, DataError where it is a file.
+
+    When it goes, it is looked for again, for up to a minute.
+    """
+    stream = _Stream(url)
+    stream.open()
+    return LiveFrames(stream.take, clip, name=stream.name, rate=stream.rate, close=stream.close)
+
+
+class _Stream:
+    """The pictures of a stream, one connection after the other."""
+
+    def __init__(self, url: str) -> None:
+        self.name, self._url = hide_secrets(url), url
+        if urlsplit(url).scheme.lower() not in SCHEMES:
+            raise DataError(f"{self.name} is no stream: expected {'://, '.join(SCHEMES)}://")
+        self._container: Any = None
+        self._pictures: Iterator[Any] = iter(())
+        self.rate = DEFAULT_RATE
+
+    def open(self) -> None:
+        """Connect; DeviceError with the reason where that fails."""
+        options = {"protocol_whitelist": _PROTOCOLS, "fflags": "nobuffer"}
+        if self._url.lower().startswith("rtsp"):
+            options["rtsp_transport"] = "tcp"  # or pictures come broken
+        try:
+            self._container = av.open(self._url, options=options, timeout=_TIMEOUT, metadata_errors="replace")
+        except (av.FFmpegError, OSError, ValueError) as error:
+            raise DeviceError(f"{self.name} gives no picture: {getattr(error, 'strerror', error)}") from None
+        stream = self._container.streams.best("video")
+        if stream is None or stream.codec_context is None:
+            raise DeviceError(f"{self.name} has no video")
+        if self._container.duration:
+            length = self._container.duration / av.time_base
+            raise DataError(
+                f"{self.name} is a file of {length:.0f} s: download it, and give --video_file its path"
+            )
+        context = stream.codec_context
+        check_pixels(context.width, context.height, self.name)
+        context.options = {"max_pixels": str(max_pixels())}
+        rate = stream.average_rate or stream.guessed_rate
+        self.rate = rate if rate is not None and 0 < rate <= 1000 else DEFAULT_RATE
+        self._pictures = self._decode(stream)
+
+    def take(self) -> np.ndarray | None:
+        """The next picture, of a new connection where need be; DeviceError where none comes for a minute."""
+        gone, tries = time.monotonic(), 0
+        while True:
+            try:
+                picture = next(self._pictures, None)
+                if picture is not None:
+                    image = picture.to_ndarray(format="rgb24", threads=1)
+                    return turn_upright(image, picture.rotation)
+                reason = "it ended"
+            except (av.FFmpegError, OSError) as error:
+                reason = getattr(error, "strerror", None) or str(error)
+            if time.monotonic() - gone > _PATIENCE:
+                raise DeviceError(f"{self.name} is gone, for {_PATIENCE:.0f} s now: {reason}")
+            if not tries:
+                _logger.warning("%s is gone: %s; it is looked for again", self.name, reason)
+            time.sleep(_PAUSES[min(tries, len(_PAUSES) - 1)])
+            tries += 1
+            self._open_again()
+
+    def close(self) -> None:
+        """Leave the stream."""
+        if self._container is not None:
+            self._container.close()
+
+    def _open_again(self) -> None:
+        self.close()
+        self._pictures = iter(())
+        try:
+            self.open()
+        except DeviceError:  # not yet
+            return
+
+    def _decode(self, stream: Any) -> Iterator[Any]:
+        for packet in self._container.demux(stream):
+            try:
+                yield from packet.decode()
+            except av.InvalidDataError:  # as behind a lost packet
+                continue

@@ -1,0 +1,228 @@
+"""Videos, and lines about their frames, that stay usable wherever the work ends."""
+
+import contextlib
+import errno
+import logging
+import os
+import secrets
+import shutil
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Literal, TextIO
+
+import av
+import cv2
+import numpy as np
+
+from ppose.errors import DataError
+from ppose.paths import show_name
+
+_logger = logging.getLogger(__name__)
+
+Codec = Literal["h264", "hevc", "av1", "vp9", "mpeg4"]
+# Encoders, and what they are told: quick ones, since poses take most of the time anyway.
+_ENCODERS: dict[str, tuple[str, dict[str, str]]] = {
+    "h264": ("libx264", {"preset": "superfast", "crf": "22"}),
+    "hevc": ("libx265", {"preset": "superfast", "crf": "22", "x265-params": "log-level=none"}),
+    "av1": ("libsvtav1", {"preset": "10", "crf": "30", "svtav1-params": "log-level=0"}),
+    "vp9": ("libvpx-vp9", {"deadline": "realtime", "cpu-used": "6", "crf": "30", "b": "0", "row-mt": "1"}),
+    "mpeg4": ("mpeg4", {"q": "3"}),
+}
+# In pieces while it is written, each of which can be played; one piece, with an index, in the end.
+_CONTAINER = {
+    "movflags": "+hybrid_fragmented+frag_keyframe+delay_moov",
+    "frag_duration": "1000000",
+    "flush_packets": "1",
+}
+_KEY_SECONDS = 2  # from one frame that stands for itself to the next
+_SHOWN = 40  # characters of a name in the temporary one, which is not to become too long
+_RESERVE = 4 << 20  # bytes, for the index at a video's end
+os.environ.setdefault("SVT_LOG", "0")  # what is wrong with a video is said here
+_BT601, _LIMITED = 6, 1  # the matrix and the range of OpenCV's I420, as FFmpeg numbers them
+
+
+def to_picture(image: np.ndarray, size: tuple[int, int]) -> Any:
+    """What an encoder takes of an image (H, W, 3) uint8, RGB, as large as the video."""
+    if image.shape[1::-1] != size:  # as where a stream changes
+        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    height, width = image.shape[:2]
+    if height % 2 or width % 2:  # encoders take even sizes
+        image = cv2.copyMakeBorder(image, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
+    planes: Any = cv2.cvtColor(image, cv2.COLOR_RGB2YUV_I420)
+    return av.VideoFrame.from_ndarray(planes, format="yuv420p")
+
+
+class VideoWriter:
+    """Writes an MP4 file: pictures, which have their own times, and copies of packets of audio.
+
+    ``size`` is width and height of the images, times are rounded to ``time_base``. ``sound`` is the stream of
+    audio; what MP4 cannot hold is left out, with a warning. ``target`` is the file's name in messages.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        target: Path,
+        size: tuple[int, int],
+        *,
+        rate: Fraction,
+        time_base: Fraction,
+        codec: Codec = "h264",
+        sound: Any = None,
+    ) -> None:
+        if codec == "mpeg4":  # which knows no finer ones
+            time_base = max(time_base, Fraction(1, 50000))
+        self._path, self._target, self._time_base = path, target, time_base
+        self._count, self._last, self._lost_sound = 0, -1, 0
+        encoder, options = _ENCODERS[codec]
+        self._file = _Output(path)
+        self._container = _open_mp4(self._file)
+        self._video = self._container.add_stream(encoder, rate=rate, options=options)
+        context = self._video.codec_context
+        context.width, context.height = (side + side % 2 for side in size)
+        context.pix_fmt, context.time_base = "yuv420p", time_base
+        context.colorspace, context.color_range = _BT601, _LIMITED
+        context.gop_size = max(round(_KEY_SECONDS * rate), 1)
+        self._sound = self._add_sound(sound)
+        try:
+            self._container.start_encoding()
+        except (av.FFmpegError, OSError) as error:
+            self._file.close()
+            if self._file.error is not None:
+                raise self._file.error from None
+            problem = f"cannot write a video of {size[0]}x{size[1]} pixels as {codec}: {show_name(target)}"
+            raise DataError(f"{problem}: {error.strerror}") from None
+
+    def write(self, picture: Any, time: float, sound: Sequence[Any] = ()) -> None:
+        """Append the picture of `to_picture` at this time (seconds), and the packets of audio before it.
+
+        Raises OSError, which names the file, where too little room is left for what makes it playable.
+        """
+        if shutil.disk_usage(self._path.parent).free < _RESERVE:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._target))
+        self._last = max(round(Fraction(time) / self._time_base), self._last + 1)
+        picture.pts, picture.time_base = self._last, self._time_base
+        self.write_sound(sound)
+        self._mux(self._video.encode(picture))
+        self._count += 1
+
+    def write_sound(self, packets: Sequence[Any]) -> None:
+        """Append packets of audio."""
+        for packet in packets if self._sound is not None else ():
+            packet.stream = self._sound
+            try:
+                self._mux([packet])
+            except av.FFmpegError:  # as where its times go back
+                self._lost_sound += 1
+
+    def close(self) -> None:
+        """Write what the encoder has still, and the index; what cannot be played goes."""
+        if self._lost_sound:
+            _logger.warning("%s lacks %d packets of audio", show_name(self._target), self._lost_sound)
+        try:
+            if self._count and self._file.error is None:
+                self._mux(self._video.encode(None))
+            with contextlib.suppress(*([av.FFmpegError, OSError] if self._file.error else [])):
+                self._container.close()
+        finally:
+            self._file.close()
+            if not _can_be_played(self._path):
+                self._path.unlink(missing_ok=True)
+
+    def _mux(self, packets: Sequence[Any]) -> None:
+        try:
+            self._container.mux(packets)
+        except (av.FFmpegError, OSError):
+            if self._file.error is not None:  # which FFmpeg has told of in words of its own
+                raise self._file.error from None
+            raise
+
+    def _add_sound(self, sound: Any) -> Any:
+        if sound is None:
+            return None
+        if sound.codec_context.name not in self._container.supported_codecs:
+            _logger.warning(
+                "%s has no audio: MP4 does not hold %s", show_name(self._target), sound.codec_context.name
+            )
+            return None
+        return self._container.add_stream_from_template(sound)
+
+
+class _Output:
+    """A file that hands on what is written at once; ``error`` is what went wrong with that."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("wb", buffering=0)
+        self.name = str(path)
+        self.error: OSError | None = None
+        self.seek, self.tell, self.close = self._file.seek, self._file.tell, self._file.close
+
+    def write(self, data: bytes) -> int:
+        """Write it all."""
+        rest = memoryview(data)
+        try:
+            while rest:
+                rest = rest[self._file.write(rest) :]
+        except OSError as error:
+            self.error = error
+            raise
+        return len(data)
+
+
+@contextlib.contextmanager
+def writing_video(path: Path, size: tuple[int, int], **options: Any) -> Iterator[VideoWriter]:
+    """A `VideoWriter` of an MP4 file, which is in place when it is left, by Ctrl-C or an error too.
+
+    Until then it grows beside its place, as NAME.*.part.mp4, and can be played wherever the process ends.
+    """
+    with _keeping(path) as temporary:
+        writer = VideoWriter(temporary, path, size, **options)
+        try:
+            yield writer
+        finally:
+            writer.close()
+
+
+@contextlib.contextmanager
+def writing_lines(path: Path) -> Iterator[TextIO]:
+    """A text file whose lines so far are in place when it is left, however that comes."""
+    with _keeping(path) as temporary:
+        try:
+            with temporary.open("w", buffering=1) as file:
+                yield file
+        except OSError:  # a full disk, in the middle of a line
+            whole = temporary.read_bytes().rfind(b"\n") + 1
+            os.truncate(temporary, whole)
+            raise
+
+
+@contextlib.contextmanager
+def _keeping(path: Path) -> Iterator[Path]:
+    """A temporary path beside ``path`` that replaces it in any case.
+
+    An OSError that names no file gets this one's name.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.stem[:_SHOWN]}.{secrets.token_hex(4)}.part{path.suffix}")
+    try:
+        yield temporary
+    except OSError as error:
+        if error.filename not in (None, str(temporary)):
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
+    finally:
+        if temporary.is_file():
+            temporary.replace(path)
+
+
+def _open_mp4(file: _Output) -> Any:
+    return av.open(file, "w", format="mp4", options=_CONTAINER)
+
+
+def _can_be_played(path: Path) -> bool:
+    try:
+        with path.open("rb") as file, av.open(file, "r") as container:
+            return next(container.decode(video=0), None) is not None
+    except (av.FFmpegError, IndexError):
+        return False
