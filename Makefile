@@ -2,13 +2,13 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup quickstart quickstart-lite test test-heavy lint check clean
+.PHONY: setup quickstart quickstart-lite docs test test-heavy lint check clean
 
 setup: .venv/.ready
 
 .venv/.ready: $(wildcard requirements*.txt) pyproject.toml setup.py constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[all,dev]" -c constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[all,dev,docs]" -c constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps paddleslim -c constraints.txt
 	touch $@
 
@@ -19,6 +19,10 @@ quickstart: setup
 # The same by a small Lite-HRNet.
 quickstart-lite: setup
 	$(BIN)/python tools/quickstart.py -c configs/synthetic_lite_hrnet.yml
+
+# The documentation as a site, in site/; a dead link or a warning is an error.
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 test: setup
 	$(BIN)/python -m pytest -n 2 -m "not heavy"
@@ -35,4 +39,4 @@ lint: setup
 check: lint test
 
 clean:
-	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache .import_linter_cache .mypy_cache
+	rm -rf .venv build site *.egg-info .pytest_cache .ruff_cache .import_linter_cache .mypy_cache

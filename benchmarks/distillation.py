@@ -14,8 +14,8 @@ images. A run that is done is not done again while its folder in output/distilla
 - `few labels, alone`: one keypoint in eight is labelled, always the same ones;
 - `few labels, heatmaps`: DistMSELoss beside it, of the keypoints without a label too.
 
-The README has the table. Tried once and left: weights of 30 and 1 for heatmaps and features together, AP 0.22
-in place of 0.50 without a teacher.
+docs/benchmarks.md has the table. Tried once and left: weights of 30 and 1 for heatmaps and features together,
+AP 0.22 in place of 0.50 without a teacher.
 """
 
 import argparse

@@ -11,7 +11,7 @@ time of that process for each request, which other load on the machine changes l
 
 What batches can bring at most is what they bring the Predictor: printed beside, with the network alone.
 --overload MINUTES asks with more clients than the queue has places, and prints memory and answers by status.
-docs/serving.md has figures.
+docs/benchmarks.md has figures.
 """
 
 import argparse

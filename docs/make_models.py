@@ -24,7 +24,7 @@ CONFIG` prints all three. They are of the network as it is trained.
 Published results are those of the codes named, not of trainings here. *det* is AP on COCO val2017 with
 detections of a person AP of 56.4 and the flip test, *own* with the people's own boxes, which give about 2 AP
 more. What was checked here with published weights: PP-TinyPose's, on 126 images of COCO
-([README](../README.md)).
+([benchmarks](benchmarks.md#ap-with-published-weights)).
 
 | config | input (w x h) | keypoints | parameters | MACs | GFLOPs | published |
 |---|---|---|---|---|---|---|

@@ -46,6 +46,16 @@ def main() -> None:
 def run_command(name: str, arguments: Sequence[str] | None = None, prog: str | None = None) -> None:
     """Run the command of that name with these arguments, by default the process's own."""
     command = importlib.import_module(f"ppose.commands.{name}")
+    parser = make_parser(command, prog)
+    args = parser.parse_args(arguments)
+    for option, value in vars(args).items():
+        if isinstance(value, str | Path):
+            setattr(args, option, type(value)(expand_path(str(value))))
+    run(partial(_load_and_run, command, parser, args))
+
+
+def make_parser(command: ModuleType, prog: str | None = None) -> argparse.ArgumentParser:
+    """What a module of `ppose.commands` reads from the command line."""
     parser = argparse.ArgumentParser(prog=prog, description=command.__doc__)
     command.add_options(parser)
     add_pixel_option(parser)
@@ -57,11 +67,7 @@ def run_command(name: str, arguments: Sequence[str] | None = None, prog: str | N
         metavar="MODULE",
         help="import these modules first: components of your own, which configs can name then",
     )
-    args = parser.parse_args(arguments)
-    for option, value in vars(args).items():
-        if isinstance(value, str | Path):
-            setattr(args, option, type(value)(expand_path(str(value))))
-    run(partial(_load_and_run, command, parser, args))
+    return parser
 
 
 def _load_and_run(command: ModuleType, parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:

@@ -127,10 +127,13 @@ def _warm_scripts():
 
 @pytest.fixture
 def run_tool(_warm_scripts):
-    """Run one of tools/ as `run_script` does, in a fork of a process that has imported Paddle already."""
+    """Run one of tools/ as `run_script` does, in a fork of a process that has imported Paddle already.
 
-    def _run(*arguments: object, timeout: float = 300) -> subprocess.CompletedProcess:
-        return _warm_scripts.run(list(map(str, arguments)), timeout)
+    ``cwd`` is the folder that it runs in.
+    """
+
+    def _run(*arguments: object, timeout: float = 300, cwd: Path = ROOT) -> subprocess.CompletedProcess:
+        return _warm_scripts.run(list(map(str, arguments)), timeout, cwd)
 
     return _run
 

@@ -1,14 +1,9 @@
 """docs/models.md is in step with the configs, the networks and what was published."""
 
-import importlib.util
-from pathlib import Path
-
 import pytest
+from doc_scripts import load_doc_script
 
-DOCS = Path(__file__).resolve().parent.parent / "docs"
-spec = importlib.util.spec_from_file_location("make_models", DOCS / "make_models.py")
-make_models = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(make_models)
+make_models = load_doc_script("make_models")
 
 
 def configs():

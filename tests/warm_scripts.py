@@ -30,11 +30,14 @@ class WarmScripts:
             [sys.executable, __file__], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
 
-    def run(self, arguments: list[str], timeout: float) -> subprocess.CompletedProcess:
-        """The result of a script, whose path from the repository's root is ``arguments[0]``."""
+    def run(
+        self, arguments: list[str], timeout: float, cwd: str | Path = ROOT
+    ) -> subprocess.CompletedProcess:
+        """The result of a script, ``arguments[0]``, whose path is from the folder ``cwd``."""
         with tempfile.TemporaryDirectory() as folder:
             request = {"arguments": arguments, "environment": dict(os.environ), "folder": folder}
-            self._server.stdin.write(json.dumps({**request, "timeout": timeout}) + "\n")
+            request |= {"timeout": timeout, "cwd": str(cwd)}
+            self._server.stdin.write(json.dumps(request) + "\n")
             self._server.stdin.flush()
             code = json.loads(self._server.stdout.readline())
             if code is None:
@@ -77,6 +80,7 @@ def _become(request: dict) -> None:
         os.dup2(os.open(Path(request["folder"], name), os.O_WRONLY | os.O_CREAT), number)
     os.environ.clear()
     os.environ.update(request["environment"])
+    os.chdir(request["cwd"])
     sys.argv = request["arguments"]
     sys.path[0] = str(Path(sys.argv[0]).resolve().parent)
     runpy.run_path(sys.argv[0], run_name="__main__")

@@ -16,10 +16,14 @@ _REFUSAL = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length
 def listen(host: str, port: int) -> socket.socket:
     """A socket that takes connections; port 0 takes a free one. Raises DeviceError."""
     try:
-        return socket.create_server((host, port), backlog=2048)
+        listener = socket.create_server((host, port), backlog=2048)
     except (OSError, OverflowError) as error:
         reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
         raise DeviceError(f"cannot listen on {host}, port {port}: {reason}") from None
+    # Its connections have it, too. An answer's head and body go apart: the body would wait 40 ms until the
+    # client acknowledges the head. asyncio sets it by itself only where it has made the socket.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
 
 
 def make_server(app: FastAPI, *, read_seconds: float, grace_seconds: float) -> uvicorn.Server:

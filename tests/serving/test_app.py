@@ -247,3 +247,13 @@ def test_without_its_packages_the_command_says_what_installs_them(run_script, mo
     assert result.returncode == 1
     expected = "error: fastapi is not installed, which this needs: pip install 'ppose[serve]'"
     assert result.stderr.splitlines()[-1] == expected
+
+
+def test_answers_are_not_held_back(packages):
+    """Head and body go apart, and the second would wait for the first's acknowledgement, 40 ms."""
+    from ppose.serving.server import listen
+
+    with listen("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
+        connection, _ = listener.accept()
+        with connection:
+            assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)

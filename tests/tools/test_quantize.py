@@ -273,7 +273,7 @@ def test_options_that_do_not_go_together(quantize):
 
 @pytest.mark.heavy
 def test_real_weights_keep_their_ap(reference):
-    """PP-TinyPose as published, calibrated on every third of the 361 people; AP in float: see the README."""
+    """PP-TinyPose as published, calibrated on every third of the 361 people, see docs/benchmarks.md."""
     data = {"dataset_dir": reference / "data" / "coco_dev", "image_dir": "images"}
     data["anno_path"] = "annotations/person_keypoints.json"
     weights = reference / "data" / "weights" / "tinypose_256x192.pdparams"

@@ -112,7 +112,7 @@ def test_fine_tuning_keeps_a_good_model_good(run_tool, reference, parts_of_coco_
 def test_eight_bits_stay_near_the_ap_of_float(run_tool, reference, parts_of_coco_dev, tmp_path):
     """PP-TinyPose trained a little with PACT, from weights whose batch norms are folded.
 
-    README.md has what other seeds and other parts of the images gave.
+    docs/benchmarks.md has what other seeds and other parts of the images gave.
     """
     before, _ = evaluate(run_tool, reference, tmp_path, "tinypose_256x192", parts_of_coco_dev)
     result = run_tool(

@@ -83,7 +83,7 @@ class _Kind:
         return all(name in folder.files for name in self.files)
 
 
-# Fastest first, as measured on a CPU (README, "Which runtime").
+# Fastest first, as measured on a CPU (docs/benchmarks.md).
 _KINDS = {
     "openvino": _Kind(
         "openvino_runtime",
