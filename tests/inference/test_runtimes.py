@@ -5,6 +5,7 @@ import importlib.util
 import shutil
 import sys
 from pathlib import Path
+from typing import get_args
 
 import cv2
 import numpy as np
@@ -14,7 +15,7 @@ import pytest
 from ppose.codecs import MSRAHeatmap
 from ppose.errors import ConfigError, DataError, DeviceError
 from ppose.inference.model_folder import read_model_folder, write_infer_cfg
-from ppose.inference.runtimes import avoid_saturation, choice, open_runtime, paddle_runtime, tensorrt
+from ppose.inference.runtimes import avoid_saturation, kinds, open_runtime, paddle_runtime, tensorrt
 from ppose.keypoints import make_keypoint_set
 from ppose.processor import check_bf16
 
@@ -405,4 +406,4 @@ def test_tensorrt_runs_in_paddle(folder, fake_tensorrt, tmp_path, monkeypatch):
 
 
 def test_kinds_cover_the_names_that_may_be_asked_for():
-    assert {"auto", *choice._KINDS} == set(choice.get_args(choice.RuntimeName))
+    assert {"auto", *kinds.KINDS} == set(get_args(kinds.RuntimeName))

@@ -13,7 +13,7 @@ from archive_files import write_zip
 import ppose
 from ppose.engine.task import Task
 from ppose.errors import ConfigError, DataError, DeviceError, ExportError
-from ppose.inference.runtimes import choice
+from ppose.inference.runtimes import kinds
 from ppose.weights.checkpoint import save_weights
 from ppose.weights.registry import list_models, mirror_path
 from ppose.workspace import load_config
@@ -134,7 +134,7 @@ def test_the_version_of_ppose_counts(colours, put_export, monkeypatch):
 
 
 def test_no_runtime_is_one_line_with_the_command_that_mends_it(colours, monkeypatch):
-    monkeypatch.setattr(choice, "_is_installed", lambda name: False)
+    monkeypatch.setattr(kinds, "is_installed", lambda name: False)
     with pytest.raises(DeviceError, match="pip install onnxruntime"):
         find_export(colours)
     with pytest.raises(DeviceError, match="pip install openvino"):

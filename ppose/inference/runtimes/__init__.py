@@ -1,16 +1,13 @@
 """What executes an exported graph; each package is imported only where it is chosen."""
 
-from ppose.inference.runtimes.choice import (
+from ppose.inference.runtimes.choice import Runtime, avoid_saturation, name_precision, open_runtime
+from ppose.inference.runtimes.kinds import (
     Device,
     Hint,
     Precision,
-    Runtime,
     RuntimeName,
-    avoid_saturation,
     import_runtime,
     list_installed,
-    name_precision,
-    open_runtime,
 )
 
 __all__ = [

@@ -4,23 +4,28 @@ import importlib
 import importlib.util
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Protocol, get_args
 
 import numpy as np
 
 from ppose.errors import ConfigError, DataError, DeviceError
-from ppose.inference.model_folder import ONNX_FILES, PADDLE_FILES, ModelFolder, find_float_export
+from ppose.inference.model_folder import ModelFolder, find_float_export
 from ppose.inference.runtimes.faults import naming
+from ppose.inference.runtimes.kinds import (
+    KINDS,
+    Device,
+    Hint,
+    Precision,
+    RuntimeName,
+    check_able,
+    find_able,
+    import_runtime,
+    is_installed,
+    require_installed,
+)
 from ppose.paths import show_name
-from ppose.processor import check_bf16, own_cores
-
-RuntimeName = Literal["auto", "paddle", "onnxruntime", "openvino"]
-Device = Literal["cpu", "gpu"]
-Precision = Literal["fp32", "bf16", "fp16", "int8"]
-Hint = Literal["latency", "throughput"]
+from ppose.processor import own_cores
 
 _logger = logging.getLogger(__name__)
 
@@ -68,51 +73,10 @@ class _Guarded:
             return self._opened(image, *inverse_warp)
 
 
-@dataclass(frozen=True)
-class _Kind:
-    """A runtime's module here, the files that it reads, what installs it, its precisions by device."""
-
-    module: str
-    files: tuple[str, ...]
-    install: str
-    precisions: Mapping[str, tuple[str, ...]]
-    options: tuple[str, ...] = ()
-    prepares_batches: bool = False
-
-    def is_in(self, folder: ModelFolder) -> bool:
-        return all(name in folder.files for name in self.files)
-
-
-# Fastest first, as measured on a CPU (docs/benchmarks.md).
-_KINDS = {
-    "openvino": _Kind(
-        "openvino_runtime",
-        ONNX_FILES,
-        "openvino",
-        {"cpu": ("fp32", "bf16")},
-        ("cache_dir",),
-        prepares_batches=True,
-    ),
-    "onnxruntime": _Kind(
-        "onnx_runtime",
-        ONNX_FILES,
-        "onnxruntime",
-        {"cpu": ("fp32",), "gpu": ("fp32",)},
-    ),
-    "paddle": _Kind(
-        "paddle_runtime",
-        PADDLE_FILES,
-        "paddlepaddle==3.2.2",
-        {"cpu": ("fp32",), "gpu": ("fp32", "fp16")},
-        ("enable_mkldnn", "tensorrt_batch", "tensorrt_cache"),
-    ),
-}
-_FOREIGN = {"openvino": "openvino_graph", "onnxruntime": "onnx_graph", "paddle": "paddle_runtime"}
 # What computes an int8 model in floats, with the results of eight bits.
 _FLOATS = "paddle"
 # Of threads: beyond what processors have; with tens of thousands Paddle aborts and ONNX Runtime hangs.
 _MOST_THREADS = 1024
-_TENSORRT_PRECISIONS = ("fp32", "fp16", "int8")
 
 
 def open_runtime(
@@ -151,7 +115,7 @@ def open_runtime(
         raise ConfigError(f"cpu_threads is {threads}, expected 1 to {_MOST_THREADS}")
     if "tensorrt_batch" not in options:
         precision = _check_int8(folder, precision)
-    names = _find_able(folder, device, precision) if runtime == "auto" else [runtime]
+    names = find_able(folder, device, precision) if runtime == "auto" else [runtime]
     if folder.saturates:
         names = sorted(names, key=lambda name: name != _FLOATS)
     settings = {"device": device, "precision": precision, "threads": threads, "hint": hint, **options}
@@ -194,37 +158,6 @@ def name_precision(folder: ModelFolder, precision: str) -> str:
     return "int8 and bf16" if precision == "bf16" else "int8"
 
 
-def import_runtime(name: str, *, for_any_graph: bool = False) -> ModuleType:
-    """The module here of a runtime; DeviceError where its package is not installed, or does not load.
-
-    ``for_any_graph``: that with `open_foreign_graph`, for graphs whose inputs and outputs are not a keypoint
-    network's.
-    """
-    _require_installed(name)
-    module = _FOREIGN[name] if for_any_graph else _KINDS[name].module
-    try:
-        return importlib.import_module(f"ppose.inference.runtimes.{module}")
-    except ImportError as error:
-        reason = str(error).partition("\n")[0]
-        raise DeviceError(
-            f"runtime {name} is installed but does not load ({reason}): "
-            f"pip install --force-reinstall {_KINDS[name].install}"
-        ) from None
-
-
-def list_installed(runtime: RuntimeName = "auto") -> dict[str, tuple[str, ...]]:
-    """The files that each installed runtime reads, fastest first; of one alone where ``runtime`` names it.
-
-    Raises DeviceError where there is none.
-    """
-    asked = {name: kind for name, kind in _KINDS.items() if runtime in ("auto", name)}
-    found = {name: kind.files for name, kind in asked.items() if _is_installed(name)}
-    if not found:
-        name = "onnxruntime" if runtime == "auto" else runtime
-        raise DeviceError(f"runtime {name} is not installed: pip install {_KINDS[name].install}")
-    return found
-
-
 def _check_output(folder: ModelFolder, opened: _Opened) -> None:
     """Raise DataError unless what a graph gives is of the folder's keypoints and codec.
 
@@ -255,15 +188,15 @@ def _open_first(
     problems = {}
     for name in names:
         try:
-            _require_installed(name)
-            _check(name, folder, **settings)
-            more = {"batches": batches} if _KINDS[name].prepares_batches else {}
+            require_installed(name)
+            check_able(name, folder, **settings)
+            more = {"batches": batches} if KINDS[name].prepares_batches else {}
             opened = _open_guarded(name, folder, {**settings, **more})
         except DeviceError as error:
             problems[name] = str(error)
             continue
         for other, problem in problems.items():
-            if _is_installed(other):
+            if is_installed(other):
                 _logger.warning("not %s: %s", other, problem)
         return opened
     raise DeviceError("; ".join(problems.values()))
@@ -271,7 +204,7 @@ def _open_first(
 
 def _open_guarded(name: str, folder: ModelFolder, settings: Mapping[str, Any]) -> _Guarded:
     """A runtime with the folder's graph; DataError where it does not load it."""
-    file, open_graph = folder.path / _KINDS[name].files[0], import_runtime(name).open_graph
+    file, open_graph = folder.path / KINDS[name].files[0], import_runtime(name).open_graph
     with naming(file, f"does not load in {name}"):
         return _Guarded(open_graph(folder, **settings), file)
 
@@ -286,73 +219,3 @@ def _check_int8(folder: ModelFolder, precision: Precision) -> Precision:
             "the float network"
         )
     return "fp32" if precision == "int8" else precision
-
-
-def _find_able(folder: ModelFolder, device: str, precision: str) -> list[str]:
-    """The runtimes, fastest first, that have this precision on this device and a file in the folder."""
-    able = [name for name, kind in _KINDS.items() if precision in kind.precisions.get(device, ())]
-    if not able:
-        known = dict.fromkeys(p for kind in _KINDS.values() for p in kind.precisions.get(device, ()))
-        raise ConfigError(
-            f"no runtime has precision {precision} on {device}, it may be {', '.join(known)}"
-            f"{_hint_of(precision)}"
-        )
-    exported = [name for name in able if _KINDS[name].is_in(folder)]
-    if not exported:
-        raise DataError(_lacks(folder, able[0], f"{precision} on {device}"))
-    return exported
-
-
-def _check(
-    name: str, folder: ModelFolder, *, device: str, precision: str, threads: int, hint: str, **options: Any
-) -> None:
-    kind, uses_tensorrt = _KINDS[name], "tensorrt_batch" in options
-    for option in options:
-        if option not in kind.options:
-            raise ConfigError(f"runtime {name} takes no {option}")
-    able = _TENSORRT_PRECISIONS if uses_tensorrt else kind.precisions.get(device)
-    if able is None:
-        others = [other for other, its in _KINDS.items() if device in its.precisions]
-        raise ConfigError(
-            f"runtime {name} does not run on device {device} here, but {' and '.join(others)} do"
-        )
-    if precision not in able:
-        raise ConfigError(
-            f"runtime {name} has no precision {precision} on {device}, it has {', '.join(able)}"
-            f"{_hint_of(precision)}"
-        )
-    if uses_tensorrt and (precision == "int8") != folder.is_int8:
-        kinds = ("an int8", "a float") if folder.is_int8 else ("a float", "an int8")
-        raise ConfigError(f"{folder.path} is {kinds[0]} model, TensorRT's {precision} takes {kinds[1]} one")
-    if folder.spec.decode_in_graph and (uses_tensorrt or precision in ("bf16", "fp16")):
-        raise ConfigError(
-            f"{folder.path} decodes in its graph, where 16 bits are too few for places of keypoints"
-            f"{' and TensorRT has not been tried' if uses_tensorrt else ''}; export without --decode_in_graph"
-        )
-    if not kind.is_in(folder):
-        raise DataError(_lacks(folder, name, f"runtime {name}"))
-    if precision == "bf16" and device == "cpu":
-        check_bf16()
-
-
-def _lacks(folder: ModelFolder, name: str, reader: str) -> str:
-    """That a folder has not the file that a runtime reads, and how it gets it."""
-    files = _KINDS[name].files
-    command = f"tools/export_model.py{' --format onnx' if files == ONNX_FILES else ''}"
-    return f"{folder.path} has no {'+'.join(files)}, which {reader} reads: {command} adds it"
-
-
-def _hint_of(precision: str) -> str:
-    return ": int8 is for models that are exported quantized" if precision == "int8" else ""
-
-
-def _require_installed(name: str) -> None:
-    if not _is_installed(name):
-        raise DeviceError(f"runtime {name} is not installed: pip install {_KINDS[name].install}")
-
-
-def _is_installed(name: str) -> bool:
-    try:
-        return importlib.util.find_spec(name) is not None
-    except ImportError:
-        return False

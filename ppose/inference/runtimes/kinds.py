@@ -1,0 +1,166 @@
+"""What each runtime reads and can do, and whether it is installed."""
+
+import importlib
+import importlib.util
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, Literal
+
+from ppose.errors import ConfigError, DataError, DeviceError
+from ppose.inference.model_folder import ONNX_FILES, PADDLE_FILES, ModelFolder
+from ppose.processor import check_bf16
+
+RuntimeName = Literal["auto", "paddle", "onnxruntime", "openvino"]
+Device = Literal["cpu", "gpu"]
+Precision = Literal["fp32", "bf16", "fp16", "int8"]
+Hint = Literal["latency", "throughput"]
+
+_TENSORRT_PRECISIONS = ("fp32", "fp16", "int8")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A runtime's module here, the files that it reads, what installs it, its precisions by device."""
+
+    module: str
+    files: tuple[str, ...]
+    install: str
+    precisions: Mapping[str, tuple[str, ...]]
+    options: tuple[str, ...] = ()
+    prepares_batches: bool = False
+
+    def is_in(self, folder: ModelFolder) -> bool:
+        """Whether the folder has these files."""
+        return all(name in folder.files for name in self.files)
+
+
+# Fastest first, as measured on a CPU (docs/benchmarks.md).
+KINDS = {
+    "openvino": Kind(
+        "openvino_runtime",
+        ONNX_FILES,
+        "openvino",
+        {"cpu": ("fp32", "bf16")},
+        ("cache_dir",),
+        prepares_batches=True,
+    ),
+    "onnxruntime": Kind(
+        "onnx_runtime",
+        ONNX_FILES,
+        "onnxruntime",
+        {"cpu": ("fp32",), "gpu": ("fp32",)},
+    ),
+    "paddle": Kind(
+        "paddle_runtime",
+        PADDLE_FILES,
+        "paddlepaddle==3.2.2",
+        {"cpu": ("fp32",), "gpu": ("fp32", "fp16")},
+        ("enable_mkldnn", "tensorrt_batch", "tensorrt_cache"),
+    ),
+}
+_FOREIGN = {"openvino": "openvino_graph", "onnxruntime": "onnx_graph", "paddle": "paddle_runtime"}
+
+
+def import_runtime(name: str, *, for_any_graph: bool = False) -> ModuleType:
+    """The module here of a runtime; DeviceError where its package is not installed, or does not load.
+
+    ``for_any_graph``: that with `open_foreign_graph`, for graphs whose inputs and outputs are not a keypoint
+    network's.
+    """
+    require_installed(name)
+    module = _FOREIGN[name] if for_any_graph else KINDS[name].module
+    try:
+        return importlib.import_module(f"ppose.inference.runtimes.{module}")
+    except ImportError as error:
+        reason = str(error).partition("\n")[0]
+        raise DeviceError(
+            f"runtime {name} is installed but does not load ({reason}): "
+            f"pip install --force-reinstall {KINDS[name].install}"
+        ) from None
+
+
+def list_installed(runtime: RuntimeName = "auto") -> dict[str, tuple[str, ...]]:
+    """The files that each installed runtime reads, fastest first; of one alone where ``runtime`` names it.
+
+    Raises DeviceError where there is none.
+    """
+    asked = {name: kind for name, kind in KINDS.items() if runtime in ("auto", name)}
+    found = {name: kind.files for name, kind in asked.items() if is_installed(name)}
+    if not found:
+        name = "onnxruntime" if runtime == "auto" else runtime
+        raise DeviceError(f"runtime {name} is not installed: pip install {KINDS[name].install}")
+    return found
+
+
+def find_able(folder: ModelFolder, device: str, precision: str) -> list[str]:
+    """The runtimes, fastest first, that have this precision on this device and a file in the folder."""
+    able = [name for name, kind in KINDS.items() if precision in kind.precisions.get(device, ())]
+    if not able:
+        known = dict.fromkeys(p for kind in KINDS.values() for p in kind.precisions.get(device, ()))
+        raise ConfigError(
+            f"no runtime has precision {precision} on {device}, it may be {', '.join(known)}"
+            f"{_hint_of(precision)}"
+        )
+    exported = [name for name in able if KINDS[name].is_in(folder)]
+    if not exported:
+        raise DataError(_lacks(folder, able[0], f"{precision} on {device}"))
+    return exported
+
+
+def check_able(
+    name: str, folder: ModelFolder, *, device: str, precision: str, threads: int, hint: str, **options: Any
+) -> None:
+    """Raise ConfigError or DataError unless a runtime can do what is asked for with this folder."""
+    kind, uses_tensorrt = KINDS[name], "tensorrt_batch" in options
+    for option in options:
+        if option not in kind.options:
+            raise ConfigError(f"runtime {name} takes no {option}")
+    able = _TENSORRT_PRECISIONS if uses_tensorrt else kind.precisions.get(device)
+    if able is None:
+        others = [other for other, its in KINDS.items() if device in its.precisions]
+        raise ConfigError(
+            f"runtime {name} does not run on device {device} here, but {' and '.join(others)} do"
+        )
+    if precision not in able:
+        raise ConfigError(
+            f"runtime {name} has no precision {precision} on {device}, it has {', '.join(able)}"
+            f"{_hint_of(precision)}"
+        )
+    if uses_tensorrt and (precision == "int8") != folder.is_int8:
+        kinds = ("an int8", "a float") if folder.is_int8 else ("a float", "an int8")
+        raise ConfigError(f"{folder.path} is {kinds[0]} model, TensorRT's {precision} takes {kinds[1]} one")
+    if folder.spec.decode_in_graph and (uses_tensorrt or precision in ("bf16", "fp16")):
+        raise ConfigError(
+            f"{folder.path} decodes in its graph, where 16 bits are too few for places of keypoints"
+            f"{' and TensorRT has not been tried' if uses_tensorrt else ''}; export without --decode_in_graph"
+        )
+    if not kind.is_in(folder):
+        raise DataError(_lacks(folder, name, f"runtime {name}"))
+    if precision == "bf16" and device == "cpu":
+        check_bf16()
+
+
+def _lacks(folder: ModelFolder, name: str, reader: str) -> str:
+    """That a folder has not the file that a runtime reads, and how it gets it."""
+    files = KINDS[name].files
+    command = f"tools/export_model.py{' --format onnx' if files == ONNX_FILES else ''}"
+    return f"{folder.path} has no {'+'.join(files)}, which {reader} reads: {command} adds it"
+
+
+def _hint_of(precision: str) -> str:
+    return ": int8 is for models that are exported quantized" if precision == "int8" else ""
+
+
+def require_installed(name: str) -> None:
+    """Raise DeviceError unless a runtime's package is there."""
+    if not is_installed(name):
+        raise DeviceError(f"runtime {name} is not installed: pip install {KINDS[name].install}")
+
+
+def is_installed(name: str) -> bool:
+    """Whether a runtime's package is there; it is not imported."""
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ImportError:
+        return False
