@@ -37,12 +37,12 @@ def fetch(url: str, *, sha256: str | None = None, source: str | None = None, way
     credentials) and the ``way_out``, where the file cannot be had.
     """
     source = source or url
+    is_local = _scheme(source) == "file"
     target = cached_path(url)
     sha256 = (sha256 or _noted_digest(target)).lower()
     way_out = way_out or (
         f"check the network, or download it by hand and give its path (or put it at {target})"
     )
-    is_local = _scheme(source) == "file"
     if not is_local and _is_good(target, sha256):
         return target
     try:

@@ -219,7 +219,8 @@ class PickleMachine:
             raise pickle.UnpicklingError("a call of what is no function")
         self._stack[-1] = self._stack[-1](*arguments)
 
-    def _build(self) -> None:
+    def build(self) -> None:
+        """BUILD: the object below the top of the stack takes the state that is the top."""
         state = self._stack.pop()
         set_state = getattr(self._stack[-1], "set_state", None)
         if set_state is None:
@@ -287,7 +288,7 @@ def _table(cls: type[PickleMachine]) -> list[Callable[[PickleMachine], object] |
         pickle.SETITEM: cls._set_item, pickle.SETITEMS: cls._set_items,
         pickle.GLOBAL: cls._global, pickle.STACK_GLOBAL: cls._stack_global,
         pickle.BINPERSID: lambda self: self._stack.append(self._find_storage(self._stack.pop())),
-        pickle.REDUCE: cls._reduce, pickle.NEWOBJ: cls._reduce, pickle.BUILD: lambda self: self._build(),
+        pickle.REDUCE: cls._reduce, pickle.NEWOBJ: cls._reduce, pickle.BUILD: lambda self: self.build(),
     }  # fmt: skip
     return [known.get(bytes([code])) for code in range(256)]
 

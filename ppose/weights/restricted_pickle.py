@@ -194,8 +194,9 @@ class ArrayPickles(PickleMachine):
             raise ValueError("one storage of two types or lengths")
         return storage
 
-    def _build(self) -> None:
-        super()._build()
+    def build(self) -> None:
+        """See `PickleMachine`; the entries of an array that is built are read at once."""
+        super().build()
         if isinstance(self._stack[-1], Array):
             self._read_entries()
 

@@ -2,7 +2,6 @@
 
 import resource
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import paddle
@@ -14,7 +13,7 @@ from ppose.errors import ConfigError, ExportError
 from ppose.export import export
 from ppose.export.export import Options, export_model
 from ppose.export.graph import check_room
-from ppose.export.onnx_graph import _run_paddle2onnx
+from ppose.export.onnx_graph import convert_graph
 from ppose.inference.model_folder import read_model_folder
 from ppose.inference.predictor import Predictor
 from ppose.inference.runtimes import open_runtime
@@ -137,7 +136,7 @@ def test_a_graph_that_cannot_be_converted(tmp_path):
     static = paddle.jit.to_static(Strange(), input_spec=[spec], full_graph=True)
     paddle.jit.save(static, str(tmp_path / "model"))
     with pytest.raises(ExportError, match=r"paddle2onnx cannot convert the network: .*split"):
-        _run_paddle2onnx(tmp_path, Path(tmp_path / "model.onnx"))
+        convert_graph(tmp_path / "model.json", tmp_path / "model.pdiparams", tmp_path / "model.onnx")
 
 
 def test_a_reader_without_a_normalisation(task, tmp_path):

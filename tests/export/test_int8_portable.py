@@ -92,5 +92,5 @@ def test_full_range_saturates_without_vnni_and_portable_weights_do_not(tmp_path,
 class _Images(Graph):
     """Gives the network the first channel of an image 32 times."""
 
-    def _compute(self, image):
+    def _find_heatmaps(self, image):
         return self.network(paddle.concat([image[:, :1]] * 32, axis=1))

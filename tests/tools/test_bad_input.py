@@ -98,7 +98,10 @@ def test_bad_weights(run_tool, weights, data, name, expected):
         (["metric=foo"], ["metric: unknown component 'foo'", "KeyPointTopDownCOCOEval"]),
         (["worker_num=-1"], ["worker_num is -1"]),
         (["EvalReader.batch_size=0"], ["batch_size is 0"]),
-        (["EvalReader.drop_last=true"], ["EvalReader: shuffle and drop_last"]),
+        (
+            ["EvalReader.drop_last=true"],
+            ["EvalReader: shuffle, drop_last and batch_size auto are for training"],
+        ),
         (["EvalReader.batch_transforms=[Permute]"], ["NormalizeImage and Permute"]),
         (["trainsize=[90,128]"], ["trainsize is [90, 128]", "multiples of 32"]),
         (["weights=."], ["no model_final.pdparams in the folder ."]),

@@ -146,9 +146,9 @@ def test_entries_at_once_are_those_of_single_operations(tmp_path, monkeypatch, p
     file = tmp_path / "a.pdparams"
     file.write_bytes(pickle.dumps({**state, "names": {key: f"{key}_0" for key in state}}, protocol))
     at_once = read_weights(file)
-    calls, build = [], restricted_pickle.ArrayPickles._build
+    calls, build = [], restricted_pickle.ArrayPickles.build
     monkeypatch.setattr(
-        restricted_pickle.ArrayPickles, "_build", lambda self: calls.append(self) or build(self)
+        restricted_pickle.ArrayPickles, "build", lambda self: calls.append(self) or build(self)
     )
     counts = []
     for most in (restricted_pickle._MOST_ENTRIES, 0):
