@@ -7,6 +7,7 @@ The modules are imported once; then each run is a fork, without a network but th
 
 import contextlib
 import ctypes
+import dataclasses
 import importlib
 import json
 import os
@@ -59,7 +60,7 @@ def main() -> None:
     from ppose import cli
     from ppose.weights import download
 
-    download._RETRY_AFTER_SECONDS = (0, 0)
+    download._LIMITS = dataclasses.replace(download._LIMITS, waits=(0, 0))
     for module in sys.argv[1:]:
         importlib.import_module(module)
     answers = os.fdopen(os.dup(1), "w")

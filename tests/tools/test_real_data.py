@@ -71,11 +71,11 @@ def test_detected_boxes_of_coco_det(run_tool, reference, tmp_path):
 
 @pytest.fixture
 def parts_of_coco_dev(reference, tmp_path):
-    """Overrides: 100 real images to train on, the 26 others to evaluate."""
+    """Overrides: 40 real images to train on, 26 others to evaluate."""
     data = reference / "data" / "coco_dev"
     content = json.loads((data / "annotations" / "person_keypoints.json").read_text())
     content["images"].sort(key=lambda image: image["id"])
-    for name, images in (("train", content["images"][:100]), ("val", content["images"][100:])):
+    for name, images in (("train", content["images"][:40]), ("val", content["images"][100:])):
         ids = {image["id"] for image in images}
         people = [person for person in content["annotations"] if person["image_id"] in ids]
         (tmp_path / f"{name}.json").write_text(
@@ -92,7 +92,7 @@ def parts_of_coco_dev(reference, tmp_path):
 
 @pytest.mark.heavy
 def test_fine_tuning_ruins_nothing(run_tool, reference, parts_of_coco_dev, tmp_path):
-    """Of the published PP-TinyPose on 100 real images; AP of 72 people on the 26 others varies by a point."""
+    """Of the published PP-TinyPose on 40 real images; AP of 72 people on the 26 others varies by a point."""
     places = parts_of_coco_dev
     before, _ = evaluate(run_tool, reference, tmp_path, "tinypose_128x96", places)
     result = run_tool(
@@ -134,11 +134,11 @@ def test_eight_bits_stay_near_the_ap_of_float(run_tool, reference, parts_of_coco
 def test_int8_exports_give_the_quantized_networks_heatmaps(reference, tmp_path):
     weights = f"weights={reference}/data/weights/tinypose_256x192.pdparams"
     task = Task(load_config(ROOT / "configs" / "tinypose_256x192.yml", [*coco_dev(reference), weights]))
-    images = CalibrationImages.from_dataset(task, "EvalDataset", 128)
+    images = CalibrationImages.from_dataset(task, "EvalDataset", 48)
     network = quantize_network(load_trained(task), images, task.ptq())
     for kind in ("paddle", "onnx"):
         export_model(task, "tinypose", tmp_path, Options(format=kind), trained=network)
-    image = images.sample(64)
+    image = images.sample(16)
     with paddle.no_grad():
         expected = network(image).numpy()
     for name in ("paddle", "onnxruntime", "openvino"):
