@@ -129,9 +129,8 @@ Done in {minutes} min {rest} s.
 Next:
   your own image, by the exported network (it knows drawn people only):
     python deploy/infer.py --model_dir {exported} --image_file photo.jpg
-  real weights, for photographs:
-    python tools/infer.py -c configs/hrnet_w32_256x192.yml --infer_img photo.jpg -o weights=\\
-      https://paddle-model-ecology.bj.bcebos.com/model/hrnet_pose/hrnet_w32_256x192.pdparams
+  a published network and detector, for photographs:
+    ppose predict photo.jpg
   your own data, labelled in COCO's format (docs/tutorials/own_keypoints.md for other keypoints):
     python tools/train.py -c configs/lite_hrnet_18_256x192_coco.yml --eval -o \\
       TrainDataset.dataset_dir=DIR EvalDataset.dataset_dir=DIR"""
