@@ -1,7 +1,8 @@
 """Settings of Paddle's CPU libraries, ONNX Runtime and Ray, which these read from the environment.
 
-- `KMP_BLOCKTIME=0`: each of Paddle's threads has an OpenMP team whose members spin for 200 ms after an
-  operator, on cores that others could use. Now they sleep at once.
+- `KMP_BLOCKTIME=1`: each of Paddle's threads has an OpenMP team whose members spin for 200 ms after an
+  operator, on cores that others could use. Now they sleep after one. (After none, evaluation on two threads
+  takes twice as long: they have to be woken for each operator.)
 - `MKL_DEBUG_CPU_TYPE=5`: Paddle brings the MKL of 2019, which on AMD's processors takes kernels without AVX.
   This makes it take those for AVX2. Set on such processors that have AVX2 and no AVX512.
 
@@ -29,7 +30,7 @@ def prepare_environment() -> None:
     sys.modules.setdefault("openvino_telemetry", cast(ModuleType, None))  # its import fails then
     if "paddle" in sys.modules:
         return
-    os.environ.setdefault("KMP_BLOCKTIME", "0")
+    os.environ.setdefault("KMP_BLOCKTIME", "1")
     if is_amd_with_avx2_alone():
         os.environ.setdefault("MKL_DEBUG_CPU_TYPE", "5")
 
@@ -40,5 +41,5 @@ def settings_in_force() -> dict[str, str]:
 
 
 def describe_settings(settings: dict[str, str]) -> str:
-    """`KMP_BLOCKTIME=0, MKL_DEBUG_CPU_TYPE=5`, or that there are none."""
+    """`KMP_BLOCKTIME=1, MKL_DEBUG_CPU_TYPE=5`, or that there are none."""
     return ", ".join(f"{name}={value}" for name, value in settings.items()) or "none"

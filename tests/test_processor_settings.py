@@ -26,7 +26,7 @@ def run(script, **environment):
 
 def test_they_are_set_before_paddle_comes():
     settings = run("import ppose")
-    assert settings["KMP_BLOCKTIME"] == "0"
+    assert settings["KMP_BLOCKTIME"] == "1"
     assert settings["MKL_DEBUG_CPU_TYPE"] == ("5" if is_amd_with_avx2_alone() else None)
 
 
