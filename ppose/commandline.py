@@ -119,9 +119,15 @@ def _safe_paths() -> Iterator[None]:
     """Within it, no process that we, or libraries, start runs what lies in the current folder."""
     path = os.environ.get("PATH", os.defpath)
     folders = [folder for folder in path.split(os.pathsep) if os.path.isabs(folder)]
-    safe = {"PYTHONSAFEPATH": "1", "PATH": os.pathsep.join(folders)}
-    before = {name: os.environ.get(name) for name in safe}
-    os.environ.update(safe)
+    with environment(PYTHONSAFEPATH="1", PATH=os.pathsep.join(folders)):
+        yield
+
+
+@contextmanager
+def environment(**wanted: str) -> Iterator[None]:
+    """Within it, these variables of the environment are so."""
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
     try:
         yield
     finally:

@@ -18,6 +18,7 @@ from typing import Any
 
 from ppose.batch.chunks import Chunk
 from ppose.batch.worker import Outcome, Task, Worker
+from ppose.commandline import environment
 from ppose.errors import DeviceError
 from ppose.interrupts import INTERRUPTS
 from ppose.paths import hide_secrets, show_name, show_text
@@ -78,19 +79,11 @@ def _environment() -> Iterator[None]:
     """Within it, processes that are started import this ppose, and Ray's core keeps its log to itself."""
     root = str(Path(__file__).resolve().parents[2])
     known = os.environ.get("PYTHONPATH")
-    wanted = {
-        "PYTHONPATH": root if known is None else os.pathsep.join([root, known]),
-        "RAY_BACKEND_LOG_LEVEL": os.environ.get("RAY_BACKEND_LOG_LEVEL", "fatal"),
-    }
-    before = {name: os.environ.get(name) for name in wanted}
-    os.environ.update(wanted)
-    try:
+    with environment(
+        PYTHONPATH=root if known is None else os.pathsep.join([root, known]),
+        RAY_BACKEND_LOG_LEVEL=os.environ.get("RAY_BACKEND_LOG_LEVEL", "fatal"),
+    ):
         yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name)
-            if value is not None:
-                os.environ[name] = value
 
 
 @contextmanager

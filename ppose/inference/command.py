@@ -50,11 +50,7 @@ def infer_images(
     """
     check_output(output_dir, files)
     images = open_images()
-    predictor = open_predictor()
-    find_people = open_detector(hint="throughput" if predictor.callers > 1 else "latency")
-    model = open_model(pnp, predictor)
-    if run_benchmark:
-        warm_up(predictor)
+    predictor, find_people, model = _open(open_predictor, open_detector, pnp, warms_up=run_benchmark)
     people = write_poses(
         images,
         predictor,
@@ -107,11 +103,7 @@ def infer_video(
         raise DataError(f"{show_name(output)} is the video itself: choose another --output_dir")
     check_writable(output)
     frames = open_frames(source, clip, rate)
-    predictor = open_predictor()
-    find_people = open_detector(hint="throughput" if predictor.callers > 1 else "latency")
-    model = open_model(pnp, predictor)
-    if run_benchmark:
-        warm_up(predictor)
+    predictor, find_people, model = _open(open_predictor, open_detector, pnp, warms_up=run_benchmark)
     count = process_video(
         frames,
         predictor,
@@ -135,6 +127,17 @@ def infer_video(
     if run_benchmark:
         _report_times(predictor)
     frames.check_whole()
+
+
+def _open(
+    open_predictor: OpenPredictor, open_detector: OpenDetector, pnp: Path | None, *, warms_up: bool
+) -> "tuple[Predictor, PersonDetector | None, ObjectModel | None]":
+    predictor = open_predictor()
+    find_people = open_detector(hint="throughput" if predictor.callers > 1 else "latency")
+    model = open_model(pnp, predictor)
+    if warms_up:
+        warm_up(predictor)
+    return predictor, find_people, model
 
 
 def open_model(file: Path | None, predictor: Predictor) -> "ObjectModel | None":
