@@ -3,11 +3,11 @@
     python benchmarks/models.py --folder /tmp/exports --export_only
     python benchmarks/models.py --folder /tmp/exports
 
-Weights are random, biases too: where all are equal, OpenVINO does not put them into their convolutions. Configs
-whose networks have one size (docs/models.md) are one network. A network is exported, checked by the export, and
-run in OpenVINO without the flip test, a process each, one after the other: milliseconds at the median from an
-image in memory to keypoints. What a second run finds exported is not exported again. docs/make_models.py puts
-the figures onto its page.
+Weights are random, biases too: where all are equal, OpenVINO does not put them into their convolutions.
+Configs whose networks have one size (docs/models.md) are one network. A network is exported, checked by the
+export, and run in OpenVINO without the flip test, a process each, one after the other: milliseconds at the
+median from an image in memory to keypoints. What a second run finds exported is not exported again.
+docs/make_models.py puts the figures onto its page.
 """
 
 import argparse
@@ -16,8 +16,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "docs")]
+for folder in ("docs", ""):
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent / folder))
 
 import make_models
 

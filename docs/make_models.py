@@ -2,8 +2,8 @@
 
     python docs/make_models.py
 
-The published results are those of docs/published.tsv and of ppose/weights/models.yml, the milliseconds those of
-docs/cpu_ms.tsv, which benchmarks/models.py measures. Counting all networks takes some minutes.
+The published results are those of docs/published.tsv and of ppose/weights/models.yml, the milliseconds
+those of docs/cpu_ms.tsv, which benchmarks/models.py measures. Counting all networks takes some minutes.
 """
 
 import sys

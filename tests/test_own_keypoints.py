@@ -38,7 +38,9 @@ def checkout(tmp_path):
     shutil.copytree(ROOT / "configs", tmp_path / "configs")
     config, _ = blocks("yaml")
     assert "pretrain_weights: tinypose_256x192" in config
-    config = config.replace("pretrain_weights: tinypose_256x192", "pretrain_weights: null")  # no publisher here
+    config = config.replace(
+        "pretrain_weights: tinypose_256x192", "pretrain_weights: null"
+    )  # no publisher here
     (tmp_path / "configs" / "arrow.yml").write_text(config)
     (annotations,) = blocks("json")
     folder = tmp_path / "dataset" / "arrow"

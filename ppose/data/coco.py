@@ -75,8 +75,8 @@ class KeypointTopDownCocoDataset:
         if dataset_dir and not file.exists():
             fetch = "`ppose download coco` fetches COCO; " if Path(dataset_dir).name == "coco" else ""
             raise DataError(
-                f"annotation file not found: {show_name(file)}; {fetch}dataset_dir, image_dir and anno_path say "
-                "where another one is, as in -o EvalDataset.dataset_dir=FOLDER"
+                f"annotation file not found: {show_name(file)}; {fetch}dataset_dir, image_dir and anno_path "
+                "say where another one is, as in -o EvalDataset.dataset_dir=FOLDER"
             )
         self.annotations = read_annotations(
             self.find_annotations(file, keypoint_set),

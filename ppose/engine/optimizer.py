@@ -28,12 +28,13 @@ class LearningRate:
         )
 
     def check(self, steps: int) -> None:
-        """Warn where more than half of a training of so many steps is warm-up: a small dataset learns little."""
+        """Warn where more than half of a training of so many steps is warm-up."""
         warm_up = max((its.steps for its in self._schedulers if isinstance(its, LinearWarmup)), default=0)
         if 2 * warm_up > steps:
             _logger.warning(
-                "the learning rate warms up for %d of the training's %d steps, so that little is learnt: a "
-                "smaller batch_size and a larger epoch give more steps, LearningRate.schedulers fewer of LinearWarmup",
+                "the learning rate warms up for %d of the training's %d steps, so that little is learnt: "
+                "a smaller batch_size and a larger epoch give more steps, LearningRate.schedulers a shorter "
+                "LinearWarmup",
                 min(warm_up, steps),
                 steps,
             )

@@ -88,7 +88,7 @@ def find_model(name: str, kind: Kind) -> Model:
         return model
     names = [known for known, its in models.items() if its.kind == kind]
     near = [known for known in names if name.lower() in known][:_MOST_NAMES]
-    hint = f"; did you mean {' or '.join(near)}?" if near else suggest(name, names)
+    hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else suggest(name, names)
     named = f"'{show_text(name)}'"
     problem = f"no {kind} model has the name {named}" if model is None else f"{named} is a {model.kind} model"
     raise ConfigError(f"{problem}{hint or ';'} `ppose models` lists them all")

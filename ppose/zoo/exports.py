@@ -142,6 +142,6 @@ def _find_older(model: Model, runtime: RuntimeName) -> Path:
     missing = ", ".join(package for package in _MAKERS[form] if not importlib.util.find_spec(package))
     raise ExportError(
         f"{model.name} is published as Paddle's weights alone, which are to be exported once; {missing} is "
-        f"missing for it: pip install 'ppose[{extras}]' (it may go afterwards); or take it from a machine that "
-        f"has all: {pack} there, {unpack} here"
+        f"missing for it: pip install 'ppose[{extras}]' (it may go afterwards); or take it from a machine "
+        f"that has all: {pack} there, {unpack} here"
     )
