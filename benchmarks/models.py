@@ -16,8 +16,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-for folder in ("docs", ""):
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent / folder))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "docs"))
 
 import make_models
 

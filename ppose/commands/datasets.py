@@ -104,8 +104,8 @@ def _annotation_files(path: Path) -> list[Path]:
     found = [file for file in found if file.is_file()]
     if not found:
         raise DataError(
-            f"{path}: no annotations.json in it, nor in train/ or val/: name the annotation file, or make one "
-            f"of other labels (YOLO, labelme, CVAT ...): `ppose convert {path} annotations.json`"
+            f"{path}: no annotations.json in it, nor in train/ or val/: name the annotation file, or make "
+            f"one of other labels (YOLO, labelme, CVAT ...): `ppose convert {path} annotations.json`"
         )
     return found
 
