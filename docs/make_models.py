@@ -24,9 +24,9 @@ SimpleBaseline do (transposed convolutions at output resolution, over 1024^3), a
 CONFIG` prints all three. They are of the network as it is trained.
 
 *ms* is one person from an image in memory to keypoints, in float and without the flip test, at the median:
-{run}. `benchmarks/models.py` measured it with random weights, once for each size
-of network; those that are left out take more than 10.5 G MACs. Int8 and other runtimes:
-[benchmarks](benchmarks.md).
+{run}.
+`benchmarks/models.py` measured it with random weights, once for each size of network; those that are left
+out take more than 10.5 G MACs. Int8 and other runtimes: [benchmarks](benchmarks.md).
 
 Published results are those of the codes named, not of trainings here. *det* is AP on COCO val2017 with
 detections of a person AP of 56.4 and the flip test, *own* with the people's own boxes, which give about 2 AP
