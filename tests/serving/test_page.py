@@ -139,10 +139,11 @@ def test_the_camera_shows_poses_until_it_is_stopped(page):
 
 
 def test_what_the_server_refuses_is_said(page):
-    page.evaluate(_DROP, ["AAAA", "drop"])
+    with page.expect_console_message(lambda message: message.type == "error"):  # as of every answer of 4xx
+        page.evaluate(_DROP, ["AAAA", "drop"])
     playwright.expect(page.locator("#status")).to_contain_text("No poses: ")
     assert page.locator("#status").get_attribute("class") == "error"
-    page.problems.clear()  # the browser logs answers of 4xx
+    page.problems.clear()
 
 
 def test_nobody_in_the_photo_and_a_server_that_is_gone_are_said(browser, start_server, png, tmp_path):
