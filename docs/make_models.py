@@ -23,7 +23,8 @@ multiply-accumulates of convolutions for one image; GFLOPs are counted as the of
 SimpleBaseline do (transposed convolutions at output resolution, over 1024^3), and `ppose model_info -c
 CONFIG` prints all three. They are of the network as it is trained.
 
-*ms* is one person from an image in memory to keypoints, in float and without the flip test, at the median:
+*ms* is one person from an image in memory to keypoints, in float and without the flip test, at the median,
+the smaller one where a network was run twice:
 {run}.
 `benchmarks/models.py` measured it with random weights, once for each size of network; those that are left
 out take more than 10.5 G MACs. Int8 and other runtimes: [benchmarks](benchmarks.md).
