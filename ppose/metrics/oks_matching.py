@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ppose.metrics.oks import similarity
+
 MOST_PER_IMAGE = 20  # found people that count, those with the highest scores
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
 _RECALLS = np.linspace(0, 1, 101)
@@ -91,12 +93,6 @@ def _oks_of(keypoints: np.ndarray, truth: Truth, true: np.ndarray, sigmas: np.nd
         labelled[without] = True
     similar = similarity((off**2).sum(axis=-1), truth.areas[true], sigmas)
     return np.where(labelled, similar, 0).sum(axis=1) / labelled.sum(axis=1)
-
-
-def similarity(squared: np.ndarray, areas: np.ndarray, sigmas: np.ndarray) -> np.ndarray:
-    """exp(-d^2 / (2 area (2 sigma)^2)) (N, K) of squared distances (N, K), areas (N,), sigmas (K,)."""
-    spread = (2 * sigmas) ** 2
-    return np.exp(-squared / spread / (areas[:, None] + np.spacing(1)) / 2)
 
 
 def match_people(

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from ppose.metrics.coco_evaluation import Evaluation
-from ppose.metrics.oks_matching import similarity
+from ppose.metrics.oks import similarity
 
 KINDS = ("good", "jitter", "inversion", "swap", "miss")
 GOOD, JITTER, INVERSION, SWAP, MISS = range(len(KINDS))
