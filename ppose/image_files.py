@@ -50,41 +50,19 @@ def is_image_name(name: str) -> bool:
     return PurePath(name).suffix.lower() in IMAGE_ENDINGS + _UNREAD_ENDINGS
 
 
-def read_boxes(
-    path: str | Path,
-    image_files: Sequence[Path],
-    *,
-    classes: Sequence[int | str] | None = None,
-    threshold: float = DET_THRESHOLD,
-) -> list[np.ndarray]:
-    """bboxes_xyxy (N, 4) for each image of a box file, see `read_boxes_and_sizes`."""
-    return read_boxes_and_sizes(path, image_files, classes=classes, threshold=threshold)[0]
-
-
 def read_boxes_and_sizes(
     path: str | Path,
-    image_files: Sequence[Path],
+    images: Sequence[Path | str],
     *,
     classes: Sequence[int | str] | None = None,
     threshold: float = DET_THRESHOLD,
 ) -> tuple[list[np.ndarray], list[tuple[int, int]]]:
     """bboxes_xyxy (N, 4) for each image of a box file, none for those that it does not name; and its size.
 
-    Sizes are width and height as box files say that are COCO annotations; (0, 0) where they do not.
-    Everything else is as in `read_people_boxes`.
+    Of paths the base name counts; texts may have folders in them. Sizes are width and height as box files say
+    that are COCO annotations; (0, 0) where they do not. Everything else is as in `read_people_boxes`.
     """
-    names = [file.name for file in image_files]
-    return read_named_boxes(path, names, classes=classes, threshold=threshold)
-
-
-def read_named_boxes(
-    path: str | Path,
-    names: Sequence[str],
-    *,
-    classes: Sequence[int | str] | None = None,
-    threshold: float = DET_THRESHOLD,
-) -> tuple[list[np.ndarray], list[tuple[int, int]]]:
-    """As `read_boxes_and_sizes`, of images with these names, which may have folders in them."""
+    names = [image.name if isinstance(image, Path) else image for image in images]
     found = read_people_boxes(path, names, classes=classes, threshold=threshold)
     order = np.argsort(found.rows, kind="stable")
     ends = np.searchsorted(found.rows[order], np.arange(1, len(names)))

@@ -132,7 +132,7 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     if args.model is not None:
         shown = name_precision(exported, precision)
         print(f"model: {args.model} in {predictor.runtime_name}, {shown}")
-    print(format_table(metrics, dataset.boxes))
+    print(format_table(metrics, f"boxes: {dataset.boxes}"))
     if args.json:
         write_json(args.json, to_record(metrics))
 
