@@ -1,12 +1,11 @@
 """labelme's files: a JSON an image, with points and rectangles that groups put together."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from ppose.errors import DataError
-from ppose.files import read_json, write_bytes
+from ppose.files import read_json, write_json
 from ppose.formats.labels import ContentBuilder, Labels
 from ppose.formats.shapes import Shape, add_shapes
 from ppose.keypoints import KeypointSet
@@ -63,7 +62,7 @@ def write_labelme(path: Path, labels: Labels) -> None:
     """A JSON for each image into the folder ``path``, which opens them beside the images."""
     for image, name, _, rows in labels.by_image():
         content = make_labelme(labels, image, rows)
-        write_bytes(path / Path(name).with_suffix(".json"), json.dumps(content, indent=1).encode())
+        write_json(path / Path(name).with_suffix(".json"), content, indent=1)
 
 
 def make_labelme(labels: Labels, image: int, people: Sequence[int]) -> dict[str, Any]:
