@@ -8,7 +8,7 @@ import re
 import shutil
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from ppose.errors import PposeError
@@ -135,6 +135,22 @@ def environment(**wanted: str) -> Iterator[None]:
             os.environ.pop(name)
             if value is not None:
                 os.environ[name] = value
+
+
+def align_columns(rows: Sequence[Sequence[str]], left: int = 0) -> list[str]:
+    """The lines of a table of texts: the ``left`` first columns begin below each other, the others end so.
+
+    >>> align_columns([["", "ms"], ["fast", "1"], ["slow", "100"]], left=1)
+    ['       ms', 'fast    1', 'slow  100']
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            cell.ljust(width) if column < left else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
 
 
 def _leave(message: str, code: int) -> None:

@@ -4,7 +4,14 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ppose.options import add_config_options, add_gpu_option, choose_gpus, whole_number
+from ppose.options import (
+    add_config_options,
+    add_gpu_option,
+    add_precision_option,
+    add_runtime_option,
+    choose_gpus,
+    whole_number,
+)
 
 if TYPE_CHECKING:
     from ppose.inference.runtimes import RuntimeName
@@ -60,14 +67,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="evaluate this exported model in place of the config's weights: a name of `ppose models`, whose "
         "config is then the default of --config, or a folder of `ppose export`",
     )
-    parser.add_argument(
-        "--runtime",
-        choices=["auto", "paddle", "onnxruntime", "openvino"],
-        help="what runs the exported model (default: the fastest that is installed)",
-    )
-    parser.add_argument(
-        "--precision", choices=["fp32", "bf16", "fp16", "int8"], help="of the exported model (default: fp32)"
-    )
+    add_runtime_option(parser, default=None)
+    add_precision_option(parser, default=None)
 
 
 def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:

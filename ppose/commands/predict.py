@@ -8,7 +8,15 @@ from fractions import Fraction
 from functools import partial
 from pathlib import Path
 
-from ppose.options import add_box_options, add_model_option, add_pnp_option, read_tiles, whole_number
+from ppose.options import (
+    add_box_options,
+    add_model_option,
+    add_pnp_option,
+    add_precision_option,
+    add_runtime_option,
+    read_tiles,
+    whole_number,
+)
 from ppose.zoo import DEFAULT_DETECTOR, DEFAULT_POSE, NO_DETECTOR
 
 _VIDEO_ENDINGS = (
@@ -105,12 +113,8 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
 
 def _add_runtime(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", type=str.lower, choices=["cpu", "gpu"], default="cpu")
-    parser.add_argument(
-        "--runtime",
-        choices=["auto", "paddle", "onnxruntime", "openvino"],
-        help="default: auto, the fastest that is installed and exported; paddle with TensorRT",
-    )
-    parser.add_argument("--precision", choices=["fp32", "bf16", "fp16", "int8"], help="default: fp32")
+    add_runtime_option(parser, default=None)
+    add_precision_option(parser, default=None)
     parser.add_argument(
         "--run_mode", choices=_RUN_MODES, default="paddle", help="trt_*: Paddle with TensorRT, on a GPU"
     )

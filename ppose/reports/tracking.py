@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 
 from ppose.annotations.columns import AREA_OF_BOX
+from ppose.commandline import align_columns
 from ppose.errors import DataError
 from ppose.formats.tracks import Tracks
 from ppose.geometry import bbox_xywh_to_xyxy
@@ -198,16 +199,8 @@ def format_scores(
     shown = {name: f"{100 * people[name]:.1f}" for name in shares}
     shown |= {name: f"{value:.0f}" for name, value in people.items() if name not in shares}
     lines = [f"videos: {count}; people matched by {'OKS' if similarity == 'oks' else 'IoU'} from 0.5 on"]
-    lines += _as_table(shown)
+    lines += align_columns([list(shown), list(shown.values())])
     if keypoints is not None:
         lines += ["keypoints (PoseTrack), MOTA, then of all MOTP, precision and recall"]
-        lines += _as_table({name: f"{value:.1f}" for name, value in keypoints.items()})
+        lines += align_columns([list(keypoints), [f"{value:.1f}" for value in keypoints.values()]])
     return "\n".join(lines)
-
-
-def _as_table(values: Mapping[str, str]) -> list[str]:
-    widths = {name: max(len(name), len(value)) for name, value in values.items()}
-    return [
-        "  ".join(f"{name:>{widths[name]}}" for name in values),
-        "  ".join(f"{value:>{widths[name]}}" for name, value in values.items()),
-    ]
