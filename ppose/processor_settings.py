@@ -35,6 +35,11 @@ def prepare_environment() -> None:
         os.environ.setdefault("MKL_DEBUG_CPU_TYPE", "5")
 
 
+def silence_tracing() -> None:
+    """Keep Paddle, which is to be imported after it, from noting what it does as it traces a network."""
+    os.environ.setdefault("GLOG_minloglevel", "2")
+
+
 def settings_in_force() -> dict[str, str]:
     """The settings by name, without those that are left to the libraries."""
     return {name: os.environ[name] for name in _NAMES if name in os.environ}

@@ -84,7 +84,8 @@ def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
 def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     """Do what the parsed options say."""
     _check(parser, args)
-    from ppose.batch.command import Settings, run_batch
+    from ppose.batch.command import run_batch
+    from ppose.batch.worker import Settings
     from ppose.processor import own_cores
 
     detector = None

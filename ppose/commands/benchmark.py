@@ -52,9 +52,9 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     from ppose.errors import PposeError
     from ppose.files import check_writable, write_json
     from ppose.inference.benchmark import Contender, make_scenes, measure
-    from ppose.inference.paddle_pose import find_model
+    from ppose.inference.paddle_pose import read_export
 
-    find_model(args.model_dir)  # what is wrong with it is said once
+    read_export(args.model_dir)  # what is wrong with it is said once
     if args.json is not None:
         check_writable(args.json)
     scenes = make_scenes(64) if args.image_dir is None else read_scenes(args.image_dir, args.boxes)

@@ -96,7 +96,7 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     from ppose.engine.task import Task
     from ppose.export.evaluate import open_exported
     from ppose.files import check_writable, write_json
-    from ppose.inference.paddle_pose import find_model
+    from ppose.inference.paddle_pose import read_export
     from ppose.inference.runtimes import avoid_saturation, name_precision
     from ppose.metrics import format_table
     from ppose.metrics.metric import to_record
@@ -120,7 +120,7 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     else:
         runtime: RuntimeName = args.runtime or "auto"
         precision = args.precision or "fp32"
-        exported = avoid_saturation(find_model(find_folder(args.model, runtime)), runtime)
+        exported = avoid_saturation(read_export(find_folder(args.model, runtime)), runtime)
         predictor = open_exported(task, exported, runtime, device=device, precision=precision)
     evaluate(task, predictor, dataset, metric)
     if not is_main():

@@ -77,7 +77,6 @@ def test_options_that_do_not_go_together(call):
 
 def test_a_worker_with_other_models_ends_the_job(settings, pictures, monkeypatch):
     digests = iter(["a" * 64, "b" * 64, "c" * 64])
-    for module in ("command", "worker"):
-        monkeypatch.setattr(f"ppose.batch.{module}.digest_models", lambda *_: next(digests))
+    monkeypatch.setattr("ppose.batch.worker.digest_models", lambda *_: next(digests))
     with pytest.raises(DataError, match="the models' folders have other files here"):
         batch_jobs.run(settings(pictures()))
