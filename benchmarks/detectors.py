@@ -11,7 +11,6 @@ above 0.5, each annotated person once; crowds left out).
 import argparse
 import contextlib
 import io
-import re
 import statistics
 import time
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from machine import processor_name
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from tqdm import tqdm
@@ -93,8 +93,7 @@ def main() -> None:
         truth = COCO(str(args.data / "annotations" / "person_keypoints.json"))
     person = truth.getCatIds(["person"])[0]
     people = len(truth.getAnnIds(catIds=person, iscrowd=False))
-    processor = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())[1]
-    print(f"{len(truth.imgs)} images, {people} people; {processor}")
+    print(f"{len(truth.imgs)} images, {people} people; {processor_name()}")
     print(HEADER)
     for path in args.detectors:
         detector = open_detector(

@@ -33,6 +33,7 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from machine import processor_name
 from serving_clients import ask
 
 from ppose.commandline import run
@@ -220,11 +221,6 @@ def make_requests(scenes: Scenes) -> list[bytes]:
         head = f"POST /v1/poses?boxes={boxes} HTTP/1.1\r\nHost: a\r\nContent-Length: {len(data)}\r\n\r\n"
         made.append(head.encode() + data)
     return made
-
-
-def processor_name() -> str:
-    """As Linux has it."""
-    return re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())[1]
 
 
 if __name__ == "__main__":

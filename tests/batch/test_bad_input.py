@@ -7,23 +7,16 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from ppose import cli
 from ppose.errors import DataError
 
 
 @pytest.fixture
-def call(monkeypatch, capsys, model_dir, tmp_path):
+def call(call_ppose, model_dir, tmp_path):
     """Call `ppose batch` in this process: exit code and what it says on stderr."""
 
     def _call(*arguments):
-        command = ["ppose", "batch", "--model_dir", model_dir, "--output_dir", tmp_path / "out", *arguments]
-        monkeypatch.setattr(sys, "argv", [str(each) for each in command])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as leave:
-            code = leave.code
-        return code, capsys.readouterr().err
+        done = call_ppose("batch", "--model_dir", model_dir, "--output_dir", tmp_path / "out", *arguments)
+        return done.returncode, done.stderr
 
     return _call
 
