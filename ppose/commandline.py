@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from ppose.errors import PposeError
 from ppose.interrupts import INTERRUPTED, Interrupts
 from ppose.paths import show_name
+from ppose.processor_settings import environment
 
 # Packages that ppose itself does not bring, and the extras that do; others are told of where they are chosen.
 # Without an extra: those of a version of ppose that was not installed.
@@ -121,20 +122,6 @@ def _safe_paths() -> Iterator[None]:
     folders = [folder for folder in path.split(os.pathsep) if os.path.isabs(folder)]
     with environment(PYTHONSAFEPATH="1", PATH=os.pathsep.join(folders)):
         yield
-
-
-@contextmanager
-def environment(**wanted: str) -> Iterator[None]:
-    """Within it, these variables of the environment are so."""
-    before = {name: os.environ.get(name) for name in wanted}
-    os.environ.update(wanted)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name)
-            if value is not None:
-                os.environ[name] = value
 
 
 def align_columns(rows: Sequence[Sequence[str]], left: int = 0) -> list[str]:

@@ -61,14 +61,19 @@ def rank_in_images(images: np.ndarray, scores: np.ndarray) -> np.ndarray:
 def pair_people(images: np.ndarray, scores: np.ndarray, truth: Truth) -> Pairs:
     """All pairs within an image, of people found in images (D,) with scores (D,), the first 20 of each."""
     ranks = rank_in_images(images, scores)
-    order = np.argsort(truth.images, kind="stable")
-    counts = np.bincount(truth.images, minlength=truth.num_images)
-    starts = np.cumsum(counts) - counts
     kept = np.flatnonzero(ranks < MOST_PER_IMAGE)
-    partners = counts[images[kept]]
-    found = np.repeat(kept, partners)
-    within = np.arange(len(found)) - np.repeat(np.cumsum(partners) - partners, partners)
-    return Pairs(found, order[starts[images[found]] + within], ranks)
+    found, true = pair_in_images(images[kept], truth.images, truth.num_images)
+    return Pairs(kept[found], true, ranks)
+
+
+def pair_in_images(images: np.ndarray, others: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows (P,) of images (N,) and of others (M,), each with each that is of the same of ``count`` images."""
+    order = np.argsort(others, kind="stable")
+    counts = np.bincount(others, minlength=count)
+    starts, partners = np.cumsum(counts) - counts, counts[images]
+    rows = np.repeat(np.arange(len(images)), partners)
+    within = np.arange(len(rows)) - np.repeat(np.cumsum(partners) - partners, partners)
+    return rows, order[starts[images[rows]] + within]
 
 
 def pair_oks(keypoints: np.ndarray, truth: Truth, pairs: Pairs, sigmas: np.ndarray) -> np.ndarray:

@@ -16,6 +16,7 @@ from ppose.keypoints import get_keypoint_set
 from ppose.keypoints.keypoint_set import DEFAULT_SIGMA
 from ppose.metrics.hota import TrackedFrame
 from ppose.metrics.iou import ious
+from ppose.metrics.oks import similarity as keypoint_similarity
 from ppose.metrics.posetrack import KEYPOINTS, PoseFrame, TrackedPoses, score_keypoint_tracks
 from ppose.metrics.track_scores import score_tracks
 from ppose.paths import show_name
@@ -135,8 +136,8 @@ def _compare(video: TrackedVideo, a: np.ndarray, b: np.ndarray, similarity: Simi
     names, sigmas = _shared_keypoints(truth, found)
     ours, theirs = truth.keypoints[a][:, names[0]], found.keypoints[b][:, names[1]]
     squared = ((ours[:, None, :, :2] - theirs[None, :, :, :2]) ** 2).sum(axis=3)
-    areas = AREA_OF_BOX * truth.bboxes_xywh[a, 2:].prod(axis=1)[:, None, None] + np.spacing(1)
-    alike = np.exp(-squared / (2 * areas * (2 * sigmas) ** 2)) * (theirs[..., 2] > 0)
+    areas = AREA_OF_BOX * truth.bboxes_xywh[a, 2:].prod(axis=1)[:, None]
+    alike = keypoint_similarity(squared, areas, sigmas) * (theirs[..., 2] > 0)
     labelled = ours[..., 2] > 0
     count = labelled.sum(axis=1)[:, None]
     points = (alike * labelled[:, None]).sum(axis=2) / np.maximum(count, 1)

@@ -54,7 +54,7 @@ def test_problems_in_one_line(call, pictures, pack, tmp_path, monkeypatch):
         (["--input", folder, "--output_dir", folder / "out"], "lies in the input"),
         (["--input", folder, "--model_dir", folder], "holds no exported model"),
         (["--input", folder, "--engine", "ray"], "ray is not installed, which this needs: pip install"),
-    ):  # fmt: skip
+    ):
         code, said = call(*arguments)
         (line,) = [line for line in said.splitlines() if line.startswith("error: ")]
         assert code == 1
