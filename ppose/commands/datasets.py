@@ -103,7 +103,10 @@ def _annotation_files(path: Path) -> list[Path]:
     found = [folder / "annotations.json" for folder in (path, path / "train", path / "val")]
     found = [file for file in found if file.is_file()]
     if not found:
-        raise DataError(f"{path}: no annotations.json in it, nor in train/ or val/: name the annotation file")
+        raise DataError(
+            f"{path}: no annotations.json in it, nor in train/ or val/: name the annotation file, or make "
+            f"one of other labels (YOLO, labelme, CVAT ...): `ppose convert {path} annotations.json`"
+        )
     return found
 
 

@@ -1,6 +1,7 @@
 """Quantizes a trained network to eight bits without training and exports it."""
 
 import argparse
+import logging
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from ppose.engine.calibration import CalibrationImages
     from ppose.engine.task import Task
     from ppose.quantization.sensitivity import LayerSensitivity
+
+_logger = logging.getLogger(__name__)
 
 # People of the EvalDataset that the AP of single layers is measured on.
 AP_PEOPLE = 100
@@ -104,6 +107,8 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     options = Options(format=args.format, decode_in_graph=args.decode_in_graph)
     quantized = quantize_and_export(task, images, how, folder, options)
     print(quantized.describe())
+    if args.format == "paddle":
+        _logger.info("Paddle Inference computes int8 in floats: --format onnx is what is quicker")
     if dataset is not None:
         networks = {"in float": quantized.trained, "in eight bits, simulated": quantized.network}
         report_ap(task, folder, networks, dataset)

@@ -72,6 +72,12 @@ class KeypointTopDownCocoDataset:
         if not use_gt_bbox and bbox_file is None:
             raise DataError("use_gt_bbox is false but no bbox_file is given: set EvalDataset.bbox_file")
         file = Path(dataset_dir) / anno_path
+        if dataset_dir and not file.exists():
+            fetch = "`ppose download coco` fetches COCO; " if Path(dataset_dir).name == "coco" else ""
+            raise DataError(
+                f"annotation file not found: {show_name(file)}; {fetch}dataset_dir, image_dir and anno_path "
+                "say where another one is, as in -o EvalDataset.dataset_dir=FOLDER"
+            )
         self.annotations = read_annotations(
             self.find_annotations(file, keypoint_set),
             keypoint_set,

@@ -37,6 +37,11 @@ def read_yolo(path: Path, keypoint_set: KeypointSet | None, image_dir: Path | No
     pairs = [list(pair) for pair in known.flip_pairs]
     contents = []
     for labels, images in _list_folders(path, file, data, image_dir):
+        if not images.is_dir():
+            raise DataError(
+                f"image folder not found: {show_name(images)}; put the images there, or give the folder of "
+                f"labels, {show_name(labels)}, with --image_dir DIR"
+            )
         content = read_yolo_labels(labels, images, known)
         for image in content["images"]:
             image["file_name"] = _name_from(images, image["file_name"], file)

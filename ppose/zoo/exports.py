@@ -1,7 +1,7 @@
 """Published keypoint networks as folders that run: fetched and exported once, and kept in the cache.
 
 A folder's name says what made it and in what it was checked, as in
-`tinypose_256x192-onnx-ppose0.1.0-onnxruntime1.31.1`: with another version of either it is exported anew.
+`tinypose_256x192-onnx-ppose1.0.0-onnxruntime1.31.1`: with another version of either it is exported anew.
 """
 
 import importlib
@@ -137,9 +137,11 @@ def _find_older(model: Model, runtime: RuntimeName) -> Path:
         _logger.warning("%s: made by other versions, and there is no Paddle to make it anew", folder.name)
         return folder
     pack, unpack = f"`ppose models pack {model.name} -o models.zip`", "`ppose models unpack models.zip`"
-    extras = "paddle" if runtime == "paddle" else "paddle,onnx"
+    form: Format = "paddle" if runtime == "paddle" else "onnx"
+    extras = "paddle" if form == "paddle" else "paddle,onnx"
+    missing = ", ".join(package for package in _MAKERS[form] if not importlib.util.find_spec(package))
     raise ExportError(
-        f"{model.name} is published as Paddle's weights alone, which are to be exported once, with Paddle: "
-        f"pip install 'ppose[{extras}]' (it may go afterwards); or take it from a machine that has Paddle: "
-        f"{pack} there, {unpack} here"
+        f"{model.name} is published as Paddle's weights alone, which are to be exported once; {missing} is "
+        f"missing for it: pip install 'ppose[{extras}]' (it may go afterwards); or take it from a machine "
+        f"that has all: {pack} there, {unpack} here"
     )

@@ -390,3 +390,12 @@ def test_adamw_takes_no_regularizer():
     builder = OptimizerBuilder({"type": "AdamW"}, Regularizer("L2", 0.1))
     with pytest.raises(ConfigError, match=r"regularizer: AdamW .*optimizer\.weight_decay"):
         builder(LearningRate()(1), make_model().parameters())
+
+
+def test_a_warm_up_that_is_most_of_the_training_is_said(caplog):
+    rate = LearningRate(0.002, [LinearWarmup(steps=500)])
+    rate.check(1000)
+    assert not caplog.records
+    rate.check(210)
+    assert "warms up for 210 of the training's 210 steps" in caplog.text
+    assert "batch_size" in caplog.text

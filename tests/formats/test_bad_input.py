@@ -3,6 +3,7 @@
 import importlib.util
 import json
 
+import cv2
 import numpy as np
 import pytest
 
@@ -197,3 +198,17 @@ def test_the_command_says_what_is_lost(labels_of, tmp_path, capsys):
     with pytest.raises(SystemExit):
         run_command("convert", [str(tmp_path / "a.json"), str(tmp_path / "folder")])
     assert "--to FORMAT says" in capsys.readouterr().err
+
+
+def test_yolos_images_elsewhere_are_named_on_the_command_line(tmp_path):
+    """Labels without their images beside them: the error says how, and so it goes."""
+    labels, images = tmp_path / "yolo" / "labels", tmp_path / "photos"
+    for folder in (labels, images):
+        folder.mkdir(parents=True)
+    (tmp_path / "yolo" / "data.yaml").write_text("kpt_shape: [1, 3]\ntrain: images\nnames: [arrow]\n")
+    (labels / "a.txt").write_text("0 0.5 0.5 0.5 0.5 0.5 0.5 2\n")
+    cv2.imwrite(str(images / "a.png"), np.zeros((20, 20, 3), np.uint8))
+    with pytest.raises(PposeError, match=r"image folder not found: .*, with --image_dir DIR"):
+        read_labels(tmp_path / "yolo")
+    read = read_labels(labels, image_dir=images)
+    np.testing.assert_allclose(read.people.keypoints[0], [[9.5, 9.5]], atol=0.51)

@@ -85,6 +85,17 @@ def test_a_folder_and_a_video_by_what_they_are(run, ready, finder, photo, tmp_pa
     assert_one_line(run("predict", tmp_path / "absent.jpg", *ready), "absent.jpg")
 
 
+def test_a_photo_that_is_not_there_costs_no_download(run, colours, server, photo):
+    server.stop()
+    assert_one_line(run("predict", photo.with_name("absent.jpg"), "--model", "colours"), "image not found: ")
+
+
+def test_a_server_of_a_model_by_name_finds_people(run, ready, finder, server, monkeypatch):
+    monkeypatch.setattr("ppose.commands.serve.DEFAULT_DETECTOR", "finder")
+    server.stop()
+    assert_one_line(run("serve", *ready), "cannot download", "--detector none takes an image as one person")
+
+
 def test_no_detector_to_be_had(run, ready, finder, photo, server):
     server.stop()
     result = run("predict", photo, *ready)
