@@ -6,7 +6,7 @@ backbone-only files of these and torchvision's ResNets.
 """
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 # Whole-name rules for PaddleDetection's HRNet, which counts from 1. In a template, {n} is a group as it
 # stands and {n0} the same less one; {part} is conv or bn; {index} is the place of either in a Sequential.
@@ -43,6 +43,7 @@ _PARTS = [
     (re.compile(r"\._layer\."), "."),  # Paddle's observers of outputs hold the layer
     (re.compile(r"\.extra_conv\."), ".downsample."),  # HSRNet's dilated blocks
 ]
+_LAST_BLOCK = re.compile(r"(.*\.)\d+\.")  # up to the last number in a name
 _PREFIX = re.compile(r"^(backbone|head|keypoint_head)\.")
 
 # PyTorch's counters of batches, and what Paddle observed of outputs.
@@ -60,6 +61,21 @@ def own_names(keys: Iterable[str], wanted: Collection[str]) -> dict[str, str]:
     """
     wanted = frozenset(wanted)
     return {key: _place(_normalise(key), wanted) for key in keys if not _USELESS.search(key)}
+
+
+def find_beyond(names: Mapping[str, str], wanted: Iterable[str]) -> list[str]:
+    """Of keys and the `own_names` that the model has not: those in a block of it, or in the next after its last.
+
+    >>> find_beyond({"a": "layer1.2.conv1.weight", "b": "fc.weight"}, ["backbone.layer1.0.conv1.weight"])
+    ['a']
+    """
+    blocks = {
+        bare[: match.end()]
+        for bare in (_PREFIX.sub("", name) for name in wanted)
+        for match in re.finditer(r"(?<=\.)\d+\.", bare)
+    }
+    places = {key: _LAST_BLOCK.match(_PREFIX.sub("", name)) for key, name in names.items()}
+    return [key for key, place in places.items() if place and blocks & {place[0], f"{place[1]}0."}]
 
 
 def _normalise(key: str) -> str:

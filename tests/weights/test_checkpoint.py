@@ -264,3 +264,13 @@ def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(CheckpointError, match="cannot write"):
         save_weights(Net(), tmp_path / "file" / "a.pdparams")
+
+
+@pytest.mark.parametrize("key", ["layers.2.weight", "layers.0.split.weight"])
+def test_weights_of_a_larger_network_are_refused_where_strict(tmp_path, caplog, key):
+    net = nn.Layer()
+    net.layers = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    file = write(tmp_path / "a.pdparams", {**arrays_of(net), key: np.zeros((2, 2), np.float32)})
+    with pytest.raises(CheckpointError, match=rf"larger network.* 1 of its weights have no place here: {key}"):
+        load_weights(net, file, strict=True)
+    load_weights(net, file, strict=False)
