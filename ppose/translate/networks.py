@@ -33,7 +33,10 @@ def read_network(flat: Mapping[str, Any]) -> tuple[str, str, dict[str, Any]]:
     if name not in _DECONVS:
         known = ", ".join(("pose_hrnet", *_DECONVS))
         raise ConfigError(f"MODEL.NAME: got {name}, expected one of {known}")
-    block = {"depth": flat.get("MODEL.EXTRA.NUM_LAYERS"), "deconv_channels": _read_deconvs(flat, _DECONVS[name])}
+    block = {
+        "depth": flat.get("MODEL.EXTRA.NUM_LAYERS"),
+        "deconv_channels": _read_deconvs(flat, _DECONVS[name]),
+    }
     if name == "pose_resnet":
         return "PoseResNet", "_base_/pose_resnet.yml", {"PoseResNet": block}
     return "HSRNet", "_base_/hsrnet.yml", {"HSRNet": {**block, "multi_scale": _HSRNETS[name]}}
@@ -78,8 +81,10 @@ def _read_stages(flat: Mapping[str, Any]) -> dict[str, Any]:
 
 def _numbers(name: str, values: Any, count: int) -> list[int]:
     """The values as whole numbers from 1 on, so many of them."""
-    if not isinstance(values, list) or len(values) != count or not all(
-        isinstance(value, int) and not isinstance(value, bool) and value > 0 for value in values
+    if (
+        not isinstance(values, list)
+        or len(values) != count
+        or not all(isinstance(value, int) and not isinstance(value, bool) and value > 0 for value in values)
     ):
         raise ConfigError(f"{name}: got {values}, expected {count} whole numbers from 1 on")
     return values

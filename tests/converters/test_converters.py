@@ -155,6 +155,7 @@ def break_labels(change):
         (break_labels(lambda c: c[0].pop("features")), "frame0.jpg: has no features"),
         (break_labels(lambda c: c[0].pop("bbox")), "frame0.jpg: has no bbox"),
         (break_labels(lambda c: c[0].pop("filename")), "[0]: has no filename"),
+        (break_labels(lambda c: c.append(c[0])), "frame0.jpg and frame0.jpg have the same number"),
         (break_labels(lambda c: c[0]["features"].pop()), "has 15 features, envisat16 has 16"),
         (break_labels(lambda c: c[0]["features"][3].pop("Visibility")), "features with Coordinates"),
         (lambda file: shutil.rmtree(file.parent / "images"), "images not found: none of"),

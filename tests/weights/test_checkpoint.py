@@ -271,6 +271,8 @@ def test_weights_of_a_larger_network_are_refused_where_strict(tmp_path, caplog, 
     net = nn.Layer()
     net.layers = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
     file = write(tmp_path / "a.pdparams", {**arrays_of(net), key: np.zeros((2, 2), np.float32)})
-    with pytest.raises(CheckpointError, match=rf"larger network.* 1 of its weights have no place here: {key}"):
+    with pytest.raises(
+        CheckpointError, match=rf"larger network.* 1 of its weights have no place here: {key}"
+    ):
         load_weights(net, file, strict=True)
     load_weights(net, file, strict=False)
