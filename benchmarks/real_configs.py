@@ -1,7 +1,7 @@
 """Configs as they come, on drawn people: the loss falls by training, and the ONNX export agrees.
 
-Of a config only the data, the batch and the schedule are replaced, and augmentation is taken out; the input's size and
-the network are its own. 16 pictures are enough for a loss that falls; what a network learns, AP is for.
+Of a config only the data, the batch and the schedule are replaced, and augmentation is taken out; the input's
+size and the network are its own. 16 pictures are enough for a loss that falls; what is learnt, AP is for.
 
     python benchmarks/real_configs.py hrnet_small_256x256_envisat16 hsrnet_59_256x192_coco --steps 24
 """
@@ -28,7 +28,7 @@ PICTURES = 16
 
 
 def write_data(folder: Path, name: str, keypoints: int) -> list[str]:
-    """16 people with the first ``keypoints`` of COCO's, under any keypoint set's numbers; overrides for them."""
+    """16 people with the first ``keypoints`` of COCO's, whatever the config's are called; overrides for them."""
     write_dataset(folder, PICTURES, 0, people=(1, 1), variety=0.25)
     file = folder / "annotations.json"
     content = json.loads(file.read_text())
@@ -106,9 +106,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=24)
     parser.add_argument("--batch", type=int, default=4)
     args = parser.parse_args()
-    print(
-        "| config | steps | loss, of empty heatmaps' | first | s a step | ONNX difference |\n|---|---|---|---|---|---|"
-    )
+    print("| config | steps | loss, of empty heatmaps' | first | s a step | ONNX difference |")
+    print("|---|---|---|---|---|---|")
     for name in args.configs:
         with tempfile.TemporaryDirectory() as folder:
             try:

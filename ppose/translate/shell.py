@@ -55,7 +55,7 @@ class ShellCall:
 
 
 def split_line(text: str) -> list[str]:
-    """The words of a line of a shell, or of several; backslashes between letters are a path's, as in Windows."""
+    """The words of a line of a shell, or of several; backslashes within words are a path's of Windows."""
     for pattern, new in _REWRITES:
         text = re.sub(pattern, new, text)
     lexer = shlex.shlex(text, posix=True, punctuation_chars=";&|<>")

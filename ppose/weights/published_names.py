@@ -64,7 +64,7 @@ def own_names(keys: Iterable[str], wanted: Collection[str]) -> dict[str, str]:
 
 
 def find_beyond(names: Mapping[str, str], wanted: Iterable[str]) -> list[str]:
-    """Of keys and the `own_names` that the model has not: those in a block of it, or in the next after its last.
+    """Of keys and `own_names` that the model has not: those in one of its blocks, or in one more of them.
 
     >>> find_beyond({"a": "layer1.2.conv1.weight", "b": "fc.weight"}, ["backbone.layer1.0.conv1.weight"])
     ['a']

@@ -48,11 +48,13 @@ COMMANDS = {
         "python tools/eval.py -c configs/hsrnet_59_256x192_coco.yml --use-detect-bbox "
         "-o EvalDataset.bbox_file=b.json"
     ),
-    "python pose_estimation/valid.py --flip-test --cfg experiments/coco/hsrnet161/256x192_d256x3_adam_lr1e-3.yaml": (
+    f"python pose_estimation/valid.py --flip-test --cfg {HSR.replace('59', '161')}": (
         "python tools/eval.py -c configs/hsrnet_161_256x192_coco.yml --flip-test --use-detect-bbox"
     ),
     "nohup python pose_estimation/train.py --cfg experiments/coco/resnet50/256x192_d256x3_adam_lr1e-3.yaml "
-    "> train.log 2>&1 &": "python tools/train.py -c configs/pose_resnet_50_256x192_coco.yml -o channel_order=bgr",
+    "> train.log 2>&1 &": (
+        "python tools/train.py -c configs/pose_resnet_50_256x192_coco.yml -o channel_order=bgr"
+    ),
     # HRNet for spacecraft, and the official HRNet
     "python tools/test.py --cfg experiments/mpii/hrnet/w32_256x256_adam_lr1e-3.yaml TEST.MODEL_FILE a.pth": (
         "python tools/eval.py -c configs/hrnet_w32_256x256_mpii.yml --model-file a.pth"
