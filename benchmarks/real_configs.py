@@ -28,7 +28,7 @@ PICTURES = 16
 
 
 def write_data(folder: Path, name: str, keypoints: int) -> list[str]:
-    """16 people with the first ``keypoints`` of COCO's, whatever the config's are called; overrides for them."""
+    """16 people with as many of COCO's keypoints as the config has, whatever it calls them; overrides."""
     write_dataset(folder, PICTURES, 0, people=(1, 1), variety=0.25)
     file = folder / "annotations.json"
     content = json.loads(file.read_text())

@@ -204,6 +204,8 @@ def test_bad_releases_of_mpii(run_script, reference, release, tmp_path, change, 
             lambda c: c["images"][0].update(file_name="images/val/nowhere.jpg"),
             "images not found: no images/val",
         ),
+        (lambda c: c["images"][1].update(id=c["images"][0]["id"]), "of an image of "),
+        (lambda c: c["annotations"][0].pop("image_id"), "image_id is that of no image of the file"),
         (lambda c: c.pop("images"), "not PoseTrack18's: it has no list 'images'"),
     ],
 )
