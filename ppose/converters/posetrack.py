@@ -49,7 +49,7 @@ def convert_posetrack(source: Path, image_dir: Path | None) -> dict[str, Any]:
 def _check_ids(
     images: list[dict[str, Any]], people: list[dict[str, Any]], files_of: dict[int, Path], file: Path
 ) -> None:
-    """Raise DataError for ids of two images, and people of none; ``files_of`` are ids so far, to be added to."""
+    """Raise DataError for ids of two images, and people of none; ``files_of`` are ids so far, and grows."""
     own = {image["id"] for image in images}
     for image in images:
         if image["id"] in files_of:

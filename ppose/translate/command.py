@@ -11,23 +11,10 @@ from typing import Any
 from ppose import options
 from ppose.errors import ConfigError
 from ppose.translate.kinds import check_value
+from ppose.translate.known import find_experiment, name_experiment
 from ppose.translate.settings import KEYS, STRUCTURE, check_setting, read_gpus, read_value, to_our_value
 from ppose.translate.shell import read_call, split_line
 
-# The experiment files that come as configs of ours, by the end of their path.
-_SIZE = r"(?P<size>256x192|384x288)"
-_EXPERIMENTS = [
-    (rf"coco/hsrnet(?P<n>59|110|161)/{_SIZE}_d256x3_adam_lr1e-3", "hsrnet_{n}_{size}_coco"),
-    (rf"coco/hsr-msnet(?P<n>59|110|161)/{_SIZE}_d256x3_adam_lr1e-3", "hsr_msnet_{n}_{size}_coco"),
-    (rf"coco/hrnet/w(?P<n>32|48)_{_SIZE}_adam_lr1e-3", "hrnet_w{n}_{size}"),
-    (r"mpii/hrnet/w(?P<n>32|48)_256x256_adam_lr1e-3", "hrnet_w{n}_256x256_mpii"),
-    (rf"coco/resnet(/res)?(?P<n>50|101|152)[/_]{_SIZE}_d256x3_adam_lr1e-3", "pose_resnet_{n}_{size}_coco"),
-    (r"mpii/resnet(/res)?(?P<n>50|101|152)[/_]256x256_d256x3_adam_lr1e-3", "pose_resnet_{n}_256x256_mpii"),
-    (r"EXP/EXP3_w32small_.*", "hrnet_small_256x256_envisat16"),
-    (r"EXP/EXP7_w32smaller_.*", "hrnet_smaller_256x256_envisat12"),
-    (r"coco/hrnet/w32_512x512_adam_lr1e-3_ENVISAT.*", "hrnet_w32_512x512_envisat16"),
-    (r"coco/hrnet/w32_256x192_adam_lr1e-3_SPEED.*", "hrnet_w32_256x256_tango11"),
-]
 _TENSORFLOW, _ATTENTION = "tf_hrnet_w32_256x192_coco", "attention_pose_resnet_50_256x192_coco"
 # What these codes say and our configs do not: the channels of ResNet's weights, and boxes for tests.
 _OF_BGR = r"configs/pose_resnet_\d+_\w+_coco\.yml"
@@ -58,7 +45,11 @@ _COMMANDS = {
 _PLOTTED = "hrnet_w32_256x192"  # a config of COCO's people, whose results their script draws
 _OWN = re.compile(r"(tools/(train|eval|infer|export_model)|deploy/infer|dataset/download_coco)\.py$")
 # Their flags without a value, and those with one that ppose need not be told.
-_SWITCHES = ("--post-process", "--shift-heatmap", "--flip-test", "--use-detect-bbox", "--continue")
+_NO_FLIP_TEST = "--no-flip-test"  # none of theirs: what leaving out --flip-test means
+_SWITCHES = (
+    _NO_FLIP_TEST,
+    *("--post-process", "--shift-heatmap", "--flip-test", "--use-detect-bbox", "--continue"),
+)
 _WITHOUT_EFFECT = ("--frequent", "--workers", "--modelDir", "--logDir", "--dataDir", "--prevModelDir")
 # Settings beside those of KEYS: flags of eval.py, keys, and those that change nothing or are read elsewhere.
 _EVAL_FLAGS = {"TEST.OKS_THRE": "--oks_thre", "TEST.IN_VIS_THRE": "--in_vis_thre"}
@@ -68,25 +59,6 @@ _MOOT = (
     *("TEST.POST_PROCESS", "TEST.SOFT_NMS", "DATASET.DATA_FORMAT", "DATASET.IMG_PREFIX"),
     *("TRAIN.WD", "TRAIN.MOMENTUM", "TRAIN.NESTEROV"),  # SGD's; their files have Adam
 )
-
-
-def find_experiment(path: str) -> str | None:
-    """The name of the config of ours that is that experiment; None where none is."""
-    posix = _bare(path)
-    for pattern, template in _EXPERIMENTS:
-        match = re.search(rf"(^|/){pattern}$", posix)
-        if match:
-            return template.format(**match.groupdict())
-    return None
-
-
-def name_experiment(path: str) -> str:
-    """The name of our config of an experiment file: ours that it is, or the last two parts of its path."""
-    return find_experiment(path) or "_".join(_bare(path).split("/")[-2:])
-
-
-def _bare(path: str) -> str:
-    return path.replace("\\", "/").removesuffix(".yaml").removesuffix(".yml")
 
 
 def translate_command(text: str) -> str:
@@ -111,6 +83,8 @@ def translate_command(text: str) -> str:
         reason = _NONE.get(call.name, "train.py, test.py, valid.py and the converters have one")
         raise ConfigError(f"{call.script}: no counterpart; {reason}")
     config = _guess_config([*call.before, call.script], arguments)
+    if call.name == "valid.py" and config.startswith("configs/") and not _has(arguments, "--flip-test"):
+        arguments.append(_NO_FLIP_TEST)
     command = "train" if call.name == "train.py" else "eval"
     line = _Call(command, config, arguments, call.processes).translate()
     return " ".join([*map(shlex.quote, call.variables), line])
@@ -196,6 +170,8 @@ class _Call:
         }
         if flag in readers:
             readers[flag](value or "")
+        elif flag == _NO_FLIP_TEST:
+            self._overrides.append(f"{_network_of(self._config)}.flip=false")
         elif flag == "--shift-heatmap":
             self._overrides.append(f"{_network_of(self._config)}.shift_heatmap=true")
         elif flag in ("--flip-test", "--use-detect-bbox", "--continue"):

@@ -8,7 +8,7 @@ import pytest
 
 from ppose.errors import ConfigError
 from ppose.translate import translate_command
-from ppose.translate.command import name_experiment
+from ppose.translate.known import name_experiment
 
 ROOT = Path(__file__).resolve().parents[2]
 LAUNCH = "python -m paddle.distributed.launch --gpus"
@@ -46,7 +46,7 @@ COMMANDS = {
     ),
     f"python pose_estimation/valid.py --cfg={HSR} --use-detect-bbox --coco-bbox-file b.json --workers 4": (
         "python tools/eval.py -c configs/hsrnet_59_256x192_coco.yml --use-detect-bbox "
-        "-o EvalDataset.bbox_file=b.json"
+        "-o EvalDataset.bbox_file=b.json HSRNet.flip=false"
     ),
     f"python pose_estimation/valid.py --flip-test --cfg {HSR.replace('59', '161')}": (
         "python tools/eval.py -c configs/hsrnet_161_256x192_coco.yml --flip-test --use-detect-bbox"
