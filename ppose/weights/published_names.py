@@ -43,7 +43,7 @@ _PARTS = [
     (re.compile(r"\._layer\."), "."),  # Paddle's observers of outputs hold the layer
     (re.compile(r"\.extra_conv\."), ".downsample."),  # HSRNet's dilated blocks
 ]
-_LAST_BLOCK = re.compile(r"(.*\.)\d+\.")  # up to the last number in a name
+_LAST_NUMBER = re.compile(r"\d+\.$")
 _PREFIX = re.compile(r"^(backbone|head|keypoint_head)\.")
 
 # PyTorch's counters of batches, and what Paddle observed of outputs.
@@ -69,13 +69,20 @@ def find_beyond(names: Mapping[str, str], wanted: Iterable[str]) -> list[str]:
     >>> find_beyond({"a": "layer1.2.conv1.weight", "b": "fc.weight"}, ["backbone.layer1.0.conv1.weight"])
     ['a']
     """
-    blocks = {
-        bare[: match.end()]
-        for bare in (_PREFIX.sub("", name) for name in wanted)
-        for match in re.finditer(r"(?<=\.)\d+\.", bare)
-    }
-    places = {key: _LAST_BLOCK.match(_PREFIX.sub("", name)) for key, name in names.items()}
-    return [key for key, place in places.items() if place and blocks & {place[0], f"{place[1]}0."}]
+    blocks = {block for name in wanted for block in _find_blocks(name)}
+    found = []
+    for key, name in names.items():
+        own = _find_blocks(name)
+        new = next((block for block in own if block not in blocks), None)
+        if own and (new is None or _LAST_NUMBER.sub("0.", new) in blocks):
+            found.append(key)
+    return found
+
+
+def _find_blocks(name: str) -> list[str]:
+    """The parts of a name up to each number in it, as in layer1.0. and layer1.0.downsample.1."""
+    bare = _PREFIX.sub("", name)
+    return [bare[: match.end()] for match in re.finditer(r"(?<=\.)\d+\.", bare)]
 
 
 def _normalise(key: str) -> str:

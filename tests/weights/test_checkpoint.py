@@ -266,7 +266,7 @@ def test_a_folder_that_cannot_be_made(tmp_path):
         save_weights(Net(), tmp_path / "file" / "a.pdparams")
 
 
-@pytest.mark.parametrize("key", ["layers.2.weight", "layers.0.split.weight"])
+@pytest.mark.parametrize("key", ["layers.2.weight", "layers.2.parts.0.weight", "layers.0.split.weight"])
 def test_weights_of_a_larger_network_are_refused_where_strict(tmp_path, caplog, key):
     net = nn.Layer()
     net.layers = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
