@@ -58,7 +58,7 @@ def to_mpii(person: dict, names: dict) -> dict:
     }
 
 
-def try_config(name: str, steps: int, batch: int, folder: Path) -> dict:
+def try_config(name: str, steps: int, batch: int, rate: float | None, folder: Path) -> dict:
     """Train and export one config: the loss as a share of what empty heatmaps cost, and the difference."""
     config = CONFIGS / f"{name}.yml"
     plain = load_config(config)
@@ -69,6 +69,7 @@ def try_config(name: str, steps: int, batch: int, folder: Path) -> dict:
         *(f"{augmentation}.scale=0.0", f"batch_size={batch}", f"epoch={steps * batch // PICTURES}"),
         *("pretrain_weights=null", "worker_num=0", "use_vdl=false", "log_iter=1", "snapshot_epoch=1000"),
         "LearningRate.schedulers=[]",
+        f"LearningRate.base_lr={rate or plain['LearningRate']['base_lr']}",
     ]
     cfg = load_config(config, overrides)
     paddle.seed(0)
@@ -105,13 +106,14 @@ def main() -> None:
     parser.add_argument("configs", nargs="+")
     parser.add_argument("--steps", type=int, default=24)
     parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--rate", type=float, help="default: the config's")
     args = parser.parse_args()
     print("| config | steps | loss, of empty heatmaps' | first | s a step | ONNX difference |")
     print("|---|---|---|---|---|---|")
     for name in args.configs:
         with tempfile.TemporaryDirectory() as folder:
             try:
-                row = try_config(name, args.steps, args.batch, Path(folder))
+                row = try_config(name, args.steps, args.batch, args.rate, Path(folder))
             except PposeError as error:
                 print(f"| {name} | error: {error} |", flush=True)
                 continue
