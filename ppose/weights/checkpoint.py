@@ -90,6 +90,10 @@ def find_weights(source: str | Path) -> Path:
         raise CheckpointError(
             f"no model_final.pdparams in the folder {show_name(path)}; it holds {_list(here) or 'no weights'}"
         )
+    if Path(f"{path}.index").is_file():
+        raise CheckpointError(
+            f"{show_name(path)} looks like a checkpoint of TensorFlow, which is not read here"
+        )
     if (published := fetch_published(str(source))) is not None:
         return published
     raise CheckpointError(

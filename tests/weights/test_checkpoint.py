@@ -60,6 +60,12 @@ def test_find_weights_takes_files_prefixes_folders_and_urls(tmp_path, monkeypatc
     assert find_weights("~/model_final") == path
 
 
+def test_find_weights_knows_tensorflows_files(tmp_path):
+    (tmp_path / "a.ckpt.index").write_bytes(b"")
+    with pytest.raises(CheckpointError, match=r"a\.ckpt looks like a checkpoint of TensorFlow"):
+        find_weights(tmp_path / "a.ckpt")
+
+
 def test_find_weights_says_what_was_tried(tmp_path):
     with pytest.raises(CheckpointError) as caught:
         find_weights(tmp_path / "absent")
