@@ -105,6 +105,8 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
 
     cfg = load_config(args.config, args.overrides)
     asked = what_flags_override(args, cfg)
+    if args.test_epoch:
+        check_epoch(args.test_epoch, Path(asked[0].removeprefix("weights=")))
     task = Task(load_config(args.config, [*args.overrides, *asked]) if asked else cfg)
     device = select_device(task.settings.use_gpu)
     join_ranks(device)
@@ -158,6 +160,18 @@ def what_flags_override(args: argparse.Namespace, cfg: dict[str, Any]) -> list[s
     if args.use_detect_bbox:
         asked.append("EvalDataset.use_gt_bbox=false")
     return asked
+
+
+def check_epoch(epoch: int, file: Path) -> None:
+    """Raise CheckpointError where a run has kept no checkpoint of that epoch, with those that it has."""
+    from ppose.errors import CheckpointError
+    from ppose.paths import show_name
+
+    if file.is_file():
+        return
+    kept = sorted(int(other.stem) for other in file.parent.glob("*.pdparams") if other.stem.isdecimal())
+    there = f"there are those of {', '.join(map(str, kept))}" if kept else "there is none"
+    raise CheckpointError(f"--test_epoch {epoch}: no weights at {show_name(file)}; {there}")
 
 
 def metric_options(args: argparse.Namespace) -> dict[str, Any]:
