@@ -1,5 +1,7 @@
 """The image files that a command is given, and the people's boxes in them."""
 
+import os
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path, PurePath
 
@@ -32,6 +34,20 @@ def list_images(folder: str | Path) -> list[Path]:
     if not files:
         raise DataError(f"no image in {show_name(folder)} (looked for {', '.join(IMAGE_ENDINGS)})")
     return files
+
+
+def find_image(folder: Path, name: str) -> Path:
+    """The file in ``folder`` that annotations call ``name``.
+
+    Where there is none, that of the name with its accents in the other of Unicode's forms (macOS writes them
+    apart), or with `/` for the `\\` of Windows.
+    """
+    file = folder / name
+    if ("\\" not in name and name.isascii()) or os.path.exists(file):
+        return file
+    slashed = name.replace("\\", "/")
+    forms = (slashed, *(unicodedata.normalize(form, slashed) for form in ("NFC", "NFD")))
+    return next((folder / form for form in forms if os.path.exists(folder / form)), file)
 
 
 def find_image_folder(annotations: Path) -> Path:

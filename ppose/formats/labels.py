@@ -13,7 +13,7 @@ from ppose.annotations.guess import guess_keypoint_set
 from ppose.annotations.names import keypoint_names, match_names
 from ppose.errors import DataError
 from ppose.geometry import bbox_xywh_to_xyxy
-from ppose.image_files import IMAGE_ENDINGS
+from ppose.image_files import IMAGE_ENDINGS, find_image
 from ppose.keypoints import KeypointSet
 from ppose.transforms import read_image_size
 
@@ -95,7 +95,7 @@ def make_labels(
         categories = _with_keypoints(content, keypoint_set)
 
     def find_size(name: str) -> tuple[int, int] | None:
-        return None if image_dir is None else read_image_size(image_dir / name)
+        return None if image_dir is None else read_image_size(find_image(image_dir, name))
 
     annotations = read_annotations(
         content,
