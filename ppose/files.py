@@ -140,18 +140,18 @@ def without_garbage() -> Iterator[None]:
             gc.enable()
 
 
-def write_json(path: str | Path, value: Any) -> None:
+def write_json(path: str | Path, value: Any, indent: int | None = None) -> None:
     """Write a JSON file, or leave what was there; see `to_json`."""
-    write_bytes(path, to_json(value, show_name(path)).encode())
+    write_bytes(path, to_json(value, show_name(path), indent).encode())
 
 
-def to_json(value: Any, name: str) -> str:
-    """A value as JSON; DataError, with the ``name`` of what it is of, where it holds NaN or infinity.
+def to_json(value: Any, name: str, indent: int | None = None) -> str:
+    """A value as JSON, in lines with an ``indent``; DataError, with the ``name`` of what it is of, where it holds NaN or infinity.
 
     JSON has no such numbers: what Python writes for them, other readers refuse.
     """
     try:
-        return json.dumps(value, allow_nan=False)
+        return json.dumps(value, allow_nan=False, indent=indent)
     except ValueError:
         raise DataError(f"{name}: some numbers are NaN or infinite, which JSON has no word for") from None
 
