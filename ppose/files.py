@@ -146,9 +146,9 @@ def write_json(path: str | Path, value: Any, indent: int | None = None) -> None:
 
 
 def to_json(value: Any, name: str, indent: int | None = None) -> str:
-    """A value as JSON, in lines with an ``indent``; DataError, with the ``name`` of what it is of, where it holds NaN or infinity.
+    """A value as JSON, in lines with an ``indent``; DataError, with the ``name`` of what it is of, for NaN.
 
-    JSON has no such numbers: what Python writes for them, other readers refuse.
+    So it is with infinity: JSON has no such numbers: what Python writes for them, other readers refuse.
     """
     try:
         return json.dumps(value, allow_nan=False, indent=indent)

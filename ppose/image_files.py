@@ -58,7 +58,8 @@ def find_image_folder(annotations: Path) -> Path:
 
 def _is_image(file: Path) -> bool:
     is_there = file.is_file() or (file.is_symlink() and not file.exists())
-    return is_there and is_image_name(file.name)
+    # macOS keeps what it knows of a.jpg in ._a.jpg, where it writes to other systems and archives.
+    return is_there and is_image_name(file.name) and not file.name.startswith("._")
 
 
 def is_image_name(name: str) -> bool:

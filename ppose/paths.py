@@ -50,7 +50,7 @@ def show_name(name: str | Path) -> str:
 
 
 def compose_name(name: str) -> str:
-    """A name with its accents in one form, by which to compare: macOS writes them apart from their letters."""
+    """A name with its accents in one form, to compare it: macOS writes them apart from their letters."""
     return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 

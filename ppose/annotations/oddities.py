@@ -34,10 +34,13 @@ def _describe_places(used: People, images: Images) -> list[str]:
     beyond = (is_beyond.any(axis=2) & labelled).sum(axis=1)
     if outside := int((beyond > labelled.sum(axis=1) / 2).sum()):
         notes.append(
-            f"most keypoints of {outside} are outside of their boxes: are both in pixels of the image, x before y?"
+            f"most keypoints of {outside} are outside of their boxes: are both in pixels of the image, x "
+            "before y?"
         )
     if at_zero := int(((used.keypoints == 0).all(axis=2) & labelled).any(axis=1).sum()):
-        notes.append(f"keypoints of {at_zero} are labelled at 0, 0: what is not labelled has the visibility 0")
+        notes.append(
+            f"keypoints of {at_zero} are labelled at 0, 0: what is not labelled has the visibility 0"
+        )
     limits = images.limits(used.images)
     if (size > low).all() and (size <= limits).all() and (high > limits).any(axis=1).mean() > 0.5:
         notes.append("boxes reach beyond their images: are they x, y, width, height, and no corners?")

@@ -14,8 +14,8 @@ from ppose.boxes import read_people_boxes
 from ppose.data.dataset import Dataset
 from ppose.errors import DataError
 from ppose.formats.yolo_labels import read_yolo_labels
-from ppose.image_files import find_image
 from ppose.geometry import bbox_xywh_to_center_scale, clip_boxes_xywh
+from ppose.image_files import find_image
 from ppose.keypoints import KeypointSet
 from ppose.paths import show_name
 from ppose.transforms import ImageReader, LazySample, read_image_size

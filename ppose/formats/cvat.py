@@ -22,7 +22,8 @@ _NO_XML = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")  # X
 def read_cvat(path: Path, keypoint_set: KeypointSet | None, image_dir: Path | None) -> dict[str, Any]:
     """Skeletons of an annotations.xml, of images or of tracks; a box with a skeleton's group_id is its box.
 
-    Single points, as of tasks without skeletons, are people as in `add_shapes`; other shapes are counted. A point that is outside is not labelled, an occluded one hidden. Frames of a video are called
+    Single points, as of tasks without skeletons, are people as in `add_shapes`; other shapes are counted. A
+    point that is outside is not labelled, an occluded one hidden. Frames of a video are called
     frame_000000.PNG and so on, as CVAT's export does.
     """
     root = _read_xml(path)

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ from ppose.files import read_bytes, write_bytes
 from ppose.formats.hdf5 import open_hdf5, read_texts
 from ppose.formats.labels import ContentBuilder, Labels
 from ppose.keypoints import KeypointSet
-from ppose.paths import show_name
+from ppose.paths import is_text, show_name
 
 _SCORER = "ppose"
 _LEVELS = ("scorer", "individuals", "bodyparts", "coords")
@@ -56,7 +55,7 @@ def _check_columns(columns: Sequence[tuple[str, str, str]], path: Path) -> None:
     kinds = {column[2] for column in columns}
     if "likelihood" in kinds:
         raise DataError(
-            f"{show_name(path)}: has a likelihood beside x and y: these are predictions of a video, and no labels"
+            f"{show_name(path)}: has a likelihood beside x and y: predictions of a video, and no labels"
         )
     pairs = {column[:2] for column in columns}
     if kinds - {"x", "y"} or len(set(columns)) < len(columns) or 2 * len(pairs) != len(columns):
@@ -141,6 +140,8 @@ def _read_tuples(table: Any, name: str, count: int) -> list[tuple[str, ...]]:
 
 def write_deeplabcut(path: Path, labels: Labels) -> None:
     """A CSV of three header lines, or of four where an image has several; `convertcsv2h5` makes the .h5."""
+    if strange := next((n for n in labels.annotations.images.file_names if not is_text(n)), None):
+        raise DataError(f"{labels.annotations.where}: UTF-8 has no letters for the name {show_name(strange)}")
     people = labels.people
     each = [rows for _, _, _, rows in labels.by_image()]
     most = max(map(len, each), default=0)
@@ -170,4 +171,4 @@ def write_deeplabcut(path: Path, labels: Labels) -> None:
             for point, x, y, _ in labels.points(row):
                 cells[who, point, "x"], cells[who, point, "y"] = repr(x), repr(y)
         writer.writerow([name, *cells.values()])
-    write_bytes(path, os.fsencode(text.getvalue()))
+    write_bytes(path, text.getvalue().encode())

@@ -24,8 +24,8 @@ def read_label_studio(path: Path, keypoint_set: KeypointSet | None, image_dir: P
     Without annotations a task's predictions count.
 
     A point belongs to the rectangle that is its parentID, or see `add_shapes`; a text `hidden` in its meta
-    says that it is. An image's name is the last part of its URL, without what an upload puts before it: of the
-    task's data that which is called like an image, or the first.
+    says that it is. An image's name is the last part of its URL, without what an upload puts before it: of
+    the task's data that which is called like an image, or the first.
     """
     tasks = read_json(path, "Label Studio file")
     if not isinstance(tasks, list) or not all(isinstance(task, Mapping) for task in tasks):
@@ -69,9 +69,7 @@ def _name_of(url: str) -> str:
     return re.sub(r"^[0-9a-f]{8}-", "", name) if "/upload/" in parts.path else name
 
 
-def _read_shapes(
-    results: Sequence[Mapping[str, Any]], where: str, builder: ContentBuilder
-) -> list[Shape]:
+def _read_shapes(results: Sequence[Mapping[str, Any]], where: str, builder: ContentBuilder) -> list[Shape]:
     shapes = []
     for result in results:
         kind, value = str(result.get("type")), result.get("value", {})

@@ -16,7 +16,7 @@ from ppose.errors import DataError
 from ppose.geometry import bbox_xywh_to_xyxy
 from ppose.image_files import IMAGE_ENDINGS, find_image
 from ppose.keypoints import KeypointSet
-from ppose.paths import show_name
+from ppose.paths import cut_name, show_name
 from ppose.transforms import read_image_size
 
 
@@ -45,11 +45,12 @@ class Labels:
             width, height = images.sizes[row].tolist()
             yield row, name, (width, height), order[ends[row] : ends[row + 1]].tolist()
 
-    def by_file(self, ending: str) -> Iterator[tuple[Path, int, str, tuple[int, int], list[int]]]:
-        """As `by_image`, with the image's name with that ending in place of its own, as a path within a folder.
+    def by_file(self, ending: str) -> list[tuple[Path, int, str, tuple[int, int], list[int]]]:
+        """As `by_image`, and first the image's name with that ending in place of its own, within a folder.
 
-        Raises DataError where this is the same of two images.
+        Raises DataError where this is the same of two images, or too long.
         """
+        found: list[tuple[Path, int, str, tuple[int, int], list[int]]] = []
         first: dict[Path, str] = {}
         for row, name, size, people in self.by_image():
             parts = [part for part in PurePosixPath(name).parts if part.strip("/") and part != ".."]
@@ -57,12 +58,17 @@ class Labels:
                 raise DataError(f"{self.annotations.where}: {show_name(name)} is no name of an image")
             file = Path(*parts[:-1], PurePosixPath(parts[-1]).stem + ending)
             if file in first:
+                both = f"{show_name(first[file])} and {show_name(name)}"
                 raise DataError(
-                    f"{self.annotations.where}: {show_name(first[file])} and {show_name(name)} would both have "
-                    f"their labels in {show_name(file)}"
+                    f"{self.annotations.where}: {both} would both have their labels in {show_name(file)}"
+                )
+            if cut_name(file.name, "") != file.name:
+                raise DataError(
+                    f"{self.annotations.where}: no file can have so long a name: {show_name(file)}"
                 )
             first[file] = name
-            yield file, row, name, size, people
+            found.append((file, row, name, size, people))
+        return found
 
     def category(self, person: int) -> str:
         """The name of a person's category."""

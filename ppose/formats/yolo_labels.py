@@ -75,9 +75,10 @@ def _read_lines(file: Path, num_keypoints: int) -> list[np.ndarray]:
                 f"or 3 for each of {num_keypoints} keypoints, in numbers"
             )
         if (np.abs(values[1:5]) > _MOST).any():
+            box = ", ".join(f"{value:g}" for value in values[1:5])
             raise DataError(
-                f"{show_name(file)}:{number}: the box is {', '.join(f'{v:g}' for v in values[1:5])}, expected "
-                "parts of the image's size, from 0 to 1: are these pixels?"
+                f"{show_name(file)}:{number}: the box is {box}, expected parts of the image's size, "
+                "from 0 to 1: are these pixels?"
             )
         if dimensions == 2:  # what is not labelled is at 0, 0
             points = values[5:].reshape(-1, 2)

@@ -304,7 +304,9 @@ def test_one_name_of_two_images_is_an_error_or_said(content, open_dataset, caplo
     """Frames of two videos have the same names; here with sizes of their own, or not."""
     images = content["images"]
     images[1]["file_name"] = images[0]["file_name"]
-    with pytest.raises(DataError, match=r"0+36\.jpg stands for two images, 36 and 49, of 481 x 640 and 381 x"):
+    with pytest.raises(
+        DataError, match=r"0+36\.jpg stands for two images, 36 and 49, of 481 x 640 and 381 x"
+    ):
         open_dataset(content)
     images[1].update(width=481, height=640)
     with caplog.at_level("INFO", "ppose"):

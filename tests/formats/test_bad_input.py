@@ -73,7 +73,7 @@ BROKEN = {
     "cvat: a point": ("a.xml", "cvat", cvat("1;2"), "points are '1;2', expected x,y"),
     "cvat: many points": ("a.xml", "cvat", cvat("1,2;3,4"), "expected x,y of one"),
     "cvat: a size": (
-        "a.xml", "cvat", "<annotations><image name='a' width='inf'/></annotations>", "width='inf', expected a",
+        "a.xml", "cvat", "<annotations><image name='a' width='inf'/></annotations>", "width='inf', expected",
     ),
     "cvat: a track's frame": (
         "a.xml", "cvat",

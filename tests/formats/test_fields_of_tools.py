@@ -1,4 +1,4 @@
-"""What labelling tools write beside keypoints and upright boxes: used as it is meant, or counted in a note."""
+"""What labelling tools write beside keypoints and upright boxes: used as it is meant, or counted."""
 
 import json
 
@@ -44,9 +44,15 @@ def test_cvats_skeletons_and_single_points_are_people(write_text, drawn):
 def test_cvats_other_shapes_are_counted(write_text):
     others = '<polygon label="p" points="1,2;3,4"/><mask label="m"/><points label="p" points="1,2;3,4"/>'
     notes = read_labels(write_text("a.xml", cvat(SKELETON + others * 2))).annotations.notes
-    for note in ("2 <polygon> passed over", "2 <mask> passed over", "2 <points> of several points each passed"):
+    for note in (
+        "2 <polygon> passed over",
+        "2 <mask> passed over",
+        "2 <points> of several points each passed",
+    ):
         assert any(note in text for text in notes)
-    with pytest.raises(PposeError, match=r"a\.xml: nobody with keypoints is in it \(cvat, 1 <polygon> passed"):
+    with pytest.raises(
+        PposeError, match=r"a\.xml: nobody with keypoints is in it \(cvat, 1 <polygon> passed"
+    ):
         read_labels(write_text("a.xml", cvat(others)))
 
 
@@ -128,7 +134,9 @@ def test_roboflows_data_yaml(tmp_path, write_text):
 
 def test_aics_people_without_keypoints_and_openposes_hands(write_text):
     humans = {"human1": [0, 0, 9, 9], "human2": [5, 5, 9, 9]}
-    content = [{"image_id": "a", "keypoint_annotations": {"human1": [1, 2, 1] * 14}, "human_annotations": humans}]
+    content = [
+        {"image_id": "a", "keypoint_annotations": {"human1": [1, 2, 1] * 14}, "human_annotations": humans}
+    ]
     people = read_labels(write_text("aic.json", content)).people
     np.testing.assert_array_equal(people.bboxes_xywh, [[0, 0, 9, 9], [5, 5, 4, 4]])
     write_text("a.jpg", "")
@@ -159,15 +167,20 @@ def test_files_stay_in_their_folder_and_are_of_one_image_each(labels_of, tmp_pat
     labels.annotations.images.file_names[:2] = ["v/c.jpg", "v/c.png"]
     with pytest.raises(PposeError, match=r"v/c\.jpg and v/c\.png would both have their labels in v/c"):
         FORMATS[kind].write(tmp_path / "a" / "b", labels)
+    labels.annotations.images.file_names[1] = "v/" + "c" * 251 + ".jpg"
+    if kind != "yolo":  # whose .txt is as long as .jpg
+        with pytest.raises(PposeError, match="no file can have so long a name: v/ccc"):
+            FORMATS[kind].write(tmp_path / "c", labels)
+        assert not (tmp_path / "c").exists()
 
 
-def test_names_that_xml_cannot_have_are_one_line(labels_of, tmp_path):
+@pytest.mark.parametrize(("kind", "name"), [("cvat", "a.xml"), ("deeplabcut", "a.csv")])
+def test_names_that_a_format_cannot_have_are_one_line(labels_of, tmp_path, kind, name):
     labels = labels_of()
     labels.annotations.images.file_names[0] = "\udcd6.jpg"
-    with pytest.raises(PposeError, match=r"XML has no letters for the name \\xd6\.jpg"):
-        FORMATS["cvat"].write(tmp_path / "a.xml", labels)
-    FORMATS["deeplabcut"].write(tmp_path / "a.csv", labels)
-    assert b"\n\xd6.jpg," in (tmp_path / "a.csv").read_bytes()
+    with pytest.raises(PposeError, match=r"has no letters for the name \\xd6\.jpg"):
+        FORMATS[kind].write(tmp_path / name, labels)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_coco_file_is_parsed_once(labels_of, tmp_path, monkeypatch):
