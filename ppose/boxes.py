@@ -219,9 +219,9 @@ def _choose_category(
         chosen = {PERSON, *find_named([_PERSON])}
     shown = classes or sorted(str(known.get(kind, kind)) for kind in chosen)
     text = ", ".join(dict.fromkeys(map(str, shown))) or _PERSON
-    return _Category(
-        frozenset(chosen), f"{text} ({has})" if len(kinds) > 1 or not chosen & {*kinds} else text
-    )
+    if not chosen & {*kinds}:
+        return _Category(frozenset(chosen), f"{text} ({has}: --det_class chooses)")
+    return _Category(frozenset(chosen), f"{text} ({has})" if len(kinds) > 1 else text)
 
 
 class _Images:
