@@ -1,5 +1,7 @@
 """The image files that a command is given, and the people's boxes in them."""
 
+import os
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path, PurePath
 
@@ -34,6 +36,20 @@ def list_images(folder: str | Path) -> list[Path]:
     return files
 
 
+def find_image(folder: Path, name: str) -> Path:
+    """The file in ``folder`` that annotations call ``name``.
+
+    Where there is none, that of the name with its accents in the other of Unicode's forms (macOS writes them
+    apart), or with `/` for the `\\` of Windows.
+    """
+    file = folder / name
+    if ("\\" not in name and name.isascii()) or os.path.exists(file):
+        return file
+    slashed = name.replace("\\", "/")
+    forms = (slashed, *(unicodedata.normalize(form, slashed) for form in ("NFC", "NFD")))
+    return next((folder / form for form in forms if os.path.exists(folder / form)), file)
+
+
 def find_image_folder(annotations: Path) -> Path:
     """images/ beside an annotation file or above its folder, as in COCO's layout; else its folder."""
     beside = (annotations.parent / "images", annotations.parent.parent / "images")
@@ -42,7 +58,8 @@ def find_image_folder(annotations: Path) -> Path:
 
 def _is_image(file: Path) -> bool:
     is_there = file.is_file() or (file.is_symlink() and not file.exists())
-    return is_there and is_image_name(file.name)
+    # macOS keeps what it knows of a.jpg in ._a.jpg, where it writes to other systems and archives.
+    return is_there and is_image_name(file.name) and not file.name.startswith("._")
 
 
 def is_image_name(name: str) -> bool:
