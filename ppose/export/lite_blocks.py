@@ -40,7 +40,7 @@ def split_and_shuffle(order: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 class StemForm(nn.Layer):
     """`Stem` whose halves are not interleaved; ``order`` is that of its channels, as of `split_and_shuffle`.
 
-    Each half has a first convolution of its own: taking one map apart costs more than reading the image twice.
+    Each half has a first convolution of its own: to take a map apart costs more than to read the image twice.
     """
 
     def __init__(self, stem: Stem) -> None:

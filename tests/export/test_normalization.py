@@ -88,4 +88,6 @@ def test_a_network_without_such_a_convolution():
     with pytest.raises(ExportError, match="found 0; export without --fuse_normalize"):
         fold_normalization(nn.Sequential(nn.Conv2D(4, 4, 3)), NORMALIZE)
     with pytest.raises(ExportError, match="found 2; export without --fuse_normalize"):
-        fold_normalization(nn.Sequential(nn.Conv2D(3, 4, 3), nn.Conv2D(4, 3, 1), nn.Conv2D(3, 2, 1)), NORMALIZE)
+        fold_normalization(
+            nn.Sequential(nn.Conv2D(3, 4, 3), nn.Conv2D(4, 3, 1), nn.Conv2D(3, 2, 1)), NORMALIZE
+        )
