@@ -129,7 +129,8 @@ def test_people_are_one_category(read, caplog):
     assert "1 of 5 boxes left out: 1 of another category than 1 (the file has 1, 3)" in caplog.text
     assert len(read(boxes, classes=["3"])[0]) == 2
     assert len(read(boxes, classes=[1, 3])[0]) == 5
-    with pytest.raises(DataError, match=r"4 of another category than 9 \(the file has 1, 3: --det_class chooses\)"):
+    reason = r"4 of another category than 9 \(the file has 1, 3: --det_class chooses\)"
+    with pytest.raises(DataError, match=reason):
         read(boxes[:4], classes=["9"])
 
 
