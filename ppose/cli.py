@@ -59,6 +59,8 @@ def run_command(name: str, arguments: Sequence[str] | None = None, prog: str | N
     for option, value in vars(args).items():
         if isinstance(value, str | Path):
             setattr(args, option, type(value)(expand_path(str(value))))
+        elif isinstance(value, list) and all(isinstance(each, Path) for each in value):
+            setattr(args, option, [Path(expand_path(str(each))) for each in value])
     run(partial(_load_and_run, command, parser, args))
 
 

@@ -2,12 +2,12 @@
 
 import argparse
 import logging
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ppose.options import add_config_options, add_export_options
+from ppose.processor_settings import silence_tracing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,7 +82,7 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         parser.error("expected --calib_images of 1 or more, and --analyse_ap of 0 or more")
     if args.eval and args.analyse:
         parser.error("--eval is of the export, and --analyse exports nothing")
-    os.environ.setdefault("GLOG_minloglevel", "2")  # Paddle's notes about its own tracing
+    silence_tracing()
 
     from ppose.engine.device import select_device
     from ppose.engine.task import Task

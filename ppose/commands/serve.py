@@ -4,7 +4,7 @@ import argparse
 import signal
 from pathlib import Path
 
-from ppose.options import add_model_option, whole_number
+from ppose.options import add_model_option, add_runtime_option, whole_number
 from ppose.serving.limits import Limits
 from ppose.zoo import DEFAULT_DETECTOR, DEFAULT_POSE, NO_DETECTOR
 
@@ -25,7 +25,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--port", type=whole_number(0), default=8000, help="0: a free one (default: %(default)s)"
     )
-    parser.add_argument("--runtime", choices=["auto", "paddle", "onnxruntime", "openvino"], default="auto")
+    add_runtime_option(parser)
     parser.add_argument("--cpu_threads", type=whole_number(1), metavar="N", help="default: all cores")
     parser.add_argument(
         "--batch_size", type=whole_number(1), default=16, help="most people at once (default: %(default)s)"

@@ -7,7 +7,6 @@ A folder's name says what made it and in what it was checked, as in
 import importlib
 import importlib.util
 import logging
-import os
 import shutil
 from collections.abc import Iterable
 from contextlib import suppress
@@ -19,6 +18,7 @@ from ppose.errors import ExportError, PposeError
 from ppose.inference.model_folder import ONNX_FILES, read_model_folder
 from ppose.inference.runtimes import RuntimeName, list_installed
 from ppose.paths import cache_folder, show_name
+from ppose.processor_settings import silence_tracing
 from ppose.version import VERSION
 from ppose.weights.download import locked
 from ppose.weights.registry import Model, find_model
@@ -115,7 +115,7 @@ def can_make(form: Format) -> bool:
 
 
 def _make(model: Model, folder: Path, form: Format) -> None:
-    os.environ.setdefault("GLOG_minloglevel", "2")  # Paddle's notes about its own tracing
+    silence_tracing()
     weights = model.fetch()
     _logger.info("%s: exporting it to %s, once", model.name, show_name(folder))
     from ppose.engine.device import select_device
