@@ -17,8 +17,11 @@ from ppose.workspace.yaml_file import read_cells
 _FORMS = {"infer_cfg.yml": "model", "inference.yml": "inference"}
 _GRAPH_ENDINGS = (".json", ".pdmodel")
 _WEIGHTS_ENDING = ".pdiparams"
-# The names that PaddleDetection gives top-down keypoint networks, of all backbones; HigherHRNet has another.
-_TOP_DOWN = "HRNet"
+# The names that PaddleDetection gives top-down keypoint networks, of all backbones: in exports, in configs.
+_TOP_DOWN = ("HRNet", "TopDownHRNet")
+_BOTTOM_UP = "HigherHRNet"
+_WARP = "TopDownEvalAffine"
+_NORM_TYPES = ("mean_std", "none")
 
 
 @dataclass(frozen=True)
@@ -35,9 +38,23 @@ class PaddleExport:
         return str(self.cfg.get("arch"))
 
     @property
+    def name(self) -> str:
+        """As PaddleX calls the model, or the folder's."""
+        about = self.cfg.get("Global")
+        name = about.get("model_name") if isinstance(about, Mapping) else None
+        return str(name or self.path.resolve().name)
+
+    @property
     def is_pose(self) -> bool:
         """Whether it finds the keypoints of one person in a picture of that person."""
-        return self.arch == _TOP_DOWN
+        if self.cfg.get("arch") is None:
+            return any(step["type"] == _WARP for step in self.steps())
+        return self.arch in _TOP_DOWN
+
+    @property
+    def is_bottom_up(self) -> bool:
+        """Whether it finds the keypoints of all people of a picture at once, which nothing here runs."""
+        return self.arch == _BOTTOM_UP
 
     def steps(self) -> list[dict[str, Any]]:
         """The steps of the preprocessing, each with its `type`; ConfigError where they are no list."""
@@ -77,15 +94,27 @@ def find_paddle_export(folder: str | Path) -> PaddleExport | None:
 
 
 def to_normalize(
-    mean: Sequence[float] = (0, 0, 0),
-    std: Sequence[float] = (1, 1, 1),
+    mean: Sequence[float] = (0.485, 0.456, 0.406),
+    std: Sequence[float] = (0.229, 0.224, 0.225),
     is_scale: bool = True,
     norm_type: str = "mean_std",
 ) -> dict[str, Any]:
     """The spec of the transform that PaddleDetection's NormalizeImage with these arguments is.
 
-    Raises TypeError for arguments that it has not.
+    What is not given is as networks are trained there. Raises TypeError for arguments that it has not,
+    ValueError for those of another kind.
     """
+    if norm_type not in _NORM_TYPES:
+        raise ValueError(f"norm_type is {show_text(norm_type)}, expected {' or '.join(_NORM_TYPES)}")
+    check_switch("is_scale", is_scale)
     if norm_type == "none":
         mean, std = [0.0] * 3, [1.0] * 3
-    return {"NormalizeImage": {"mean": list(mean), "std": list(std), "is_scale": is_scale}}
+    if not all(isinstance(values, list | tuple) for values in (mean, std)):
+        raise ValueError("mean and std are expected to be lists of three numbers")
+    return {"NormalizeImage": {"mean": list(mean), "std": list(std), "is_scale": bool(is_scale)}}
+
+
+def check_switch(name: str, value: object) -> None:
+    """Raise ValueError unless a value is true or false (or 1 or 0): a text would always be true."""
+    if not isinstance(value, bool | int):
+        raise ValueError(f"{name} is {show_text(value)}, expected true or false")

@@ -10,7 +10,7 @@ from ppose.codecs import MSRAHeatmap
 from ppose.errors import ConfigError, DataError
 from ppose.files import file_digest
 from ppose.inference.model_folder import PADDLE_FILES, ModelFolder, read_model_folder
-from ppose.inference.paddle_export import PaddleExport, find_paddle_export, to_normalize
+from ppose.inference.paddle_export import PaddleExport, check_switch, find_paddle_export, to_normalize
 from ppose.inference.pose_spec import PoseSpec
 from ppose.inference.ranges import check_sides
 from ppose.inference.runtimes import import_runtime
@@ -24,7 +24,12 @@ _logger = logging.getLogger(__name__)
 # were; that is this sigma's kernel, and a decoder uses sigma for nothing else.
 _SIGMA = 0.8
 _STEPS = ("TopDownEvalAffine", "NormalizeImage", "Permute")
-_KEYPOINTS = {("KeyPointTopDownMPIIEval", 16): "mpii16", ("KeyPointTopDownCOCOEval", 17): "coco17"}
+_KEYPOINTS = {
+    ("KeyPointTopDownMPIIEval", 16): "mpii16",
+    ("KeyPointTopDownCOCOEval", 17): "coco17",
+    ("KeyPointTopDownCOCOWholeBadyHandEval", 21): "hand21",
+    ("KeyPointTopDownCOCOWholeBadyHandEval", 133): "wholebody133",
+}
 
 
 def read_export(path: str | Path) -> ModelFolder:
@@ -47,11 +52,11 @@ def read_paddle_pose(export: PaddleExport) -> ModelFolder:
     those of the graph, which is run once; names are COCO's or MPII's where these are meant. Raises DataError
     where the folder holds another kind of network, or no graph that runs, ConfigError for unknown steps.
     """
-    where = show_name(export.path)
     if not export.is_pose:
+        way_out = "bottom-up ones do not run here" if export.is_bottom_up else "a detector goes to --det_model_dir"
         raise DataError(
-            f"{where} is PaddleDetection's export of the kind {export.arch}, expected a top-down keypoint "
-            "network (HRNet); a detector goes to --det_model_dir"
+            f"{show_name(export.path)} is PaddleDetection's export of the kind {show_text(export.arch)}, "
+            f"expected a top-down keypoint network (HRNet); {way_out}"
         )
     size, sample, batch_steps = _read_steps(export)
     graph, weights = export.find_graph()
@@ -72,7 +77,7 @@ def read_paddle_pose(export: PaddleExport) -> ModelFolder:
     files = {name: file_digest(file) for name, file in zip(PADDLE_FILES, (graph, weights), strict=True)}
     return ModelFolder(
         path=export.path,
-        name=str((export.cfg.get("Global") or {}).get("model_name", export.path.resolve().name)),
+        name=export.name,
         spec=spec,
         weights_sha256=files[PADDLE_FILES[1]],
         quantization_sha256=None,
@@ -84,21 +89,23 @@ def read_paddle_pose(export: PaddleExport) -> ModelFolder:
 
 def _read_steps(export: PaddleExport) -> tuple[tuple[int, int], list[Any], list[Any]]:
     """Input size (w, h), sample and batch transforms; without NormalizeImage the graph does that itself."""
+    names = [step["type"] for step in export.steps()]
     steps = {step["type"]: {k: v for k, v in step.items() if k != "type"} for step in export.steps()}
-    problem = f"{show_name(export.cfg_file)}: Preprocess: got {', '.join(steps)}"
-    if not {"TopDownEvalAffine", "Permute"} <= steps.keys() <= {*_STEPS}:
-        raise ConfigError(f"{problem}, expected {', '.join(_STEPS)}")
+    problem = f"{show_name(export.cfg_file)}: Preprocess: got {show_text(', '.join(names), 200)}"
+    if not {_STEPS[0], _STEPS[-1]} <= steps.keys() or names != [name for name in _STEPS if name in steps]:
+        raise ConfigError(f"{problem}, expected {', '.join(_STEPS)}, in this order")
     affine = steps["TopDownEvalAffine"]
     try:
+        check_switch("use_udp", affine.get("use_udp", False))
         width, height = check_sides("trainsize", affine["trainsize"])
     except (KeyError, TypeError):
         raise ConfigError(f"{problem}: TopDownEvalAffine has no trainsize [width, height]") from None
-    except ConfigError as error:
+    except (ConfigError, ValueError) as error:
         raise ConfigError(f"{problem}: TopDownEvalAffine: {error}") from None
     try:
         normalize = to_normalize(**steps.get("NormalizeImage", {"norm_type": "none", "is_scale": False}))
-    except TypeError as error:
-        raise ConfigError(f"{problem}: NormalizeImage: {error}") from None
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{problem}: NormalizeImage: {show_text(str(error), 200)}") from None
     return (width, height), [{"TopDownEvalAffine": affine}], [normalize, {"Permute": {}}]
 
 
@@ -110,7 +117,10 @@ def _run_once(graph: Path, weights: Path, size: tuple[int, int]) -> tuple[int | 
     if image != ["image"]:
         raise DataError(f"{where} takes {show_text(', '.join(image))}, expected image alone")
     batch = (opened.inputs["image"] or (None,))[0]
-    shape = opened.run({"image": np.zeros((batch or 1, 3, size[1], size[0]), np.float32)})[0].shape
+    try:
+        shape = opened.run({"image": np.zeros((batch or 1, 3, size[1], size[0]), np.float32)})[0].shape
+    except DataError as error:
+        raise DataError(f"{error}; does it take images of {size[0]}x{size[1]}, the trainsize?") from None
     if len(shape) != 4:
         raise DataError(f"{where} gives {list(shape)}, expected heatmaps (N, K, H, W)")
     return batch, shape

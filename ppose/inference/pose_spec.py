@@ -13,6 +13,7 @@ from ppose.codecs import Codec
 from ppose.errors import ConfigError, DataError
 from ppose.geometry import bbox_xywh_to_center_scale, bbox_xyxy_to_xywh, invert_warp, transform_points
 from ppose.keypoints import KeypointSet
+from ppose.paths import show_text
 from ppose.transforms import ChannelOrder, Transform
 from ppose.transforms.batch import apply_transforms, make_batch
 from ppose.workspace import create
@@ -151,13 +152,25 @@ def _warn_of_lost(source: str) -> None:
 def _check_image(image: Any) -> None:
     is_image = isinstance(image, np.ndarray) and image.ndim == 3 and image.shape[2] == 3 and image.size > 0
     if not is_image or image.dtype != np.uint8:
-        got = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
-        raise DataError(f"got an image of {got}, expected uint8 (height, width, 3), RGB")
+        kind = type(image)
+        got = f"{kind.__module__}.{kind.__name__}".removeprefix("builtins.")
+        got = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else got
+        raise DataError(
+            f"got an image of {got}, expected a numpy array uint8 (height, width, 3), RGB, or a file's path"
+        )
 
 
 def check_boxes(bboxes_xyxy: ArrayLike) -> np.ndarray:
     """Boxes as an array (N, 4) float64; DataError for what is none, and for boxes without extent."""
-    boxes = np.asarray(bboxes_xyxy, np.float64)
+    try:
+        if np.iscomplexobj(bboxes_xyxy):
+            raise TypeError("complex numbers")
+        boxes = np.asarray(bboxes_xyxy, np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise DataError(
+            "got boxes that are no array of numbers, expected (N, 4): left, top, right, bottom of each "
+            f"({show_text(str(error))})"
+        ) from None
     if boxes.size == 0:
         return boxes.reshape(0, 4)
     if boxes.ndim != 2 or boxes.shape[1] != 4:

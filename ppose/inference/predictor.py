@@ -3,7 +3,7 @@
 import dataclasses
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
 from itertools import repeat
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ppose.errors import ConfigError
+from ppose.errors import ConfigError, DataError
 from ppose.geometry import invert_warp
 from ppose.inference.detectors import PersonDetector
 from ppose.inference.paddle_pose import read_export
@@ -59,8 +59,10 @@ class Predictor:
         use_dark: bool | None = None,
         find_people: PersonDetector | None = None,
     ) -> None:
-        if batch_size < 1:
-            raise ConfigError(f"batch_size is {batch_size}, expected 1 or more")
+        if not isinstance(batch_size, int) or batch_size < 1:
+            raise ConfigError(f"batch_size is {batch_size!r}, expected a whole number, 1 or more")
+        if not isinstance(use_dark, bool | None):
+            raise ConfigError(f"use_dark is {use_dark!r}, expected True, False or None")
         codec = spec.codec if use_dark is None else spec.codec.with_dark(use_dark)
         if spec.decode_in_graph and codec != spec.codec:
             raise ConfigError(
@@ -127,7 +129,15 @@ class Predictor:
     def predict_images(
         self, images: Iterable[Image], boxes: Iterable[ArrayLike | None] | None = None
     ) -> list[Poses]:
-        """The poses of each of several images, as of one; people of different images share batches."""
+        """The poses of each of several images, as of one; people of different images share batches.
+
+        ``boxes`` are of each image, as in a call. Raises DataError for a single image, and where there are
+        boxes of more or fewer images than there are.
+        """
+        if isinstance(images, str | Path) or getattr(images, "ndim", 4) < 4:
+            raise DataError("got one image, expected several: a list of arrays or of files' paths")
+        if isinstance(images, Sized) and isinstance(boxes, Sized) and len(images) != len(boxes):
+            raise DataError(f"got the boxes of {len(boxes)} images for {len(images)} images")
         scenes = zip(images, repeat(None) if boxes is None else boxes, strict=boxes is not None)
         return [poses for _, poses in self.iter_poses(scenes)]
 

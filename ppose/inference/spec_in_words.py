@@ -6,7 +6,7 @@ from ppose.codecs import Codec, UDPHeatmap
 from ppose.codecs.gaussian import blur_kernel_size
 from ppose.inference.pose_spec import PoseSpec
 
-_DESCRIBED = ("TopDownEvalAffine", "NormalizeImage", "Permute")
+_DESCRIBED = ("TopDownEvalAffine", "TopDownAffine", "NormalizeImage", "Permute")
 
 
 def describe_spec(spec: PoseSpec) -> list[str]:
@@ -15,7 +15,7 @@ def describe_spec(spec: PoseSpec) -> list[str]:
     steps = {
         name: given for step in spec.sample_transforms + spec.batch_transforms for name, given in step.items()
     }
-    use_udp = steps.get("TopDownEvalAffine", {}).get("use_udp", False)
+    use_udp = any(given.get("use_udp", False) for given in steps.values())
     others = [name for name in steps if name not in _DESCRIBED]
     count = "N" if spec.batch is None else str(spec.batch)
     flip = "averaged with the mirrored image's in the graph" if spec.flip_test else "no flip test"

@@ -17,6 +17,7 @@ from ppose.transforms import read_image
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZES = ((64, 96), (16, 24))
+MEANS = {"mean": [0.1, 0.2, 0.3], "std": [1, 0.9, 0.8]}
 UDP_STEPS = [{"TopDownEvalAffine": {"trainsize": [64, 96], "use_udp": True}}]
 
 
@@ -25,7 +26,7 @@ def find_keypoints():
     """The program as the page has it, with nothing of ours."""
     (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "infer_cfg.md").read_text(), re.DOTALL)
     assert "ppose" not in code
-    assert len([line for line in code.splitlines() if line.strip()]) <= 44
+    assert len([line for line in code.splitlines() if line.strip()]) <= 46
     scope = {}
     exec(code, scope)
     return scope["find_keypoints"]
@@ -60,15 +61,16 @@ def test_the_program_finds_the_predictors_keypoints(find_keypoints, model_dir, c
     compare(find_keypoints, tmp_path, image, np.concatenate([boxes, more]))
 
 
-def test_channels_in_the_other_order(find_keypoints, model_dir, crowd, tmp_path):
-    """What is red for the network is blue then; mean and std go with the channels."""
+@pytest.mark.parametrize("peak", [1, 255])
+def test_channels_in_the_other_order(find_keypoints, model_dir, crowd, tmp_path, peak):
+    """What is red for the network is blue then; mean and std go with the channels, which may be bytes."""
     shutil.copy(model_dir / "model.onnx", tmp_path)
     folder = replace(read_model_folder(model_dir), path=tmp_path)
-    normalize = {"mean": [0.1, 0.2, 0.3], "std": [1, 0.9, 0.8]}
+    normalize = {"mean": [10, 20, 30], "is_scale": False} if peak > 1 else MEANS
     spec = replace(
         folder.spec,
         channel_order="bgr",
-        codec=MSRAHeatmap(*SIZES, use_dark=True),
+        codec=MSRAHeatmap(*SIZES, use_dark=True, peak=peak),
         batch_transforms=[{"NormalizeImage": normalize}, {"Permute": {}}],
     )
     write_infer_cfg(replace(folder, spec=spec, files={"model.onnx": folder.files["model.onnx"]}))

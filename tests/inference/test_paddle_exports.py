@@ -152,7 +152,7 @@ def test_paddle_2s_format(run_script, crowd, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"arch": "HigherHRNet"}, "is PaddleDetection's export of the kind HigherHRNet, expected a top-down"),
+        ({"arch": "HigherHRNet"}, "of the kind HigherHRNet, expected a top-down .*; bottom-up ones do not run"),
         ({"arch": "GFL"}, "of the kind GFL, .*; a detector goes to --det_model_dir"),
     ],
 )
@@ -161,21 +161,47 @@ def test_other_networks_are_named(pose_export, changes, expected):
         read_export(pose_export(**changes))
 
 
+def test_what_they_leave_out_is_as_they_mean_it(pose_export):
+    """The kind of network, and of NormalizeImage what PaddleDetection trains with."""
+    affine, _, permute = POSE_CFG["Preprocess"]
+    steps = [affine, {"type": "NormalizeImage"}, permute]
+    folder = pose_export(Preprocess=steps, Global="PP-TinyPose", arch=None)
+    model = read_export(folder)
+    assert model.name == folder.name
+    (normalize, _) = model.spec.batch_transforms
+    imagenet = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225], "is_scale": True}
+    assert normalize == {"NormalizeImage": imagenet}
+    (folder / "infer_cfg.yml").write_text(yaml.safe_dump({**POSE_CFG, "arch": "TopDownHRNet"}))
+    assert read_export(folder).spec.input_size == (64, 96)
+    (folder / "infer_cfg.yml").write_text(yaml.safe_dump({**POSE_CFG, "arch": "HigherHRNet"}))
+    with pytest.raises(DataError, match="is a bottom-up keypoint network, which ppose does not run"):
+        open_detector(folder)
+
+
 def test_an_unknown_step_or_argument_is_named(pose_export):
     affine, normalize, permute = POSE_CFG["Preprocess"]
     folder = pose_export()
     for steps, expected in (
+        # What would be read otherwise than it is meant, without a word.
+        ([affine, normalize, normalize, permute], "got .*, expected .*, in this order"),
+        ([normalize, affine, permute], "got .*, expected .*, in this order"),
+        ([affine, {**normalize, "norm_type": "minmax"}, permute], "norm_type is minmax, expected mean_std or"),
+        ([affine, {**normalize, "is_scale": "false"}, permute], "is_scale is false, expected true or false"),
+        ([{**affine, "use_udp": "no"}, normalize, permute], "use_udp is no, expected true or false"),
+        ([affine, {"type": "a\nerror: b"}, permute], r"got TopDownEvalAffine, a.*error: b, Permute"),
         ([affine, {**normalize, "per_image": True}, permute], r"NormalizeImage: .* argument 'per_image'"),
         ([{**affine, "pad": 3}, normalize, permute], r"Preprocess: TopDownEvalAffine.*'pad'"),
         ([affine, {**normalize, "mean": "grey"}, permute], r"infer_cfg\.yml: Preprocess: "),
     ):
         (folder / "infer_cfg.yml").write_text(yaml.safe_dump({**POSE_CFG, "Preprocess": steps}))
-        with pytest.raises(ConfigError, match=expected):
+        with pytest.raises(ConfigError, match=expected) as caught:
             read_export(folder)
+        assert "\n" not in str(caught.value)
 
 
 def test_what_does_not_run_is_one_line(pose_export):
-    folder = pose_export()
+    affine, *others = POSE_CFG["Preprocess"]
+    folder = pose_export(Preprocess=[{**affine, "trainsize": [64, 95]}, *others])
     with pytest.raises(DataError, match="is a keypoint network, which goes to --model_dir"):
         open_detector(folder)
     (folder / "model.json").write_text("0")

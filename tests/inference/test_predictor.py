@@ -234,10 +234,37 @@ def test_other_images_are_refused(predictor, image, expected):
         predictor(image)
 
 
-@pytest.mark.parametrize("boxes", [[[1, 2, 3]], [1, 2, 3, 4], [[9, 1, 2, 5]], [[1, 2, float("nan"), 4]]])
+@pytest.mark.parametrize(
+    "boxes",
+    [
+        *([[1, 2, 3]], [1, 2, 3, 4], [[9, 1, 2, 5]], [[1, 2, float("nan"), 4]]),
+        # What numpy makes no numbers of, or only a part of them.
+        *("boxes.json", [["a", "b", "c", "d"]], [[1, 2, 3], [1, 2, 3, 4]], [{"bbox": [1, 2, 3, 4]}]),
+        *(iter([[1, 2, 3, 4]]), [[1j, 2j, 3j, 4j]], [[0, 0, 10**400, 9]]),
+    ],
+)
 def test_other_boxes_are_refused(predictor, crowd, boxes):
     with pytest.raises(DataError, match="box"):
         predictor(crowd[0], boxes)
+
+
+def test_several_images_are_told_from_one(predictor, crowd, tmp_path):
+    image, _, boxes = crowd
+    for one in (image, "a.jpg", tmp_path / "a.jpg"):
+        with pytest.raises(DataError, match="got one image, expected several"):
+            predictor.predict_images(one)
+    for given in ([boxes], [boxes] * 3):
+        with pytest.raises(DataError, match=rf"got the boxes of {len(given)} images for 2 images"):
+            predictor.predict_images([image] * 2, given)
+    assert [len(poses) for poses in predictor.predict_images(np.stack([image] * 2), [boxes, []])] == [2, 0]
+
+
+def test_options_of_other_kinds_are_refused(model_dir, reference):
+    for options in ({"batch_size": "3"}, {"batch_size": 2.5}, {"use_dark": "no"}, {"cpu_threads": "2"}):
+        with pytest.raises(ConfigError, match=f"{next(iter(options))} is .*, expected"):
+            Predictor.from_dir(model_dir, **options)
+    with pytest.raises(ConfigError, match="threshold of detections is 50, expected 0 to 1"):
+        ppose.Predictor(model_dir, detector=reference / "data" / "detectors" / "yolox_nano", det_threshold=50)
 
 
 def test_a_half_written_folder_and_another_version(model_dir, tmp_path):

@@ -51,6 +51,8 @@ def open_detector(
     where that is installed, else in ONNX Runtime. Raises DataError for a file that cannot be loaded or is
     none of these, ConfigError for classes that it has not, and for settings that are unknown here.
     """
+    if not 0 <= threshold <= 1:
+        raise ConfigError(f"the threshold of detections is {threshold}, expected 0 to 1")
     files = find_detector_files(path)
     settings = read_paddle_settings(files.export) if files.export else None
     name, where = runtime or _choose_runtime(files.graph, device), show_name(files.graph)

@@ -35,6 +35,8 @@ def find_detector_files(path: str | Path) -> DetectorFiles:
     export = find_paddle_export(folder)
     if export is not None and export.is_pose:
         raise DataError(f"{show_name(path)} is a keypoint network, which goes to --model_dir")
+    if export is not None and export.is_bottom_up:
+        raise DataError(f"{show_name(path)} is a bottom-up keypoint network, which ppose does not run")
     if export is None and (folder / INFER_CFG).is_file():
         raise DataError(
             f"{show_name(folder / INFER_CFG)} has no Preprocess, as detectors have; a keypoint network goes "

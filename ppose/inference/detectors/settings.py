@@ -12,7 +12,7 @@ import numpy as np
 from ppose.errors import ConfigError, DataError
 from ppose.files import read_json
 from ppose.inference.detectors.fit import Fit, Fitted
-from ppose.inference.paddle_export import PaddleExport, to_normalize
+from ppose.inference.paddle_export import PaddleExport, check_switch, to_normalize
 from ppose.inference.ranges import LONGEST_SIDE, check_sides
 from ppose.paths import show_name, show_text
 from ppose.transforms import Transform
@@ -46,7 +46,7 @@ def read_paddle_settings(export: PaddleExport) -> Settings:
             for spec in specs
         ]
     except (TypeError, ValueError) as error:
-        raise ConfigError(f"{where}: {error}") from None
+        raise ConfigError(f"{where}: {show_text(str(error), 200)}") from None
     labels = export.cfg.get("label_list")
     labels = labels[:_MOST_LABELS] if isinstance(labels, list) else []
     return Settings(
@@ -109,6 +109,7 @@ class _Resize:
         self._target = np.array(check_sides("target_size", sides), np.float64)
         if interp not in _INTERPOLATIONS:
             raise ValueError(f"interp is {interp}, expected 0 to {_INTERPOLATIONS[-1]}")
+        check_switch("keep_ratio", keep_ratio)
         self._keep_ratio, self._interp = bool(keep_ratio), int(interp)
 
     def __call__(self, sample: dict[str, Any]) -> dict[str, Any]:

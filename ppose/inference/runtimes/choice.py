@@ -111,8 +111,8 @@ def open_runtime(
         if value not in known:
             raise ConfigError(f"{name} is {value!r}, expected one of {', '.join(known)}")
     threads = own_cores() if cpu_threads is None else cpu_threads
-    if not 1 <= threads <= _MOST_THREADS:
-        raise ConfigError(f"cpu_threads is {threads}, expected 1 to {_MOST_THREADS}")
+    if not isinstance(threads, int) or not 1 <= threads <= _MOST_THREADS:
+        raise ConfigError(f"cpu_threads is {threads!r}, expected 1 to {_MOST_THREADS}")
     if "tensorrt_batch" not in options:
         precision = _check_int8(folder, precision)
     names = find_able(folder, device, precision) if runtime == "auto" else [runtime]
