@@ -53,7 +53,9 @@ def read_paddle_pose(export: PaddleExport) -> ModelFolder:
     where the folder holds another kind of network, or no graph that runs, ConfigError for unknown steps.
     """
     if not export.is_pose:
-        way_out = "bottom-up ones do not run here" if export.is_bottom_up else "a detector goes to --det_model_dir"
+        way_out = (
+            "bottom-up ones do not run here" if export.is_bottom_up else "a detector goes to --det_model_dir"
+        )
         raise DataError(
             f"{show_name(export.path)} is PaddleDetection's export of the kind {show_text(export.arch)}, "
             f"expected a top-down keypoint network (HRNet); {way_out}"

@@ -28,6 +28,7 @@ from ppose.inference.runtimes import (
     avoid_saturation,
     open_runtime,
 )
+from ppose.paths import expand_path
 from ppose.transforms import read_image
 
 Image = np.ndarray | str | Path
@@ -136,8 +137,9 @@ class Predictor:
         """
         if isinstance(images, str | Path) or getattr(images, "ndim", 4) < 4:
             raise DataError("got one image, expected several: a list of arrays or of files' paths")
-        if isinstance(images, Sized) and isinstance(boxes, Sized) and len(images) != len(boxes):
-            raise DataError(f"got the boxes of {len(boxes)} images for {len(images)} images")
+        counts = [len(given) for given in (images, boxes) if isinstance(given, Sized)]
+        if len(set(counts)) > 1:
+            raise DataError(f"got the boxes of {counts[1]} images for {counts[0]} images")
         scenes = zip(images, repeat(None) if boxes is None else boxes, strict=boxes is not None)
         return [poses for _, poses in self.iter_poses(scenes)]
 
@@ -226,5 +228,5 @@ class Predictor:
 
 def open_folder(model_dir: str | Path, runtime: RuntimeName, **options: Any) -> tuple[PoseSpec, Runtime]:
     """The parts of `Predictor.from_dir`; ``options`` are those of `open_runtime`."""
-    folder = avoid_saturation(read_export(model_dir), runtime)
+    folder = avoid_saturation(read_export(expand_path(str(model_dir))), runtime)
     return folder.spec, open_runtime(folder, runtime, **options)

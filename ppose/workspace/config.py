@@ -29,6 +29,8 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, An
     plain dicts, lists and scalars; `!Name {..}` becomes ``{"type": "Name", ..}``, and `~` and `$NAME` are
     resolved in texts. Raises ConfigError that lists every problem with its file, line and dotted key.
     """
+    if isinstance(overrides, str) or not all(isinstance(override, str) for override in overrides):
+        raise ConfigError(f"overrides are {overrides!r}, expected a list of texts such as ['epoch=3']")
     root = _Files().read(find_config(Path(expand_path(str(path)))), ())
     for override in overrides:
         apply_override(root, override)

@@ -10,7 +10,7 @@ from ppose.downloads.unpack import unpack
 from ppose.errors import DataError, PposeError
 from ppose.inference.detectors import PersonDetector
 from ppose.inference.paddle_export import find_paddle_export
-from ppose.paths import cache_folder, show_name
+from ppose.paths import cache_folder, expand_path, show_name
 from ppose.weights.download import locked
 from ppose.weights.registry import Model, find_model
 from ppose.zoo.exports import can_make
@@ -26,8 +26,9 @@ def find_detector(detector: str | Path) -> Path:
     Raises ConfigError where there is neither, DownloadError, and DataError where the archive that came holds
     no detector.
     """
-    if Path(detector).exists():
-        return Path(detector)
+    path = Path(expand_path(str(detector)))
+    if path.exists():
+        return path
     model = find_model(str(detector), "detector")
     if model.digest and (folder := unpacked_folder(model)).is_dir():
         return folder

@@ -17,7 +17,7 @@ from typing import Literal
 from ppose.errors import ExportError, PposeError
 from ppose.inference.model_folder import ONNX_FILES, read_model_folder
 from ppose.inference.runtimes import RuntimeName, list_installed
-from ppose.paths import cache_folder, show_name
+from ppose.paths import cache_folder, expand_path, show_name
 from ppose.processor_settings import silence_tracing
 from ppose.version import VERSION
 from ppose.weights.download import locked
@@ -45,8 +45,9 @@ def find_folder(model: str | Path, runtime: RuntimeName = "auto") -> Path:
 
     Errors as of `find_export`, and ConfigError where there is neither folder nor name.
     """
-    if Path(model).is_dir():
-        return Path(model)
+    folder = Path(expand_path(str(model)))
+    if folder.is_dir():
+        return folder
     return find_export(find_model(str(model), "pose"), runtime)
 
 

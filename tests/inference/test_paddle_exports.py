@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import yaml
+from inference.constant_graphs import write_detector
 
 from ppose.errors import ConfigError, DataError
 from ppose.inference.detectors.choice import open_detector
@@ -152,7 +153,10 @@ def test_paddle_2s_format(run_script, crowd, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"arch": "HigherHRNet"}, "of the kind HigherHRNet, expected a top-down .*; bottom-up ones do not run"),
+        (
+            {"arch": "HigherHRNet"},
+            "of the kind HigherHRNet, expected a top-down .*; bottom-up ones do not run",
+        ),
         ({"arch": "GFL"}, "of the kind GFL, .*; a detector goes to --det_model_dir"),
     ],
 )
@@ -185,7 +189,10 @@ def test_an_unknown_step_or_argument_is_named(pose_export):
         # What would be read otherwise than it is meant, without a word.
         ([affine, normalize, normalize, permute], "got .*, expected .*, in this order"),
         ([normalize, affine, permute], "got .*, expected .*, in this order"),
-        ([affine, {**normalize, "norm_type": "minmax"}, permute], "norm_type is minmax, expected mean_std or"),
+        (
+            [affine, {**normalize, "norm_type": "minmax"}, permute],
+            "norm_type is minmax, expected mean_std or",
+        ),
         ([affine, {**normalize, "is_scale": "false"}, permute], "is_scale is false, expected true or false"),
         ([{**affine, "use_udp": "no"}, normalize, permute], "use_udp is no, expected true or false"),
         ([affine, {"type": "a\nerror: b"}, permute], r"got TopDownEvalAffine, a.*error: b, Permute"),
@@ -262,6 +269,28 @@ def test_a_detector_as_paddlex_writes_it(reference, tmp_path):
     found = [open_detector(folder, cpu_threads=1)(image) for folder in (published, tmp_path)]
     assert len(found[0])
     np.testing.assert_allclose(*found, atol=1e-3)
+
+
+def test_pp_yoloe_without_its_post_processing(crowd, tmp_path):
+    """Boxes and scores in one output, as large as YOLOX's of one class fewer, which it is not."""
+    found = np.zeros((8 * 8 + 4 * 4 + 2 * 2, 4 + 2), np.float32)
+    found[:, 2:4] = 1
+    found[5], found[9] = [10, 5, 30, 50, 0.1, 0.9], [20, 10, 40, 60, 0.8, 0.2]
+    write_detector(tmp_path / "model.onnx", [found], inputs=("image",))
+    cfg = {
+        "arch": "PPYOLOE",
+        "Preprocess": [{"type": "Resize", "target_size": [64, 64], "keep_ratio": False}, {"type": "Permute"}],
+        "label_list": ["car", "person"],
+    }
+    (tmp_path / "infer_cfg.yml").write_text(yaml.safe_dump(cfg))
+    detector = open_detector(tmp_path, runtime="onnxruntime", cpu_threads=1)
+    scale = np.tile([320 / 64, 240 / 64], 2)
+    np.testing.assert_allclose(detector(crowd[0]), [found[5, :4] * scale], rtol=1e-5)
+    for doubled in ("Resize", "Permute"):
+        steps = [*cfg["Preprocess"], next(step for step in cfg["Preprocess"] if step["type"] == doubled)]
+        (tmp_path / "infer_cfg.yml").write_text(yaml.safe_dump({**cfg, "Preprocess": steps}))
+        with pytest.raises(ConfigError, match=f"{doubled} stands twice, expected each step once"):
+            open_detector(tmp_path)
 
 
 def test_own_folders_stay_own(model_dir):

@@ -259,6 +259,13 @@ def test_several_images_are_told_from_one(predictor, crowd, tmp_path):
     assert [len(poses) for poses in predictor.predict_images(np.stack([image] * 2), [boxes, []])] == [2, 0]
 
 
+def test_the_home_folder(model_dir, crowd, monkeypatch):
+    monkeypatch.setenv("HOME", str(model_dir.parent))
+    image, _, boxes = crowd
+    for make in (Predictor.from_dir, ppose.Predictor):
+        assert len(make(f"~/{model_dir.name}")(image, boxes)) == 2
+
+
 def test_options_of_other_kinds_are_refused(model_dir, reference):
     for options in ({"batch_size": "3"}, {"batch_size": 2.5}, {"use_dark": "no"}, {"cpu_threads": "2"}):
         with pytest.raises(ConfigError, match=f"{next(iter(options))} is .*, expected"):

@@ -199,6 +199,12 @@ def test_what_is_wrong_is_named(write, old, new, expected):
     assert "bad.yml:" in message
 
 
+@pytest.mark.parametrize("overrides", ["epoch=3", [3]])
+def test_overrides_are_a_list_of_texts(write, overrides):
+    with pytest.raises(ConfigError, match="expected a list of texts"):
+        load_config(write("a.yml", MODEL), overrides)
+
+
 @pytest.mark.parametrize(
     ("override", "expected"),
     [

@@ -26,6 +26,7 @@ from ppose.workspace.yaml_file import parse_cells
 _logger = logging.getLogger(__name__)
 
 _READERS = (paddle_rows, yolo, picodet, rtmdet)
+_JOINED = "PPYOLOE"  # as PaddleDetection calls what may end in boxes and scores in one
 _DEFAULT_SIZE = (640, 640)  # of graphs that take any size and say none, as YOLO's and RTMDet's are trained
 _MOST_PIXELS = 1 << 26  # of a batch
 _NAMED = {"rtmdet": fit_rtmdet, "yolox": fit_yolox}  # by the name of a file or folder
@@ -59,7 +60,8 @@ def open_detector(
     graph = _open_graph(files, name, device=device, threads=cpu_threads or own_cores(), hint=hint)
     static = _find_size(graph, where)
     settings = settings or files.read_pipeline(static)
-    head, size = _try_noise(graph, settings, static or _find_any_size(graph), where)
+    arch = files.export.arch if files.export else ""
+    head, size = _try_noise(graph, settings, static or _find_any_size(graph), where, arch)
     labels = (settings.labels if settings else ()) or _read_names(graph)
     if not labels and files.export is None:
         labels = guess_labels(head.num_classes)
@@ -80,13 +82,16 @@ def _open_graph(files: DetectorFiles, runtime: str, **settings: Any) -> Graph:
     return opened
 
 
-def _try_noise(graph: Graph, settings: Settings | None, size: Size, where: str) -> tuple[Head, Size]:
+def _try_noise(
+    graph: Graph, settings: Settings | None, size: Size, where: str, arch: str
+) -> tuple[Head, Size]:
     """What a graph ends in, and its input's width and height, by one run."""
     image_input = find_image_input(graph, where)
     noise = _make_noise(graph.inputs[image_input] or (None,) * 4, settings, size, where)
     height, width = noise[0].image.shape[1:]
     outputs = graph.run(make_inputs(graph, image_input, noise))
-    return _find_head(outputs, (width, height), where), (width, height)
+    joined = paddle_rows.find_joined_head(outputs) if arch == _JOINED else None
+    return joined or _find_head(outputs, (width, height), where), (width, height)
 
 
 def _choose_runtime(graph: Path, device: str) -> str:

@@ -39,10 +39,11 @@ def find_classes(
         return [0]
     if not labels and asked and all(str(name).isdecimal() for name in asked):
         return _check_count([int(name) for name in asked], count, where)
+    numbered = list(enumerate(labels))[::-1]  # of equal names the first counts
     known = {
-        **{_plain(label): number for number, label in enumerate(labels)},
-        **{str(number): number for number in range(len(labels))},
-        **{label: number for number, label in enumerate(labels)},
+        **{_plain(label): number for number, label in numbered},
+        **{str(number): number for number, _ in numbered},
+        **{label: number for number, label in numbered},
     }
     names = {name: str(name) if str(name) in known else _plain(name) for name in asked or [_PERSON]}
     if missing := [name for name, key in names.items() if key not in known]:

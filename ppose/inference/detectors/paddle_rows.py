@@ -32,6 +32,21 @@ def find_head(outputs: Sequence[np.ndarray], size: Size) -> Head | None:
     return None
 
 
+def find_joined_head(outputs: Sequence[np.ndarray]) -> Head | None:
+    """The head of a PP-YOLOE that was exported with `exclude_post_process`; or None.
+
+    Shapes alone do not tell it from YOLOX, whose classes are one fewer, so that its settings have to.
+    """
+    if len(outputs) != 1 or outputs[0].ndim != 3 or outputs[0].shape[2] < 5:
+        return None
+    return Head(
+        name="PP-YOLOE's boxes and scores (B, N, 4 + classes)",
+        decode=lambda arrays: [Candidates(rows[:, :4], rows[:, 4:]) for rows in arrays[0]],
+        most_iou=_IOU,
+        num_classes=outputs[0].shape[2] - 4,
+    )
+
+
 def _decode_rows(outputs: Sequence[np.ndarray]) -> list[Candidates]:
     """Rows of class, score, left, top, right, bottom; how many are of each image is the second output."""
     rows = outputs[0].reshape(-1, 6)

@@ -38,7 +38,10 @@ def read_paddle_settings(export: PaddleExport) -> Settings:
     where = f"{source}: Preprocess"
     if unknown := [show_text(spec["type"]) for spec in specs if spec["type"] not in _STEPS]:
         raise ConfigError(f"{where}: got {', '.join(unknown)}, expected a list of {', '.join(_STEPS)}")
-    if "Permute" not in [spec["type"] for spec in specs]:
+    names = [spec["type"] for spec in specs]
+    if twice := [name for name in _STEPS if names.count(name) > 1]:
+        raise ConfigError(f"{where}: {twice[0]} stands twice, expected each step once")
+    if "Permute" not in names:
         raise ConfigError(f"{where}: expected Permute at its end, since networks take channels first")
     try:
         steps = [
