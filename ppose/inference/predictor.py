@@ -137,7 +137,8 @@ class Predictor:
         """
         if isinstance(images, str | Path) or getattr(images, "ndim", 4) < 4:
             raise DataError("got one image, expected several: a list of arrays or of files' paths")
-        counts = [len(given) for given in (images, boxes) if isinstance(given, Sized)]
+        given: tuple[object, ...] = (images, boxes)
+        counts = [len(each) for each in given if isinstance(each, Sized)]
         if len(set(counts)) > 1:
             raise DataError(f"got the boxes of {counts[1]} images for {counts[0]} images")
         scenes = zip(images, repeat(None) if boxes is None else boxes, strict=boxes is not None)

@@ -13,12 +13,13 @@ import yaml
 from ppose.codecs import MSRAHeatmap, UDPHeatmap
 from ppose.inference.model_folder import read_model_folder, write_infer_cfg
 from ppose.inference.predictor import Predictor
+from ppose.inference.spec_in_words import describe_spec
 from ppose.transforms import read_image
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZES = ((64, 96), (16, 24))
 MEANS = {"mean": [0.1, 0.2, 0.3], "std": [1, 0.9, 0.8]}
-UDP_STEPS = [{"TopDownEvalAffine": {"trainsize": [64, 96], "use_udp": True}}]
+UDP_WARP = {"trainsize": [64, 96], "use_udp": True}
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +50,9 @@ def test_the_program_finds_the_predictors_keypoints(find_keypoints, model_dir, c
     codec = MSRAHeatmap(*SIZES, sigma=sigma, use_dark=kind == "dark", peak=peak)
     spec = replace(folder.spec, codec=codec)
     if kind == "udp":
-        spec = replace(spec, codec=UDPHeatmap(*SIZES, sigma=sigma), sample_transforms=UDP_STEPS)
+        name = "TopDownAffine" if sigma > 2 else "TopDownEvalAffine"  # with a box they are one
+        spec = replace(spec, codec=UDPHeatmap(*SIZES, sigma=sigma), sample_transforms=[{name: UDP_WARP}])
+        assert any("0 and 63, 0 and 95 (UDP)" in sentence for sentence in describe_spec(spec))
     onnx = {"model.onnx": folder.files["model.onnx"]}
     write_infer_cfg(replace(folder, spec=spec, files=onnx))
     image, _, boxes = crowd
