@@ -44,11 +44,18 @@ def run(main: Callable[[], None]) -> None:
     with _safe_paths(), Interrupts() as interrupts:
         try:
             _run(main)
+        except KeyboardInterrupt:
+            _interrupted(interrupts)
         except Exception:
             if not interrupts.came:
                 raise
             # Libraries make other exceptions of the one that an interrupt is.
-            _leave("interrupted", INTERRUPTED)
+            _interrupted(interrupts)
+
+
+def _interrupted(interrupts: Interrupts) -> None:
+    interrupts.end()
+    _leave("interrupted", INTERRUPTED)
 
 
 def _run(main: Callable[[], None]) -> None:
@@ -57,8 +64,6 @@ def _run(main: Callable[[], None]) -> None:
         sys.stdout.flush()
     except PposeError as error:
         _leave(f"error: {error}", 1)
-    except KeyboardInterrupt:
-        _leave("interrupted", INTERRUPTED)
     except BrokenPipeError:  # the reader of our output, such as `head`, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

@@ -10,7 +10,6 @@ import paddle
 from ppose.commandline import ASKED_THREADS
 from ppose.engine.distributed.ranks import rank_count
 from ppose.errors import DeviceError
-from ppose.interrupts import renew_interrupts
 from ppose.paddle_internals import set_cpu_threads
 from ppose.processor import own_cores
 
@@ -18,8 +17,6 @@ try:
     import resource
 except ImportError:  # Windows has none
     resource = None  # type: ignore[assignment]
-
-renew_interrupts()
 
 # Of glibc's mallopt.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3

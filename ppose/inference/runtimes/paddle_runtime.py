@@ -14,11 +14,8 @@ from ppose.inference.model_folder import ModelFolder
 from ppose.inference.pose_spec import name_inputs
 from ppose.inference.runtimes.faults import naming
 from ppose.inference.runtimes.tensorrt import convert_to_tensorrt
-from ppose.interrupts import renew_interrupts
 from ppose.paddle_internals import is_program, is_whole
 from ppose.paths import show_name
-
-renew_interrupts()
 
 _GPU_POOL_MB, _GPU = 200, 0
 
