@@ -45,7 +45,7 @@ class Interrupts:
         for number in INTERRUPTS:
             if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
                 self._before[number] = signal.signal(number, self._handle)
-        sys.meta_path.insert(0, _TakeBack)  # type: ignore[arg-type]  # which needs one method
+        sys.meta_path.insert(0, _TakeBack)
         if self._is_script:
             atexit.register(self._close)
             self._hide_lost()
@@ -56,7 +56,7 @@ class Interrupts:
         if Interrupts._active is not self or self._is_script:
             return
         Interrupts._active = None
-        sys.meta_path.remove(_TakeBack)  # type: ignore[arg-type]
+        sys.meta_path.remove(_TakeBack)
         for number, handler in self._before.items():
             signal.signal(number, handler)
 

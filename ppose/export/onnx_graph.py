@@ -72,7 +72,7 @@ def convert_graph(graph: Path, weights: Path, file: Path) -> None:
     Raises ExportError with the converter's own words, OSError where the disk is full.
     """
     # A process of its own: the converter aborts at an operator that it cannot convert.
-    command = [
+    command: list[str | Path] = [
         *(sys.executable, "-c", _PADDLE2ONNX, "--model_dir", graph.parent, "--save_file", file),
         *("--model_filename", graph.name, "--params_filename", weights.name),
         *("--opset_version", str(OPSET), "--enable_auto_update_opset", "False"),

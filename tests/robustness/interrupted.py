@@ -18,7 +18,6 @@ ROOT = Path(__file__).resolve().parents[2]
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SECONDS = 2.0  # from the signal to the end
 _AT_ONCE = 0.5  # from the second one
-_FEW = 25  # of the time that an interpreter takes to begin, of which nothing is ours
 _START = "import sys; from ppose.cli import main; main()"
 _ENDS = {"train": (130, 143, 129)}
 
