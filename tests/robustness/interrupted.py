@@ -94,7 +94,7 @@ def _find_faults(
     if "Traceback" in errors or "Exception" in errors or "terminate called" in errors:
         yield "a traceback"
     limit = _AT_ONCE if is_again else SECONDS
-    if code != 0 and seconds > limit:
+    if seconds > limit:
         yield f"{seconds:.1f} s, expected {limit} at most"
     if is_again:
         return  # which leaves what there is
