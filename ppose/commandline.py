@@ -143,6 +143,7 @@ def environment(**wanted: str) -> Iterator[None]:
 
 
 def _leave(message: str, code: int) -> None:
+    sys.unraisablehook = lambda _: None  # of objects that were half made, as they go: the message says why
     # Whatever a message has from a file: one line of it is no second error, and no command for the terminal.
     first, *more = map(show_name, message.splitlines())
     print(

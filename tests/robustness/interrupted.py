@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SECONDS = 2.0  # from the signal to the end
 _AT_ONCE = 0.5  # from the second one
-_START = "import sys; from ppose.cli import main; main()"
+START = "import sys; from ppose.cli import main; main()"
 _ENDS = {"train": (130, 143, 129)}
 
 
@@ -105,6 +105,11 @@ def _find_faults(
         yield f"ends with {last!r}"
     if code and errors.count("interrupted") > 1:
         yield "says it twice"
+    yield from find_leftovers(folder)
+
+
+def find_leftovers(folder: Path) -> Iterator[str]:
+    """What a command has left in a folder that is for nobody, or is not whole."""
     for file in sorted(folder.rglob("*")):
         if ".part" in file.name or (file.name.startswith(".") and file.is_dir()) or file.name == "run.pid":
             yield f"leaves {file.relative_to(folder)}"
@@ -135,7 +140,7 @@ def _started(arguments: list[str], folder: Path) -> Iterator[subprocess.Popen]:
     environment = {**os.environ, "TMPDIR": str(temporary), "PPOSE_HOME": str(folder / "home")}
     environment["PYTHONPATH"] = str(ROOT)
     with subprocess.Popen(
-        [sys.executable, "-c", _START, *[text.replace("OUT", str(folder / "out")) for text in arguments]],
+        [sys.executable, "-c", START, *[text.replace("OUT", str(folder / "out")) for text in arguments]],
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder,
         env=environment, start_new_session=True,
     ) as process:  # fmt: skip
