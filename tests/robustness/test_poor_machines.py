@@ -1,4 +1,4 @@
-"""Machines that lack descriptors, threads, memory, room in /dev/shm or a place to write; runs in one folder."""
+"""Machines without descriptors, threads, memory or room; two runs in a folder, and one without its folder."""
 
 import os
 import shutil
