@@ -26,7 +26,7 @@ class Interrupts:
     In a script's process the first is the end, too, with ``at_once``, but within `saves`: what is `cleaned`
     goes, and no library sees an exception, which some abort at, lose, or make others of. Elsewhere
     KeyboardInterrupt is raised. A script's end does not wait for compiled code, in which Python hears no
-    signals, and a signal that comes after it, until the process is gone, is the same.
+    signals; a signal while Python ends is the same, and one that comes later changes nothing.
     """
 
     _active: "Interrupts | None" = None
