@@ -48,7 +48,7 @@ def _loops_in_onnx(content: mmap.mmap) -> bool:
                 fields, start, end = left.pop()
                 for number, begin, after in _messages(view, start, end):
                     kind = fields.get(number)
-                    if kind == "type" and view[begin:after] == b"Loop":
+                    if kind == "type" and after - begin == 4 and bytes(view[begin:after]) == b"Loop":
                         return True
                     if kind in _FIELDS:
                         left.append((_FIELDS[kind], begin, after))
