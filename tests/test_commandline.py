@@ -38,6 +38,7 @@ def test_too_little_memory_is_one_line(ask, capsys):
     [
         (OSError(errno.EMFILE, "Too many open files"), "Too many open files (ulimit -n has the limit"),
         (RuntimeError("can't start new thread"), "no more threads can be started"),
+        (RuntimeError("Resource temporarily unavailable"), "no more threads can be started"),
         (RuntimeError("std::bad_alloc"), "not enough memory"),
         (PposeError("a\x1b[2J\nerror: forged"), "a\\x1b[2J"),
     ],

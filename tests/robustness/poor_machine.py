@@ -24,7 +24,7 @@ def starve(kind: str, arguments: list[str], folder: Path, rng: np.random.Generat
     mount = ""
     what = kind
     if kind == "descriptors":
-        limits[resource.RLIMIT_NOFILE] = int(rng.integers(5, 40))
+        limits[resource.RLIMIT_NOFILE] = int(rng.integers(8, 40))  # with fewer, Python does not find ppose
     elif kind == "memory":
         limits[resource.RLIMIT_AS] = int(rng.uniform(0.3, 5) * _GB)
     elif kind == "threads":  # whose stacks find no room
