@@ -107,7 +107,9 @@ RUNTIME_REASONS = {
     "(?i)bad_alloc|out of memory|(failed|cannot|can't) (to )?allocate": (
         "not enough memory (smaller batches need less)"
     ),
-    "can't start new thread|Resource temporarily unavailable": "no more threads can be started (ulimit -u has the limit)",
+    "can't start new thread|Resource temporarily unavailable": (
+        "no more threads can be started (ulimit -u has the limit)"
+    ),
     _SHARED: f"{_SHARED} is too small for what the loader shares (use_shared_memory: false needs none)",
 }
 
