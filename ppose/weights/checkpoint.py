@@ -21,7 +21,7 @@ from ppose.weights.registry import fetch_published, suggest_name
 if TYPE_CHECKING:
     from paddle import Tensor, nn
 
-logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 _LISTED = 10
 _ENDINGS = (".pdparams", ".safetensors")
@@ -200,7 +200,7 @@ def _misfit(report: LoadReport, arrays: Iterable[str], state: Mapping[str, "Tens
 
 def _log(report: LoadReport, strict: bool) -> None:
     is_doubtful = bool(report.unexpected) if strict else bool(report.problems())
-    logger.log(logging.WARNING if is_doubtful else logging.INFO, report.summary())
+    _logger.log(logging.WARNING if is_doubtful else logging.INFO, report.summary())
 
 
 def _list(names: Iterable[str], count: int = _LISTED) -> str:
