@@ -1,14 +1,14 @@
 """The commands: `ppose <command>`, and the scripts that do the same from a clone."""
 
-# Imports beyond this are in the functions: signals are to be heard before.
+# Imports beyond these are in the functions: signals are to be heard before.
+import argparse
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from ppose.interrupts import Interrupts
 
 if TYPE_CHECKING:
-    import argparse
     from types import ModuleType
 
 COMMANDS = (
@@ -17,6 +17,12 @@ COMMANDS = (
     *("mpii2coco", "posetrack2coco", "spacecraft2coco", "weights", "analyse_errors", "visualize_coco"),
     *("download", "report", "models"),
 )
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """End with the one line that counts: the usage of a command with many options would hide it."""
+        self.exit(2, f"{self.prog}: error: {message}; `{self.prog} --help` lists its options\n")
 
 
 def main() -> None:
@@ -37,7 +43,6 @@ def run_command(name: str, arguments: Sequence[str] | None = None, prog: str | N
 
 def _tell(name: str) -> None:
     """List the commands, or say that there is none of this name."""
-    import argparse
     import difflib
 
     import ppose
@@ -46,7 +51,8 @@ def _tell(name: str) -> None:
         prog="ppose",
         usage="ppose <command> [options]",
         description=ppose.__doc__,
-        epilog=f"commands:\n{_list_commands()}\n\n`ppose <command> --help` lists its options.",
+        epilog=f"commands:\n{_list_commands()}\n\n`ppose <command> --help` lists its options. To begin with: "
+        "`ppose predict photo.jpg`",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"ppose {ppose.__version__}")
@@ -70,16 +76,16 @@ def _run_command(name: str, arguments: Sequence[str] | None, prog: str | None) -
     for option, value in vars(args).items():
         if isinstance(value, str | Path):
             setattr(args, option, type(value)(expand_path(str(value))))
+        elif isinstance(value, list) and all(isinstance(each, Path) for each in value):
+            setattr(args, option, [Path(expand_path(str(each))) for each in value])
     run(partial(_load_and_run, command, parser, args))
 
 
-def make_parser(command: "ModuleType", prog: str | None = None) -> "argparse.ArgumentParser":
+def make_parser(command: "ModuleType", prog: str | None = None) -> argparse.ArgumentParser:
     """What a module of `ppose.commands` reads from the command line."""
-    import argparse
-
     from ppose.options import add_pixel_option
 
-    parser = argparse.ArgumentParser(prog=prog, description=command.__doc__)
+    parser = _Parser(prog=prog, description=command.__doc__)
     command.add_options(parser)
     add_pixel_option(parser)
     parser.add_argument(
@@ -93,9 +99,7 @@ def make_parser(command: "ModuleType", prog: str | None = None) -> "argparse.Arg
     return parser
 
 
-def _load_and_run(
-    command: "ModuleType", parser: "argparse.ArgumentParser", args: "argparse.Namespace"
-) -> None:
+def _load_and_run(command: "ModuleType", parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     from ppose.pixel_limit import limit_pixels
 
     if args.plugin:
