@@ -156,6 +156,8 @@ def plan(args: argparse.Namespace) -> None:
 
 def measure(args: argparse.Namespace) -> None:
     """Seconds in threads and in actors, and of actors what the simulation says."""
+    from machine import processor_name
+
     ways = {"threads, 1": ("--concurrency", "1"), "threads, 2": ("--concurrency", "2")}
     ways |= {f"Ray, {count}": ("--engine", "ray", "--concurrency", str(count)) for count in _ACTORS}
     found: dict[str, list[float]] = {name: [] for name in ("Ray, 1, a fifth", *ways)}
@@ -247,11 +249,6 @@ def run_job(model: str, pictures: Path, output: Path, options: tuple[str, ...]) 
     done = subprocess.run([str(each) for each in command], capture_output=True, text=True, check=True)
     seconds = float(re.search(r"images in ([\d.]+) s", done.stdout)[1])
     return seconds, re.search(r"in a worker: (.*)", done.stdout)[1]
-
-
-def processor_name() -> str:
-    """As Linux has it."""
-    return re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())[1]
 
 
 if __name__ == "__main__":

@@ -8,12 +8,13 @@ import re
 import shutil
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from ppose.errors import PposeError
 from ppose.interrupts import INTERRUPTED, Interrupts
 from ppose.paths import show_name
+from ppose.processor_settings import environment
 
 # Packages that ppose itself does not bring, and the extras that do; others are told of where they are chosen.
 # Without an extra: those of a version of ppose that was not installed.
@@ -123,18 +124,20 @@ def _safe_paths() -> Iterator[None]:
         yield
 
 
-@contextmanager
-def environment(**wanted: str) -> Iterator[None]:
-    """Within it, these variables of the environment are so."""
-    before = {name: os.environ.get(name) for name in wanted}
-    os.environ.update(wanted)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name)
-            if value is not None:
-                os.environ[name] = value
+def align_columns(rows: Sequence[Sequence[str]], left: int = 0) -> list[str]:
+    """The lines of a table of texts: the ``left`` first columns begin below each other, the others end so.
+
+    >>> align_columns([["", "ms"], ["fast", "1"], ["slow", "100"]], left=1)
+    ['       ms', 'fast    1', 'slow  100']
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            cell.ljust(width) if column < left else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
 
 
 def _leave(message: str, code: int) -> None:

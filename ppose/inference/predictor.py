@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from ppose.errors import ConfigError
 from ppose.geometry import invert_warp
 from ppose.inference.detectors import PersonDetector
-from ppose.inference.paddle_pose import find_model
+from ppose.inference.paddle_pose import read_export
 from ppose.inference.pipeline import Steps, run_pipeline
 from ppose.inference.pose_spec import PoseSpec, mark_lost
 from ppose.inference.poses import Pose, Poses
@@ -216,5 +216,5 @@ class Predictor:
 
 def open_folder(model_dir: str | Path, runtime: RuntimeName, **options: Any) -> tuple[PoseSpec, Runtime]:
     """The parts of `Predictor.from_dir`; ``options`` are those of `open_runtime`."""
-    folder = avoid_saturation(find_model(model_dir), runtime)
+    folder = avoid_saturation(read_export(model_dir), runtime)
     return folder.spec, open_runtime(folder, runtime, **options)
