@@ -17,7 +17,7 @@ from ppose.pixel_limit import limit_pixels
 
 COMMANDS = (
     *("train", "eval", "eval_tracks", "check", "convert", "split", "merge", "browse", "infer", "export"),
-    *("quantize", "predict", "benchmark", "serve", "batch", "model_info", "synthesize", "translate"),
+    *("quantize", "predict", "benchmark", "tune", "serve", "batch", "model_info", "synthesize", "translate"),
     *("mpii2coco", "posetrack2coco", "spacecraft2coco", "weights", "analyse_errors", "visualize_coco"),
     *("download", "report", "models"),
 )

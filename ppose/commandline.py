@@ -8,7 +8,7 @@ import re
 import shutil
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from ppose.errors import PposeError
@@ -49,6 +49,15 @@ def run(main: Callable[[], None]) -> None:
                 raise
             # Libraries make other exceptions of the one that an interrupt is.
             _leave("interrupted", INTERRUPTED)
+
+
+def print_columns(rows: Sequence[Sequence[str]], words: int) -> None:
+    """Print rows of cells below each other; the first columns are ``words``, the others numbers."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row[:words], widths[:words], strict=True)]
+        cells += [cell.rjust(width) for cell, width in zip(row[words:], widths[words:], strict=True)]
+        print("  ".join(cells).rstrip())
 
 
 def _run(main: Callable[[], None]) -> None:

@@ -87,6 +87,8 @@ def read_scenes(image_dir: Path, boxes: str) -> list[tuple[Any, Any]]:
 
 def print_table(measured: Sequence[tuple[Any, Any]]) -> None:
     """A line for each contender, times in milliseconds a batch."""
+    from ppose.commandline import print_columns
+
     titles: tuple[str, ...] = ("runtime", "precision", "threads", "batch", "p50 ms", "p90 ms", "people/s")
     titles += ("pre ms", "network ms", "post ms", "peak MB")
     rows: list[tuple[str, ...]] = [titles]
@@ -102,12 +104,7 @@ def print_table(measured: Sequence[tuple[Any, Any]]) -> None:
                 f"{result.peak_memory:.0f}",
             )
         )
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        left, right = row[:2], row[2:]
-        cells = [cell.ljust(width) for cell, width in zip(left, widths[:2], strict=True)]
-        cells += [cell.rjust(width) for cell, width in zip(right, widths[2:], strict=True)]
-        print("  ".join(cells))
+    print_columns(rows, words=2)
 
 
 def to_record(contender: Any, result: Any) -> dict[str, Any]:

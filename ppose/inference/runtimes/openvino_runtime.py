@@ -117,32 +117,31 @@ def open_graph(
     device: str,
     precision: str,
     threads: int,
-    hint: str = "latency",
+    streams: int = 1,
     cache_dir: str | Path | None = None,
     batches: Sequence[int] = (),
 ) -> OpenVinoRuntime:
     """`model.onnx`; the processor's own choice of bf16 only where asked for.
 
-    For throughput there are as many streams of one thread as ``threads``. Compiled models are kept in
-    ``cache_dir``, by default `openvino/` in ppose's cache folder.
+    ``threads`` are shared among ``streams``. Compiled models are kept in ``cache_dir``, by default `openvino/` in ppose's cache folder.
     """
     file = ONNX_FILES[0]
-    settings, callers = make_settings(precision, threads, hint), threads if hint == "throughput" else 1
+    settings = make_settings(precision, threads, streams)
     cache = None
     with suppress(ImportError):  # of what finds the user's cache folder
         home = cache_folder() / "openvino" if cache_dir is None else Path(cache_dir)
         cache = CompiledCache.of(home, openvino.__version__, folder.files[file], settings)
-    return OpenVinoRuntime(folder.path / file, settings, callers=callers, batches=batches, cache=cache)
+    return OpenVinoRuntime(folder.path / file, settings, callers=streams, batches=batches, cache=cache)
 
 
-def make_settings(precision: str, threads: int, hint: str) -> dict[str, Any]:
-    """What OpenVINO is told; for throughput, as many streams of one thread as ``threads``."""
-    streams = {"NUM_STREAMS": threads} if hint == "throughput" else {}
+def make_settings(precision: str, threads: int, streams: int) -> dict[str, Any]:
+    """What OpenVINO is told: ``threads`` of all ``streams`` together."""
+    several = {"NUM_STREAMS": streams} if streams > 1 else {}
     return {
-        "PERFORMANCE_HINT": hint.upper(),
+        "PERFORMANCE_HINT": "THROUGHPUT" if several else "LATENCY",
         "INFERENCE_NUM_THREADS": threads,
         "INFERENCE_PRECISION_HINT": _TYPES[precision],
-        **streams,
+        **several,
     }
 
 
