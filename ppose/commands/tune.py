@@ -44,7 +44,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "the OKS with the float export's poses (default: 0.03)",
     )
     parser.add_argument(
-        "--seconds", type=whole_number(1), default=60, metavar="N", help="about how long (default: %(default)s)"
+        "--seconds",
+        type=whole_number(1),
+        default=60,
+        metavar="N",
+        help="about how long (default: %(default)s)",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the table to a file as well")
 

@@ -54,7 +54,7 @@ class Sample:
         person, index = np.nonzero(scores >= _SURE)
         if not len(person):
             return 1.0
-        sigmas = self.keypoint_set.sigmas[index]
+        sigmas = np.asarray(self.keypoint_set.sigmas)[index]
         areas = AREA_OF_BOX * self._areas(others)[person]
         each = oks(keypoints[person, index][:, None], others[person, index][:, None], areas, sigmas[:, None])
         return float(each.mean())
@@ -88,9 +88,7 @@ def take_sample(
     return Sample(keypoint_set, _spread(with_people, counts, most))
 
 
-def _take_labelled(
-    files: Sequence[Path], boxes: Path, keypoint_set: KeypointSet, most: int
-) -> Sample | None:
+def _take_labelled(files: Sequence[Path], boxes: Path, keypoint_set: KeypointSet, most: int) -> Sample | None:
     """The sample with annotations, where the file has such of these keypoints."""
     content = read_json(boxes, "box file")
     if not isinstance(content, Mapping):

@@ -29,9 +29,7 @@ def list_pairs(exports: Sequence[ModelFolder], threads: int) -> tuple[list[Setti
             for precision in kind.precisions["cpu"]:
                 try:
                     require_installed(runtime)
-                    check_able(
-                        runtime, folder, device="cpu", precision=precision, threads=threads, streams=1
-                    )
+                    check_able(runtime, folder, device="cpu", precision=precision, threads=threads, streams=1)
                 except PposeError as error:
                     problems.append(f"{runtime}, {precision}: {error}")
                     continue

@@ -161,7 +161,9 @@ def list_faster(contest: Contest, left: Sequence[Settings]) -> list[Settings]:
     """
     assert contest.default is not None
     order = {settings: place for place, settings in enumerate(contest.seconds)}
-    rest = sorted((s for s in left if s != contest.default and _is_faster(contest.ratios(s))), key=contest.ratio)
+    rest = sorted(
+        (s for s in left if s != contest.default and _is_faster(contest.ratios(s))), key=contest.ratio
+    )
     found = []
     while rest:
         equal = [s for s in rest if contest.ratio(s) <= _EQUAL * contest.ratio(rest[0])]

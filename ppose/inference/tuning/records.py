@@ -15,7 +15,14 @@ from typing import Any, get_args
 from ppose.errors import DataError, PposeError
 from ppose.files import read_json, write_json
 from ppose.inference.model_folder import ModelFolder, is_same_network, read_model_folder
-from ppose.inference.runtimes.kinds import KINDS, Hint, Precision, find_version, is_installed
+from ppose.inference.runtimes.kinds import (
+    KINDS,
+    Hint,
+    Precision,
+    RuntimeName,
+    find_version,
+    is_installed,
+)
 from ppose.paths import cache_folder, show_name, show_text
 from ppose.processor import own_cores, processor_flags, processor_name
 
@@ -34,21 +41,12 @@ class Choice:
 
     export: str
     files: dict[str, str]
-    runtime: str
-    precision: str
+    runtime: RuntimeName
+    precision: Precision
     threads: int
     streams: int
     batch: int
     why: str
-
-    def options(self) -> dict[str, Any]:
-        """Of `open_runtime`."""
-        return {
-            "precision": self.precision,
-            "cpu_threads": self.threads,
-            "streams": self.streams,
-            "batches": [self.batch],
-        }
 
 
 def tuned_folder() -> Path:
@@ -78,9 +76,10 @@ def write_record(folder: ModelFolder, choices: dict[Hint, Choice]) -> Path:
 
 
 def has_record(folder: ModelFolder) -> bool:
-    """Whether there is one of this model's files, for this machine."""
-    with suppress(ImportError):
-        return _name_file(describe_machine(folder)).is_file()
+    """Whether there is a sound one of this model's files, for this machine."""
+    with suppress(ImportError, OSError, PposeError):
+        file = _name_file(describe_machine(folder))
+        return file.is_file() and all(_open_export(folder, _read_choice(file, hint)) for hint in _HINTS)
     return False
 
 

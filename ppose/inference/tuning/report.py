@@ -55,9 +55,7 @@ def list_records(tuning: Tuning) -> Iterator[dict[str, Any]]:
 
 def list_choices(tuning: Tuning) -> list[str]:
     """One line for each hint."""
-    return [
-        f"{hint}: {settings.describe()}: {tuning.why[hint]}" for hint, settings in tuning.chosen.items()
-    ]
+    return [f"{hint}: {settings.describe()}: {tuning.why[hint]}" for hint, settings in tuning.chosen.items()]
 
 
 def _to_record(settings: Settings) -> dict[str, Any]:

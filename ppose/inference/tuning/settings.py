@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from ppose.inference.runtimes import Precision, RuntimeName
 from ppose.paths import show_name
 
 _PEOPLE, _PEOPLE_OF_SEVERAL = 16, 4  # as measured (benchmarks/throughput.py)
@@ -21,8 +22,8 @@ class Settings:
     """
 
     path: Path
-    runtime: str
-    precision: str
+    runtime: RuntimeName
+    precision: Precision
     computes: str
     threads: int
     streams: int = 1
@@ -36,7 +37,11 @@ class Settings:
 
     def describe(self) -> str:
         """For one line of text."""
-        words = [f"{show_name(self.path.name)} in {self.runtime}", self.computes, _count(self.threads, "thread")]
+        words = [
+            f"{show_name(self.path.name)} in {self.runtime}",
+            self.computes,
+            _count(self.threads, "thread"),
+        ]
         if self.streams > 1:
             words.append(f"{self.streams} streams")
         if self.batch > 1:

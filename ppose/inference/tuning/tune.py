@@ -1,7 +1,9 @@
 """Measures how a model runs fastest here, for one person and for many, and keeps the result."""
 
+import logging
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,14 +16,17 @@ from ppose.inference.tuning.agreement import Found, Sample, take_sample
 from ppose.inference.tuning.candidates import list_exports, list_pairs
 from ppose.inference.tuning.contest import Contest, list_faster
 from ppose.inference.tuning.processes import Processes
-from ppose.inference.tuning.records import Choice, tuned_folder, write_record
-from ppose.inference.tuning.settings import Settings
+from ppose.inference.tuning.records import Choice, has_record, tuned_folder, write_record
+from ppose.inference.tuning.settings import Settings, default_batch
+from ppose.paths import show_name
 from ppose.processor import own_cores
 from ppose.weights.download import locked
 
+_logger = logging.getLogger(__name__)
+
 # What may be lost against the float export: of AP where people are labelled, else of the OKS with its poses.
 MAX_AP_LOSS, MAX_OKS_LOSS = 0.01, 0.03
-_FOR_LATENCY = 0.4  # of the time
+_SECONDS, _FOR_LATENCY = 60.0, 0.4  # and the part of them for one person
 _SLOW = 2.5  # times the fastest one's time for one person: not tried for many
 _COMPARING = 3.0  # seconds of the default; people that it finds in these are compared
 _FEWEST, _MOST = 32, 200  # of them
@@ -34,7 +39,7 @@ class Tuning:
 
     By hint there are the ``contests``, what is ``chosen`` of each, and ``why``. ``losses`` are those that
     were looked at, of AP (``in_ap``) or OKS, by settings' export, runtime and precision. ``missing`` says
-    what was not tried, a line each; ``file`` holds the choice, None where it could not be kept.
+    what was not tried, a line each; ``file`` holds the choice.
     """
 
     contests: dict[Hint, Contest]
@@ -43,7 +48,7 @@ class Tuning:
     losses: dict[tuple[Path, str, str], float]
     in_ap: bool
     missing: list[str]
-    file: Path | None
+    file: Path
 
 
 def tune(
@@ -52,7 +57,7 @@ def tune(
     boxes: str | Path | None = None,
     *,
     max_loss: float | None = None,
-    seconds: float = 60.0,
+    seconds: float = _SECONDS,
 ) -> Tuning:
     """Measure how an exported model runs fastest on this machine, and keep it for `runtime="auto"`.
 
@@ -67,20 +72,48 @@ def tune(
     """
     folder = find_model(model_dir)
     check_writable(tuned_folder() / "record")
-    files = [Path(image) for image in images]
+    with _alone():
+        return _tune(folder, [Path(image) for image in images], boxes, max_loss, seconds)
+
+
+def measure_once(folder: ModelFolder) -> None:
+    """As `tune` without images, where nothing was measured yet that fits; only where it can be kept."""
+    if has_record(folder):
+        return
+    try:
+        with _alone():
+            if not has_record(folder):  # of who was waited for
+                _logger.info("measuring what runs %s fastest, once", show_name(folder.path))
+                _tune(folder, [], None, None, _SECONDS)
+    except (ImportError, OSError) as error:
+        _logger.warning("what runs fastest is not measured, since it cannot be kept: %s", error)
+
+
+def _alone() -> AbstractContextManager[None]:
+    """Within it, nobody else measures; two that did so at once would measure each other."""
+    return locked(tuned_folder() / "measuring", "measures runtimes")
+
+
+def _tune(
+    folder: ModelFolder,
+    files: Sequence[Path],
+    boxes: str | Path | None,
+    max_loss: float | None,
+    seconds: float,
+) -> Tuning:
     pairs, missing = list_pairs(list_exports(folder), own_cores())
     if not pairs:
-        raise DeviceError(f"nothing runs {folder.path}: {'; '.join(missing)}")
-    with locked(tuned_folder() / "measuring", "measures runtimes"), Processes() as bench:
+        raise DeviceError(f"nothing runs {show_name(folder.path)}: {'; '.join(missing)}")
+    with Processes() as bench:
         contests, left = _search(bench, pairs, seconds)
         judge = _Judge(bench, pairs, _take(folder, files, boxes, contests["latency"]), max_loss)
         chosen, why = {}, {}
         for hint, contest in contests.items():
             chosen[hint], why[hint] = _choose(contest, left[hint], judge)
-        losses, in_ap = judge.losses, judge.in_ap
-    choices = {hint: _to_choice(folder, settings, why[hint]) for hint, settings in chosen.items()}
+    choices = {hint: _to_choice(folder, hint, settings, why[hint]) for hint, settings in chosen.items()}
     file = write_record(folder, choices)
-    return Tuning(contests, chosen, why, losses, in_ap, [*missing, *_list_problems(contests)], file)
+    missing += _list_problems(contests)
+    return Tuning(contests, chosen, why, judge.losses, judge.in_ap, missing, file)
 
 
 def _search(
@@ -144,7 +177,10 @@ class _Judge:
         if self._exact is None:
             self.bench.open(reference)
             self._exact = self.bench.find(reference, sample.scenes, _PATIENCE)
-        found = self.bench.find(settings, sample.scenes, _PATIENCE)
+        try:
+            found = self.bench.find(settings, sample.scenes, _PATIENCE)
+        except DeviceError:  # as that of a process that has ended
+            return 1.0
         exact_ap, ap = sample.find_ap(self._exact), sample.find_ap(found)
         if exact_ap is not None and ap is not None and exact_ap > 0:
             self.in_ap = True
@@ -193,7 +229,7 @@ def _describe_loss(loss: float, judge: _Judge) -> str:
     return f"{loss:.4f} of AP lost" if judge.in_ap else f"OKS {1 - loss:.3f} with the float export's poses"
 
 
-def _to_choice(folder: ModelFolder, settings: Settings, why: str) -> Choice:
+def _to_choice(folder: ModelFolder, hint: Hint, settings: Settings, why: str) -> Choice:
     is_own = settings.path == folder.path
     export = folder if is_own else find_model(settings.path)
     return Choice(
@@ -203,8 +239,9 @@ def _to_choice(folder: ModelFolder, settings: Settings, why: str) -> Choice:
         precision=settings.precision,
         threads=settings.threads,
         streams=settings.streams,
-        batch=settings.batch,
-        why=why,
+        # How many people of one image are a batch was not measured.
+        batch=settings.batch if hint == "throughput" else default_batch(1),
+        why=f"{settings.describe()}: {why}",
     )
 
 
