@@ -104,8 +104,15 @@ class Predictor:
         >>> predictor = ppose.Predictor.from_dir("output_inference/tinypose_256x192")  # doctest: +SKIP
         >>> poses = predictor(image, [[48.0, 20.0, 210.0, 390.0]])  # doctest: +SKIP
         """
-        asked = {"device": device, "precision": precision, "cpu_threads": cpu_threads, "hint": hint}
-        spec, opened, batch = open_folder(model_dir, runtime, **asked, **options)
+        spec, opened, batch = open_folder(
+            model_dir,
+            runtime,
+            hint=hint,
+            device=device,
+            precision=precision,
+            cpu_threads=cpu_threads,
+            **options,
+        )
         batch_size = batch if batch_size is None else batch_size
         return cls(spec, opened, batch_size=batch_size, use_dark=use_dark)
 

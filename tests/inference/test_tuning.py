@@ -126,8 +126,9 @@ def folder(model_dir, tmp_path):
 
 
 def choose(folder, **changes):
-    given = dict(export="", files=folder.files, runtime="onnxruntime", precision="fp32", threads=1, streams=1)
-    return Choice(**{**given, "batch": 16, "why": "0.5 of the time", **changes})
+    given = {"export": "", "files": folder.files, "runtime": "onnxruntime", "precision": "fp32"}
+    given |= {"threads": 1, "streams": 1, "batch": 16, "why": "0.5 of the time"}
+    return Choice(**{**given, **changes})
 
 
 @pytest.fixture
@@ -175,9 +176,8 @@ def test_records_of_other_files_are_ignored_and_said(folder, kept, caplog):
     other = dataclasses.replace(folder, files={**folder.files, "model.onnx": "0" * 64})
     assert find_choice(other, "latency") is None
     assert "the model's files are others now" in caplog.messages[0]
-    write_infer_cfg(
-        dataclasses.replace(folder, path=folder.path.parent / "colours_int8", weights_sha256="1" * 64)
-    )
+    beside = folder.path.parent / "colours_int8"
+    write_infer_cfg(dataclasses.replace(folder, path=beside, weights_sha256="1" * 64))
     assert find_choice(folder, "throughput") is None
     assert "has other files than the export that was measured" in caplog.messages[1]
 

@@ -127,7 +127,8 @@ def open_graph(
 ) -> OpenVinoRuntime:
     """`model.onnx`; the processor's own choice of bf16 only where asked for.
 
-    ``threads`` are shared among ``streams``. Compiled models are kept in ``cache_dir``, by default `openvino/` in ppose's cache folder.
+    ``threads`` are shared among ``streams``. Compiled models are kept in ``cache_dir``, by default
+    `openvino/` in ppose's cache folder.
     """
     file = ONNX_FILES[0]
     if folder.is_int8 and streams > 1:  # see `OpenVinoRuntime`

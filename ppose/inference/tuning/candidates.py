@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import cast
 
 from ppose.errors import PposeError
 from ppose.inference.model_folder import ModelFolder, list_beside
-from ppose.inference.runtimes import name_precision
+from ppose.inference.runtimes import Precision, RuntimeName, name_precision
 from ppose.inference.runtimes.kinds import IN_FLOATS, KINDS, check_able, require_installed
 from ppose.inference.tuning.settings import Settings, default_batch
 
@@ -41,7 +42,9 @@ def list_pairs(exports: Sequence[ModelFolder], threads: int) -> tuple[list[Setti
                     )
                     continue
                 fixed = folder.spec.batch
-                settings = Settings(folder.path, runtime, precision, computes, threads)
+                settings = Settings(
+                    folder.path, cast(RuntimeName, runtime), cast(Precision, precision), computes, threads
+                )
                 found.append(replace(settings, batch=fixed or 1, is_fixed=fixed is not None))
     # First what `auto` takes by itself; then by export, and by runtime.
     found.sort(key=lambda s: (s.path != exports[0].path, s.precision != "fp32"))

@@ -78,14 +78,20 @@ class Contest:
             varied = [other for best in left[:_VARIED] for other in vary_threads(best)]
         return self._race([*left, *varied], _ROUNDS)
 
+    @property
+    def base(self) -> Settings:
+        """The default, once something runs."""
+        if self.default is None:
+            raise LookupError("nothing runs")
+        return self.default
+
     def ratio(self, settings: Settings) -> float:
         """The median of the time against the default's in the same rounds."""
         return statistics.median(self.ratios(settings))
 
     def ratios(self, settings: Settings) -> list[float]:
         """The time against the default's, by round."""
-        assert self.default is not None
-        base = self.seconds[self.default]
+        base = self.seconds[self.base]
         ratios = [seconds / base[n] for n, seconds in self.seconds[settings].items() if n in base]
         return ratios or [math.inf]
 
@@ -159,18 +165,16 @@ def list_faster(contest: Contest, left: Sequence[Settings]) -> list[Settings]:
 
     Of such as take the same time, within 2 %, those come first that are exact, then as `auto` has them.
     """
-    assert contest.default is not None
     order = {settings: place for place, settings in enumerate(contest.seconds)}
-    rest = sorted(
-        (s for s in left if s != contest.default and _is_faster(contest.ratios(s))), key=contest.ratio
-    )
+    rest = [s for s in left if s != contest.base and _is_faster(contest.ratios(s))]
+    rest.sort(key=contest.ratio)
     found = []
     while rest:
         equal = [s for s in rest if contest.ratio(s) <= _EQUAL * contest.ratio(rest[0])]
         best = min(equal, key=lambda s: (not s.is_exact, order[s]))
         found.append(best)
         rest.remove(best)
-    return [*found, contest.default]
+    return [*found, contest.base]
 
 
 def _is_faster(ratios: Sequence[float]) -> bool:

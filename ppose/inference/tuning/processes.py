@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import numpy as np
 
@@ -40,15 +40,15 @@ class RuntimeProcess:
             [sys.executable, "-I", "-c", _MAIN, *arguments],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
         )  # fmt: skip
+        self._requests = cast(IO[str], self._process.stdin)
         self._answers: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         threading.Thread(target=self._read, daemon=True).start()
 
     def ask(self, limit: float, /, **request: Any) -> Any:
         """The answer, within ``limit`` seconds."""
-        assert self._process.stdin is not None
         try:
-            self._process.stdin.write(json.dumps(request) + "\n")
-            self._process.stdin.flush()
+            self._requests.write(json.dumps(request) + "\n")
+            self._requests.flush()
             line = self._answers.get(timeout=limit)
         except queue.Empty:
             self.stop()
@@ -73,8 +73,7 @@ class RuntimeProcess:
         self._process.wait(_PATIENCE)
 
     def _read(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
+        for line in cast(IO[str], self._process.stdout):
             self._answers.put(line)
         self._answers.put(None)
 
@@ -97,7 +96,7 @@ class Processes:
 
     def open(self, settings: Settings) -> None:
         """See `Bench`; in a new process where the last one of this runtime has ended."""
-        options = {"runtime": settings.runtime, "precision": settings.precision}
+        options: dict[str, Any] = {"runtime": settings.runtime, "precision": settings.precision}
         options |= {"cpu_threads": settings.threads, "streams": settings.streams}
         if "cache_dir" in KINDS[settings.runtime].options:
             options["cache_dir"] = self._folder.name

@@ -1,4 +1,4 @@
-"""What was measured, in the cache: how a model with these files is best run by these runtimes on this machine.
+"""What was measured, in the cache: how a model with these files is best run here, by these runtimes.
 
 A record is a small JSON file, `tuned/<what it was made for>.json` in ppose's cache folder, which another
 process sees whole or not at all.

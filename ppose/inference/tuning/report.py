@@ -13,7 +13,7 @@ _TITLES = ("for", "export", "runtime", "computes", "threads", "streams", "batch"
 def list_rows(tuning: Tuning) -> list[tuple[str, ...]]:
     """The table, its titles first: settings by time, medians over their rounds."""
     last = ("of default", "rounds", "AP lost" if tuning.in_ap else "1 - OKS", "")
-    rows = [(*_TITLES, *last)]
+    rows: list[tuple[str, ...]] = [(*_TITLES, *last)]
     for record in list_records(tuning):
         first = [record[name] for name in ("for", "export", "runtime", "computes")]
         numbers = [record[name] for name in ("threads", "streams", "batch")]
@@ -48,7 +48,7 @@ def list_records(tuning: Tuning) -> Iterator[dict[str, Any]]:
                 "ratio": contest.ratio(settings),
                 "rounds": len(times),
                 "loss": tuning.losses.get(key_of(settings)),
-                "is_default": settings == contest.default,
+                "is_default": settings == contest.base,
                 "is_chosen": settings == tuning.chosen[hint],
             }
 

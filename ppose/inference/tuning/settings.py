@@ -18,7 +18,8 @@ def default_batch(streams: int) -> int:
 class Settings:
     """An export's folder, a runtime, and how it works: ``threads`` of all ``streams`` together.
 
-    A graph with a fixed batch (``is_fixed``) has no other. ``precision`` is what `open_runtime` is asked for, ``computes`` what comes of it: int8 of an int8 export.
+    A graph with a fixed batch (``is_fixed``) has no other. ``precision`` is what `open_runtime` is asked for,
+    ``computes`` what comes of it: int8 of an int8 export.
     """
 
     path: Path
@@ -37,11 +38,8 @@ class Settings:
 
     def describe(self) -> str:
         """For one line of text."""
-        words = [
-            f"{show_name(self.path.name)} in {self.runtime}",
-            self.computes,
-            _count(self.threads, "thread"),
-        ]
+        where = f"{show_name(self.path.name)} in {self.runtime}"
+        words = [where, self.computes, _count(self.threads, "thread")]
         if self.streams > 1:
             words.append(f"{self.streams} streams")
         if self.batch > 1:

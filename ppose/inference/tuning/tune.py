@@ -137,8 +137,7 @@ def _take(
 ) -> Sample | None:
     if not files:
         return None
-    assert latency.default is not None
-    most = _COMPARING / min(latency.seconds[latency.default].values())
+    most = _COMPARING / min(latency.seconds[latency.base].values())
     return take_sample(files, boxes, folder.spec.keypoint_set, int(min(max(most, _FEWEST), _MOST)))
 
 
@@ -197,7 +196,7 @@ def _choose(contest: Contest, left: Sequence[Settings], judge: _Judge) -> tuple[
     """The fastest that are exact enough, and why."""
     faster = list_faster(contest, left)
     others = sorted(contest.seconds, key=contest.ratio)
-    passed = []
+    passed: list[Settings] = []
     for settings in dict.fromkeys([*faster, *others]):
         if contest.seconds[settings] and judge.allows(settings):
             return settings, _explain(contest, settings, passed, judge)
@@ -206,16 +205,15 @@ def _choose(contest: Contest, left: Sequence[Settings], judge: _Judge) -> tuple[
 
 
 def _explain(contest: Contest, chosen: Settings, passed: Sequence[Settings], judge: _Judge) -> str:
-    assert contest.default is not None
-    if chosen == contest.default:
+    if chosen == contest.base:
         why = "as without measuring: nothing" + (" else" if passed else "")
         why += " that is exact enough" if passed else ""
         why += " is surely faster"
     else:
-        why = f"{contest.ratio(chosen):.2f} of the time of {contest.default.describe()}"
+        why = f"{contest.ratio(chosen):.2f} of the time of {contest.base.describe()}"
     if (loss := judge.losses.get(key_of(chosen))) is not None:
         why += f"; {_describe_loss(loss, judge)}"
-    if passed and passed[0] != contest.default:
+    if passed and passed[0] != contest.base:
         best = passed[0]
         why += f"; {best.describe()} takes {contest.ratio(best):.2f}, but "
         if (loss := judge.losses.get(key_of(best))) is not None:
@@ -246,7 +244,7 @@ def _to_choice(folder: ModelFolder, hint: Hint, settings: Settings, why: str) ->
 
 
 def _list_problems(contests: dict[Hint, Contest]) -> list[str]:
-    lines = []
+    lines: list[str] = []
     for hint, contest in contests.items():
         lines += contest.problems.values()
         if contest.unopened:
