@@ -47,6 +47,10 @@ class _Opened:
         # Of streams side by side each has its own rate.
         return 1 / sum(self.batch * len(times) / sum(times) for times in spent)
 
+    def stop(self) -> None:
+        """End its threads."""
+        self._pool.shutdown()
+
     def _call_all(self, seconds: float) -> list[list[float]]:
         """The times of calls, by caller."""
         return list(self._pool.map(partial(self._call, seconds), range(self.runtime.callers)))
@@ -87,7 +91,7 @@ class _Server:
 
     def close(self, number: int) -> None:
         """Forget what was opened."""
-        del self._opened[number]
+        self._opened.pop(number).stop()
 
     def find(self, number: int, scenes: Sequence[tuple[str, Any]], file: str) -> None:
         """Write the keypoints (N, K, 2) and scores (N, K) of images' people to a file."""

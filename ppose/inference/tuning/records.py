@@ -89,6 +89,8 @@ def find_choice(folder: ModelFolder, hint: Hint) -> tuple[ModelFolder, Choice] |
     A line of the log says why a record is not used that is damaged, or no longer fits.
     """
     try:
+        if not tuned_folder().is_dir():
+            return None
         made_for = describe_machine(folder)
         file = _name_file(made_for)
         if not file.is_file():
