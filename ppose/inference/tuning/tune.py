@@ -124,7 +124,8 @@ def _search(
     if not left["latency"]:
         raise DeviceError(f"nothing runs: {'; '.join(latency.problems.values())}")
     limit = _SLOW * latency.ratio(left["latency"][0])
-    able = [pair for pair in pairs if latency.seconds.get(pair) and latency.ratio(pair) <= limit]
+    running = [pair for pair in pairs if latency.seconds.get(pair)]
+    able = [pair for pair in running if pair == latency.base or latency.ratio(pair) <= limit]
     throughput = Contest(bench, time.perf_counter, (1 - _FOR_LATENCY) * seconds, many=True)
     left["throughput"] = throughput.search(able)
     if not left["throughput"]:
