@@ -9,13 +9,13 @@ and of the largest memory, and the processor's name.
 
 import argparse
 import json
-import platform
 import statistics
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
+from machine import processor_name
 
 ROOT = Path(__file__).resolve().parent.parent
 PEOPLE_PER_IMAGE = 2.3
@@ -93,8 +93,7 @@ def main() -> None:
     if not args.file.exists():
         args.file.parent.mkdir(parents=True, exist_ok=True)
         write_annotations(args.file, args.people)
-    names = [line.split(":")[1].strip() for line in _cpu_lines() if line.startswith("model name")]
-    print(f"{names[0] if names else platform.processor()}; {args.file.stat().st_size / 1e6:.0f} MB")
+    print(f"{processor_name()}; {args.file.stat().st_size / 1e6:.0f} MB")
     ways: dict[str, list[tuple[float, float]]] = {"json.load": [], "read_annotations": []}
     for _ in range(args.turns):
         for way, found in ways.items():
@@ -102,11 +101,6 @@ def main() -> None:
     for way, found in ways.items():
         seconds, memory = (statistics.median(column) for column in zip(*found, strict=True))
         print(f"{way:<18}{seconds:7.2f} s{memory:8.0f} MB")
-
-
-def _cpu_lines() -> list[str]:
-    file = Path("/proc/cpuinfo")
-    return file.read_text().splitlines() if file.exists() else []
 
 
 if __name__ == "__main__":

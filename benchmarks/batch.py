@@ -45,6 +45,8 @@ from pyarrow import parquet
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from machine import processor_name
+
 from ppose.commandline import run
 from ppose.options import whole_number
 from ppose.processor import own_cores
@@ -247,11 +249,6 @@ def run_job(model: str, pictures: Path, output: Path, options: tuple[str, ...]) 
     done = subprocess.run([str(each) for each in command], capture_output=True, text=True, check=True)
     seconds = float(re.search(r"images in ([\d.]+) s", done.stdout)[1])
     return seconds, re.search(r"in a worker: (.*)", done.stdout)[1]
-
-
-def processor_name() -> str:
-    """As Linux has it."""
-    return re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())[1]
 
 
 if __name__ == "__main__":

@@ -7,6 +7,25 @@ person at a time. "plain" is the network layer by layer as it is trained, "witho
 kernels, "int8" quantized as the config's `PTQ` says (--depthwise: depthwise convolutions too), with ranges
 taken from noise: times do not depend on them. They do depend on the weights: before training all biases are
 equal, which OpenVINO does not put into their convolutions, and activations run on their own.
+
+Tried for Lite-HRNet-30 (AMD EPYC with AVX512 and VNNI, OpenVINO 2026.4, fp32, one thread; medians of nine
+turns, beside the exported graph before; other programs ran on the other core):
+
+    kept: the stem as two halves, its shuffle in the weights after it       0.953
+    its halves by weights of zero: one map of 48 channels, two of 32        0.985, 0.984
+    its halves added, each at its places, not concatenated                  0.951
+    gates of 1x1 pixels as Gemm                                             1.02
+    a gate's convolution for each branch, no split after it                 1.08 (quartiles 0.97, 1.09)
+    the image to channels last by Transpose, not by the runtime             0.986
+    the heatmaps from channels last by Transpose; as a matrix product       0.994, 0.976
+    the image padded to 4, 8, 16 channels                                   0.990, 1.05, 1.05
+
+Two streams, beside the stem kept: Transpose at the image and a product at the end 0.98 in fp32; in int8
+Transpose at both ends 1.01, gates by branch 1.03. OpenVINO's profile of 17.2 ms: 1x1 convolutions 8.7, the
+larger at 75 to 95 GFLOP/s, presumably near what the core can do; depthwise ones 2.7, sums and products 1.8,
+resizing, pooling, splitting and joining 0.6, 0.6, 0.5, 0.4; of 13.9 in int8 4.6, 3.0, 2.4 and the rest as
+before. Not tried: depthwise convolutions and gates over the half that they change, as shuffles spread it over
+all channels, and to gather those is one more pass over the map.
 """
 
 import argparse

@@ -11,7 +11,6 @@ above 0.5, each annotated person once; crowds left out).
 import argparse
 import contextlib
 import io
-import re
 import statistics
 import time
 from collections.abc import Callable
@@ -19,15 +18,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from machine import processor_name
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from tqdm import tqdm
 
-from ppose.geometry import bbox_xyxy_to_xywh
+from ppose.geometry import bbox_xywh_to_xyxy, bbox_xyxy_to_xywh
 from ppose.inference.detectors import Detections
 from ppose.inference.detectors.choice import open_detector
-from ppose.inference.detectors.overlap import areas_of, intersect
 from ppose.inference.detectors.tiles import TiledDetector
+from ppose.metrics.iou import ious
 from ppose.options import read_tiles
 from ppose.transforms import read_image
 
@@ -70,11 +70,10 @@ def count_right(truth: COCO, found: dict[int, Detections], person: int) -> tuple
     for image_id, each in found.items():
         ids = truth.getAnnIds(image_id, person, iscrowd=False)
         left = np.array([truth.anns[i]["bbox"] for i in ids], float).reshape(-1, 4)
-        left = np.concatenate([left[:, :2], left[:, :2] + left[:, 2:]], axis=1)
+        left = bbox_xywh_to_xyxy(left)
         for box in each.bboxes_xyxy[each.scores >= SHOWN_SCORE]:
             boxes += 1
-            shared = intersect(box, left)
-            iou = shared / (areas_of(box[None]) + areas_of(left) - shared)
+            iou = ious(box[None], left)[0]
             if len(left) and iou.max() > 0.5:
                 right += 1
                 left = np.delete(left, iou.argmax(), axis=0)
@@ -94,8 +93,7 @@ def main() -> None:
         truth = COCO(str(args.data / "annotations" / "person_keypoints.json"))
     person = truth.getCatIds(["person"])[0]
     people = len(truth.getAnnIds(catIds=person, iscrowd=False))
-    processor = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())[1]
-    print(f"{len(truth.imgs)} images, {people} people; {processor}")
+    print(f"{len(truth.imgs)} images, {people} people; {processor_name()}")
     print(HEADER)
     for path in args.detectors:
         detector = open_detector(

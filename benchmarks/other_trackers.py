@@ -13,7 +13,7 @@ import lap
 import numpy as np
 
 from ppose.inference.poses import Pose
-from ppose.metrics.iou import ious
+from ppose.metrics.iou import areas_of, ious
 from ppose.metrics.oks import oks
 
 LEAST_SIMILARITY, PATIENCE = 0.3, 1.0  # of the greedy one, in seconds
@@ -61,8 +61,8 @@ class Greedy:
         if self._similarity == "iou":
             return ious(boxes, others)
         keypoints, of_others = (np.array([pose.keypoints for pose in poses]) for poses in (before, now))
-        areas, areas_of_others = ((b[:, 2:] - b[:, :2]).prod(axis=1) for b in (boxes, others))
-        return oks(keypoints[:, None], of_others, (areas[:, None] + areas_of_others) / 2, self._sigmas)
+        areas = (areas_of(boxes)[:, None] + areas_of(others)) / 2
+        return oks(keypoints[:, None], of_others, areas, self._sigmas)
 
 
 @dataclass

@@ -33,6 +33,7 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from machine import processor_name
 from serving_clients import ask
 
 from ppose.commandline import run
@@ -77,10 +78,10 @@ def main() -> None:
 
 def read_scenes(image_dir: Path, boxes: str) -> list[tuple[bytes, list[float]]]:
     """Content and first box (x, y, width, height) of each image that has people."""
-    from ppose.image_files import list_images, read_boxes
+    from ppose.image_files import list_images, read_boxes_and_sizes
 
     files = list_images(image_dir)
-    found = zip(files, read_boxes(boxes, files), strict=True)
+    found = zip(files, read_boxes_and_sizes(boxes, files)[0], strict=True)
     return [
         (file.read_bytes(), [*people[0][:2], *(people[0][2:] - people[0][:2])])
         for file, people in found
@@ -198,14 +199,14 @@ def _is_open() -> bool:
 
 def _run_predictor(scenes: Scenes, seconds: float) -> Figures:
     from ppose.geometry import bbox_xywh_to_xyxy
-    from ppose.transforms import decode_image
+    from ppose.transforms import decode_annotated
 
     (predictor,) = _predictor
     predictor.reset_times()
     done, start, cpu = 0, time.perf_counter(), time.process_time()
     while time.perf_counter() - start < seconds:
         batch = [scenes[(done + index) % len(scenes)] for index in range(predictor.batch_size)]
-        images = [decode_image(data, "it") for data, _ in batch]
+        images = [decode_annotated(data, "it") for data, _ in batch]
         predictor.predict_images(images, [bbox_xywh_to_xyxy(np.array([box])) for _, box in batch])
         done += len(batch)
     elapsed, cpu = time.perf_counter() - start, time.process_time() - cpu
@@ -220,11 +221,6 @@ def make_requests(scenes: Scenes) -> list[bytes]:
         head = f"POST /v1/poses?boxes={boxes} HTTP/1.1\r\nHost: a\r\nContent-Length: {len(data)}\r\n\r\n"
         made.append(head.encode() + data)
     return made
-
-
-def processor_name() -> str:
-    """As Linux has it."""
-    return re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())[1]
 
 
 if __name__ == "__main__":

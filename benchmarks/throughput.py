@@ -35,7 +35,6 @@ superfast 7.7, ultrafast 5.5 in files of 2.5 times the size, and OpenCV's mp4v 5
 """
 
 import argparse
-import inspect
 import json
 import os
 import statistics
@@ -45,6 +44,8 @@ import tempfile
 import time
 from pathlib import Path
 from typing import Any
+
+from machine import processor_name
 
 ROOT = Path(__file__).resolve().parent.parent
 _FRAMES, _RATE, _SIZE = 600, 30, (1280, 720)
@@ -148,9 +149,7 @@ def open_predictor(args: argparse.Namespace, hint: str = "throughput", **options
     from ppose.inference.command import warm_up
     from ppose.inference.predictor import Predictor
 
-    if "hint" in inspect.signature(Predictor.from_dir).parameters:
-        options["hint"] = hint
-    predictor = Predictor.from_dir(args.model_dir[0], runtime=args.runtime, **options)
+    predictor = Predictor.from_dir(args.model_dir[0], runtime=args.runtime, hint=hint, **options)
     warm_up(predictor)
     return predictor
 
@@ -234,12 +233,11 @@ def measure_modes(args: argparse.Namespace, people: Any) -> dict[str, tuple[floa
 
 
 def run_video(args: argparse.Namespace) -> dict[str, Any]:
-    import inspect
-
     import numpy as np
 
     from ppose.inference.tracking import Tracker
     from ppose.inference.video import process_video
+    from ppose.inference.video_files import VideoFile
 
     predictor = open_predictor(args)
     tracker = Tracker(predictor.keypoint_set.sigmas)
@@ -255,22 +253,13 @@ def run_video(args: argparse.Namespace) -> dict[str, Any]:
             memory.append(next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024)
         return boxes
 
-    options: dict[str, Any] = {"threshold": 0.2, "save_json": True}
-    if "frames_at_once" in inspect.signature(process_video).parameters:
-        options["frames_at_once"] = 8
     with tempfile.TemporaryDirectory() as folder:
         source = write_source(Path(folder) / "in.mp4", args)
-        frames, output = open_video(source), Path(folder) / "out.mp4"
+        frames, output = VideoFile(source), Path(folder) / "out.mp4"
         start, cpu = time.perf_counter(), time.process_time()
-        done = process_video(frames, predictor, find_people, tracker, output, **options)
+        done = process_video(frames, predictor, find_people, tracker, output, threshold=0.2, save_json=True)
         seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
         return {"frames": done, "seconds": seconds, "cpu": cpu, "memory": memory}
-
-
-def open_video(path: Path) -> Any:
-    from ppose.inference import video_files
-
-    return video_files.VideoFile(path) if hasattr(video_files, "VideoFile") else video_files.Frames(path)
 
 
 def write_source(path: Path, args: argparse.Namespace) -> Path:
@@ -295,11 +284,6 @@ def write_source(path: Path, args: argparse.Namespace) -> Path:
 
 
 WORK = {"folder": run_folder, "parts": run_parts, "video": run_video}
-
-
-def processor_name() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
 
 
 if __name__ == "__main__":

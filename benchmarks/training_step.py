@@ -41,7 +41,6 @@ Learnt with it and beside it:
 
 import argparse
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -55,6 +54,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from ppose.commandline import run
 from ppose.options import add_config_options
 from ppose.paddle_internals import set_cpu_threads
+from ppose.processor import peak_memory
 
 WAYS = ("plain", "memory", "ppose")
 
@@ -160,8 +160,7 @@ def measure(
         optimizer.clear_grad()
         float(loss)
         seconds.append(time.perf_counter() - begin)
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return statistics.median(seconds[2:]), memory
+    return statistics.median(seconds[2:]), peak_memory()
 
 
 def measure_wait(config: str, overrides: list[str], batch: int) -> tuple[float, float]:

@@ -2,11 +2,12 @@
 
     python docs/make_models.py
 
-The published results are those of docs/published.tsv and of ppose/weights/models.yml. Measuring all networks
-takes some minutes.
+The published results are those of docs/published.tsv and of ppose/weights/models.yml, the milliseconds
+those of docs/cpu_ms.tsv, which benchmarks/models.py measures. Counting all networks takes some minutes.
 """
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ FOLDER = Path(__file__).resolve().parent
 sys.path.insert(0, str(FOLDER.parent))
 
 PAGE = FOLDER / "models.md"
+_MILLISECONDS = FOLDER / "cpu_ms.tsv"
 _HEADER = """# Models
 
 Every config that comes with ppose; `python docs/make_models.py` wrote this page. MACs are the
@@ -21,13 +23,19 @@ multiply-accumulates of convolutions for one image; GFLOPs are counted as the of
 SimpleBaseline do (transposed convolutions at output resolution, over 1024^3), and `ppose model_info -c
 CONFIG` prints all three. They are of the network as it is trained.
 
+*ms* is one person from an image in memory to keypoints, in float and without the flip test, at the median,
+the smaller one where a network was run twice:
+{run}.
+`benchmarks/models.py` measured it with random weights, once for each size of network; those that are left
+out take more than 10.5 G MACs. Int8 and other runtimes: [benchmarks](benchmarks.md).
+
 Published results are those of the codes named, not of trainings here. *det* is AP on COCO val2017 with
 detections of a person AP of 56.4 and the flip test, *own* with the people's own boxes, which give about 2 AP
 more. What was checked here with published weights: PP-TinyPose's, on 126 images of COCO
 ([benchmarks](benchmarks.md#ap-with-published-weights)).
 
-| config | input (w x h) | keypoints | parameters | MACs | GFLOPs | published |
-|---|---|---|---|---|---|---|
+| config | input (w x h) | keypoints | parameters | MACs | GFLOPs | ms | published |
+|---|---|---|---|---|---|---|---|
 """
 
 _NAMES_HEADER = """
@@ -87,12 +95,15 @@ def measure(config: str) -> tuple[str, ...]:
 def make_page(sizes: dict[str, tuple[str, ...]]) -> str:
     """The page, of the cells that `measure` gives for each config."""
     published = read_published()
+    run, times = read_milliseconds()
+    by_network = {network_of(sizes[config]): ms for config, ms in times.items() if config in sizes}
     rows = [
-        f"| `{config}` | {' | '.join(cells)} | {'; '.join(published.get(config, ['-']))} |"
+        f"| `{config}` | {' | '.join(cells)} | {by_network.get(network_of(cells), '-')} | "
+        f"{'; '.join(published.get(config, ['-']))} |"
         for config, cells in sizes.items()
     ]
     named = [_make_row(model) for model in registry().values()]
-    return _HEADER + "\n".join(rows) + "\n" + _NAMES_HEADER + "\n".join(named) + "\n"
+    return _HEADER.replace("{run}", run) + "\n".join(rows) + "\n" + _NAMES_HEADER + "\n".join(named) + "\n"
 
 
 def _make_row(model: Any) -> str:
@@ -104,7 +115,25 @@ def read_sizes(page: str) -> dict[str, tuple[str, ...]]:
     """The cells of a page that stand for networks, by config."""
     configs = page.partition(_NAMES_HEADER)[0]
     rows = [line.strip("| ").split(" | ") for line in configs.splitlines() if line.startswith("| `")]
-    return {config.strip("`"): tuple(cells) for config, *cells, _ in rows}
+    return {config.strip("`"): tuple(cells) for config, *cells, _, _ in rows}
+
+
+def network_of(cells: tuple[str, ...]) -> tuple[str, ...]:
+    """What configs with one network have in common, but for its last layer: input, parameters and MACs."""
+    size, _, parameters, macs, _ = cells
+    return size, parameters, f"{float(macs.split()[0]):.2f}"
+
+
+def read_milliseconds() -> tuple[str, dict[str, str]]:
+    """Where and when the times were measured, and those of one config of each size of network."""
+    run, *rows = _MILLISECONDS.read_text(encoding="utf-8").splitlines()
+    return run.removeprefix("# "), dict(row.split("\t") for row in rows)
+
+
+def write_milliseconds(times: Iterable[tuple[str, str]], run: str) -> None:
+    """Write what `read_milliseconds` reads."""
+    lines = [f"# {run}", *(f"{config}\t{ms}" for config, ms in times)]
+    _MILLISECONDS.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def main() -> None:

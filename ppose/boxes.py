@@ -13,7 +13,7 @@ from ppose.annotations import PERSON, Images, match_key, read_images
 from ppose.annotations.numbers import to_numbers
 from ppose.errors import DataError
 from ppose.files import read_json
-from ppose.paths import show_name
+from ppose.paths import compose_name, show_name
 
 DET_THRESHOLD = 0.5  # the score from which on somebody is there, unless the user says another
 
@@ -31,12 +31,14 @@ _SHOWN = 3
 class PeopleBoxes:
     """N boxes: ``rows`` (N,) of their images, ``bboxes_xywh`` (N, 4), ``scores`` (N,), 1 without one.
 
+    ``categories`` (N) are their ids as `match_key` has them, or names, None without one.
     ``sizes`` are width and height of each image as COCO annotations state them, (0, 0) where nothing does.
     """
 
     rows: np.ndarray
     bboxes_xywh: np.ndarray
     scores: np.ndarray
+    categories: list[Any]
     sizes: list[tuple[int, int]]
 
 
@@ -91,7 +93,8 @@ def read_people_boxes(
         },
         where,
     )
-    return PeopleBoxes(rows[used], boxes[used], scores[used], _find_sizes(file_names, known))
+    kinds = [_key(entries[index].get("category_id")) for index in used.tolist()]
+    return PeopleBoxes(rows[used], boxes[used], scores[used], kinds, _find_sizes(file_names, known))
 
 
 def _keep(passing: Mapping[str, np.ndarray], where: str) -> np.ndarray:
@@ -216,9 +219,9 @@ def _choose_category(
         chosen = {PERSON, *find_named([_PERSON])}
     shown = classes or sorted(str(known.get(kind, kind)) for kind in chosen)
     text = ", ".join(dict.fromkeys(map(str, shown))) or _PERSON
-    return _Category(
-        frozenset(chosen), f"{text} ({has})" if len(kinds) > 1 or not chosen & {*kinds} else text
-    )
+    if not chosen & {*kinds}:
+        return _Category(frozenset(chosen), f"{text} ({has}: --det_class chooses)")
+    return _Category(frozenset(chosen), f"{text} ({has})" if len(kinds) > 1 else text)
 
 
 class _Images:
@@ -230,6 +233,7 @@ class _Images:
         self._ids = _index([[_key(each)] for each in ids or ()])
         by_id = any(_key(entry["image_id"]) in self._ids for entry in entries if "image_id" in entry)
         self._is_by_id = by_id
+        file_names = list(map(compose_name, file_names))
         ends = [name.rpartition("/")[2] for name in file_names]
         self._tables = (
             _index([{name, show_name(name)} for name in file_names]),
@@ -245,7 +249,7 @@ class _Images:
         by_id = self._ids.get(_key(entry.get("image_id")), -1) if self._is_by_id else -1
         if self._is_by_id and not given:
             return by_id
-        name = _name_of(entry)
+        name = compose_name(_name_of(entry))
         end = name.replace("\\", "/").rpartition("/")[2]
         stem = Path(end).stem if given else _key(name)
         for table, called in zip((*self._tables, self._tables[2]), (name, end, stem, end), strict=True):

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from types import ModuleType
+from typing import NoReturn
 
 import ppose
 from ppose.commandline import run
@@ -23,6 +24,12 @@ COMMANDS = (
 )
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """End with the one line that counts: the usage of a command with many options would hide it."""
+        self.exit(2, f"{self.prog}: error: {message}; `{self.prog} --help` lists its options\n")
+
+
 def main() -> None:
     """`ppose`: a command's name and its options; without one, the list of commands."""
     name, *arguments = sys.argv[1:] or ["--help"]
@@ -33,7 +40,8 @@ def main() -> None:
         prog="ppose",
         usage="ppose <command> [options]",
         description=ppose.__doc__,
-        epilog=f"commands:\n{_list_commands()}\n\n`ppose <command> --help` lists its options.",
+        epilog=f"commands:\n{_list_commands()}\n\n`ppose <command> --help` lists its options. To begin with: "
+        "`ppose predict photo.jpg`",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"ppose {ppose.__version__}")
@@ -51,12 +59,14 @@ def run_command(name: str, arguments: Sequence[str] | None = None, prog: str | N
     for option, value in vars(args).items():
         if isinstance(value, str | Path):
             setattr(args, option, type(value)(expand_path(str(value))))
+        elif isinstance(value, list) and all(isinstance(each, Path) for each in value):
+            setattr(args, option, [Path(expand_path(str(each))) for each in value])
     run(partial(_load_and_run, command, parser, args))
 
 
 def make_parser(command: ModuleType, prog: str | None = None) -> argparse.ArgumentParser:
     """What a module of `ppose.commands` reads from the command line."""
-    parser = argparse.ArgumentParser(prog=prog, description=command.__doc__)
+    parser = _Parser(prog=prog, description=command.__doc__)
     command.add_options(parser)
     add_pixel_option(parser)
     parser.add_argument(

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from ppose.errors import PposeError
 from ppose.interrupts import INTERRUPTED, Interrupts
 from ppose.paths import show_name
+from ppose.processor_settings import environment
 
 # Packages that ppose itself does not bring, and the extras that do; others are told of where they are chosen.
 # Without an extra: those of a version of ppose that was not installed.
@@ -49,15 +50,6 @@ def run(main: Callable[[], None]) -> None:
                 raise
             # Libraries make other exceptions of the one that an interrupt is.
             _leave("interrupted", INTERRUPTED)
-
-
-def print_columns(rows: Sequence[Sequence[str]], words: int) -> None:
-    """Print rows of cells below each other; the first columns are ``words``, the others numbers."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        cells = [cell.ljust(width) for cell, width in zip(row[:words], widths[:words], strict=True)]
-        cells += [cell.rjust(width) for cell, width in zip(row[words:], widths[words:], strict=True)]
-        print("  ".join(cells).rstrip())
 
 
 def _run(main: Callable[[], None]) -> None:
@@ -132,18 +124,20 @@ def _safe_paths() -> Iterator[None]:
         yield
 
 
-@contextmanager
-def environment(**wanted: str) -> Iterator[None]:
-    """Within it, these variables of the environment are so."""
-    before = {name: os.environ.get(name) for name in wanted}
-    os.environ.update(wanted)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name)
-            if value is not None:
-                os.environ[name] = value
+def align_columns(rows: Sequence[Sequence[str]], left: int = 0) -> list[str]:
+    """The lines of a table of texts: the ``left`` first columns begin below each other, the others end so.
+
+    >>> align_columns([["", "ms"], ["fast", "1"], ["slow", "100"]], left=1)
+    ['       ms', 'fast    1', 'slow  100']
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            cell.ljust(width) if column < left else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
 
 
 def _leave(message: str, code: int) -> None:

@@ -7,10 +7,12 @@ import json
 import os
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from ppose.errors import DataError
 from ppose.paths import show_name
@@ -86,6 +88,12 @@ def write_bytes(path: str | Path, data: bytes) -> None:
         temporary.write_bytes(data)
 
 
+def write_npz(path: str | Path, arrays: Mapping[str, Any]) -> None:
+    """Write an archive of arrays by their names, not compressed, or leave what was there."""
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, **arrays)
+
+
 def read_bytes(path: str | Path, kind: str, most: int | None = None) -> bytes:
     """The content of a file, which is a ``kind``; DataError that names it where it cannot be read.
 
@@ -140,18 +148,19 @@ def without_garbage() -> Iterator[None]:
             gc.enable()
 
 
-def write_json(path: str | Path, value: Any) -> None:
+def write_json(path: str | Path, value: Any, indent: int | None = None) -> None:
     """Write a JSON file, or leave what was there; see `to_json`."""
-    write_bytes(path, to_json(value, show_name(path)).encode())
+    write_bytes(path, to_json(value, show_name(path), indent).encode())
 
 
-def to_json(value: Any, name: str) -> str:
+def to_json(value: Any, name: str, indent: int | None = None) -> str:
     """A value as JSON; DataError, with the ``name`` of what it is of, where it holds NaN or infinity.
 
-    JSON has no such numbers: what Python writes for them, other readers refuse.
+    JSON has no such numbers: what Python writes for them, other readers refuse. ``indent`` blanks for each
+    level, and lines; None: one line.
     """
     try:
-        return json.dumps(value, allow_nan=False)
+        return json.dumps(value, allow_nan=False, indent=indent)
     except ValueError:
         raise DataError(f"{name}: some numbers are NaN or infinite, which JSON has no word for") from None
 

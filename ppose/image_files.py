@@ -1,5 +1,7 @@
 """The image files that a command is given, and the people's boxes in them."""
 
+import os
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path, PurePath
 
@@ -34,6 +36,20 @@ def list_images(folder: str | Path) -> list[Path]:
     return files
 
 
+def find_image(folder: Path, name: str) -> Path:
+    """The file in ``folder`` that annotations call ``name``.
+
+    Where there is none, that of the name with its accents in the other of Unicode's forms (macOS writes them
+    apart), or with `/` for the `\\` of Windows.
+    """
+    file = folder / name
+    if ("\\" not in name and name.isascii()) or os.path.exists(file):
+        return file
+    slashed = name.replace("\\", "/")
+    forms = (slashed, *(unicodedata.normalize(form, slashed) for form in ("NFC", "NFD")))
+    return next((folder / form for form in forms if os.path.exists(folder / form)), file)
+
+
 def find_image_folder(annotations: Path) -> Path:
     """images/ beside an annotation file or above its folder, as in COCO's layout; else its folder."""
     beside = (annotations.parent / "images", annotations.parent.parent / "images")
@@ -42,7 +58,8 @@ def find_image_folder(annotations: Path) -> Path:
 
 def _is_image(file: Path) -> bool:
     is_there = file.is_file() or (file.is_symlink() and not file.exists())
-    return is_there and is_image_name(file.name)
+    # macOS keeps what it knows of a.jpg in ._a.jpg, where it writes to other systems and archives.
+    return is_there and is_image_name(file.name) and not file.name.startswith("._")
 
 
 def is_image_name(name: str) -> bool:
@@ -50,41 +67,19 @@ def is_image_name(name: str) -> bool:
     return PurePath(name).suffix.lower() in IMAGE_ENDINGS + _UNREAD_ENDINGS
 
 
-def read_boxes(
-    path: str | Path,
-    image_files: Sequence[Path],
-    *,
-    classes: Sequence[int | str] | None = None,
-    threshold: float = DET_THRESHOLD,
-) -> list[np.ndarray]:
-    """bboxes_xyxy (N, 4) for each image of a box file, see `read_boxes_and_sizes`."""
-    return read_boxes_and_sizes(path, image_files, classes=classes, threshold=threshold)[0]
-
-
 def read_boxes_and_sizes(
     path: str | Path,
-    image_files: Sequence[Path],
+    images: Sequence[Path | str],
     *,
     classes: Sequence[int | str] | None = None,
     threshold: float = DET_THRESHOLD,
 ) -> tuple[list[np.ndarray], list[tuple[int, int]]]:
     """bboxes_xyxy (N, 4) for each image of a box file, none for those that it does not name; and its size.
 
-    Sizes are width and height as box files say that are COCO annotations; (0, 0) where they do not.
-    Everything else is as in `read_people_boxes`.
+    Of paths the base name counts; texts may have folders in them. Sizes are width and height as box files say
+    that are COCO annotations; (0, 0) where they do not. Everything else is as in `read_people_boxes`.
     """
-    names = [file.name for file in image_files]
-    return read_named_boxes(path, names, classes=classes, threshold=threshold)
-
-
-def read_named_boxes(
-    path: str | Path,
-    names: Sequence[str],
-    *,
-    classes: Sequence[int | str] | None = None,
-    threshold: float = DET_THRESHOLD,
-) -> tuple[list[np.ndarray], list[tuple[int, int]]]:
-    """As `read_boxes_and_sizes`, of images with these names, which may have folders in them."""
+    names = [image.name if isinstance(image, Path) else image for image in images]
     found = read_people_boxes(path, names, classes=classes, threshold=threshold)
     order = np.argsort(found.rows, kind="stable")
     ends = np.searchsorted(found.rows[order], np.arange(1, len(names)))

@@ -169,8 +169,9 @@ def _make_person(entry: Mapping[str, Any], where: str) -> MpiiPerson:
         center, scale = np.array(entry["center"], np.float64), float(entry["scale"])
     except (ValueError, TypeError):
         raise DataError(f"{where}: expected joints [x, y], joints_vis, a center [x, y] and a scale") from None
-    if len(points) != NUM_KEYPOINTS or len(visible) != NUM_KEYPOINTS:
-        raise DataError(f"{where} has {len(points)} joints and {len(visible)} joints_vis, MPII has 16")
+    counts = [len(np.atleast_1d(array)) for array in (points, visible)]
+    if counts != [NUM_KEYPOINTS] * 2:
+        raise DataError(f"{where} has {counts[0]} joints and {counts[1]} joints_vis, MPII has 16")
     is_right = points.shape[1:] in ((2,), (3,)) and visible.ndim == 1 and center.shape == (2,)
     if not is_right or not np.isfinite([*points[visible > 0].ravel(), *center, scale]).all() or scale <= 0:
         raise DataError(f"{where}: expected joints [x, y], joints_vis, a center [x, y] and a scale above 0")

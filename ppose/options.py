@@ -115,6 +115,26 @@ def add_model_option(parser: argparse.ArgumentParser, *aliases: str, default: st
     )
 
 
+def add_runtime_option(parser: argparse.ArgumentParser, default: str | None = "auto") -> None:
+    """What runs an exported model; without a default a command can tell whether it was asked for."""
+    parser.add_argument(
+        "--runtime",
+        choices=["auto", "paddle", "onnxruntime", "openvino"],
+        default=default,
+        help="what runs the exported model (default: auto, the fastest that is installed and has its file)",
+    )
+
+
+def add_precision_option(parser: argparse.ArgumentParser, default: str | None = "fp32") -> None:
+    """What an exported model computes in; as `add_runtime_option`."""
+    parser.add_argument(
+        "--precision",
+        choices=["fp32", "bf16", "fp16", "int8"],
+        default=default,
+        help="of the exported model's numbers (default: fp32)",
+    )
+
+
 def read_tiles(text: str) -> tuple[int, int]:
     """Columns and rows of 2x2; ArgumentTypeError for what is none."""
     columns, cross, rows = text.casefold().partition("x")

@@ -49,6 +49,11 @@ def show_name(name: str | Path) -> str:
     return "".join(_escape(character) for character in text)
 
 
+def compose_name(name: str) -> str:
+    """A name with its accents in one form, to compare it: macOS writes them apart from their letters."""
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
+
+
 def show_text(text: object, longest: int = 80) -> str:
     """A text out of a file (or bytes, or a number) for a message: as `show_name` does, and cut.
 

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 from ppose.errors import DataError
 from ppose.paths import show_name
+from ppose.processor_settings import environment
 
 MOST_PIXELS = 100_000_000  # by default: 300 MB decoded, where photos have up to 50 million
 # Four bytes a pixel then stay below 2**31 bytes, beyond which OpenCV's warps count wrong.
@@ -23,14 +24,8 @@ def max_pixels() -> int:
 @contextmanager
 def limit_pixels(count: int) -> Iterator[None]:
     """Within it, the limit for this process and those that it starts; best before OpenCV is imported."""
-    before = os.environ.get(_VARIABLE)
-    os.environ[_VARIABLE] = str(min(count, LARGEST_LIMIT))
-    try:
+    with environment(**{_VARIABLE: str(min(count, LARGEST_LIMIT))}):
         yield
-    finally:
-        del os.environ[_VARIABLE]
-        if before is not None:
-            os.environ[_VARIABLE] = before
 
 
 def check_pixels(width: int, height: int, name: object) -> None:

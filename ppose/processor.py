@@ -1,14 +1,23 @@
-"""What the processor offers."""
+"""What the processor offers, and what this process has taken of the memory."""
 
+import math
 import os
 import platform
+import sys
 from functools import cache
+from pathlib import Path
 
 from archspec.cpu import Microarchitecture, brand_string
 from archspec.cpu.detect import detected_info
 
 from ppose.errors import DeviceError
 
+try:
+    import resource
+except ImportError:  # Windows has none
+    resource = None  # type: ignore[assignment]
+
+_STATUS = Path("/proc/self/status")  # Linux's
 _X86 = ("x86_64", "AMD64")
 # Also ARM's own name of bfloat16. macOS writes the flags of Intel's processors without the underscore.
 _BF16 = {"avx512_bf16", "amx_bf16", "bf16"}
@@ -20,6 +29,15 @@ def own_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def peak_memory() -> float:
+    """MiB that this process has had at most, children left out; NaN where the system does not say."""
+    if _STATUS.exists():  # which the parent of a process that was started has no part in
+        line = next(line for line in _STATUS.read_text().splitlines() if line.startswith("VmHWM:"))
+        return int(line.split()[1]) / 1024
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20 if resource else math.nan
 
 
 @cache

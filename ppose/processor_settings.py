@@ -15,6 +15,8 @@ A value that the user has set is kept.
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import ModuleType
 from typing import cast
 
@@ -33,6 +35,25 @@ def prepare_environment() -> None:
     os.environ.setdefault("KMP_BLOCKTIME", "1")
     if is_amd_with_avx2_alone():
         os.environ.setdefault("MKL_DEBUG_CPU_TYPE", "5")
+
+
+@contextmanager
+def environment(**wanted: str) -> Iterator[None]:
+    """Within it, these variables of the environment are so."""
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name)
+            if value is not None:
+                os.environ[name] = value
+
+
+def silence_tracing() -> None:
+    """Keep Paddle, which is to be imported after it, from noting what it does as it traces a network."""
+    os.environ.setdefault("GLOG_minloglevel", "2")
 
 
 def settings_in_force() -> dict[str, str]:

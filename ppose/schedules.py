@@ -69,11 +69,11 @@ class LinearWarmup:
     """From ``start_factor`` to 1 over the first ``steps`` steps, in a straight line."""
 
     def __init__(self, steps: int = 500, start_factor: float = 1 / 3) -> None:
-        self._steps, self._start_factor = steps, start_factor
+        self.steps, self._start_factor = steps, start_factor
 
     def __call__(self, step: int, steps_per_epoch: int) -> float:
         """The factor at this step."""
-        progress = min(step / self._steps, 1.0) if self._steps else 1.0
+        progress = min(step / self.steps, 1.0) if self.steps else 1.0
         return self._start_factor + (1 - self._start_factor) * progress
 
 

@@ -1,3 +1,3 @@
 """The version of ppose, for who cannot import all of it."""
 
-VERSION = "0.1.0"
+VERSION = "1.0.0"

@@ -4,8 +4,9 @@ from functools import partial
 
 import pytest
 
-from ppose.batch.command import Settings, run_batch
+from ppose.batch.command import run_batch
 from ppose.batch.engines import run_in_threads
+from ppose.batch.worker import Settings
 
 for name in ("fsspec", "pyarrow"):
     pytest.importorskip(name, reason="the packages of batch jobs are missing: pip install 'ppose[ray]'")

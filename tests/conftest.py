@@ -17,6 +17,7 @@ import pytest
 from download_server import serving
 from warm_scripts import WarmScripts
 
+from ppose import cli
 from ppose.codecs import MSRAHeatmap
 from ppose.files import file_digest
 from ppose.inference.model_folder import ModelFolder, write_infer_cfg
@@ -116,6 +117,22 @@ def run_script():
         )
 
     return _run
+
+
+@pytest.fixture
+def call_ppose(monkeypatch, capsys):
+    """Run `ppose` in this process; returns its exit code and what it printed, as `run_script` does."""
+
+    def _call(*arguments: object) -> subprocess.CompletedProcess:
+        monkeypatch.setattr(sys, "argv", ["ppose", *map(str, arguments)])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as leave:
+            code = leave.code or 0
+        return subprocess.CompletedProcess(arguments, code, *capsys.readouterr())
+
+    return _call
 
 
 @pytest.fixture(scope="session")

@@ -129,7 +129,8 @@ def test_people_are_one_category(read, caplog):
     assert "1 of 5 boxes left out: 1 of another category than 1 (the file has 1, 3)" in caplog.text
     assert len(read(boxes, classes=["3"])[0]) == 2
     assert len(read(boxes, classes=[1, 3])[0]) == 5
-    with pytest.raises(DataError, match=r"4 of another category than 9 \(the file has 1, 3\)"):
+    reason = r"4 of another category than 9 \(the file has 1, 3: --det_class chooses\)"
+    with pytest.raises(DataError, match=reason):
         read(boxes[:4], classes=["9"])
 
 
@@ -224,3 +225,10 @@ def test_detections_of_coco_from_one_half_on(reference):
     found = read_people_boxes(folder / "test_coco_det_AP_H_56.json", names, threshold=0.5)
     assert len(found.rows) == expected
     assert found.scores.min() >= 0.5
+
+
+def test_a_category_that_no_box_has_says_how_to_choose(read):
+    """Detectors of other tools call people 0."""
+    with pytest.raises(DataError, match=r"another category than 1 \(the file has 0: --det_class chooses\)"):
+        read([of(image="人.jpg", category_id=0)])
+    assert read([of(image="人.jpg", category_id=0)], classes=[0]) == ([3], [1.0])

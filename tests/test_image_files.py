@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ppose.errors import DataError
-from ppose.image_files import read_boxes
+from ppose.image_files import read_boxes_and_sizes
 
 FILES = [Path("photo.jpg"), Path("000000000785.jpg")]
 IMAGES = [{"id": 7, "file_name": "photo.jpg", "width": 64, "height": 48}]
@@ -20,7 +20,7 @@ def read(tmp_path):
     def _read(content, files=FILES):
         path = tmp_path / "boxes.json"
         path.write_text(content if isinstance(content, str) else json.dumps(content))
-        return [boxes.tolist() for boxes in read_boxes(path, files)]
+        return [boxes.tolist() for boxes in read_boxes_and_sizes(path, files)[0]]
 
     return _read
 

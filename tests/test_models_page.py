@@ -19,6 +19,8 @@ def test_the_page_has_every_config_and_what_was_published():
     assert list(sizes) == make_models.list_configs()
     assert make_models.make_page(sizes) == page
     assert set(make_models.read_published()) <= set(sizes)
+    assert set(make_models.read_milliseconds()[1]) <= set(sizes)
+    assert "| 192x256 | coco17 | 1.32 M | 0.302 G | 0.28 | 10.5 | AP 68.8 own" in page  # of tinypose_256x192
 
 
 @pytest.mark.parametrize("config", configs())

@@ -1,5 +1,6 @@
 """Names of files as they are written and shown; a home folder and variables in all paths."""
 
+import json
 import os
 from pathlib import Path
 
@@ -77,3 +78,17 @@ def test_in_flags(command, flags, tmp_path, monkeypatch, capsys):
         run_command(command, flags)
     assert leave.value.code == 1
     assert f"{tmp_path}/none" in capsys.readouterr().err
+
+
+def test_lists_of_files_are_expanded(tmp_path, monkeypatch, capsys):
+    """`merge` and `check` take several files, the latter configs too."""
+    person = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 1, 9, 9], "keypoints": [5, 5, 2] * 17}
+    image = {"id": 1, "file_name": "a.png", "width": 20, "height": 20}
+    (tmp_path / "annotations.json").write_text(json.dumps({"images": [image], "annotations": [person]}))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("DATA", str(tmp_path))
+    run_command("merge", ["$DATA/annotations.json", "~/annotations.json", "--output", "~/both.json"])
+    assert (tmp_path / "both.json").is_file()
+    with pytest.raises(SystemExit):  # the image is not there
+        run_command("check", ["$DATA/annotations.json", "--output_dir", "~/check"])
+    assert "1 people, 1 images" in capsys.readouterr().out

@@ -204,7 +204,7 @@ class PersonColumns:
         given = [entry.get(name) for entry in self._entries]
 
         def read_number(index: int) -> list[float]:
-            if given[index] is None:
+            if given[index] in (None, ""):
                 return [missing]
             problem = f"{self._entry(index)}: {name} is {given[index]!r}, expected a number"
             return read_plain_row(given[index], 1, problem, largest=_LARGEST_AREA)

@@ -58,7 +58,7 @@ def _set_of(names: list[str], category: Mapping[str, Any], where: str) -> Keypoi
         return make_keypoint_set("the file's", names, pairs, known)
     except ConfigError as error:
         raise DataError(f"{where}: {error}") from None
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise DataError(f"{where}: flip_pairs and skeleton of a category are lists of two indexes") from None
 
 

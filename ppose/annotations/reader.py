@@ -11,6 +11,7 @@ from ppose.annotations.columns import PersonColumns, find_images
 from ppose.annotations.ids import Id, id_array, match_key, read_id, read_ids
 from ppose.annotations.names import choose_categories, describe_unlisted, keypoint_names, name_of
 from ppose.annotations.numbers import LARGEST, read_plain_row, read_rows, to_numbers
+from ppose.annotations.oddities import describe_oddities
 from ppose.annotations.people import (
     CROWD,
     NAMELESS,
@@ -32,9 +33,6 @@ PERSON = 1  # the category of people in COCO, and of those whose file has no cat
 
 # What entries of one image have in common.
 _IDENTITY = ("file_name", "width", "height")
-
-# Areas beyond these parts of the box are told of: of 545 people of COCO they are 0.12 to 0.95.
-_LEAST_AREA, _MOST_AREA = 0.01, 1.1
 
 FindSize = Callable[[str], tuple[int, int] | None]
 
@@ -107,22 +105,9 @@ def _read_content(
         people,
         {key: name_of(listed.get(key), key) for key in chosen},
         _count_others(of_entries, kept, listed),
-        [*notes, *columns.notes, *_describe_oddities(people)],
+        [*notes, *columns.notes, *describe_oddities(people, images)],
         strays=len(rows) - len(found),
     )
-
-
-def _describe_oddities(people: People) -> list[str]:
-    """What to say of people who are used though a metric will not take them as they are meant."""
-    used = people.take(people.used)
-    notes = []
-    keys = zip(used.images.tolist(), used.keypoints, strict=True)
-    if repeated := len(used) - len({hash((image, points.tobytes())) for image, points in keys}):
-        notes.append(f"{repeated} are annotated twice")
-    parts = used.areas / used.bboxes_xywh[:, 2:].prod(axis=1)
-    if strange := int(((parts < _LEAST_AREA) | (parts > _MOST_AREA)).sum()):
-        notes.append(f"area of {strange} is beyond their box or below 1 % of it: is it in pixels?")
-    return notes
 
 
 def has_keypoints(entry: Mapping[str, Any]) -> bool:
@@ -165,7 +150,30 @@ def read_images(content: Any, where: str) -> tuple[Images, list[str]]:
             raise _bad_image(where, index)
     names = [entry.get("file_name") or "" for entry in entries]
     crowd_indexes = _read_crowd_indexes(entries, where)
-    return Images(id_array(ids), names, _read_sizes(entries, where), crowd_indexes), notes
+    images = Images(id_array(ids), names, _read_sizes(entries, where), crowd_indexes)
+    return images, notes + _find_namesakes(images, where)
+
+
+def _find_namesakes(images: Images, where: str) -> list[str]:
+    """What to say of images with one name and several ids; DataError where these have sizes of their own."""
+    if len(set(images.file_names)) == len(images):
+        return []
+    first: dict[str, int] = {}
+    doubles = []
+    for row, name in enumerate(images.file_names):
+        before = first.setdefault(name, row)
+        if before == row or not name:
+            continue
+        ids = f"{images.ids[before]} and {images.ids[row]}"
+        one, other = images.size(before), images.size(row)
+        if all(one) and all(other) and one != other:
+            sizes = " and ".join(f"{width} x {height}" for width, height in (one, other))
+            raise DataError(
+                f"{where}: {name} stands for two images, {ids}, of {sizes} pixels: were two exports put "
+                "together? Give their images names of their own, with folders"
+            )
+        doubles.append(f"{name} ({ids})")
+    return [f"{len(doubles)} images have the name of another, such as {doubles[0]}"] if doubles else []
 
 
 def _read_crowd_indexes(entries: Sequence[Mapping[str, Any]], where: str) -> np.ndarray:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ppose.batch.place import Entry, Place, reaching
 from ppose.errors import DataError
-from ppose.image_files import is_image_name, read_named_boxes
+from ppose.image_files import is_image_name, read_boxes_and_sizes
 from ppose.paths import show_name
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def _choose_kind(place: Place, entries: Sequence[Entry]) -> tuple[Kind, list[Ent
 def _read_boxes(
     box_file: str, names: Sequence[str], classes: Sequence[int | str] | None, threshold: float
 ) -> tuple[list[list[list[float]]], list[tuple[int, int]]]:
-    boxes, sizes = read_named_boxes(box_file, names, classes=classes, threshold=threshold)
+    boxes, sizes = read_boxes_and_sizes(box_file, names, classes=classes, threshold=threshold)
     return [each.tolist() for each in boxes], sizes
 
 

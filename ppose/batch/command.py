@@ -1,33 +1,14 @@
 """What `ppose batch` does with its arguments."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from ppose.batch.chunks import find_chunks
-from ppose.batch.digests import digest_models
 from ppose.batch.engines import Engine
 from ppose.batch.job import Report, claim_output, describe_job, run_job
 from ppose.batch.place import open_input, open_place
-from ppose.batch.worker import Task
+from ppose.batch.worker import Settings, Task
 from ppose.errors import DataError
 from ppose.files import file_digest
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a job is to do. ``predictor`` and ``detector`` are as in `Task`, the others as the options."""
-
-    input: str
-    output: str
-    image_column: str
-    boxes_column: str | None
-    box_file: str | None
-    classes: Sequence[int | str] | None
-    threshold: float
-    images_per_part: int
-    predictor: dict[str, Any]
-    detector: dict[str, Any] | None
 
 
 def run_batch(settings: Settings, engine: Engine) -> None:
@@ -46,20 +27,9 @@ def run_batch(settings: Settings, engine: Engine) -> None:
     )
     if settings.boxes_column and found.kind == "images":
         raise DataError(f"--boxes_column is of tables and shards, {source} holds images: give --boxes")
-    detector_dir = None if settings.detector is None else settings.detector["model_dir"]
-    models = digest_models(settings.predictor["model_dir"], detector_dir)
+    models = settings.digest_models()
     job = claim_output(output, describe_job(found, _deciding(settings), models), settings.input)
-    task = Task(
-        input=settings.input,
-        kind=found.kind,
-        output=settings.output,
-        image_column=settings.image_column,
-        boxes_column=settings.boxes_column,
-        predictor=settings.predictor,
-        detector=settings.detector,
-        models=models,
-        job=job,
-    )
+    task = Task(settings, found.kind, models, job)
     _tell(run_job(task, found.chunks, output, engine), len(found.chunks), str(output))
 
 

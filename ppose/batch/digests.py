@@ -7,7 +7,7 @@ from typing import Any
 
 from ppose.files import file_digest
 from ppose.inference.model_folder import INFER_CFG
-from ppose.inference.paddle_pose import find_model
+from ppose.inference.paddle_pose import read_export
 
 
 def digest(value: Any) -> str:
@@ -16,8 +16,8 @@ def digest(value: Any) -> str:
 
 
 def digest_models(model_dir: str | Path, detector_dir: str | Path | None) -> str:
-    """Of the exported model, its settings and the detector; raises what `find_model` raises."""
-    folder = find_model(model_dir)
+    """Of the exported model, its settings and the detector; raises what `read_export` raises."""
+    folder = read_export(model_dir)
     settings = Path(model_dir) / INFER_CFG
     files = {**folder.files, INFER_CFG: file_digest(settings) if settings.is_file() else ""}
     of_detector: dict[str, str] = {}

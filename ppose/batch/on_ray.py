@@ -18,10 +18,10 @@ from typing import Any
 
 from ppose.batch.chunks import Chunk
 from ppose.batch.worker import Outcome, Task, Worker
-from ppose.commandline import environment
 from ppose.errors import DeviceError
 from ppose.interrupts import INTERRUPTS
 from ppose.paths import hide_secrets, show_name, show_text
+from ppose.processor_settings import environment
 from ppose.version import VERSION
 
 _CONNECT_SECONDS = 5

@@ -3,7 +3,7 @@
 import json
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -25,20 +25,39 @@ _STAGES = ("load", "detect", "write")  # beside those of the predictor
 
 
 @dataclass(frozen=True)
-class Task:
-    """What to do with chunks: all that a worker on any machine needs to know, in plain values.
+class Settings:
+    """What a job is to do, as the options say; in plain values, for workers on any machine.
 
     ``predictor`` are arguments of `Predictor.from_dir`, ``detector`` of `open_detector`, None without one.
-    ``models`` is `digest_models` of these folders, and ``job`` the digest of all that decides about the rows.
     """
 
     input: str
-    kind: Kind
     output: str
     image_column: str
     boxes_column: str | None
+    box_file: str | None
+    classes: Sequence[int | str] | None
+    threshold: float
+    images_per_part: int
     predictor: dict[str, Any]
     detector: dict[str, Any] | None
+
+    def digest_models(self) -> str:
+        """What changes with the models' files; raises what `read_export` raises."""
+        detector_dir = None if self.detector is None else self.detector["model_dir"]
+        return digest_models(self.predictor["model_dir"], detector_dir)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What to do with chunks.
+
+    ``models`` is the settings' `digest_models` where the job was started, and ``job`` the digest of all that
+    decides about the rows.
+    """
+
+    settings: Settings
+    kind: Kind
     models: str
     job: str
 
@@ -109,18 +128,17 @@ class Worker:
         return Outcome(chunk.number, counts, error=error, seconds=seconds)
 
     def _open(self) -> Predictor:
-        task = self._task
+        settings = self._task.settings
         try:
-            self._input, self._output = open_input(task.input), open_place(task.output)
+            self._input, self._output = open_input(settings.input), open_place(settings.output)
         except DataError as error:  # of the store, which may be there for the next chunk
             raise OSError(str(error)) from None
         if not self._input.exists():
             raise DataError(f"{self._input} is not there on every machine that works on it")
-        detector_dir = None if task.detector is None else task.detector["model_dir"]
-        if digest_models(task.predictor["model_dir"], detector_dir) != task.models:
+        if settings.digest_models() != self._task.models:
             raise DataError("the models' folders have other files here than where the job was started")
-        predictor = Predictor.from_dir(**task.predictor)
-        self._find_people = None if task.detector is None else open_detector(**task.detector)
+        predictor = Predictor.from_dir(**settings.predictor)
+        self._find_people = None if settings.detector is None else open_detector(**settings.detector)
         self._predictor = predictor
         return predictor
 
@@ -128,8 +146,8 @@ class Worker:
         self, chunk: Chunk, rows: dict[int, Row]
     ) -> Iterator[tuple[np.ndarray, np.ndarray | None, Row]]:
         """Scenes for the predictor; images that cannot be read go to ``rows`` at once."""
-        task = self._task
-        items = read_items(self._input, task.kind, chunk, task.image_column, task.boxes_column)
+        settings, kind = self._task.settings, self._task.kind
+        items = read_items(self._input, kind, chunk, settings.image_column, settings.boxes_column)
         file = chunk.file or None
         for item, loaded in self._load(items):
             if isinstance(loaded, str):

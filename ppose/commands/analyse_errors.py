@@ -35,5 +35,5 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     title = f"Errors of {' and '.join(names)}"
     make_page(title, names, analyses, comparison, dataset.annotations, dataset.read_image).write(args.output)
     for name, analysis in zip(names, analyses, strict=True):
-        print(format_table(analysis.table, name).removeprefix("boxes: "))
+        print(format_table(analysis.table, name))
     print(f"the page: {args.output}")

@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ppose.options import add_box_options, whole_number
+from ppose.options import add_box_options, add_precision_option, add_runtime_option, whole_number
 
 if TYPE_CHECKING:
     from ppose.batch.engines import Engine
@@ -46,8 +46,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--images_per_part", type=whole_number(1), default=1000, metavar="N",
         help="of image files and parquet; a tar shard is one part (default: %(default)s)",
     )  # fmt: skip
-    parser.add_argument("--runtime", choices=["auto", "paddle", "onnxruntime", "openvino"], default="auto")
-    parser.add_argument("--precision", choices=["fp32", "bf16", "fp16", "int8"], default="fp32")
+    add_runtime_option(parser)
+    add_precision_option(parser)
     parser.add_argument(
         "--batch_size", type=whole_number(1), default=16, help="most people at once (default: %(default)s)"
     )
@@ -84,7 +84,8 @@ def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
 def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     """Do what the parsed options say."""
     _check(parser, args)
-    from ppose.batch.command import Settings, run_batch
+    from ppose.batch.command import run_batch
+    from ppose.batch.worker import Settings
     from ppose.processor import own_cores
 
     detector = None

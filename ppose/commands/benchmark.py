@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ppose.commandline import align_columns
 from ppose.options import whole_number
 
 
@@ -51,9 +52,9 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     from ppose.errors import PposeError
     from ppose.files import check_writable, write_json
     from ppose.inference.benchmark import Contender, make_scenes, measure
-    from ppose.inference.paddle_pose import find_model
+    from ppose.inference.paddle_pose import read_export
 
-    find_model(args.model_dir)  # what is wrong with it is said once
+    read_export(args.model_dir)  # what is wrong with it is said once
     if args.json is not None:
         check_writable(args.json)
     scenes = make_scenes(64) if args.image_dir is None else read_scenes(args.image_dir, args.boxes)
@@ -87,24 +88,21 @@ def read_scenes(image_dir: Path, boxes: str) -> list[tuple[Any, Any]]:
 
 def print_table(measured: Sequence[tuple[Any, Any]]) -> None:
     """A line for each contender, times in milliseconds a batch."""
-    from ppose.commandline import print_columns
-
-    titles: tuple[str, ...] = ("runtime", "precision", "threads", "batch", "p50 ms", "p90 ms", "people/s")
-    titles += ("pre ms", "network ms", "post ms", "peak MB")
-    rows: list[tuple[str, ...]] = [titles]
+    titles = ["runtime", "precision", "threads", "batch", "p50 ms", "p90 ms", "people/s"]
+    rows = [[*titles, "pre ms", "network ms", "post ms", "peak MB"]]
     for contender, result in measured:
         numbers = [result.p50, result.p90, result.people_per_second, *result.parts.values()]
         rows.append(
-            (
+            [
                 result.runtime,
                 contender.precision,
                 str(contender.cpu_threads or "all"),
                 str(contender.batch_size),
                 *(f"{number:.2f}" for number in numbers),
                 f"{result.peak_memory:.0f}",
-            )
+            ]
         )
-    print_columns(rows, words=2)
+    print("\n".join(align_columns(rows, left=2)))
 
 
 def to_record(contender: Any, result: Any) -> dict[str, Any]:

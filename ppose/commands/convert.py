@@ -71,6 +71,8 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     print(f"{args.output}: {images} images, {people} people, {count} keypoints ({name})")
     for note in labels.annotations.notes:
         print(f"  {note}")
+    if people and not (labels.people.visibility > 0).any():
+        print("  nobody has a labelled keypoint: has --keypoint_set the names of the labels?")
     for category, count in labels.annotations.dropped.items():
         print(f"  left out: {count} of category {category}")
     for loss in find_losses(labels, FORMATS[name].holds):

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ppose.options import add_override_option
+from ppose.paths import expand_path
 
 if TYPE_CHECKING:
     from ppose.data.coco import KeypointTopDownCocoDataset
@@ -45,7 +46,7 @@ def open_results(args: argparse.Namespace) -> tuple["KeypointTopDownCocoDataset"
     )
     truth = make_truth(dataset.annotations)
     return dataset, [
-        Evaluation.of(read_results(path, dataset.annotations, keypoint_set), truth, keypoint_set)
+        Evaluation.of(read_results(expand_path(path), dataset.annotations, keypoint_set), truth, keypoint_set)
         for path in args.results
     ]
 
@@ -63,9 +64,9 @@ def open_datasets(
     datasets: Sequence[str], overrides: Sequence[str], image_dir: Path | None, keys: Sequence[str] = _DATASETS
 ) -> list[tuple[str, "KeypointTopDownCocoDataset", "KeypointSet"]]:
     """Name, dataset and keypoint set of annotation files and folders, or of these ``keys`` of one config."""
-    given = [Path(text).expanduser() for text in datasets]
+    given = [Path(expand_path(text)) for text in datasets]
     if not given[0].is_dir() and given[0].suffix.lower() != ".json":
-        return _of_config(datasets[0], overrides, keys)
+        return _of_config(expand_path(datasets[0]), overrides, keys)
     from ppose.annotations.guess import guess_keypoint_set
     from ppose.data.coco import KeypointTopDownCocoDataset
     from ppose.image_files import find_image_folder
@@ -103,7 +104,10 @@ def _annotation_files(path: Path) -> list[Path]:
     found = [folder / "annotations.json" for folder in (path, path / "train", path / "val")]
     found = [file for file in found if file.is_file()]
     if not found:
-        raise DataError(f"{path}: no annotations.json in it, nor in train/ or val/: name the annotation file")
+        raise DataError(
+            f"{path}: no annotations.json in it, nor in train/ or val/: name the annotation file, or make "
+            f"one of other labels (YOLO, labelme, CVAT ...): `ppose convert {path} annotations.json`"
+        )
     return found
 
 

@@ -4,7 +4,14 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ppose.options import add_config_options, add_gpu_option, choose_gpus, whole_number
+from ppose.options import (
+    add_config_options,
+    add_gpu_option,
+    add_precision_option,
+    add_runtime_option,
+    choose_gpus,
+    whole_number,
+)
 
 if TYPE_CHECKING:
     from ppose.inference.runtimes import RuntimeName
@@ -60,14 +67,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="evaluate this exported model in place of the config's weights: a name of `ppose models`, whose "
         "config is then the default of --config, or a folder of `ppose export`",
     )
-    parser.add_argument(
-        "--runtime",
-        choices=["auto", "paddle", "onnxruntime", "openvino"],
-        help="what runs the exported model (default: the fastest that is installed)",
-    )
-    parser.add_argument(
-        "--precision", choices=["fp32", "bf16", "fp16", "int8"], help="of the exported model (default: fp32)"
-    )
+    add_runtime_option(parser, default=None)
+    add_precision_option(parser, default=None)
 
 
 def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
@@ -95,7 +96,7 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     from ppose.engine.task import Task
     from ppose.export.evaluate import open_exported
     from ppose.files import check_writable, write_json
-    from ppose.inference.paddle_pose import find_model
+    from ppose.inference.paddle_pose import read_export
     from ppose.inference.runtimes import avoid_saturation, name_precision
     from ppose.metrics import format_table
     from ppose.metrics.metric import to_record
@@ -104,6 +105,8 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
 
     cfg = load_config(args.config, args.overrides)
     asked = what_flags_override(args, cfg)
+    if args.test_epoch:
+        check_epoch(args.test_epoch, Path(asked[0].removeprefix("weights=")))
     task = Task(load_config(args.config, [*args.overrides, *asked]) if asked else cfg)
     device = select_device(task.settings.use_gpu)
     join_ranks(device)
@@ -119,7 +122,7 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     else:
         runtime: RuntimeName = args.runtime or "auto"
         precision = args.precision or "fp32"
-        exported = avoid_saturation(find_model(find_folder(args.model, runtime)), runtime)
+        exported = avoid_saturation(read_export(find_folder(args.model, runtime)), runtime)
         predictor = open_exported(task, exported, runtime, device=device, precision=precision)
     evaluate(task, predictor, dataset, metric)
     if not is_main():
@@ -132,7 +135,7 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     if args.model is not None:
         shown = name_precision(exported, precision)
         print(f"model: {args.model} in {predictor.runtime_name}, {shown}")
-    print(format_table(metrics, dataset.boxes))
+    print(format_table(metrics, f"boxes: {dataset.boxes}"))
     if args.json:
         write_json(args.json, to_record(metrics))
 
@@ -157,6 +160,18 @@ def what_flags_override(args: argparse.Namespace, cfg: dict[str, Any]) -> list[s
     if args.use_detect_bbox:
         asked.append("EvalDataset.use_gt_bbox=false")
     return asked
+
+
+def check_epoch(epoch: int, file: Path) -> None:
+    """Raise CheckpointError where a run has kept no checkpoint of that epoch, with those that it has."""
+    from ppose.errors import CheckpointError
+    from ppose.paths import show_name
+
+    if file.is_file():
+        return
+    kept = sorted(int(other.stem) for other in file.parent.glob("*.pdparams") if other.stem.isdecimal())
+    there = f"there are those of {', '.join(map(str, kept))}" if kept else "there is none"
+    raise CheckpointError(f"--test_epoch {epoch}: no weights at {show_name(file)}; {there}")
 
 
 def metric_options(args: argparse.Namespace) -> dict[str, Any]:

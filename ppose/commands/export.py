@@ -1,10 +1,10 @@
 """Exports a trained network to Paddle Inference or ONNX, with all that runs it."""
 
 import argparse
-import os
 from pathlib import Path
 
 from ppose.options import add_config_options, add_export_options
+from ppose.processor_settings import silence_tracing
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +30,7 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     """Do what the parsed options say."""
     if args.triton is not None and args.format != "onnx":
         parser.error("--triton takes --format onnx")
-    os.environ.setdefault("GLOG_minloglevel", "2")  # Paddle's notes about its own tracing
+    silence_tracing()
 
     from ppose.engine.device import select_device
     from ppose.engine.task import Task

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ppose.commandline import align_columns
 from ppose.zoo import DEFAULT_DETECTOR, DEFAULT_POSE
 
 if TYPE_CHECKING:
@@ -76,14 +77,12 @@ def _make_table(models: "Sequence[Model]") -> str:
         macs = "" if model.macs is None else f"{model.macs:.3f} G"
         cells = (model.input or "", model.keypoints or "", parameters, macs, model.result)
         rows.append((model.name, model.kind, *cells))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
     notes = (
         "",
         "own: with the people's own boxes, which give about 2 AP more than detected ones.",
         "`ppose models NAME` shows one, `ppose predict photo.jpg --model NAME --detector NAME` runs them.",
     )
-    return "\n".join(map(str.rstrip, (*lines, *notes)))
+    return "\n".join([*align_columns(rows, left=len(rows[0])), *notes])
 
 
 def _describe(model: "Model") -> str:

@@ -8,12 +8,22 @@ from fractions import Fraction
 from functools import partial
 from pathlib import Path
 
-from ppose.options import add_box_options, add_model_option, add_pnp_option, read_tiles, whole_number
+from ppose.options import (
+    add_box_options,
+    add_model_option,
+    add_pnp_option,
+    add_precision_option,
+    add_runtime_option,
+    read_tiles,
+    whole_number,
+)
 from ppose.zoo import DEFAULT_DETECTOR, DEFAULT_POSE, NO_DETECTOR
 
 _VIDEO_ENDINGS = (
     ".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".ts", ".3gp",
 )  # fmt: skip
+_logger = logging.getLogger(__name__)
+
 _RUN_MODES = ("paddle", "trt_fp32", "trt_fp16", "trt_int8")
 
 
@@ -105,12 +115,8 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
 
 def _add_runtime(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", type=str.lower, choices=["cpu", "gpu"], default="cpu")
-    parser.add_argument(
-        "--runtime",
-        choices=["auto", "paddle", "onnxruntime", "openvino"],
-        help="default: auto, the fastest that is installed and exported; paddle with TensorRT",
-    )
-    parser.add_argument("--precision", choices=["fp32", "bf16", "fp16", "int8"], help="default: fp32")
+    add_runtime_option(parser, default=None)
+    add_precision_option(parser, default=None)
     parser.add_argument(
         "--run_mode", choices=_RUN_MODES, default="paddle", help="trt_*: Paddle with TensorRT, on a GPU"
     )
@@ -121,12 +127,8 @@ def _add_runtime(parser: argparse.ArgumentParser) -> None:
         help="most people in a batch (default: 16; 4 where batches run at once, in folders and videos)",
     )
     parser.add_argument("--cpu_threads", type=whole_number(1), metavar="N", help="default: all cores")
-    _add_switch(
-        parser,
-        "--enable_mkldnn",
-        True,
-        "oneDNN in Paddle, on the CPU (default: true); false: --runtime paddle",
-    )
+    words = "oneDNN in Paddle, on the CPU (default: true); false: --runtime paddle"
+    _add_switch(parser, "--enable_mkldnn", True, words)
     for name in ("min", "opt", "max"):
         parser.add_argument(
             f"--trt_{name}_shape", type=int, help="no effect: the input's size is the model's own"
@@ -237,9 +239,7 @@ def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     if args.low_threshold is not None and not (is_video and args.detector):
         parser.error("--low_threshold is for videos with --detector")
     if is_live and (args.smooth in ("savgol", "rts") or args.fill_gaps):
-        parser.error(
-            "--smooth savgol and rts, and --fill_gaps, need what comes after: they are for video files"
-        )
+        parser.error("--smooth savgol, rts and --fill_gaps need what comes after: they are for video files")
     if (args.fill_gaps or args.save_tracks) and not is_video:
         parser.error("--fill_gaps and --save_tracks are for videos")
     if args.boxes and is_video:
@@ -270,9 +270,7 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         _read_source(args)
     _check(parser, args)
     if args.trt_min_shape or args.trt_opt_shape or args.trt_max_shape:
-        logging.getLogger("ppose").warning(
-            "--trt_*_shape have no effect: the input's size is the model's own"
-        )
+        _logger.warning("--trt_*_shape have no effect: the input's size is the model's own")
 
     from ppose.inference import command
     from ppose.inference.video_frames import Clip

@@ -1,12 +1,13 @@
 """Quantizes a trained network to eight bits without training and exports it."""
 
 import argparse
-import os
+import logging
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ppose.options import add_config_options, add_export_options
+from ppose.processor_settings import silence_tracing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from ppose.engine.calibration import CalibrationImages
     from ppose.engine.task import Task
     from ppose.quantization.sensitivity import LayerSensitivity
+
+_logger = logging.getLogger(__name__)
 
 # People of the EvalDataset that the AP of single layers is measured on.
 AP_PEOPLE = 100
@@ -79,7 +82,7 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         parser.error("expected --calib_images of 1 or more, and --analyse_ap of 0 or more")
     if args.eval and args.analyse:
         parser.error("--eval is of the export, and --analyse exports nothing")
-    os.environ.setdefault("GLOG_minloglevel", "2")  # Paddle's notes about its own tracing
+    silence_tracing()
 
     from ppose.engine.device import select_device
     from ppose.engine.task import Task
@@ -104,6 +107,8 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     options = Options(format=args.format, decode_in_graph=args.decode_in_graph)
     quantized = quantize_and_export(task, images, how, folder, options)
     print(quantized.describe())
+    if args.format == "paddle":
+        _logger.info("Paddle Inference computes int8 in floats: --format onnx is what is quicker")
     if dataset is not None:
         networks = {"in float": quantized.trained, "in eight bits, simulated": quantized.network}
         report_ap(task, folder, networks, dataset)

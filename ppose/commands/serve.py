@@ -4,9 +4,9 @@ import argparse
 import signal
 from pathlib import Path
 
-from ppose.options import add_model_option, whole_number
+from ppose.options import add_model_option, add_runtime_option, whole_number
 from ppose.serving.limits import Limits
-from ppose.zoo import DEFAULT_DETECTOR, DEFAULT_POSE
+from ppose.zoo import DEFAULT_DETECTOR, DEFAULT_POSE, NO_DETECTOR
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -15,8 +15,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--detector",
         metavar="NAME|DIR",
-        help="person detector, for images without boxes: a name of `ppose models`, as in "
-        f"{DEFAULT_DETECTOR}, or a folder of PaddleDetection's",
+        help="person detector, for images without boxes: a name of `ppose models`, or a folder of "
+        f"PaddleDetection's; {NO_DETECTOR}: an image is one person (default for a model by name: "
+        f"{DEFAULT_DETECTOR})",
     )
     parser.add_argument(
         "--host", default="127.0.0.1", help="0.0.0.0: for other machines (default: %(default)s)"
@@ -24,7 +25,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--port", type=whole_number(0), default=8000, help="0: a free one (default: %(default)s)"
     )
-    parser.add_argument("--runtime", choices=["auto", "paddle", "onnxruntime", "openvino"], default="auto")
+    add_runtime_option(parser)
     parser.add_argument("--cpu_threads", type=whole_number(1), metavar="N", help="default: all cores")
     parser.add_argument(
         "--batch_size", type=whole_number(1), default=16, help="most people at once (default: %(default)s)"
@@ -50,6 +51,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     """Do what the parsed options say."""
     from ppose.boxes import DET_THRESHOLD
+    from ppose.errors import DeviceError, DownloadError
     from ppose.inference.command import warm_up
     from ppose.inference.predictor import Predictor
     from ppose.serving.app import make_app
@@ -73,9 +75,13 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         batch_size=args.batch_size,
         batches=sizes,
     )
+    detector = args.detector or (NO_DETECTOR if Path(args.model).is_dir() else DEFAULT_DETECTOR)
     find_people = None
-    if args.detector is not None:
-        find_people = open_named(args.detector, DET_THRESHOLD, cpu_threads=args.cpu_threads)
+    if detector != NO_DETECTOR:
+        try:
+            find_people = open_named(detector, DET_THRESHOLD, cpu_threads=args.cpu_threads)
+        except (DeviceError, DownloadError) as error:
+            raise type(error)(f"{error}; --detector {NO_DETECTOR} takes an image as one person") from None
     warm_up(predictor, sizes)
     name = Path(args.model).resolve().name
     app = make_app(predictor, name, find_people=find_people, limits=limits, delay=args.delay_ms / 1000)

@@ -59,16 +59,18 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     from ppose.annotations.guess import guess_keypoint_set
     from ppose.data.splitting import assign_groups, count_strata, group_images, take_images
     from ppose.files import read_json, write_json
-    from ppose.image_files import find_image_folder
+    from ppose.image_files import find_image, find_image_folder
 
     content = read_json(args.annotations, "annotation file")
     where = str(args.annotations)
     annotations = read_annotations(content, guess_keypoint_set(content, where), where=where)
+    if (report := annotations.report()) is not None:
+        print(report)
     content = _keep_once(content, annotations.images.file_names)
     pairs = []
     if args.duplicates == "together":
         folder = args.image_dir or find_image_folder(args.annotations)
-        pairs = _find_pairs([str(folder / name) for name in annotations.images.file_names])
+        pairs = _find_pairs([str(find_image(folder, name)) for name in annotations.images.file_names])
         print(f"{len(pairs)} pairs of pictures are nearly the same")
     counts = count_strata(annotations)
     groups = group_images(content, args.by, pairs)

@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import os
 import signal
 import sys
 from contextlib import nullcontext
@@ -67,6 +68,7 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     if args.distill_config is None and (args.distill_opt or args.teacher_cache):
         parser.error("--distill_opt and --teacher_cache are for distillation: --distill_config FILE")
 
+    os.environ.setdefault("GLOG_minloglevel", "2")  # Paddle's notes about its own interpreter
     choose_gpus(args.gpu)
     from ppose.engine.batch_size import settle_batch_size
     from ppose.engine.device import select_device

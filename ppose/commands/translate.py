@@ -46,7 +46,7 @@ def write_config(file: str, output: Path | None) -> None:
     from ppose.errors import ConfigError
     from ppose.files import write_bytes
     from ppose.translate import translate_experiment
-    from ppose.translate.command import name_experiment
+    from ppose.translate.known import name_experiment
     from ppose.workspace import load_config
 
     output = output or Path(f"{name_experiment(file)}.yml")

@@ -58,7 +58,7 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     if args.boxes is not None and args.image_dir is None:
         parser.error("--boxes is of the images of --image_dir")
 
-    from ppose.commandline import print_columns
+    from ppose.commandline import align_columns
     from ppose.files import check_writable, write_json
     from ppose.image_files import list_images
     from ppose.inference.tuning.report import list_choices, list_records, list_rows
@@ -70,7 +70,7 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     images = [] if args.image_dir is None else list_images(args.image_dir)
     folder = find_folder(args.model)
     tuning = tune(folder, images, args.boxes, max_loss=args.max_loss, seconds=args.seconds)
-    print_columns(list_rows(tuning), words=4)
+    print("\n".join(align_columns(list_rows(tuning), left=4)))
     for line in tuning.missing:
         print(f"not measured: {line}")
     for line in list_choices(tuning):

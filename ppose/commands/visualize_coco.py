@@ -42,7 +42,7 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     from ppose.errors import DataError
     from ppose.files import check_writable, write_bytes
     from ppose.metrics.coco_evaluation import image_rows
-    from ppose.paths import show_name
+    from ppose.paths import cut_name, show_name
     from ppose.reports.side_by_side import draw_side_by_side, mean_oks
     from ppose.visualize import encode_picture
 
@@ -65,7 +65,8 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
                 threshold=args.draw_threshold, score_threshold=args.score_threshold,
             )  # fmt: skip
             stem = Path(dataset.annotations.images.file_names[row]).stem
-            file = args.output_dir / folder / f"{rank:04d}_oks_{oks[number]:.3f}_{stem}.jpg"
+            name = cut_name(f"{rank:04d}_oks_{oks[number]:.3f}_{stem}", ".jpg")
+            file = args.output_dir / folder / name
             write_bytes(file, encode_picture(picture, ".jpg"))
             drawn += 1
     print(f"{drawn} pictures in {show_name(args.output_dir)}")

@@ -24,6 +24,7 @@ def convert_posetrack(source: Path, image_dir: Path | None) -> dict[str, Any]:
     files = sorted(source.glob("*.json")) if source.is_dir() else [source]
     if not files:
         raise DataError(f"{source} has no .json files: it should hold PoseTrack18's, one a video")
+    files_of: dict[int, Path] = {}
     joined: dict[str, Any] = {"images": [], "annotations": [], "categories": []}
     for file in files:
         content = read_json(file, "PoseTrack annotation file")
@@ -33,15 +34,40 @@ def convert_posetrack(source: Path, image_dir: Path | None) -> dict[str, Any]:
         if not isinstance(people, list):
             raise DataError(f"{file}: not PoseTrack18's: its 'annotations' are no list")
         roots = [image_dir] if image_dir is not None else list(file.resolve().parents)
-        joined["images"] += [_measure(image, file, roots) for image in content["images"]]
-        joined["annotations"] += [_complete(person, file) for person in people]
-        joined["categories"] = content.get("categories") or joined["categories"]
+        images = [_measure(image, file, roots) for image in content["images"]]
+        people = [_complete(person, file) for person in people]
+        _check_ids(images, people, files_of, file)
+        joined["images"] += images
+        joined["annotations"] += people
+        categories = content.get("categories") or joined["categories"]
+        if not isinstance(categories, list):
+            raise DataError(f"{file}: not PoseTrack18's: its 'categories' are no list")
+        joined["categories"] = categories
     return joined
+
+
+def _check_ids(
+    images: list[dict[str, Any]], people: list[dict[str, Any]], files_of: dict[int, Path], file: Path
+) -> None:
+    """Raise DataError for ids of two images, and people of none; ``files_of`` are ids so far, and grows."""
+    own = {image["id"] for image in images}
+    for image in images:
+        if image["id"] in files_of:
+            other = files_of[image["id"]]
+            raise DataError(f"{file}: {image['file_name']} has the id {image['id']} of an image of {other}")
+        files_of[image["id"]] = file
+    for person in people:
+        if not isinstance(person.get("image_id"), int) or person["image_id"] not in own:
+            raise DataError(
+                f"{file}: annotation {person.get('id')}: image_id is that of no image of the file"
+            )
 
 
 def _measure(image: Any, file: Path, roots: list[Path]) -> dict[str, Any]:
     if not isinstance(image, Mapping) or not isinstance(image.get("file_name"), str):
         raise DataError(f"{file}: an image has no file_name: {image!r:.80}")
+    if not isinstance(image.get("id"), int):
+        raise DataError(f"{file}: {image['file_name']} has no id that is a whole number")
     width, height = read_image_size(find_image(image["file_name"], roots), use_exif=False)
     return {**image, "width": width, "height": height, "coco_url": "invalid"}
 

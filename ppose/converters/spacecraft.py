@@ -135,6 +135,12 @@ def _find_images(
         )
     if len(found) < len(labels):
         _logger.warning("%s: %d of %d images are not there", file, len(labels) - len(found), len(labels))
+    by_id: dict[int, Path] = {}
+    for image_id, path, _ in found:
+        if image_id in by_id:
+            names = f"{by_id[image_id].name} and {path.name}"
+            raise DataError(f"{file}: {names} have the same number, which is the image's id")
+        by_id[image_id] = path
     return sorted(found, key=lambda image: image[0])
 
 

@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from ppose.annotations import PERSON, read_annotations
+from ppose.annotations import PERSON, match_key, read_annotations
 from ppose.annotations.ids import id_array
 from ppose.boxes import read_people_boxes
 from ppose.data.dataset import Dataset
 from ppose.errors import DataError
 from ppose.formats.yolo_labels import read_yolo_labels
 from ppose.geometry import bbox_xywh_to_center_scale, clip_boxes_xywh
+from ppose.image_files import find_image
 from ppose.keypoints import KeypointSet
 from ppose.paths import show_name
 from ppose.transforms import ImageReader, LazySample, read_image_size
@@ -72,6 +73,12 @@ class KeypointTopDownCocoDataset:
         if not use_gt_bbox and bbox_file is None:
             raise DataError("use_gt_bbox is false but no bbox_file is given: set EvalDataset.bbox_file")
         file = Path(dataset_dir) / anno_path
+        if dataset_dir and not file.exists():
+            fetch = "`ppose download coco` fetches COCO; " if Path(dataset_dir).name == "coco" else ""
+            raise DataError(
+                f"annotation file not found: {show_name(file)}; {fetch}dataset_dir, image_dir and anno_path "
+                "say where another one is, as in -o EvalDataset.dataset_dir=FOLDER"
+            )
         self.annotations = read_annotations(
             self.find_annotations(file, keypoint_set),
             keypoint_set,
@@ -95,17 +102,10 @@ class KeypointTopDownCocoDataset:
         self.image_ids = self.annotations.images.ids[self._images]
         self.areas = self._scales.prod(axis=1)
 
-    def _find_image(self, file_name: str) -> Path:
-        """The file of that name; of one written on Windows, as Label Studio does there, with its folders."""
-        file = self._folder / file_name
-        return (
-            self._folder / file_name.replace("\\", "/") if "\\" in file_name and not file.exists() else file
-        )
-
     def _find_size(self, file_name: str) -> tuple[int, int] | None:
         """Width and height of an image as it will be read; None where it cannot be."""
         try:
-            return read_image_size(self._find_image(file_name), use_exif=self._reader.use_exif)
+            return read_image_size(find_image(self._folder, file_name), use_exif=self._reader.use_exif)
         except DataError:
             return None  # told of when a sample reads it
 
@@ -142,10 +142,12 @@ class KeypointTopDownCocoDataset:
             threshold=score_threshold,
         )
         self._images, self.bbox_scores = found.rows, found.scores
-        # What was detected is what was annotated, if that is one thing.
+        # What was detected is what it is called, of what was annotated, or the first of these.
         annotated = self.annotations.people
         known_as = [] if annotated is None else list(dict.fromkeys(annotated.category_ids.tolist()))
-        self.category_ids = id_array([known_as[0] if len(known_as) == 1 else PERSON] * len(found.rows))
+        by_key = {match_key(own): own for own in known_as}
+        first = known_as[0] if known_as else PERSON
+        self.category_ids = id_array([by_key.get(key, first) for key in found.categories])
         return found.bboxes_xywh
 
     @property
@@ -159,7 +161,7 @@ class KeypointTopDownCocoDataset:
 
     def image_file(self, row: int) -> str:
         """The file of an image of annotations.images."""
-        return str(self._find_image(self.annotations.images.file_names[row]))
+        return str(find_image(self._folder, self.annotations.images.file_names[row]))
 
     def read_image(self, row: int) -> np.ndarray:
         """An image of annotations.images, (H, W, 3) uint8, RGB, as samples have it."""

@@ -10,7 +10,7 @@ import numpy as np
 import paddle
 
 from ppose.archives import DAMAGED, read_npz
-from ppose.files import replacing
+from ppose.files import write_npz
 
 _logger = logging.getLogger(__name__)
 
@@ -86,8 +86,7 @@ class TeacherCache:
         if size > self._room:
             return
         try:
-            with replacing(file) as temporary, temporary.open("wb") as out:
-                np.savez(out, **maps)
+            write_npz(file, maps)
             self._room -= size
         except OSError as error:
             _logger.warning("the teacher's cache is no longer filled: %s: %s", error.filename, error.strerror)

@@ -11,7 +11,6 @@ from typing import Any
 import paddle
 import yaml
 
-from ppose.engine.device import peak_memory
 from ppose.engine.distill import TeacherSetup
 from ppose.engine.distributed.ranks import rank_count
 from ppose.engine.objective import Batch
@@ -20,13 +19,14 @@ from ppose.engine.settings import run_settings
 from ppose.engine.train import make_trainer
 from ppose.engine.trainer import Trainer
 from ppose.errors import ConfigError
+from ppose.processor import peak_memory
 
 _logger = logging.getLogger(__name__)
 
 AUTO = "auto"
 _SHARE = 0.9  # of a GPU's memory; the rest is the evaluation's, and what lies idle between blocks in use
 _OUT_OF_MEMORY = ("out of memory", "ResourceExhausted", "bad_alloc")
-_STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+_CLEAR = Path("/proc/self/clear_refs")
 _CLEAR_PEAK = "5"  # of proc(5)
 
 # What a step of so many images takes, in MiB; None where there is not enough.
@@ -173,7 +173,4 @@ def _peak() -> float:
     """The most memory since `_forget_peak` in MiB: what Paddle has taken of a GPU, else the process."""
     if _on_gpu():
         return paddle.device.cuda.max_memory_reserved() / 2**20
-    if _CLEAR.exists():
-        line = next(line for line in _STATUS.read_text().splitlines() if line.startswith("VmHWM:"))
-        return int(line.split()[1]) / 1024
-    return peak_memory()["memory_mb"]  # of the whole run so far, so that what is found may be less
+    return peak_memory()  # without Linux's clear_refs of the whole run, so that what is found may be less

@@ -1,23 +1,19 @@
 """The device that a run uses."""
 
 import ctypes
+import math
 import os
 import platform
-import sys
 
 import paddle
 
+from ppose import processor
 from ppose.commandline import ASKED_THREADS
 from ppose.engine.distributed.ranks import rank_count
 from ppose.errors import DeviceError
+from ppose.inference.runtimes.paddle_runtime import why_no_gpu
 from ppose.interrupts import renew_interrupts
 from ppose.paddle_internals import set_cpu_threads
-from ppose.processor import own_cores
-
-try:
-    import resource
-except ImportError:  # Windows has none
-    resource = None  # type: ignore[assignment]
 
 renew_interrupts()
 
@@ -31,15 +27,10 @@ def select_device(use_gpu: bool | None) -> str:
 
     Raises DeviceError where a GPU is asked for and cannot be had.
     """
-    available = paddle.is_compiled_with_cuda() and paddle.device.cuda.device_count() > 0
-    if use_gpu and not available:
-        reason = (
-            "no GPU is visible (see nvidia-smi and CUDA_VISIBLE_DEVICES)"
-            if paddle.is_compiled_with_cuda()
-            else "this is the CPU build of Paddle (install requirements-gpu.txt)"
-        )
-        raise DeviceError(f"use_gpu is true, but {reason}; -o use_gpu=false runs on the CPU")
-    device = "gpu" if available and use_gpu is not False else "cpu"
+    missing = why_no_gpu()
+    if use_gpu and missing:
+        raise DeviceError(f"use_gpu is true, but {missing}; -o use_gpu=false runs on the CPU")
+    device = "cpu" if missing or use_gpu is False else "gpu"
     paddle.set_device(device)
     if device == "cpu":
         _set_threads()
@@ -49,10 +40,8 @@ def select_device(use_gpu: bool | None) -> str:
 
 def peak_memory() -> dict[str, float]:
     """The most memory (MB) that this process has had: memory_mb, and gpu_memory_mb of Paddle's on a GPU."""
-    peak = {}
-    if resource is not None:
-        unit = 1 if sys.platform == "darwin" else 1024
-        peak["memory_mb"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20, 1)
+    own = processor.peak_memory()
+    peak = {} if math.isnan(own) else {"memory_mb": round(own, 1)}
     if paddle.device.get_device() != "cpu":
         peak["gpu_memory_mb"] = round(paddle.device.cuda.max_memory_allocated() / 2**20, 1)
     return peak
@@ -63,7 +52,7 @@ def _set_threads() -> None:
     neighbours = int(os.environ.get("PADDLE_LOCAL_SIZE", rank_count()))
     # Paddle would take one thread, and its launcher writes that into our environment.
     if ASKED_THREADS is None or (ASKED_THREADS == "1" and neighbours > 1):
-        set_cpu_threads(max(own_cores() // neighbours, 1))
+        set_cpu_threads(max(processor.own_cores() // neighbours, 1))
 
 
 def _keep_freed_memory() -> None:

@@ -1,7 +1,6 @@
 """What is said and kept of a training run whose loss or weights are no longer finite."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import paddle
@@ -10,7 +9,7 @@ from paddle import nn
 from ppose.engine.distributed.ranks import this_rank
 from ppose.engine.state import copy_arrays
 from ppose.errors import PposeError
-from ppose.files import replacing
+from ppose.files import write_npz
 
 ADVICE = "Look at the data, try a lower LearningRate.base_lr or clip_grad_by_norm, and --resume"
 
@@ -57,7 +56,4 @@ def _write_diagnostics(
     file: Path, batch: dict[str, paddle.Tensor], heatmaps: paddle.Tensor, losses: dict[str, float]
 ) -> None:
     """Write a batch, its `loss` with the parts and the network's heatmaps (`prediction`) to an npz file."""
-    with replacing(file) as temporary, temporary.open("wb") as out:
-        arrays = copy_arrays({**batch, "prediction": heatmaps.astype("float32")})
-        everything: dict[str, Any] = {**arrays, **losses}
-        np.savez(out, **everything)
+    write_npz(file, {**copy_arrays({**batch, "prediction": heatmaps.astype("float32")}), **losses})

@@ -38,76 +38,20 @@ class RunLogger(Protocol):
         """The run is over, done or not."""
 
 
-def _import(package: str, logger: str) -> ModuleType:
+def _import(package: str, logger: str, instead: str = "take it out of the config") -> ModuleType:
     try:
         return importlib.import_module(package)
     except ImportError as error:
         raise ConfigError(
             f"{logger} is asked for, but {package} cannot be imported ({error}): pip install {package}, or "
-            "take it out of the config"
+            f"{instead}"
         ) from None
 
 
-@register(RunLogger)
-class VisualDLLog:
-    """VisualDL's log in ``log_dir``, by default `log/<run>` in the current folder.
+class _WriterLog:
+    """What VisualDL's and TensorBoard's writers have in common; `begin` opens one."""
 
-    VisualDL shows the newest log of a folder alone, so each process writes one with all that the run kept.
-    """
-
-    def __init__(self, run: Given[str], log_dir: str | None = None) -> None:
-        try:
-            from visualdl import LogWriter
-        except ImportError as error:
-            raise ConfigError(
-                f"use_vdl is true, but VisualDL cannot be imported ({error}): pip install visualdl, or set "
-                "-o use_vdl=false"
-            ) from None
-        self._make_writer = LogWriter
-        self._log_dir = Path(log_dir or Path("log") / run)
-
-    def begin(self, run: str, config: dict[str, Any]) -> None:
-        """Open a new log."""
-        # By the nanosecond: to a log of the same name VisualDL would add.
-        name = f"vdlrecords.{time.time_ns()}.log"
-        self._writer = self._make_writer(logdir=str(self._log_dir), file_name=name, display_name=run)
-
-    def add_scalars(self, values: dict[str, float], step: int) -> None:
-        """Add them."""
-        for tag, value in values.items():
-            self._writer.add_scalar(tag=tag, value=value, step=step)
-
-    def add_picture(self, name: str, picture: np.ndarray, step: int) -> None:
-        """Add it."""
-        self._writer.add_image(tag=name, img=picture, step=step)
-
-    def flush(self) -> None:
-        """Write it out."""
-        self._writer.flush()
-
-    def close(self) -> None:
-        """Close the log."""
-        self._writer.close()
-
-
-@register(RunLogger)
-class TensorBoardLog:
-    """TensorBoard's log in ``log_dir``, by default `log/tensorboard/<run>` in the current folder.
-
-    Logs that an earlier process of ours has left there go: this one has all of them. Needs tensorboardX.
-    """
-
-    _SUFFIX = ".ppose"
-
-    def __init__(self, run: Given[str], log_dir: str | None = None) -> None:
-        self._make_writer = _import("tensorboardX", "TensorBoardLog").SummaryWriter
-        self._log_dir = Path(log_dir or Path("log") / "tensorboard" / run)
-
-    def begin(self, run: str, config: dict[str, Any]) -> None:
-        """Open a new log in place of older ones."""
-        for file in self._log_dir.glob(f"events.out.tfevents.*{self._SUFFIX}"):
-            file.unlink()
-        self._writer = self._make_writer(str(self._log_dir), filename_suffix=self._SUFFIX)
+    _writer: Any
 
     def add_scalars(self, values: dict[str, float], step: int) -> None:
         """Add them."""
@@ -125,6 +69,44 @@ class TensorBoardLog:
     def close(self) -> None:
         """Close the log."""
         self._writer.close()
+
+
+@register(RunLogger)
+class VisualDLLog(_WriterLog):
+    """VisualDL's log in ``log_dir``, by default `log/<run>` in the current folder.
+
+    VisualDL shows the newest log of a folder alone, so each process writes one with all that the run kept.
+    """
+
+    def __init__(self, run: Given[str], log_dir: str | None = None) -> None:
+        self._make_writer = _import("visualdl", "VisualDLLog", "set -o use_vdl=false").LogWriter
+        self._log_dir = Path(log_dir or Path("log") / run)
+
+    def begin(self, run: str, config: dict[str, Any]) -> None:
+        """Open a new log."""
+        # By the nanosecond: to a log of the same name VisualDL would add.
+        name = f"vdlrecords.{time.time_ns()}.log"
+        self._writer = self._make_writer(logdir=str(self._log_dir), file_name=name, display_name=run)
+
+
+@register(RunLogger)
+class TensorBoardLog(_WriterLog):
+    """TensorBoard's log in ``log_dir``, by default `log/tensorboard/<run>` in the current folder.
+
+    Logs that an earlier process of ours has left there go: this one has all of them. Needs tensorboardX.
+    """
+
+    _SUFFIX = ".ppose"
+
+    def __init__(self, run: Given[str], log_dir: str | None = None) -> None:
+        self._make_writer = _import("tensorboardX", "TensorBoardLog").SummaryWriter
+        self._log_dir = Path(log_dir or Path("log") / "tensorboard" / run)
+
+    def begin(self, run: str, config: dict[str, Any]) -> None:
+        """Open a new log in place of older ones."""
+        for file in self._log_dir.glob(f"events.out.tfevents.*{self._SUFFIX}"):
+            file.unlink()
+        self._writer = self._make_writer(str(self._log_dir), filename_suffix=self._SUFFIX)
 
 
 @register(RunLogger)

@@ -1,5 +1,6 @@
 """Learning rate and optimizer, as the config describes them."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -7,8 +8,10 @@ from typing import Any, Literal
 import paddle
 
 from ppose.errors import ConfigError
-from ppose.schedules import Schedule, multiply
+from ppose.schedules import LinearWarmup, Schedule, multiply
 from ppose.workspace import register
+
+_logger = logging.getLogger(__name__)
 
 
 @register()
@@ -23,6 +26,18 @@ class LearningRate:
         return paddle.optimizer.lr.LambdaDecay(
             self._base_lr * scale, lambda step: multiply(self._schedulers, step, steps_per_epoch)
         )
+
+    def check(self, steps: int) -> None:
+        """Warn where more than half of a training of so many steps is warm-up."""
+        warm_up = max((its.steps for its in self._schedulers if isinstance(its, LinearWarmup)), default=0)
+        if 2 * warm_up > steps:
+            _logger.warning(
+                "the learning rate warms up for %d of the training's %d steps, so that little is learnt: "
+                "a smaller batch_size and a larger epoch give more steps, LearningRate.schedulers a shorter "
+                "LinearWarmup",
+                min(warm_up, steps),
+                steps,
+            )
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """What a training run leaves beside its weights, so that it can be repeated."""
 
-import json
 import logging
 import platform
 import shlex
@@ -19,7 +18,7 @@ from ppose.engine.distill import TeacherSetup
 from ppose.engine.distributed.ranks import rank_count
 from ppose.engine.settings import RunSettings, run_settings
 from ppose.engine.state import STATE_FILE
-from ppose.files import write_bytes
+from ppose.files import write_bytes, write_json
 from ppose.paths import hide_secrets
 from ppose.processor_settings import settings_in_force
 from ppose.version import VERSION
@@ -59,7 +58,7 @@ def record_run(
         "python": platform.python_version(),
         "platform": platform.platform(),
     }
-    write_bytes(folder / "run.json", json.dumps(run, indent=1).encode() + b"\n")
+    write_json(folder / "run.json", run, indent=1)
 
 
 def dump_config(cfg: dict[str, Any]) -> str:

@@ -16,7 +16,7 @@ import paddle
 
 from ppose.archives import DAMAGED, read_npz
 from ppose.errors import CheckpointError
-from ppose.files import replacing
+from ppose.files import write_npz
 from ppose.paths import show_name, show_text
 
 STATE_FILE = "train_state.npz"
@@ -84,8 +84,7 @@ def write_state(path: str | Path, state: TrainState) -> None:
     arrays: dict[str, Any] = {_META: np.frombuffer(json.dumps(meta).encode(), np.uint8)}
     for group in _GROUPS:
         arrays |= {f"{group}/{name}": array for name, array in getattr(state, group).items()}
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, **arrays)
+    write_npz(path, arrays)
 
 
 def read_state(path: str | Path) -> TrainState:

@@ -124,8 +124,9 @@ class Task:
         self, parameters: Sequence[paddle.Tensor], steps_per_epoch: int, rate_scale: float = 1.0
     ) -> paddle.optimizer.Optimizer:
         """The optimizer of these parameters, whose learning rate is the config's, times ``rate_scale``."""
-        rate = create("LearningRate", self._cfg)(steps_per_epoch, rate_scale)
-        return create("OptimizerBuilder", self._cfg)(rate, parameters)
+        rate = create("LearningRate", self._cfg)
+        rate.check(self.settings.epoch * steps_per_epoch)
+        return create("OptimizerBuilder", self._cfg)(rate(steps_per_epoch, rate_scale), parameters)
 
     def metric(self, dataset: EvalDataset, **options: Any) -> Metric:
         """The metric over a dataset's people.

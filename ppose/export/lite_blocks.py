@@ -7,6 +7,7 @@ more arithmetic, on operators whose time is memory and calls, and none of the co
 that took most of the time.
 """
 
+import copy
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -16,7 +17,7 @@ import paddle.nn.functional as F
 from paddle import nn
 
 from ppose.export.fold import make_conv2d, scale_conv2d, set_weights
-from ppose.models.lite_hrnet import ConditionalChannelWeighting, ShuffleUnit
+from ppose.models.lite_hrnet import ConditionalChannelWeighting, ConvNorm, ShuffleUnit, Stem
 from ppose.quantization.channel_rounding import merge_roundings
 from ppose.quantization.convolutions import weights_of
 from ppose.quantization.scheme import quantization_of
@@ -34,6 +35,33 @@ def split_and_shuffle(order: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     places = np.argsort(order)
     after = np.where(order < half, 2 * order, 2 * (order - half) + 1)
     return places[half:], after
+
+
+class StemForm(nn.Layer):
+    """`Stem` whose halves are not interleaved; ``order`` is that of its channels, as of `split_and_shuffle`.
+
+    Each half has a first convolution of its own: to take a map apart costs more than to read the image twice.
+    """
+
+    def __init__(self, stem: Stem) -> None:
+        super().__init__()
+        half = stem.conv1.conv.weight.shape[0] // 2
+        self.half1, self.half2 = (_cut(stem.conv1, slice(start, start + half)) for start in (0, half))
+        self.branch1 = stem.branch1
+        self.branch2 = nn.Sequential(stem.expand_conv, stem.depthwise_conv, stem.linear_conv)
+        self.order = np.concatenate([2 * np.arange(half), 2 * np.arange(half) + 1])
+
+    def forward(self, image: paddle.Tensor) -> paddle.Tensor:
+        """(N, 3, h, w) -> (N, channels, h / 4, w / 4)."""
+        return paddle.concat([self.branch1(self.half1(image)), self.branch2(self.half2(image))], axis=1)
+
+
+def _cut(layer: ConvNorm, outputs: slice) -> ConvNorm:
+    """A layer, whose norm is folded, with some of its outputs."""
+    part = copy.deepcopy(layer)
+    weight, bias = weights_of(layer.conv)
+    set_weights(part.conv, weight[outputs], bias[outputs])
+    return part
 
 
 class WeightingForm(nn.Layer):

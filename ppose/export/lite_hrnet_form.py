@@ -8,7 +8,13 @@ import paddle.nn.functional as F
 from paddle import nn
 
 from ppose.export.fold import permute_path, scale_conv2d
-from ppose.export.lite_blocks import ShuffleForm, WeightingForm, pool_to_last, split_and_shuffle
+from ppose.export.lite_blocks import (
+    ShuffleForm,
+    StemForm,
+    WeightingForm,
+    pool_to_last,
+    split_and_shuffle,
+)
 from ppose.models.lite_hrnet import LiteHRNet, LiteModule
 
 # For each branch: the number that the channel at each place has in the trained network.
@@ -16,11 +22,12 @@ Orders = list[np.ndarray]
 
 
 def rewrite_lite_hrnet(network: LiteHRNet) -> None:
-    """Replace the modules, in place, and fit the weights between them to the channel order that they leave.
+    """Replace stem and modules, in place, and fit the weights between to the channel order that they leave.
 
     Norms have to be folded before.
     """
-    orders = [_natural(network.transition0)]
+    network.stem = StemForm(network.stem)
+    orders = [network.stem.order]
     stage = 0
     while hasattr(network, f"stage{stage}"):
         orders = _cross(getattr(network, f"transition{stage}"), orders)

@@ -80,6 +80,10 @@ def read_aic(path: Path, keypoint_set: KeypointSet | None, image_dir: Path | Non
         name = f"{name}.jpg" if image_dir is None else image_of_stem(image_dir, name)
         image = builder.add_image(name)
         boxes = entry.get("human_annotations") or {}
+        if not isinstance(boxes, Mapping):
+            raise DataError(f"{where}: human_annotations is no object in braces, of a box for each person")
+        nothing = [0, 0, _MISSING] * len(_AIC.names)
+        points = {**points, **{person: nothing for person in boxes if person not in points}}
         for person, values in points.items():
             try:
                 rows = np.array(values, np.float64).reshape(len(_AIC.names), 3).tolist()
@@ -102,11 +106,11 @@ def write_aic(path: Path, labels: Labels) -> None:
     flags = np.array([_MISSING, _HIDDEN, _SEEN])[people.visibility.astype(int)]
     points = np.dstack([np.where(people.visibility[..., None] > 0, people.keypoints, 0), flags])
     corners = bbox_xywh_to_xyxy(people.bboxes_xywh)
-    for _, name, _, rows in labels.by_image():
+    for file, _, _, _, rows in labels.by_file(""):
         humans = {f"human{number}": row for number, row in enumerate(rows, 1)}
         entries.append(
             {
-                "image_id": name.rpartition(".")[0],
+                "image_id": file.as_posix(),
                 "url": "",
                 "keypoint_annotations": {key: points[row].ravel().tolist() for key, row in humans.items()},
                 "human_annotations": {key: corners[row].tolist() for key, row in humans.items()},

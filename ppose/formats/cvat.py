@@ -1,7 +1,9 @@
 """CVAT's XML 1.1, for images and for videos (docs.cvat.ai, "CVAT for images/video")."""
 
+import math
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -9,33 +11,37 @@ from xml.etree import ElementTree
 from ppose.errors import DataError
 from ppose.files import read_bytes, write_bytes
 from ppose.formats.labels import ContentBuilder, Labels
+from ppose.formats.shapes import Shape, add_shapes, box_around
 from ppose.keypoints import KeypointSet
 from ppose.paths import show_name
 
 _Element = ElementTree.Element
+_NO_XML = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")  # XML 1.0, section 2.2
 
 
 def read_cvat(path: Path, keypoint_set: KeypointSet | None, image_dir: Path | None) -> dict[str, Any]:
     """Skeletons of an annotations.xml, of images or of tracks; a box with a skeleton's group_id is its box.
 
-    A point that is outside is not labelled, an occluded one hidden. Frames of a video are called
+    Single points, as of tasks without skeletons, are people as in `add_shapes`; other shapes are counted. A
+    point that is outside is not labelled, an occluded one hidden. Frames of a video are called
     frame_000000.PNG and so on, as CVAT's export does.
     """
     root = _read_xml(path)
     builder = ContentBuilder()
     builder.add_names(keypoint_set.names if keypoint_set is not None else _list_names(root))
     for image in root.iter("image"):
-        size = int(_number(image, "width", path, 0)), int(_number(image, "height", path, 0))
+        size = _whole(image, "width", path), _whole(image, "height", path)
         number = builder.add_image(_text(image, "name", path), size)
-        boxes = {box.get("group_id"): box for box in image.iter("box") if box.get("group_id")}
         taken = set()
         for skeleton in image.iter("skeleton"):
-            box = boxes.get(skeleton.get("group_id"))
+            box = _find_box(image, skeleton)
             taken.add(id(box))
             _add_skeleton(builder, number, skeleton, path, box)
-        for box in image.iter("box"):
-            if id(box) not in taken:
-                builder.add_person(number, {}, _text(box, "label", path), bbox=_read_box(box, path))
+        rest = [shape for shape in image if shape.tag != "skeleton" and id(shape) not in taken]
+        shapes = list(filter(None, (_read_shape(shape, path, builder) for shape in rest)))
+        groups = {shape.group for shape in shapes if not shape.is_box}
+        shapes = [shape if shape.group in groups else replace(shape, group=None) for shape in shapes]
+        add_shapes(builder, number, shapes, f"{show_name(path)}: {_text(image, 'name', path)}")
     _add_tracks(builder, root, path)
     return builder.finish()
 
@@ -59,18 +65,42 @@ def _list_names(root: _Element) -> list[str]:
     return [label.findtext("name") or "" for label in labels]
 
 
+def _find_box(image: _Element, skeleton: _Element) -> _Element | None:
+    """The box in a skeleton's group; of several that of its label, or the first."""
+    group = skeleton.get("group_id")
+    boxes = [box for box in image.iter("box") if group and box.get("group_id") == group]
+    own = [box for box in boxes if box.get("label") == skeleton.get("label")]
+    return next(iter(own or boxes), None)
+
+
+def _read_shape(element: _Element, path: Path, builder: ContentBuilder) -> Shape | None:
+    """A box, or a point that is alone; None for other shapes, which are counted."""
+    label, group = element.get("label", ""), element.get("group_id")
+    if element.tag == "box":
+        return Shape(_text(element, "label", path), tuple(_read_corners(element, path)), group)
+    if element.tag != "points" or ";" in _text(element, "points", path):
+        several = " of several points each" if element.tag == "points" else ""
+        builder.count(f"<{element.tag}>{several} passed over")
+        return None
+    return Shape(label, _read_point(element, path), group, element.get("occluded") == "1")
+
+
 def _add_tracks(builder: ContentBuilder, root: _Element, path: Path) -> None:
-    frames: dict[int, list[tuple[int, str, _Element]]] = {}
+    frames: dict[tuple[str, int], list[tuple[int, str, _Element]]] = {}
     for track in root.iter("track"):
-        number, label = int(_number(track, "id", path)), _text(track, "label", path)
+        number, label, task = _whole(track, "id", path), _text(track, "label", path), track.get("task_id", "")
         for skeleton in track.iter("skeleton"):
-            frame = int(_number(skeleton, "frame", path))
+            frame = _whole(skeleton, "frame", path)
             if skeleton.get("outside") != "1":
-                frames.setdefault(frame, []).append((number, label, skeleton))
-    found = root.find(".//original_size")
-    size = [0, 0] if found is None else [int(found.findtext(side) or 0) for side in ("width", "height")]
-    for frame, skeletons in sorted(frames.items()):
-        image = builder.add_image(f"frame_{frame:06d}.PNG", size)
+                frames.setdefault((task, frame), []).append((number, label, skeleton))
+        for shape in track:
+            if shape.tag != "skeleton":
+                builder.count(f"<{shape.tag}> of tracks passed over")
+    sizes = [_read_size(element, path) for element in root.iter("original_size")]
+    size = sizes[0] if len(set(sizes)) == 1 else (0, 0)
+    is_one = len({task for task, _ in frames}) < 2  # of a project's tasks each counts its own frames
+    for (task, frame), skeletons in sorted(frames.items()):
+        image = builder.add_image(f"{'' if is_one else f'task_{task}/'}frame_{frame:06d}.PNG", size)
         for number, label, skeleton in skeletons:
             _add_skeleton(builder, image, skeleton, path, label=label, track_id=number)
 
@@ -88,21 +118,42 @@ def _add_skeleton(
     for point in skeleton.iter("points"):
         if point.get("outside") == "1":
             continue
-        text = _text(point, "points", path)
-        numbers = re.fullmatch(r"\s*([-+.\deE]+),([-+.\deE]+)\s*", text)
-        try:
-            x, y = map(float, numbers.groups() if numbers is not None else ())
-        except ValueError:
-            raise DataError(f"{show_name(path)}: points are '{text:.40}', expected x,y of one") from None
+        x, y = _read_point(point, path)
         points[_text(point, "label", path)] = (x, y, 1 if point.get("occluded") == "1" else 2)
     bbox = None if box is None else _read_box(box, path)
     label = label or _text(skeleton, "label", path)
     builder.add_person(image, points, label, bbox=bbox, track_id=track_id)
 
 
+def _read_point(point: _Element, path: Path) -> tuple[float, float]:
+    text = _text(point, "points", path)
+    numbers = re.fullmatch(r"\s*([-+.\deE]+),([-+.\deE]+)\s*", text)
+    try:
+        x, y = map(float, numbers.groups() if numbers is not None else ())
+    except ValueError:
+        raise DataError(f"{show_name(path)}: points are '{text:.40}', expected x,y of one") from None
+    return x, y
+
+
 def _read_box(box: _Element, path: Path) -> list[float]:
-    left, top, right, bottom = (_number(box, side, path) for side in ("xtl", "ytl", "xbr", "ybr"))
+    left, top, right, bottom = _read_corners(box, path)
     return [left, top, right - left, bottom - top]
+
+
+def _read_corners(box: _Element, path: Path) -> tuple[float, ...]:
+    """left, top, right, bottom of a box, or of the upright one around it, if it is turned."""
+    corners = tuple(_number(box, side, path) for side in ("xtl", "ytl", "xbr", "ybr"))
+    turned = _number(box, "rotation", path, 0)
+    left, top, right, bottom = corners
+    middle = (left + right) / 2, (top + bottom) / 2
+    return box_around(left, top, right, bottom, turned, middle) if turned else corners
+
+
+def _read_size(element: _Element, path: Path) -> tuple[int, int]:
+    try:
+        return int(element.findtext("width") or 0), int(element.findtext("height") or 0)
+    except ValueError:
+        raise DataError(f"{show_name(path)}: <original_size> is no width and height") from None
 
 
 def _text(element: _Element, name: str, path: Path) -> str:
@@ -117,15 +168,26 @@ def _number(element: _Element, name: str, path: Path, missing: float | None = No
         return missing
     text = _text(element, name, path)
     try:
-        return float(text)
+        number = float(text)
     except ValueError:
-        raise DataError(
-            f"{show_name(path)}: <{element.tag}> has {name}='{text}', expected a number"
-        ) from None
+        number = math.nan
+    if not math.isfinite(number):
+        raise DataError(f"{show_name(path)}: <{element.tag}> has {name}='{text}', expected a number")
+    return number
+
+
+def _whole(element: _Element, name: str, path: Path) -> int:
+    return int(_number(element, name, path, 0 if element.tag == "image" else None))
 
 
 def write_cvat(path: Path, labels: Labels) -> None:
     """An annotations.xml of images, for a task whose labels are skeletons of these keypoints."""
+    names = (
+        *labels.annotations.images.file_names, *labels.annotations.categories.values(),
+        *labels.keypoint_set.names,
+    )  # fmt: skip
+    if strange := next(filter(_NO_XML.search, names), None):
+        raise DataError(f"{labels.annotations.where}: XML has no letters for the name {show_name(strange)}")
     root = ElementTree.Element("annotations")
     ElementTree.SubElement(root, "version").text = "1.1"
     listed = ElementTree.SubElement(

@@ -14,7 +14,7 @@ from ppose.files import read_bytes, write_bytes
 from ppose.formats.hdf5 import open_hdf5, read_texts
 from ppose.formats.labels import ContentBuilder, Labels
 from ppose.keypoints import KeypointSet
-from ppose.paths import show_name
+from ppose.paths import is_text, show_name
 
 _SCORER = "ppose"
 _LEVELS = ("scorer", "individuals", "bodyparts", "coords")
@@ -29,25 +29,46 @@ def read_deeplabcut(path: Path, keypoint_set: KeypointSet | None, image_dir: Pat
     """
     read = _read_h5 if path.suffix.lower() in (".h5", ".hdf5") else _read_csv
     columns, names, values = read(path)
+    _check_columns(columns, path)
     builder = ContentBuilder()
     builder.add_names(list(dict.fromkeys(point for _, point, _ in columns)))
     individuals = list(dict.fromkeys(individual for individual, _, _ in columns))
+    numbers = _number_individuals(individuals)
     place = {column: index for index, column in enumerate(columns)}
     for name, row in zip(names, values, strict=True):
         image = builder.add_image(name.replace("\\", "/"))
-        for number, individual in enumerate(individuals):
+        for individual in individuals:
             points = {}
             for own, point, coordinate in columns:
                 if own != individual or coordinate != "x":
                     continue
-                x, y = row[place[own, point, "x"]], row[place.get((own, point, "y"), 0)]
+                x, y = row[place[own, point, "x"]], row[place[own, point, "y"]]
                 if np.isfinite([x, y]).all():
                     points[point] = (x, y, 2)
             if points:
-                track = re.search(r"\d+$", individual)
-                track_id = int(track[0]) if track is not None else number if individual else None
-                builder.add_person(image, points, track_id=track_id)
+                builder.add_person(image, points, track_id=numbers[individual])
     return builder.finish()
+
+
+def _check_columns(columns: Sequence[tuple[str, str, str]], path: Path) -> None:
+    """Raise DataError for columns that are no labels': predictions, x without y, one of them twice."""
+    kinds = {column[2] for column in columns}
+    if "likelihood" in kinds:
+        raise DataError(
+            f"{show_name(path)}: has a likelihood beside x and y: predictions of a video, and no labels"
+        )
+    pairs = {column[:2] for column in columns}
+    if kinds - {"x", "y"} or len(set(columns)) < len(columns) or 2 * len(pairs) != len(columns):
+        raise DataError(f"{show_name(path)}: expected one x and one y of each keypoint")
+
+
+def _number_individuals(individuals: Sequence[str]) -> dict[str, int | None]:
+    """The number at the end of each one's name, or its place where some have none, or the same."""
+    found = [re.search(r"\d{1,9}$", individual) for individual in individuals]
+    numbers = [int(number[0]) for number in found if number is not None]
+    if len(set(numbers)) < len(individuals):
+        numbers = list(range(len(individuals)))
+    return {name: number if name else None for name, number in zip(individuals, numbers, strict=True)}
 
 
 def _read_csv(path: Path) -> _Table:
@@ -58,7 +79,8 @@ def _read_csv(path: Path) -> _Table:
         raise DataError(f"{show_name(path)}: not a table in CSV: {error}") from None
     rows = [row for row in rows if any(row)]
     header = {row[0]: row for row in rows[:4] if row[0] in _LEVELS}
-    if not {"bodyparts", "coords"} <= header.keys():
+    is_even = len({len(row) for row in header.values()}) == 1
+    if not {"bodyparts", "coords"} <= header.keys() or not is_even:
         raise DataError(
             f"{show_name(path)}: not DeepLabCut's: its first lines are not scorer, bodyparts, coords"
         )
@@ -92,11 +114,11 @@ def _read_h5(path: Path) -> _Table:
                 raise KeyError("block0_values")
             values = np.asarray(table["block0_values"][()], np.float64)
             order = _read_tuples(table, "block0_items", levels)
-        except (KeyError, TypeError, IndexError, AttributeError):
+            values = values[:, [order.index(column) for column in columns]]
+        except (KeyError, TypeError, IndexError, AttributeError, ValueError):
             raise DataError(
                 f"{show_name(path)}: not labels as DeepLabCut keeps them in .h5: convert the .csv beside it"
             ) from None
-    values = values[:, [order.index(column) for column in columns]]
     return [(c[1] if len(c) > 3 else "", c[-2], c[-1]) for c in columns], names, values
 
 
@@ -118,6 +140,8 @@ def _read_tuples(table: Any, name: str, count: int) -> list[tuple[str, ...]]:
 
 def write_deeplabcut(path: Path, labels: Labels) -> None:
     """A CSV of three header lines, or of four where an image has several; `convertcsv2h5` makes the .h5."""
+    if strange := next((n for n in labels.annotations.images.file_names if not is_text(n)), None):
+        raise DataError(f"{labels.annotations.where}: UTF-8 has no letters for the name {show_name(strange)}")
     people = labels.people
     each = [rows for _, _, _, rows in labels.by_image()]
     most = max(map(len, each), default=0)

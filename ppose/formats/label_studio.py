@@ -10,7 +10,8 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 from ppose.errors import DataError
 from ppose.files import read_json, write_bytes, write_json
 from ppose.formats.labels import ContentBuilder, Labels
-from ppose.formats.shapes import Shape, add_shapes
+from ppose.formats.shapes import Shape, add_shapes, box_around
+from ppose.image_files import is_image_name
 from ppose.keypoints import KeypointSet
 
 _HIDDEN = "hidden"  # in the text of a point's meta
@@ -23,7 +24,8 @@ def read_label_studio(path: Path, keypoint_set: KeypointSet | None, image_dir: P
     Without annotations a task's predictions count.
 
     A point belongs to the rectangle that is its parentID, or see `add_shapes`; a text `hidden` in its meta
-    says that it is. An image's name is the last part of its URL, without what an upload puts before it.
+    says that it is. An image's name is the last part of its URL, without what an upload puts before it: of
+    the task's data that which is called like an image, or the first.
     """
     tasks = read_json(path, "Label Studio file")
     if not isinstance(tasks, list) or not all(isinstance(task, Mapping) for task in tasks):
@@ -43,16 +45,21 @@ def read_label_studio(path: Path, keypoint_set: KeypointSet | None, image_dir: P
         results = done[-1].get("result") if done else []
         if not isinstance(results, list) or not all(isinstance(one, Mapping) for one in results):
             raise DataError(f"{where}: 'result' is not a list of objects in braces")
-        size = next(
-            ((r["original_width"], r["original_height"]) for r in results if "original_height" in r), (0, 0)
-        )
-        image = builder.add_image(_name_of(urls[0]), size)
-        add_shapes(builder, image, _read_shapes(results, where), where)
+        sizes = ((one.get("original_width"), one.get("original_height")) for one in results)
+        names = [_name_of(url) for url in urls]
+        name = next(filter(is_image_name, names), names[0])
+        image = builder.add_image(name, next(filter(all, sizes), (0, 0)))
+        add_shapes(builder, image, _read_shapes(results, where, builder), where)
+        if len(done) > 1:
+            builder.count("tasks with several annotations, of which the last is taken")
     return builder.finish()
 
 
 def _name_of(url: str) -> str:
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # a bracket that is not closed
+        return url
     if not parts.scheme and not url.startswith("/"):
         return url
     local = parse_qs(parts.query).get("d")
@@ -62,26 +69,32 @@ def _name_of(url: str) -> str:
     return re.sub(r"^[0-9a-f]{8}-", "", name) if "/upload/" in parts.path else name
 
 
-def _read_shapes(results: Sequence[Mapping[str, Any]], where: str) -> list[Shape]:
+def _read_shapes(results: Sequence[Mapping[str, Any]], where: str, builder: ContentBuilder) -> list[Shape]:
     shapes = []
     for result in results:
         kind, value = str(result.get("type")), result.get("value", {})
         if kind not in (_POINT, _BOX):
+            builder.count(f"results of type {kind} passed over")
             continue
         try:
             width, height = float(result["original_width"]) / 100, float(result["original_height"]) / 100
             (label,) = value[kind]
             left, top = value["x"] * width, value["y"] * height
             right, bottom = left + value["width"] * width, top + value.get("height", 0) * height
-        except (KeyError, TypeError, ValueError):
+            turned = float(value.get("rotation") or 0)
+            is_hidden = _HIDDEN in ((result.get("meta") or {}).get("text") or [])
+        except (KeyError, TypeError, ValueError, AttributeError):
             raise DataError(
                 f"{where}: result {result.get('id')}: expected original_width, original_height and a value "
                 f"with x, y, width and one of {kind}"
             ) from None
-        texts = (result.get("meta") or {}).get("text") or []
+        if result.get("image_rotation"):
+            builder.count("shapes of images that were turned in Label Studio, taken as if they were not")
+        if kind == _BOX and turned:
+            left, top, right, bottom = box_around(left, top, right, bottom, turned, (left, top))
         group = result.get("id") if kind == _BOX else result.get("parentID")
         values = (left, top, right, bottom) if kind == _BOX else (left, top)
-        shapes.append(Shape(str(label), values, group, _HIDDEN in texts))
+        shapes.append(Shape(str(label), values, group, is_hidden))
     return shapes
 
 

@@ -1,12 +1,11 @@
 """labelme's files: a JSON an image, with points and rectangles that groups put together."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from ppose.errors import DataError
-from ppose.files import read_json, write_bytes
+from ppose.files import read_json, write_json
 from ppose.formats.labels import ContentBuilder, Labels
 from ppose.formats.shapes import Shape, add_shapes
 from ppose.keypoints import KeypointSet
@@ -19,7 +18,7 @@ def read_labelme(path: Path, keypoint_set: KeypointSet | None, image_dir: Path |
     """A folder of labelme's JSON files, or one: points are keypoints by their label, a rectangle is the box.
 
     The shapes of one group_id are a person; without, see `add_shapes`. A point's flag `hidden` says that it
-    is. Other shapes are passed over. Names of images are from the folder on.
+    is. Other shapes are counted alone. Names of images are from the folder on.
     """
     files = sorted(path.rglob("*.json")) if path.is_dir() else [path]
     builder = ContentBuilder()
@@ -33,8 +32,14 @@ def read_labelme(path: Path, keypoint_set: KeypointSet | None, image_dir: Path |
         folder = file.parent.relative_to(path) if path.is_dir() else Path()
         size = content.get("imageWidth"), content.get("imageHeight")
         image = builder.add_image((folder / name).as_posix(), size)
-        shapes = [_read_shape(shape, f"{file}: shapes[{n}]") for n, shape in enumerate(content["shapes"])]
-        add_shapes(builder, image, [shape for shape in shapes if shape is not None], str(file))
+        shapes = []
+        for number, given in enumerate(content["shapes"]):
+            shape = _read_shape(given, f"{file}: shapes[{number}]")
+            if shape is None:
+                builder.count(f"{given.get('shape_type') or 'untyped'} shapes passed over")
+            else:
+                shapes.append(shape)
+        add_shapes(builder, image, shapes, str(file))
     if not files:
         raise DataError(f"{path} has no .json files: it should hold labelme's, one an image")
     return builder.finish()
@@ -61,9 +66,8 @@ def _read_shape(shape: Any, where: str) -> Shape | None:
 
 def write_labelme(path: Path, labels: Labels) -> None:
     """A JSON for each image into the folder ``path``, which opens them beside the images."""
-    for image, name, _, rows in labels.by_image():
-        content = make_labelme(labels, image, rows)
-        write_bytes(path / Path(name).with_suffix(".json"), json.dumps(content, indent=1).encode())
+    for file, image, _, _, rows in labels.by_file(".json"):
+        write_json(path / file, make_labelme(labels, image, rows), indent=1)
 
 
 def make_labelme(labels: Labels, image: int, people: Sequence[int]) -> dict[str, Any]:

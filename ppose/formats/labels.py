@@ -1,8 +1,9 @@
 """Labels of people between two formats: what every reader gives and every writer takes."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,9 @@ from ppose.annotations.guess import guess_keypoint_set
 from ppose.annotations.names import keypoint_names, match_names
 from ppose.errors import DataError
 from ppose.geometry import bbox_xywh_to_xyxy
-from ppose.image_files import IMAGE_ENDINGS
+from ppose.image_files import IMAGE_ENDINGS, find_image
 from ppose.keypoints import KeypointSet
+from ppose.paths import cut_name, show_name
 from ppose.transforms import read_image_size
 
 
@@ -38,8 +40,35 @@ class Labels:
         images, order = self.annotations.images, np.argsort(self.people.images, kind="stable")
         ends = np.searchsorted(self.people.images[order], np.arange(len(images) + 1))
         for row, name in enumerate(images.file_names):
+            if not name:
+                raise DataError(f"{self.annotations.where}: image {images.ids[row]} has no file name")
             width, height = images.sizes[row].tolist()
             yield row, name, (width, height), order[ends[row] : ends[row + 1]].tolist()
+
+    def by_file(self, ending: str) -> list[tuple[Path, int, str, tuple[int, int], list[int]]]:
+        """As `by_image`, and first the image's name with that ending in place of its own, within a folder.
+
+        Raises DataError where this is the same of two images, or too long.
+        """
+        found: list[tuple[Path, int, str, tuple[int, int], list[int]]] = []
+        first: dict[Path, str] = {}
+        for row, name, size, people in self.by_image():
+            parts = [part for part in PurePosixPath(name).parts if part.strip("/") and part != ".."]
+            if not parts:
+                raise DataError(f"{self.annotations.where}: {show_name(name)} is no name of an image")
+            file = Path(*parts[:-1], PurePosixPath(parts[-1]).stem + ending)
+            if file in first:
+                both = f"{show_name(first[file])} and {show_name(name)}"
+                raise DataError(
+                    f"{self.annotations.where}: {both} would both have their labels in {show_name(file)}"
+                )
+            if cut_name(file.name, "") != file.name:
+                raise DataError(
+                    f"{self.annotations.where}: no file can have so long a name: {show_name(file)}"
+                )
+            first[file] = name
+            found.append((file, row, name, size, people))
+        return found
 
     def category(self, person: int) -> str:
         """The name of a person's category."""
@@ -95,7 +124,7 @@ def make_labels(
         categories = _with_keypoints(content, keypoint_set)
 
     def find_size(name: str) -> tuple[int, int] | None:
-        return None if image_dir is None else read_image_size(image_dir / name)
+        return None if image_dir is None else read_image_size(find_image(image_dir, name))
 
     annotations = read_annotations(
         content,
@@ -169,6 +198,7 @@ class ContentBuilder:
         self._annotations: list[dict[str, Any]] = []
         self._categories: dict[str, int] = {}
         self._names: dict[str, None] = {}
+        self._counts: Counter[str] = Counter()
         self._points: list[Mapping[str, Sequence[float]]] = []
 
     def add_image(self, file_name: str, size: Sequence[Any] = (None, None)) -> int:
@@ -193,6 +223,10 @@ class ContentBuilder:
         self._annotations.append({key: value for key, value in entry.items() if value is not None})
         self._points.append(points)
 
+    def count(self, what: str) -> None:
+        """One of what the file has and the content cannot hold: ``notes`` of the content say how many."""
+        self._counts[what] += 1
+
     def finish(self, **category: Any) -> dict[str, Any]:
         """The content; ``category`` is what all categories have beside id, name and keypoints."""
         names = list(self._names)
@@ -202,7 +236,8 @@ class ContentBuilder:
             {"id": number, "name": name, "keypoints": names, **category}
             for name, number in self._categories.items()
         ]
-        return {"images": self._images, "annotations": self._annotations, "categories": categories}
+        content = {"images": self._images, "annotations": self._annotations, "categories": categories}
+        return {**content, "notes": [f"{count} {what}" for what, count in self._counts.items()]}
 
 
 def image_of_stem(folder: Path, stem: str) -> str:

@@ -26,6 +26,7 @@ _COCO18 = (
     *("nose", "neck", *(f"right_{n}" for n in _SIDES), *(f"left_{n}" for n in _SIDES)),
     *(*(f"right_{n}" for n in _LEGS), *(f"left_{n}" for n in _LEGS), *_FACE),
 )
+_MORE = {"face_keypoints_2d", "hand_left_keypoints_2d", "hand_right_keypoints_2d"}
 _MIDDLES = {"neck": ("left_shoulder", "right_shoulder"), "mid_hip": ("left_hip", "right_hip")}
 
 
@@ -54,6 +55,8 @@ def read_openpose(path: Path, keypoint_set: KeypointSet | None, image_dir: Path 
                 values = np.array(points, np.float64).reshape(-1, 3)
             except (TypeError, ValueError):
                 raise DataError(f"{where}: pose_keypoints_2d is not x, y and confidence of each") from None
+            for part in _MORE & {key for key in person if np.size(person[key])}:
+                builder.count(f"people's {part} passed over")
             names = _find_names(len(values), keypoint_set, where)
             builder.add_names(names)
             labelled = {n: (x, y, 2) for n, (x, y, c) in zip(names, values.tolist(), strict=True) if c > 0}
@@ -82,7 +85,7 @@ def write_openpose(path: Path, labels: Labels) -> None:
     known = labels.keypoint_set
     is_body = known.names != _BODY25 and match_names(_BODY25, known) is not None
     names = _BODY25 if is_body else known.names
-    for _, name, _, rows in labels.by_image():
+    for file, _, _, _, rows in labels.by_file(f"{_ENDING}.json"):
         people = []
         for row in rows:
             points = {point: (x, y) for point, x, y, _ in labels.points(row)}
@@ -91,8 +94,7 @@ def write_openpose(path: Path, labels: Labels) -> None:
             flat = [value for n in names for value in ((*points[n], 1.0) if n in points else (0.0, 0.0, 0.0))]
             track = int(labels.people.tracks[row])
             people.append({"person_id": [track], "pose_keypoints_2d": flat})
-        file = path / Path(name).parent / f"{Path(name).stem}{_ENDING}.json"
-        write_json(file, {"version": 1.3, "people": people})
+        write_json(path / file, {"version": 1.3, "people": people})
 
 
 def _add_middles(points: dict[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:

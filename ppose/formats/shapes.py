@@ -1,10 +1,12 @@
 """Loose points and boxes of a drawing tool, put together as people."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 from ppose.errors import DataError
 from ppose.formats.labels import ContentBuilder
+from ppose.paths import show_text
 
 _HIDDEN, _SEEN = 1, 2
 
@@ -15,7 +17,7 @@ class Shape:
 
     label: str
     values: tuple[float, ...]
-    group: object = None
+    group: Hashable = None
     hidden: bool = False
 
     @property
@@ -24,12 +26,26 @@ class Shape:
         return len(self.values) == 4
 
 
+def box_around(
+    left: float, top: float, right: float, bottom: float, degrees: float, pivot: tuple[float, float]
+) -> tuple[float, ...]:
+    """The upright box (left, top, right, bottom) around one that is turned clockwise about a point."""
+    cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    corners = [(x - pivot[0], y - pivot[1]) for x in (left, right) for y in (top, bottom)]
+    xs = [pivot[0] + x * cos - y * sin for x, y in corners]
+    ys = [pivot[1] + x * sin + y * cos for x, y in corners]
+    return min(xs), min(ys), max(xs), max(ys)
+
+
 def add_shapes(builder: ContentBuilder, image: int, shapes: Sequence[Shape], where: str) -> None:
     """Add the people of an image to what ``builder`` makes.
 
     Shapes of one group are a person. A point without a group is of the smallest box around it, or of the only
     person there is. Raises DataError where that is not clear.
     """
+    strange = next((shape.group for shape in shapes if not isinstance(shape.group, Hashable)), None)
+    if strange is not None:
+        raise DataError(f"{where}: a group is called {show_text(strange)}, expected a number or a text")
     boxes = [shape for shape in shapes if shape.is_box]
     people: dict[object, list[Shape]] = {}
     for shape in shapes:

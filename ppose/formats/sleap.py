@@ -39,7 +39,7 @@ def read_sleap(path: Path, keypoint_set: KeypointSet | None, image_dir: Path | N
     with open_hdf5(path, "SLEAP's labels") as file:
         try:
             return _read_content(file)
-        except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError) as error:
             reason = " ".join(str(error).split())
             raise DataError(f"{show_name(path)}: not labels of SLEAP's: {reason}") from None
 
@@ -58,7 +58,8 @@ def _read_content(file: Any) -> dict[str, Any]:
         size = _find_size(videos[frame["video"]])
         image = builder.add_image(_name_frame(videos[frame["video"]], int(frame["frame_idx"])), size)
         for instance in instances[int(frame["instance_id_start"]) : int(frame["instance_id_end"])]:
-            if instance["instance_type"] != 0:  # a prediction
+            if instance["instance_type"] != 0:
+                builder.count("instances that are predictions passed over")
                 continue
             own = points[int(instance["point_id_start"]) : int(instance["point_id_end"])]
             labelled = {

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ppose.annotations.reader import has_keypoints
 from ppose.errors import ConfigError, DataError
 from ppose.files import read_json
 from ppose.formats.challenges import read_aic, read_mpii, write_aic, write_mpii
@@ -56,6 +57,7 @@ FORMATS: Mapping[str, Format] = {
         read_openpose, write_openpose, frozenset({"outside", "tracks", "empty", "unlabelled"})
     ),
 }
+_OF_COCO = ("coco", "crowdpose", "posetrack")
 _ENDINGS = {
     ".xml": "cvat", ".yaml": "yolo", ".yml": "yolo", ".csv": "deeplabcut", ".h5": "deeplabcut",
     ".slp": "sleap", ".mat": "mpii",
@@ -64,21 +66,27 @@ _ENDINGS = {
 
 def find_format(path: Path) -> str:
     """The format of a file or folder, by its ending and what it holds; DataError where unclear."""
+    return _look_at(path)[0]
+
+
+def _look_at(path: Path) -> tuple[str, Any]:
+    """The format, and the content of what had to be read for that and is in COCO's form."""
     if path.suffix.lower() in _ENDINGS:
-        return _ENDINGS[path.suffix.lower()]
+        return _ENDINGS[path.suffix.lower()], None
     if path.is_dir():
         files = [] if (path / "data.yaml").is_file() else sorted(path.rglob("*.json"))
         if not files and next(path.rglob("*.txt"), None) is not None:
-            return "yolo"
+            return "yolo", None
         if not files:
             raise DataError(
                 f"{show_name(path)}: no labels in it that are known: --from FORMAT says what it has"
             )
-        return find_format(files[0])
+        return find_format(files[0]), None
     if path.suffix.lower() == ".json":
-        found = _find_in_json(read_json(path, "label file"))
+        content = read_json(path, "label file")
+        found = _find_in_json(content)
         if found is not None:
-            return found
+            return found, content if found == "coco" else None
     elif not path.exists():
         raise DataError(f"label file not found: {show_name(path)}")
     raise DataError(f"{show_name(path)}: of no format that is known by its looks: --from FORMAT says which")
@@ -107,13 +115,18 @@ def read_labels(
 
     ``keypoint_set`` gives the keypoints and their order, by default the file's own. Raises DataError.
     """
-    name = name or find_format(path)
+    content = None
+    if name is None:
+        name, content = _look_at(path)
     if name not in FORMATS:
         raise ConfigError(f"unknown format '{name}', expected one of {', '.join(FORMATS)}")
-    content = FORMATS[name].read(path, keypoint_set, image_dir)
+    if content is None:
+        content = FORMATS[name].read(path, keypoint_set, image_dir)
+    notes = list(content.get("notes", [])) if name not in _OF_COCO else []
+    if name not in _OF_COCO and not any(map(has_keypoints, content["annotations"])):
+        raise DataError(f"{show_name(path)}: nobody with keypoints is in it ({', '.join([name, *notes])})")
     labels = make_labels(content, str(path), keypoint_set, image_dir=image_dir, categories=categories)
-    shapes = sum(bool(entry.get("segmentation")) for entry in content.get("annotations") or [])
-    if not shapes:
-        return labels
-    notes = [*labels.annotations.notes, f"the segmentations of {shapes} are not kept"]
+    if shapes := sum(bool(entry.get("segmentation")) for entry in content.get("annotations") or []):
+        notes.append(f"the segmentations of {shapes} are not kept")
+    notes = [*labels.annotations.notes, *notes]
     return replace(labels, annotations=replace(labels.annotations, notes=notes))

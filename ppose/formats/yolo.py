@@ -37,6 +37,11 @@ def read_yolo(path: Path, keypoint_set: KeypointSet | None, image_dir: Path | No
     pairs = [list(pair) for pair in known.flip_pairs]
     contents = []
     for labels, images in _list_folders(path, file, data, image_dir):
+        if not images.is_dir():
+            raise DataError(
+                f"image folder not found: {show_name(images)}; put the images there, or give the folder of "
+                f"labels, {show_name(labels)}, with --image_dir DIR"
+            )
         content = read_yolo_labels(labels, images, known)
         for image in content["images"]:
             image["file_name"] = _name_from(images, image["file_name"], file)
@@ -104,7 +109,7 @@ def _list_folders(
         root = file.parent / str(data.get("path") or "")
         root = root if root.is_dir() else file.parent
         given = [data[part] for part in _PARTS if data.get(part)]
-        folders = [root / str(one) for part in given for one in (part if isinstance(part, list) else [part])]
+        folders = [_find(root, one) for part in given for one in (part if isinstance(part, list) else [part])]
         for folder in folders:
             if folder.is_file():
                 raise DataError(f"{show_name(folder)} is a list of images: give the folder of labels instead")
@@ -117,6 +122,12 @@ def _list_folders(
         looked = ", ".join(show_name(labels) for labels, _ in parts)
         raise DataError(f"{show_name(path)}: no labels (.txt) in {looked or 'it: data.yaml names no train'}")
     return found
+
+
+def _find(root: Path, given: Any) -> Path:
+    """A folder as data.yaml has it; as Roboflow writes it, `../` is where data.yaml is."""
+    folder, text = root / str(given), str(given)
+    return root / text[3:] if text.startswith("../") and not folder.exists() else folder
 
 
 def _swap(folder: Path, one: str, other: str) -> Path:
@@ -147,7 +158,7 @@ def write_yolo(path: Path, labels: Labels) -> None:
     people, known = labels.people, labels.keypoint_set
     classes = {number: row for row, number in enumerate(labels.annotations.categories)}
     numbers = people.category_ids.tolist()
-    for _, name, size, rows in labels.by_image():
+    for file, _, _, size, rows in labels.by_file(".txt"):
         lines = []
         for row in rows:
             low, high = np.clip(bbox_xywh_to_xyxy(people.bboxes_xywh[row]).reshape(2, 2) / size, 0, 1)
@@ -157,7 +168,7 @@ def write_yolo(path: Path, labels: Labels) -> None:
             values = [*(low + high) / 2, *high - low]
             values += np.column_stack([points, flags]).ravel().tolist()
             lines.append(" ".join([str(classes[numbers[row]]), *(f"{v:.12g}" for v in values)]) + "\n")
-        write_bytes(path / "labels" / Path(name).with_suffix(".txt"), "".join(lines).encode())
+        write_bytes(path / "labels" / file, "".join(lines).encode())
     names = list(labels.annotations.categories.values())
     data = {  # without path, which Ultralytics takes for one from the current folder
         "train": "images",

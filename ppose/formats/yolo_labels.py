@@ -14,6 +14,7 @@ from ppose.transforms import read_image_size
 
 _logger = logging.getLogger(__name__)
 
+_MOST = 2.0  # of the image's size, that a box may be beyond it
 _CLASSES = "classes"  # the names of classes, which labelling tools write beside the labels
 
 
@@ -33,6 +34,8 @@ def read_yolo_labels(folder: Path, image_folder: Path, keypoint_set: KeypointSet
             "%s: %d files are of no image in %s, such as %s",
             show_name(folder), len(strays), show_name(image_folder), show_name(strays[0]),
         )  # fmt: skip
+    if bare := sum(not (folder / f"{file.stem}.txt").is_file() for file in files):
+        _logger.info("%s: %d of %d images have no labels: passed over", show_name(folder), bare, len(files))
     for number, file in enumerate(files, start=1):
         labels = folder / f"{file.stem}.txt"
         if not labels.is_file():
@@ -70,6 +73,12 @@ def _read_lines(file: Path, num_keypoints: int) -> list[np.ndarray]:
             raise DataError(
                 f"{show_name(file)}:{number}: got {len(line.split())} values, expected class, box (4) and 2 "
                 f"or 3 for each of {num_keypoints} keypoints, in numbers"
+            )
+        if (np.abs(values[1:5]) > _MOST).any():
+            box = ", ".join(f"{value:g}" for value in values[1:5])
+            raise DataError(
+                f"{show_name(file)}:{number}: the box is {box}, expected parts of the image's size, "
+                "from 0 to 1: are these pixels?"
             )
         if dimensions == 2:  # what is not labelled is at 0, 0
             points = values[5:].reshape(-1, 2)

@@ -71,12 +71,18 @@ def _read_points(given: Any, names: Sequence[str], path: Path) -> np.ndarray:
 
 def _read_camera(given: Any, path: Path) -> Camera:
     matrix = _to_array(given.get("cameraMatrix")) if isinstance(given, Mapping) else None
-    if matrix is None or matrix.shape != (3, 3) or min(matrix[0, 0], matrix[1, 1]) <= 0 or matrix[2, 2] != 1:
+    if matrix is None or matrix.shape != (3, 3) or not _is_of_pinhole(matrix):
         raise DataError(f"{path}: cameraMatrix is not [[fx, 0, cx], [0, fy, cy], [0, 0, 1]] in pixels")
     distortion = _to_array(given.get("distCoeffs") or [])
     if distortion is None or distortion.size not in _DISTORTIONS:
         raise DataError(f"{path}: distCoeffs is {given['distCoeffs']!r}, expected k1, k2, p1, p2, k3")
     return Camera(matrix, distortion.ravel())
+
+
+def _is_of_pinhole(matrix: np.ndarray) -> bool:
+    """Whether a camera's matrix (3, 3) has nothing that OpenCV passes over, such as a skew."""
+    others = matrix[[0, 1, 2, 2, 2], [1, 0, 0, 1, 2]]
+    return min(matrix[0, 0], matrix[1, 1]) > 0 and bool((others == [0, 0, 0, 0, 1]).all())
 
 
 def _to_array(given: Any) -> np.ndarray | None:

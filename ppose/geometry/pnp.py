@@ -111,7 +111,13 @@ def solve_pose(
             raise DataError(
                 f"the {inliers.sum()} keypoints that agree on a pose are at one place of the image"
             )
-        pose, hessian, cost = _refine(points[inliers], keypoints[inliers], scores[inliers], pose, camera)
+        try:
+            pose, hessian, cost = _refine(points[inliers], keypoints[inliers], scores[inliers], pose, camera)
+            spread = np.linalg.inv(hessian)
+        except np.linalg.LinAlgError:  # of numbers beyond all images
+            spread = np.full((6, 6), np.nan)
+        if not np.isfinite(np.append(spread, pose)).all():
+            raise DataError(f"no pose fits the {inliers.sum()} keypoints that agree on one")
         used, distances = inliers, _distances(keypoints, points, pose, camera)
         inliers = usable & (distances <= tolerance)
         if inliers.sum() < _fewest_inliers(usable):
@@ -121,7 +127,7 @@ def solve_pose(
     return RigidPose(
         quaternion=to_quaternion(pose[:3]),
         translation=pose[3:],
-        covariance=cost / max(2 * used.sum() - 6, 1) * np.linalg.inv(hessian),
+        covariance=cost / max(2 * used.sum() - 6, 1) * spread,
         inliers=used,
         error=float(np.sqrt((distances[used] ** 2).mean())),
     )

@@ -20,6 +20,7 @@ import numpy as np
 from ppose.errors import DeviceError, PposeError
 from ppose.inference.predictor import Predictor
 from ppose.inference.runtimes import Precision, RuntimeName
+from ppose.processor import peak_memory
 from ppose.workspace.plugins import load_plugin, loaded_plugins
 
 PARTS = ("preprocess", "network", "postprocess")
@@ -171,7 +172,7 @@ def _serve(pipe: Connection, contender: Contender, scenes: Sequence[Scene], plug
     pipe.send(predictor.runtime_name)
     for count in _receive_all(pipe):
         if count is None:
-            pipe.send(_peak_memory())
+            pipe.send(peak_memory())
         else:
             run_batches(predictor, batches, 1)
             pipe.send(run_batches(predictor, batches, count))
@@ -194,10 +195,3 @@ def run_batches(predictor: Predictor, batches: Iterator[list[Scene]], count: int
         predictor.predict_images(images, boxes)
         rows.append([time.perf_counter() - start, *(predictor.seconds[part] for part in PARTS)])
     return np.array(rows)
-
-
-def _peak_memory() -> float:
-    """Megabytes that this process held at its peak."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    kilobytes = next(line.split()[1] for line in lines if line.startswith("VmHWM:"))
-    return int(kilobytes) / 1024

@@ -61,7 +61,9 @@ def infer_images(
         writers=writers,
         model=model,
     )
-    print(f"{people} people in {images.readable} images: {show_name(output_dir)}")
+    who = "1 person" if people == 1 else f"{people} people"
+    where = "1 image" if images.readable == 1 else f"{images.readable} images"
+    print(f"{who} in {where}: {show_name(output_dir)}")
     if run_benchmark:
         _report_times(predictor)
     images.check()

@@ -1,6 +1,7 @@
 """Frames that come as they are taken: of cameras, and of streams, which are reached again when they go."""
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,10 +15,9 @@ import cv2
 import numpy as np
 
 from ppose.errors import DataError, DeviceError
-from ppose.inference.video_files import DEFAULT_RATE, turn_upright
+from ppose.inference.video_files import DEFAULT_RATE, limit_decoder, sane_rate, turn_upright
 from ppose.inference.video_frames import Clip, Frame
 from ppose.paths import hide_secrets
-from ppose.pixel_limit import check_pixels, max_pixels
 
 _logger = logging.getLogger(__name__)
 
@@ -97,7 +97,7 @@ class LiveFrames:
                     break
                 if now >= clip.start:
                     if number % clip.every == 0:
-                        self._put(Frame(now, partial(_itself, image)))
+                        self._put(Frame(now, partial(np.asarray, image)))
                     number += 1
                 image = self._take()
         except Exception as error:  # raised where the frames are wanted
@@ -113,17 +113,13 @@ class LiveFrames:
             self._changed.notify_all()
 
 
-def _itself(image: np.ndarray) -> np.ndarray:
-    return image
-
-
 def open_camera(number: int, clip: Clip) -> LiveFrames:
     """A camera by its number, by OpenCV; DeviceError where it gives nothing."""
     level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     capture = cv2.VideoCapture(number)
     cv2.utils.logging.setLogLevel(level)
     stated = capture.get(cv2.CAP_PROP_FPS)
-    rate = Fraction(stated).limit_denominator(1001) if 0 < stated <= 1000 else DEFAULT_RATE
+    rate = sane_rate(Fraction(stated).limit_denominator(1001) if math.isfinite(stated) else None)
 
     def take() -> np.ndarray | None:
         is_there, image = capture.read()
@@ -170,11 +166,8 @@ class _Stream:
             raise DataError(
                 f"{self.name} is a file of {length:.0f} s: download it, and give --video_file its path"
             )
-        context = stream.codec_context
-        check_pixels(context.width, context.height, self.name)
-        context.options = {"max_pixels": str(max_pixels())}
-        rate = stream.average_rate or stream.guessed_rate
-        self.rate = rate if rate is not None and 0 < rate <= 1000 else DEFAULT_RATE
+        limit_decoder(stream.codec_context, self.name)
+        self.rate = sane_rate(stream.average_rate or stream.guessed_rate)
         self._pictures = self._decode(stream)
 
     def take(self) -> np.ndarray | None:

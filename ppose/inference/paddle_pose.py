@@ -27,7 +27,7 @@ _STEPS = ("TopDownEvalAffine", "NormalizeImage", "Permute")
 _KEYPOINTS = {("KeyPointTopDownMPIIEval", 16): "mpii16", ("KeyPointTopDownCOCOEval", 17): "coco17"}
 
 
-def find_model(path: str | Path) -> ModelFolder:
+def read_export(path: str | Path) -> ModelFolder:
     """The exported model of a folder: ppose's own, PaddleDetection's or PaddleX's.
 
     Raises what `read_model_folder` does; DataError for an export of another kind, such as a detector.

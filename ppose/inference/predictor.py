@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from ppose.errors import ConfigError
 from ppose.geometry import invert_warp
 from ppose.inference.detectors import PersonDetector
-from ppose.inference.paddle_pose import find_model
+from ppose.inference.paddle_pose import read_export
 from ppose.inference.pipeline import Steps, run_pipeline
 from ppose.inference.pose_spec import PoseSpec, mark_lost
 from ppose.inference.poses import Pose, Poses
@@ -226,7 +226,7 @@ def open_folder(
     **options: Any,
 ) -> tuple[PoseSpec, Runtime, int]:
     """The parts of `Predictor.from_dir`, with the most people of a batch; ``options``: see `open_runtime`."""
-    folder = find_model(model_dir)
+    folder = read_export(model_dir)
     is_free = device == "cpu" and precision is None and cpu_threads is None and {"batches"} >= {*options}
     if runtime == "measure":
         if not is_free:

@@ -23,6 +23,7 @@ from ppose.processor import own_cores
 _logger = logging.getLogger(__name__)
 
 DEFAULT_RATE = Fraction(25)  # of what does not say
+_MOST_RATE = 1000
 # What a file names is not opened: a playlist's files and addresses, for instance.
 _NO_OTHER_FILES = {"protocol_whitelist": "none"}
 _HDR = (ColorTrc.SMPTE2084, ColorTrc.ARIB_STD_B67)  # PQ and HLG
@@ -52,13 +53,11 @@ class VideoFile:
         context = stream.codec_context
         if context is None:
             raise DataError(f"the video in {show_name(path)} has a codec that is unknown here")
-        check_pixels(context.width, context.height, path)
-        context.options = {"max_pixels": str(max_pixels())}
+        limit_decoder(context, path)
         context.thread_type, context.thread_count = "AUTO", min(own_cores(), _MOST_DECODERS)
         sound = streams.best("audio", related=stream)
         self.sound = None if sound is None or sound.codec_context is None else sound
-        rate = stream.average_rate or stream.guessed_rate
-        self.rate = rate if rate is not None and 0 < rate <= 1000 else DEFAULT_RATE
+        self.rate = sane_rate(stream.average_rate or stream.guessed_rate)
         self.time_base = stream.time_base or Fraction(1, 90000)
         self.start = self._clip.start
         self._stated = self._stated_end()
@@ -197,6 +196,17 @@ class _StandardRange:
                 dst_color_primaries=ColorPrimaries.BT709,
             )
             return done.to_ndarray()
+
+
+def limit_decoder(context: Any, name: object) -> None:
+    """Have a decoder give no larger pictures than images may be; DataError where it says to have such."""
+    check_pixels(context.width, context.height, name)
+    context.options = {"max_pixels": str(max_pixels())}
+
+
+def sane_rate(stated: Fraction | None) -> Fraction:
+    """Frames a second as a video states them, or 25 where that cannot be."""
+    return stated if stated is not None and 0 < stated <= _MOST_RATE else DEFAULT_RATE
 
 
 def turn_upright(image: np.ndarray, rotation: int) -> np.ndarray:

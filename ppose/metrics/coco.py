@@ -7,12 +7,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ppose.annotations import PERSON, Annotations, read_annotations
-from ppose.errors import ConfigError, DataError
+from ppose.annotations import PERSON, Annotations
+from ppose.errors import ConfigError
 from ppose.files import write_json
 from ppose.keypoints import KeypointSet
 from ppose.metrics.coco_evaluation import evaluate_results, make_truth
-from ppose.metrics.metric import Metric, check_shapes
+from ppose.metrics.metric import Metric, as_annotations, check_shapes, require
 from ppose.metrics.oks import oks_nms, soft_oks_nms
 from ppose.workspace import Given, register
 
@@ -55,11 +55,9 @@ class CocoKeypointMetric:
                 f"visible_threshold is {visible_threshold}, expected a number from 0 to below 1"
             )
         self._keypoint_set = keypoint_set
-        if annotations is not None and not isinstance(annotations, Annotations):
-            annotations = read_annotations(annotations, keypoint_set)
-        if annotations is not None:
-            make_truth(annotations)  # or says what is missing
-        self.annotations = annotations
+        self.annotations = as_annotations(annotations, keypoint_set)
+        if self.annotations is not None:
+            make_truth(self.annotations)  # or says what is missing
         self._nms = {None: None, "oks": oks_nms, "soft_oks": soft_oks_nms}[nms]
         self._oks_threshold, self._visible_threshold = oks_threshold, visible_threshold
         self._rescore = rescore
@@ -120,9 +118,7 @@ class CocoKeypointMetric:
 
     def measure(self, results: Sequence[Mapping[str, Any]]) -> dict[str, float]:
         """What `compute` gives, of results such as `results()`."""
-        if self.annotations is None:
-            raise DataError("no annotations to evaluate against; results can be written without them")
-        return evaluate_results(self.annotations, results, self._keypoint_set)
+        return evaluate_results(require(self.annotations), results, self._keypoint_set)
 
     def _keep(
         self, keypoints: np.ndarray, person_score: np.ndarray, image_id: np.ndarray, area: np.ndarray
@@ -155,8 +151,8 @@ def _mean_above(scores: np.ndarray, threshold: float) -> np.ndarray:
     return np.where(above, scores, 0).sum(axis=-1) / np.maximum(above.sum(axis=-1), 1)
 
 
-def format_table(metrics: Mapping[str, float], boxes: str) -> str:
-    """The metrics as a table under a line that says which boxes they hold for; `-` is no value (-1).
+def format_table(metrics: Mapping[str, float], title: str) -> str:
+    """The metrics as a table under a line that says what of; `-` is no value (-1).
 
     It goes on below where it would become wider than 110 letters.
     """
@@ -171,4 +167,4 @@ def format_table(metrics: Mapping[str, float], boxes: str) -> str:
         names[-1] += gap + name.rjust(width)
         values[-1] += gap + number.rjust(width)
     rows = [line for pair in zip(names, values, strict=True) for line in pair]
-    return "\n".join([f"boxes: {boxes}", *rows])
+    return "\n".join([title, *rows])

@@ -57,6 +57,12 @@ class Evaluation:
         oks = pair_oks(keypoints, self.truth, self.pairs, np.array(self.keypoint_set.sigmas))
         return replace(self, found=replace(self.found, keypoints=keypoints), oks=oks)
 
+    def best_oks(self) -> np.ndarray:
+        """The OKS (D,) of each found person with whom it is most like in its image; 0 with nobody."""
+        best = np.zeros(len(self.found.scores))
+        np.maximum.at(best, self.pairs.found, self.oks)
+        return best
+
     def match(self, thresholds: np.ndarray, ignored: np.ndarray | None = None) -> np.ndarray:
         """Whom each is matched with, (D, T), see `match_people`."""
         ignored = self.truth.ignored if ignored is None else ignored

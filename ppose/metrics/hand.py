@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from ppose.annotations import Annotations, read_annotations
+from ppose.annotations import Annotations
 from ppose.files import write_json
 from ppose.keypoints import KeypointSet
 from ppose.metrics.in_order import Found
-from ppose.metrics.metric import Metric
+from ppose.metrics.metric import Metric, as_annotations
 from ppose.metrics.pck import area_under_pck, mean_of_keypoints, share_within
 from ppose.workspace import Given, register
 
@@ -34,9 +34,7 @@ class WholeBodyHandMetric:
         self, annotations: Given[Mapping[str, Any] | Annotations | None], keypoint_set: Given[KeypointSet]
     ) -> None:
         self._found = Found(keypoint_set)
-        if annotations is not None and not isinstance(annotations, Annotations):
-            annotations = read_annotations(annotations, keypoint_set)
-        self._truth = annotations
+        self._truth = as_annotations(annotations, keypoint_set)
 
     def reset(self) -> None:
         """Forget all hands."""

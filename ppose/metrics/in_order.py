@@ -7,7 +7,7 @@ import numpy as np
 from ppose.annotations import PERSON, Annotations, People
 from ppose.errors import DataError
 from ppose.keypoints import KeypointSet
-from ppose.metrics.metric import check_shapes
+from ppose.metrics.metric import check_shapes, require
 from ppose.metrics.oks_matching import rank_in_images
 
 
@@ -45,9 +45,9 @@ class Found:
 
     def match(self, annotations: Annotations | None) -> People:
         """Who of the annotated people were found, one for each found, see `rows_in`; raises DataError."""
-        if annotations is None or annotations.people is None:
-            raise DataError("no annotations to evaluate against; results can be written without them")
-        people = annotations.people.take(annotations.people.used)
+        annotations = require(annotations)
+        people = require(annotations.people)
+        people = people.take(people.used)
         return people.take(self.rows_in(annotations.images.ids[people.images], annotations.where))
 
     def rows_in(self, true_image_ids: np.ndarray, where: str) -> np.ndarray:

@@ -3,12 +3,15 @@
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import numpy as np
 
-from ppose.errors import ConfigError
+from ppose.annotations import Annotations, read_annotations
+from ppose.errors import ConfigError, DataError
 from ppose.keypoints import KeypointSet
+
+Known = TypeVar("Known")
 
 
 class Metric(Protocol):
@@ -50,6 +53,20 @@ class Metric(Protocol):
 def to_record(metrics: Mapping[str, float]) -> dict[str, float | None]:
     """The numbers as files have them: None where there is none (NaN, infinity)."""
     return {name: value if math.isfinite(value) else None for name, value in metrics.items()}
+
+
+def as_annotations(
+    given: str | Path | Mapping[str, Any] | Annotations | None, keypoint_set: KeypointSet
+) -> Annotations | None:
+    """What a metric was given to evaluate against, read where that is a COCO keypoint file or its content."""
+    return given if isinstance(given, Annotations | None) else read_annotations(given, keypoint_set)
+
+
+def require(annotations: Known | None) -> Known:
+    """What a metric evaluates against; DataError where it has nothing."""
+    if annotations is None:
+        raise DataError("no annotations to evaluate against; results can be written without them")
+    return annotations
 
 
 def check_shapes(keypoints: np.ndarray, scores: np.ndarray, keypoint_set: KeypointSet) -> None:

@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from ppose.errors import ConfigError, DataError
+from ppose.errors import ConfigError
 from ppose.files import write_json
 from ppose.keypoints import KeypointSet
 from ppose.metrics.in_order import Found
-from ppose.metrics.metric import Metric
+from ppose.metrics.metric import Metric, require
 from ppose.metrics.pck import head_distances, share_within
 from ppose.mpii_format import MpiiPeople, find_truth_file, read_people, read_truth
 from ppose.workspace import Given, register
@@ -84,9 +84,8 @@ class KeyPointTopDownMPIIEval:
 
     def compute(self) -> dict[str, float]:
         """PCKh@0.5 by groups of keypoints, then the means, in 0 .. 100; -1 for what nobody has labelled."""
-        if self._people is None:
-            raise DataError("no annotations to evaluate against; results can be written without them")
-        rows = self._found.rows_in(self._people.image_ids, self._people.where)
+        people = require(self._people)
+        rows = self._found.rows_in(people.image_ids, people.where)
         distances = head_distances(self._found.keypoints + 1, self._truth[rows], self._head_boxes[rows])
         visible = self._visible[rows]
         shares = share_within(distances, visible, 0.5)

@@ -4,18 +4,25 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 
-def oks(keypoints: np.ndarray, others: np.ndarray, area: ArrayLike, sigmas: ArrayLike) -> np.ndarray:
-    """Return the similarity (...,) of keypoints (..., K, 2) with others (..., K, 2), 1 where they are equal.
+def similarity(squared: np.ndarray, areas: ArrayLike, sigmas: ArrayLike) -> np.ndarray:
+    """exp(-d^2 / (2 area (2 sigma)^2)) of squared distances (..., K), areas (...,) and sigmas (K,).
 
-    The mean over keypoints of exp(-d_i^2 / (2 area (2 sigma_i)^2)), with the distance d_i in pixels and the
-    person's area (...,) in square pixels (COCO keypoint evaluation). All keypoints count.
+    Lengths are in pixels. The order of the operations is pycocotools', so that the last digits are, too.
+    """
+    spread = (2 * np.asarray(sigmas)) ** 2
+    return np.exp(-squared / spread / (np.asarray(areas, np.float64)[..., None] + np.spacing(1)) / 2)
+
+
+def oks(keypoints: np.ndarray, others: np.ndarray, area: ArrayLike, sigmas: ArrayLike) -> np.ndarray:
+    """Return the mean `similarity` (...,) of keypoints (..., K, 2) to others (..., K, 2), 1 where equal.
+
+    ``area`` (...,) is the person's in square pixels (COCO keypoint evaluation). All keypoints count.
 
     >>> oks(np.zeros((1, 2)), np.array([[3.0, 4.0]]), area=100.0, sigmas=[0.25]).round(3)
     np.float64(0.607)
     """
     squared = ((np.asarray(keypoints, np.float64) - others) ** 2).sum(axis=-1)
-    spread = (2 * np.asarray(sigmas)) ** 2 * (np.asarray(area, np.float64)[..., None] + np.spacing(1))
-    return np.exp(-squared / (2 * spread)).mean(axis=-1)
+    return similarity(squared, area, sigmas).mean(axis=-1)
 
 
 def oks_nms(

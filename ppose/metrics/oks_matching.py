@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ppose.metrics.oks import similarity
+
 MOST_PER_IMAGE = 20  # found people that count, those with the highest scores
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
 _RECALLS = np.linspace(0, 1, 101)
@@ -59,14 +61,19 @@ def rank_in_images(images: np.ndarray, scores: np.ndarray) -> np.ndarray:
 def pair_people(images: np.ndarray, scores: np.ndarray, truth: Truth) -> Pairs:
     """All pairs within an image, of people found in images (D,) with scores (D,), the first 20 of each."""
     ranks = rank_in_images(images, scores)
-    order = np.argsort(truth.images, kind="stable")
-    counts = np.bincount(truth.images, minlength=truth.num_images)
-    starts = np.cumsum(counts) - counts
     kept = np.flatnonzero(ranks < MOST_PER_IMAGE)
-    partners = counts[images[kept]]
-    found = np.repeat(kept, partners)
-    within = np.arange(len(found)) - np.repeat(np.cumsum(partners) - partners, partners)
-    return Pairs(found, order[starts[images[found]] + within], ranks)
+    found, true = pair_in_images(images[kept], truth.images, truth.num_images)
+    return Pairs(kept[found], true, ranks)
+
+
+def pair_in_images(images: np.ndarray, others: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows (P,) of images (N,) and of others (M,), each with each that is of the same of ``count`` images."""
+    order = np.argsort(others, kind="stable")
+    counts = np.bincount(others, minlength=count)
+    starts, partners = np.cumsum(counts) - counts, counts[images]
+    rows = np.repeat(np.arange(len(images)), partners)
+    within = np.arange(len(rows)) - np.repeat(np.cumsum(partners) - partners, partners)
+    return rows, order[starts[images[rows]] + within]
 
 
 def pair_oks(keypoints: np.ndarray, truth: Truth, pairs: Pairs, sigmas: np.ndarray) -> np.ndarray:
@@ -91,12 +98,6 @@ def _oks_of(keypoints: np.ndarray, truth: Truth, true: np.ndarray, sigmas: np.nd
         labelled[without] = True
     similar = similarity((off**2).sum(axis=-1), truth.areas[true], sigmas)
     return np.where(labelled, similar, 0).sum(axis=1) / labelled.sum(axis=1)
-
-
-def similarity(squared: np.ndarray, areas: np.ndarray, sigmas: np.ndarray) -> np.ndarray:
-    """exp(-d^2 / (2 area (2 sigma)^2)) (N, K) of squared distances (N, K), areas (N,), sigmas (K,)."""
-    spread = (2 * sigmas) ** 2
-    return np.exp(-squared / spread / (areas[:, None] + np.spacing(1)) / 2)
 
 
 def match_people(

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ppose.annotations import Annotations, People, read_annotations
+from ppose.annotations import Annotations, People
 from ppose.errors import DataError
 from ppose.geometry.object_model import ObjectModel, read_object_model
 from ppose.keypoints import KeypointSet
@@ -43,10 +43,8 @@ class SpacecraftMetric:
         *,
         model: str | None = None,
     ) -> None:
-        if annotations is not None and not isinstance(annotations, Annotations):
-            annotations = read_annotations(annotations, keypoint_set)
-        self._annotations, self._names = annotations, keypoint_set.names
         self._coco = CocoKeypointMetric(annotations, keypoint_set)
+        self._names = keypoint_set.names
         self._model = None if model is None else read_object_model(model, keypoint_set.names)
         self._aspect_ratio = trainsize[0] / trainsize[1]
         self._found = Found(keypoint_set)
@@ -75,7 +73,7 @@ class SpacecraftMetric:
     def compute(self) -> dict[str, float]:
         """COCO's numbers, errors in pixels and, with a model, poses, speed, speedplus and their errors."""
         metrics = self._coco.compute()
-        truth = self._found.match(self._annotations)
+        truth = self._found.match(self._coco.annotations)
         metrics |= self._measure_pixels(truth)
         if self._model is not None:
             metrics |= self._score_poses(self._model, truth)

@@ -260,6 +260,7 @@ class LiteHRNet(nn.Layer):
     """
 
     input_multiple = 32
+    stem: Any  # Stem, or its form in an export
 
     def __init__(
         self,

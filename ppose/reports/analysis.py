@@ -8,7 +8,7 @@ import numpy as np
 
 from ppose.geometry import bbox_xywh_to_xyxy
 from ppose.metrics.coco_evaluation import Evaluation
-from ppose.metrics.oks_matching import Truth
+from ppose.metrics.oks_matching import Truth, pair_in_images
 from ppose.metrics.pck import share_within
 from ppose.reports.error_kinds import BACKGROUND, KINDS, find_costs, find_kinds, similarities
 
@@ -89,8 +89,7 @@ def _of_groups(
     is nobody.
     """
     truth, pairs = evaluation.truth, evaluation.pairs
-    best = np.zeros(len(evaluation.found.scores))
-    np.maximum.at(best, pairs.found, evaluation.oks)
+    best = evaluation.best_oks()
     nearest = np.full(len(best), -1)
     is_best = (evaluation.oks == best[pairs.found]) & (evaluation.oks > 0)
     nearest[pairs.found[is_best]] = pairs.true[is_best]
@@ -136,13 +135,7 @@ _GROUPINGS: dict[str, Callable[[Truth], dict[str, np.ndarray]]] = {
 
 def count_overlapping(truth: Truth, threshold: float = 0.1) -> np.ndarray:
     """How many others' boxes overlap a true person's with an IoU above the threshold, (G,)."""
-    order = np.argsort(truth.images, kind="stable")
-    counts = np.bincount(truth.images, minlength=truth.num_images)
-    partners = counts[truth.images[order]]
-    starts = (np.cumsum(counts) - counts)[truth.images[order]]
-    first = np.repeat(order, partners)
-    within = np.arange(len(first)) - np.repeat(np.cumsum(partners) - partners, partners)
-    second = order[np.repeat(starts, partners) + within]
+    first, second = pair_in_images(truth.images, truth.images, truth.num_images)
     boxes = bbox_xywh_to_xyxy(truth.bboxes_xywh)
     low = np.maximum(boxes[first, :2], boxes[second, :2])
     high = np.minimum(boxes[first, 2:], boxes[second, 2:])
@@ -157,7 +150,7 @@ class Calibration:
     """Scores against being right (OKS from 0.5): per tenth mean score, share that is right, and people.
 
     error is the mean difference of the first two (expected calibration error); precision and recall (D,) by
-    falling score; threshold has the best F1, with its f1.
+    falling score; threshold has the best F1, with its f1, at the place ``best`` of these two.
     """
 
     mean_scores: np.ndarray
@@ -168,6 +161,7 @@ class Calibration:
     recall: np.ndarray
     threshold: float
     f1: float
+    best: int
 
 
 def calibrate(evaluation: Evaluation) -> Calibration | None:
@@ -191,7 +185,7 @@ def calibrate(evaluation: Evaluation) -> Calibration | None:
     best = int(np.argmax(np.where(last, f1, -1)))
     error = float((np.abs(means - shares) * people[used]).sum() / people.sum())
     return Calibration(
-        means, shares, people[used], error, precision, recall, float(scores[best]), float(f1[best])
+        means, shares, people[used], error, precision, recall, float(scores[best]), float(f1[best]), best
     )
 
 

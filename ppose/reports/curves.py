@@ -68,5 +68,9 @@ def _plot(axes: "Axes", key: str, records: Records, name: str, colour: str) -> N
     points = [(record["step"], record[key]) for record in records if key in record]
     if points:
         marker = "." if len(points) < 50 else None  # a line through one point alone is not seen
-        shown = name.replace("$", r"\$").lstrip("_")
-        axes.plot(*zip(*points, strict=True), marker=marker, color=colour, label=shown)
+        axes.plot(*zip(*points, strict=True), marker=marker, color=colour, label=plain_label(name))
+
+
+def plain_label(name: str) -> str:
+    """A name without what matplotlib takes for a formula, or for a line not to be named; 40 letters of it."""
+    return name.replace("$", r"\$").lstrip("_")[:40]

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from ppose.metrics.coco_evaluation import Evaluation
-from ppose.metrics.oks_matching import similarity
+from ppose.metrics.oks import similarity
 
 KINDS = ("good", "jitter", "inversion", "swap", "miss")
 GOOD, JITTER, INVERSION, SWAP, MISS = range(len(KINDS))
@@ -75,9 +75,7 @@ def find_costs(evaluation: Evaluation, partners: np.ndarray, kinds: np.ndarray) 
 
     costs = {KINDS[kind]: win(kinds == kind) for kind in (JITTER, INVERSION, SWAP, MISS)}
     costs["all four"] = win(kinds > GOOD)
-    best = np.zeros(len(found.scores))
-    np.maximum.at(best, evaluation.pairs.found, evaluation.oks)
-    scored = Evaluation.of(replace(found, scores=best), truth, evaluation.keypoint_set)
+    scored = Evaluation.of(replace(found, scores=evaluation.best_oks()), truth, evaluation.keypoint_set)
     costs["order of scores"] = scored.outcome().average_precision() - before
     nobody = partners < 0
     costs["nobody there"] = evaluation.outcome(spare=nobody).average_precision() - before

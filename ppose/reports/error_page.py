@@ -11,7 +11,7 @@ from ppose.keypoints import KeypointSet
 from ppose.metrics.coco_evaluation import image_rows
 from ppose.reports.analysis import PCK_THRESHOLDS, Analysis, Calibration, Comparison, calibrate
 from ppose.reports.error_kinds import GOOD, KINDS
-from ppose.reports.page import Block, Page, Picture, Table, Text, show_figure, show_picture
+from ppose.reports.page import Block, Page, Picture, Table, Text, show_figure, show_number, show_picture
 from ppose.reports.plots import plot_calibration, plot_costs, plot_keypoints, plot_kinds
 from ppose.visualize import crop_person, draw_poses, encode_picture
 
@@ -52,7 +52,7 @@ def _ap_table(names: Sequence[str], analyses: Sequence[Analysis]) -> Table:
     header = ["", *analyses[0].table]
     return Table(
         header,
-        [[name, *map(_number, a.table.values())] for name, a in zip(names, analyses, strict=True)],
+        [[name, *map(show_number, a.table.values())] for name, a in zip(names, analyses, strict=True)],
     )
 
 
@@ -103,7 +103,7 @@ def _keypoints(analysis: Analysis, keypoint_set: KeypointSet) -> list[Block]:
     similar, similar_shares = analysis.similarity()
     at = [int(np.argmin(np.abs(PCK_THRESHOLDS - limit))) for limit in (0.05, 0.1, 0.2)]
     rows = [
-        [name, f"{counts[k].sum():,}", _number(similar[k]), *(_number(shares[row, k]) for row in at)]
+        [name, f"{counts[k].sum():,}", show_number(similar[k]), *(show_number(shares[row, k]) for row in at)]
         for k, name in enumerate(keypoint_set.names)
     ]
     header = ["keypoint", "labelled", "mean similarity", "PCK@0.05", "PCK@0.1", "PCK@0.2"]
@@ -121,7 +121,7 @@ def _groups(analysis: Analysis) -> list[Block]:
     return [
         Table(
             [f"by {what}", "people", "AP", "AR"],
-            [[name, f"{n:,}", _number(ap), _number(ar)] for name, (ap, ar, n) in groups.items()],
+            [[name, f"{n:,}", show_number(ap), show_number(ar)] for name, (ap, ar, n) in groups.items()],
         )
         for what, groups in analysis.groups.items()
     ]
@@ -170,7 +170,3 @@ def _draw(analysis: Analysis, row: int, image: int, name: str, read_image: ReadI
     )
     tile = cv2.copyMakeBorder(np.hstack(sides), 0, 0, 0, 1, cv2.BORDER_CONSTANT, value=(200, 200, 200))
     return show_picture(encode_picture(tile, ".jpg", _QUALITY), "jpeg", caption)
-
-
-def _number(value: float) -> str:
-    return f"{value:.4f}" if value >= 0 else "-"

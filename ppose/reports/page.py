@@ -72,6 +72,11 @@ class Page:
         write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
+def show_number(value: float | None) -> str:
+    """A metric for a table; `-` for none, be it None, NaN or -1."""
+    return f"{value:.4f}" if value is not None and value >= 0 else "-"
+
+
 def show_figure(figure: "Figure", caption: str = "") -> Picture:
     """A figure of matplotlib's, as a drawing (SVG) within an image: nothing of it can act on the page."""
     buffer = io.BytesIO()

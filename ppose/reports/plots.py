@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ppose.reports.analysis import PCK_THRESHOLDS, SIMILARITIES, Calibration
+from ppose.reports.curves import plain_label
 from ppose.reports.error_kinds import KINDS
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def plot_kinds(counts: np.ndarray, names: Sequence[str]) -> "Figure":
     for kind, colour in enumerate(_KIND_COLOURS):
         axes.barh(np.arange(len(counts)), shares[:, kind], left=left, color=colour, label=KINDS[kind])
         left += shares[:, kind]
-    axes.set_yticks(np.arange(len(counts)), [_plain(name) for name in names[: len(counts)]])
+    axes.set_yticks(np.arange(len(counts)), [plain_label(name) for name in names[: len(counts)]])
     axes.invert_yaxis()
     axes.set_xlim(0, 1)
     axes.set_xlabel("share of the labelled keypoints of people found")
@@ -68,7 +69,7 @@ def _plot_shares(axes: "Axes", limits: np.ndarray, shares: np.ndarray, names: Se
     colours = _spread_colours(min(shares.shape[1], _MOST_KEYPOINTS))
     for column, colour in enumerate(colours):
         if known[column]:
-            axes.plot(limits, shares[:, column], lw=1, color=colour, label=_plain(names[column]))
+            axes.plot(limits, shares[:, column], lw=1, color=colour, label=plain_label(names[column]))
     if known.any():
         axes.plot(limits, shares[:, known].mean(axis=1), lw=2.5, color="black", label="mean")
     axes.set_ylim(0, 1)
@@ -82,24 +83,14 @@ def plot_calibration(found: Calibration) -> "Figure":
     left.plot(found.mean_scores, found.shares, marker="o", color="#5c6bc0")
     left.set(xlabel="score", ylabel="share with an OKS from 0.5", xlim=(0, 1), ylim=(0, 1.02))
     right.plot(found.recall, found.precision, color="#5c6bc0")
-    place = int(np.argmin(np.abs(_f1(found) - found.f1)))
-    right.plot(found.recall[place], found.precision[place], "o", color="#c62828")
+    right.plot(found.recall[found.best], found.precision[found.best], "o", color="#c62828")
     right.set(xlabel="recall at OKS 0.5", ylabel="precision", xlim=(0, 1.02), ylim=(0, 1.02))
     for axes in (left, right):
         axes.grid(alpha=0.3)
     return figure
 
 
-def _f1(found: Calibration) -> np.ndarray:
-    return 2 * found.precision * found.recall / np.maximum(found.precision + found.recall, np.spacing(1))
-
-
 def _spread_colours(count: int) -> list[tuple[float, ...]]:
     from matplotlib import colormaps
 
     return [tuple(colormaps["turbo"](value)) for value in np.linspace(0.05, 0.95, count)]
-
-
-def _plain(name: str) -> str:
-    """Without what matplotlib takes for a formula, or for a line not to be named."""
-    return name.replace("$", r"\$").lstrip("_")[:40]

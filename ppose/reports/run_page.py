@@ -14,7 +14,7 @@ from ppose.errors import DataError
 from ppose.files import read_json
 from ppose.paths import hide_secrets, show_name
 from ppose.reports.curves import Records, plot_curves
-from ppose.reports.page import Block, Code, Page, Table, Text, show_figure, show_picture
+from ppose.reports.page import Block, Code, Page, Table, Text, show_figure, show_number, show_picture
 
 _PICTURES = 3  # of samples, the newest
 
@@ -118,14 +118,14 @@ def _results(names: Sequence[str], runs: Sequence[Run]) -> Iterator[Block]:
         dict.fromkeys(n for _, run in evaluated for n in run.best or {} if n not in ("epoch", "step"))
     )
     rows = [
-        [name, f"{best['epoch']:g}", *(_number(best.get(number)) for number in numbers)]
+        [name, f"{best['epoch']:g}", *(show_number(best.get(number)) for number in numbers)]
         for name, run in evaluated
         if (best := run.best) is not None
     ]
     yield Table(["run", "epoch", *numbers], rows)
     if len(runs) == 1:
         history = [
-            [f"{record['epoch']:g}", *(_number(record.get(number)) for number in numbers)]
+            [f"{record['epoch']:g}", *(show_number(record.get(number)) for number in numbers)]
             for record in runs[0].evaluations
         ]
         yield Table(["epoch", *numbers], history)
@@ -211,7 +211,3 @@ def _flatten(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 def _show(value: Any) -> str:
     return "-" if value is None else value if isinstance(value, str) else json.dumps(value)
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None or value < 0 else f"{value:.4f}"

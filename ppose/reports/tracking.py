@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 
 from ppose.annotations.columns import AREA_OF_BOX
+from ppose.commandline import align_columns
 from ppose.errors import DataError
 from ppose.formats.tracks import Tracks
 from ppose.geometry import bbox_xywh_to_xyxy
@@ -15,6 +16,7 @@ from ppose.keypoints import get_keypoint_set
 from ppose.keypoints.keypoint_set import DEFAULT_SIGMA
 from ppose.metrics.hota import TrackedFrame
 from ppose.metrics.iou import ious
+from ppose.metrics.oks import similarity as keypoint_similarity
 from ppose.metrics.posetrack import KEYPOINTS, PoseFrame, TrackedPoses, score_keypoint_tracks
 from ppose.metrics.track_scores import score_tracks
 from ppose.paths import show_name
@@ -134,8 +136,8 @@ def _compare(video: TrackedVideo, a: np.ndarray, b: np.ndarray, similarity: Simi
     names, sigmas = _shared_keypoints(truth, found)
     ours, theirs = truth.keypoints[a][:, names[0]], found.keypoints[b][:, names[1]]
     squared = ((ours[:, None, :, :2] - theirs[None, :, :, :2]) ** 2).sum(axis=3)
-    areas = AREA_OF_BOX * truth.bboxes_xywh[a, 2:].prod(axis=1)[:, None, None] + np.spacing(1)
-    alike = np.exp(-squared / (2 * areas * (2 * sigmas) ** 2)) * (theirs[..., 2] > 0)
+    areas = AREA_OF_BOX * truth.bboxes_xywh[a, 2:].prod(axis=1)[:, None]
+    alike = keypoint_similarity(squared, areas, sigmas) * (theirs[..., 2] > 0)
     labelled = ours[..., 2] > 0
     count = labelled.sum(axis=1)[:, None]
     points = (alike * labelled[:, None]).sum(axis=2) / np.maximum(count, 1)
@@ -198,16 +200,8 @@ def format_scores(
     shown = {name: f"{100 * people[name]:.1f}" for name in shares}
     shown |= {name: f"{value:.0f}" for name, value in people.items() if name not in shares}
     lines = [f"videos: {count}; people matched by {'OKS' if similarity == 'oks' else 'IoU'} from 0.5 on"]
-    lines += _as_table(shown)
+    lines += align_columns([list(shown), list(shown.values())])
     if keypoints is not None:
         lines += ["keypoints (PoseTrack), MOTA, then of all MOTP, precision and recall"]
-        lines += _as_table({name: f"{value:.1f}" for name, value in keypoints.items()})
+        lines += align_columns([list(keypoints), [f"{value:.1f}" for value in keypoints.values()]])
     return "\n".join(lines)
-
-
-def _as_table(values: Mapping[str, str]) -> list[str]:
-    widths = {name: max(len(name), len(value)) for name, value in values.items()}
-    return [
-        "  ".join(f"{name:>{widths[name]}}" for name in values),
-        "  ".join(f"{value:>{widths[name]}}" for name, value in values.items()),
-    ]

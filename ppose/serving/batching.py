@@ -15,7 +15,7 @@ from ppose.inference.detectors import PersonDetector
 from ppose.inference.poses import Poses
 from ppose.inference.predictor import Predictor
 from ppose.processor import own_cores
-from ppose.transforms import decode_image
+from ppose.transforms import decode_annotated
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,6 +158,6 @@ class Batcher:
 def _read_image(job: Job) -> np.ndarray | DataError:
     """The image, or why it is none."""
     try:
-        return decode_image(job.data, "the image")
+        return decode_annotated(job.data, "the image")
     except DataError as error:
         return error

@@ -1,6 +1,6 @@
 """Random choices of flip, scale, rotation, half body and shift: they edit numbers, one warp follows."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from statistics import NormalDist
 from typing import Any, Literal
 
@@ -166,10 +166,7 @@ class TopDownRandomShiftBboxCenter:
 
     def __call__(self, sample: dict[str, Any]) -> dict[str, Any]:
         """See the class."""
-        rng: np.random.Generator = sample["generator"]
-        if rng.random() < self._probability:
-            sample["center"] = sample["center"] + self._factor * rng.uniform(-1, 1, 2) * sample["scale"]
-        return sample
+        return _shift(sample, self._probability, self._factor, lambda rng: rng.uniform(-1, 1, 2))
 
 
 @register(Transform)
@@ -184,18 +181,30 @@ class RandomShift:
     numbers, but times the padded box before it has the input's aspect ratio: a narrow box moves less there.
     """
 
-    _LOWEST, _HIGHEST = NormalDist().cdf(-1), NormalDist().cdf(1)
-
     def __init__(self, shift_factor: float = 0.16, shift_prob: float = 0.3) -> None:
         check_probability("RandomShift.shift_prob", shift_prob)
         self._factor, self._probability = shift_factor, shift_prob
 
     def __call__(self, sample: dict[str, Any]) -> dict[str, Any]:
         """See the class."""
-        rng: np.random.Generator = sample["generator"]
-        if rng.random() < self._probability:
-            # Uniform numbers between the two ends' quantiles give the normal ones between the ends.
-            quantiles = rng.uniform(self._LOWEST, self._HIGHEST, 2)
-            offset = np.array([NormalDist().inv_cdf(quantile) for quantile in quantiles])
-            sample["center"] = sample["center"] + self._factor * offset * sample["scale"]
-        return sample
+        return _shift(sample, self._probability, self._factor, _draw_truncated_normal)
+
+
+def _shift(
+    sample: dict[str, Any],
+    probability: float,
+    factor: float,
+    draw: Callable[[np.random.Generator], np.ndarray],
+) -> dict[str, Any]:
+    """Move center, with this probability, by what is drawn for x and y times factor and crop size."""
+    rng: np.random.Generator = sample["generator"]
+    if rng.random() < probability:
+        sample["center"] = sample["center"] + factor * draw(rng) * sample["scale"]
+    return sample
+
+
+def _draw_truncated_normal(rng: np.random.Generator) -> np.ndarray:
+    """Two normal numbers between -1 and 1, of uniform ones between the two ends' quantiles."""
+    normal = NormalDist()
+    quantiles = rng.uniform(normal.cdf(-1), normal.cdf(1), 2)
+    return np.array([normal.inv_cdf(quantile) for quantile in quantiles])

@@ -38,11 +38,6 @@ def read_image(path: str | Path, *, use_exif: bool = False) -> np.ndarray:
     return _decode(_read_whole_file(path), path, use_exif)
 
 
-def decode_image(data: bytes, name: str) -> np.ndarray:
-    """As `read_image` with ``use_exif``, of a file's content; ``name`` is for messages."""
-    return decode_annotated(data, name)
-
-
 def read_annotated(
     path: str | Path, size: tuple[int, int] = (0, 0), *, use_exif: bool = True
 ) -> tuple[np.ndarray, bool]:
@@ -56,7 +51,7 @@ def read_annotated(
 
 
 def decode_annotated(data: bytes, name: str, size: tuple[int, int] = (0, 0)) -> np.ndarray:
-    """As `read_annotated`, of a file's content; ``name`` is for messages."""
+    """The image of `read_annotated`, of a file's content; ``name`` is for messages."""
     _check_whole(data, name)
     return _decode_annotated(data, name, size, use_exif=True)[0]
 

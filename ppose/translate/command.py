@@ -1,31 +1,29 @@
 """A command of other pose codes as a command of ours."""
 
 import argparse
+import json
 import re
 import shlex
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from typing import Any
 
 from ppose import options
 from ppose.errors import ConfigError
+from ppose.translate.kinds import check_value
+from ppose.translate.known import find_experiment, name_experiment
 from ppose.translate.settings import KEYS, STRUCTURE, check_setting, read_gpus, read_value, to_our_value
+from ppose.translate.shell import read_call, split_line
 
-# The experiment files that come as configs of ours, by the end of their path.
-_SIZE = r"(?P<size>256x192|384x288)"
-_EXPERIMENTS = [
-    (rf"coco/hsrnet(?P<n>59|110|161)/{_SIZE}_d256x3_adam_lr1e-3", "hsrnet_{n}_{size}_coco"),
-    (rf"coco/hsr-msnet(?P<n>59|110|161)/{_SIZE}_d256x3_adam_lr1e-3", "hsr_msnet_{n}_{size}_coco"),
-    (rf"coco/hrnet/w(?P<n>32|48)_{_SIZE}_adam_lr1e-3", "hrnet_w{n}_{size}"),
-    (r"mpii/hrnet/w(?P<n>32|48)_256x256_adam_lr1e-3", "hrnet_w{n}_256x256_mpii"),
-    (rf"coco/resnet(/res)?(?P<n>50|101|152)[/_]{_SIZE}_d256x3_adam_lr1e-3", "pose_resnet_{n}_{size}_coco"),
-    (r"mpii/resnet(/res)?(?P<n>50|101|152)[/_]256x256_d256x3_adam_lr1e-3", "pose_resnet_{n}_256x256_mpii"),
-    (r"EXP/EXP3_w32small_.*", "hrnet_small_256x256_envisat16"),
-    (r"EXP/EXP7_w32smaller_.*", "hrnet_smaller_256x256_envisat12"),
-    (r"coco/hrnet/w32_512x512_adam_lr1e-3_ENVISAT.*", "hrnet_w32_512x512_envisat16"),
-    (r"coco/hrnet/w32_256x192_adam_lr1e-3_SPEED.*", "hrnet_w32_256x256_tango11"),
-]
 _TENSORFLOW, _ATTENTION = "tf_hrnet_w32_256x192_coco", "attention_pose_resnet_50_256x192_coco"
+# What these codes say and our configs do not: the channels of ResNet's weights, and boxes for tests.
+_OF_BGR = r"configs/pose_resnet_\d+_\w+_coco\.yml"
+_OF_DETECTIONS = {
+    _TENSORFLOW: "dataset/COCO/dets/human_detection.json",
+    _ATTENTION: "data/COCO/dets/human_detection.json",
+    "hsrnet_161_256x192_coco": None,
+    "hsr_msnet_161_256x192_coco": None,
+}
 # Theirs have paths and choices within; what stands in capitals is to be filled in.
 _CONVERTERS = {
     "mpii2coco.py": ("mpii2coco", "--split train"),
@@ -35,14 +33,23 @@ _CONVERTERS = {
 # What has no counterpart, and why, or what does its work here.
 _NONE = {
     "setup.py": "there is nothing to build",
-    "download_coco.py": "nothing is downloaded, COCO's files are to be in dataset/coco",
-    "plot_coco.py": "tools/infer.py draws the poses that it finds",
+    "demo.py": "tools/infer.py -c CONFIG --infer_dir DIR, and deploy/infer.py for videos",
     "inference.py": "tools/infer.py -c CONFIG --infer_dir DIR, and deploy/infer.py for videos",
+    "kp_results_eval.py": "tools/eval.py on a spacecraft's config has these errors",
 }
-_OWN = re.compile(r"(tools/(train|eval|infer|export_model)|deploy/infer)\.py$")
-_VARIABLE = re.compile(r"[A-Za-z_]\w*=.*")  # of the environment, before a command
+_COMMANDS = {
+    "make": "there is nothing to build",
+    "mkdir": "output and log are made when needed",
+    "sed": "there is nothing to change in other packages",
+}
+_PLOTTED = "hrnet_w32_256x192"  # a config of COCO's people, whose results their script draws
+_OWN = re.compile(r"(tools/(train|eval|infer|export_model)|deploy/infer|dataset/download_coco)\.py$")
 # Their flags without a value, and those with one that ppose need not be told.
-_SWITCHES = ("--post-process", "--shift-heatmap", "--flip-test", "--use-detect-bbox", "--continue")
+_NO_FLIP_TEST = "--no-flip-test"  # none of theirs: what leaving out --flip-test means
+_SWITCHES = (
+    _NO_FLIP_TEST,
+    *("--post-process", "--shift-heatmap", "--flip-test", "--use-detect-bbox", "--continue"),
+)
 _WITHOUT_EFFECT = ("--frequent", "--workers", "--modelDir", "--logDir", "--dataDir", "--prevModelDir")
 # Settings beside those of KEYS: flags of eval.py, keys, and those that change nothing or are read elsewhere.
 _EVAL_FLAGS = {"TEST.OKS_THRE": "--oks_thre", "TEST.IN_VIS_THRE": "--in_vis_thre"}
@@ -54,54 +61,58 @@ _MOOT = (
 )
 
 
-def find_experiment(path: str) -> str | None:
-    """The name of the config of ours that is that experiment; None where none is."""
-    posix = _bare(path)
-    for pattern, template in _EXPERIMENTS:
-        match = re.search(rf"(^|/){pattern}$", posix)
-        if match:
-            return template.format(**match.groupdict())
-    return None
-
-
-def name_experiment(path: str) -> str:
-    """The name of our config of an experiment file: ours that it is, or the last two parts of its path."""
-    return find_experiment(path) or "_".join(_bare(path).split("/")[-2:])
-
-
-def _bare(path: str) -> str:
-    return path.replace("\\", "/").removesuffix(".yaml").removesuffix(".yml")
-
-
 def translate_command(text: str) -> str:
     """A command line of another pose code as one of ours; ConfigError for what is none.
 
     >>> translate_command("python test.py --gpu 0-1 --test_epoch 140").split(" -c ")[1]
     'configs/attention_pose_resnet_50_256x192_coco.yml --test_epoch 140'
     """
-    try:
-        words = shlex.split(re.sub(r"\\\s*(\n|$)", " ", text))
-    except ValueError as error:
-        raise ConfigError(f"not a command line: {error}") from None
-    start = next((i for i, word in enumerate(words) if word.endswith(".py")), None)
-    if start is None:
-        raise ConfigError(f"'{text}': expected a command such as python train.py --gpu 0-1")
-    script, arguments = words[start], words[start + 1 :]
-    name = script.replace("\\", "/").rpartition("/")[2]
-    variables = [word for word in words[:start] if _VARIABLE.fullmatch(word)]
-    if _OWN.search(script) and not _has(arguments, "--cfg"):
-        interpreters = [i for i, word in enumerate(words[:start]) if re.search(r"(^|/)python[\d.]*$", word)]
-        call = words[interpreters[-1] :] if interpreters else ["python", *words[start:]]
-        return shlex.join([*variables, *call])
-    if name in _CONVERTERS:
-        ours, more = _CONVERTERS[name]
+    words = split_line(text)
+    call = read_call(words)
+    if call is None or "sed" in call.before:
+        return _translate_other(text, words)
+    arguments = list(call.arguments)
+    if _OWN.search(call.script) and not _has(arguments, "--cfg"):
+        return shlex.join([*call.variables, *call.interpreter, call.script, *arguments])
+    if call.name in _CONVERTERS:
+        ours, more = _CONVERTERS[call.name]
         return f"python dataset/converters/{ours}.py --input FILE_OR_DIR --output FILE {more}".rstrip()
-    if name not in ("train.py", "test.py", "valid.py"):
-        reason = _NONE.get(name, "train.py, test.py, valid.py and the converters have one")
-        raise ConfigError(f"{script}: no counterpart; {reason}")
-    config = _guess_config(words[:start] + [script], arguments)
-    line = _Call("train" if name == "train.py" else "eval", config, arguments).translate()
-    return " ".join([*map(shlex.quote, variables), line])
+    if call.name == "plot_coco.py":
+        return _translate_plot(arguments)
+    if call.name not in ("train.py", "test.py", "valid.py"):
+        reason = _NONE.get(call.name, "train.py, test.py, valid.py and the converters have one")
+        raise ConfigError(f"{call.script}: no counterpart; {reason}")
+    config = _guess_config([*call.before, call.script], arguments)
+    if call.name == "valid.py" and config.startswith("configs/") and not _has(arguments, "--flip-test"):
+        arguments.append(_NO_FLIP_TEST)
+    command = "train" if call.name == "train.py" else "eval"
+    line = _Call(command, config, arguments, call.processes).translate()
+    return " ".join([*map(shlex.quote, call.variables), line])
+
+
+def _translate_other(text: str, words: list[str]) -> str:
+    """What calls no script of theirs: what sets up their code, most of which ours does without."""
+    if words[-2:-1] == ["-r"] and {"pip", "pip3", "install"} & set(words):
+        return "pip install -r requirements.txt"
+    reason = next((reason for word, reason in _COMMANDS.items() if word in words), None)
+    if reason is not None:
+        raise ConfigError(f"'{text}': not needed; {reason}")
+    raise ConfigError(f"'{text}': expected a command such as python train.py --gpu 0-1")
+
+
+def _translate_plot(arguments: Sequence[str]) -> str:
+    """Of plot_coco.py: pictures of a results file."""
+    results, folder = (_value_of(arguments, flag) for flag in ("--prediction", "--save-path"))
+    line = ["python", "tools/visualize_coco.py", results or "RESULTS", "--dataset", f"configs/{_PLOTTED}.yml"]
+    return shlex.join(line + (["--output_dir", folder] if folder else []))
+
+
+def _value_of(arguments: Sequence[str], flag: str) -> str:
+    """A flag's value, after it or after its =; '' where there is none."""
+    for word, after in pairwise([*arguments, ""]):
+        if word == flag or word.startswith(f"{flag}="):
+            return word.partition("=")[2] or after
+    return ""
 
 
 def _has(arguments: Iterable[str], flag: str) -> bool:
@@ -111,11 +122,13 @@ def _has(arguments: Iterable[str], flag: str) -> bool:
 class _Call:
     """One call of their train.py, test.py or valid.py."""
 
-    def __init__(self, command: str, config: str, arguments: list[str]) -> None:
+    def __init__(self, command: str, config: str, arguments: list[str], processes: int) -> None:
         self._command, self._config, self._arguments = command, config, list(arguments)
-        self._gpus: list[int] = []
+        self._gpus: list[int] = list(range(processes)) if processes > 1 else []
         self._options: list[str] = []
         self._overrides: list[str] = []
+        if re.fullmatch(_OF_BGR, config):
+            self._overrides.append("channel_order=bgr")
 
     def translate(self) -> str:
         """The line of ours."""
@@ -126,7 +139,19 @@ class _Call:
                 self._read_flag(flag, value if equals else None)
             else:
                 self._read_setting(word)
+        if self._command == "eval":
+            self._add_detections()
         return self._join()
+
+    def _add_detections(self) -> None:
+        """What these codes are tested on where nothing is said of boxes."""
+        name = self._config.removeprefix("configs/").removesuffix(".yml")
+        if name not in _OF_DETECTIONS:
+            return
+        if "--use-detect-bbox" not in self._options:
+            self._options.append("--use-detect-bbox")
+        if _OF_DETECTIONS[name] is not None:
+            self._overrides.append(f"EvalDataset.bbox_file={_OF_DETECTIONS[name]}")
 
     def _read_flag(self, flag: str, value: str | None) -> None:
         if value is None and flag not in _SWITCHES:
@@ -145,6 +170,8 @@ class _Call:
         }
         if flag in readers:
             readers[flag](value or "")
+        elif flag == _NO_FLIP_TEST:
+            self._overrides.append(f"{_network_of(self._config)}.flip=false")
         elif flag == "--shift-heatmap":
             self._overrides.append(f"{_network_of(self._config)}.shift_heatmap=true")
         elif flag in ("--flip-test", "--use-detect-bbox", "--continue"):
@@ -165,8 +192,12 @@ class _Call:
             raise ConfigError(f"{setting}: expected a value after it")
         text = self._arguments.pop(0)
         value = read_value(text)
+        if value is not None:
+            check_value(setting, value)
         if setting == "GPUS":
             self._gpus = read_gpus(text)
+        elif setting == "TEST.MODEL_FILE" and not text:  # that of the run's end, which is ours as well
+            return
         elif self._command == "eval" and (flags := _to_eval_flags(setting, text, value)):
             self._options += flags
         elif setting in _COMMAND_KEYS:
@@ -178,7 +209,7 @@ class _Call:
 
     def _to_overrides(self, setting: str, value: Any) -> list[str]:
         value = to_our_value(setting, value)
-        shown = {True: "true", False: "false"}[value] if isinstance(value, bool) else value
+        shown = json.dumps(value) if value is None or isinstance(value, bool) else value
         key = _COMMAND_KEYS[setting]
         return [
             f"{key.format(network=_network_of(self._config), loss='KeyPointMSELoss', data=data)}={shown}"
@@ -210,12 +241,13 @@ def _to_eval_flags(setting: str, text: str, value: Any) -> list[str]:
 
 def _guess_config(before: list[str], arguments: list[str]) -> str:
     """Our config: of the experiment file, or by the flags and folders of the two codes that have none."""
-    for word, after in pairwise([*arguments, ""]):
-        if word == "--cfg" or word.startswith("--cfg="):
-            path = word.partition("=")[2] or after
-            known = find_experiment(path)
-            return f"configs/{known}.yml" if known else f"{name_experiment(path)}.yml"
-    gpus = next((after for word, after in pairwise(arguments) if word == "--gpu"), "")
+    if _has(arguments, "--cfg"):
+        path = _value_of(arguments, "--cfg")
+        if not path.endswith((".yaml", ".yml")):
+            raise ConfigError(f"--cfg: got '{path}', expected an experiment file (.yaml)")
+        known = find_experiment(path)
+        return f"configs/{known}.yml" if known else f"{name_experiment(path)}.yml"
+    gpus = _value_of(arguments, "--gpu")
     folders = {part for word in before for part in re.split(r"[/;\s]", word)}
     is_attention = (
         bool(folders & {"main", "With_Attention"})

@@ -1,28 +1,39 @@
 """An experiment file of the official HRNet code's line as a config of ours."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from ppose.errors import ConfigError
+from ppose.translate.kinds import check_value
+from ppose.translate.networks import read_network
 from ppose.translate.settings import KEYS, check_setting, flatten, read_gpus, to_our_value
 
-# What the published code takes where a file says nothing (lib/config/default.py).
+# What the published code takes where a file says nothing (lib/config/default.py, lib/core/config.py).
 _DEFAULTS: dict[str, Any] = {
     "DATASET.COLOR_RGB": False,
     "DATASET.FLIP": True,
     "DATASET.PROB_HALF_BODY": 0,
+    "DATASET.ROT_FACTOR": 30,
+    "DATASET.SCALE_FACTOR": 0.25,
     "LOSS.USE_TARGET_WEIGHT": True,
     "MODEL.INIT_WEIGHTS": True,
     "TEST.FLIP_TEST": False,
-    "TEST.SHIFT_HEATMAP": False,
+    "TEST.USE_GT_BBOX": False,
+    "TRAIN.END_EPOCH": 140,
+    "TRAIN.LR": 0.001,
+    "TRAIN.LR_FACTOR": 0.1,
+    "TRAIN.LR_STEP": [90, 110],
 }
+# The older of the two has these settings in other places, and one that differs.
+_OLDER = ("MODEL.EXTRA.HEATMAP_SIZE", "MODEL.EXTRA.SIGMA", "TRAIN.BATCH_SIZE", "TEST.BATCH_SIZE")
+_OLDER_DEFAULTS = {"TRAIN.BATCH_SIZE": 32, "TEST.SHIFT_HEATMAP": True}
+_NEWER_DEFAULTS = {"TRAIN.BATCH_SIZE_PER_GPU": 32, "TEST.SHIFT_HEATMAP": False}
 _PEOPLE = 17  # keypoints of COCO's people
 _REQUIRED = ("MODEL.NAME", "MODEL.NUM_JOINTS", "MODEL.IMAGE_SIZE", "DATASET.DATASET")
 _SPACECRAFT = {11: "tango11", 12: "envisat12", 16: "envisat16"}
-_HSRNETS = {"pose_hsrnet": False, "pose_hsr_msnet": True}
 
 
 def translate_experiment(file: str | Path, name: str) -> str:
@@ -30,8 +41,10 @@ def translate_experiment(file: str | Path, name: str) -> str:
 
     Raises ConfigError for what is no such file, and for what our networks and datasets cannot be.
     """
-    flat = {**_DEFAULTS, **_read(Path(file))}
-    network, network_base, blocks = _read_network(flat)
+    flat = _read(Path(file))
+    is_older = any(key in flat for key in _OLDER)
+    flat = {**_DEFAULTS, **(_OLDER_DEFAULTS if is_older else _NEWER_DEFAULTS), **flat}
+    network, network_base, blocks = read_network(flat)
     data_base, blocks_of_data = _read_data(flat, network)
     cfg: dict[str, Any] = {
         "_BASE_": ["_base_/coco_topdown.yml", network_base, *data_base],
@@ -50,52 +63,17 @@ def _read(file: Path) -> dict[str, Any]:
         raise ConfigError(f"{file}: cannot be read as an experiment file: {reason}") from None
     if not isinstance(content, dict) or not isinstance(content.get("MODEL"), dict):
         raise ConfigError(f"{file}: no experiment file: expected DATASET, MODEL, TRAIN and TEST in it")
-    flat = flatten(content)
-    for setting in flat:
+    flat = {setting: value for setting, value in flatten(content).items() if value is not None}
+    for setting, value in flat.items():
         try:
             check_setting(setting)
+            check_value(setting, value)
         except ConfigError as error:
             raise ConfigError(f"{file}: {error}") from None
-    missing = [setting for setting in _REQUIRED if flat.get(setting) is None]
+    missing = [setting for setting in _REQUIRED if setting not in flat]
     if missing:
         raise ConfigError(f"{file}: {', '.join(missing)} missing")
     return flat
-
-
-def _read_network(flat: Mapping[str, Any]) -> tuple[str, str, dict[str, Any]]:
-    """The architecture, the file of its defaults, and what differs from these."""
-    name, depth = flat["MODEL.NAME"], flat.get("MODEL.EXTRA.NUM_LAYERS")
-    if name == "pose_hrnet":
-        return "TopDownHRNet", "_base_/hrnet.yml", _read_stages(flat)
-    if name == "pose_resnet":
-        channels = _one("MODEL.EXTRA.NUM_DECONV_FILTERS", flat.get("MODEL.EXTRA.NUM_DECONV_FILTERS") or [256])
-        block = {"depth": depth, "deconv_channels": channels}
-        return "PoseResNet", "_base_/pose_resnet.yml", {"PoseResNet": block}
-    if name in _HSRNETS:
-        return "HSRNet", "_base_/hsrnet.yml", {"HSRNet": {"depth": depth, "multi_scale": _HSRNETS[name]}}
-    known = ", ".join(("pose_hrnet", "pose_resnet", *_HSRNETS))
-    raise ConfigError(f"MODEL.NAME: got {name}, expected one of {known}")
-
-
-def _read_stages(flat: Mapping[str, Any]) -> dict[str, Any]:
-    stages = [flat.get(f"MODEL.EXTRA.STAGE{i}") for i in (2, 3, 4)]
-    if not all(isinstance(stage, dict) for stage in stages):
-        raise ConfigError("MODEL.EXTRA: expected STAGE2, STAGE3 and STAGE4")
-    channels = [list(stage["NUM_CHANNELS"]) for stage in stages if stage]
-    width = channels[0][0]
-    if channels != [[width * 2**i for i in range(n)] for n in (2, 3, 4)]:
-        raise ConfigError(
-            f"MODEL.EXTRA: NUM_CHANNELS are {channels}, expected each branch twice the one before"
-        )
-    blocks = _one("MODEL.EXTRA: NUM_BLOCKS", [n for stage in stages if stage for n in stage["NUM_BLOCKS"]])
-    modules = [stage["NUM_MODULES"] for stage in stages if stage]
-    return {"width": width, "HRNet": {"modules": modules, "blocks": blocks}}
-
-
-def _one(name: str, values: Sequence[Any]) -> Any:
-    if len(set(values)) != 1:
-        raise ConfigError(f"{name}: got {list(values)}, expected one number throughout")
-    return values[0]
 
 
 def _read_data(flat: Mapping[str, Any], network: str) -> tuple[list[str], dict[str, Any]]:

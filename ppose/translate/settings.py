@@ -3,6 +3,7 @@
 Files of deep-high-resolution-net.pytorch, human-pose-estimation.pytorch, HSR-MSNet and HRNet for spacecraft.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -20,6 +21,7 @@ KEYS = {
     "DATASET.ROT_FACTOR": "rotation",
     "DATASET.SCALE_FACTOR": "scale_factor",
     "DATASET.PROB_HALF_BODY": "prob_half_body",
+    "DATASET.NUM_JOINTS_HALF_BODY": "num_joints_half_body",
     "DATASET.FLIP": "prob_flip",
     "DATASET.COLOR_RGB": "channel_order",
     "MODEL.IMAGE_SIZE": "trainsize",
@@ -47,7 +49,7 @@ KEYS = {
 # What the rest of a file says, and this package reads as a whole: the network, the schedule, the loss.
 STRUCTURE = (
     "GPUS", "DATASET.DATASET", "DATASET.TRAIN_SET", "DATASET.TEST_SET", "DATASET.DATA_FORMAT",
-    "DATASET.IMG_PREFIX", "DATASET.NUM_JOINTS_HALF_BODY", "MODEL.NAME", "MODEL.INIT_WEIGHTS",
+    "DATASET.IMG_PREFIX", "MODEL.NAME", "MODEL.INIT_WEIGHTS",
     "MODEL.TARGET_TYPE", "MODEL.EXTRA.TARGET_TYPE", "MODEL.EXTRA", "LOSS.USE_OHKM", "LOSS.TOPK",
     "TRAIN.OPTIMIZER", "TRAIN.LR_STEP", "TRAIN.LR_FACTOR", "TRAIN.WD", "TRAIN.MOMENTUM", "TRAIN.NESTEROV",
     "TEST.IN_VIS_THRE", "TEST.OKS_THRE", "TEST.SOFT_NMS", "TEST.POST_PROCESS",
@@ -60,6 +62,8 @@ _WITHOUT_EFFECT = (
     "TEST.BBOX_THRE", "TEST.NMS_THRE",
 )  # fmt: skip
 
+_SEQUENCE = re.compile(r"\(?[-+.\de]+,[-+.\de,]*\)?")  # (170,200), (0,), 170,200
+_NUMERIC = re.compile(r"[-+.\d]+(e[-+\d]+)?|" + _SEQUENCE.pattern, re.IGNORECASE)
 _BGR_RGB = {False: "bgr", True: "rgb"}
 _CONVERSIONS: dict[str, Callable[[Any], Any]] = {
     "DATASET.COLOR_RGB": lambda value: _BGR_RGB[bool(value)],
@@ -81,17 +85,31 @@ def check_setting(setting: str) -> None:
 
 
 def flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """{'TRAIN': {'LR': 1}} -> {'TRAIN.LR': 1}; MODEL.EXTRA's stages stay as they are."""
+    """{'TRAIN': {'LR': 1}} -> {'TRAIN.LR': 1}; MODEL.EXTRA's stages stay blocks."""
     flat: dict[str, Any] = {}
     for key, value in content.items():
         name = f"{prefix}{key}"
         is_stage = name.startswith("MODEL.EXTRA.STAGE")
-        flat |= flatten(value, f"{name}.") if isinstance(value, dict) and not is_stage else {name: value}
+        if isinstance(value, dict) and not is_stage:
+            flat |= flatten(value, f"{name}.")
+        else:
+            flat[name] = _read_text(value)
     return flat
+
+
+def _read_text(value: Any) -> Any:
+    """The value, but numbers and lists of such that YAML takes for a text, as in 1e-3 or (32, 64)."""
+    if isinstance(value, dict):
+        return {key: _read_text(part) for key, part in value.items()}
+    if isinstance(value, str) and _NUMERIC.fullmatch(value.replace(" ", "")):
+        return read_value(value)
+    return value
 
 
 def read_value(text: str) -> Any:
     """A value as it stands on a command line: true, 1e-3, [1, 2], (0,1) or a text."""
+    if _SEQUENCE.fullmatch(text.replace(" ", "")):
+        return [read_value(part) for part in text.strip("() ").split(",") if part.strip()]
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError:

@@ -14,14 +14,14 @@ from ppose.errors import CheckpointError
 from ppose.files import replacing
 from ppose.paths import expand_path, show_name, show_text
 from ppose.weights.download import fetch
-from ppose.weights.published_names import own_names
+from ppose.weights.published_names import find_beyond, own_names
 from ppose.weights.reader import read_weights
 from ppose.weights.registry import fetch_published, suggest_name
 
 if TYPE_CHECKING:
     from paddle import Tensor, nn
 
-logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 _LISTED = 10
 _ENDINGS = (".pdparams", ".safetensors")
@@ -90,6 +90,10 @@ def find_weights(source: str | Path) -> Path:
         raise CheckpointError(
             f"no model_final.pdparams in the folder {show_name(path)}; it holds {_list(here) or 'no weights'}"
         )
+    if Path(f"{path}.index").is_file():
+        raise CheckpointError(
+            f"{show_name(path)} looks like a checkpoint of TensorFlow, which is not read here"
+        )
     if (published := fetch_published(str(source))) is not None:
         return published
     raise CheckpointError(
@@ -121,7 +125,8 @@ def load_weights(model: "nn.Layer", source: str | Path | WeightsFile, *, strict:
     network's ``dead_weights`` (a pattern of keys) and has no place in it is passed over.
 
     Raises CheckpointError where nothing matches, where a loaded value is not finite, and, with ``strict``,
-    for anything missing or misshaped; the errors of ``open_weights`` pass through.
+    for anything missing or misshaped and for the weights of a network that has more in its blocks, or more
+    of them; the errors of ``open_weights`` pass through.
     """
     file = source if isinstance(source, WeightsFile) else open_weights(source)
     path, arrays = file.path, file.arrays
@@ -142,6 +147,12 @@ def load_weights(model: "nn.Layer", source: str | Path | WeightsFile, *, strict:
     )
     if not report.matched or (strict and report.problems()):
         raise CheckpointError(_misfit(report, arrays, state))
+    layers = {key: names[key] for key in unexpected if arrays[key].ndim > 1}
+    if strict and (beyond := find_beyond(layers, state)):
+        raise CheckpointError(
+            f"{report.source} is of a larger network, such as one of another depth: {len(beyond)} of its "
+            f"weights have no place here: {_list(beyond, 3)}"
+        )
     values = {name: arrays[keys[name]] for name in report.matched}
     for name, array in values.items():
         if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
@@ -189,7 +200,7 @@ def _misfit(report: LoadReport, arrays: Iterable[str], state: Mapping[str, "Tens
 
 def _log(report: LoadReport, strict: bool) -> None:
     is_doubtful = bool(report.unexpected) if strict else bool(report.problems())
-    logger.log(logging.WARNING if is_doubtful else logging.INFO, report.summary())
+    _logger.log(logging.WARNING if is_doubtful else logging.INFO, report.summary())
 
 
 def _list(names: Iterable[str], count: int = _LISTED) -> str:

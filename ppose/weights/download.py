@@ -20,7 +20,7 @@ from ppose.files import file_digest, write_bytes
 from ppose.paths import cache_folder, hide_secrets, show_name
 from ppose.weights.receive import Limits, receive
 
-logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 _LIMITS = Limits(bytes=4 << 30, seconds=2 * 3600, waits=(1, 3))
 
@@ -80,7 +80,7 @@ def locked(target: Path, what: str) -> Iterator[None]:
     try:
         lock.acquire(timeout=0.1)
     except filelock.Timeout:
-        logger.info("waiting for another process that %s", what)
+        _logger.info("waiting for another process that %s", what)
         lock.acquire()
     try:
         yield
@@ -126,7 +126,7 @@ def _is_good(path: Path, sha256: str) -> bool:
     if not path.is_file():
         return False
     if sha256 and file_digest(path) != sha256:
-        logger.warning("%s does not have the sha256 %s", path, sha256)
+        _logger.warning("%s does not have the sha256 %s", path, sha256)
         return False
     return True
 
@@ -136,7 +136,7 @@ def _retrieve(url: str, target: Path, sha256: str, way_out: str) -> None:
     import pooch
 
     if urlsplit(url).scheme == "http" and not sha256:
-        logger.warning("%s comes over plain http, where anybody on the way can change it", hide_secrets(url))
+        _logger.warning("%s comes over plain http, where anybody on the way can change it", hide_secrets(url))
 
     def download(_: str, file: str, __: Any) -> None:
         part = receive(url, target, _LIMITS, way_out)

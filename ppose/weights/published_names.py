@@ -6,7 +6,7 @@ backbone-only files of these and torchvision's ResNets.
 """
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 # Whole-name rules for PaddleDetection's HRNet, which counts from 1. In a template, {n} is a group as it
 # stands and {n0} the same less one; {part} is conv or bn; {index} is the place of either in a Sequential.
@@ -43,6 +43,7 @@ _PARTS = [
     (re.compile(r"\._layer\."), "."),  # Paddle's observers of outputs hold the layer
     (re.compile(r"\.extra_conv\."), ".downsample."),  # HSRNet's dilated blocks
 ]
+_LAST_NUMBER = re.compile(r"\d+\.$")
 _PREFIX = re.compile(r"^(backbone|head|keypoint_head)\.")
 
 # PyTorch's counters of batches, and what Paddle observed of outputs.
@@ -60,6 +61,28 @@ def own_names(keys: Iterable[str], wanted: Collection[str]) -> dict[str, str]:
     """
     wanted = frozenset(wanted)
     return {key: _place(_normalise(key), wanted) for key in keys if not _USELESS.search(key)}
+
+
+def find_beyond(names: Mapping[str, str], wanted: Iterable[str]) -> list[str]:
+    """Of keys and `own_names` that the model has not: those in one of its blocks, or in one more of them.
+
+    >>> find_beyond({"a": "layer1.2.conv1.weight", "b": "fc.weight"}, ["backbone.layer1.0.conv1.weight"])
+    ['a']
+    """
+    blocks = {block for name in wanted for block in _find_blocks(name)}
+    found = []
+    for key, name in names.items():
+        own = _find_blocks(name)
+        new = next((block for block in own if block not in blocks), None)
+        if own and (new is None or _LAST_NUMBER.sub("0.", new) in blocks):
+            found.append(key)
+    return found
+
+
+def _find_blocks(name: str) -> list[str]:
+    """The parts of a name up to each number in it, as in layer1.0. and layer1.0.downsample.1."""
+    bare = _PREFIX.sub("", name)
+    return [bare[: match.end()] for match in re.finditer(r"(?<=\.)\d+\.", bare)]
 
 
 def _normalise(key: str) -> str:

@@ -73,7 +73,7 @@ def _read(content: bytes) -> dict[str, np.ndarray]:
         return _read_pickle(content)
     if content[8:9] == b"{" and int.from_bytes(content[:8], "little") <= HEADER_LIMIT:
         return read_safetensors(content)
-    raise CheckpointError(f"is no weights file: it looks like {_describe(content[:512])}")
+    raise CheckpointError(f"is no weights file: it looks like {_describe(content[:512], content[-8:])}")
 
 
 def _check_range(arrays: Mapping[str, np.ndarray]) -> None:
@@ -87,7 +87,10 @@ def _check_range(arrays: Mapping[str, np.ndarray]) -> None:
                     )
 
 
-def _describe(head: bytes) -> str:
+_TABLE_END = bytes.fromhex("57fb808b247547db")  # of LevelDB's tables: a `.ckpt`, or its `.index`
+
+
+def _describe(head: bytes, tail: bytes) -> str:
     text = head.lstrip().lower()
     if not text:
         return "an empty file; download or copy it again"
@@ -99,6 +102,8 @@ def _describe(head: bytes) -> str:
         return "a tar archive; unpack it, or save the weights again with PyTorch 1.6 or newer"
     if head.startswith(b"\x1f\x8b"):
         return "a gzip archive; unpack it first"
+    if tail == _TABLE_END:
+        return "a checkpoint of TensorFlow, which is not read here"
     if head.startswith(bytes(16)):
         return "parameters of an exported graph (.pdiparams), which have no names; give the .pdparams file"
     if all(byte in b"\t\n\r" or byte >= 0x20 for byte in head):

@@ -21,6 +21,7 @@ from ppose.workspace.registry import suggest
 Kind = Literal["pose", "detector"]
 
 _FILE = Path(__file__).with_name("models.yml")
+_MOST_NAMES = 4  # in a message
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +53,7 @@ class Model:
         """The local file: of the cache, the mirror or the publisher; DownloadError where none has it."""
         mirror = os.environ.get("PPOSE_MIRROR")
         carry = f"`ppose models pack {self.name} -o models.zip` there, `ppose models unpack models.zip` here"
-        way_out = f"check the network (or proxy: HTTPS_PROXY); from a machine that has one: {carry}"
+        way_out = f"check the network (HTTPS_PROXY, PPOSE_MIRROR); from a machine that has one: {carry}"
         if mirror:
             way_out = f"see what lies in PPOSE_MIRROR={mirror}, or unset it"
         return fetch(self.url, sha256=self.sha256, source=_mirrored(self.url, mirror), way_out=way_out)
@@ -85,7 +86,9 @@ def find_model(name: str, kind: Kind) -> Model:
     model = models.get(name)
     if model is not None and model.kind == kind:
         return model
-    hint = suggest(name, [known for known, its in models.items() if its.kind == kind])
+    names = [known for known, its in models.items() if its.kind == kind]
+    near = [known for known in names if name.lower() in known][:_MOST_NAMES]
+    hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else suggest(name, names)
     named = f"'{show_text(name)}'"
     problem = f"no {kind} model has the name {named}" if model is None else f"{named} is a {model.kind} model"
     raise ConfigError(f"{problem}{hint or ';'} `ppose models` lists them all")

@@ -1,12 +1,11 @@
 """Published keypoint networks as folders that run: fetched and exported once, and kept in the cache.
 
 A folder's name says what made it and in what it was checked, as in
-`tinypose_256x192-onnx-ppose0.1.0-onnxruntime1.31.1`: with another version of either it is exported anew.
+`tinypose_256x192-onnx-ppose1.0.0-onnxruntime1.31.1`: with another version of either it is exported anew.
 """
 
 import importlib.util
 import logging
-import os
 import shutil
 from collections.abc import Iterable
 from contextlib import suppress
@@ -18,6 +17,7 @@ from ppose.inference.model_folder import ONNX_FILES, read_model_folder
 from ppose.inference.runtimes import RuntimeName, list_installed
 from ppose.inference.runtimes.kinds import find_version
 from ppose.paths import cache_folder, show_name
+from ppose.processor_settings import silence_tracing
 from ppose.version import VERSION
 from ppose.weights.download import locked
 from ppose.weights.registry import Model, find_model
@@ -102,7 +102,7 @@ def can_make(form: Format) -> bool:
 
 
 def _make(model: Model, folder: Path, form: Format) -> None:
-    os.environ.setdefault("GLOG_minloglevel", "2")  # Paddle's notes about its own tracing
+    silence_tracing()
     weights = model.fetch()
     _logger.info("%s: exporting it to %s, once", model.name, show_name(folder))
     from ppose.engine.device import select_device
@@ -124,9 +124,11 @@ def _find_older(model: Model, runtime: RuntimeName) -> Path:
         _logger.warning("%s: made by other versions, and there is no Paddle to make it anew", folder.name)
         return folder
     pack, unpack = f"`ppose models pack {model.name} -o models.zip`", "`ppose models unpack models.zip`"
-    extras = "paddle" if runtime == "paddle" else "paddle,onnx"
+    form: Format = "paddle" if runtime == "paddle" else "onnx"
+    extras = "paddle" if form == "paddle" else "paddle,onnx"
+    missing = ", ".join(package for package in _MAKERS[form] if not importlib.util.find_spec(package))
     raise ExportError(
-        f"{model.name} is published as Paddle's weights alone, which are to be exported once, with Paddle: "
-        f"pip install 'ppose[{extras}]' (it may go afterwards); or take it from a machine that has Paddle: "
-        f"{pack} there, {unpack} here"
+        f"{model.name} is published as Paddle's weights alone, which are to be exported once; {missing} is "
+        f"missing for it: pip install 'ppose[{extras}]' (it may go afterwards); or take it from a machine "
+        f"that has all: {pack} there, {unpack} here"
     )

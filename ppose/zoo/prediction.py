@@ -1,10 +1,11 @@
 """What `ppose predict` opens and does with images, by its parsed options."""
 
 import argparse
+import os
 from typing import Any
 
 from ppose.boxes import DET_THRESHOLD
-from ppose.errors import DeviceError, DownloadError
+from ppose.errors import DataError, DeviceError, DownloadError
 from ppose.image_files import list_images, read_boxes_and_sizes
 from ppose.inference import command, summary
 from ppose.inference.detectors import PersonDetector
@@ -12,6 +13,7 @@ from ppose.inference.pose_files import ImageFiles
 from ppose.inference.poses import Poses
 from ppose.inference.predictor import Predictor
 from ppose.inference.runtimes import Hint
+from ppose.paths import show_name
 from ppose.zoo import NO_DETECTOR
 from ppose.zoo.detectors import open_named
 from ppose.zoo.exports import find_folder
@@ -79,6 +81,8 @@ def _open_writers(args: argparse.Namespace) -> list[Any]:
 def predict_images(args: argparse.Namespace, opening: tuple[Any, Any], results: dict[str, Any]) -> None:
     """Pictures, and what else is asked for, of image files; of FILE|DIR who is where, and how to go on."""
     files = [args.image_file] if args.image_dir is None else list_images(args.image_dir)
+    if args.image_dir is None and not os.path.lexists(args.image_file):  # before models are fetched
+        raise DataError(f"image not found: {show_name(args.image_file)}")
     boxes = {"classes": args.det_class, "threshold": args.det_threshold}
 
     def open_images() -> ImageFiles:

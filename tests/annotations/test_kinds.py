@@ -3,11 +3,14 @@
 import json
 import os
 import random
+import unicodedata
 
+import cv2
 import numpy as np
 import pytest
 
 from ppose.annotations import read_annotations
+from ppose.boxes import read_people_boxes
 from ppose.data import KeypointTopDownCocoDataset
 from ppose.errors import DataError
 from ppose.keypoints import get_keypoint_set, make_keypoint_set
@@ -133,6 +136,7 @@ SAME = {
     "crowd as text": of_people(lambda p: p.update(iscrowd="0")),
     "crowd as false": of_people(lambda p: p.update(iscrowd=False)),
     "no area, count or crowd": of_people(lambda p: [p.pop(k) for k in ("area", "num_keypoints", "iscrowd")]),
+    "area and count as empty texts": of_people(lambda p: p.update(area="", num_keypoints="")),
     "a count of 0 for everybody": of_people(lambda p: p.update(num_keypoints=0)),
     "names in another order": in_another_order,
     "names as Halpe shortens them": lambda c: c["categories"][0].update(
@@ -256,6 +260,82 @@ def test_areas_that_cannot_be_are_said(content, open_dataset, caplog, change, ex
     with caplog.at_level("INFO", "ppose"):
         assert len(open_dataset(content)) == 6
     assert expected in caplog.text
+
+
+ODD = {
+    "keypoints in parts of the image": (
+        lambda p: p.update(keypoints=[v / 640 if i % 3 < 2 else v for i, v in enumerate(p["keypoints"])]),
+        "most keypoints of 6 are outside of their boxes: are both in pixels",
+    ),
+    "y before x": (
+        lambda p: p.update(keypoints=[v for x, y, flag in triplets(p) for v in (y, x, flag)]),
+        "most keypoints of 4 are outside of their boxes",
+    ),
+    "labelled at 0, 0": (
+        lambda p: p.update(keypoints=[v if i % 3 < 2 else 2 for i, v in enumerate(p["keypoints"])]),
+        "keypoints of 6 are labelled at 0, 0",
+    ),
+    "corners": (
+        lambda p: p.update(bbox=[190, 210, 380, 420], keypoints=[200, 220, 2] * 17),
+        "boxes reach beyond their images: are they x, y, width, height, and no corners?",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_numbers_of_another_meaning_are_said(content, open_dataset, caplog, kind):
+    """Each gives a low AP, or one of nothing, without a word otherwise."""
+    change, expected = ODD[kind]
+    of_people(change)(content)
+    with caplog.at_level("INFO", "ppose"):
+        assert len(open_dataset(content)) == 6
+    (line,) = caplog.messages
+    assert expected in line
+
+
+def test_boxes_in_parts_of_the_image_are_said(content, open_dataset, caplog):
+    of_people(lambda p: p.update(bbox=[v / 640 for v in p["bbox"]]))(content)
+    with caplog.at_level("INFO", "ppose"), pytest.raises(DataError, match="box outside of the image 6"):
+        open_dataset(content)
+    assert "all boxes are from 0 to 1: they are to be in pixels" in caplog.text
+
+
+def test_one_name_of_two_images_is_an_error_or_said(content, open_dataset, caplog):
+    """Frames of two videos have the same names; here with sizes of their own, or not."""
+    images = content["images"]
+    images[1]["file_name"] = images[0]["file_name"]
+    with pytest.raises(
+        DataError, match=r"0+36\.jpg stands for two images, 36 and 49, of 481 x 640 and 381 x"
+    ):
+        open_dataset(content)
+    images[1].update(width=481, height=640)
+    with caplog.at_level("INFO", "ppose"):
+        assert len(open_dataset(content)) == 6
+    assert "1 images have the name of another, such as 000000000036.jpg (36 and 49)" in caplog.text
+
+
+def test_detections_have_their_own_category_of_those_annotated(content, open_dataset, tmp_path):
+    """Of two animals what the box says; a box that says something else is the first."""
+    in_two_animals(content)
+    for number, category in enumerate(content["categories"], 4):
+        category["id"] = number
+    of_people(lambda p: p.update(category_id=p["category_id"] + 3))(content)
+    boxes = [{"image_id": 36, "bbox": [9, 9, 99, 99], "category_id": n, "score": 0.9} for n in (5, 4)]
+    (tmp_path / "det.json").write_text(json.dumps(boxes))
+    dataset = open_dataset(content, use_gt_bbox=False, bbox_file=str(tmp_path / "det.json"))
+    assert dataset.category_ids.tolist() == [5, 4]
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_names_in_the_other_form_of_unicode_are_found(content, open_dataset, tmp_path, form):
+    """macOS's archives have the accents apart from their letters."""
+    name, other = (unicodedata.normalize(f, "caf\u00e9.png") for f in (form, {"NFC": "NFD"}.get(form, "NFC")))
+    cv2.imwrite(str(tmp_path / name), np.zeros((640, 481, 3), np.uint8))
+    content["images"][0]["file_name"] = other
+    dataset = open_dataset(content, image_dir="")
+    assert dataset[0]["image"].shape == (640, 481, 3)
+    (tmp_path / "det.json").write_text(json.dumps([{"image": other, "bbox": [9, 9, 99, 99]}]))
+    assert read_people_boxes(tmp_path / "det.json", [name]).rows.tolist() == [0]
 
 
 def test_people_annotated_twice_and_unlisted_categories_are_said(content, open_dataset, caplog):

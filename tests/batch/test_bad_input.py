@@ -7,23 +7,16 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from ppose import cli
 from ppose.errors import DataError
 
 
 @pytest.fixture
-def call(monkeypatch, capsys, model_dir, tmp_path):
+def call(call_ppose, model_dir, tmp_path):
     """Call `ppose batch` in this process: exit code and what it says on stderr."""
 
     def _call(*arguments):
-        command = ["ppose", "batch", "--model_dir", model_dir, "--output_dir", tmp_path / "out", *arguments]
-        monkeypatch.setattr(sys, "argv", [str(each) for each in command])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as leave:
-            code = leave.code
-        return code, capsys.readouterr().err
+        done = call_ppose("batch", "--model_dir", model_dir, "--output_dir", tmp_path / "out", *arguments)
+        return done.returncode, done.stderr
 
     return _call
 
@@ -61,7 +54,7 @@ def test_problems_in_one_line(call, pictures, pack, tmp_path, monkeypatch):
         (["--input", folder, "--output_dir", folder / "out"], "lies in the input"),
         (["--input", folder, "--model_dir", folder], "holds no exported model"),
         (["--input", folder, "--engine", "ray"], "ray is not installed, which this needs: pip install"),
-    ):  # fmt: skip
+    ):
         code, said = call(*arguments)
         (line,) = [line for line in said.splitlines() if line.startswith("error: ")]
         assert code == 1
@@ -77,7 +70,6 @@ def test_options_that_do_not_go_together(call):
 
 def test_a_worker_with_other_models_ends_the_job(settings, pictures, monkeypatch):
     digests = iter(["a" * 64, "b" * 64, "c" * 64])
-    for module in ("command", "worker"):
-        monkeypatch.setattr(f"ppose.batch.{module}.digest_models", lambda *_: next(digests))
+    monkeypatch.setattr("ppose.batch.worker.digest_models", lambda *_: next(digests))
     with pytest.raises(DataError, match="the models' folders have other files here"):
         batch_jobs.run(settings(pictures()))

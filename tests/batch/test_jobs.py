@@ -19,7 +19,7 @@ from ppose.batch.place import open_place
 from ppose.batch.worker import Outcome, Stopped, Worker
 from ppose.errors import DataError
 from ppose.inference.predictor import Predictor
-from ppose.transforms import decode_image
+from ppose.transforms import decode_annotated
 
 
 @pytest.fixture(scope="session")
@@ -77,7 +77,7 @@ def test_shards_with_boxes_beside_their_images(settings, shard, predictor, draw,
         (f"shard-{n // 5}.tar", n % 5, f"set/{n:04d}.png") for n in range(10)
     ]
     assert [len(row["people"]) for row in rows] == [n % 3 for n in range(10)]
-    poses = predictor(decode_image(draw(4), "it"), [[30, 10, 70, 90]])
+    poses = predictor(decode_annotated(draw(4), "it"), [[30, 10, 70, 90]])
     np.testing.assert_array_equal(keypoints(rows[4]), as_predicted(poses))
 
 

@@ -109,7 +109,7 @@ def test_detected_boxes_need_no_annotations(coco_folder):
 @pytest.mark.parametrize(
     ("arguments", "change", "expected"),
     [
-        ({"anno_path": "none.json"}, None, "annotation file not found: .*none.json"),
+        ({"anno_path": "none.json"}, None, "annotation file not found: .*none.json.*dataset_dir=FOLDER"),
         ({}, lambda c: [a.pop("keypoints") for a in c["annotations"]], "no annotation has keypoints"),
         (
             {},

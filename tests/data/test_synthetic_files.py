@@ -46,11 +46,11 @@ def test_an_interrupted_run_leaves_no_annotations(tmp_path, monkeypatch):
     write_dataset(tmp_path, 2, 0)
     calls = []
 
-    def stop(*arguments):
+    def stop(*arguments, **options):
         calls.append(arguments)
         if len(calls) == 3:
             raise KeyboardInterrupt
-        return render_scene(*arguments)
+        return render_scene(*arguments, **options)
 
     monkeypatch.setattr(write, "render_scene", stop)
     with pytest.raises(KeyboardInterrupt):

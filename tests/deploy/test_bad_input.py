@@ -76,7 +76,7 @@ def test_heic_folder(infer_here, reference, tmp_path, monkeypatch):
     folder = reference / "cases" / "heic_folder" / "images"
     result = infer_here("--image_dir", folder, "--runtime", "onnxruntime")
     assert result.returncode == 1
-    assert "1 people in 1 images" in result.stdout
+    assert "1 person in 1 image" in result.stdout
     assert "IMG_1.HEIC" in result.stderr
 
 

@@ -26,7 +26,7 @@ def test_command_and_python_give_the_same_numbers(infer, model_dir, photo, crowd
     ):
         result = infer("--image_file", photo, "--boxes", boxes, "--save_json", "true", *options)
         assert result.returncode == 0, result.stderr
-        assert "2 people in 1 images" in result.stdout
+        assert "2 people in 1 image" in result.stdout
         poses = Predictor.from_dir(model_dir, **arguments)(crowd[0], crowd[2])
         written = read_poses()
         assert [entry["image_id"] for entry in written] == [7, 7]
@@ -143,7 +143,7 @@ def test_nobody_in_the_picture_is_no_error(infer, read_poses, tmp_path):
     options = ["--det_model_dir", detector, "--det_threshold", "0.95", "--save_json"]
     result = infer("--image_file", tmp_path / "empty.png", *options)
     assert result.returncode == 0, result.stderr
-    assert "0 people in 1 images" in result.stdout
+    assert "0 people in 1 image" in result.stdout
     assert read_poses() == []
 
 

@@ -255,7 +255,7 @@ def test_the_logged_loss_is_the_mean_of_the_last_steps(tmp_path):
 
 
 def test_patience_ends_a_run_that_gets_no_better(tmp_path):
-    values = iter([0.5, 0.6, 0.6, 0.1, 0.9])
+    values = iter([np.nan, 0.6, 0.6, 0.1, 0.9])
     hook = Evaluate(
         lambda model: dict.fromkeys(("AP50", "AP75", "AR"), 0.0) | {"AP": next(values)},
         tmp_path, RunLog(tmp_path, echo=False), headline=HEADLINE, every=1, patience=2,
@@ -264,6 +264,10 @@ def test_patience_ends_a_run_that_gets_no_better(tmp_path):
     trainer.fit()
     assert trainer.progress.epoch == 4
     assert not trainer.interrupted
+    state = read_state(tmp_path)
+    assert (state.progress.best, state.progress.best_epoch) == (0.6, 2)
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line, parse_constant=pytest.fail)["AP"] for line in lines] == [None, 0.6, 0.6, 0.1]
     assert (tmp_path / "model_final.pdparams").is_file()
 
 
@@ -386,3 +390,12 @@ def test_adamw_takes_no_regularizer():
     builder = OptimizerBuilder({"type": "AdamW"}, Regularizer("L2", 0.1))
     with pytest.raises(ConfigError, match=r"regularizer: AdamW .*optimizer\.weight_decay"):
         builder(LearningRate()(1), make_model().parameters())
+
+
+def test_a_warm_up_that_is_most_of_the_training_is_said(caplog):
+    rate = LearningRate(0.002, [LinearWarmup(steps=500)])
+    rate.check(1000)
+    assert not caplog.records
+    rate.check(210)
+    assert "warms up for 210 of the training's 210 steps" in caplog.text
+    assert "batch_size" in caplog.text

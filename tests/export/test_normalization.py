@@ -8,8 +8,11 @@ import pytest
 from paddle import nn
 
 from ppose.errors import ExportError
+from ppose.export.fold import fold_norms
 from ppose.export.graph import Graph
+from ppose.export.lite_blocks import StemForm
 from ppose.export.normalization import fold_normalization
+from ppose.models.lite_hrnet import Stem
 from ppose.quantization.scheme import ConvQuantization, InputQuantization, quantize_conv2d
 from ppose.transforms import NormalizeImage
 
@@ -67,6 +70,24 @@ def test_a_network_that_takes_bgr_gets_pixels_in_rgb(rounds):
     np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4)
 
 
+def test_the_stem_of_two_halves_takes_pixels():
+    paddle.seed(1)
+    stem = Stem()
+    stem.eval()
+    fold_norms(stem)
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 16, 24, 3), np.uint8)
+    normalised = (pixels / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
+    expected = stem(paddle.to_tensor(normalised.transpose(0, 3, 1, 2).astype(np.float32))).numpy()
+    form = StemForm(stem)
+    graph = Graph(form, fold_normalization(form, NORMALIZE))
+    got = graph(paddle.to_tensor(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)))).numpy()
+    np.testing.assert_allclose(got, expected[:, form.order], rtol=1e-4, atol=1e-5)
+
+
 def test_a_network_without_such_a_convolution():
     with pytest.raises(ExportError, match="found 0; export without --fuse_normalize"):
         fold_normalization(nn.Sequential(nn.Conv2D(4, 4, 3)), NORMALIZE)
+    with pytest.raises(ExportError, match="found 2; export without --fuse_normalize"):
+        fold_normalization(
+            nn.Sequential(nn.Conv2D(3, 4, 3), nn.Conv2D(4, 3, 1), nn.Conv2D(3, 2, 1)), NORMALIZE
+        )

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 
+import cv2
 import numpy as np
 import pytest
 
@@ -62,12 +63,27 @@ BROKEN = {
     "labelme: texts": (
         "a.json", "labelme", {"shapes": [{**LABELME_POINT, "points": [["a", "b"]]}]}, "expected 1 points",
     ),
+    "labelme: a group": (
+        "a.json", "labelme", {"shapes": [{**LABELME_POINT, "group_id": [1]}]}, "a group is called a list",
+    ),
+    "labelme: nobody": ("a.json", "labelme", {"shapes": []}, "nobody with keypoints is in it (labelme)"),
     "labelme: twice": ("a.json", "labelme", {"shapes": [LABELME_POINT] * 2}, "'tip' is there twice"),
     "cvat: no XML": ("a.xml", "cvat", "<annotations>", "not XML"),
     "cvat: another XML": ("a.xml", "cvat", "<svg/>", "begins with <svg>"),
     "cvat: entities": ("a.xml", "cvat", '<!DOCTYPE a [<!ENTITY b "c">]><annotations/>', "document type"),
     "cvat: a point": ("a.xml", "cvat", cvat("1;2"), "points are '1;2', expected x,y"),
     "cvat: many points": ("a.xml", "cvat", cvat("1,2;3,4"), "expected x,y of one"),
+    "cvat: a size": (
+        "a.xml", "cvat", "<annotations><image name='a' width='inf'/></annotations>", "width='inf', expected",
+    ),
+    "cvat: a track's frame": (
+        "a.xml", "cvat",
+        "<annotations><track id='0' label='p'><skeleton frame='nan'/></track></annotations>", "frame='nan'",
+    ),
+    "cvat: the video's size": (
+        "a.xml", "cvat",
+        "<annotations><original_size><width>a</width></original_size></annotations>", "<original_size> is no",
+    ),
     "cvat: no name": ("a.xml", "cvat", "<annotations><image id='0'/></annotations>", "<image> has no name"),
     "cvat: a box": (
         "a.xml", "cvat",
@@ -78,22 +94,35 @@ BROKEN = {
     "labelstudio: a value": (
         "a.json", "labelstudio", studio([{**STUDIO_POINT, "value": {}}]), "result a: expected original",
     ),
+    "labelstudio: a group": (
+        "a.json", "labelstudio", studio([{**STUDIO_POINT, "parentID": {}}]), "a group is called a dict",
+    ),
+    "labelstudio: a meta": (
+        "a.json", "labelstudio", studio([{**STUDIO_POINT, "meta": "x"}]), "result a: expected original",
+    ),
     "labelstudio: twice": ("a.json", "labelstudio", studio([STUDIO_POINT] * 2), "'tip' is there twice"),
     "labelstudio: results": ("a.json", "labelstudio", studio(3), "'result' is not a list"),
     "deeplabcut: no table": ("a.csv", "deeplabcut", b"\xff\xfe\x00", "not a table in CSV"),
     "deeplabcut: another table": ("a.csv", "deeplabcut", "a,b\n1,2\n", "first lines are not scorer"),
     "deeplabcut: too few": ("a.csv", "deeplabcut", DLC + "a.png,1\n", "a.csv:4: got 2 values, the"),
     "deeplabcut: texts": ("a.csv", "deeplabcut", DLC + "a.png,1,b\n", "a.csv:4: expected numbers"),
+    "deeplabcut: a header": (
+        "a.csv", "deeplabcut", DLC.replace("scorer,me", "scorer,me,me"), "first lines are not scorer",
+    ),
     "deeplabcut: no HDF5": ("a.h5", "deeplabcut", "text", "not HDF5"),
     "sleap: no HDF5": ("a.slp", "sleap", "text", "not HDF5"),
     "mpii: no MATLAB": ("a.mat", "mpii", "text", "not a MATLAB file"),
     "mpii: an object": ("a.json", "mpii", {}, "expected MPII's JSON"),
     "mpii: too few": ("a.json", "mpii", [{**MPII, "joints": [[1, 2]]}], "has 1 joints"),
+    "mpii: a number": ("a.json", "mpii", [{**MPII, "joints": 3}], "has 1 joints"),
     "mpii: no scale": ("a.json", "mpii", [{**MPII, "scale": None}], "has no scale"),
     "aic: an object": ("a.json", "aic", {}, "expected AI Challenger's JSON"),
     "aic: no id": ("a.json", "aic", [{}], "[0]: expected image_id"),
     "aic: too few": (
         "a.json", "aic", [{**AIC, "keypoint_annotations": {"human1": [1, 2]}}], "human1: expected 14 of x, y",
+    ),
+    "aic: boxes": (
+        "a.json", "aic", [{**AIC, "human_annotations": [1]}], "human_annotations is no object",
     ),
     "aic: a box": ("a.json", "aic", [{**AIC, "human_annotations": {"human1": [1]}}], "a box's corners"),
     "openpose: a list": ("a_keypoints.json", "openpose", [], "it has no list 'people'"),
@@ -197,3 +226,17 @@ def test_the_command_says_what_is_lost(labels_of, tmp_path, capsys):
     with pytest.raises(SystemExit):
         run_command("convert", [str(tmp_path / "a.json"), str(tmp_path / "folder")])
     assert "--to FORMAT says" in capsys.readouterr().err
+
+
+def test_yolos_images_elsewhere_are_named_on_the_command_line(tmp_path):
+    """Labels without their images beside them: the error says how, and so it goes."""
+    labels, images = tmp_path / "yolo" / "labels", tmp_path / "photos"
+    for folder in (labels, images):
+        folder.mkdir(parents=True)
+    (tmp_path / "yolo" / "data.yaml").write_text("kpt_shape: [1, 3]\ntrain: images\nnames: [arrow]\n")
+    (labels / "a.txt").write_text("0 0.5 0.5 0.5 0.5 0.5 0.5 2\n")
+    cv2.imwrite(str(images / "a.png"), np.zeros((20, 20, 3), np.uint8))
+    with pytest.raises(PposeError, match=r"image folder not found: .*, with --image_dir DIR"):
+        read_labels(tmp_path / "yolo")
+    read = read_labels(labels, image_dir=images)
+    np.testing.assert_allclose(read.people.keypoints[0], [[9.5, 9.5]], atol=0.51)

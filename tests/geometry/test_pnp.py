@@ -191,6 +191,10 @@ def test_a_model_file_by_names_by_order_and_with_a_camera_file(tmp_path):
         ({"keypoints": (POINTS * [1, 1, 0]).tolist()}, "its 11 keypoints lie in one plane"),
         ({"camera": "nowhere.json"}, "camera file not found"),
         ({"camera": {"cameraMatrix": [[1, 2], [3, 4]]}}, "cameraMatrix is not [[fx, 0, cx]"),
+        (
+            {"camera": {"cameraMatrix": [[800, 5, 1], [0, 800, 1], [0, 0, 1]]}},
+            "cameraMatrix is not [[fx, 0, cx]",
+        ),
         ({"camera": {"cameraMatrix": CAMERA.matrix.tolist(), "distCoeffs": [1, 2]}}, "distCoeffs is [1, 2]"),
     ],
 )
@@ -218,3 +222,13 @@ def test_what_is_not_finite_is_left_out_and_other_shapes_are_refused():
     np.testing.assert_allclose(found.translation, pose.translation, atol=1e-6)
     with pytest.raises(DataError, match=r"got keypoints \(5, 2\), scores \(11,\) and points \(11, 3\)"):
         solve_pose(keypoints[:5], scores, points, CAMERA)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_numbers_beyond_all_images_have_no_pose_or_one_of_numbers(seed):
+    keypoints = project(POINTS, make_pose(seed), CAMERA) * 1e30
+    try:
+        pose = solve_pose(keypoints[:6], np.ones(6), POINTS[:6], CAMERA)
+    except DataError:
+        return
+    assert np.isfinite(pose.covariance).all()

@@ -283,7 +283,7 @@ def test_numbers_that_are_none_are_left_out(image, tmp_path, caplog):
         ([np.zeros((3, 4))], {"inputs": ("a", "b")}, r"it takes a \(1, 3, 64, 64\), b \(1, 2\), expected"),
         ([np.zeros((3, 4))], {"size": (8192, 64)}, r"takes images \(1, 3, 64, 8192\), expected sides"),
     ],
-)  # fmt: skip
+)
 def test_what_is_none_of_these(outputs, options, expected, tmp_path):
     with pytest.raises(DataError, match=expected):
         open_detector(write_detector(tmp_path / "a.onnx", outputs, **options), runtime="onnxruntime")

@@ -12,7 +12,7 @@ import yaml
 from ppose.errors import ConfigError, DataError
 from ppose.inference.detectors.choice import open_detector
 from ppose.inference.model_folder import read_model_folder
-from ppose.inference.paddle_pose import find_model
+from ppose.inference.paddle_pose import read_export
 from ppose.inference.predictor import Predictor
 from ppose.transforms import read_image
 
@@ -79,7 +79,7 @@ def test_a_keypoint_network(pose_export, model_dir, crowd, stem, cfg):
     """As our own export of the same graph, decoded with DARK's step as there."""
     image, people, boxes = crowd
     folder = pose_export(stem, cfg, Global={"model_name": "PP-TinyPose_128x96"})
-    model = find_model(folder)
+    model = read_export(folder)
     assert (model.name, model.spec.batch) == ("PP-TinyPose_128x96", None)
     assert (model.spec.codec.heatmap_size, model.spec.codec.use_dark) == ((16, 24), True)
     predictor = Predictor.from_dir(folder, cpu_threads=1)
@@ -98,7 +98,7 @@ def test_darks_step_is_paddledetections(pose_export, crowd):
     """Its `dark_postprocess`, with a kernel of 3, in a naive loop over one map."""
     rng = np.random.default_rng(0)
     maps = cv2.GaussianBlur(rng.random((24, 16, 2)), None, 2).transpose(2, 0, 1)[None].astype(np.float32)
-    points, _ = find_model(pose_export()).spec.codec.decode(maps)
+    points, _ = read_export(pose_export()).spec.codec.decode(maps)
     for heatmap, point in zip(maps[0], points[0], strict=True):
         y, x = np.unravel_index(heatmap.argmax(), heatmap.shape)
         blurred = cv2.GaussianBlur(np.pad(heatmap, 1).astype(np.float64), (3, 3), 0)[1:-1, 1:-1]
@@ -120,7 +120,7 @@ def test_the_warp_and_the_pixels_are_as_it_says(pose_export):
 
     def read(steps):
         (folder / "infer_cfg.yml").write_text(yaml.safe_dump({**POSE_CFG, "Preprocess": steps}))
-        spec = find_model(folder).spec
+        spec = read_export(folder).spec
         return spec.make_batch(spec.cut_out(image, [[10, 20, 60, 90]]))
 
     plain = read([affine, normalize, permute])
@@ -158,7 +158,7 @@ def test_paddle_2s_format(run_script, crowd, tmp_path):
 )
 def test_other_networks_are_named(pose_export, changes, expected):
     with pytest.raises(DataError, match=expected):
-        find_model(pose_export(**changes))
+        read_export(pose_export(**changes))
 
 
 def test_an_unknown_step_or_argument_is_named(pose_export):
@@ -171,7 +171,7 @@ def test_an_unknown_step_or_argument_is_named(pose_export):
     ):
         (folder / "infer_cfg.yml").write_text(yaml.safe_dump({**POSE_CFG, "Preprocess": steps}))
         with pytest.raises(ConfigError, match=expected):
-            find_model(folder)
+            read_export(folder)
 
 
 def test_what_does_not_run_is_one_line(pose_export):
@@ -180,12 +180,12 @@ def test_what_does_not_run_is_one_line(pose_export):
         open_detector(folder)
     (folder / "model.json").write_text("0")
     with pytest.raises(DataError, match=r"model\.json and its weights do not load in Paddle Inference: "):
-        find_model(folder)
+        read_export(folder)
     (folder / "model.json").unlink()
     with pytest.raises(
         DataError, match=r"holds infer_cfg.yml, but no model: expected model.json or model.pd"
     ):
-        find_model(folder)
+        read_export(folder)
 
 
 def test_pd_keypoint_export(run_script, reference, tmp_path):
@@ -239,5 +239,5 @@ def test_a_detector_as_paddlex_writes_it(reference, tmp_path):
 
 
 def test_own_folders_stay_own(model_dir):
-    assert find_model(model_dir) == read_model_folder(model_dir)
+    assert read_export(model_dir) == read_model_folder(model_dir)
     assert sys.modules["ppose.inference.paddle_pose"].find_paddle_export(model_dir) is None

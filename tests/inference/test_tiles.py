@@ -9,7 +9,7 @@ from inference.constant_graphs import write_detector
 from ppose.errors import ConfigError
 from ppose.inference.command import open_detector
 from ppose.inference.detectors import Detections
-from ppose.inference.detectors.overlap import areas_of, intersect, suppress
+from ppose.inference.detectors.overlap import suppress
 from ppose.inference.detectors.tiles import TiledDetector
 
 PEOPLE = [(20, 20, 60, 110), (480, 100, 530, 210), (700, 450, 730, 500), (100, 150, 420, 590)]  # one is large
@@ -104,4 +104,3 @@ def test_suppression_is_the_naive_loops():
     np.testing.assert_array_equal(suppress(boxes, 0.5, is_part=parts), kept)
     assert len(suppress(boxes, 0.5)) > len(kept)
     assert suppress(np.zeros((0, 4)), 0.5).shape == (0,)
-    assert intersect(boxes[0], boxes[:1])[0] == pytest.approx(areas_of(boxes[:1])[0])

@@ -150,7 +150,7 @@ def test_a_size_that_nobody_has_is_minus_one_and_a_dash():
     _feed(metric, annotations)
     found = metric.compute()
     assert (found["APm"], found["APl"]) == (-1, pytest.approx(1))
-    lines = format_table(found, "own boxes").splitlines()
+    lines = format_table(found, "boxes: own boxes").splitlines()
     assert lines[0] == "boxes: own boxes"
     assert dict(zip(lines[1].split(), lines[2].split(), strict=True)) == {
         **dict.fromkeys(METRIC_NAMES, "1.0000"),

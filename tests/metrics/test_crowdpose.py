@@ -4,11 +4,13 @@ import json
 
 import numpy as np
 import pytest
+from coco_judge import judge
 
+from ppose.annotations import read_annotations
 from ppose.data import KeypointTopDownCocoDataset
 from ppose.errors import DataError
 from ppose.keypoints import get_keypoint_set
-from ppose.metrics import CrowdPoseMetric
+from ppose.metrics import CocoKeypointMetric, CrowdPoseMetric
 
 CROWDPOSE14 = get_keypoint_set("crowdpose14")
 
@@ -68,3 +70,31 @@ def test_other_files_and_missing_kinds(annotations):
     file.write_text(json.dumps(content))
     with pytest.raises(DataError, match="crowdIndex is 'high', expected a number"):
         evaluate(annotations)
+
+
+def test_the_files_own_counts_are_the_judges(reference):
+    """COCO's people as 14 keypoints: of 39 all is hidden, whom CrowdPose's count (v = 2) leaves out.
+
+    pycocotools goes by the file's count; counted anew, these 39 would be missed or found as others are.
+    """
+    content = json.loads((reference / "data/coco_dev/annotations/person_keypoints.json").read_text())
+    rng, people, results = np.random.default_rng(0), [], []
+    for person in content["annotations"]:
+        points = np.array(person["keypoints"], float).reshape(17, 3)[[*range(5, 17), 0, 1]]
+        if person["iscrowd"] or not points[:, 2].any():
+            continue
+        points[:, 2] = np.where(points[:, 2] > 0, 1 if len(people) % 8 == 0 and len(people) < 312 else 2, 0)
+        count = int((points[:, 2] == 2).sum())
+        people.append({**person, "keypoints": points.ravel().tolist(), "num_keypoints": count})
+        points[:, :2] += rng.normal(0, rng.choice([1, 5, 25]), (14, 2))
+        found = {"image_id": person["image_id"], "keypoints": points.ravel().tolist(), "score": rng.random()}
+        results.append({**found, "category_id": 1})
+    assert sum(person["num_keypoints"] == 0 for person in people) == 39
+    content = {**content, "annotations": people, "categories": [{"id": 1, "name": "person"}]}
+    own = CocoKeypointMetric(read_annotations(content, CROWDPOSE14), CROWDPOSE14).measure(results)
+    for name, value in judge(content, results, CROWDPOSE14.sigmas).items():
+        assert own[name] == pytest.approx(value, abs=1e-9)
+    for person in people:
+        del person["num_keypoints"]
+    recounted = CocoKeypointMetric(read_annotations(content, CROWDPOSE14), CROWDPOSE14).measure(results)
+    assert abs(recounted["AP"] - own["AP"]) > 0.001

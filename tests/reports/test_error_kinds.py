@@ -10,7 +10,7 @@ from ppose.annotations import read_annotations
 from ppose.errors import DataError
 from ppose.keypoints import get_keypoint_set
 from ppose.metrics.coco_evaluation import Evaluation, make_truth
-from ppose.metrics.oks_matching import similarity
+from ppose.metrics.oks import similarity
 from ppose.reports.analysis import PCK_THRESHOLDS, analyse, calibrate, compare, count_overlapping
 from ppose.reports.error_kinds import GOOD, INVERSION, JITTER, MISS, SWAP, UNKNOWN
 from ppose.reports.results import read_results

@@ -43,6 +43,18 @@ def test_worst_and_best_images_side_by_side(people_folder):
     assert np.abs(panels[0] - panels[2]).mean() > 1.5 * boxes_alone > 0
 
 
+def test_the_longest_name_of_an_image_is_cut(people_folder):
+    file = people_folder / "annotations.json"
+    content = json.loads(file.read_text())
+    content["images"][1]["file_name"] = "a" * 251 + ".jpg"
+    file.write_text(json.dumps(content))
+    (people_folder / "images" / "2.jpg").rename(people_folder / "images" / f"{'a' * 251}.jpg")
+    with pytest.raises(SystemExit):  # two images are not there
+        visualize(people_folder, "worse.json", count=4)
+    (cut,) = (people_folder / "out" / "worst").glob("*aaa*")
+    assert len(cut.name) == 255
+
+
 def test_what_cannot_be_read_is_said_at_the_end(people_folder, capsys):
     with pytest.raises(SystemExit):
         visualize(people_folder, "worse.json", count=4)

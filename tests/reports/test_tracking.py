@@ -2,11 +2,11 @@
 
 import json
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
 
-from ppose import cli
 from ppose.errors import DataError
 from ppose.formats.track_files import mot_row, table_header, table_rows
 from ppose.formats.track_folders import read_tracks
@@ -165,22 +165,16 @@ def test_keypoints_of_low_scores_were_not_found(planted, tmp_path):
     assert evaluate_keypoints(read_pairs(annotated, tmp_path, 0.05))["Ankl"] == 100
 
 
-def call(monkeypatch, capsys, *arguments):
-    monkeypatch.setattr(sys, "argv", ["ppose", "eval_tracks", *map(str, arguments)])
-    code = 0
-    try:
-        cli.main()
-    except SystemExit as leave:
-        code = leave.code
-    return code, capsys.readouterr()
+@pytest.fixture
+def call(call_ppose):
+    return partial(call_ppose, "eval_tracks")
 
 
-def test_the_command(planted, tmp_path, monkeypatch, capsys):
+def test_the_command(call, planted, tmp_path):
     annotated, found = planted
-    options = ["--annotations", annotated, "--tracks", found, "--json", tmp_path / "scores.json"]
-    code, output = call(monkeypatch, capsys, *options)
-    assert code == 0
-    lines = output.out.splitlines()
+    done = call("--annotations", annotated, "--tracks", found, "--json", tmp_path / "scores.json")
+    assert done.returncode == 0
+    lines = done.stdout.splitlines()
     assert lines[0] == "videos: 2; people matched by OKS from 0.5 on"
     assert lines[1].split()[:3] == ["MOTA", "IDF1", "HOTA"]
     assert dict(zip(lines[4].split(), lines[5].split(), strict=True))["Total"] == "9.7"
@@ -189,37 +183,34 @@ def test_the_command(planted, tmp_path, monkeypatch, capsys):
     assert f"{100 * written['people']['MOTA']:.1f}" == lines[2].split()[0]
 
 
-def test_two_single_videos_are_one_whatever_they_are_called(tmp_path, monkeypatch, capsys):
+def test_two_single_videos_are_one_whatever_they_are_called(call, tmp_path):
     (tmp_path / "gt.txt").write_text("".join(f"{i},1,{10 * i},10,40,80,1\n" for i in range(1, 9)))
     (tmp_path / "walk.txt").write_text(
         "".join(f"{i},{1 + i // 5},{10 * i},10,40,80,0.9\n" for i in range(1, 9))
     )
-    code, output = call(
-        monkeypatch, capsys, "--annotations", tmp_path / "gt.txt", "--tracks", tmp_path / "walk.txt"
-    )
-    assert code == 0
-    assert output.out.splitlines()[0] == "videos: 1; people matched by IoU from 0.5 on"
-    assert output.out.splitlines()[2].split()[0] == "87.5"  # one switch in eight
-    assert "keypoints" not in output.out
+    done = call("--annotations", tmp_path / "gt.txt", "--tracks", tmp_path / "walk.txt")
+    assert done.returncode == 0
+    assert done.stdout.splitlines()[0] == "videos: 1; people matched by IoU from 0.5 on"
+    assert done.stdout.splitlines()[2].split()[0] == "87.5"  # one switch in eight
+    assert "keypoints" not in done.stdout
 
 
-def test_what_does_not_fit_is_one_line(planted, tmp_path, monkeypatch, capsys):
+def test_what_does_not_fit_is_one_line(call, planted, tmp_path):
     annotated, found = planted
     (tmp_path / "one").mkdir()
     (tmp_path / "one" / f"{VIDEOS[0]}.txt").write_text("1,1,0,0,5,5\n")
-    code, output = call(monkeypatch, capsys, "--annotations", annotated, "--tracks", tmp_path / "one")
-    assert code == 1
-    assert output.err == (
-        "error: 1 of 2 videos have no tracks: 000522_mpii_test; there are those of 000342_mpii_test\n"
-    )
-    code, output = call(monkeypatch, capsys, "--annotations", tmp_path / "none.json", "--tracks", found)
-    assert (code, output.err) == (1, f"error: file of tracks not found: {tmp_path / 'none.json'}\n")
+    done = call("--annotations", annotated, "--tracks", tmp_path / "one")
+    problem = "1 of 2 videos have no tracks: 000522_mpii_test; there are those of 000342_mpii_test"
+    assert (done.returncode, done.stderr) == (1, f"error: {problem}\n")
+    done = call("--annotations", tmp_path / "none.json", "--tracks", found)
+    problem = f"file of tracks not found: {tmp_path / 'none.json'}"
+    assert (done.returncode, done.stderr) == (1, f"error: {problem}\n")
     videos = read_pairs(annotated / f"{VIDEOS[0]}.json", tmp_path / "one")
     with pytest.raises(DataError, match=r"no keypoint is in both: annotated are nose, .*--similarity iou"):
         evaluate_people(videos, "oks")
 
 
-def test_without_motmetrics_a_line_says_how_to_get_it(planted, monkeypatch, capsys):
+def test_without_motmetrics_a_line_says_how_to_get_it(call, planted, monkeypatch):
     for name in (
         "motmetrics",
         "ppose.metrics.track_scores",
@@ -228,9 +219,9 @@ def test_without_motmetrics_a_line_says_how_to_get_it(planted, monkeypatch, caps
     ):
         monkeypatch.delitem(sys.modules, name, raising=False)
     monkeypatch.setitem(sys.modules, "motmetrics", None)
-    code, output = call(monkeypatch, capsys, "--annotations", planted[0], "--tracks", planted[1])
-    assert code == 1
-    assert output.err == "error: motmetrics is not installed, which this needs: pip install 'ppose[track]'\n"
+    done = call("--annotations", planted[0], "--tracks", planted[1])
+    assert done.returncode == 1
+    assert done.stderr == "error: motmetrics is not installed, which this needs: pip install 'ppose[track]'\n"
 
 
 def test_posetracks_own_sequences(reference):

@@ -2,7 +2,7 @@
 
 import copy
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +101,7 @@ def _export_faults(whole: Path, seed: int) -> Iterator[tuple[str, str, Callable[
         runtime = ("onnxruntime", "openvino", "paddle")[index % 3]
         yield runtime, f"{path}: {shown}", lambda made, p=path, v=value: _edit(made, p, v)
     for name, text in _TEXTS.items():
-        yield "auto", f"infer_cfg.yml: {name}", lambda made, t=text: _write(made / "infer_cfg.yml", t)
+        yield "auto", f"infer_cfg.yml: {name}", _put("infer_cfg.yml", text)
     for runtime in ("onnxruntime", "openvino"):
         for name, spoil in _onnx_faults((whole / "model.onnx").read_bytes(), seed).items():
             yield runtime, f"model.onnx: {name}", lambda made, s=spoil: _signed(s, made)
@@ -111,17 +111,13 @@ def _export_faults(whole: Path, seed: int) -> Iterator[tuple[str, str, Callable[
         yield "paddle", f"PaddleDetection's: {name}", lambda made, s=steps: _become_paddles(made, s)
     for name in ("model.onnx", "model.json", "model.pdiparams", "infer_cfg.yml"):
         yield "auto", f"without {name}", lambda made, n=name: (made / n).unlink()
-        yield (
-            "auto",
-            f"{name} of one byte more",
-            lambda made, n=name: _write(made / n, (made / n).read_bytes() + b"\0"),
-        )
+        yield "auto", f"{name} of one byte more", _put(name, (whole / name).read_bytes() + b"\0")
 
 
 def _onnx_faults(content: bytes, seed: int) -> dict[str, Callable[[Path], None]]:
     faults: dict[str, Callable[[Path], None]] = {
-        "empty": lambda made: _write(made / "model.onnx", b""),
-        "text": lambda made: _write(made / "model.onnx", b"<html>not found</html>"),
+        "empty": _put("model.onnx", b""),
+        "text": _put("model.onnx", b"<html>not found</html>"),
         "two keypoints more": lambda made: _write_maps(made, (4, 24, 16)),
         "larger maps": lambda made: _write_maps(made, (2, 48, 32)),
         "no maps": lambda made: _write_maps(made, (34,)),
@@ -135,16 +131,9 @@ def _onnx_faults(content: bytes, seed: int) -> dict[str, Callable[[Path], None]]
         "NaN weights": lambda made: _fill(made / "model.onnx", NAN),
         "huge weights": lambda made: _fill(made / "model.onnx", 3e38),
     }
-    for share in (0.1, 0.5, 0.95):
-        faults[f"cut at {share}"] = lambda made, s=share: _write(
-            made / "model.onnx", content[: int(len(content) * s)]
-        )
-    for number, spoilt in enumerate(mutate([content], 5, seed)):
-        faults[f"mutation {number}"] = lambda made, c=spoilt: _write(made / "model.onnx", c)
-    for number in range(12):
-        spoilt = change_nodes(content, seed + number)
-        faults[f"other nodes {number}"] = lambda made, c=spoilt: _write(made / "model.onnx", c)
-    return faults
+    spoilt = _cut(content, (0.1, 0.5, 0.95)) | _mutated(content, 5, seed)
+    spoilt |= {f"other nodes {number}": change_nodes(content, seed + number) for number in range(12)}
+    return faults | {name: _put("model.onnx", data) for name, data in spoilt.items()}
 
 
 def _paddle_faults(whole: Path, seed: int) -> dict[str, Callable[[Path], None]]:
@@ -156,27 +145,31 @@ def _paddle_faults(whole: Path, seed: int) -> dict[str, Callable[[Path], None]]:
         "another input": lambda made: _save_paddle(made, filters=2, size=(32, 32)),
         "others' weights": lambda made: _save_paddle(made, filters=5, only="model.pdiparams"),
     }
-    for text in (b"", b"{}", b"[]", b"0", b'{"base_code": 1}', b"\xff\xfe"):
-        faults[f"model.json is {text!r}"] = lambda made, t=text: _write(made / "model.json", t)
-    for share in (0.0, 0.3, 0.9):
-        faults[f"model.json cut at {share}"] = lambda made, s=share: _write(
-            made / "model.json", graph[: int(len(graph) * s)]
-        )
-        faults[f"weights cut at {share}"] = lambda made, s=share: _write(
-            made / "model.pdiparams", weights[: int(len(weights) * s)]
-        )
-    for number, spoilt in enumerate(mutate([graph], 3, seed)):
-        faults[f"model.json, mutation {number}"] = lambda made, c=spoilt: _write(made / "model.json", c)
-    for number in range(12):
-        spoilt = change_values(graph, seed + number)
-        faults[f"model.json, other values {number}"] = lambda made, c=spoilt: _write(made / "model.json", c)
-    for number, spoilt in enumerate(mutate([weights], 3, seed)):
-        faults[f"weights, mutation {number}"] = lambda made, c=spoilt: _write(made / "model.pdiparams", c)
-    return faults
+    texts = (b"", b"{}", b"[]", b"0", b'{"base_code": 1}', b"\xff\xfe")
+    spoilt = (
+        {f"is {text!r}": text for text in texts} | _cut(graph, (0.0, 0.3, 0.9)) | _mutated(graph, 3, seed)
+    )
+    spoilt |= {f"other values {number}": change_values(graph, seed + number) for number in range(12)}
+    faults |= {f"model.json: {name}": _put("model.json", data) for name, data in spoilt.items()}
+    spoilt = _cut(weights, (0.0, 0.3, 0.9)) | _mutated(weights, 3, seed)
+    return faults | {f"weights: {name}": _put("model.pdiparams", data) for name, data in spoilt.items()}
 
 
-def _write(file: Path, content: bytes) -> None:
-    file.write_bytes(content)
+def _put(name: str, content: bytes) -> Callable[[Path], None]:
+    """What writes this content into that file of an export."""
+
+    def write(made: Path) -> None:
+        (made / name).write_bytes(content)
+
+    return write
+
+
+def _cut(content: bytes, shares: Sequence[float]) -> dict[str, bytes]:
+    return {f"cut at {share}": content[: int(len(content) * share)] for share in shares}
+
+
+def _mutated(content: bytes, count: int, seed: int) -> dict[str, bytes]:
+    return {f"mutation {number}": data for number, data in enumerate(mutate([content], count, seed))}
 
 
 def _edit(folder: Path, path: str, value: Any) -> None:

@@ -139,10 +139,37 @@ def test_the_camera_shows_poses_until_it_is_stopped(page):
 
 
 def test_what_the_server_refuses_is_said(page):
-    page.evaluate(_DROP, ["AAAA", "drop"])
+    with page.expect_console_message(lambda message: message.type == "error"):  # as of every answer of 4xx
+        page.evaluate(_DROP, ["AAAA", "drop"])
     playwright.expect(page.locator("#status")).to_contain_text("No poses: ")
     assert page.locator("#status").get_attribute("class") == "error"
-    page.problems.clear()  # the browser logs answers of 4xx
+    page.problems.clear()
+
+
+def test_nobody_in_the_photo_and_a_server_that_is_gone_are_said(browser, start_server, png, tmp_path):
+    address, stop = start_server(find_people=lambda _: np.zeros((0, 4)))
+    page = browser.new_page(viewport={"width": 360, "height": 700})
+    page.goto("http://{}:{}/".format(*address))
+    (tmp_path / "photo.png").write_bytes(png)
+    status = playwright.expect(page.locator("#status"))
+    page.set_input_files("#file", tmp_path / "photo.png")
+    status.to_contain_text("Nobody was found, 320 ")
+    stop()
+    page.set_input_files("#file", tmp_path / "photo.png")  # the same photo again
+    status.to_contain_text("No poses: the server does not answer")
+    page.close()
+
+
+def test_a_phones_width_is_enough(page, png):
+    page.set_viewport_size({"width": 320, "height": 600})
+    _give(page, png)
+    page.focus("#canvas")
+    for _ in range(4):
+        page.keyboard.press("ArrowRight")
+        tip = page.locator("#tip").bounding_box()
+        assert tip["x"] >= 0
+        assert tip["x"] + tip["width"] <= 320
+    assert page.evaluate("document.documentElement.scrollWidth") == 320
 
 
 def test_keyboard_and_screen_reader_find_every_control(page, png):

@@ -77,7 +77,7 @@ WRITTEN = {
     "pbm": lambda: b"P1 # a comment\n37\n21 " + b"0 " * 37 * 21,
     "pgm": lambda: save("L", format="PPM"),
     "ppm": lambda: save(format="PPM"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("kind", list(WRITTEN))

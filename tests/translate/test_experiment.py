@@ -104,6 +104,25 @@ def test_hsrnet_whose_channels_are_bgr_without_a_word(translate):
     assert task.codec.sigma == 3
 
 
+@pytest.mark.parametrize("is_older", [False, True])
+def test_what_a_file_leaves_out_is_as_in_its_code(translate, is_older):
+    nothing = dict.fromkeys(("SHIFT_HEATMAP", "FLIP_TEST", "USE_GT_BBOX", "BATCH_SIZE_PER_GPU"))
+    changes = {
+        "DATASET": {"ROT_FACTOR": None, "SCALE_FACTOR": None},
+        "TRAIN": {"LR": "1e-3", "LR_STEP": None, "END_EPOCH": None, "BATCH_SIZE_PER_GPU": None},
+        "TEST": {**nothing, "BATCH_SIZE": 8} if is_older else nothing,
+    }
+    cfg = translate(changes)
+    task = Task(cfg)
+    assert task.shifts_heatmap == is_older
+    assert not task.test.flip
+    assert not cfg["EvalDataset"]["use_gt_bbox"]
+    assert (task.settings.epoch, task.settings.base_batch_size) == (140, 128)
+    assert cfg["LearningRate"]["base_lr"] == 0.001
+    augment = cfg["TrainReader"]["sample_transforms"][0]["RandomFlipHalfBodyTransform"]
+    assert (augment["scale"], augment["rot"], augment["num_joints_half_body"]) == (0.25, 30, 8)
+
+
 def test_other_losses_and_optimizers(translate):
     changes = {
         "LOSS": {"USE_OHKM": True, "TOPK": 6},
@@ -133,6 +152,11 @@ def test_spacecraft_are_not_mirrored_whatever_the_file_says(translate):
         ({"TRAIN": {"OPTIMIZER": "lamb"}}, "TRAIN.OPTIMIZER: got lamb, expected adam or sgd"),
         ({"TRAIN": {"LRR": 1}}, "TRAIN.LRR: no setting of an experiment file; did you mean 'TRAIN.LR'"),
         ({"MODEL": None}, "no experiment file: expected DATASET, MODEL"),
+        ({"TRAIN": {"LR": "fast"}}, "TRAIN.LR: got 'fast', expected a number"),
+        ({"MODEL": {"STYLE": "caffe"}}, "MODEL.STYLE: got caffe, our networks have pytorch"),
+        ({"MODEL": {"EXTRA": {"FINAL_CONV_KERNEL": 3}}}, "FINAL_CONV_KERNEL: got 3, our networks have 1"),
+        ({"MODEL": {"EXTRA": {"STAGE2": {"NUM_BLOCKS": None}}}}, "STAGE2.NUM_BLOCKS missing"),
+        ({"MODEL": {"EXTRA": {"STAGE2": {"BLOCK": "BOTTLENECK"}}}}, "BLOCK: got BOTTLENECK, our networks"),
         ({"MODEL": {"EXTRA": {"STAGE4": None}}}, "expected STAGE2, STAGE3 and STAGE4"),
         (
             {"MODEL": {"EXTRA": {"STAGE2": {"NUM_CHANNELS": [48, 64]}}}},

@@ -60,6 +60,12 @@ def test_find_weights_takes_files_prefixes_folders_and_urls(tmp_path, monkeypatc
     assert find_weights("~/model_final") == path
 
 
+def test_find_weights_knows_tensorflows_files(tmp_path):
+    (tmp_path / "a.ckpt.index").write_bytes(b"")
+    with pytest.raises(CheckpointError, match=r"a\.ckpt looks like a checkpoint of TensorFlow"):
+        find_weights(tmp_path / "a.ckpt")
+
+
 def test_find_weights_says_what_was_tried(tmp_path):
     with pytest.raises(CheckpointError) as caught:
         find_weights(tmp_path / "absent")
@@ -264,3 +270,15 @@ def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(CheckpointError, match="cannot write"):
         save_weights(Net(), tmp_path / "file" / "a.pdparams")
+
+
+@pytest.mark.parametrize("key", ["layers.2.weight", "layers.2.parts.0.weight", "layers.0.split.weight"])
+def test_weights_of_a_larger_network_are_refused_where_strict(tmp_path, caplog, key):
+    net = nn.Layer()
+    net.layers = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    file = write(tmp_path / "a.pdparams", {**arrays_of(net), key: np.zeros((2, 2), np.float32)})
+    with pytest.raises(
+        CheckpointError, match=rf"larger network.* 1 of its weights have no place here: {key}"
+    ):
+        load_weights(net, file, strict=True)
+    load_weights(net, file, strict=False)

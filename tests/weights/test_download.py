@@ -183,7 +183,7 @@ _ODD = {
     "odd-words": (b"HTTP/1.1 404 \x1b[2Jerror: x" + _NO_BODY, "x1b"),
     "odd-binary": (b"\x00\x01\x02\r\n\r\n", "cannot download"),
     "odd-headers": (b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 200 + b"\r\nab", "cannot download"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", list(_ODD))

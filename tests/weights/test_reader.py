@@ -174,6 +174,7 @@ def test_real_tinypose_weights(reference):
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:12\n", "git lfs pull"),
         (b"Traceback: no such file", "text file that starts with 'Traceback"),
         (b"\x7fELF\x02\x01\x01", "unknown format"),
+        (bytes(40) + bytes.fromhex("57fb808b247547db"), "a checkpoint of TensorFlow"),
         (bytes(300), "pdiparams"),
         (gzip.compress(b"x", mtime=0), "gzip"),
         (pickle.dumps([1, 2]), "no state dict but a list"),

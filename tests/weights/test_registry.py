@@ -60,6 +60,10 @@ def test_every_checkpoint_of_the_reference_is_listed(reference):
 def test_an_unknown_name_is_one_line_with_the_nearest_and_the_way_on():
     with pytest.raises(ConfigError, match=r"x129'; did you mean 'tinypose_256x192'\? `ppose models` lists"):
         find_model("tinypose_256x129", "pose")
+    with pytest.raises(
+        ConfigError, match=r"'hrnet_w32'; did you mean 'hrnet_w32_256x192' or .*\? `ppose models`"
+    ):
+        find_model("hrnet_w32", "pose")
     with pytest.raises(ConfigError, match=f"'{DEFAULT_DETECTOR}' is a detector model"):
         find_model(DEFAULT_DETECTOR, "pose")
     with pytest.raises(ConfigError, match="there is no some/folder"):

@@ -1,11 +1,8 @@
 """`ppose weights convert`, and what it writes, against the format's own library."""
 
-import sys
-
 import numpy as np
 import pytest
 
-from ppose import cli
 from ppose.weights.checkpoint import find_weights
 from ppose.weights.reader import read_weights
 from ppose.weights.safetensors_file import write_safetensors
@@ -28,17 +25,14 @@ def test_what_is_written_is_what_the_formats_own_library_reads(tmp_path):
             np.testing.assert_array_equal(got[key], array, strict=True)
 
 
-def test_weights_are_converted_beside_their_file(tmp_path, monkeypatch, capsys, torch_file):
+def test_weights_are_converted_beside_their_file(tmp_path, call_ppose, torch_file):
     storage = torch_file.storage("0", 6)
     content = torch_file({"a": (storage, 0, (3, 2), (1, 3))}, {"0": ARRAYS["a"].T.tobytes()})
     (tmp_path / "best.pth").write_bytes(content)
-    monkeypatch.setattr(sys, "argv", ["ppose", "weights", "convert", str(tmp_path / "best.pth")])
-    cli.main()
-    assert capsys.readouterr().out == f"{tmp_path / 'best.safetensors'}: 1 arrays\n"
+    done = call_ppose("weights", "convert", tmp_path / "best.pth")
+    assert done.stdout == f"{tmp_path / 'best.safetensors'}: 1 arrays\n"
     np.testing.assert_array_equal(read_weights(tmp_path / "best.safetensors")["a"], ARRAYS["a"])
     assert find_weights(tmp_path / "best") == tmp_path / "best.safetensors"
-    monkeypatch.setattr(sys, "argv", ["ppose", "weights", "convert", str(tmp_path / "best.safetensors")])
-    with pytest.raises(SystemExit) as left:
-        cli.main()
-    assert left.value.code == 2
-    assert "name another file with --output" in capsys.readouterr().err
+    done = call_ppose("weights", "convert", tmp_path / "best.safetensors")
+    assert done.returncode == 2
+    assert "name another file with --output" in done.stderr

@@ -191,7 +191,7 @@ def test_all_errors_at_once_with_file_line_key_and_suggestion(write):
         ("!KeypointTopDownCocoDataset", "!ImageFolder", "which is no dataset"),
         ("num_joints: &num_joints 17", "num_joints: &num_joints 17\nnm_joints: *num_joints", "unknown key"),
     ],
-)  # fmt: skip
+)
 def test_what_is_wrong_is_named(write, old, new, expected):
     assert old in MODEL
     message = _fails(write("bad.yml", MODEL.replace(old, new)))

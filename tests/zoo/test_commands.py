@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import subprocess
-import sys
 
 import cv2
 import numpy as np
@@ -12,7 +10,6 @@ from archive_files import write_zip
 from detector_export import write_detector
 from runs import assert_one_line
 
-from ppose import cli
 from ppose.commands.eval import find_config_of
 from ppose.weights.registry import list_models, mirror_path
 from ppose.zoo.exports import exports_folder
@@ -21,20 +18,10 @@ PERSON = [40, 30, 120, 190]  # the first of `crowd`
 
 
 @pytest.fixture
-def run(capsys, monkeypatch, tmp_path):
+def run(call_ppose, monkeypatch, tmp_path):
     """`ppose` in this process, in a folder with a photo of two people."""
     monkeypatch.chdir(tmp_path)
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["ppose", *map(str, arguments)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as leave:
-            code = leave.code or 0
-        return subprocess.CompletedProcess(arguments, code, *capsys.readouterr())
-
-    return run
+    return call_ppose
 
 
 @pytest.fixture
@@ -96,6 +83,17 @@ def test_a_folder_and_a_video_by_what_they_are(run, ready, finder, photo, tmp_pa
     (tmp_path / "walk.MP4").write_bytes(b"")
     assert_one_line(run("predict", tmp_path / "walk.MP4", *ready), "video is empty")
     assert_one_line(run("predict", tmp_path / "absent.jpg", *ready), "absent.jpg")
+
+
+def test_a_photo_that_is_not_there_costs_no_download(run, colours, server, photo):
+    server.stop()
+    assert_one_line(run("predict", photo.with_name("absent.jpg"), "--model", "colours"), "image not found: ")
+
+
+def test_a_server_of_a_model_by_name_finds_people(run, ready, finder, server, monkeypatch):
+    monkeypatch.setattr("ppose.commands.serve.DEFAULT_DETECTOR", "finder")
+    server.stop()
+    assert_one_line(run("serve", *ready), "cannot download", "--detector none takes an image as one person")
 
 
 def test_no_detector_to_be_had(run, ready, finder, photo, server):

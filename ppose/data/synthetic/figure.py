@@ -87,7 +87,7 @@ def build_figure(shape: Shape, pose: Pose, look: Look, camera: np.ndarray) -> Fi
         np.concatenate([face, *points]),
         _find_turned(skeleton),
         look,
-    )  # fmt: skip
+    )
 
 
 def _find_turned(skeleton: Skeleton) -> np.ndarray:
@@ -132,7 +132,7 @@ def _add_trunk(maker: HullMaker, skeleton: Skeleton, shape: Shape, look: Look) -
     maker.add(
         Part.NECK, [skeleton.neck, up], (0.031 * girth**0.5, 0.028), look.skin * 0.93, float(up[2]) + 0.012
     )
-    _add_front_or_back(maker, skeleton, shape, look, depth)  # fmt: skip
+    _add_front_or_back(maker, skeleton, shape, look, depth)
 
 
 def _add_front_or_back(maker: HullMaker, skeleton: Skeleton, shape: Shape, look: Look, depth: float) -> None:

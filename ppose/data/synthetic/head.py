@@ -10,7 +10,7 @@ from ppose.data.synthetic.parts import HullMaker, Part
 KEYPOINTS = np.array(
     [(0, 0.013, -0.066), (0.021, -0.006, -0.046), (-0.021, -0.006, -0.046)]
     + [(0.046, 0.004, 0.004), (-0.046, 0.004, 0.004)]
-)  # fmt: skip
+)
 # Directions in which these look out of the head; in the same frame.
 NORMALS = np.array([(0, 0.1, -1), (0.42, -0.1, -0.9), (-0.42, -0.1, -0.9), (1, 0, 0), (-1, 0, 0)])
 NORMALS /= np.linalg.norm(NORMALS, axis=1, keepdims=True)

@@ -11,7 +11,7 @@ _SKINS = np.array(
     [(250, 222, 200), (238, 200, 170), (222, 176, 140), (196, 146, 108)]
     + [(160, 112, 78), (118, 78, 54), (78, 52, 40)],
     float,
-)  # fmt: skip
+)
 _HAIRS = np.array(
     [(22, 18, 18), (44, 32, 26), (76, 52, 36), (112, 78, 50), (170, 130, 80), (214, 180, 120), (120, 56, 34)]
     + [(150, 150, 150), (225, 222, 215)],
@@ -91,7 +91,7 @@ def sample_look(rng: np.random.Generator) -> Look:
         bag_colour=_sample_cloth(rng),
         pattern_top=rng.random() < 0.35,
         pattern_bottom=rng.random() < 0.12,
-    )  # fmt: skip
+    )
 
 
 def _choose(rng: np.random.Generator, options: Any, shares: Sequence[float] | None = None) -> Any:

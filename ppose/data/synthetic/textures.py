@@ -30,7 +30,7 @@ def get_noise_tiles() -> tuple[np.ndarray, ...]:
             large = cv2.resize(wrapped, None, fx=factor_x, fy=factor_y, interpolation=cv2.INTER_CUBIC)
             total += large[2 * factor_y :, 2 * factor_x :][:_SIZE, :_SIZE] * 0.62 ** (octave - first_octave)
         tiles.append(_to_uint8(total))
-    return tuple(tiles)  # fmt: skip
+    return tuple(tiles)
 
 
 @lru_cache(maxsize=1)

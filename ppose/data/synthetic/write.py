@@ -41,13 +41,12 @@ def write_dataset(
 
     The scenes are those of ``seed`` from ``first_index`` on; ``size`` (w, h), ``people`` (fewest, most) and
     ``variety`` are theirs, see `render_scene`. Equal arguments write equal bytes, whatever the number of
-    ``workers``, processes that share the work. An annotation file that is
-    there goes first and the new one comes last, whole, so that it never speaks of other images than those
-    beside it.
-    Raises DataError for impossible arguments, OSError, which names the file, where it cannot be written.
+    ``workers``, processes that share the work. An annotation file that is there goes first and the new one
+    comes last, whole, so that it never speaks of other images than those beside it. Raises DataError for
+    impossible arguments, OSError, which names the file, where it cannot be written.
     """
     category = _make_category("person", COCO17.names, COCO17.skeleton)
-    render = partial(_render_people, seed, size, people, variety)
+    render = partial(render_scene, seed, size=size, people=people, variety=variety)
     return _write_scenes(folder, images, seed, first_index, category, render, workers)
 
 
@@ -92,12 +91,6 @@ def _write_scenes(
                 content["annotations"].append({"id": annotation_id, "image_id": image_id, **annotation})
     write_json(folder / ANNOTATIONS, content)
     return len(content["annotations"])
-
-
-def _render_people(
-    seed: int, size: tuple[int, int], people: tuple[int, int], variety: float, index: int
-) -> tuple[np.ndarray, list[dict[str, Any]]]:
-    return render_scene(seed, index, size, people, variety)
 
 
 def _write_image(

@@ -15,7 +15,8 @@ from ppose.engine.device import peak_memory
 from ppose.engine.distributed.ranks import is_main
 from ppose.engine.state import STATE_FILE
 from ppose.engine.trainer import Hook, StepReport, Trainer
-from ppose.files import write_bytes
+from ppose.files import to_json, write_bytes
+from ppose.metrics.metric import to_record
 from ppose.weights.checkpoint import save_weights
 
 METRICS_FILE = "metrics.jsonl"
@@ -44,7 +45,7 @@ class RunLog:
 
     def record(self, values: dict[str, Any]) -> None:
         """Add an object for programs; it has the ``step``."""
-        _append(self._metrics, json.dumps(values))
+        _append(self._metrics, to_json(values, self._metrics.name))
 
 
 def _append(path: Path, line: str) -> None:
@@ -209,9 +210,9 @@ class Evaluate(Hook):
             return
         progress = trainer.progress
         with trainer.averaged():
-            metrics = self._evaluate(trainer.network)
+            metrics = to_record(self._evaluate(trainer.network))
             value = metrics[self._headline[0]]
-            if progress.best is None or value > progress.best:
+            if value is not None and (progress.best is None or value > progress.best):
                 if is_main():
                     save_weights(trainer.model, self._folder / "best_model.pdparams")
                 progress.best, progress.best_epoch = value, progress.epoch
@@ -223,14 +224,18 @@ class Evaluate(Hook):
             trainer.save(self._folder / STATE_FILE)
             self._record(trainer, metrics, gives_up)
 
-    def _record(self, trainer: Trainer, metrics: dict[str, float], gives_up: bool) -> None:
+    def _record(self, trainer: Trainer, metrics: dict[str, float | None], gives_up: bool) -> None:
         progress = trainer.progress
         self._log.record({"epoch": progress.epoch, "step": trainer.step, **metrics})
-        shown = ", ".join(f"{name} {metrics[name]:.4f}" for name in self._headline)
-        best = f"best {self._headline[0]} {progress.best:.4f}, epoch {progress.best_epoch}"
+        shown = ", ".join(f"{name} {_show(metrics[name])}" for name in self._headline)
+        best = f"best {self._headline[0]} {_show(progress.best)}, epoch {progress.best_epoch}"
         self._log.write(f"epoch {progress.epoch}: {shown} ({best})")
         if gives_up:
             self._log.write(f"stopped early: no better {self._headline[0]} since epoch {progress.best_epoch}")
+
+
+def _show(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
 
 
 def is_due(trainer: Trainer, every: int) -> bool:

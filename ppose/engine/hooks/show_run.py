@@ -75,12 +75,14 @@ class ShowRun(Hook):
 
 
 def name_scalars(record: dict[str, Any]) -> dict[str, float]:
-    """Tag and value of everything in a line of `metrics.jsonl`; metrics of -1 (nobody of that size) are none.
+    """Tag and value of everything in a line of `metrics.jsonl`.
 
+    Metrics without a value, and of -1 (nobody of that size), are left out.
     data_share is the part of a step's time that went by waiting for data.
     """
     values = {name: value for name, value in record.items() if name not in ("epoch", "step")}
     if "loss" not in values:
-        return {f"eval/{name}": value for name, value in values.items() if value >= 0}
+        known = {name: value for name, value in values.items() if value is not None and value >= 0}
+        return {f"eval/{name}": value for name, value in known.items()}
     values["data_share"] = values["data_time"] / values["step_time"]
     return {f"train/{name}": value for name, value in values.items()}

@@ -64,14 +64,31 @@ def from_centers(boxes: np.ndarray) -> np.ndarray:
     return np.concatenate([center - half, center + half], axis=-1)
 
 
-def from_distances(points: np.ndarray, distances: np.ndarray) -> np.ndarray:
-    """Boxes (..., N, 4) of points (N, 2) and distances to the left, top, right and bottom side."""
-    return np.concatenate([points - distances[..., :2], points + distances[..., 2:]], axis=-1)
+def from_distances(
+    points: np.ndarray, distances: np.ndarray, scores: np.ndarray, are_logits: bool
+) -> list[Candidates]:
+    """Candidates of points (N, 2), their scores (B, N, C), and distances (B, N, 4) to the boxes' sides.
+
+    Sides are left, top, right, bottom. Scores that are logits become their logistic function.
+    """
+    boxes = np.concatenate([points - distances[..., :2], points + distances[..., 2:]], axis=-1)
+    if are_logits:
+        scores = 1 / (1 + np.exp(-np.clip(scores, -80, 80)))
+    return [Candidates(*each) for each in zip(boxes, scores, strict=True)]
 
 
-def to_scores(values: np.ndarray, are_logits: bool) -> np.ndarray:
-    """The values, or their logistic function."""
-    return 1 / (1 + np.exp(-np.clip(values, -80, 80))) if are_logits else values
+def pair_outputs(
+    outputs: Sequence[np.ndarray], counts: Sequence[int], cells: Callable[[np.ndarray], int]
+) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
+    """The first and the second output of each map, by their indexes; None unless each map has two.
+
+    ``cells`` says of how many cells an output is, ``counts`` how many each map has.
+    """
+    pairs = [[i for i, output in enumerate(outputs) if cells(output) == count] for count in counts]
+    if any(len(pair) != 2 for pair in pairs):
+        return None
+    first, second = zip(*pairs, strict=True)
+    return first, second
 
 
 def are_logits(arrays: Sequence[np.ndarray]) -> bool:

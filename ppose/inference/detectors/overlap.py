@@ -2,16 +2,7 @@
 
 import numpy as np
 
-
-def intersect(bbox_xyxy: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """The areas (N,) that a box (4,) shares with others (N, 4)."""
-    first, last = np.maximum(bbox_xyxy[:2], others[:, :2]), np.minimum(bbox_xyxy[2:], others[:, 2:])
-    return np.prod(np.maximum(last - first, 0), axis=1)
-
-
-def areas_of(bboxes_xyxy: np.ndarray) -> np.ndarray:
-    """The areas (N,) of boxes (N, 4)."""
-    return np.prod(np.maximum(bboxes_xyxy[:, 2:] - bboxes_xyxy[:, :2], 0), axis=1)
+from ppose.metrics.iou import areas_of, intersections
 
 
 def suppress(bboxes_xyxy: np.ndarray, most_iou: float, *, is_part: np.ndarray | None = None) -> np.ndarray:
@@ -28,7 +19,7 @@ def suppress(bboxes_xyxy: np.ndarray, most_iou: float, *, is_part: np.ndarray | 
     while len(left):
         best, rest = left[0], left[1:]
         kept.append(int(best))
-        shared = intersect(bboxes_xyxy[best], bboxes_xyxy[rest])
+        shared = intersections(bboxes_xyxy[best, None], bboxes_xyxy[rest])[0]
         lost = shared > most_iou * (areas[best] + areas[rest] - shared)
         if is_part is not None:
             lost |= is_part[rest] & (shared > most_iou * areas[rest])

@@ -14,7 +14,7 @@ from ppose.inference.detectors.head import (
     count_cells,
     from_distances,
     make_grid,
-    to_scores,
+    pair_outputs,
 )
 
 LOOKED_FOR = "PicoDet's heads, scores (B, n, classes) and distances (B, n, 4 bins) of strides 8, 16, 32, 64"
@@ -27,10 +27,10 @@ def find_head(outputs: Sequence[np.ndarray], size: Size) -> Head | None:
     counts = count_cells(size, _STRIDES)
     if len(outputs) != 2 * len(counts) or any(output.ndim != 3 for output in outputs):
         return None
-    order = [[i for i, output in enumerate(outputs) if output.shape[1] == count] for count in counts]
-    if any(len(pair) != 2 for pair in order):
+    pairs = pair_outputs(outputs, counts, lambda output: output.shape[1])
+    if pairs is None:
         return None
-    scores, distances = zip(*order, strict=True)
+    scores, distances = pairs
     if outputs[distances[0]].shape[2] % 4:
         scores, distances = distances, scores
     classes, bins = ({outputs[i].shape[2] for i in each} for each in (scores, distances))
@@ -65,5 +65,4 @@ def _decode(
     bins = bins.reshape(*bins.shape[:2], 4, -1).astype(np.float32)
     weights = np.exp(bins - bins.max(axis=-1, keepdims=True))
     distances = weights @ np.arange(bins.shape[-1], dtype=np.float32) / weights.sum(axis=-1) * stride
-    boxes = from_distances(np.broadcast_to(points, (*distances.shape[:2], 2)), distances)
-    return [Candidates(*each) for each in zip(boxes, to_scores(scores, logits), strict=True)]
+    return from_distances(points, distances, scores, logits)

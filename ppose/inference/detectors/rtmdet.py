@@ -14,7 +14,7 @@ from ppose.inference.detectors.head import (
     count_cells,
     from_distances,
     make_grid,
-    to_scores,
+    pair_outputs,
 )
 
 LOOKED_FOR = (
@@ -44,10 +44,10 @@ def _find_heads(outputs: Sequence[np.ndarray], size: Size) -> Head | None:
     counts = count_cells(size, _STRIDES)
     if len(outputs) != 2 * len(counts) or any(output.ndim != 4 for output in outputs):
         return None
-    order = [[i for i, o in enumerate(outputs) if o.shape[2] * o.shape[3] == count] for count in counts]
-    if any(len(pair) != 2 for pair in order):
+    pairs = pair_outputs(outputs, counts, lambda output: output.shape[2] * output.shape[3])
+    if pairs is None:
         return None
-    scores, distances = zip(*order, strict=True)
+    scores, distances = pairs
     if outputs[distances[0]].shape[1] != 4:
         scores, distances = distances, scores
     classes = {outputs[i].shape[1] for i in scores}
@@ -75,8 +75,7 @@ def _decode_heads(
         .astype(np.float32)
         for each in order
     )
-    boxes = from_distances(np.broadcast_to(points, (len(distances), *points.shape)), distances)
-    return [Candidates(*each) for each in zip(boxes, to_scores(scores, logits), strict=True)]
+    return from_distances(points, distances, scores, logits)
 
 
 def _decode_dets(outputs: Sequence[np.ndarray]) -> list[Candidates]:

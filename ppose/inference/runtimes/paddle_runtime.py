@@ -144,12 +144,17 @@ def open_graph(
 
 def check_device(device: str) -> None:
     """Raise DeviceError for a GPU that this build of Paddle, or this machine, has not."""
-    if device != "gpu":
-        return
+    if device == "gpu" and (reason := why_no_gpu()):
+        raise DeviceError(f"device is gpu, but {reason}")
+
+
+def why_no_gpu() -> str | None:
+    """Why Paddle cannot use a GPU; None where it can."""
     if not paddle.is_compiled_with_cuda():
-        raise DeviceError("device is gpu, but this is the CPU build of Paddle (install requirements-gpu.txt)")
+        return "this is the CPU build of Paddle (install requirements-gpu.txt)"
     if paddle.device.cuda.device_count() == 0:
-        raise DeviceError("device is gpu, but no GPU is visible (see nvidia-smi and CUDA_VISIBLE_DEVICES)")
+        return "no GPU is visible (see nvidia-smi and CUDA_VISIBLE_DEVICES)"
+    return None
 
 
 def make_config(

@@ -18,7 +18,7 @@ import numpy as np
 
 from ppose.errors import PposeError
 from ppose.inference.model_folder import ModelFolder
-from ppose.inference.paddle_pose import find_model
+from ppose.inference.paddle_pose import read_export
 from ppose.inference.predictor import Predictor
 from ppose.inference.runtimes import Runtime, open_runtime
 from ppose.workspace.plugins import load_plugin
@@ -82,7 +82,7 @@ class _Server:
     def open(self, number: int, path: str, batch: int, options: dict[str, Any]) -> None:
         """Open and warm up; ``options`` are those of `open_runtime`."""
         if path not in self._folders:
-            self._folders[path] = find_model(path)
+            self._folders[path] = read_export(path)
         self._opened[number] = _Opened(self._folders[path], batch, options)
 
     def run(self, number: int, seconds: float) -> float:

@@ -10,7 +10,7 @@ from pathlib import Path
 from ppose.errors import DeviceError
 from ppose.files import check_writable
 from ppose.inference.model_folder import ModelFolder
-from ppose.inference.paddle_pose import find_model
+from ppose.inference.paddle_pose import read_export
 from ppose.inference.runtimes import Hint
 from ppose.inference.tuning.agreement import Found, Sample, take_sample
 from ppose.inference.tuning.candidates import list_exports, list_pairs
@@ -70,7 +70,7 @@ def tune(
     measures. Raises DataError and ConfigError as of `Predictor.from_dir`, DeviceError where nothing runs,
     OSError where the result cannot be kept.
     """
-    folder = find_model(model_dir)
+    folder = read_export(model_dir)
     check_writable(tuned_folder() / "record")
     with _alone():
         return _tune(folder, [Path(image) for image in images], boxes, max_loss, seconds)
@@ -230,7 +230,7 @@ def _describe_loss(loss: float, judge: _Judge) -> str:
 
 def _to_choice(folder: ModelFolder, hint: Hint, settings: Settings, why: str) -> Choice:
     is_own = settings.path == folder.path
-    export = folder if is_own else find_model(settings.path)
+    export = folder if is_own else read_export(settings.path)
     return Choice(
         export="" if is_own else settings.path.name,
         files=export.files,

@@ -16,9 +16,9 @@ const plural = (count) => `${count} ${count === 1 ? "person" : "people"}`;
 
 async function ask(path, options) {
   const response = await fetch(path, options).catch(() => {
-    throw new Error("the server does not answer");
+    throw new Error("the server does not answer; is it running? Then choose the photo again");
   });
-  const content = await response.json();
+  const content = await response.json().catch(() => ({})); // a proxy's page is no JSON
   if (response.ok) return content;
   throw new Error(typeof content.detail === "string" ? content.detail : `the server answered ${response.status}`);
 }
@@ -52,7 +52,8 @@ function show(found, picture, isLive) {
   showChosen(null);
   element("people").replaceChildren(...(isLive ? [] : people.map(makeTable)));
   markLow();
-  if (!isLive) say(`${plural(people.length)}, ${found.width} × ${found.height} pixels`);
+  const who = people.length ? plural(people.length) : "Nobody was found";
+  if (!isLive) say(`${who}, ${found.width} × ${found.height} pixels`);
 }
 
 function makeTable(points, person) {
@@ -89,7 +90,8 @@ function showChosen(each, place) {
   }
   if (!each) return;
   tip.textContent = `${view.model.keypoints[each[1]]} ${view.point(each).score.toFixed(2)}`;
-  tip.style.left = `${place.x}px`;
+  const half = tip.offsetWidth / 2; // it stays over the picture
+  tip.style.left = `${Math.max(half, Math.min(place.x, canvas.clientWidth - half))}px`;
   tip.style.top = `${place.y}px`;
   if (document.activeElement === canvas) say(`person ${each[0] + 1}: ${tip.textContent}`);
 }
@@ -114,12 +116,13 @@ async function toggleCamera() {
     video.srcObject = null;
   } else {
     try {
+      if (!navigator.mediaDevices) throw new Error("this page has to come from localhost or by https");
       video.srcObject = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "user" } });
       await video.play();
       say("The camera is on; press its button again to stop.");
       live();
     } catch (error) {
-      say(`No camera: ${error.message ?? "this page has to come from localhost or by https"}`, true);
+      say(`No camera: ${error.message}`, true);
     }
   }
   const isOn = Boolean(video.srcObject);
@@ -146,7 +149,10 @@ function take(files, event) {
   find(file);
 }
 
-element("file").addEventListener("change", (event) => take(event.target.files, event));
+element("file").addEventListener("change", (event) => {
+  take(event.target.files, event);
+  event.target.value = ""; // so that the same photo can be chosen again
+});
 document.addEventListener("paste", (event) => take(event.clipboardData.files, event));
 document.addEventListener("dragover", (event) => {
   event.preventDefault();

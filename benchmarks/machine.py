@@ -1,0 +1,12 @@
+"""The machine that figures are of."""
+
+import platform
+from pathlib import Path
+
+
+def processor_name() -> str:
+    """As Linux has it, elsewhere as Python does."""
+    file = Path("/proc/cpuinfo")
+    lines = file.read_text().splitlines() if file.exists() else []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor())

@@ -1,0 +1,48 @@
+"""Which values the settings of the official HRNet code's line have."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from ppose.errors import ConfigError
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 31
+
+
+def _is_list_of_whole(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(map(_is_whole, value))
+
+
+_KINDS: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
+    ("a text", lambda value: isinstance(value, str),
+     "OUTPUT_DIR DATASET.ROOT DATASET.DATASET DATASET.TRAIN_SET DATASET.TEST_SET MODEL.NAME MODEL.PRETRAINED "
+     "TEST.COCO_BBOX_FILE TEST.MODEL_FILE TRAIN.OPTIMIZER"),
+    ("a number", _is_number,
+     "DATASET.ROT_FACTOR DATASET.SCALE_FACTOR DATASET.PROB_HALF_BODY MODEL.SIGMA MODEL.EXTRA.SIGMA TRAIN.LR "
+     "TRAIN.LR_FACTOR TRAIN.WD TRAIN.MOMENTUM TEST.IMAGE_THRE TEST.IN_VIS_THRE TEST.OKS_THRE"),
+    ("a whole number", _is_whole,
+     "DATASET.NUM_JOINTS_HALF_BODY MODEL.NUM_JOINTS MODEL.EXTRA.NUM_LAYERS MODEL.EXTRA.NUM_DECONV_LAYERS "
+     "PRINT_FREQ WORKERS LOSS.TOPK TRAIN.BATCH_SIZE TRAIN.BATCH_SIZE_PER_GPU TRAIN.END_EPOCH TEST.BATCH_SIZE "
+     "TEST.BATCH_SIZE_PER_GPU"),
+    ("true or false", lambda value: isinstance(value, bool),
+     "DATASET.COLOR_RGB DATASET.FLIP MODEL.INIT_WEIGHTS LOSS.USE_OHKM LOSS.USE_TARGET_WEIGHT TRAIN.NESTEROV "
+     "TRAIN.SHUFFLE TEST.FLIP_TEST TEST.SHIFT_HEATMAP TEST.SOFT_NMS TEST.USE_GT_BBOX"),
+    ("a width and a height", lambda value: _is_list_of_whole(value) and len(value) == 2,
+     "MODEL.IMAGE_SIZE MODEL.HEATMAP_SIZE MODEL.EXTRA.HEATMAP_SIZE"),
+    ("a list of whole numbers", _is_list_of_whole,
+     "TRAIN.LR_STEP MODEL.EXTRA.NUM_DECONV_FILTERS MODEL.EXTRA.NUM_DECONV_KERNELS"),
+)  # fmt: skip
+_EXPECTED = {setting: (words, test) for words, test, settings in _KINDS for setting in settings.split()}
+
+
+def check_value(setting: str, value: Any) -> None:
+    """Raise ConfigError where a setting's value is of another kind than that setting's."""
+    words, test = _EXPECTED.get(setting, ("", lambda _: True))
+    if not test(value):
+        raise ConfigError(f"{setting}: got {value!r:.60}, expected {words}")

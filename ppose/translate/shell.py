@@ -1,0 +1,76 @@
+"""Which Python script a line of a shell calls, how, and on how many processes."""
+
+import re
+import shlex
+from dataclasses import dataclass
+
+from ppose.errors import ConfigError
+
+_ENDS = re.compile(r"[;&|<>]+$")  # of a command: what is after it is another one, or where its output goes
+_VARIABLE = re.compile(r"[A-Za-z_]\w*=.*")  # of the environment, before a command
+_REWRITES = (
+    (r"\\\s*(\n|$)", " "),  # a line that goes on
+    (r"(?m)(^|(?<=\s))#.*$", ""),
+    (r"(?<=\s)\d(?=>)", ""),  # as in 2>&1
+    (r"(?<=[\w.])\\(?=[\w.])", "/"),
+)
+_PROCESSES = re.compile(r"--?(nproc_per_node|nproc-per-node|num_processes)(=(.*))?$")
+
+
+@dataclass(frozen=True)
+class ShellCall:
+    """A script's name, the words before it (of its own command and those before that) and its arguments."""
+
+    before: tuple[str, ...]
+    script: str
+    arguments: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """The script's file name."""
+        return self.script.rpartition("/")[2]
+
+    @property
+    def variables(self) -> list[str]:
+        """Variables of the environment that are set for it, as in A=1."""
+        return [word for word in self.before if _VARIABLE.fullmatch(word)]
+
+    @property
+    def interpreter(self) -> list[str]:
+        """The words from the last python on, up to the script."""
+        found = [i for i, word in enumerate(self.before) if re.search(r"(^|/)python[\d.]*$", word)]
+        return list(self.before[found[-1] :]) if found else ["python"]
+
+    @property
+    def processes(self) -> int:
+        """How many a launcher is to start, such as torch.distributed's; 1 without one."""
+        for i, word in enumerate(self.before):
+            match = _PROCESSES.match(word)
+            value = (match[3] or " ".join(self.before[i + 1 : i + 2])) if match else ""
+            if match and value.isdecimal() and int(value) > 0:
+                return int(value)
+            if match:
+                raise ConfigError(f"{word}: got '{value}', expected a number of processes")
+        return 1
+
+
+def split_line(text: str) -> list[str]:
+    """The words of a line of a shell, or of several; backslashes within words are a path's of Windows."""
+    for pattern, new in _REWRITES:
+        text = re.sub(pattern, new, text)
+    lexer = shlex.shlex(text, posix=True, punctuation_chars=";&|<>")
+    lexer.whitespace_split, lexer.commenters = True, ""
+    try:
+        return list(lexer)
+    except ValueError as error:
+        raise ConfigError(f"not a command line: {error}") from None
+
+
+def read_call(words: list[str]) -> ShellCall | None:
+    """The first call of a script among the words; None where there is none."""
+    start = next((i for i, word in enumerate(words) if word.endswith(".py")), None)
+    if start is None:
+        return None
+    arguments = words[start + 1 :]
+    end = next((i for i, word in enumerate(arguments) if _ENDS.match(word)), len(arguments))
+    return ShellCall(tuple(words[:start]), words[start], tuple(arguments[:end]))
