@@ -13,7 +13,7 @@ from ppose.annotations.columns import AREA_OF_BOX
 from ppose.errors import DataError
 from ppose.files import read_json
 from ppose.geometry import bbox_xywh_to_xyxy
-from ppose.image_files import read_boxes
+from ppose.image_files import read_boxes_and_sizes
 from ppose.keypoints import KeypointSet
 from ppose.metrics.coco import CocoKeypointMetric
 from ppose.metrics.oks import oks
@@ -72,7 +72,7 @@ class Sample:
 def take_sample(
     files: Sequence[Path], boxes: str | Path | None, keypoint_set: KeypointSet, most: int
 ) -> Sample:
-    """About ``most`` people of image files, of images spread over all; ``boxes`` as of `read_boxes`.
+    """About ``most`` people of image files, of images spread over all; ``boxes`` as of `read_boxes_and_sizes`.
 
     Raises DataError where there is nobody.
     """
@@ -80,7 +80,7 @@ def take_sample(
         return Sample(keypoint_set, [(file, None) for file in _spread(files, [1] * len(files), most)])
     if (labelled := _take_labelled(files, Path(boxes), keypoint_set, most)) is not None:
         return labelled
-    found = read_boxes(boxes, files)
+    found, _ = read_boxes_and_sizes(boxes, files)
     with_people = [(file, people) for file, people in zip(files, found, strict=True) if len(people)]
     if not with_people:
         raise DataError(f"{boxes} has no box of an image among these")
