@@ -72,7 +72,7 @@ class Sample:
 def take_sample(
     files: Sequence[Path], boxes: str | Path | None, keypoint_set: KeypointSet, most: int
 ) -> Sample:
-    """About ``most`` people of image files, of images spread over all; ``boxes`` as of `read_boxes_and_sizes`.
+    """About ``most`` people of image files, spread over all; ``boxes`` as of `read_boxes_and_sizes`.
 
     Raises DataError where there is nobody.
     """
