@@ -64,11 +64,11 @@ def tune(
     Tried are the export and those of the same weights beside it in float and int8, in all runtimes that are
     installed, in their precisions, on more and fewer threads; and for many people streams and batches.
     ``images`` with ``boxes`` (a file as of `ppose predict`; None: each is one person) tell how exact each is:
-    what loses more than ``max_loss`` against the float export is not taken, by default 0.01 of AP, where boxes are
-    annotations with keypoints, else 0.03 of the OKS with its poses. Without images only what computes in
-    fp32 is taken, and int8 of an int8 export. It takes about ``seconds``, and as long as another process that
-    measures. Raises DataError and ConfigError as of `Predictor.from_dir`, DeviceError where nothing runs,
-    OSError where the result cannot be kept.
+    what loses more than ``max_loss`` against the float export is not taken, by default 0.01 of AP, where
+    boxes are annotations with keypoints, else 0.03 of the OKS with its poses. Without images only what
+    computes in fp32 is taken, and int8 of an int8 export. It takes about ``seconds``, and as long as another
+    process that measures. Raises DataError and ConfigError as of `Predictor.from_dir`, DeviceError where
+    nothing runs, OSError where the result cannot be kept.
     """
     folder = read_export(model_dir)
     check_writable(tuned_folder() / "record")
