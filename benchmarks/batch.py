@@ -45,8 +45,6 @@ from pyarrow import parquet
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from machine import processor_name
-
 from ppose.commandline import run
 from ppose.options import whole_number
 from ppose.processor import own_cores
@@ -158,6 +156,8 @@ def plan(args: argparse.Namespace) -> None:
 
 def measure(args: argparse.Namespace) -> None:
     """Seconds in threads and in actors, and of actors what the simulation says."""
+    from machine import processor_name
+
     ways = {"threads, 1": ("--concurrency", "1"), "threads, 2": ("--concurrency", "2")}
     ways |= {f"Ray, {count}": ("--engine", "ray", "--concurrency", str(count)) for count in _ACTORS}
     found: dict[str, list[float]] = {name: [] for name in ("Ray, 1, a fifth", *ways)}

@@ -220,7 +220,8 @@ def _choose_category(
     shown = classes or sorted(str(known.get(kind, kind)) for kind in chosen)
     text = ", ".join(dict.fromkeys(map(str, shown))) or _PERSON
     if not chosen & {*kinds}:
-        return _Category(frozenset(chosen), f"{text} ({has}: --det_class chooses)")
+        choice = "" if annotated else ": --det_class chooses"  # of commands, not of a config's dataset
+        return _Category(frozenset(chosen), f"{text} ({has}{choice})")
     return _Category(frozenset(chosen), f"{text} ({has})" if len(kinds) > 1 else text)
 
 

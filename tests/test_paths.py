@@ -64,7 +64,7 @@ def test_an_override_may_be_a_path_that_is_no_text():
 @pytest.mark.parametrize(
     ("command", "flags"),
     [
-        ("predict", ["--model_dir", "~/none", "--image_file", "a.jpg"]),
+        ("predict", ["--model_dir", "~/none", "--image_file", "~/a.jpg"]),
         ("benchmark", ["--model_dir", "$PLACE/none"]),
         ("eval", ["-c", "~/none"]),
         ("infer", ["-c", "tinypose_128x96", "--infer_dir", "~/none"]),

@@ -8,6 +8,7 @@ import onnxruntime
 from ppose.errors import DeviceError
 from ppose.inference.model_folder import ONNX_FILES, ModelFolder
 from ppose.inference.pose_spec import name_inputs
+from ppose.inference.runtimes.loops import refuse_loops
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "gpu": "CUDAExecutionProvider"}
 _FATAL_ONLY = 4  # errors are raised, too
@@ -53,6 +54,7 @@ def open_session(file: Path, device: str, threads: int) -> onnxruntime.Inference
         raise DeviceError(
             f"device is {device}, but this onnxruntime has no {provider} (pip install onnxruntime-gpu)"
         )
+    refuse_loops(file)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL

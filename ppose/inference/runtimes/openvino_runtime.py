@@ -13,6 +13,7 @@ import openvino
 from ppose.inference.model_folder import ONNX_FILES, ModelFolder
 from ppose.inference.pose_spec import name_inputs
 from ppose.inference.runtimes.compiled_cache import CompiledCache
+from ppose.inference.runtimes.loops import refuse_loops
 from ppose.paths import cache_folder
 
 _TYPES = {"fp32": "f32", "bf16": "bf16"}
@@ -94,6 +95,7 @@ class OpenVinoRuntime:
 
     def _read_model(self) -> openvino.Model:
         if self._model is None:
+            refuse_loops(self._file)
             self._model = _CORE.read_model(str(self._file))
         return self._model
 
@@ -157,5 +159,6 @@ def make_settings(precision: str, threads: int, streams: int) -> dict[str, Any]:
 
 def compile_file(file: Path, settings: dict[str, Any]) -> tuple[openvino.Model, openvino.CompiledModel]:
     """A graph of any kind as it stands in its file, and compiled."""
+    refuse_loops(file)
     model = _CORE.read_model(str(file))
     return model, _CORE.compile_model(model, "CPU", settings)
