@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 COMMANDS = (
     *("train", "eval", "eval_tracks", "check", "convert", "split", "merge", "browse", "infer", "export"),
-    *("quantize", "predict", "benchmark", "serve", "batch", "model_info", "synthesize", "translate"),
+    *("quantize", "predict", "benchmark", "tune", "serve", "batch", "model_info", "synthesize", "translate"),
     *("mpii2coco", "posetrack2coco", "spacecraft2coco", "weights", "analyse_errors", "visualize_coco"),
     *("download", "report", "models"),
 )

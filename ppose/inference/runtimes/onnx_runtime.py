@@ -36,14 +36,14 @@ class OnnxRuntime:
 
 
 def open_graph(
-    folder: ModelFolder, *, device: str, precision: str, threads: int, hint: str = "latency"
+    folder: ModelFolder, *, device: str, precision: str, threads: int, streams: int = 1
 ) -> OnnxRuntime:
     """The session of `model.onnx`, see `open_session`.
 
-    For throughput each run takes the thread of its caller alone, and as many callers keep ``threads`` busy.
+    Of several ``streams`` each has its share of ``threads``, that of its caller among them.
     """
-    callers = threads if hint == "throughput" and device == "cpu" else 1
-    session = open_session(folder.path / ONNX_FILES[0], device, threads if callers == 1 else 1)
+    callers = streams if device == "cpu" else 1
+    session = open_session(folder.path / ONNX_FILES[0], device, max(threads // callers, 1))
     return OnnxRuntime(session, callers)
 
 

@@ -118,14 +118,14 @@ def open_graph(
     device: str,
     precision: str,
     threads: int,
-    hint: str = "latency",
+    streams: int = 1,
     enable_mkldnn: bool = True,
     tensorrt_batch: int | None = None,
     tensorrt_cache: str | Path | None = None,
 ) -> PaddleRuntime:
     """`model.json` in Paddle Inference; DeviceError without the GPU or TensorRT that is asked for.
 
-    One batch runs at a time, by all threads, whatever the ``hint``.
+    One batch runs at a time, by all threads, however many ``streams``.
     """
     check_device(device)
     graph, weights = folder.paddle_files
