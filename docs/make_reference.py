@@ -196,6 +196,7 @@ API = {
     "ppose.annotations": ["read_annotations"],
     "ppose.geometry": ["bbox_xywh_to_center_scale", "get_warp_matrix", "transform_points"],
     "ppose.visualize": ["draw_poses"],
+    "ppose.inference.tuning.tune": ["tune", "Tuning"],
     "ppose.serving.app": ["make_app"],
 }
 

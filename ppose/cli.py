@@ -1,24 +1,19 @@
 """The commands: `ppose <command>`, and the scripts that do the same from a clone."""
 
+# Imports beyond these are in the functions: signals are to be heard before.
 import argparse
-import difflib
-import importlib
 import sys
 from collections.abc import Sequence
-from functools import partial
-from pathlib import Path
-from types import ModuleType
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
-import ppose
-from ppose.commandline import run
-from ppose.options import add_pixel_option
-from ppose.paths import expand_path
-from ppose.pixel_limit import limit_pixels
+from ppose.interrupts import Interrupts
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 COMMANDS = (
     *("train", "eval", "eval_tracks", "check", "convert", "split", "merge", "browse", "infer", "export"),
-    *("quantize", "predict", "benchmark", "serve", "batch", "model_info", "synthesize", "translate"),
+    *("quantize", "predict", "benchmark", "tune", "serve", "batch", "model_info", "synthesize", "translate"),
     *("mpii2coco", "posetrack2coco", "spacecraft2coco", "weights", "analyse_errors", "visualize_coco"),
     *("download", "report", "models"),
 )
@@ -32,10 +27,26 @@ class _Parser(argparse.ArgumentParser):
 
 def main() -> None:
     """`ppose`: a command's name and its options; without one, the list of commands."""
-    name, *arguments = sys.argv[1:] or ["--help"]
-    if name in COMMANDS:
-        run_command(name, arguments, prog=f"ppose {name}")
-        return
+    with Interrupts(at_once=True):
+        name, *arguments = sys.argv[1:] or ["--help"]
+        if name in COMMANDS:
+            run_command(name, arguments, prog=f"ppose {name}")
+        else:
+            _tell(name)
+
+
+def run_command(name: str, arguments: Sequence[str] | None = None, prog: str | None = None) -> None:
+    """Run the command of that name with these arguments, by default the process's own."""
+    with Interrupts(at_once=True):
+        _run_command(name, arguments, prog)
+
+
+def _tell(name: str) -> None:
+    """List the commands, or say that there is none of this name."""
+    import difflib
+
+    import ppose
+
     parser = argparse.ArgumentParser(
         prog="ppose",
         usage="ppose <command> [options]",
@@ -51,8 +62,14 @@ def main() -> None:
     parser.error(f"no command '{name}'; {hint}")
 
 
-def run_command(name: str, arguments: Sequence[str] | None = None, prog: str | None = None) -> None:
-    """Run the command of that name with these arguments, by default the process's own."""
+def _run_command(name: str, arguments: Sequence[str] | None, prog: str | None) -> None:
+    import importlib
+    from functools import partial
+    from pathlib import Path
+
+    from ppose.commandline import run
+    from ppose.paths import expand_path
+
     command = importlib.import_module(f"ppose.commands.{name}")
     parser = make_parser(command, prog)
     args = parser.parse_args(arguments)
@@ -64,8 +81,10 @@ def run_command(name: str, arguments: Sequence[str] | None = None, prog: str | N
     run(partial(_load_and_run, command, parser, args))
 
 
-def make_parser(command: ModuleType, prog: str | None = None) -> argparse.ArgumentParser:
+def make_parser(command: "ModuleType", prog: str | None = None) -> argparse.ArgumentParser:
     """What a module of `ppose.commands` reads from the command line."""
+    from ppose.options import add_pixel_option
+
     parser = _Parser(prog=prog, description=command.__doc__)
     command.add_options(parser)
     add_pixel_option(parser)
@@ -80,7 +99,9 @@ def make_parser(command: ModuleType, prog: str | None = None) -> argparse.Argume
     return parser
 
 
-def _load_and_run(command: ModuleType, parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+def _load_and_run(command: "ModuleType", parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    from ppose.pixel_limit import limit_pixels
+
     if args.plugin:
         from ppose.workspace.plugins import load_plugin
 
@@ -91,5 +112,7 @@ def _load_and_run(command: ModuleType, parser: argparse.ArgumentParser, args: ar
 
 
 def _list_commands() -> str:
+    import importlib
+
     texts = {name: importlib.import_module(f"ppose.commands.{name}").__doc__ for name in COMMANDS}
     return "\n".join(f"  {name:<16}{text}" for name, text in texts.items())

@@ -45,11 +45,18 @@ def run(main: Callable[[], None]) -> None:
     with _safe_paths(), Interrupts() as interrupts:
         try:
             _run(main)
+        except KeyboardInterrupt:
+            _interrupted(interrupts)
         except Exception:
             if not interrupts.came:
                 raise
             # Libraries make other exceptions of the one that an interrupt is.
-            _leave("interrupted", INTERRUPTED)
+            _interrupted(interrupts)
+
+
+def _interrupted(interrupts: Interrupts) -> None:
+    interrupts.end()
+    _leave("interrupted", INTERRUPTED)
 
 
 def _run(main: Callable[[], None]) -> None:
@@ -58,8 +65,6 @@ def _run(main: Callable[[], None]) -> None:
         sys.stdout.flush()
     except PposeError as error:
         _leave(f"error: {error}", 1)
-    except KeyboardInterrupt:
-        _leave("interrupted", INTERRUPTED)
     except BrokenPipeError:  # the reader of our output, such as `head`, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
@@ -103,7 +108,9 @@ RUNTIME_REASONS = {
     "(?i)bad_alloc|out of memory|(failed|cannot|can't) (to )?allocate": (
         "not enough memory (smaller batches need less)"
     ),
-    "can't start new thread": "no more threads can be started (ulimit -u has the limit)",
+    "can't start new thread|Resource temporarily unavailable": (
+        "no more threads can be started (ulimit -u has the limit)"
+    ),
     _SHARED: f"{_SHARED} is too small for what the loader shares (use_shared_memory: false needs none)",
 }
 
@@ -141,6 +148,7 @@ def align_columns(rows: Sequence[Sequence[str]], left: int = 0) -> list[str]:
 
 
 def _leave(message: str, code: int) -> None:
+    sys.unraisablehook = lambda _: None  # of objects that were half made, as they go: the message says why
     # Whatever a message has from a file: one line of it is no second error, and no command for the terminal.
     first, *more = map(show_name, message.splitlines())
     print(

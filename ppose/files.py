@@ -5,19 +5,24 @@ import gc
 import hashlib
 import json
 import os
+import secrets
+import shutil
 import stat
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ppose.errors import DataError
+from ppose.interrupts import cleaned
 from ppose.paths import show_name
 
 _CHUNK = 1 << 20
+_TRIES = 10
 _SHOWN = 40  # characters of a name in the temporary one, which is not to become too long
 
 
@@ -35,24 +40,37 @@ def replacing(path: str | Path) -> Iterator[Path]:
     if path.exists() and not path.is_file() and not path.is_dir():
         yield path
         return
-    temporary = None
+    temporary = path.with_name(f".{path.name[:_SHOWN]}.{secrets.token_hex(4)}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name[:_SHOWN]}.", suffix=".part", dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
-        yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(path)
+        with cleaned(partial(temporary.unlink, missing_ok=True)):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+            yield temporary
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+            temporary.chmod(0o666 & ~_umask())
+            temporary.replace(path)
     except OSError as error:
         if error.filename not in (None, str(temporary)):
             raise
         raise OSError(error.errno, error.strerror, str(path)) from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def temporary_folder(parent: str | Path, prefix: str) -> Iterator[Path]:
+    """Yield a new folder within ``parent``, which goes at the end with all that it holds."""
+    folder = Path(parent) / f"{prefix}{secrets.token_hex(4)}"
+    with cleaned(partial(remove_folder, folder)):
+        folder.mkdir(0o700)
+        yield folder
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder and what is in it, also where another thread is writing there, if that can be."""
+    for _ in range(_TRIES):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            break
 
 
 def check_writable(path: str | Path) -> None:

@@ -7,7 +7,7 @@ import sys
 from functools import cache
 from pathlib import Path
 
-from archspec.cpu import Microarchitecture
+from archspec.cpu import Microarchitecture, brand_string
 from archspec.cpu.detect import detected_info
 
 from ppose.errors import DeviceError
@@ -44,6 +44,11 @@ def peak_memory() -> float:
 def processor_flags() -> frozenset[str]:
     """The processor's abilities by Linux's names, as Linux, macOS and Windows tell; empty if they do not."""
     return frozenset(_detect().features)
+
+
+def processor_name() -> str:
+    """The processor by its maker's name, as far as the system tells."""
+    return (brand_string() or platform.processor() or platform.machine()).strip()
 
 
 @cache

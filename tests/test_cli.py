@@ -24,6 +24,7 @@ SCRIPTS = {
     "quantize": "tools/quantize.py",
     "predict": "deploy/infer.py",
     "benchmark": "deploy/benchmark.py",
+    "tune": "deploy/tune.py",
     "serve": "deploy/serve.py",
     "batch": "deploy/batch.py",
     "model_info": "tools/model_info.py",

@@ -130,13 +130,14 @@ def _run_on_ray(args: argparse.Namespace, settings: Any) -> None:
     from ppose.batch.command import run_batch
     from ppose.batch.on_ray import connected, count_workers, run_on_ray
     from ppose.errors import DataError
+    from ppose.interrupts import saves
     from ppose.processor import own_cores
 
     for url in (settings.input, settings.output):
         if url.startswith("memory:"):
             raise DataError(f"{url} is in this process's memory, where Ray's workers are not")
     cores = max(own_cores(), args.num_cpus * (args.concurrency or 1))
-    with connected(args.address, cores):
+    with saves(), connected(args.address, cores):
         workers = args.concurrency or count_workers(args.num_cpus, args.num_gpus)
         options = {"concurrency": workers, "num_cpus": args.num_cpus, "num_gpus": args.num_gpus}
         engine: Engine = partial(run_on_ray, **options)

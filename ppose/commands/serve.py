@@ -70,6 +70,7 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     predictor = Predictor.from_dir(
         find_folder(args.model, args.runtime),
         runtime=args.runtime,
+        precision="fp32",  # what `ppose tune` found is for one person at a time, or for folders
         cpu_threads=args.cpu_threads,
         batch_size=args.batch_size,
         batches=sizes,

@@ -44,7 +44,7 @@ def write_config(file: str, output: Path | None) -> None:
     import tempfile
 
     from ppose.errors import ConfigError
-    from ppose.files import write_bytes
+    from ppose.files import temporary_folder, write_bytes
     from ppose.translate import translate_experiment
     from ppose.translate.known import name_experiment
     from ppose.workspace import load_config
@@ -53,8 +53,8 @@ def write_config(file: str, output: Path | None) -> None:
     if output.exists():
         raise ConfigError(f"{output} is there already: --output FILE writes another")
     text = f"# Of {Path(file).as_posix()!r}.\n{translate_experiment(file, output.stem)}"
-    with tempfile.TemporaryDirectory() as folder:
-        trial = Path(folder) / output.name
+    with temporary_folder(tempfile.gettempdir(), "ppose-") as folder:
+        trial = folder / output.name
         trial.write_text(text, encoding="utf-8")
         load_config(trial)
     write_bytes(output, text.encode())

@@ -1,16 +1,18 @@
 """Archives of strangers, unpacked whole or not at all."""
 
 import gzip
-import shutil
 import stat
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO
 
 from ppose.errors import DownloadError
+from ppose.files import remove_folder
+from ppose.interrupts import cleaned
 from ppose.paths import show_name
 
 _CHUNK = 1 << 20
@@ -35,22 +37,22 @@ def unpack(archive: Path, folder: Path, *, most_bytes: int) -> int:
     folder, links and devices, encryption, more than ``most_bytes`` when unpacked, or 400,000 files.
     """
     aside = folder / f".{archive.name}.unpacking"
-    shutil.rmtree(aside, ignore_errors=True)  # of a process that was killed
+    remove_folder(aside)  # of a process that was killed
     try:
-        aside.mkdir(parents=True)
-        count, left = 0, most_bytes
-        for name, content in _files(archive):
-            count += 1
-            path = aside / _inside(archive, name)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            left -= _copy(content, path, left)
-            if left < 0 or count > _MOST_MEMBERS:
-                raise _refuse(archive, f"holds more than {most_bytes:,} bytes, or {_MOST_MEMBERS:,} files")
-        _move(aside, folder)
+        with cleaned(partial(remove_folder, aside)):
+            aside.mkdir(parents=True)
+            count, left = 0, most_bytes
+            for name, content in _files(archive):
+                count += 1
+                path = aside / _inside(archive, name)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                left -= _copy(content, path, left)
+                if left < 0 or count > _MOST_MEMBERS:
+                    most = f"{most_bytes:,} bytes, or {_MOST_MEMBERS:,} files"
+                    raise _refuse(archive, f"holds more than {most}")
+            _move(aside, folder)
     except (*_BROKEN, NotImplementedError, FileExistsError, NotADirectoryError) as error:
         raise _refuse(archive, f"is damaged ({' '.join(str(error).split())[:100]})") from None
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
     return count
 
 

@@ -12,10 +12,7 @@ from ppose.commandline import ASKED_THREADS
 from ppose.engine.distributed.ranks import rank_count
 from ppose.errors import DeviceError
 from ppose.inference.runtimes.paddle_runtime import why_no_gpu
-from ppose.interrupts import renew_interrupts
 from ppose.paddle_internals import set_cpu_threads
-
-renew_interrupts()
 
 # Of glibc's mallopt.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3

@@ -1,6 +1,6 @@
 """Feeds a metric with what a predictor finds in a dataset."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,17 @@ from ppose.metrics.metric import to_record
 RESULTS_FILE = "keypoints_results.json"
 
 
-def evaluate(task: Task, predictor: Predictor, dataset: Any, metric: Metric) -> None:
+def evaluate(
+    task: Task,
+    predictor: Predictor,
+    dataset: Any,
+    metric: Metric,
+    check: Callable[[], None] = lambda: None,
+) -> None:
     """Feed a metric with a predictor's keypoints for every sample of the dataset; shows a progress bar.
 
-    Several ranks share the batches, and the metric of each gets everybody, once.
+    Several ranks share the batches, and the metric of each gets everybody, once. ``check`` is called before
+    each batch, and may raise.
     """
     reader = make_reader(task, predictor.spec)
     own = own_samples(len(dataset), reader.batch_size)
@@ -33,6 +40,7 @@ def evaluate(task: Task, predictor: Predictor, dataset: Any, metric: Metric) -> 
     shown = None if is_main() else True
     total = -(-len(own) // reader.batch_size)
     for index, batch in tqdm(batches, "evaluating", total, False, unit="batch", disable=shown):
+        check()
         keypoints[index], scores[index] = predictor.find_keypoints(batch)
     barrier()  # some ranks are faster than others
     # A person is in the arrays of one rank and 0 in the others'.

@@ -30,9 +30,6 @@ class StopOnSignal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._restore()
-
-    def _restore(self) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
@@ -47,6 +44,7 @@ class StopOnSignal:
         self._trainer.stop(interrupted=True)
         if rank_count() > 1:
             return
-        self._restore()
+        for again in self._before:
+            signal.signal(again, signal.SIG_DFL)
         # os.write, since print may be in the middle of a line that this signal came into.
         os.write(2, f"\n{self.received.name}: saving after this step (again: leave at once)\n".encode())

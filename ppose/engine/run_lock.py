@@ -6,12 +6,14 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import filelock
 
 from ppose.errors import ConfigError
 from ppose.files import write_json
+from ppose.interrupts import cleaned
 from ppose.paths import show_name, show_text
 
 _logger = logging.getLogger(__name__)
@@ -40,10 +42,10 @@ def own_folder(folder: Path) -> Iterator[None]:
             _logger.warning("the run of %s was killed: %s is taken over", _describe(owner), show_name(folder))
         for part in folder.rglob(".*.part"):
             part.unlink(missing_ok=True)
-        write_json(owner, {"process": os.getpid(), "host": socket.gethostname()})
-        yield
+        with cleaned(partial(owner.unlink, missing_ok=True)):
+            write_json(owner, {"process": os.getpid(), "host": socket.gethostname()})
+            yield
     finally:
-        owner.unlink(missing_ok=True)
         lock.release()
 
 

@@ -19,7 +19,7 @@ from ppose.engine.evaluate import evaluate, write_result
 from ppose.engine.folded_norms import find_folded_norms, unfold_norms
 from ppose.engine.hooks.curves import DrawCurves
 from ppose.engine.hooks.quantization import HoldRanges, KeepAlphasPositive
-from ppose.engine.hooks.run import Evaluate, LogProgress, RunLog, SaveCheckpoints
+from ppose.engine.hooks.run import Evaluate, EvaluateNetwork, LogProgress, RunLog, SaveCheckpoints
 from ppose.engine.hooks.samples import DrawSamples
 from ppose.engine.hooks.show_run import ShowRun
 from ppose.engine.load import find_quantization, load_quantized
@@ -113,7 +113,7 @@ def _make_hooks(cfg: dict[str, Any], task: Task, folder: Path, evaluates: bool) 
     return hooks
 
 
-def make_evaluation(task: Task, folder: Path) -> Callable[[nn.Layer], dict[str, float]]:
+def make_evaluation(task: Task, folder: Path) -> EvaluateNetwork:
     """A function that gives the metrics of a network on the config's EvalDataset, on every rank.
 
     The network is that of the main rank, also in its batch norms' statistics, which differ without `sync_bn`.
@@ -122,10 +122,10 @@ def make_evaluation(task: Task, folder: Path) -> Callable[[nn.Layer], dict[str, 
     dataset = task.dataset("EvalDataset")
     metric = task.metric(dataset)
 
-    def evaluate_network(model: nn.Layer) -> dict[str, float]:
+    def evaluate_network(model: nn.Layer, check: Callable[[], None]) -> dict[str, float]:
         metric.reset()
         broadcast_state(model)
-        evaluate(task, network_predictor(task, model, "EvalReader"), dataset, metric)
+        evaluate(task, network_predictor(task, model, "EvalReader"), dataset, metric, check)
         metrics = None
         if is_main():
             metrics = metric.compute()

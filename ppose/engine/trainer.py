@@ -72,6 +72,10 @@ class StepReport:
     step_time: float
 
 
+class Interrupted(Exception):
+    """A run is to end before its time."""
+
+
 class Hook:
     """What is done beside the loop; each method is called with the trainer, in the hooks' order.
 
@@ -152,6 +156,11 @@ class Trainer:
     def stop(self, *, interrupted: bool) -> None:
         """End the run on all ranks after this step; ``interrupted``: before its time, to be resumed."""
         self._stop_requests[interrupted] = 1
+
+    def check_wanted(self) -> None:
+        """Raise `Interrupted` where a run is to end before its time; not where other ranks would wait."""
+        if self._stop_requests[True] and rank_count() == 1:
+            raise Interrupted
 
     def averaged(self) -> AbstractContextManager:
         """Within it the network holds the moving average of its weights, where there is one."""

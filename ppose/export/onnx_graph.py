@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ppose.errors import ExportError
 from ppose.export.graph import check_room
+from ppose.interrupts import cleaned
 from ppose.quantization.int8_onnx import insert_quantizations
 from ppose.quantization.scheme import ConvQuantization
 
@@ -71,20 +72,19 @@ def convert_graph(graph: Path, weights: Path, file: Path) -> None:
     Raises ExportError with the converter's own words, OSError where the disk is full.
     """
     # A process of its own: the converter aborts at an operator that it cannot convert.
-    result = subprocess.run(
-        [
-            *(sys.executable, "-c", _PADDLE2ONNX, "--model_dir", graph.parent, "--save_file", file),
-            *("--model_filename", graph.name, "--params_filename", weights.name),
-            *("--opset_version", str(OPSET), "--enable_auto_update_opset", "False"),
-            *("--optimize_tool", "polygraphy"),  # folds shapes, which onnxslim leaves
-        ],
-        capture_output=True,
-        text=True,
-    )
+    command: list[str | Path] = [
+        *(sys.executable, "-c", _PADDLE2ONNX, "--model_dir", graph.parent, "--save_file", file),
+        *("--model_filename", graph.name, "--params_filename", weights.name),
+        *("--opset_version", str(OPSET), "--enable_auto_update_opset", "False"),
+        *("--optimize_tool", "polygraphy"),  # folds shapes, which onnxslim leaves
+    ]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as process, cleaned(process.kill):
+        said = "".join(process.communicate())
     check_room(file.parent)
-    if result.returncode or not file.is_file():
-        lines = [line for line in (result.stdout + result.stderr).splitlines() if "ERROR" in line]
-        reason = lines[-1] if lines else f"exit code {result.returncode}"
+    if process.returncode or not file.is_file():
+        lines = [line for line in said.splitlines() if "ERROR" in line]
+        reason = lines[-1] if lines else f"exit code {process.returncode}"
         raise ExportError(f"paddle2onnx cannot convert the network: {reason}")
 
 

@@ -1,17 +1,14 @@
 """Puts an export in its place: whole, or not at all."""
 
 import os
-import shutil
-import signal
-import tempfile
-import threading
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
 from ppose.errors import PposeError
-from ppose.files import file_digest
+from ppose.files import file_digest, remove_folder
 from ppose.inference.model_folder import (
     INFER_CFG,
     MODEL_FILES,
@@ -19,7 +16,7 @@ from ppose.inference.model_folder import (
     read_model_folder,
     write_infer_cfg,
 )
-from ppose.interrupts import INTERRUPTS, ends_soon
+from ppose.interrupts import cleaned, held
 
 
 @contextmanager
@@ -30,23 +27,20 @@ def staging(folder: Path) -> Iterator[Path]:
     the end, it goes too, and those that were made for it.
     """
     made = [folder, *(parent for parent in folder.parents if not parent.exists())]
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        temporary = Path(tempfile.mkdtemp(prefix=".export-", dir=folder))
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(folder)) from error
+    temporary = folder / f".export-{secrets.token_hex(4)}"
 
     def clean() -> None:
-        shutil.rmtree(temporary, ignore_errors=True)
+        remove_folder(temporary)
         with suppress(OSError):  # not empty
             for empty in made:
                 empty.rmdir()
 
-    with ends_soon(clean):
+    with cleaned(clean):
         try:
-            yield temporary
-        finally:
-            clean()
+            temporary.mkdir(0o700, parents=True)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(folder)) from error
+        yield temporary
 
 
 def publish(temporary: Path, model: ModelFolder) -> ModelFolder:
@@ -61,7 +55,7 @@ def publish(temporary: Path, model: ModelFolder) -> ModelFolder:
     write_infer_cfg(model, temporary / INFER_CFG)
     for name in new:
         _flush(temporary / name)
-    with _undisturbed():
+    with held():  # so that files of two exports do not mix
         for name in (*new, INFER_CFG):
             (temporary / name).replace(model.path / name)
         for name in set(MODEL_FILES) - set(model.files):
@@ -81,20 +75,3 @@ def _kept_files(model: ModelFolder) -> dict[str, str]:
 def _flush(file: Path) -> None:
     with file.open("rb+") as opened:
         os.fsync(opened.fileno())
-
-
-@contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Ctrl-C and its like are not heard in these milliseconds, so that files of two exports do not mix.
-
-    Where another thread than the main one exports, nothing of that reaches it: they are the main thread's.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in INTERRUPTS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

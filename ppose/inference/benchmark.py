@@ -9,8 +9,9 @@ import multiprocessing
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ import numpy as np
 from ppose.errors import DeviceError, PposeError
 from ppose.inference.predictor import Predictor
 from ppose.inference.runtimes import Precision, RuntimeName
+from ppose.interrupts import cleaned, held, without_ctrl_c
 from ppose.processor import peak_memory
 from ppose.workspace.plugins import load_plugin, loaded_plugins
 
@@ -68,18 +70,20 @@ def measure(
     the whole process's, Python and libraries as well.
     """
     workers: list[_Worker] = []
-    try:
+    with ExitStack() as running:
         for contender in contenders:  # one after the other: opening takes both cores
-            workers.append(_Worker(contender, scenes))
+            with held():
+                worker = _Worker(contender, scenes)
+                running.enter_context(cleaned(worker.kill))
+            running.callback(worker.stop)
+            worker.open()
+            workers.append(worker)
         able = [worker for worker in workers if worker.error is None]
         for i in range(rounds):
             for worker in reversed(able) if i % 2 else able:  # what ran just before leaves its marks
                 time.sleep(_PAUSE)
                 worker.run(batches)
         return [worker.finish() if worker.error is None else worker.error for worker in workers]
-    finally:
-        for worker in workers:
-            worker.stop()
 
 
 def make_scenes(people: int, seed: int = 0) -> list[Scene]:
@@ -114,12 +118,21 @@ class _Worker:
         self._pipe, other = context.Pipe()
         arguments = (other, contender, scenes, loaded_plugins)
         self._process = context.Process(target=_serve, args=arguments, daemon=True)
-        self._process.start()
+        resource_tracker.ensure_running()  # which would let Ctrl-C through again
+        with without_ctrl_c():
+            self._process.start()
         other.close()
-        opened = self._receive()
-        self.error = opened if isinstance(opened, PposeError) else None
-        self._runtime = opened
+        self.error: PposeError | None = None
+        self._runtime = ""
         self._seconds: list[np.ndarray] = []
+
+    def open(self) -> None:
+        """Wait until it can run."""
+        opened = self._receive()
+        if isinstance(opened, PposeError):
+            self.error = opened
+        else:
+            self._runtime = opened
 
     def run(self, batches: int) -> None:
         """Measure so many batches."""
@@ -136,10 +149,13 @@ class _Worker:
         return Result(self._runtime, p50, p90, parts, self._contender.batch_size / p50 * 1e3, peak)
 
     def stop(self) -> None:
-        """End the process."""
+        """Let the process end."""
         self._pipe.close()
         self._process.join(_PATIENCE)
-        self._process.kill()  # not terminate: Paddle answers that with a report
+
+    def kill(self) -> None:
+        """End the process; not by SIGTERM, which Paddle answers with a report."""
+        self._process.kill()
 
     def _receive(self) -> Any:
         try:

@@ -3,7 +3,7 @@
 `infer_cfg.yml` holds the `PoseSpec`, and which files, by checksum, belong together.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -165,12 +165,21 @@ def _check_infer_cfg(cells: Cell) -> None:
 
 def find_float_export(folder: ModelFolder) -> ModelFolder | None:
     """The export of the same weights in float, for the same images, in a folder beside an int8 model's."""
-    for file in sorted(folder.path.resolve().parent.glob(f"*/{INFER_CFG}")):
+    return next((beside for beside in list_beside(folder) if not beside.is_int8), None)
+
+
+def list_beside(folder: ModelFolder) -> Iterator[ModelFolder]:
+    """The exports of the same weights, for the same images, in folders beside a model's."""
+    path = folder.path.resolve()
+    for file in sorted(path.parent.glob(f"*/{INFER_CFG}")):
         with suppress(PposeError):
-            beside = read_model_folder(file.parent)
-            if not beside.is_int8 and _tell_apart(beside) == _tell_apart(folder):
-                return beside
-    return None
+            if file.parent != path and is_same_network(folder, read_infer_cfg(file.parent)):
+                yield read_model_folder(file.parent)
+
+
+def is_same_network(folder: ModelFolder, other: ModelFolder) -> bool:
+    """Whether two exports find the same keypoints, but for rounding."""
+    return _tell_apart(folder) == _tell_apart(other)
 
 
 def _tell_apart(folder: ModelFolder) -> tuple[Any, ...]:

@@ -17,6 +17,7 @@ from ppose.inference.pipeline import Scene, Steps, run_pipeline
 from ppose.inference.poses import Pose, Poses
 from ppose.inference.predictor import Predictor
 from ppose.inference.space_poses import add_space_poses
+from ppose.interrupts import saves
 from ppose.keypoints import KeypointSet
 from ppose.paths import cut_name, show_name
 from ppose.transforms import read_annotated
@@ -100,6 +101,7 @@ def check_output(folder: Path, image_files: Sequence[Path]) -> None:
     check_writable(folder / KEYPOINTS_FILE)
 
 
+@saves()
 def write_poses(
     images: ImageFiles,
     predictor: Predictor,

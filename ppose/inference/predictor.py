@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
 from itertools import repeat
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -28,15 +28,13 @@ from ppose.inference.runtimes import (
     avoid_saturation,
     open_runtime,
 )
+from ppose.inference.tuning.opening import open_tuned
+from ppose.inference.tuning.settings import default_batch
 from ppose.paths import expand_path
 from ppose.transforms import read_image
 
 Image = np.ndarray | str | Path
 Scene = TypeVar("Scene", bound=tuple[Any, ...])
-
-
-# People, as measured (benchmarks/throughput.py).
-_BATCH, _BATCH_OF_SEVERAL = 16, 4
 
 
 class Predictor:
@@ -56,7 +54,7 @@ class Predictor:
         spec: PoseSpec,
         runtime: Runtime,
         *,
-        batch_size: int = _BATCH,
+        batch_size: int = default_batch(1),
         use_dark: bool | None = None,
         find_people: PersonDetector | None = None,
     ) -> None:
@@ -86,8 +84,8 @@ class Predictor:
         *,
         hint: Hint = "latency",
         device: Device = "cpu",
-        runtime: RuntimeName = "auto",
-        precision: Precision = "fp32",
+        runtime: RuntimeName | Literal["measure"] = "auto",
+        precision: Precision | None = None,
         cpu_threads: int | None = None,
         batch_size: int | None = None,
         use_dark: bool | None = None,
@@ -95,27 +93,30 @@ class Predictor:
     ) -> "Predictor":
         """The predictor of a folder that tools/export_model.py, PaddleDetection or PaddleX has written.
 
-        ``runtime``, ``device`` (cpu, gpu), ``precision``, ``cpu_threads`` (None: all cores) and ``options``
-        are those of `open_runtime`, and so are the errors. ``hint`` "throughput" is for many images: people
-        are run in as many batches at once as there are threads, while other images are read; "latency"
-        answers a single image soonest. ``batch_size`` people at most are one batch, by default 16, and 4
-        where batches run at once; a graph exported with a fixed batch keeps its own. ``use_dark`` None
+        ``runtime``, ``device`` (cpu, gpu), ``precision`` (None: fp32), ``cpu_threads`` (None: all cores) and
+        ``options`` are those of `open_runtime`, and so are the errors. ``hint`` "throughput" is for many
+        images: people are run in as many batches at once as there are threads, while other images are read;
+        "latency" answers a single image soonest. ``batch_size`` people at most are one batch, by default 16,
+        and 4 where batches run at once; a graph exported with a fixed batch keeps its own. ``use_dark`` None
         decodes as the model was evaluated.
+
+        Where `ppose tune` has measured this model here, ``runtime`` "auto" takes what it chose for the hint,
+        unless device, ``precision`` or ``cpu_threads`` are given; "measure" measures it first where it has
+        not, once, for about a minute.
 
         >>> predictor = ppose.Predictor.from_dir("output_inference/tinypose_256x192")  # doctest: +SKIP
         >>> poses = predictor(image, [[48.0, 20.0, 210.0, 390.0]])  # doctest: +SKIP
         """
-        spec, opened = open_folder(
+        spec, opened, batch = open_folder(
             model_dir,
             runtime,
+            hint=hint,
             device=device,
             precision=precision,
             cpu_threads=cpu_threads,
-            hint=hint,
             **options,
         )
-        if batch_size is None:
-            batch_size = _BATCH if opened.callers == 1 else _BATCH_OF_SEVERAL
+        batch_size = batch if batch_size is None else batch_size
         return cls(spec, opened, batch_size=batch_size, use_dark=use_dark)
 
     def __call__(self, image: Image, bboxes_xyxy: ArrayLike | None = None) -> Poses:
@@ -227,7 +228,39 @@ class Predictor:
             self.seconds[part] += elapsed
 
 
-def open_folder(model_dir: str | Path, runtime: RuntimeName, **options: Any) -> tuple[PoseSpec, Runtime]:
-    """The parts of `Predictor.from_dir`; ``options`` are those of `open_runtime`."""
-    folder = avoid_saturation(read_export(expand_path(str(model_dir))), runtime)
-    return folder.spec, open_runtime(folder, runtime, **options)
+def open_folder(
+    model_dir: str | Path,
+    runtime: RuntimeName | Literal["measure"],
+    *,
+    hint: Hint = "latency",
+    device: Device = "cpu",
+    precision: Precision | None = None,
+    cpu_threads: int | None = None,
+    **options: Any,
+) -> tuple[PoseSpec, Runtime, int]:
+    """The parts of `Predictor.from_dir`, with the most people of a batch; ``options``: see `open_runtime`."""
+    folder = read_export(expand_path(str(model_dir)))
+    is_free = device == "cpu" and precision is None and cpu_threads is None and {"batches"} >= {*options}
+    if runtime == "measure":
+        if not is_free:
+            raise ConfigError(
+                "runtime is measure, which finds precision and threads for the CPU itself: leave out device, "
+                "precision, cpu_threads and options of runtimes"
+            )
+        from ppose.inference.tuning.tune import measure_once
+
+        measure_once(folder)
+        runtime = "auto"
+    if runtime == "auto" and is_free and (tuned := open_tuned(folder, hint, **options)) is not None:
+        return tuned
+    folder = avoid_saturation(folder, runtime)
+    opened = open_runtime(
+        folder,
+        runtime,
+        device=device,
+        precision=precision or "fp32",
+        cpu_threads=cpu_threads,
+        hint=hint,
+        **options,
+    )
+    return folder.spec, opened, default_batch(opened.callers)

@@ -21,6 +21,7 @@ from ppose.inference.track_lines import TrackFormat, open_track_lines
 from ppose.inference.tracking import Finish, Found, Tracker, finish_tracks
 from ppose.inference.video_frames import Frame, Frames
 from ppose.inference.video_writing import Codec, to_picture, writing_lines, writing_video
+from ppose.interrupts import saves
 from ppose.keypoints import KeypointSet
 from ppose.paths import show_name
 from ppose.visualize import draw_poses
@@ -70,6 +71,7 @@ class _Knowing:
         return Seen(scene.item, scene.image, self.found.popleft() if self.found else [])
 
 
+@saves()
 def process_video(
     frames: Frames,
     predictor: Predictor,

@@ -89,6 +89,7 @@ class VideoWriter:
             self._container.start_encoding()
         except (av.FFmpegError, OSError) as error:
             self._file.close()
+            path.unlink(missing_ok=True)  # an empty file would take the place of an earlier video
             if self._file.error is not None:
                 raise self._file.error from None
             problem = f"cannot write a video of {size[0]}x{size[1]} pixels as {codec}: {show_name(target)}"

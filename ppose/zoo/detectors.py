@@ -1,13 +1,12 @@
 """Published detectors as folders: fetched, unpacked once, and kept in the cache."""
 
 import logging
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from ppose.downloads.unpack import unpack
 from ppose.errors import DataError, PposeError
+from ppose.files import temporary_folder
 from ppose.inference.detectors import PersonDetector
 from ppose.inference.paddle_export import find_paddle_export
 from ppose.paths import cache_folder, expand_path, show_name
@@ -59,8 +58,7 @@ def open_named(detector: str | Path, threshold: float, **options: Any) -> Person
 
 
 def _unpack(archive: Path, folder: Path) -> None:
-    temporary = Path(tempfile.mkdtemp(prefix=".unpack-", dir=folder.parent))
-    try:
+    with temporary_folder(folder.parent, ".unpack-") as temporary:
         unpack(archive, temporary, most_bytes=_MOST_BYTES)
         places = sorted(path for path in (temporary, *temporary.rglob("*")) if path.is_dir())
         exported = next((path for path in places if find_paddle_export(path) is not None), None)
@@ -69,8 +67,6 @@ def _unpack(archive: Path, folder: Path) -> None:
         _add_onnx(exported)
         exported.chmod(0o755)
         exported.rename(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _add_onnx(folder: Path) -> None:

@@ -4,19 +4,18 @@ A folder's name says what made it and in what it was checked, as in
 `tinypose_256x192-onnx-ppose1.0.0-onnxruntime1.31.1`: with another version of either it is exported anew.
 """
 
-import importlib
 import importlib.util
 import logging
 import shutil
 from collections.abc import Iterable
 from contextlib import suppress
-from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
 from ppose.errors import ExportError, PposeError
 from ppose.inference.model_folder import ONNX_FILES, read_model_folder
 from ppose.inference.runtimes import RuntimeName, list_installed
+from ppose.inference.runtimes.kinds import find_version
 from ppose.paths import cache_folder, expand_path, show_name
 from ppose.processor_settings import silence_tracing
 from ppose.version import VERSION
@@ -33,11 +32,6 @@ _MAKERS: dict[Format, tuple[str, ...]] = {
 }
 # What reads a format: the first is what an export is checked in.
 _RUNTIMES: dict[Format, tuple[str, ...]] = {"paddle": ("paddle",), "onnx": ("onnxruntime", "openvino")}
-_DISTRIBUTIONS = {
-    "paddle": ("paddlepaddle", "paddlepaddle-gpu"),
-    "onnxruntime": ("onnxruntime", "onnxruntime-gpu"),
-    "openvino": ("openvino",),
-}
 
 
 def find_folder(model: str | Path, runtime: RuntimeName = "auto") -> Path:
@@ -100,14 +94,7 @@ def _list_formats(runtime: RuntimeName) -> list[Format]:
 
 def _name_folder(model: Model, form: Format) -> str:
     runtime = next(name for name in _RUNTIMES[form] if importlib.util.find_spec(name))
-    return f"{model.name}-{form}-ppose{VERSION}-{runtime}{_find_version(runtime)}"
-
-
-def _find_version(package: str) -> str:
-    for name in _DISTRIBUTIONS[package]:
-        with suppress(metadata.PackageNotFoundError):
-            return metadata.version(name)
-    return importlib.import_module(package).__version__
+    return f"{model.name}-{form}-ppose{VERSION}-{runtime}{find_version(runtime)}"
 
 
 def can_make(form: Format) -> bool:

@@ -7,14 +7,13 @@ Paddle.
 
 import json
 import shutil
-import tempfile
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from ppose.downloads.unpack import unpack
 from ppose.errors import DataError, DeviceError, ExportError
-from ppose.files import file_digest, read_json, replacing
+from ppose.files import file_digest, read_json, replacing, temporary_folder
 from ppose.paths import cache_folder, show_name, show_text
 from ppose.weights.download import take
 from ppose.weights.registry import Model, list_models, mirror_path
@@ -54,12 +53,9 @@ def unpack_models(archive: Path) -> list[str]:
     said.
     """
     cache_folder().mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=".models-", dir=cache_folder()))
-    try:
+    with temporary_folder(cache_folder(), ".models-") as folder:
         unpack(archive, folder, most_bytes=_MOST_BYTES)
         return [_take_model(folder, name, files, archive) for name, files in _read_contents(folder, archive)]
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _find_folders(model: Model) -> tuple[list[Path], list[str]]:

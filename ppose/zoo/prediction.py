@@ -32,7 +32,7 @@ def _predictor_options(args: argparse.Namespace) -> dict[str, Any]:
     if not args.enable_mkldnn:  # which says something about Paddle only
         runtime = "paddle" if runtime == "auto" else runtime
         options["enable_mkldnn"] = False
-    return {"runtime": runtime, "precision": args.precision or "fp32", **options}
+    return {"runtime": runtime, "precision": args.precision, **options}
 
 
 def open_predictor(args: argparse.Namespace) -> Predictor:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ppose.boxes import DET_THRESHOLD
 from ppose.errors import ConfigError
@@ -10,6 +10,7 @@ from ppose.inference import predictor
 from ppose.inference.pose_spec import PoseSpec
 from ppose.inference.predictor import open_folder
 from ppose.inference.runtimes import Runtime, RuntimeName
+from ppose.inference.tuning.settings import default_batch
 from ppose.zoo.detectors import open_named
 from ppose.zoo.exports import find_folder
 
@@ -23,11 +24,11 @@ class Predictor(predictor.Predictor):
     def __init__(
         self,
         model: str | Path | PoseSpec,
-        runtime: RuntimeName | Runtime = "auto",
+        runtime: RuntimeName | Literal["measure"] | Runtime = "auto",
         *,
         detector: str | Path | None = None,
         det_threshold: float = DET_THRESHOLD,
-        batch_size: int = 16,
+        batch_size: int | None = None,
         use_dark: bool | None = None,
         **options: Any,
     ) -> None:
@@ -44,15 +45,17 @@ class Predictor(predictor.Predictor):
         if isinstance(model, PoseSpec):
             if isinstance(runtime, str) or options:
                 raise ConfigError("a PoseSpec goes with a Runtime that is open, without options of one")
-            spec, opened = model, runtime
+            spec, opened, batch = model, runtime, default_batch(1)
         elif isinstance(runtime, str):
-            spec, opened = open_folder(find_folder(model, runtime), runtime, **options)
+            folder = find_folder(model, "auto" if runtime == "measure" else runtime)
+            spec, opened, batch = open_folder(folder, runtime, **options)
         else:
             raise ConfigError("a model's name or folder goes with the name of a runtime")
         find_people = None
         if detector is not None:
             device = {name: options[name] for name in ("device", "cpu_threads") if name in options}
             find_people = open_named(detector, det_threshold, **device)
+        batch_size = batch if batch_size is None else batch_size
         super().__init__(spec, opened, batch_size=batch_size, use_dark=use_dark, find_people=find_people)
 
     @classmethod

@@ -86,7 +86,7 @@ def test_commands_that_do_not_run_say_why_and_stand_on_the_page_of_what_is_untes
     assert not any(block.not_run for block in BLOCKS if block.page in TESTED)
 
 
-SMALLER = {"benchmark": ["--rounds", "1", "--batches", "1"]}
+SMALLER = {"benchmark": ["--rounds", "1", "--batches", "1"], "tune": ["--seconds", "2"]}
 SMALL = """
 _BASE_: [_base_/coco_topdown.yml, _base_/dark_targets.yml, _base_/pose_resnet.yml]
 trainsize: [64, 64]

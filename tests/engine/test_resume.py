@@ -137,7 +137,7 @@ def test_an_evaluation_that_a_kill_prevented_is_made_up_for(overrides, tmp_path)
         hook._evaluate = evaluate
         trainer.fit()
 
-    def die(network):
+    def die(network, check):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -147,7 +147,7 @@ def test_an_evaluation_that_a_kill_prevented_is_made_up_for(overrides, tmp_path)
     asked = []
     for _ in range(2):  # the second time it is there
         run(
-            lambda network: asked.append(1) or dict.fromkeys(("AP", "AP50", "AP75", "AR"), 0.5),
+            lambda network, check: asked.append(1) or dict.fromkeys(("AP", "AP50", "AP75", "AR"), 0.5),
             read_state(folder),
         )
         assert (folder / "best_model.pdparams").is_file()

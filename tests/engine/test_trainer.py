@@ -207,7 +207,7 @@ def test_the_folder_of_a_run(tmp_path):
     values = iter([0.2, 0.6, 0.5, 0.4, 0.3])
     evaluated = []
 
-    def evaluate(model):
+    def evaluate(model, check):
         evaluated.append(arrays(model))
         return dict.fromkeys(("AP50", "AP75", "AR"), 0.0) | {"AP": next(values)}
 
@@ -257,7 +257,7 @@ def test_the_logged_loss_is_the_mean_of_the_last_steps(tmp_path):
 def test_patience_ends_a_run_that_gets_no_better(tmp_path):
     values = iter([np.nan, 0.6, 0.6, 0.1, 0.9])
     hook = Evaluate(
-        lambda model: dict.fromkeys(("AP50", "AP75", "AR"), 0.0) | {"AP": next(values)},
+        lambda model, check: dict.fromkeys(("AP50", "AP75", "AR"), 0.0) | {"AP": next(values)},
         tmp_path, RunLog(tmp_path, echo=False), headline=HEADLINE, every=1, patience=2,
     )  # fmt: skip
     trainer = make_trainer([hook, SaveCheckpoints(tmp_path, every=9, keep=1)], epochs=9)
@@ -269,6 +269,20 @@ def test_patience_ends_a_run_that_gets_no_better(tmp_path):
     lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line, parse_constant=pytest.fail)["AP"] for line in lines] == [None, 0.6, 0.6, 0.1]
     assert (tmp_path / "model_final.pdparams").is_file()
+
+
+def test_an_interrupt_ends_an_evaluation_which_is_made_up_for_later(tmp_path):
+    def evaluate(model, check):
+        trainer.stop(interrupted=True)
+        check()
+        pytest.fail("goes on")
+
+    hook = Evaluate(evaluate, tmp_path, RunLog(tmp_path, echo=False), headline=HEADLINE, every=1)
+    trainer = make_trainer([SaveCheckpoints(tmp_path, every=1, keep=1), hook], epochs=3)
+    trainer.fit()
+    assert trainer.interrupted
+    progress = read_state(tmp_path).progress
+    assert (progress.epoch, progress.step_in_epoch, progress.evaluated) == (1, 0, 0)
 
 
 def test_metrics_of_steps_that_are_done_again_are_dropped(tmp_path):

@@ -93,7 +93,7 @@ def test_an_earlier_export_stays_whole(model, monkeypatch, stop):
     assert content(model.path) == before
 
 
-def test_a_signal_between_two_files_is_not_heard(model, monkeypatch):
+def test_a_signal_between_two_files_waits_for_the_last(model, monkeypatch):
     write(model, PADDLE)
     replace_file = type(model.path).replace
 
@@ -103,7 +103,8 @@ def test_a_signal_between_two_files_is_not_heard(model, monkeypatch):
         return replace_file(self, target)
 
     monkeypatch.setattr(type(model.path), "replace", replace_and_signal)
-    write(model, PADDLE, text="b")
+    with pytest.raises(KeyboardInterrupt):
+        write(model, PADDLE, text="b")
     monkeypatch.undo()
     assert content(model.path)["model.json"] == b"model.jsonb"
     read_model_folder(model.path)

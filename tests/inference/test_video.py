@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from video_clips import read_clip, read_times, write_clip
 
+from ppose.errors import DataError
 from ppose.formats.track_files import read_mot, read_track_table
 from ppose.inference import video_writing
 from ppose.inference.detectors import Detections
@@ -199,6 +200,15 @@ def test_a_video_that_cannot_be_written_whole(tmp_path, room, is_kept):
     assert caught.value.filename == str(tmp_path / "a.mp4")
     assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"] * is_kept
     assert not is_kept or 0 < len(read_times(tmp_path / "a.mp4")) < 60
+
+
+def test_a_video_that_cannot_be_begun_leaves_the_earlier_one(tmp_path):
+    file = tmp_path / "a.mp4"
+    file.write_bytes(b"earlier")
+    options = {"rate": Fraction(10), "time_base": Fraction(1, 90000)}
+    with pytest.raises(DataError, match=r"a\.mp4"), writing_video(file, (100_000, 2), **options):
+        pytest.fail("has begun")
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"earlier"]
 
 
 def test_lines_that_cannot_all_be_written_are_whole(tmp_path):

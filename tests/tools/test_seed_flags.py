@@ -97,7 +97,8 @@ def test_translate_writes_a_config_that_loads(run_tool, tmp_path):
     assert_one_line(run_tool("tools/translate.py", tmp_path / "none.yaml"), "none.yaml", "cannot be read")
     done = run_tool("tools/translate.py", "python test.py --gpu 0 --test_model a.pth")
     assert done.stdout == (
-        "python tools/eval.py -c configs/tf_hrnet_w32_256x192_coco.yml --gpu 0 --test_model a.pth\n"
+        "python tools/eval.py -c configs/tf_hrnet_w32_256x192_coco.yml --gpu 0 --test_model a.pth "
+        "--use-detect-bbox -o EvalDataset.bbox_file=dataset/COCO/dets/human_detection.json\n"
     )
     done = run_tool("tools/translate.py", "python tools/train.py --cfg experiments/a/b.yaml")
     assert done.stdout == "python tools/train.py -c a_b.yml\n"

@@ -115,7 +115,7 @@ def test_a_network_is_exported_once(trained, server):
 @pytest.mark.heavy
 def test_another_version_exports_anew(trained, monkeypatch):
     folder = find_export(trained, "paddle")
-    monkeypatch.setattr(exports, "_find_version", lambda package: "9.8")
+    monkeypatch.setattr(exports, "find_version", lambda package: "9.8")
     newer = find_export(trained, "paddle")
     assert newer.name == folder.name.partition("-paddle3")[0] + "-paddle9.8"
     assert list_exports(trained) == [newer]

@@ -17,6 +17,7 @@ from ppose.data.synthetic.satellite import render_satellite
 from ppose.data.synthetic.scene import render_scene
 from ppose.errors import DataError
 from ppose.files import write_bytes, write_json
+from ppose.interrupts import end_child
 from ppose.visualize import encode_picture
 
 IMAGES, ANNOTATIONS, MODEL = "images", "annotations.json", "model.json"
@@ -104,8 +105,8 @@ def _write_image(
 
 
 def _end_quietly() -> None:
-    """Let the signal that ends a pool's processes do so, and not Paddle's report of a crash."""
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    """Let the signal that ends a pool's processes leave no half file, and no report of Paddle's."""
+    signal.signal(signal.SIGTERM, end_child)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ import json
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,15 @@ from tqdm import tqdm
 from ppose.engine.device import peak_memory
 from ppose.engine.distributed.ranks import is_main
 from ppose.engine.state import STATE_FILE
-from ppose.engine.trainer import Hook, StepReport, Trainer
+from ppose.engine.trainer import Hook, Interrupted, StepReport, Trainer
 from ppose.files import to_json, write_bytes
 from ppose.metrics.metric import to_record
 from ppose.weights.checkpoint import save_weights
 
 METRICS_FILE = "metrics.jsonl"
+
+# A network's metrics; `Trainer.check_wanted` is to be called now and then.
+EvaluateNetwork = Callable[[nn.Layer, Callable[[], None]], dict[str, float]]
 
 
 class RunLog:
@@ -180,13 +184,13 @@ class Evaluate(Hook):
     ``evaluate`` gives the metrics of a network; the log shows those of ``headline``, and the first of these
     says which network is best. With ``patience`` the run stops once that many epochs went by without a better
     one. Stands after SaveCheckpoints, so that an evaluation that fails loses nothing. It is a
-    hook of all ranks, which share the evaluation; the main rank writes. A run that was killed between the two
-    has its evaluation made up for as it is resumed.
+    hook of all ranks, which share the evaluation; the main rank writes. A run that was interrupted or killed
+    between the two has its evaluation made up for as it is resumed.
     """
 
     def __init__(
         self,
-        evaluate: Callable[[nn.Layer], dict[str, float]],
+        evaluate: EvaluateNetwork,
         folder: Path,
         log: RunLog,
         *,
@@ -208,9 +212,13 @@ class Evaluate(Hook):
         """Evaluate where it is time."""
         if not is_due(trainer, self._every):
             return
+        with suppress(Interrupted):
+            self._evaluate_and_save(trainer)
+
+    def _evaluate_and_save(self, trainer: Trainer) -> None:
         progress = trainer.progress
         with trainer.averaged():
-            metrics = to_record(self._evaluate(trainer.network))
+            metrics = to_record(self._evaluate(trainer.network, trainer.check_wanted))
             value = metrics[self._headline[0]]
             if value is not None and (progress.best is None or value > progress.best):
                 if is_main():

@@ -1,9 +1,10 @@
 """A run's curves and sample pictures, shown elsewhere."""
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from ppose.engine.hooks.run import METRICS_FILE
 from ppose.engine.hooks.samples import list_pictures
@@ -20,7 +21,7 @@ class ShowRun(Hook):
 
     def __init__(self, folder: Path, loggers: Sequence[RunLogger], config: dict[str, Any]) -> None:
         self._folder, self._loggers, self._config = folder, loggers, config
-        self._position = 0
+        self._records: BinaryIO | None = None  # open, and read so far
         self._last_epoch = 0
 
     def before_train(self, trainer: Trainer) -> None:
@@ -41,6 +42,7 @@ class ShowRun(Hook):
 
     def after_train(self, trainer: Trainer) -> None:
         """Close the logs."""
+        self._close()
         for logger in self._loggers:
             logger.close()
 
@@ -61,11 +63,15 @@ class ShowRun(Hook):
             logger.add_picture("train/samples", picture, step)
 
     def _new_records(self) -> list[dict[str, Any]]:
-        with (self._folder / METRICS_FILE).open("rb") as file:
-            file.seek(self._position)
-            lines = file.read()
-        self._position += len(lines)
-        return [json.loads(line) for line in lines.splitlines()]
+        path = self._folder / METRICS_FILE
+        if self._records is None or not os.path.samestat(os.fstat(self._records.fileno()), path.stat()):
+            self._close()  # the file is another one where somebody deleted the folder
+            self._records = path.open("rb")
+        return [json.loads(line) for line in self._records.read().splitlines()]
+
+    def _close(self) -> None:
+        if self._records is not None:
+            self._records.close()
 
     def _new_pictures(self, trainer: Trainer) -> list[tuple[int, Path]]:
         """Step and file of pictures."""

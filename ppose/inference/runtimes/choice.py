@@ -13,6 +13,7 @@ from ppose.errors import ConfigError, DataError, DeviceError
 from ppose.inference.model_folder import ModelFolder, find_float_export
 from ppose.inference.runtimes.faults import naming
 from ppose.inference.runtimes.kinds import (
+    IN_FLOATS,
     KINDS,
     Device,
     Hint,
@@ -73,8 +74,6 @@ class _Guarded:
             return self._opened(image, *inverse_warp)
 
 
-# What computes an int8 model in floats, with the results of eight bits.
-_FLOATS = "paddle"
 # Of threads: beyond what processors have; with tens of thousands Paddle aborts and ONNX Runtime hangs.
 _MOST_THREADS = 1024
 
@@ -87,13 +86,15 @@ def open_runtime(
     precision: Precision = "fp32",
     cpu_threads: int | None = None,
     hint: Hint = "latency",
+    streams: int | None = None,
     batches: Sequence[int] = (),
     **options: Any,
 ) -> Runtime:
     """Load the folder's graph into a runtime; "auto" takes the fastest that is installed and has its file.
 
     ``cpu_threads`` None takes all cores that the process may use. ``hint``: all of them run one batch, or
-    ("throughput") as many batches of as many callers, a core each, where the runtime can. ``batches`` are
+    ("throughput") as many batches of as many callers, a core each, where the runtime can; ``streams`` says
+    how many, and each has its share of the threads. ``batches`` are
     numbers of images that will come often: OpenVINO compiles for each, the others need not. ``options``, of
     Paddle alone: ``enable_mkldnn`` (oneDNN, default True), ``tensorrt_batch`` (the largest batch; its
     presence asks for TensorRT), ``tensorrt_cache`` (folder for its engines, default `tensorrt/` in the
@@ -113,12 +114,16 @@ def open_runtime(
     threads = own_cores() if cpu_threads is None else cpu_threads
     if not isinstance(threads, int) or not 1 <= threads <= _MOST_THREADS:
         raise ConfigError(f"cpu_threads is {threads!r}, expected 1 to {_MOST_THREADS}")
+    if streams is None:
+        streams = threads if hint == "throughput" else 1
+    if not 1 <= streams <= threads:
+        raise ConfigError(f"streams is {streams}, expected 1 to {threads}, the number of threads")
     if "tensorrt_batch" not in options:
         precision = _check_int8(folder, precision)
     names = find_able(folder, device, precision) if runtime == "auto" else [runtime]
     if folder.saturates:
-        names = sorted(names, key=lambda name: name != _FLOATS)
-    settings = {"device": device, "precision": precision, "threads": threads, "hint": hint, **options}
+        names = sorted(names, key=lambda name: name != IN_FLOATS)
+    settings = {"device": device, "precision": precision, "threads": threads, "streams": streams, **options}
     opened = _open_first(names, folder, settings, batches)
     folder.check_batch(opened.batch)
     _check_output(folder, opened)
@@ -129,11 +134,11 @@ def open_runtime(
     version = importlib.import_module(opened.name).__version__
     shown = name_precision(folder, precision)
     _logger.info("runtime: %s %s%s, %s, %s", opened.name, version, why, shown, where)
-    if folder.saturates and device == "cpu" and opened.name != _FLOATS:
+    if folder.saturates and device == "cpu" and opened.name != IN_FLOATS:
         _logger.warning(
             "%s has int8 weights of full range; this processor has no VNNI and saturates their products: the "
             "keypoints may be wrong; export with PTQ.weights=portable, or take --runtime %s",
-            folder.name, _FLOATS,
+            folder.name, IN_FLOATS,
         )  # fmt: skip
     return opened
 

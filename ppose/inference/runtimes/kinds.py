@@ -3,7 +3,9 @@
 import importlib
 import importlib.util
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from importlib import metadata
 from types import ModuleType
 from typing import Any, Literal
 
@@ -16,19 +18,26 @@ Device = Literal["cpu", "gpu"]
 Precision = Literal["fp32", "bf16", "fp16", "int8"]
 Hint = Literal["latency", "throughput"]
 
+# What computes an int8 model in floats, with the results of eight bits.
+IN_FLOATS = "paddle"
 _TENSORRT_PRECISIONS = ("fp32", "fp16", "int8")
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A runtime's module here, the files that it reads, what installs it, its precisions by device."""
+    """A runtime's module here, the files that it reads, what installs it, its precisions by device.
+
+    ``packages`` are those that may hold it; ``has_streams``: it runs several batches at once on the CPU.
+    """
 
     module: str
     files: tuple[str, ...]
     install: str
     precisions: Mapping[str, tuple[str, ...]]
+    packages: tuple[str, ...]
     options: tuple[str, ...] = ()
     prepares_batches: bool = False
+    has_streams: bool = True
 
     def is_in(self, folder: ModelFolder) -> bool:
         """Whether the folder has these files."""
@@ -42,6 +51,7 @@ KINDS = {
         ONNX_FILES,
         "openvino",
         {"cpu": ("fp32", "bf16")},
+        ("openvino",),
         ("cache_dir",),
         prepares_batches=True,
     ),
@@ -50,13 +60,16 @@ KINDS = {
         ONNX_FILES,
         "onnxruntime",
         {"cpu": ("fp32",), "gpu": ("fp32",)},
+        ("onnxruntime", "onnxruntime-gpu"),
     ),
     "paddle": Kind(
         "paddle_runtime",
         PADDLE_FILES,
         "paddlepaddle==3.2.2",
         {"cpu": ("fp32",), "gpu": ("fp32", "fp16")},
+        ("paddlepaddle", "paddlepaddle-gpu"),
         ("enable_mkldnn", "tensorrt_batch", "tensorrt_cache"),
+        has_streams=False,
     ),
 }
 _FOREIGN = {"openvino": "openvino_graph", "onnxruntime": "onnx_graph", "paddle": "paddle_runtime"}
@@ -109,7 +122,7 @@ def find_able(folder: ModelFolder, device: str, precision: str) -> list[str]:
 
 
 def check_able(
-    name: str, folder: ModelFolder, *, device: str, precision: str, threads: int, hint: str, **options: Any
+    name: str, folder: ModelFolder, *, device: str, precision: str, threads: int, streams: int, **options: Any
 ) -> None:
     """Raise ConfigError or DataError unless a runtime can do what is asked for with this folder."""
     kind, uses_tensorrt = KINDS[name], "tensorrt_batch" in options
@@ -156,6 +169,14 @@ def require_installed(name: str) -> None:
     """Raise DeviceError unless a runtime's package is there."""
     if not is_installed(name):
         raise DeviceError(f"runtime {name} is not installed: pip install {KINDS[name].install}")
+
+
+def find_version(name: str) -> str:
+    """The version of an installed runtime, which is imported only where its package does not say."""
+    for package in KINDS[name].packages:
+        with suppress(metadata.PackageNotFoundError):
+            return metadata.version(package)
+    return str(importlib.import_module(name).__version__)
 
 
 def is_installed(name: str) -> bool:

@@ -8,6 +8,7 @@ import onnxruntime
 from ppose.errors import DeviceError
 from ppose.inference.model_folder import ONNX_FILES, ModelFolder
 from ppose.inference.pose_spec import name_inputs
+from ppose.inference.runtimes.loops import refuse_loops
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "gpu": "CUDAExecutionProvider"}
 _FATAL_ONLY = 4  # errors are raised, too
@@ -35,14 +36,14 @@ class OnnxRuntime:
 
 
 def open_graph(
-    folder: ModelFolder, *, device: str, precision: str, threads: int, hint: str = "latency"
+    folder: ModelFolder, *, device: str, precision: str, threads: int, streams: int = 1
 ) -> OnnxRuntime:
     """The session of `model.onnx`, see `open_session`.
 
-    For throughput each run takes the thread of its caller alone, and as many callers keep ``threads`` busy.
+    Of several ``streams`` each has its share of ``threads``, that of its caller among them.
     """
-    callers = threads if hint == "throughput" and device == "cpu" else 1
-    session = open_session(folder.path / ONNX_FILES[0], device, threads if callers == 1 else 1)
+    callers = streams if device == "cpu" else 1
+    session = open_session(folder.path / ONNX_FILES[0], device, max(threads // callers, 1))
     return OnnxRuntime(session, callers)
 
 
@@ -53,6 +54,7 @@ def open_session(file: Path, device: str, threads: int) -> onnxruntime.Inference
         raise DeviceError(
             f"device is {device}, but this onnxruntime has no {provider} (pip install onnxruntime-gpu)"
         )
+    refuse_loops(file)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL

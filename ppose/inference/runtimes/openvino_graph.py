@@ -48,7 +48,7 @@ def open_foreign_graph(file: Path, *, device: str, threads: int, hint: str = "la
         raise DeviceError(
             f"device is {device}, but OpenVINO runs on the CPU here: take an ONNX file for GPUs"
         )
-    return OpenVinoGraph(file, make_settings("fp32", threads, hint))
+    return OpenVinoGraph(file, make_settings("fp32", threads, threads if hint == "throughput" else 1))
 
 
 def _read_metadata(model: openvino.Model) -> dict[str, str]:

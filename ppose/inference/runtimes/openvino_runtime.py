@@ -13,6 +13,7 @@ import openvino
 from ppose.inference.model_folder import ONNX_FILES, ModelFolder
 from ppose.inference.pose_spec import name_inputs
 from ppose.inference.runtimes.compiled_cache import CompiledCache
+from ppose.inference.runtimes.loops import refuse_loops
 from ppose.paths import cache_folder
 
 _TYPES = {"fp32": "f32", "bf16": "bf16"}
@@ -33,7 +34,8 @@ class OpenVinoRuntime:
     and for each size of ``batches``, with all shapes fixed, and once for batches of any other size; with
     several, each of whose requests runs in a thread of its own, for each size that comes. Fixed shapes take a
     quarter less of Lite-HRNet's time, and a third where sizes change. Threads that run it at once have a
-    request each.
+    request each, and with ``is_int8`` a compiled model each: OpenVINO (2026.4) spoils int8 weights where
+    several streams of a model share them, in 4 to 18 of 25 compilations.
     """
 
     name = "openvino"
@@ -44,10 +46,11 @@ class OpenVinoRuntime:
         settings: dict[str, Any],
         *,
         callers: int = 1,
+        is_int8: bool = False,
         batches: Sequence[int] = (),
         cache: CompiledCache | None = None,
     ) -> None:
-        self.callers = callers
+        self.callers, self._is_int8 = callers, is_int8
         self._file, self._settings, self._cache = file, settings, cache
         self._fixed = {1, *batches}
         self._model: openvino.Model | None = None
@@ -61,19 +64,21 @@ class OpenVinoRuntime:
         """See `Runtime`."""
         is_fixed, inputs = self.callers > 1 or len(image) in self._fixed, name_inputs(image, *inverse_warp)
         size = len(image) if is_fixed else _ANY
-        with self._compiling:
-            if size not in self._compiled:
-                shapes = {name: [size, *given.shape[1:]] for name, given in inputs.items()}
-                self._compiled[size] = self._open(size, shapes)
-                self._idle[size] = []
-        idle = self._idle[size]
+        idle = self._idle.setdefault(size, [])
         try:
             request = idle.pop()
         except IndexError:
-            request = self._compiled[size].create_infer_request()
+            request = self._make_request(size, inputs)
         found = request.infer(inputs, share_inputs=True)[0]
         idle.append(request)
         return found
+
+    def _make_request(self, size: int, inputs: Mapping[str, np.ndarray]) -> openvino.InferRequest:
+        with self._compiling:
+            if size not in self._compiled or self._is_int8:
+                shapes = {name: [size, *given.shape[1:]] for name, given in inputs.items()}
+                self._compiled[size] = self._open(size, shapes)
+            return self._compiled[size].create_infer_request()
 
     def _open(self, size: int, shapes: Mapping[str, Sequence[int]]) -> openvino.CompiledModel:
         """The model compiled for batches of this size, as it was kept, or anew."""
@@ -90,6 +95,7 @@ class OpenVinoRuntime:
 
     def _read_model(self) -> openvino.Model:
         if self._model is None:
+            refuse_loops(self._file)
             self._model = _CORE.read_model(str(self._file))
         return self._model
 
@@ -117,36 +123,42 @@ def open_graph(
     device: str,
     precision: str,
     threads: int,
-    hint: str = "latency",
+    streams: int = 1,
     cache_dir: str | Path | None = None,
     batches: Sequence[int] = (),
 ) -> OpenVinoRuntime:
     """`model.onnx`; the processor's own choice of bf16 only where asked for.
 
-    For throughput there are as many streams of one thread as ``threads``. Compiled models are kept in
-    ``cache_dir``, by default `openvino/` in ppose's cache folder.
+    ``threads`` are shared among ``streams``. Compiled models are kept in ``cache_dir``, by default
+    `openvino/` in ppose's cache folder.
     """
     file = ONNX_FILES[0]
-    settings, callers = make_settings(precision, threads, hint), threads if hint == "throughput" else 1
+    if folder.is_int8 and streams > 1:  # see `OpenVinoRuntime`
+        settings = {**make_settings(precision, threads // streams, 1), "ENABLE_CPU_PINNING": False}
+    else:
+        settings = make_settings(precision, threads, streams)
     cache = None
     with suppress(ImportError):  # of what finds the user's cache folder
         home = cache_folder() / "openvino" if cache_dir is None else Path(cache_dir)
         cache = CompiledCache.of(home, openvino.__version__, folder.files[file], settings)
-    return OpenVinoRuntime(folder.path / file, settings, callers=callers, batches=batches, cache=cache)
+    return OpenVinoRuntime(
+        folder.path / file, settings, callers=streams, is_int8=folder.is_int8, batches=batches, cache=cache
+    )
 
 
-def make_settings(precision: str, threads: int, hint: str) -> dict[str, Any]:
-    """What OpenVINO is told; for throughput, as many streams of one thread as ``threads``."""
-    streams = {"NUM_STREAMS": threads} if hint == "throughput" else {}
+def make_settings(precision: str, threads: int, streams: int) -> dict[str, Any]:
+    """What OpenVINO is told: ``threads`` of all ``streams`` together."""
+    several = {"NUM_STREAMS": streams} if streams > 1 else {}
     return {
-        "PERFORMANCE_HINT": hint.upper(),
+        "PERFORMANCE_HINT": "THROUGHPUT" if several else "LATENCY",
         "INFERENCE_NUM_THREADS": threads,
         "INFERENCE_PRECISION_HINT": _TYPES[precision],
-        **streams,
+        **several,
     }
 
 
 def compile_file(file: Path, settings: dict[str, Any]) -> tuple[openvino.Model, openvino.CompiledModel]:
     """A graph of any kind as it stands in its file, and compiled."""
+    refuse_loops(file)
     model = _CORE.read_model(str(file))
     return model, _CORE.compile_model(model, "CPU", settings)

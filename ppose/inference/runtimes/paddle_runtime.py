@@ -13,12 +13,10 @@ from ppose.errors import DataError, DeviceError
 from ppose.inference.model_folder import ModelFolder
 from ppose.inference.pose_spec import name_inputs
 from ppose.inference.runtimes.faults import naming
+from ppose.inference.runtimes.loops import refuse_loops
 from ppose.inference.runtimes.tensorrt import convert_to_tensorrt
-from ppose.interrupts import renew_interrupts
 from ppose.paddle_internals import is_program, is_whole
 from ppose.paths import show_name
-
-renew_interrupts()
 
 _GPU_POOL_MB, _GPU = 200, 0
 
@@ -42,6 +40,7 @@ class PaddleGraph:
         self._keeps_tensors = config.mkldnn_enabled() and not config.use_gpu()
         self._file = file
         with naming(file, _LOADS):
+            refuse_loops(file)
             with _ONE_AT_A_TIME:
                 self._predictor = inference.create_predictor(config)
             names = self._predictor.get_input_names()
@@ -119,14 +118,14 @@ def open_graph(
     device: str,
     precision: str,
     threads: int,
-    hint: str = "latency",
+    streams: int = 1,
     enable_mkldnn: bool = True,
     tensorrt_batch: int | None = None,
     tensorrt_cache: str | Path | None = None,
 ) -> PaddleRuntime:
     """`model.json` in Paddle Inference; DeviceError without the GPU or TensorRT that is asked for.
 
-    One batch runs at a time, by all threads, whatever the ``hint``.
+    One batch runs at a time, by all threads, however many ``streams``.
     """
     check_device(device)
     graph, weights = folder.paddle_files

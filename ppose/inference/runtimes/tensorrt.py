@@ -9,7 +9,6 @@ import hashlib
 import json
 import logging
 import shutil
-import tempfile
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,6 +16,7 @@ from pathlib import Path
 import paddle
 
 from ppose.errors import ConfigError, DeviceError
+from ppose.files import temporary_folder
 from ppose.inference.model_folder import PADDLE_FILES, ModelFolder
 
 _logger = logging.getLogger(__name__)
@@ -59,8 +59,8 @@ def _build(folder: ModelFolder, precision: str, batches: tuple[int, int], engine
         name="image",
     )
     engine.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=engine.parent) as temporary:
-        made = Path(temporary) / "engine"
+    with temporary_folder(engine.parent, ".tensorrt-") as temporary:
+        made = temporary / "engine"
         made.mkdir()
         settings = TensorRTConfig(inputs=[image])
         settings.precision_mode = PrecisionMode[precision.upper()]

@@ -1,0 +1,119 @@
+"""Graphs with loops are refused: they may never end, and no keypoint network or detector needs one."""
+
+import json
+import mmap
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from xml.parsers import expat
+
+from ppose.errors import DataError
+from ppose.paths import show_name
+
+# Fields of ONNX's messages that lead to nodes, or are a node's type (onnx.proto).
+_MODEL = {7: "graph", 25: "function"}
+_FIELDS: dict[str, dict[int, str]] = {
+    "graph": {1: "node"}, "function": {7: "node"}, "node": {4: "type", 5: "attribute"},
+    "attribute": {6: "graph", 11: "graph"},
+}  # fmt: skip
+_OPENVINO_LOOPS = ("Loop", "TensorIterator")
+_PADDLE_LOOP = re.compile(rb'"[\w.]*\bwhile"')
+
+
+def refuse_loops(file: Path) -> None:
+    """Raise DataError for a graph of ONNX, OpenVINO or Paddle with a loop; a damaged one may pass."""
+    looks = {".xml": _loops_in_xml, ".json": _loops_in_json, ".pdmodel": _loops_in_program}
+    with open(file, "rb") as opened:
+        try:
+            content = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
+        except (ValueError, OSError):  # of an empty file, or of none
+            return
+        with content:
+            loops = looks.get(file.suffix.lower(), _loops_in_onnx)(content)
+    if loops:
+        raise DataError(
+            f"{show_name(file)} has a loop, which may never end, and which keypoint networks and detectors "
+            "need not: export it without"
+        )
+
+
+def _loops_in_onnx(content: mmap.mmap) -> bool:
+    if content.find(b"Loop") < 0:  # texts stand as they are
+        return False
+    with memoryview(content) as view:
+        left: list[tuple[dict[int, str], int, int]] = [(_MODEL, 0, len(view))]
+        try:
+            while left:
+                fields, start, end = left.pop()
+                for number, begin, after in _messages(view, start, end):
+                    kind = fields.get(number)
+                    if kind == "type" and after - begin == 4 and bytes(view[begin:after]) == b"Loop":
+                        return True
+                    if kind in _FIELDS:
+                        left.append((_FIELDS[kind], begin, after))
+        except (IndexError, ValueError):
+            return True  # what cannot be read here, and names a loop
+    return False
+
+
+def _messages(view: memoryview, at: int, end: int) -> Iterator[tuple[int, int, int]]:
+    """Number, begin and end of each field that has a length, of a message of Protocol Buffers."""
+    while at < end:
+        tag, at = _varint(view, at)
+        kind = tag & 7
+        if kind == 0:
+            at = _varint(view, at)[1]
+        elif kind in (1, 5):
+            at += 8 if kind == 1 else 4
+        elif kind == 2:
+            size, begin = _varint(view, at)
+            at = begin + size
+            yield tag >> 3, begin, at
+        else:
+            raise ValueError("a group")
+    if at != end:
+        raise ValueError("a field beyond its message")
+
+
+def _varint(view: memoryview, at: int) -> tuple[int, int]:
+    value = 0
+    for shift in range(0, 70, 7):
+        byte = view[at]
+        at += 1
+        value |= (byte & 127) << shift
+        if byte < 128:
+            return value, at
+    raise ValueError("a number of more than ten bytes")
+
+
+def _loops_in_xml(content: mmap.mmap) -> bool:
+    plain = content.find(b"&#") < 0 and content.find(b"\0") < 0  # texts stand as they are
+    if plain and all(content.find(name.encode()) < 0 for name in _OPENVINO_LOOPS):
+        return False
+    found: list[str] = []
+
+    def begin(name: str, attributes: dict[str, Any]) -> None:
+        if name == "layer" and attributes.get("type") in _OPENVINO_LOOPS:
+            found.append(name)
+
+    parser = expat.ParserCreate()
+    parser.StartElementHandler = begin
+    try:
+        parser.Parse(content[:], True)
+    except expat.ExpatError:
+        return True
+    return bool(found)
+
+
+def _loops_in_json(content: mmap.mmap) -> bool:
+    if content.find(b"\\") < 0:
+        return bool(_PADDLE_LOOP.search(content))
+    try:
+        return bool(_PADDLE_LOOP.search(json.dumps(json.loads(content[:]), ensure_ascii=False).encode()))
+    except (ValueError, RecursionError):
+        return False  # nor can Paddle read it
+
+
+def _loops_in_program(content: mmap.mmap) -> bool:
+    return content.find(b"while") >= 0  # also in the names of what a loop makes

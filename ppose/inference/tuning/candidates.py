@@ -1,0 +1,92 @@
+"""What there is to try with a model: its exports, the runtimes that read them, and their precisions."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import cast
+
+from ppose.errors import PposeError
+from ppose.inference.model_folder import ModelFolder, list_beside
+from ppose.inference.runtimes import Precision, RuntimeName, name_precision
+from ppose.inference.runtimes.kinds import IN_FLOATS, KINDS, check_able, require_installed
+from ppose.inference.tuning.settings import Settings, default_batch
+
+_BATCHES = (1, 4, 16)
+
+
+def list_exports(folder: ModelFolder) -> list[ModelFolder]:
+    """The model, and those beside it that differ from it in precision alone."""
+    beside = list_beside(folder)
+    return [folder, *(other for other in beside if other.is_int8 != folder.is_int8)]
+
+
+def list_pairs(exports: Sequence[ModelFolder], threads: int) -> tuple[list[Settings], list[str]]:
+    """Each export in each runtime and precision, one person on all threads, in the order of `auto`.
+
+    And why the others are not there, a line each.
+    """
+    found, problems = [], []
+    for folder in exports:
+        for runtime, kind in KINDS.items():
+            for precision in kind.precisions["cpu"]:
+                try:
+                    require_installed(runtime)
+                    check_able(runtime, folder, device="cpu", precision=precision, threads=threads, streams=1)
+                except PposeError as error:
+                    problems.append(f"{runtime}, {precision}: {error}")
+                    continue
+                computes = name_precision(folder, precision)
+                if folder.saturates and runtime != IN_FLOATS:
+                    problems.append(
+                        f"{folder.path.name} in {runtime}: its int8 weights are of full range, which this "
+                        "processor saturates"
+                    )
+                    continue
+                fixed = folder.spec.batch
+                settings = Settings(
+                    folder.path, cast(RuntimeName, runtime), cast(Precision, precision), computes, threads
+                )
+                found.append(replace(settings, batch=fixed or 1, is_fixed=fixed is not None))
+    # First what `auto` takes by itself; then by export, and by runtime.
+    found.sort(key=lambda s: (s.path != exports[0].path, s.precision != "fp32"))
+    return found, list(dict.fromkeys(problems))
+
+
+def default_of(pair: Settings, *, many: bool) -> Settings:
+    """How `auto` runs a pair without a measurement: for one person, or for ``many``."""
+    if not many:
+        return pair
+    streams = pair.threads if KINDS[pair.runtime].has_streams else 1
+    return replace(pair, streams=streams, batch=_batch(pair, default_batch(streams)))
+
+
+def vary_threads(pair: Settings) -> list[Settings]:
+    """A pair on all threads, half of them, and so on to one."""
+    return [replace(pair, threads=threads) for threads in _halves(pair.threads)]
+
+
+def vary_streams(pair: Settings, *, ends: bool = False) -> list[Settings]:
+    """A pair for many people: in one stream, two, and so on to one a thread; the ``ends`` of these alone."""
+    if not KINDS[pair.runtime].has_streams:
+        counts = [1]
+    elif ends:
+        counts = sorted({1, pair.threads})
+    else:
+        counts = _halves(pair.threads)
+    batch = _batch(pair, default_batch(pair.threads))
+    return [replace(pair, streams=streams, batch=batch) for streams in counts]
+
+
+def vary_batches(settings: Settings) -> list[Settings]:
+    """The same with other numbers of people in a batch; a graph of a fixed one has that alone."""
+    return [settings] if settings.is_fixed else [replace(settings, batch=batch) for batch in _BATCHES]
+
+
+def _batch(pair: Settings, batch: int) -> int:
+    return pair.batch if pair.is_fixed else batch
+
+
+def _halves(number: int) -> list[int]:
+    found = [number]
+    while found[-1] > 1:
+        found.append(found[-1] // 2)
+    return found

@@ -1,0 +1,178 @@
+"""Real commands that get signals at random moments of their work, and what is left of them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[2]
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+SECONDS = 2.0  # from the signal to the end
+_AT_ONCE = 0.5  # from the second one
+START = "import sys; from ppose.cli import main; main()"
+_ENDS = {"train": (130, 143, 129)}
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a command that got a signal has ended: exit code, seconds since then, output, and what is wrong."""
+
+    signals: tuple[str, ...]
+    moment: float
+    code: int
+    seconds: float
+    errors: str
+    faults: tuple[str, ...]
+
+
+def measure(arguments: list[str], folder: Path) -> float:
+    """Seconds of a command that nobody disturbs, which ends well."""
+    folder.mkdir()
+    begin = time.monotonic()
+    with _started(arguments, folder) as process:
+        _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    return time.monotonic() - begin
+
+
+def interrupt(arguments: list[str], folder: Path, whole: float, rng: np.random.Generator) -> Ending:
+    """Run a command in ``folder``, which is made, and send it a signal, now and then a second one soon after.
+
+    ``whole`` are the seconds that it takes undisturbed. A terminal sends Ctrl-C to all of its processes,
+    so that every other one gets it so.
+    """
+    folder.mkdir()
+    number = SIGNALS[rng.integers(len(SIGNALS))]
+    is_terminal = number == signal.SIGINT and rng.integers(2) == 0
+    moment, second = (
+        rng.uniform(_start_seconds(), whole),
+        rng.uniform(0.05, 0.4) if rng.integers(5) == 0 else None,
+    )
+    send: Callable[[int, int], None] = os.killpg if is_terminal else os.kill
+    told = [f"{number.name}{' to all' if is_terminal else ''}"]
+    shared = _shared_memory()
+    with _started(arguments, folder) as process:
+        try:
+            process.wait(moment)
+        except subprocess.TimeoutExpired:
+            send(process.pid, number)
+        sent = time.monotonic()
+        if second is not None and process.poll() is None:
+            try:
+                process.wait(second)
+            except subprocess.TimeoutExpired:
+                told.append("again")
+                send(process.pid, number)
+                sent = time.monotonic()
+        try:
+            _, errors = process.communicate(timeout=30)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            _, errors = process.communicate()
+            errors += "\nhung"
+        seconds = time.monotonic() - sent
+    faults = list(_find_faults(arguments[0], process.returncode, errors, seconds, folder, len(told) > 1))
+    if alive := _session(process.pid):
+        faults.append(f"processes are left: {alive}")
+    if left := [name for name in _shared_memory() - shared if f"_{process.pid}_" in name]:
+        faults.append(f"shared memory is left: {left}")
+    return Ending(tuple(told), moment, process.returncode, seconds, errors, tuple(faults))
+
+
+def _find_faults(
+    command: str, code: int, errors: str, seconds: float, folder: Path, is_again: bool
+) -> Iterator[str]:
+    if "Traceback" in errors or "Exception" in errors or "terminate called" in errors:
+        yield "a traceback"
+    limit = _AT_ONCE if is_again else SECONDS
+    if seconds > limit:
+        yield f"{seconds:.1f} s, expected {limit} at most"
+    if is_again:
+        return  # which leaves what there is
+    if code not in (0, *_ENDS.get(command, (130,))):
+        yield f"exit code {code}"
+    *_, last = errors.splitlines() or [""]
+    if code == 130 and last != "interrupted" and not (command == "train" and "stopped by" in last):
+        yield f"ends with {last!r}"
+    if code and errors.count("interrupted") > 1:
+        yield "says it twice"
+    yield from find_leftovers(folder)
+
+
+def find_leftovers(folder: Path) -> Iterator[str]:
+    """What a command has left in a folder that is for nobody, or is not whole."""
+    for file in sorted(folder.rglob("*")):
+        if ".part" in file.name or (file.name.startswith(".") and file.is_dir()) or file.name == "run.pid":
+            yield f"leaves {file.relative_to(folder)}"
+        elif file.is_file():
+            try:
+                _read(file)
+            except Exception as error:
+                yield f"{file.relative_to(folder)} is not whole: {error!r}"
+
+
+def _read(file: Path) -> None:
+    """Raise anything where a result is not whole."""
+    if file.suffix == ".json":
+        json.loads(file.read_text())
+    elif file.suffix == ".jsonl":
+        [json.loads(line) for line in file.read_text().splitlines()]
+    elif file.suffix == ".npz":
+        dict(np.load(file))
+    elif file.suffix == ".mp4":
+        with av.open(str(file)) as video:
+            next(video.decode(video=0))
+
+
+@contextmanager
+def _started(arguments: list[str], folder: Path) -> Iterator[subprocess.Popen]:
+    temporary = folder / "tmp"
+    temporary.mkdir()
+    environment = {**os.environ, "TMPDIR": str(temporary), "PPOSE_HOME": str(folder / "home")}
+    environment["PYTHONPATH"] = str(ROOT)
+    with subprocess.Popen(
+        [sys.executable, "-c", START, *[text.replace("OUT", str(folder / "out")) for text in arguments]],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder,
+        env=environment, start_new_session=True,
+    ) as process:  # fmt: skip
+        yield process
+
+
+def _start_seconds() -> float:
+    """What an interpreter takes before the first line of ours, at this moment."""
+    begin = time.monotonic()
+    subprocess.run([sys.executable, "-c", "pass"], check=True)
+    return 2 * (time.monotonic() - begin)
+
+
+def _session(leader: int) -> list[str]:
+    """The processes of a session that are still there after a moment."""
+    end = time.monotonic() + 1
+    while alive := [text for text in map(_describe, Path("/proc").glob("[0-9]*")) if text[0] == leader]:
+        if time.monotonic() > end:
+            return [name for _, name in alive]
+        time.sleep(0.02)
+    return []
+
+
+def _describe(process: Path) -> tuple[int, str]:
+    try:
+        name, _, rest = (process / "stat").read_text().rpartition(")")
+        state, _, _, session, *_ = rest.split()
+        return (int(session), name) if state != "Z" else (0, "")
+    except OSError:
+        return 0, ""
+
+
+def _shared_memory() -> set[str]:
+    folder = Path("/dev/shm")
+    return {file.name for file in folder.iterdir()} if folder.is_dir() else set()

@@ -1,0 +1,38 @@
+"""Ctrl-C, SIGTERM and SIGHUP at random moments: one line, soon, and nothing half-done is left."""
+
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from robustness.interrupted import interrupt, measure
+from robustness.small_runs import COMMANDS, fill_place, make_arguments
+
+TRIES = 6
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """Folder with all that the commands take."""
+    folder = tmp_path_factory.mktemp("place")
+    fill_place(folder)
+    return folder
+
+
+def _try(name: str, tries: int, place: Path, model_dir: Path, folder: Path) -> None:
+    arguments, rng = make_arguments(name, place, model_dir), np.random.default_rng(zlib.crc32(name.encode()))
+    whole = measure(arguments, folder / "undisturbed")
+    endings = [interrupt(arguments, folder / f"{number}", whole, rng) for number in range(tries)]
+    assert not [ending for ending in endings if ending.faults]
+    assert any(ending.code for ending in endings)
+
+
+@pytest.mark.parametrize("name", ["convert", "report", "weights"])
+def test_a_few_signals(name, place, model_dir, tmp_path):
+    _try(name, 2, place, model_dir, tmp_path)
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("name", list(COMMANDS))
+def test_signals_at_random_moments(name, place, model_dir, tmp_path):
+    _try(name, TRIES, place, model_dir, tmp_path)
