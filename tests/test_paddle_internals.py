@@ -14,11 +14,12 @@ PRIVATE_CALLS = {"concrete_program", "global_block", "skip_quant"}
 
 def private_uses(code):
     """The private names in a module's code that are not its own: attributes of what is not self, imports."""
-    found = []
-    for node in ast.walk(ast.parse(code)):
+    found, nodes = [], list(ast.walk(ast.parse(code)))
+    own = OWN | {node.name for node in nodes if isinstance(node, ast.ClassDef)}
+    for node in nodes:
         if isinstance(node, ast.Attribute):
             full = ast.unparse(node)
-            is_own = isinstance(node.value, ast.Name) and node.value.id in OWN
+            is_own = isinstance(node.value, ast.Name) and node.value.id in own
             is_private = node.attr.startswith("_") and not node.attr.endswith("__") and not is_own
             if is_private or node.attr in PRIVATE_CALLS or full.startswith(PRIVATE_MODULES):
                 found.append(full)

@@ -63,7 +63,7 @@ def test_the_integers_in_a_file_are_checked(tmp_path, form, read):
 
 def _heatmaps(folder, module, image):
     files = {file.name: file_digest(file) for file in folder.iterdir()}
-    model = SimpleNamespace(path=folder, files=files, spec=SimpleNamespace(batch=None))
+    model = SimpleNamespace(path=folder, files=files, spec=SimpleNamespace(batch=None), is_int8=True)
     runtime = module.open_graph(model, device="cpu", precision="fp32", threads=1)
     return runtime(image)
 

@@ -73,6 +73,23 @@ def test_a_loop_of_paddle(tmp_path, name):
             refuse_loops(file)
 
 
+@pytest.mark.parametrize(("kind", "is_loop"), [(b"while", True), (b"relu", False)])
+def test_a_loop_of_a_paddle_program(tmp_path, kind, is_loop):
+    """ProgramDesc, blocks 1; ops 4; type 3 and attrs 4, whose names and values (1, 6) may say anything."""
+
+    def message(number, content):
+        return bytes([number << 3 | 2, len(content)]) + content
+
+    attribute = message(4, message(1, b"op_callstack") + message(6, b"while"))
+    file = tmp_path / "model.pdmodel"
+    file.write_bytes(message(1, message(4, message(3, kind) + attribute)))
+    if is_loop:
+        with pytest.raises(DataError, match="has a loop"):
+            refuse_loops(file)
+    else:
+        refuse_loops(file)
+
+
 def test_runtimes_do_not_open_what_loops(tmp_path):
     from ppose.inference.runtimes import onnx_graph, openvino_graph
 

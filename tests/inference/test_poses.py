@@ -15,7 +15,7 @@ def poses():
     rng, names = np.random.default_rng(0), get_keypoint_set("coco17")
     scores = np.arange(17) / 16
     people = [
-        Pose(rng.uniform(0, 100, (17, 2)), scores, float(scores.mean()), np.array([1.0, 2.0, 31.0, 52.0]))
+        Pose(rng.uniform(2, 31, (17, 2)), scores, float(scores.mean()), np.array([1.0, 2.0, 31.0, 52.0]))
         for _ in range(2)
     ]
     return Poses(names, (200, 100), people)

@@ -166,7 +166,7 @@ def test_the_recorded_config_is_the_config(tmp_path, name):
     assert all(again[key] == cfg[key] for key in again)
     assert set(cfg) - set(again) <= {
         "sigma", "use_udp", "batch_size", "scale_factor", "rotation", "global_mean", "global_std", "width",
-        "peak", "prob_flip", "prob_half_body", "is_scale",
+        "peak", "prob_flip", "prob_half_body", "num_joints_half_body", "is_scale",
     }  # fmt: skip
     assert Task(again).codec.sigma == 1.25
 

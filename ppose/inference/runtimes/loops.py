@@ -11,11 +11,12 @@ from xml.parsers import expat
 from ppose.errors import DataError
 from ppose.paths import show_name
 
-# Fields of ONNX's messages that lead to nodes, or are a node's type (onnx.proto).
-_MODEL = {7: "graph", 25: "function"}
+# Fields of messages that lead to operators, or are an operator's type: ONNX's (onnx.proto), Paddle's
+# (framework.proto).
 _FIELDS: dict[str, dict[int, str]] = {
-    "graph": {1: "node"}, "function": {7: "node"}, "node": {4: "type", 5: "attribute"},
-    "attribute": {6: "graph", 11: "graph"},
+    "model": {7: "graph", 25: "function"}, "graph": {1: "node"}, "function": {7: "node"},
+    "node": {4: "type", 5: "attribute"}, "attribute": {6: "graph", 11: "graph"},
+    "program": {1: "block"}, "block": {4: "operator"}, "operator": {3: "type"},
 }  # fmt: skip
 _OPENVINO_LOOPS = ("Loop", "TensorIterator")
 _PADDLE_LOOP = re.compile(rb'"[\w.]*\bwhile"')
@@ -39,16 +40,24 @@ def refuse_loops(file: Path) -> None:
 
 
 def _loops_in_onnx(content: mmap.mmap) -> bool:
-    if content.find(b"Loop") < 0:  # texts stand as they are
+    return _has_operator(content, "model", b"Loop")
+
+
+def _loops_in_program(content: mmap.mmap) -> bool:
+    return _has_operator(content, "program", b"while")
+
+
+def _has_operator(content: mmap.mmap, message: str, name: bytes) -> bool:
+    if content.find(name) < 0:  # texts stand as they are
         return False
     with memoryview(content) as view:
-        left: list[tuple[dict[int, str], int, int]] = [(_MODEL, 0, len(view))]
+        left = [(_FIELDS[message], 0, len(view))]
         try:
             while left:
                 fields, start, end = left.pop()
                 for number, begin, after in _messages(view, start, end):
                     kind = fields.get(number)
-                    if kind == "type" and after - begin == 4 and bytes(view[begin:after]) == b"Loop":
+                    if kind == "type" and after - begin == len(name) and bytes(view[begin:after]) == name:
                         return True
                     if kind in _FIELDS:
                         left.append((_FIELDS[kind], begin, after))
@@ -113,7 +122,3 @@ def _loops_in_json(content: mmap.mmap) -> bool:
         return bool(_PADDLE_LOOP.search(json.dumps(json.loads(content[:]), ensure_ascii=False).encode()))
     except (ValueError, RecursionError):
         return False  # nor can Paddle read it
-
-
-def _loops_in_program(content: mmap.mmap) -> bool:
-    return content.find(b"while") >= 0  # also in the names of what a loop makes
