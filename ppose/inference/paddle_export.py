@@ -117,4 +117,4 @@ def to_normalize(
 def check_switch(name: str, value: object) -> None:
     """Raise ValueError unless a value is true or false (or 1 or 0): a text would always be true."""
     if not isinstance(value, bool | int):
-        raise ValueError(f"{name} is {show_text(value)}, expected true or false")
+        raise ValueError(f"{name} is {show_text(repr(value))}, expected true or false")
