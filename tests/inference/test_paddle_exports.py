@@ -193,7 +193,7 @@ def test_an_unknown_step_or_argument_is_named(pose_export):
             [affine, {**normalize, "norm_type": "minmax"}, permute],
             "norm_type is minmax, expected mean_std or",
         ),
-        ([affine, {**normalize, "is_scale": "false"}, permute], "is_scale is 'false', expected true or false"),
+        ([affine, {**normalize, "is_scale": "false"}, permute], "is_scale is 'false', expected true or"),
         ([{**affine, "use_udp": "no"}, normalize, permute], "use_udp is 'no', expected true or false"),
         ([affine, {"type": "a\nerror: b"}, permute], r"got TopDownEvalAffine, a.*error: b, Permute"),
         ([affine, {**normalize, "per_image": True}, permute], r"NormalizeImage: .* argument 'per_image'"),
