@@ -30,6 +30,29 @@ assert not held
 signal.raise_signal(signal.SIGUSR1)
 """
 
+_FIRST_USE = """
+import sys, threading
+import numpy as np
+from ppose.inference.runtimes.openvino_runtime import openvino
+
+sys.setswitchinterval(1e-6)
+together = threading.Barrier(4)
+
+def use():
+    together.wait()
+    openvino.Type.f32.to_dtype()
+    openvino.Tensor(np.zeros(1, np.float32)).data
+
+threads = [threading.Thread(target=use) for _ in range(4)]
+for thread in threads:
+    thread.start()
+"""
+
+
+def test_threads_may_be_the_first_to_use_it(run_script):
+    """Without what the module does at import, 11 of 12 tries never end."""
+    assert run_script("-c", _FIRST_USE, timeout=60).returncode == 0
+
 
 def test_openvino_keeps_compiled_models(model_dir, tmp_path):
     """One for one person, one for each size that comes often, one for all others."""

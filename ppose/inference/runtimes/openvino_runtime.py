@@ -26,6 +26,11 @@ _SHAPES = "shapes"  # kept beside the compiled models
 # stays in place: the next signal, as of Ctrl-C or a loader's worker that ends, crashes or overwrites memory.
 _CORE = openvino.Core()
 
+# Its tables of numpy's types are made at first use, and two threads that come first at once wait for each
+# other for ever (2026.4): one holds the table and wants Python's lock, the other the reverse.
+openvino.Type.f32.to_dtype()
+openvino.Tensor(np.zeros(1, np.float32)).data  # noqa: B018
+
 
 class OpenVinoRuntime:
     """A model in OpenVINO; `Runtime`.
