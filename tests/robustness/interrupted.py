@@ -36,7 +36,7 @@ class Ending:
 
 def measure(arguments: list[str], folder: Path) -> float:
     """Seconds of a command that nobody disturbs, which ends well."""
-    folder.mkdir()
+    folder.mkdir(parents=True)
     begin = time.monotonic()
     with _started(arguments, folder) as process:
         _, errors = process.communicate(timeout=120)
@@ -50,7 +50,7 @@ def interrupt(arguments: list[str], folder: Path, whole: float, rng: np.random.G
     ``whole`` are the seconds that it takes undisturbed. A terminal sends Ctrl-C to all of its processes,
     so that every other one gets it so.
     """
-    folder.mkdir()
+    folder.mkdir(parents=True)
     number = SIGNALS[rng.integers(len(SIGNALS))]
     is_terminal = number == signal.SIGINT and rng.integers(2) == 0
     moment, second = (

@@ -14,7 +14,7 @@ from robustness.interrupted import ROOT, START
 from robustness.poor_machine import KINDS, starve
 from robustness.small_runs import COMMANDS, fill_place, make_arguments
 
-TRIES = 11
+TRIES = int(os.environ.get("PPOSE_TRIES", "3"))  # of each kind
 _LOADING = ("train", "eval")  # what has workers, and shares memory with them
 
 
