@@ -311,6 +311,19 @@ def test_a_process_that_ends_or_hangs_is_said(folder, monkeypatch):
             bench.run(pair)
 
 
+def test_what_cannot_be_compared_is_not_taken():
+    class Ending(FakeBench):
+        def find(self, settings, scenes, seconds):
+            raise DeviceError("its process has ended (exit code -11)")
+
+    bench = Ending(lambda s: 0.005 if s == HALF else 0.01)
+    contest, faster = compete(bench)
+    judge = tune._Judge(bench, [DEFAULT, HALF], take_sample([Path("a.jpg")], None, "coco17", 5), None)
+    chosen, why = tune._choose(contest, faster, judge)
+    assert chosen == DEFAULT and not judge.losses
+    assert "how exact it is is not known: its process has ended (exit code -11)" in why
+
+
 def test_every_runtime_has_a_version_without_an_import():
     for name in kinds.KINDS:
         assert kinds.find_version(name)[0].isdigit()

@@ -151,6 +151,7 @@ class _Judge:
     sample: Sample | None
     max_loss: float | None
     losses: dict[tuple[Path, str, str], float] = field(default_factory=dict)
+    unknown: dict[tuple[Path, str, str], str] = field(default_factory=dict)
     in_ap: bool = False
     _exact: Found | None = None
 
@@ -169,18 +170,18 @@ class _Judge:
         if self.sample is None or reference is None:
             return settings.computes == self.pairs[0].computes
         key = key_of(settings)
-        if key not in self.losses:
-            self.losses[key] = self._find_loss(settings, reference, self.sample)
-        return self.losses[key] <= self.limit
+        if key not in self.losses and key not in self.unknown:
+            try:
+                self.losses[key] = self._find_loss(settings, reference, self.sample)
+            except DeviceError as error:  # as that of a process that has ended
+                self.unknown[key] = f"how exact it is is not known: {error}"
+        return key in self.losses and self.losses[key] <= self.limit
 
     def _find_loss(self, settings: Settings, reference: Settings, sample: Sample) -> float:
         if self._exact is None:
             self.bench.open(reference)
             self._exact = self.bench.find(reference, sample.scenes, _PATIENCE)
-        try:
-            found = self.bench.find(settings, sample.scenes, _PATIENCE)
-        except DeviceError:  # as that of a process that has ended
-            return 1.0
+        found = self.bench.find(settings, sample.scenes, _PATIENCE)
         exact_ap, ap = sample.find_ap(self._exact), sample.find_ap(found)
         if exact_ap is not None and ap is not None and exact_ap > 0:
             self.in_ap = True
@@ -220,7 +221,7 @@ def _explain(contest: Contest, chosen: Settings, passed: Sequence[Settings], jud
         if (loss := judge.losses.get(key_of(best))) is not None:
             why += f"{_describe_loss(loss, judge)}, more than {judge.limit:g}"
         else:
-            why += "how exact it is was not asked (--image_dir)"
+            why += judge.unknown.get(key_of(best), "how exact it is was not asked (--image_dir)")
     return why
 
 
