@@ -21,8 +21,9 @@ without pipeline and streams:
 
 Of tinypose's 5.7 the parts alone are 5.1: network 3.6, decoding 0.6, encoding 0.5, cutting out 0.3, drawing
 0.2. In turns with the version before it went through the folder 1.1 to 5.9 times as fast (median of ten
-turns 1.76), through the video 1.4 times: other load decides, and on a quiet machine none of this has been
-measured. The command for one image took 0.77 s from the second time on, before 1.29 (load 8).
+turns 1.76), through the video 1.4 times: other load decides. Without such a load it later went
+through the folder at 340 people/s, 0.81 of the bound of 418, and the command for one image took 0.72 s from
+the second time on (before, at a load of 8, 1.29).
 
 What was learnt: tinypose's network takes 8.5 core-ms a person one by one on two threads, 6.0 in sixteens,
 and in two streams of one thread 5.2 one by one, and 4.2, 3.6, 3.6 and 3.9 in batches of 2, 4, 8 and 16. Two
