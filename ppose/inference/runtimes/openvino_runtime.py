@@ -39,7 +39,7 @@ class OpenVinoRuntime:
     and for each size of ``batches``, with all shapes fixed, and once for batches of any other size; with
     several, each of whose requests runs in a thread of its own, for each size that comes. Fixed shapes take a
     quarter less of Lite-HRNet's time, and a third where sizes change. Threads that run it at once have a
-    request each, and with ``is_int8`` a compiled model each: OpenVINO (2026.4) spoils int8 weights where
+    request each, and with ``is_apart`` a compiled model each: OpenVINO (2026.4) spoils int8 weights where
     several streams of a model share them, in 4 to 18 of 25 compilations.
     """
 
@@ -51,11 +51,11 @@ class OpenVinoRuntime:
         settings: dict[str, Any],
         *,
         callers: int = 1,
-        is_int8: bool = False,
+        is_apart: bool = False,
         batches: Sequence[int] = (),
         cache: CompiledCache | None = None,
     ) -> None:
-        self.callers, self._is_int8 = callers, is_int8
+        self.callers, self._is_apart = callers, is_apart
         self._file, self._settings, self._cache = file, settings, cache
         self._fixed = {1, *batches}
         self._model: openvino.Model | None = None
@@ -80,7 +80,7 @@ class OpenVinoRuntime:
 
     def _make_request(self, size: int, inputs: Mapping[str, np.ndarray]) -> openvino.InferRequest:
         with self._compiling:
-            if size not in self._compiled or self._is_int8:
+            if size not in self._compiled or self._is_apart:
                 shapes = {name: [size, *given.shape[1:]] for name, given in inputs.items()}
                 self._compiled[size] = self._open(size, shapes)
             return self._compiled[size].create_infer_request()
@@ -138,7 +138,8 @@ def open_graph(
     `openvino/` in ppose's cache folder.
     """
     file = ONNX_FILES[0]
-    if folder.is_int8 and streams > 1:  # see `OpenVinoRuntime`
+    is_apart = folder.is_int8 and streams > 1  # see `OpenVinoRuntime`
+    if is_apart:
         settings = {**make_settings(precision, threads // streams, 1), "ENABLE_CPU_PINNING": False}
     else:
         settings = make_settings(precision, threads, streams)
@@ -147,7 +148,7 @@ def open_graph(
         home = cache_folder() / "openvino" if cache_dir is None else Path(cache_dir)
         cache = CompiledCache.of(home, openvino.__version__, folder.files[file], settings)
     return OpenVinoRuntime(
-        folder.path / file, settings, callers=streams, is_int8=folder.is_int8, batches=batches, cache=cache
+        folder.path / file, settings, callers=streams, is_apart=is_apart, batches=batches, cache=cache
     )
 
 
