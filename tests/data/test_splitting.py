@@ -116,7 +116,7 @@ def test_near_duplicates_stay_together(tmp_path, capsys):
         content["images"].append({"id": 900 + number, "file_name": name, "width": 200, "height": 150})
     (tmp_path / "annotations.json").write_text(json.dumps(content))
     run_command("split", [str(tmp_path / "annotations.json"), "--parts", "train=0.5", "val=0.5"])
-    assert "3 pairs of pictures are nearly the same" in capsys.readouterr().out
+    assert "3 pairs of near-duplicate pictures" in capsys.readouterr().out
     names = [
         {image["file_name"] for image in part["images"]} for part in read_parts(tmp_path, "train", "val")
     ]
@@ -129,9 +129,9 @@ def test_near_duplicates_stay_together(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--parts", "train"], "expected a part as in val=0.2"),
+        (["--parts", "train"], "expected a part such as val=0.2"),
         (["--by", "video"], "no image and no annotation has a 'video'"),
-        ([], "--image_dir says where they are"),
+        ([], "set --image_dir"),
     ],
 )
 def test_split_says_what_is_wrong(options, words, tmp_path, capsys):

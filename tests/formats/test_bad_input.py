@@ -212,7 +212,7 @@ def test_the_command_says_what_is_lost(labels_of, tmp_path, capsys):
     run_command("convert", [str(tmp_path / "a.json"), str(tmp_path / "a.csv")])
     out = capsys.readouterr().out
     assert "4 images, 4 people, 3 keypoints (deeplabcut)" in out
-    assert "deeplabcut cannot say: the boxes of 4 people" in out
+    assert "deeplabcut cannot hold: the boxes of 4 people" in out
     own = tmp_path / "own.yml"
     own.write_text(CONFIG)
     run_command("convert", [str(tmp_path / "a.json"), str(tmp_path / "b.json"), "--keypoint_set", str(own)])
@@ -225,7 +225,7 @@ def test_the_command_says_what_is_lost(labels_of, tmp_path, capsys):
     assert "left out: 2 of category person" in capsys.readouterr().out
     with pytest.raises(SystemExit):
         run_command("convert", [str(tmp_path / "a.json"), str(tmp_path / "folder")])
-    assert "--to FORMAT says" in capsys.readouterr().err
+    assert "give it with --to FORMAT" in capsys.readouterr().err
 
 
 def test_yolos_images_elsewhere_are_named_on_the_command_line(tmp_path):

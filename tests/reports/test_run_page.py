@@ -40,7 +40,7 @@ def write_run(tmp_path):
 def test_a_run_on_a_page(write_run, capsys):
     folder = write_run("one", "weights: https://me:key@a.org/w?token=key\nepoch: 4\n", command="train <b>")
     run_command("report", [str(folder)])
-    assert capsys.readouterr().out == f"the page: {folder / 'report.html'}\n"
+    assert capsys.readouterr().out == f"page: {folder / 'report.html'}\n"
     page = PageReader(folder / "report.html")
     assert ["one", "2", "0.5000", "-", "0.2500"] in page.rows  # the best, of epoch 2
     assert ["4", "0.4000", "-", "0.2500"] in page.rows

@@ -221,7 +221,7 @@ def test_without_motmetrics_a_line_says_how_to_get_it(call, planted, monkeypatch
     monkeypatch.setitem(sys.modules, "motmetrics", None)
     done = call("--annotations", planted[0], "--tracks", planted[1])
     assert done.returncode == 1
-    assert done.stderr == "error: motmetrics is not installed, which this needs: pip install 'ppose[track]'\n"
+    assert done.stderr == "error: motmetrics is needed and not installed: pip install 'ppose[track]'\n"
 
 
 def test_posetracks_own_sequences(reference):

@@ -144,7 +144,7 @@ def test_distil(train, coco_folder, tmp_path):
     assert cv2.imread(str(folder / "curves.png")).shape[0] > 800  # of four panels
     result = train("--distill_opt", "width=8", overrides=options)
     assert result.returncode == 2
-    assert "--distill_opt and --teacher_cache are for distillation: --distill_config FILE" in result.stderr
+    assert "--distill_opt and --teacher_cache need --distill_config FILE" in result.stderr
 
 
 def test_a_share_without_a_batch_names_all_processes(coco_folder, tmp_path, monkeypatch):

@@ -93,7 +93,7 @@ def test_a_photo_that_is_not_there_costs_no_download(run, colours, server, photo
 def test_a_server_of_a_model_by_name_finds_people(run, ready, finder, server, monkeypatch):
     monkeypatch.setattr("ppose.commands.serve.DEFAULT_DETECTOR", "finder")
     server.stop()
-    assert_one_line(run("serve", *ready), "cannot download", "--detector none takes an image as one person")
+    assert_one_line(run("serve", *ready), "cannot download", "--detector none treats an image as one person")
 
 
 def test_no_detector_to_be_had(run, ready, finder, photo, server):
