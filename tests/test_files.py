@@ -73,5 +73,5 @@ def test_a_name_that_no_file_can_have(tmp_path, name):
 def test_a_pipe_that_nobody_writes_to_is_no_file(tmp_path):
     os.mkfifo(tmp_path / "a.json")
     for file in (tmp_path / "a.json", "/dev/zero"):
-        with pytest.raises(DataError, match="it is no file but a pipe or a device"):
+        with pytest.raises(DataError, match="it is a pipe or device, not a file"):
             read_json(file, "annotation file")

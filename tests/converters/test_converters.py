@@ -296,7 +296,7 @@ def test_a_release_of_one_person(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"images": 3}, "annolist is of 1 images, img_train of 3"),
+        ({"images": 3}, "annolist has 1 images, img_train 3"),
         ({"scale": "large"}, "image 0 is not as in MPII's release: could not convert"),
         ({"annopoints": {"point": {"y": 1.0, "id": 2.0}}}, "image 0 is not as in MPII's release"),
         ({"annopoints": {"point": {"x": [], "y": 1.0, "id": 2.0}}}, "image 0 is not as in MPII's release"),

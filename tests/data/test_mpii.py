@@ -126,5 +126,5 @@ def test_a_truth_file_of_a_single_person_or_with_texts(tmp_path):
     keypoints, visible, heads = read_truth(tmp_path / "truth.mat", 1)
     assert (keypoints.shape, visible.sum(), heads.shape) == ((1, 16, 2), 15, (1, 2, 2))
     savemat(tmp_path / "truth.mat", {**truth, "jnt_missing": "none"})
-    with pytest.raises(DataError, match="has no jnt_missing of 16 numbers a person"):
+    with pytest.raises(DataError, match="has no jnt_missing with 16 numbers per person"):
         read_truth(tmp_path / "truth.mat", 1)

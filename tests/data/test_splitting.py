@@ -174,7 +174,7 @@ def test_merge_of_one_image_in_two_files_and_of_two_images_with_one_name(tmp_pat
     merged, shared = merge_contents([("a", one), ("b", other)])
     assert (len(merged["images"]), len(merged["annotations"]), shared) == (2, 4, 2)
     other["images"][0]["width"] = 999
-    with pytest.raises(DataError, match=r"v0/0.jpg has another width than in a file before.*--root"):
+    with pytest.raises(DataError, match=r"v0/0.jpg has another width than in an earlier file.*--root"):
         merge_contents([("a", one), ("b", other)])
     for name, content in (("a", one), ("b", other)):
         (tmp_path / name / "images").mkdir(parents=True)
@@ -188,7 +188,7 @@ def test_merge_of_one_image_in_two_files_and_of_two_images_with_one_name(tmp_pat
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda c: c["categories"][0].update(keypoints=["a", "b", "c"]), "in a file before they are tip"),
+        (lambda c: c["categories"][0].update(keypoints=["a", "b", "c"]), "in an earlier file they are tip"),
         (lambda c: c["annotations"][0].update(image_id=1), "is of an image that is not listed"),
         (lambda c: c.update(images=[3]), "'images' is not a list of objects"),
         (lambda c: c["images"][0].pop("id"), "has no id"),

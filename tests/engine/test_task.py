@@ -113,7 +113,7 @@ def test_the_network_says_how_large_heatmaps_are():
     assert model.stride == 8
     assert model(paddle.zeros([1, 3, 256, 192])).shape == [1, 17, *task.codec.heatmap_size[::-1]]
     with pytest.raises(
-        ConfigError, match=r"hmsize \[48, 64\]; .* multiples of 32 .* heatmaps of 1/8 of that"
+        ConfigError, match=r"hmsize \[48, 64\]; .* multiples of 32 .* heatmaps of 1/8 of the size"
     ):
         Task(load_config(CONFIG, branch)).model()
 

@@ -100,7 +100,7 @@ def test_results_name_the_images(tmp_path):
 
 
 def test_missing_head_boxes_are_said(tmp_path):
-    with pytest.raises(DataError, match=r"mpii_val\.json has no head boxes, which PCKh is measured by"):
+    with pytest.raises(DataError, match=r"mpii_val\.json has no head boxes, which PCKh needs"):
         KeyPointTopDownMPIIEval(make_people(2), MPII16)
     with pytest.raises(DataError, match="not found"):
         KeyPointTopDownMPIIEval(make_people(2), MPII16, truth_file=str(tmp_path / "none.mat"))

@@ -180,7 +180,7 @@ def test_bad_runs(train, coco_folder, tmp_path):
     assert_one_line(train("--amp", overrides=data), "--amp bf16 needs a GPU", "leave --amp out")
     assert_one_line(
         train("--auto_scale_lr", overrides=[*data, "base_batch_size=null"]),
-        "for how many images a step is the LearningRate meant", "-o base_batch_size=512",
+        "needs the number of images per step", "-o base_batch_size=512",
     )  # fmt: skip
     assert_one_line(train(overrides=[*data, "epoch=0"]), "epoch is 0, expected 1 or more")
     assert_one_line(train("--resume", overrides=data), "no training state to resume from at", NAME)
