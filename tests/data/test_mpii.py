@@ -77,7 +77,7 @@ def test_the_release_itself(reference, entries):
     ("change", "words"),
     [
         (lambda e: {"images": e}, "expected MPII's JSON, a list"),
-        (lambda e: [], "nobody to look at"),
+        (lambda e: [], "no usable person"),
         (lambda e: [{k: v for k, v in e[0].items() if k != "center"}], "[0]: has no center"),
         (lambda e: [{k: v for k, v in e[0].items() if k != "joints"}], "[0]: has no joints"),
         (lambda e: [e[0], {**e[1], "joints": e[1]["joints"][:14]}], "[1] has 14 joints and 16 joints_vis"),

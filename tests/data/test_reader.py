@@ -104,7 +104,7 @@ def _raise(error):
         (RuntimeError("name \udcd6"), r"name \\udcd6"),
         (_Mute(), "_Mute"),
         (type("MuteData", (_Mute, DataError), {})(), "MuteData without a text"),
-        (SystemExit(3), "the process was to end: 3"),
+        (SystemExit(3), "called exit: 3"),
     ],
 )
 def test_errors_without_a_text_that_can_be_sent_are_no_hang(dataset, workers, error, words):
