@@ -106,8 +106,8 @@ def _raise_error_of(batch: dict[str, paddle.Tensor]) -> None:
 class _BatchOrder:
     """The indices of each batch of an epoch, shuffled by (seed, epoch) alone, from batch ``start`` on.
 
-    With n ranks, each gets its part of a batch n times as large. A last batch with fewer samples than ranks is
-    filled up with the epoch's first ones, so that every rank has a sample.
+    With n ranks, each gets its part of a batch n times as large. A last batch with fewer samples than ranks
+    is filled up with the epoch's first ones, so that every rank has a sample.
     """
 
     def __init__(

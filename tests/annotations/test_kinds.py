@@ -422,7 +422,7 @@ def test_two_exports_put_together_are_an_error_where_sizes_or_categories_tell(co
 def test_ids_that_match_no_image_are_an_error(content, open_dataset):
     of_people(lambda p: p.update(image_id=f"{p['image_id']:012d}.jpg"))(content)
     with pytest.raises(
-        DataError, match=r"100 is of image 0+36.jpg, which is not listed, .* have ids such as 36"
+        DataError, match=r"100 is of image 0+36.jpg, which is not listed; .* have ids such as 36"
     ):
         open_dataset(content)
 

@@ -42,7 +42,7 @@ def test_an_image_that_cannot_be_read_does_not_cost_the_others(infer_here, photo
     result = infer_here("--image_dir", tmp_path / "in", *found)
     assert result.returncode == 1
     assert "2 people in 2 images" in result.stdout
-    assert result.stderr.splitlines()[-1].startswith("error: 1 of 3 images were skipped: image is cut short:")
+    assert result.stderr.splitlines()[-1].startswith("error: 1 of 3 images were skipped: image is truncated:")
     assert [entry["image"] for entry in read_poses()] == ["a.png", "c.png"]
     pictures = sorted(path.name for path in (tmp_path / "out").glob("*.png"))
     assert pictures == ["a.png", "c.png"]
