@@ -33,7 +33,7 @@ _CASES = {
     "laughs that are deep": (_laughs(5000, 1), "nested too deeply"),
     "laughs that are merged": (
         "a: &a {" + ", ".join(f"k{n}: 1" for n in range(3000)) + "}\nb:\n  <<: [" + "*a, " * 3000 + "*a]",
-        "takes in more than",
+        "inserts more than",
     ),
     "many unknown keys": ("\n".join(f"key{n}: 1" for n in range(40_000)), "there may be more errors"),
     "a long key": (f"{'k' * 1000}: 1", "unknown key"),
