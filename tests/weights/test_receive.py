@@ -64,7 +64,7 @@ def test_a_silent_server_is_left_and_asked_again(fetch, server, monkeypatch):
 
 
 def test_another_call_goes_on_where_one_was_killed(fetch, server, tmp_path):
-    with pytest.raises(DownloadError, match="call this again to go on"):
+    with pytest.raises(DownloadError, match="repeat the command to resume"):
         fetch("half", "nothing", "nothing", "nothing")
     assert (tmp_path / "file.zip.part").read_bytes() == CONTENT[:HALF]
     assert not (tmp_path / "file.zip").exists()
