@@ -84,7 +84,7 @@ def test_spacecraft_are_converted_as_published(labels, published, caplog):
     assert_same(content, expected)
     assert content["info"] == expected["info"]
     assert content["licenses"] == expected["licenses"]
-    assert "1 of 4 images are not there" in caplog.text
+    assert "1 of 4 images are missing" in caplog.text
     assert convert_spacecraft(labels.parent, "envisat16", labels.parent / "images", (512, 512)) == content
 
 
@@ -205,7 +205,7 @@ def test_bad_releases_of_mpii(run_script, reference, release, tmp_path, change, 
             "images not found: no images/val",
         ),
         (lambda c: c["images"].append(c["images"][0]), "of an image of "),
-        (lambda c: c["annotations"][0].pop("image_id"), "image_id is that of no image of the file"),
+        (lambda c: c["annotations"][0].pop("image_id"), "no image of the file has its image_id"),
         (lambda c: c.pop("images"), "not PoseTrack18's: it has no list 'images'"),
     ],
 )

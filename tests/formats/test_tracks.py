@@ -155,7 +155,7 @@ def test_what_is_no_file_of_tracks(tmp_path, table):
         (write("h.txt", "1,1,0,0,5,5\n1,1,9,0,5,5\n"), "track 1 is in frame 0 twice"),
         (tmp_path / "twice.json", "track 3 is in frame 0 twice"),
         (tmp_path / "nobody.json", "annotation 1 has no track_id"),
-        (tmp_path / "regions.json", "ignore_regions_x and _y of .* do not fit"),
+        (tmp_path / "regions.json", "ignore_regions_x and _y of .* differ in length"),
         (write("list.json", "[]"), "not PoseTrack18's"),
     ):
         with pytest.raises(DataError, match=expected) as caught:
