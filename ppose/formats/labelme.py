@@ -71,7 +71,7 @@ def write_labelme(path: Path, labels: Labels) -> None:
 
 
 def make_labelme(labels: Labels, image: int, people: Sequence[int]) -> dict[str, Any]:
-    """The content of labelme's file of an image, by its row and its people's: a group of shapes per person."""
+    """The content of labelme's file of an image, by its row and its people's: a group per person."""
     images, shapes = labels.annotations.images, list[dict[str, Any]]()
     for group, row in enumerate(people, 1):
         x, y, w, h = labels.people.bboxes_xywh[row].tolist()

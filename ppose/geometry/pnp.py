@@ -1,7 +1,8 @@
 """Solves the 6-DoF pose in space of a rigid object from its keypoints in an image.
 
 A pose maps points of the object to the camera's frame: p_camera = R p + t. The camera looks along z; x is
-right and y down, as in the image. Quaternions are (w, x, y, z), scalar first, as in SPEED (Kisantal et al., 2020).
+right and y down, as in the image. Quaternions are (w, x, y, z), scalar first, as in SPEED (Kisantal et al.,
+2020).
 """
 
 from dataclasses import dataclass
@@ -86,9 +87,9 @@ def solve_pose(
     """The pose that maps points (K, 3) of an object to keypoints (K, 2), in pixels, with scores (K,).
 
     EPnP (Lepetit et al., IJCV 2009) in RANSAC over the keypoints with ``least_score`` or more finds those
-    that agree within ``tolerance`` pixels (default: 5 % of the keypoints' extent, at least 2). Levenberg-Marquardt
-    then minimises the sum over these of score * distance^2. Raises DataError, in one line, for other shapes;
-    if fewer than four are left; if these lie in one plane, which leaves two poses; if less than half of them
+    that agree within ``tolerance`` pixels (default: 5 % of the keypoints' extent, at least 2).
+    Levenberg-Marquardt then minimises the sum over these of score * distance^2. Raises DataError, in one line,
+    for other shapes; if fewer than four are left; if these lie in one plane, which leaves two poses; if less than half of them
     agree; or if these are within the tolerance of each other.
     """
     keypoints, scores = np.asarray(keypoints, np.float64), np.asarray(scores, np.float64)
