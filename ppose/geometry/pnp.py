@@ -88,9 +88,9 @@ def solve_pose(
 
     EPnP (Lepetit et al., IJCV 2009) in RANSAC over the keypoints with ``least_score`` or more finds those
     that agree within ``tolerance`` pixels (default: 5 % of the keypoints' extent, at least 2).
-    Levenberg-Marquardt then minimises the sum over these of score * distance^2. Raises DataError, in one line,
-    for other shapes; if fewer than four are left; if these lie in one plane, which leaves two poses; if less than half of them
-    agree; or if these are within the tolerance of each other.
+    Levenberg-Marquardt then minimises the sum over these of score * distance^2. Raises DataError, in one
+    line, for other shapes; if fewer than four are left; if these lie in one plane, which leaves two poses; if
+    less than half of them agree; or if these are within the tolerance of each other.
     """
     keypoints, scores = np.asarray(keypoints, np.float64), np.asarray(scores, np.float64)
     points = np.asarray(points, np.float64)

@@ -119,7 +119,7 @@ BROKEN = {
     "aic: an object": ("a.json", "aic", {}, "expected AI Challenger's JSON"),
     "aic: no id": ("a.json", "aic", [{}], "[0]: expected image_id"),
     "aic: too few": (
-        "a.json", "aic", [{**AIC, "keypoint_annotations": {"human1": [1, 2]}}], "human1: expected x, y, visib",
+        "a.json", "aic", [{**AIC, "keypoint_annotations": {"human1": [1, 2]}}], "human1: expected x, y",
     ),
     "aic: boxes": (
         "a.json", "aic", [{**AIC, "human_annotations": [1]}], "human_annotations: expected an object",

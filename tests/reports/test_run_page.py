@@ -78,7 +78,7 @@ def test_a_run_that_was_not_evaluated(write_run):
     for file in (folder / "vis").iterdir():
         file.unlink()
     page = make_run_page([read_run(folder)])
-    assert "not evaluated" in page.sections["Results"][0].text
+    assert "Not evaluated" in page.sections["Results"][0].text
     assert "no pictures" in page.sections["Samples"][0].text
 
 
@@ -87,7 +87,7 @@ def test_what_is_no_run_is_one_line(write_run, tmp_path):
         read_run(tmp_path)
     folder = write_run("one")
     (folder / "metrics.jsonl").write_text("{\n[]\nnonsense")
-    with pytest.raises(DataError, match="has no line yet"):
+    with pytest.raises(DataError, match="is empty"):
         read_run(folder)
     (folder / "run.json").write_text("{")
     with pytest.raises(DataError, match="not a JSON file"):

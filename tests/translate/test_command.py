@@ -182,8 +182,14 @@ def test_experiments_have_the_names_of_our_configs():
         ("python setup.py build_ext --inplace; rm -rf build", "setup.py: no counterpart; there is nothing"),
         ("python train.py --gpu 3-0", "--gpu: got '3-0', expected GPUs such as"),
         ("python train.py --gpu a", "--gpu: got 'a', expected GPUs such as"),
-        ("python tools/train.py --cfg a.yaml LOSS.USE_OHKM True", "LOSS.USE_OHKM: no override of ours"),
-        ("python tools/train.py --cfg a.yaml MODEL.NAME pose_resnet", "MODEL.NAME: no override of ours"),
+        (
+            "python tools/train.py --cfg a.yaml LOSS.USE_OHKM True",
+            "LOSS.USE_OHKM: we have no override for it",
+        ),
+        (
+            "python tools/train.py --cfg a.yaml MODEL.NAME pose_resnet",
+            "MODEL.NAME: we have no override for it",
+        ),
         ("python tools/test.py --cfg a.yaml TEST.MODEL_FIL a", "did you mean 'TEST.MODEL_FILE'"),
         ("python tools/test.py --cfg a.yaml TEST.MODEL_FILE", "TEST.MODEL_FILE: expected a value"),
         ("python tools/train.py --cfg a.yaml TRAIN.LR fast", "TRAIN.LR: got 'fast', expected a number"),

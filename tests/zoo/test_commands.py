@@ -160,8 +160,8 @@ def test_packs_that_are_not_as_they_were(run, ready, server, tmp_path, monkeypat
     others = hashlib.sha256(b"others").hexdigest()
     wrong = {"models.json": json.dumps({"colours": {path: others}}).encode(), path: b"others"}
     for members, words in (
-        (wrong, "or not those that were packed and published"),
-        ({**wrong, path: b"changed"}, "or not those that were packed and published"),
+        (wrong, "or differ from the packed or published"),
+        ({**wrong, path: b"changed"}, "or differ from the packed or published"),
         ({"models.json": wrong["models.json"]}, "files of colours are missing"),
         ({"models.json": b'{"colours": {}}'}, "files of colours are missing"),
         ({"a.txt": b""}, "is no archive of `ppose models pack`"),
