@@ -52,7 +52,7 @@ def find_kinds(evaluation: Evaluation, partners: np.ndarray) -> np.ndarray:
 def similarities(
     evaluation: Evaluation, found: np.ndarray, true: np.ndarray, which: np.ndarray | slice = slice(None)
 ) -> np.ndarray:
-    """ks (N, K) of found people (N,) with true ones (N,), or ``which`` of their keypoints; 0 if unlabelled."""
+    """ks (N, K) of found people (N,) with true ones (N,) or ``which`` of their keypoints; 0: unlabelled."""
     truth, sigmas = evaluation.truth, np.array(evaluation.keypoint_set.sigmas)
     off = evaluation.found.keypoints[found] - truth.keypoints[true][:, which]
     near = similarity((off**2).sum(axis=-1), truth.areas[true], sigmas[which])
