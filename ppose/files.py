@@ -35,8 +35,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """
     try:
         path = Path(path).resolve()
-    except ValueError:  # a NUL, or what stands for no byte
-        raise DataError(f"cannot write {show_name(path)}: no file can have that name") from None
+    except ValueError:  # a NUL, or a surrogate that stands for no byte
+        raise DataError(f"cannot write {show_name(path)}: invalid file name") from None
     if path.exists() and not path.is_file() and not path.is_dir():
         yield path
         return
@@ -135,8 +135,8 @@ def read_bytes(path: str | Path, kind: str, most: int | None = None) -> bytes:
         raise DataError(f"cannot read {kind} {show_name(path)}: {error.strerror}") from None
     except DataError:
         raise
-    except ValueError:  # a NUL, or what stands for no byte
-        raise DataError(f"{kind} not found: no file can have the name {show_name(path)}") from None
+    except ValueError:  # a NUL, or a surrogate that stands for no byte
+        raise DataError(f"{kind} not found: invalid file name {show_name(path)}") from None
 
 
 def _open_at_once(path: str, flags: int) -> int:

@@ -68,7 +68,7 @@ def read_people(path: str | Path) -> MpiiPeople:
     """The people of HRNet's JSON, or those with keypoints in the training images of the release's `.mat`.
 
     Boxes are the official code's: the center y + 15 scale, then both - 1, and a square of 1.25 * 200 scale.
-    Raises DataError that names the file and the entry which is wrong.
+    Raises DataError that names the file and the wrong entry.
     """
     names, ids, people = zip(*read_raw_people(path), strict=True)
     scales = np.array([person.scale for person in people], np.float64)

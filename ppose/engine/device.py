@@ -55,7 +55,7 @@ def _set_threads() -> None:
 def _keep_freed_memory() -> None:
     """Let glibc reuse freed memory instead of giving it back to the system.
 
-    Paddle allocates each operator's output anew, and glibc maps large ones from the system every time: a new
+    Paddle allocates the output of each operator, and glibc maps large ones from the system every time: a new
     map costs more than a ReLU over it (four times as much for 4 MB).
     """
     if platform.libc_ver()[0] == "glibc":

@@ -33,7 +33,7 @@ _READERS = ("TrainReader", "EvalReader", "TestReader")
 
 
 class Task:
-    """The parts of a checked config; ConfigError where they disagree."""
+    """The parts of a checked config; ConfigError if they disagree."""
 
     def __init__(self, cfg: dict[str, Any]) -> None:
         self._cfg = cfg

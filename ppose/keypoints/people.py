@@ -24,7 +24,7 @@ COCO17 = KeypointSet(
     upper_body=tuple(range(11)),
 )
 
-# MPII is measured with PCKh and has no sigmas of its own: these are mmpose's, which it took over from COCO.
+# MPII uses PCKh and has no sigmas: these are mmpose's, taken from COCO.
 # Flip pairs and upper body as in the official HRNet code.
 MPII16 = KeypointSet(
     name="mpii16",
