@@ -111,7 +111,7 @@ def test_another_keypoint_count_and_a_missing_image(tmp_path, entries):
 
 def test_a_truth_file_of_others(reference, tmp_path):
     file = reference / "reference/evaluators/mpii/detections_our_format.mat"
-    with pytest.raises(DataError, match="is of 2958 people, the annotations have 5"):
+    with pytest.raises(DataError, match="has 2958 people, the annotations have 5"):
         read_truth(file, 5)
     content = {name: value for name, value in loadmat(file).items() if not name.startswith("_")}
     del content["headboxes_src"]

@@ -47,10 +47,10 @@ def test_cvats_other_shapes_are_counted(write_text):
     for note in (
         "2 <polygon> skipped",
         "2 <mask> skipped",
-        "2 <points> of several points each passed",
+        "2 <points> of several points each skipped",
     ):
         assert any(note in text for text in notes)
-    with pytest.raises(PposeError, match=r"a\.xml: nobody in it has keypoints \(cvat, 1 <polygon> passed"):
+    with pytest.raises(PposeError, match=r"a\.xml: nobody in it has keypoints \(cvat, 1 <polygon> skipped"):
         read_labels(write_text("a.xml", cvat(others)))
 
 

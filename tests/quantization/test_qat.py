@@ -214,7 +214,7 @@ def test_layers_are_kept_in_float_by_name(patterns, count, caplog):
     assert len(names_of(model, QuantizedConv2D)) == 129 - count
     shown = ", ".join(kept) if count <= 10 else count
     assert (
-        f"slim: QAT: {129 - count} convolutions in eight bits with PACT; in float: {shown}\n" in caplog.text
+        f"slim: QAT: {129 - count} convolutions in int8 with PACT; in float: {shown}\n" in caplog.text
     )
 
 
