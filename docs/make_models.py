@@ -26,8 +26,8 @@ trained; `ppose model_info -c CONFIG` prints parameters, MACs and GFLOPs.
 *ms* is the median time for one person from an image in memory to keypoints, in float and without the flip test.
 Where a network was measured twice, it is the smaller value:
 {run}.
-`benchmarks/models.py` measured each size of network once, with random weights. It skipped networks of more than
-10.5 G MACs. For int8 and other runtimes, see [benchmarks](benchmarks.md).
+`benchmarks/models.py` measured one config per size of network, with random weights, and skipped networks of
+more than 10.5 G MACs. For int8 and other runtimes, see [benchmarks](benchmarks.md).
 
 Published results come from the codes named, not from training here. *det* is AP on COCO val2017 with
 detections of a person AP of 56.4 and the flip test; *own* is AP with ground-truth boxes, about 2 AP higher.
