@@ -23,8 +23,8 @@ multiply-accumulates of convolutions for one image. GFLOPs are counted as in the
 SimpleBaseline (transposed convolutions at output resolution, over 1024^3). Both refer to the network as it is
 trained; `ppose model_info -c CONFIG` prints parameters, MACs and GFLOPs.
 
-*ms* is the median time for one person from an image in memory to keypoints, in float and without the flip test.
-Where a network was measured twice, it is the smaller value:
+*ms* is the median time for one person from an image in memory to keypoints, in float and without the flip
+test. Where a network was measured twice, it is the smaller value:
 {run}.
 `benchmarks/models.py` measured one config per size of network, with random weights, and skipped networks of
 more than 10.5 G MACs. For int8 and other runtimes, see [benchmarks](benchmarks.md).
