@@ -107,7 +107,7 @@ def _keep(passing: Mapping[str, np.ndarray], where: str) -> np.ndarray:
     total, left = len(kept), int(kept.sum())
     if not left:
         raise DataError(
-            f"{where}: none of its {total} boxes can be used: {'; '.join(reasons) or 'it has none'} "
+            f"{where}: none of its boxes can be used, of {total}: {'; '.join(reasons) or 'it has none'} "
             "(bbox is in pixels: x, y, width, height)"
         )
     if reasons:

@@ -32,6 +32,6 @@ def check_pixels(width: int, height: int, name: object) -> None:
     """Raise DataError if an image or a frame of this size is too large; ``name`` is its file's."""
     if width * height > max_pixels():
         raise DataError(
-            f"{show_name(str(name))} has {width} x {height} pixels, more than the limit of "
-            f"{max_pixels():,}; --max_pixels raises it"
+            f"{show_name(str(name))} has {width} x {height} pixels, more than the "
+            f"{max_pixels():,} of --max_pixels"
         )

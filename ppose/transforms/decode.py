@@ -163,7 +163,7 @@ def _check_cost(data: bytes, path: str | Path) -> bool:
     scans = jpeg.count_scans(data) if data.startswith(jpeg.START) else 1
     if scans > _MOST_SCANS:
         raise DataError(
-            f"{show_name(path)} is a JPEG of {scans} scans, expected at most {_MOST_SCANS}: save it again"
+            f"{show_name(path)} is a JPEG of {scans} scans, expected {_MOST_SCANS} at most: save it again"
         )
     return True
 

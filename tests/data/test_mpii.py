@@ -116,7 +116,7 @@ def test_a_truth_file_of_others(reference, tmp_path):
     content = {name: value for name, value in loadmat(file).items() if not name.startswith("_")}
     del content["headboxes_src"]
     savemat(tmp_path / "truth.mat", content)
-    with pytest.raises(DataError, match="has no headboxes_src of 2 x 2 numbers"):
+    with pytest.raises(DataError, match="has no headboxes_src with 2 x 2 numbers"):
         read_truth(tmp_path / "truth.mat", 2958)
 
 
