@@ -213,9 +213,7 @@ def test_layers_are_kept_in_float_by_name(patterns, count, caplog):
     assert len(kept) == count
     assert len(names_of(model, QuantizedConv2D)) == 129 - count
     shown = ", ".join(kept) if count <= 10 else count
-    assert (
-        f"slim: QAT: {129 - count} convolutions in int8 with PACT; in float: {shown}\n" in caplog.text
-    )
+    assert f"slim: QAT: {129 - count} convolutions in int8 with PACT; in float: {shown}\n" in caplog.text
 
 
 def test_depthwise_convolutions_are_kept_in_float():
