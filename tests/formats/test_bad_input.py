@@ -184,7 +184,7 @@ def test_a_fixed_set_refuses_other_keypoints(labels_of, tmp_path):
 def test_sizes_are_asked_for(labels_of, tmp_path):
     labels = labels_of()
     labels.annotations.images.sizes[:] = 0
-    with pytest.raises(PposeError, match=r"the size of video0/000001.jpg which is unknown.*--image_dir"):
+    with pytest.raises(PposeError, match=r"the size of video0/000001.jpg, which is unknown.*--image_dir"):
         FORMATS["yolo"].write(tmp_path, labels)
 
 
