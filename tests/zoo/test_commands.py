@@ -175,7 +175,7 @@ def test_packs_that_are_not_as_they_were(run, ready, server, tmp_path, monkeypat
     assert_one_line(run("models", "unpack", "bad.zip"), "bad.zip is damaged")
     assert not exports_folder().exists()
     write_zip(tmp_path / "new.zip", {"models.json": b'{"tomorrows": {}}'})
-    assert "tomorrows: left out" in run("models", "unpack", "new.zip").stdout
+    assert "tomorrows: skipped" in run("models", "unpack", "new.zip").stdout
     assert_one_line(run("models", "unpack", "absent.zip"), "absent.zip")
 
 
