@@ -31,23 +31,23 @@ DETECTED_BOXES = "detected boxes"
 class KeypointTopDownCocoDataset:
     """One sample per person of a COCO keypoint file, or one per box of a detection file.
 
-    Paths are relative to ``dataset_dir``: images in ``image_dir``, annotations in ``anno_path``, a file, or a
-    folder of Ultralytics' labels. `read_annotations` reads them; a log line counts the people left out, by
-    reason. ``categories`` (names or ids) chooses if several have keypoints.
+    Paths are relative to ``dataset_dir``. ``image_dir`` is the folder of images; ``anno_path`` is the
+    annotation file, or a folder of Ultralytics' labels. `read_annotations` reads it; a log line counts the
+    people left out, by reason. ``categories`` (names or ids) chooses, if several categories have keypoints.
 
-    With ``use_gt_bbox`` the boxes are the annotated ones; ``clip_bbox`` clips them to the image and shrinks
-    them by a pixel, as the official HRNet code and PaddleDetection do. Otherwise they come from ``bbox_file``
-    (a path, or a file in ``dataset_dir``), as `read_people_boxes` reads it: people with a score of at least
-    ``image_thre``; the annotations may then be an image list (test-dev).
+    With ``use_gt_bbox`` the boxes are the annotated ones; ``clip_bbox`` clips boxes to the image and shrinks
+    them by a pixel, as the official HRNet code and PaddleDetection do. Without it, ``bbox_file`` is the file
+    of detected boxes (see `read_people_boxes`), used with a score of ``image_thre`` or more, and the
+    annotations may be an image list (test-dev).
 
     Photos are rotated by their EXIF orientation if the file states the size of the rotated picture, as
     labelling tools show it, or no size; ``use_exif: false`` keeps the stored pixels, for files labelled that
     way.
 
     A sample holds image_file, image (H, W, 3) RGB, read on access (`LazySample`), center, scale (image
-    pixels, padded by 1.25 to the aspect ratio of ``trainsize``) and, with annotated boxes, keypoints (K, 2)
-    and visible (K,). Arrays over all samples: image_ids, category_ids (both as in the file), areas (of the
-    padded box) and bbox_scores.
+    pixels, padded by 1.25 to the input's aspect ratio) and, with annotated boxes, keypoints (K, 2) and
+    visible (K,). Arrays over all samples: image_ids, category_ids (both as in the file), areas (of the padded
+    box) and bbox_scores.
     """
 
     def __init__(

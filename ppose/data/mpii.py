@@ -21,10 +21,10 @@ from ppose.workspace import Given, register
 class KeypointTopDownMPIIDataset:
     """One sample per person of MPII's annotations, cropped by center and scale.
 
-    Paths are relative to ``dataset_dir``: images in ``image_dir``, annotations in ``anno_path``: the JSON of
+    Paths are relative to ``dataset_dir``. ``image_dir`` is the folder of images; ``anno_path`` is the JSON of
     the official HRNet or PaddleDetection, or the release's own `.mat` (its training images). See
-    `ppose.mpii_format.read_people`, also for the boxes. If ``trainsize`` is not square, the crop's height
-    follows its width.
+    `ppose.mpii_format.read_people`, also for the boxes. If the input is not square, the crop's height follows
+    its width.
 
     Samples, and the arrays over all samples, are as in `KeypointTopDownCocoDataset`; image_ids are the
     numbers in the images' names, or the images' indexes in the file.

@@ -18,8 +18,8 @@ from ppose.workspace import register
 class TopDownSettings:
     """Keys of a pose network's config block that training and evaluation read, not the network.
 
-    The defaults are PaddleDetection's, except shift_heatmap and use_dark: None leaves them to the codec; if
-    the config has no `codec`, use_dark is then true. flip_perm pairs left with right keypoints.
+    The defaults are PaddleDetection's, except that None lets the codec decide on the shift of heatmaps and on
+    DARK, which is on if the config has no `codec`. flip_perm pairs left with right keypoints.
     """
 
     loss: Annotated[object, Loss] = "KeyPointMSELoss"

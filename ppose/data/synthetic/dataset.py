@@ -16,10 +16,10 @@ from ppose.workspace import Given, register
 
 @register(Dataset)
 class SyntheticPeopleDataset:
-    """``num_images`` scenes of the size ``trainsize`` (w, h); a sample is the largest person of a scene.
+    """``num_images`` scenes of the input's size (w, h); a sample is the largest person of a scene.
 
     A sample is as in `KeypointTopDownCocoDataset`: image_file (a name for messages, there is no file),
-    image (H, W, 3) RGB, center, scale (image pixels, padded by 1.25 to the aspect ratio of ``trainsize``),
+    image (H, W, 3) RGB, center, scale (image pixels, padded by 1.25 to the input's aspect ratio),
     keypoints (17, 2) and visible (17,). Raises DataError for another keypoint set than coco17.
     """
 
