@@ -84,7 +84,7 @@ def test_people_of_an_image_come_in_the_annotations_order():
         found.add(np.zeros((1, 16, 2)), np.zeros((1, 16)), np.array([image]))
     assert found.rows_in(np.array([1, 3, 2, 3, 1]), "the file").tolist() == [1, 0, 3, 2]
     found.add(np.zeros((1, 16, 2)), np.zeros((1, 16)), np.array([3]))
-    with pytest.raises(DataError, match="image 3 has more people than the file knows"):
+    with pytest.raises(DataError, match="image 3 has more people than in the file"):
         found.rows_in(np.array([1, 3, 2, 3, 1]), "the file")
     with pytest.raises(ConfigError, match="expected"):
         found.add(np.zeros((1, 17, 2)), np.zeros((1, 17)), np.array([3]))

@@ -118,7 +118,7 @@ def test_what_cannot_be_had_is_one_line(fetch, tmp_path, tricks, words):
 
 
 def test_a_stream_without_an_end_is_left(fetch, tmp_path):
-    with pytest.raises(DownloadError, match="more than 200,000 bytes came"):
+    with pytest.raises(DownloadError, match="got more than 200,000 bytes"):
         fetch("no length", most_bytes=200_000)
     assert list(tmp_path.iterdir()) == []
 
