@@ -146,7 +146,7 @@ def read_tiles(text: str) -> tuple[int, int]:
 
 
 def add_export_options(parser: argparse.ArgumentParser, name: str, *, for_lite: bool = False) -> None:
-    """Where an export goes, to a folder of that name, and in which format, Paddle Lite's among them or not."""
+    """Where an export goes, to a folder of that name, and in which format, or also Paddle Lite's."""
     formats, more = ["paddle", "onnx"], ""
     if for_lite:
         formats, more = [*formats, "pdmodel"], "; pdmodel is the graph of Paddle 2, which Paddle Lite takes"
