@@ -286,11 +286,11 @@ def is_program(data: bytes) -> bool:
 def program_inputs(data: bytes) -> dict[str, tuple[int, ...]]:
     """The shapes of the inputs of a `.pdmodel` file's graph, by name, -1 for any.
 
-    To check: each input is the output of an operator `feed`, and its variable has a `lod_tensor`.
+    To check: each input is the output of an operator `feed`, and its variable has a `dense_tensor`.
     """
     block = _read_program(data).blocks[0]
     names = {out.arguments[0] for op in block.ops if op.type == "feed" for out in op.outputs}
-    return {var.name: tuple(var.type.lod_tensor.tensor.dims) for var in block.vars if var.name in names}
+    return {var.name: tuple(var.type.dense_tensor.tensor.dims) for var in block.vars if var.name in names}
 
 
 def _read_program(data: bytes) -> Any:
