@@ -25,7 +25,7 @@ def paddle_2_graphs() -> Iterator[None]:
 
 
 def check_paddle_2(*, decodes: bool, is_int8: bool) -> None:
-    """Raise ConfigError for what Paddle Lite has no operators for."""
+    """Raise ConfigError for what Paddle Lite has no operators for, and for int8, which was not tried."""
     if decodes:
         raise ConfigError("--format pdmodel takes no --decode_in_graph: Paddle Lite lacks its operators")
     if is_int8:
