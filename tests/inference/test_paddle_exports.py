@@ -289,7 +289,7 @@ def test_pp_yoloe_without_its_post_processing(crowd, tmp_path):
     for doubled in ("Resize", "Permute"):
         steps = [*cfg["Preprocess"], next(step for step in cfg["Preprocess"] if step["type"] == doubled)]
         (tmp_path / "infer_cfg.yml").write_text(yaml.safe_dump({**cfg, "Preprocess": steps}))
-        with pytest.raises(ConfigError, match=f"{doubled} stands twice, expected each step once"):
+        with pytest.raises(ConfigError, match=f"{doubled} is listed twice, expected each step once"):
             open_detector(tmp_path)
 
 
