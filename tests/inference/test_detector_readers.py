@@ -162,7 +162,7 @@ def test_openvinos_own_format(image, tmp_path):
     found = [open_detector(each, classes=["0"], cpu_threads=1)(image) for each in (file, tmp_path / "ir")]
     np.testing.assert_allclose(found[1], expect("centered", [THINGS[0], THINGS[2]]), atol=0.1)  # 16 bits
     np.testing.assert_allclose(*found, atol=0.1)
-    with pytest.raises(DeviceError, match="OpenVINO runs on the CPU here"):
+    with pytest.raises(DeviceError, match="ppose runs OpenVINO on the CPU only"):
         open_detector(tmp_path / "ir", device="gpu")
 
 
