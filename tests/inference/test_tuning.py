@@ -224,7 +224,7 @@ def test_where_nothing_can_be_kept_nothing_is_measured(folder, monkeypatch, tmp_
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("PPOSE_HOME", str(tmp_path / "file"))
     assert Predictor.from_dir(folder.path, runtime="measure", hint="throughput").runtime_name == "openvino"
-    assert "cannot be kept" in caplog.text
+    assert "cannot be written" in caplog.text
 
 
 def test_pairs_are_all_that_can_run(folder, monkeypatch):
