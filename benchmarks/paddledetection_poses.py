@@ -58,7 +58,7 @@ def main() -> None:
 
 
 def open_json(create_predictor: Callable) -> Callable:
-    """What it does, for exports of Paddle 3, too; the checkout may be older."""
+    """Extend create_predictor to exports of Paddle 3, since the checkout may be older."""
 
     def open_it(config: Any) -> Any:
         config.enable_new_executor()

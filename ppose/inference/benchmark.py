@@ -118,7 +118,7 @@ class _Worker:
         self._pipe, other = context.Pipe()
         arguments = (other, contender, scenes, loaded_plugins)
         self._process = context.Process(target=_serve, args=arguments, daemon=True)
-        resource_tracker.ensure_running()  # later it would let Ctrl-C through again
+        resource_tracker.ensure_running()  # if started later, it would let Ctrl-C through again
         with without_ctrl_c():
             self._process.start()
         other.close()

@@ -51,7 +51,7 @@ def _decode_rows(outputs: Sequence[np.ndarray]) -> list[Candidates]:
     """Rows of class, score, left, top, right, bottom; the second output counts the rows of each image."""
     rows = outputs[0].reshape(-1, 6)
     counts = outputs[1].reshape(-1).astype(np.int64) if len(outputs) > 1 else np.array([len(rows)])
-    if len(counts) == 1:  # graphs without suppression give another number here
+    if len(counts) == 1:  # without suppression this output may be another number
         counts = np.array([len(rows)])
     if counts.sum() != len(rows) or (counts < 0).any():
         raise DataError(f"the detector gives {len(rows)} rows, but states counts of {counts.tolist()}")

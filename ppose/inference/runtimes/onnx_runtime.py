@@ -11,7 +11,7 @@ from ppose.inference.pose_spec import name_inputs
 from ppose.inference.runtimes.loops import refuse_loops
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "gpu": "CUDAExecutionProvider"}
-_FATAL_ONLY = 4  # errors are raised, too
+_FATAL_ONLY = 4  # errors are raised anyway
 
 
 class OnnxRuntime:
