@@ -65,7 +65,7 @@ class Predictor:
         codec = spec.codec if use_dark is None else spec.codec.with_dark(use_dark)
         if spec.decode_in_graph and codec != spec.codec:
             raise ConfigError(
-                f"use_dark is {use_dark}, but the exported graph decodes in the other way itself: "
+                f"use_dark is {use_dark}, but the exported graph decodes in the other way: "
                 "export without --decode_in_graph to choose"
             )
         self.spec = dataclasses.replace(spec, codec=codec)

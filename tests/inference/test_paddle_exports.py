@@ -241,7 +241,7 @@ def test_its_keypoints_in_images_and_evaluated(run_script, pose_export, write_co
         data / "annotations.json", "--save_json", "--output_dir", tmp_path / "out",
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
-    assert "does not say which its 2 keypoints are" in result.stderr
+    assert "does not name its 2 keypoints" in result.stderr
     assert len(json.loads((tmp_path / "out" / "keypoints.json").read_text())) == 6
     (tmp_path / "own.yml").write_text(
         f"""
