@@ -96,8 +96,8 @@ class Predictor:
         ``runtime``, ``device`` (cpu, gpu), ``precision`` (None: fp32), ``cpu_threads`` (None: all cores) and
         ``options`` are those of `open_runtime`, which also raises the errors. ``hint`` "throughput" is for
         many images: it runs as many batches at once as there are threads, while other images are read;
-        "latency" answers a single image soonest. ``batch_size`` is the most people of a batch, by default 16,
-        and 4 if batches run at once; a graph exported with a fixed batch keeps its own. ``use_dark`` None
+        "latency" answers a single image soonest. ``batch_size`` people at most are one batch, by default 16,
+        and 4 where batches run at once; a graph exported with a fixed batch keeps its own. ``use_dark`` None
         decodes as the model was evaluated.
 
         If `ppose tune` has measured this model on this machine, ``runtime`` "auto" uses its choice for the

@@ -37,10 +37,10 @@ class OpenVinoRuntime:
 
     It is compiled, or taken from the cache, at the first batch of a size. With one caller there is a model
     with fixed shapes for one person and for each of ``batches``, and one for all other sizes; with several
-    callers, whose requests each run in one thread, one for each size. Fixed shapes take a quarter less of
-    Lite-HRNet's time, and a third if sizes change. Each thread that runs it has its own request, and with
-    ``is_apart`` its own compiled model: OpenVINO (2026.4) spoils int8 weights that several streams of a model
-    share, in 4 to 18 of 25 compilations.
+    callers, whose requests each run in one thread, one for each size. Fixed shapes take a
+    quarter less of Lite-HRNet's time, and a third where sizes change. Threads that run it at once have a
+    request each, and with ``is_apart`` a compiled model each: OpenVINO (2026.4) spoils int8 weights where
+    several streams of a model share them, in 4 to 18 of 25 compilations.
     """
 
     name = "openvino"

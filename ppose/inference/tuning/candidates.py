@@ -46,7 +46,7 @@ def list_pairs(exports: Sequence[ModelFolder], threads: int) -> tuple[list[Setti
                     folder.path, cast(RuntimeName, runtime), cast(Precision, precision), computes, threads
                 )
                 found.append(replace(settings, batch=fixed or 1, is_fixed=fixed is not None))
-    # First what `auto` takes by default; then by export, and by runtime.
+    # First what `auto` takes by itself; then by export, and by runtime.
     found.sort(key=lambda s: (s.path != exports[0].path, s.precision != "fp32"))
     return found, list(dict.fromkeys(problems))
 

@@ -10,16 +10,16 @@ _PEOPLE, _PEOPLE_OF_SEVERAL = 16, 4  # as measured (benchmarks/throughput.py)
 
 
 def default_batch(streams: int) -> int:
-    """The largest batch of people; smaller if several batches run at once."""
+    """The most people of a batch; fewer where several run at once."""
     return _PEOPLE if streams == 1 else _PEOPLE_OF_SEVERAL
 
 
 @dataclass(frozen=True)
 class Settings:
-    """An export's folder, a runtime and its settings; ``threads`` is the total of all ``streams``.
+    """An export's folder, a runtime, and how it works: ``threads`` of all ``streams`` together.
 
-    ``is_fixed``: the graph has a fixed ``batch``. ``precision`` is the argument of `open_runtime`;
-    ``computes`` is the resulting precision, which is int8 for an int8 export.
+    A graph with a fixed batch (``is_fixed``) has no other. ``precision`` is what `open_runtime` is asked for,
+    ``computes`` what comes of it: int8 of an int8 export.
     """
 
     path: Path

@@ -239,7 +239,7 @@ def _to_choice(folder: ModelFolder, hint: Hint, settings: Settings, why: str) ->
         precision=settings.precision,
         threads=settings.threads,
         streams=settings.streams,
-        # The batch size for the people of one image was not measured.
+        # How many people of one image are a batch was not measured.
         batch=settings.batch if hint == "throughput" else default_batch(1),
         why=f"{settings.describe()}: {why}",
     )
