@@ -28,8 +28,8 @@ _MOST_RATE = 1000
 _NO_OTHER_FILES = {"protocol_whitelist": "none"}
 _HDR = (ColorTrc.SMPTE2084, ColorTrc.ARIB_STD_B67)  # PQ and HLG
 _TURNS = {1: cv2.ROTATE_90_COUNTERCLOCKWISE, 2: cv2.ROTATE_180, 3: cv2.ROTATE_90_CLOCKWISE}
-_MOST_DECODERS = 4  # threads; each holds a frame
-_LOST_SECONDS, _LOST_FRAMES = 0.5, 1.5  # tolerance of a whole file's stated length
+_MOST_DECODERS = 4  # threads, each of which holds a frame
+_LOST_SECONDS, _LOST_FRAMES = 0.5, 1.5  # what a whole file's length may be off
 
 
 class VideoFile:
@@ -52,7 +52,7 @@ class VideoFile:
         self._stream: Any = stream
         context = stream.codec_context
         if context is None:
-            raise DataError(f"the video in {show_name(path)} has an unknown codec")
+            raise DataError(f"the video in {show_name(path)} has a codec that is unknown here")
         limit_decoder(context, path)
         context.thread_type, context.thread_count = "AUTO", min(own_cores(), _MOST_DECODERS)
         sound = streams.best("audio", related=stream)
@@ -116,7 +116,7 @@ class VideoFile:
         clip, number = self._clip, 0
         if clip.start > 0:
             place = int((clip.start + self._zero) / self.time_base)
-            with suppress(av.FFmpegError):  # else read from the beginning
+            with suppress(av.FFmpegError):  # else from the beginning
                 self._container.seek(place, stream=self._stream)
         for time, picture in self._decode():
             if clip.end is not None and time >= clip.end:
@@ -150,7 +150,7 @@ class VideoFile:
         while True:
             try:
                 packet = next(packets, None)
-            except (av.FFmpegError, OSError):  # nothing can be read after the damage
+            except (av.FFmpegError, OSError):  # behind the damage there is nothing
                 self._is_corrupt, packet = True, None
             if packet is None:
                 return
@@ -229,5 +229,5 @@ def _open(path: Path) -> tuple[BinaryIO, Any]:
         file.seek(4)
         has_no_index = file.read(4) == b"ftyp"
         file.close()
-        cut = "; it lacks the index at its end: it was cut off" if has_no_index else ""
+        cut = "; its index is at its end, and lacking: it was cut off" if has_no_index else ""
         raise DataError(f"not a readable video: {show_name(path)} ({size} bytes{cut})") from None

@@ -21,7 +21,7 @@ from ppose.paths import show_name
 _logger = logging.getLogger(__name__)
 
 Codec = Literal["h264", "hevc", "av1", "vp9", "mpeg4"]
-# Encoders and their options: fast presets.
+# Encoders, and what they are told: quick ones, since poses take most of the time anyway.
 _ENCODERS: dict[str, tuple[str, dict[str, str]]] = {
     "h264": ("libx264", {"preset": "superfast", "crf": "22"}),
     "hevc": ("libx265", {"preset": "superfast", "crf": "22", "x265-params": "log-level=none"}),
@@ -114,7 +114,7 @@ class VideoWriter:
             packet.stream = self._sound
             try:
                 self._mux([packet])
-            except av.FFmpegError:  # such as times that go back
+            except av.FFmpegError:  # as where its times go back
                 self._lost_sound += 1
 
     def close(self) -> None:

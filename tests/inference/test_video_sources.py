@@ -191,7 +191,7 @@ def test_what_is_no_video(tmp_path):
         ("none.mp4", "video not found"),
         ("empty.mp4", r"\(0 bytes\)"),
         ("text.mp4", "not a readable"),
-        ("cut.mp4", rf"not a readable video: .*\({len(data) - 500} bytes; it lacks the index .* cut off\)"),
+        ("cut.mp4", rf"not a readable video: .*\({len(data) - 500} bytes; its index .* it was cut off\)"),
         ("sound.m4a", "no video in"),
         ("list.m3u8", "not a readable"),  # it would open other files, and addresses
     ):

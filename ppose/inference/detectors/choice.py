@@ -45,12 +45,12 @@ def open_detector(
 ) -> Detector:
     """Open the person detector of a folder or file, and log which kind it is.
 
-    It is a folder of PaddleDetection, PaddleX or mmdeploy, or a file of ONNX or OpenVINO (`.xml`). If the
-    folder does not state the kind, inputs and outputs tell it: PicoDet, YOLOX, YOLOv5, YOLOv8, RTMDet. People
-    have a score of ``threshold`` or more, and one of ``classes`` (names or numbers), by default the class
-    `person`, or the only class. ``hint`` is that of `open_runtime`. ``runtime`` None runs ONNX in OpenVINO
-    if that is installed, else in ONNX Runtime. Raises DataError for a file that cannot be loaded or is none
-    of these, ConfigError for classes that it lacks, and for unknown settings.
+    It is a folder of PaddleDetection, PaddleX or mmdeploy, or a file of ONNX or OpenVINO (`.xml`). What the
+    folder does not say, inputs and outputs do: PicoDet's, YOLOX's, YOLOv5's and YOLOv8's, RTMDet's. People
+    have a score of ``threshold`` or more, and are of ``classes`` (names or numbers), by default of the class
+    `person`, or of the only class. ``hint`` is that of `open_runtime`. ``runtime`` None runs ONNX in OpenVINO
+    where that is installed, else in ONNX Runtime. Raises DataError for a file that cannot be loaded or is
+    none of these, ConfigError for classes that it has not, and for settings that are unknown here.
     """
     if not 0 <= threshold <= 1:
         raise ConfigError(f"the threshold of detections is {threshold}, expected 0 to 1")

@@ -1,4 +1,4 @@
-"""Runs any graph in ONNX's or OpenVINO's own format in OpenVINO on the CPU."""
+"""Graphs of ONNX, or of OpenVINO's own format, with any inputs and outputs, in OpenVINO on the CPU."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -43,7 +43,7 @@ class OpenVinoGraph:
 
 
 def open_foreign_graph(file: Path, *, device: str, threads: int, hint: str = "latency") -> OpenVinoGraph:
-    """Open a graph of unknown origin; DataError if it cannot be loaded, DeviceError for a GPU."""
+    """A graph that nothing vouches for; DataError where it cannot be loaded, DeviceError for a GPU."""
     if device != "cpu":
         raise DeviceError(
             f"device is {device}, but ppose runs OpenVINO on the CPU only: use an ONNX file on GPUs"

@@ -164,7 +164,7 @@ def make_settings(precision: str, threads: int, streams: int) -> dict[str, Any]:
 
 
 def compile_file(file: Path, settings: dict[str, Any]) -> tuple[openvino.Model, openvino.CompiledModel]:
-    """Any graph, as read from its file, and compiled."""
+    """A graph of any kind as it stands in its file, and compiled."""
     refuse_loops(file)
     model = _CORE.read_model(str(file))
     return model, _CORE.compile_model(model, "CPU", settings)
