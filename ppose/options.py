@@ -145,8 +145,11 @@ def read_tiles(text: str) -> tuple[int, int]:
     return int(columns), int(rows)
 
 
-def add_export_options(parser: argparse.ArgumentParser, name: str) -> None:
-    """Add the format of an export and its place: a folder ``name`` in --output_dir."""
+def add_export_options(parser: argparse.ArgumentParser, name: str, *, for_lite: bool = False) -> None:
+    """Add the format of an export (``for_lite``: also Paddle Lite's) and its folder ``name`` in --output_dir."""
+    formats, more = ["paddle", "onnx"], ""
+    if for_lite:
+        formats, more = [*formats, "pdmodel"], "; pdmodel is the graph of Paddle 2, for Paddle Lite"
     parser.add_argument(
         "--output_dir",
         default="output_inference",
@@ -155,9 +158,9 @@ def add_export_options(parser: argparse.ArgumentParser, name: str) -> None:
     )
     parser.add_argument(
         "--format",
-        choices=["paddle", "onnx"],
+        choices=formats,
         default="paddle",
-        help="both formats of a model can be in the same folder (default: %(default)s)",
+        help=f"formats of the same model can share a folder{more} (default: %(default)s)",
     )
     parser.add_argument(
         "--decode_in_graph",

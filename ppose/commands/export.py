@@ -10,7 +10,7 @@ from ppose.processor_settings import silence_tracing
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     add_config_options(parser)
-    add_export_options(parser, "<config>")
+    add_export_options(parser, "<config>", for_lite=True)
     parser.add_argument("--batch", type=int, metavar="N", help="fixed batch size of the graph (default: any)")
     parser.add_argument(
         "--fuse_normalize", action="store_true", help="normalise in the graph; it then takes uint8 images"
