@@ -146,7 +146,7 @@ def read_tiles(text: str) -> tuple[int, int]:
 
 
 def add_export_options(parser: argparse.ArgumentParser, name: str, *, for_lite: bool = False) -> None:
-    """Add the format of an export (``for_lite``: also Paddle Lite's) and its folder ``name`` in --output_dir."""
+    """Add an export's format (``for_lite``: also Paddle Lite's) and its folder ``name`` in --output_dir."""
     formats, more = ["paddle", "onnx"], ""
     if for_lite:
         formats, more = [*formats, "pdmodel"], "; pdmodel is the graph of Paddle 2, for Paddle Lite"
