@@ -30,14 +30,17 @@ def main() -> None:
     with Interrupts(at_once=True):
         name, *arguments = sys.argv[1:] or ["--help"]
         if name in COMMANDS:
-            run_command(name, arguments, prog=f"ppose {name}")
+            _run_command(name, arguments, f"ppose {name}")
         else:
             _tell(name)
 
 
 def run_command(name: str, arguments: Sequence[str] | None = None, prog: str | None = None) -> None:
-    """Run the command of that name with these arguments, by default the process's own."""
-    with Interrupts(at_once=True):
+    """Run the command of that name with these arguments, by default the process's own.
+
+    With arguments, the caller is taken to have more to do: an interrupt is KeyboardInterrupt, and SystemExit.
+    """
+    with Interrupts(at_once=True, is_guest=arguments is not None):
         _run_command(name, arguments, prog)
 
 
@@ -66,6 +69,14 @@ def _run_command(name: str, arguments: Sequence[str] | None, prog: str | None) -
     import importlib
     from functools import partial
     from pathlib import Path
+
+    from ppose.errors import DeviceError
+    from ppose.processor import check_threads, own_cores
+
+    try:
+        check_threads(own_cores(), f"ppose {name}")
+    except DeviceError as error:
+        sys.exit(f"error: {error}")
 
     from ppose.commandline import run
     from ppose.paths import expand_path

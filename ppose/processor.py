@@ -1,9 +1,10 @@
-"""What the processor offers, and what this process has taken of the memory."""
+"""What the processor and the system offer, and what this process has taken of the memory."""
 
 import math
 import os
 import platform
 import sys
+import threading
 from functools import cache
 from pathlib import Path
 
@@ -29,6 +30,30 @@ def own_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def check_threads(count: int, who: str) -> None:
+    """Raise DeviceError where the system does not let this process start so many threads more.
+
+    For libraries that do not say so: Paddle waits for ever, OpenBLAS sends the process SIGINT. ``who`` is to
+    start them.
+    """
+    leave = threading.Event()
+    started: list[threading.Thread] = []
+    try:
+        for _ in range(count):
+            thread = threading.Thread(target=leave.wait, daemon=True)
+            thread.start()
+            started.append(thread)
+    except RuntimeError:
+        raise DeviceError(
+            f"{who} needs {count} more threads, and the system lets this process start {len(started)} "
+            "(`ulimit -u` has the limit, or the container, as --pids-limit; memory may be short, too)"
+        ) from None
+    finally:
+        leave.set()
+        for thread in started:
+            thread.join()
 
 
 def peak_memory() -> float:

@@ -2,7 +2,7 @@
 
     python runner.py MODULE ... < lines of JSON, each a list of arguments; > a line of JSON for each
 
-The modules are imported once; then each run is a fork. From the first one without a URL on there is no network.
+The modules are imported once; then each run is a fork, without a network from the first one without a URL on.
 """
 
 import contextlib
