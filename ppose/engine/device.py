@@ -11,7 +11,7 @@ from ppose import processor
 from ppose.commandline import ASKED_THREADS
 from ppose.engine.distributed.ranks import rank_count
 from ppose.errors import DeviceError
-from ppose.inference.runtimes.paddle_runtime import MORE_THREADS, why_no_gpu
+from ppose.inference.runtimes.paddle_runtime import why_no_gpu
 from ppose.paddle_internals import set_cpu_threads
 
 # Of glibc's mallopt.
@@ -50,8 +50,6 @@ def _set_threads() -> None:
     # Paddle would take one thread, and its launcher writes that into our environment.
     if ASKED_THREADS is None or (ASKED_THREADS == "1" and neighbours > 1):
         set_cpu_threads(max(processor.own_cores() // neighbours, 1))
-    # A network that runs as a static graph starts these, and waits for ever for those that it cannot start.
-    #    processor.check_threads(processor.own_cores() + MORE_THREADS, "Paddle")
 
 
 def _keep_freed_memory() -> None:

@@ -44,8 +44,6 @@ def test_a_few_poor_machines(kind, place, model_dir, tmp_path):
 @pytest.mark.parametrize("kind", KINDS)
 def test_poor_machines(kind, place, model_dir, tmp_path):
     names = _LOADING if kind == "shared memory" else [name for name in COMMANDS if name not in _SLOW]
-    if kind == "threads":
-        names.remove("images paddle")  # Paddle waits for ever for threads that it could not start
     _try(kind, names, tries(3), place, model_dir, tmp_path)
 
 

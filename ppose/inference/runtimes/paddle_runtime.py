@@ -25,7 +25,7 @@ _GPU_POOL_MB, _GPU = 200, 0
 # process's. A run takes all the cores that it is given anyway.
 _ONE_AT_A_TIME = threading.Lock()
 # Threads that it starts beside those it is given: one that stays, four while it opens a graph, some to spare.
-MORE_THREADS = 8
+_MORE_THREADS = 8
 _LOADS = "and its weights do not load in Paddle Inference"
 
 
@@ -45,7 +45,7 @@ class PaddleGraph:
         with naming(file, _LOADS):
             refuse_loops(file)
             with _ONE_AT_A_TIME:
-                check_threads(config.cpu_math_library_num_threads() + MORE_THREADS, "Paddle Inference")
+                check_threads(config.cpu_math_library_num_threads() + _MORE_THREADS, "Paddle Inference")
                 self._predictor = inference.create_predictor(config)
             names = self._predictor.get_input_names()
             self._inputs = {name: self._predictor.get_input_handle(name) for name in names}
