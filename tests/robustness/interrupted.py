@@ -81,7 +81,7 @@ def interrupt(arguments: list[str], folder: Path, whole: float, rng: np.random.G
             errors += "\nhung"
         seconds = time.monotonic() - sent
     faults = list(_find_faults(arguments[0], process.returncode, errors, seconds, folder, len(told) > 1))
-    if alive := _session(process.pid):
+    if alive := _find_processes(folder):
         faults.append(f"processes are left: {alive}")
     if left := [name for name in _shared_memory() - shared if f"_{process.pid}_" in name]:
         faults.append(f"shared memory is left: {left}")
@@ -137,8 +137,8 @@ def _read(file: Path) -> None:
 def _started(arguments: list[str], folder: Path) -> Iterator[subprocess.Popen]:
     temporary = folder / "tmp"
     temporary.mkdir()
-    environment = {**os.environ, "TMPDIR": str(temporary), "PPOSE_HOME": str(folder / "home")}
-    environment["PYTHONPATH"] = str(ROOT)
+    environment = {**os.environ, "TMPDIR": str(temporary), "PYTHONPATH": str(ROOT)}
+    environment.update([_home(folder).split("=", 1)])
     with subprocess.Popen(
         [sys.executable, "-c", START, *[text.replace("OUT", str(folder / "out")) for text in arguments]],
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder,
@@ -154,23 +154,30 @@ def _start_seconds() -> float:
     return 2 * (time.monotonic() - begin)
 
 
-def _session(leader: int) -> list[str]:
-    """The processes of a session that are still there after a moment."""
+def _find_processes(folder: Path) -> list[str]:
+    """The processes of a command in a folder that are still there after a moment, also its daemons'."""
     end = time.monotonic() + 1
-    while alive := [text for text in map(_describe, Path("/proc").glob("[0-9]*")) if text[0] == leader]:
+    home = _home(folder)
+    while alive := [name for name, known in map(_describe, Path("/proc").glob("[0-9]*")) if home in known]:
         if time.monotonic() > end:
-            return [name for _, name in alive]
+            return alive
         time.sleep(0.02)
     return []
 
 
-def _describe(process: Path) -> tuple[int, str]:
+def _home(folder: Path) -> str:
+    """What stands in the environment of all of a command's processes, and of no others."""
+    return f"PPOSE_HOME={folder / 'home'}"
+
+
+def _describe(process: Path) -> tuple[str, list[str]]:
+    """A process's name, and its environment; that of one that has ended is empty."""
     try:
-        name, _, rest = (process / "stat").read_text().rpartition(")")
-        state, _, _, session, *_ = rest.split()
-        return (int(session), name) if state != "Z" else (0, "")
+        return (process / "comm").read_text().strip(), (process / "environ").read_text(
+            errors="replace"
+        ).split("\0")
     except OSError:
-        return 0, ""
+        return "", []
 
 
 def _shared_memory() -> set[str]:
