@@ -18,6 +18,8 @@ COMMANDS = (
     *("download", "report", "models"),
 )
 
+_MOST_BLAS_THREADS = 64  # of numpy's wheels
+
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
@@ -70,14 +72,7 @@ def _run_command(name: str, arguments: Sequence[str] | None, prog: str | None) -
     from functools import partial
     from pathlib import Path
 
-    from ppose.errors import DeviceError
-    from ppose.processor import check_threads, own_cores
-
-    try:
-        check_threads(own_cores(), f"ppose {name}")
-    except DeviceError as error:
-        sys.exit(f"error: {error}")
-
+    _check_threads(name)
     from ppose.commandline import run
     from ppose.paths import expand_path
 
@@ -90,6 +85,22 @@ def _run_command(name: str, arguments: Sequence[str] | None, prog: str | None) -
         elif isinstance(value, list) and all(isinstance(each, Path) for each in value):
             setattr(args, option, [Path(expand_path(str(each))) for each in value])
     run(partial(_load_and_run, command, parser, args))
+
+
+def _check_threads(name: str) -> None:
+    """End in one line where numpy's OpenBLAS could not start its threads: it would send SIGINT to us."""
+    import os
+
+    from ppose.errors import DeviceError
+    from ppose.processor import check_threads, own_cores
+
+    asked = os.environ.get("OPENBLAS_NUM_THREADS") or os.environ.get("OMP_NUM_THREADS", "")
+    count = min(own_cores(), _MOST_BLAS_THREADS, int(asked) if asked.isdecimal() else own_cores())
+    if "numpy" not in sys.modules:
+        try:
+            check_threads(count, f"ppose {name}")
+        except DeviceError as error:
+            sys.exit(f"error: {error}")
 
 
 def make_parser(command: "ModuleType", prog: str | None = None) -> argparse.ArgumentParser:
