@@ -18,7 +18,7 @@ COMMANDS = (
     *("download", "report", "models"),
 )
 
-_MOST_BLAS_THREADS = 64  # of numpy's wheels
+_BLAS, _MOST_THREADS = 3, 64  # numpy, OpenCV and SciPy bring an OpenBLAS each, which starts up to so many
 
 
 class _Parser(argparse.ArgumentParser):
@@ -88,17 +88,17 @@ def _run_command(name: str, arguments: Sequence[str] | None, prog: str | None) -
 
 
 def _check_threads(name: str) -> None:
-    """End in one line where numpy's OpenBLAS could not start its threads: it would send SIGINT to us."""
+    """End in one line where OpenBLAS could not start its threads, since it sends the process SIGINT then."""
     import os
 
     from ppose.errors import DeviceError
     from ppose.processor import check_threads, own_cores
 
     asked = os.environ.get("OPENBLAS_NUM_THREADS") or os.environ.get("OMP_NUM_THREADS", "")
-    count = min(own_cores(), _MOST_BLAS_THREADS, int(asked) if asked.isdecimal() else own_cores())
+    count = min(own_cores(), _MOST_THREADS, int(asked) if asked.isdecimal() else own_cores())
     if "numpy" not in sys.modules:
         try:
-            check_threads(count, f"ppose {name}")
+            check_threads(_BLAS * (count - 1), f"ppose {name}")
         except DeviceError as error:
             sys.exit(f"error: {error}")
 

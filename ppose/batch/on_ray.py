@@ -43,17 +43,20 @@ def connected(address: str | None, cores: int) -> Iterator[None]:
         else {"address": "local", "num_cpus": cores, "include_dashboard": False}
     )
     try:
-        os.chdir(os.sep)  # Ray's workers import from the folder that it is started in
-        with keeping_handlers(), _environment(), _silent_stderr():
-            ray.init(**options, logging_level=logging.ERROR, log_to_driver=False, namespace="ppose")
-    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
-        raise _no_cluster(address, error) from None
-    finally:
-        os.chdir(folder)
-    try:
+        try:
+            os.chdir(os.sep)  # Ray's workers import from the folder that it is started in
+            with keeping_handlers(), _environment(), _silent_stderr():
+                ray.init(**options, logging_level=logging.ERROR, log_to_driver=False, namespace="ppose")
+        except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+            raise _no_cluster(address, error) from None
+        except SystemExit:  # Ray's own answer to SIGTERM
+            raise KeyboardInterrupt from None
+        finally:
+            os.chdir(folder)
         yield
     finally:
-        ray.shutdown()
+        with keeping_handlers():
+            ray.shutdown()
 
 
 def _check_port(address: str) -> None:

@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SECONDS = 2.0  # from the signal to the end
 _AT_ONCE = 0.5  # from the second one
+_OTHERS, _RAYS = 1.0, 10.0  # for a command's other processes; Ray's workers end when they miss Ray
 START = "import sys; from ppose.cli import main; main()"
 _ENDS = {"train": (130, 143, 129)}
 
@@ -81,7 +82,7 @@ def interrupt(arguments: list[str], folder: Path, whole: float, rng: np.random.G
             errors += "\nhung"
         seconds = time.monotonic() - sent
     faults = list(_find_faults(arguments[0], process.returncode, errors, seconds, folder, len(told) > 1))
-    if alive := _find_processes(folder):
+    if alive := _find_processes(folder, _RAYS if "ray" in arguments else _OTHERS):
         faults.append(f"processes are left: {alive}")
     if left := [name for name in _shared_memory() - shared if f"_{process.pid}_" in name]:
         faults.append(f"shared memory is left: {left}")
@@ -154,9 +155,9 @@ def _start_seconds() -> float:
     return 2 * (time.monotonic() - begin)
 
 
-def _find_processes(folder: Path) -> list[str]:
-    """The processes of a command in a folder that are still there after a moment, also its daemons'."""
-    end = time.monotonic() + 1
+def _find_processes(folder: Path, seconds: float) -> list[str]:
+    """The processes of a command in a folder that are still there after so long, also its daemons'."""
+    end = time.monotonic() + seconds
     home = _home(folder)
     while alive := [name for name, known in map(_describe, Path("/proc").glob("[0-9]*")) if home in known]:
         if time.monotonic() > end:

@@ -18,9 +18,11 @@ from ppose.data.synthetic.scene import render_scene
 from ppose.errors import DataError
 from ppose.files import write_bytes, write_json
 from ppose.interrupts import end_child
+from ppose.processor import check_threads
 from ppose.visualize import encode_picture
 
 IMAGES, ANNOTATIONS, MODEL = "images", "annotations.json", "model.json"
+_POOL_THREADS = 3
 _JPEG_QUALITIES = (60, 96)
 
 # index -> image (H, W, 3) uint8 RGB and its annotations
@@ -115,6 +117,7 @@ def _mapping(workers: int) -> Iterator[Callable]:
     if workers == 1:
         yield map
         return
+    check_threads(workers + _POOL_THREADS, "a pool of processes")  # else those it could start stay for ever
     threads = cv2.getNumThreads()
     cv2.setNumThreads(0)  # a forked process would wait for ever for threads that stay behind
     try:
