@@ -106,6 +106,8 @@ def _find_faults(
         yield f"ends with {last!r}"
     if code and errors.count("interrupted") > 1:
         yield "says it twice"
+    if left := [file.name for file in (folder / "tmp").iterdir() if file.name != "ray"]:  # whose logs stay
+        yield f"leaves {left} for temporary files"
     yield from find_leftovers(folder)
 
 
