@@ -47,7 +47,16 @@ def test_poor_machines(kind, place, model_dir, tmp_path):
     _try(kind, names, tries(3), place, model_dir, tmp_path)
 
 
-_SLOW = ("benchmark", "export onnx", "quantize onnx", "quantize paddle", "export decoding", "train")
+_SLOW = (
+    "batch ray",
+    "benchmark",
+    "tune",
+    "export onnx",
+    "quantize onnx",
+    "quantize paddle",
+    "export decoding",
+    "train",
+)
 
 
 def _start(place, folder, *more):
