@@ -68,13 +68,20 @@ def _tell(name: str) -> None:
 
 
 def _run_command(name: str, arguments: Sequence[str] | None, prog: str | None) -> None:
-    import importlib
+    _check_threads(name)
     from functools import partial
+
+    from ppose.commandline import run
+
+    run(partial(_load_and_run, name, arguments, prog))
+
+
+def _load_and_run(name: str, arguments: Sequence[str] | None, prog: str | None) -> None:
+    import importlib
     from pathlib import Path
 
-    _check_threads(name)
-    from ppose.commandline import run
     from ppose.paths import expand_path
+    from ppose.pixel_limit import limit_pixels
 
     command = importlib.import_module(f"ppose.commands.{name}")
     parser = make_parser(command, prog)
@@ -84,7 +91,13 @@ def _run_command(name: str, arguments: Sequence[str] | None, prog: str | None) -
             setattr(args, option, type(value)(expand_path(str(value))))
         elif isinstance(value, list) and all(isinstance(each, Path) for each in value):
             setattr(args, option, [Path(expand_path(str(each))) for each in value])
-    run(partial(_load_and_run, command, parser, args))
+    if args.plugin:
+        from ppose.workspace.plugins import load_plugin
+
+        for module in args.plugin:
+            load_plugin(module)
+    with limit_pixels(args.max_pixels):
+        command.main(parser, args)
 
 
 def _check_threads(name: str) -> None:
@@ -119,18 +132,6 @@ def make_parser(command: "ModuleType", prog: str | None = None) -> argparse.Argu
         help="import these modules first: components of your own, which configs can name then",
     )
     return parser
-
-
-def _load_and_run(command: "ModuleType", parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
-    from ppose.pixel_limit import limit_pixels
-
-    if args.plugin:
-        from ppose.workspace.plugins import load_plugin
-
-        for module in args.plugin:
-            load_plugin(module)
-    with limit_pixels(args.max_pixels):
-        command.main(parser, args)
 
 
 def _list_commands() -> str:

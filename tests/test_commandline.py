@@ -40,6 +40,7 @@ def test_too_little_memory_is_one_line(ask, capsys):
         (RuntimeError("can't start new thread"), "no more threads can be started"),
         (RuntimeError("Resource temporarily unavailable"), "no more threads can be started"),
         (RuntimeError("std::bad_alloc"), "not enough memory"),
+        (ImportError("libx.so: failed to map segment from shared object"), "not enough memory"),
         (PposeError("a\x1b[2J\nerror: forged"), "a\\x1b[2J"),
     ],
 )
