@@ -61,8 +61,8 @@ _SETTINGS: list[tuple[str, Any]] = [
     ("quantization_sha256", "0" * 64), (_FORGED, 1),
 ]  # fmt: skip
 _VALUES = (
-    NAN, -INF, -1, 0, 2**63, 1e-320, 1e38, 0.5, True, None, "", "x", _FORGED, "\u202e\0", [], [[]], [0] * 4000,
-    {}, {"MSRAHeatmap": {}}, DROPPED,
+    NAN, -INF, -1, 0, 2**63, 1e-320, 1e38, 0.5, True, None, "", "x", _FORGED, "\u202e\0", [], [[]],
+    [0] * 4000, {}, {"MSRAHeatmap": {}}, DROPPED,
 )  # fmt: skip
 _TEXTS = {
     "empty": b"", "binary": bytes(range(256)), "a list": b"[1, 2]", "a tag": b"!!python/object:os.system x",
