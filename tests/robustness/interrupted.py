@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SECONDS = 2.0  # from the signal to the end
 _AT_ONCE = 0.5  # from the second one
-_OTHERS, _RAYS = 1.0, 10.0  # for a command's other processes; Ray's workers end when they miss Ray
+_RAY_SECONDS = 4.0  # of Ray, which ends its processes one after the other
 START = "import sys; from ppose.cli import main; main()"
 _ENDS = {"train": (130, 143, 129)}
 
@@ -81,8 +81,11 @@ def interrupt(arguments: list[str], folder: Path, whole: float, rng: np.random.G
             _, errors = process.communicate()
             errors += "\nhung"
         seconds = time.monotonic() - sent
-    faults = list(_find_faults(arguments[0], process.returncode, errors, seconds, folder, len(told) > 1))
-    if alive := _find_processes(folder, _RAYS if "ray" in arguments else _OTHERS):
+    is_again, is_ray = len(told) > 1, "ray" in arguments
+    limit = _RAY_SECONDS if is_ray else _AT_ONCE if is_again else SECONDS
+    faults = list(_find_faults(arguments[0], process.returncode, errors, seconds, folder, limit, is_again))
+    # After a second signal Ray's own may stay for half a minute, until they miss Ray.
+    if alive := _find_processes(folder, (60 if is_again else 10) if is_ray else 1):
         faults.append(f"processes are left: {alive}")
     if left := [name for name in _shared_memory() - shared if f"_{process.pid}_" in name]:
         faults.append(f"shared memory is left: {left}")
@@ -90,11 +93,10 @@ def interrupt(arguments: list[str], folder: Path, whole: float, rng: np.random.G
 
 
 def _find_faults(
-    command: str, code: int, errors: str, seconds: float, folder: Path, is_again: bool
+    command: str, code: int, errors: str, seconds: float, folder: Path, limit: float, is_again: bool
 ) -> Iterator[str]:
     if "Traceback" in errors or "Exception" in errors or "terminate called" in errors:
         yield "a traceback"
-    limit = _AT_ONCE if is_again else SECONDS
     if seconds > limit:
         yield f"{seconds:.1f} s, expected {limit} at most"
     if is_again:
