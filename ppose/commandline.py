@@ -85,7 +85,7 @@ def _run(main: Callable[[], None]) -> None:
             place = _SHARED if _is_full(_SHARED) else "the output folder"
         where = f": {show_name(place)}" if place else ""
         _leave(f"error: {error.strerror}{where}{_WAYS_OUT.get(error.errno or 0, '')}", 1)
-    except RuntimeError as error:
+    except (RuntimeError, ImportError) as error:
         said = str(error)
         meaning = next((text for words, text in RUNTIME_REASONS.items() if re.search(words, said)), None)
         if meaning is None:
@@ -105,7 +105,7 @@ _WAYS_OUT = {
 _SHARED = "/dev/shm"  # noqa: S108 (named, not written)
 # Error texts of the runtimes, and what they mean.
 RUNTIME_REASONS = {
-    "(?i)bad_alloc|out of memory|(failed|cannot|can't) (to )?allocate": (
+    "(?i)bad_alloc|out of memory|(failed|cannot|can't) (to )?allocate|failed to map segment": (
         "not enough memory (use smaller batches)"
     ),
     "can't start new thread|Resource temporarily unavailable": (

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from ppose.errors import DataError
+from ppose.errors import DataError, PposeError
 from ppose.interrupts import cleaned
 from ppose.paths import show_name
 
@@ -50,6 +50,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
                 os.fsync(file.fileno())
             temporary.chmod(0o666 & ~_umask())
             temporary.replace(path)
+    except PposeError:  # that of a download is an OSError, too
+        raise
     except OSError as error:
         if error.filename not in (None, str(temporary)):
             raise

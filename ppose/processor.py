@@ -1,9 +1,10 @@
-"""The processor's features, and the peak memory of this process."""
+"""Features of the processor, limits of the system, and the peak memory of this process."""
 
 import math
 import os
 import platform
 import sys
+import threading
 from functools import cache
 from pathlib import Path
 
@@ -29,6 +30,29 @@ def own_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def check_threads(count: int, who: str) -> None:
+    """Raise DeviceError if this process cannot start ``count`` more threads, which ``who`` needs.
+
+    Some libraries do not report this themselves: Paddle hangs, OpenBLAS sends the process SIGINT.
+    """
+    leave = threading.Event()
+    started: list[threading.Thread] = []
+    try:
+        for _ in range(count):
+            thread = threading.Thread(target=leave.wait, daemon=True)
+            thread.start()
+            started.append(thread)
+    except RuntimeError:
+        raise DeviceError(
+            f"{who} needs {count} more threads, but the system lets this process start only {len(started)} "
+            "(raise the limit: `ulimit -u`, or --pids-limit of the container; or free memory)"
+        ) from None
+    finally:
+        leave.set()
+        for thread in started:
+            thread.join()
 
 
 def peak_memory() -> float:

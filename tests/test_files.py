@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ppose.errors import DataError
+from ppose.errors import DataError, DownloadError
 from ppose.files import check_writable, read_json, replacing, write_json
 
 
@@ -75,3 +75,9 @@ def test_a_pipe_that_nobody_writes_to_is_no_file(tmp_path):
     for file in (tmp_path / "a.json", "/dev/zero"):
         with pytest.raises(DataError, match="it is a pipe or device, not a file"):
             read_json(file, "annotation file")
+
+
+def test_what_a_download_says_within_stays(tmp_path):
+    with pytest.raises(DownloadError, match="no such host"), replacing(tmp_path / "a.zip"):
+        raise DownloadError("no such host")
+    assert not list(tmp_path.iterdir())

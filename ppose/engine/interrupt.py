@@ -3,11 +3,10 @@
 import os
 import signal
 from types import FrameType, TracebackType
-from typing import Any
 
 from ppose.engine.distributed.ranks import rank_count
 from ppose.engine.trainer import Trainer
-from ppose.interrupts import INTERRUPTS
+from ppose.interrupts import Handlers, handle_interrupts, let_end, put_back
 
 
 class StopOnSignal:
@@ -20,18 +19,17 @@ class StopOnSignal:
     def __init__(self, trainer: Trainer) -> None:
         self._trainer = trainer
         self._owner = os.getpid()
-        self._before: dict[signal.Signals, Any] = {}
+        self._before: Handlers = {}
         self.received: signal.Signals | None = None
 
     def __enter__(self) -> "StopOnSignal":
-        self._before = {number: signal.signal(number, self._handle) for number in INTERRUPTS}
+        self._before = handle_interrupts(self._handle)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+        put_back(self._before)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() != self._owner:
@@ -44,7 +42,6 @@ class StopOnSignal:
         self._trainer.stop(interrupted=True)
         if rank_count() > 1:
             return
-        for again in self._before:
-            signal.signal(again, signal.SIG_DFL)
+        let_end(self._before)
         # os.write, since the signal may have interrupted a print.
         os.write(2, f"\n{self.received.name}: saving after this step (again: quit at once)\n".encode())

@@ -1,5 +1,6 @@
 """Decodes only the part of a JPEG that a warp needs, which is faster."""
 
+import re
 from typing import Literal
 
 import numpy as np
@@ -12,6 +13,8 @@ _ALL_FRAMES = tuple(bytes((0xFF, kind)) for kind in range(0xC0, 0xD0) if kind no
 _PROGRESSIVE = tuple(bytes((0xFF, kind)) for kind in (0xC2, 0xC6, 0xCA, 0xCE))
 # Markers without a segment: a stuffed byte, TEM, restarts, start and end.
 _ALONE = (b"\xff\x00", b"\xff\x01", *(bytes((0xFF, kind)) for kind in range(0xD0, 0xDA)))
+_FILLING = re.compile(rb"\xff+(?=\xff)")  # between segments, as much as a file likes
+_MOST_SEGMENTS = 20_000  # of a file whose compressed data are not found in them
 _EXIF, _ORIENTATION = b"\xff\xe1", 0x0112  # the marker of EXIF data, and the tag in it
 QUARTER_TURNS = (5, 6, 7, 8)  # EXIF orientations that change width and height
 _CHANNELS = (1, 3)  # grey and colour; four are CMYK
@@ -105,15 +108,20 @@ def find_segment(data: bytes, markers: tuple[bytes, ...], position: int = len(ST
     """The start of a JPEG's first segment with one of these markers; without one, the end of its segments.
 
     Steps by the segments' lengths, since their content (thumbnails) may look like markers. Skips bytes
-    between segments, as decoders do. ``position`` is the start of the first segment to examine.
+    between segments, as decoders do, but gives up after many segments. ``position`` is the start of the first
+    segment to examine.
     """
-    while (position := data.find(b"\xff", position)) >= 0:
+    for _ in range(_MOST_SEGMENTS):
+        position = data.find(b"\xff", position)
+        if position < 0:
+            break
         marker = data[position : position + 2]
         if marker == SCAN or marker in markers:
             return position
-        if marker in _ALONE:
+        if filling := _FILLING.match(data, position):
+            position = filling.end()
+        elif marker in _ALONE:
             position += 2
         else:
-            is_filling = marker == b"\xff\xff"
-            position += 1 if is_filling else 2 + int.from_bytes(data[position + 2 : position + 4], "big")
+            position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
     return len(data)

@@ -3,6 +3,7 @@
 import io
 import os
 import struct
+import time
 import zlib
 
 import cv2
@@ -171,3 +172,13 @@ def test_what_stands_between_segments_is_passed_over(tmp_path):
     assert find_stated_size(data) == (37, 21)
     (tmp_path / "a.jpg").write_bytes(data)
     assert read_image(tmp_path / "a.jpg").shape == (21, 37, 3)
+
+
+def test_what_a_file_is_filled_up_with_takes_no_time():
+    """A step for each byte took three seconds."""
+    data = save(format="JPEG")
+    begin = time.process_time()
+    assert find_stated_size(data[:2] + b"\xff" * 10_000_000 + data[2:]) == (37, 21)
+    for nothing in (b"\xff\x00", b"\xff\xe1\x00\x02"):
+        assert find_stated_size(data[:2] + nothing * 3_000_000 + data[2:]) in (None, (0, 0))
+    assert time.process_time() - begin < 1

@@ -3,6 +3,8 @@
 import multiprocessing
 import signal
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -15,12 +17,14 @@ from ppose.data.synthetic import satellite
 from ppose.data.synthetic.figure import COCO17
 from ppose.data.synthetic.satellite import render_satellite
 from ppose.data.synthetic.scene import render_scene
-from ppose.errors import DataError
+from ppose.errors import DataError, DeviceError
 from ppose.files import write_bytes, write_json
 from ppose.interrupts import end_child
+from ppose.processor import check_threads
 from ppose.visualize import encode_picture
 
 IMAGES, ANNOTATIONS, MODEL = "images", "annotations.json", "model.json"
+_POOL_THREADS = 3
 _JPEG_QUALITIES = (60, 96)
 
 # index -> image (H, W, 3) uint8 RGB and its annotations
@@ -115,11 +119,17 @@ def _mapping(workers: int) -> Iterator[Callable]:
     if workers == 1:
         yield map
         return
+    check_threads(workers + _POOL_THREADS, "a pool of processes")  # else those it could start stay for ever
     threads = cv2.getNumThreads()
     cv2.setNumThreads(0)  # a forked process would wait forever for threads that it does not inherit
     try:
-        with multiprocessing.get_context("fork").Pool(workers, _end_quietly) as pool:
-            yield partial(pool.imap, chunksize=16)
+        context = multiprocessing.get_context("fork")
+        with ProcessPoolExecutor(workers, context, _end_quietly) as pool:
+            yield partial(pool.map, chunksize=16)
+    except BrokenProcessPool:
+        raise DeviceError(
+            "a process that draws images has ended; was it killed for its memory? Fewer workers need less"
+        ) from None
     finally:
         cv2.setNumThreads(threads)
 
