@@ -31,8 +31,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--batch_size", type=whole_number(1), default=16, help="most people at once (default: %(default)s)"
     )
     parser.add_argument(
-        "--delay_ms", type=whole_number(0), default=2,
-        help="how long a batch waits for more than its first request (default: %(default)s)",
+        "--delay_ms", type=whole_number(0), default=5,
+        help="longest wait of a batch for as many requests as there just were (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
         "--queue", type=whole_number(1), default=128,

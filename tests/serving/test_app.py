@@ -216,12 +216,23 @@ def start_command(model_dir, packages):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_the_command_answers_what_it_has_and_ends(start_command, png, number):
-    process, url = start_command("--runtime", "onnxruntime", "--delay_ms", "1000")
+    process, url = start_command("--runtime", "onnxruntime")
+    go = threading.Event()
+
+    def send():
+        yield png[:100]
+        go.wait(20)
+        yield png[100:]
+
     with ThreadPoolExecutor(1) as pool:
-        asked = pool.submit(requests.post, f"{url}/v1/poses", data=png, timeout=20)
+        asked = pool.submit(requests.post, f"{url}/v1/poses", data=send(), timeout=20)
         while "ppose_requests_in_flight 1.0" not in requests.get(f"{url}/metrics", timeout=20).text:
             pass
         process.send_signal(number)
+        with pytest.raises(requests.ConnectionError):
+            while True:
+                requests.get(f"{url}/healthz", timeout=20)
+        go.set()
         assert asked.result().status_code == 200
     _, errors = process.communicate(timeout=20)
     assert process.returncode == (0 if number == signal.SIGTERM else 130)
