@@ -109,6 +109,7 @@ def make_app(
     _add_page(app)
     about = _describe(predictor, name, has_detector=find_people is not None)
 
+    @app.head("/healthz", include_in_schema=False)
     @app.get("/healthz")
     async def healthz() -> dict[str, str]:
         """Whether the server answers, and runs batches: 503 where it does not."""

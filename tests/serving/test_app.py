@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -38,6 +39,7 @@ def _check(answer, predictor, crowd, boxes):
 def test_every_way_to_send_an_image_gives_the_predictors_poses(url, predictor, crowd, png):
     boxes = _xywh(crowd[2])
     text, coded = json.dumps(boxes), base64.b64encode(png).decode()
+    url_of_data = f"data:image/png;base64,{base64.urlsafe_b64encode(png).decode()}"
     post = lambda **options: requests.post(f"{url}/v1/poses", timeout=20, **options)  # noqa: E731
     for answer in (
         post(data=png, params={"boxes": text}, headers={"Content-Type": "image/png"}),
@@ -46,6 +48,7 @@ def test_every_way_to_send_an_image_gives_the_predictors_poses(url, predictor, c
         post(files={"image": ("a.png", png, "image/png")}, data={"boxes": text}),
         post(files={"image": ("a.png", png)}, params={"boxes": text}),
         post(json={"image": coded, "boxes": boxes}),
+        post(json={"image": url_of_data, "boxes": boxes}),
     ):
         _check(answer, predictor, crowd, boxes)
     for answer in (post(data=png), post(json={"image": coded}), post(files={"image": png})):
@@ -94,6 +97,7 @@ def test_models_health_and_openapi(url):
     assert model["keypoints"] == ["red", "blue"]
     assert (model["skeleton"], model["input_size"], model["runtime"]) == ([[0, 1]], [64, 96], "onnxruntime")
     assert requests.get(f"{url}/healthz", timeout=20).json() == {"status": "ok"}
+    assert requests.head(f"{url}/healthz", timeout=20).status_code == 200  # as load balancers ask
     api = requests.get(f"{url}/openapi.json", timeout=20).json()
     post = api["paths"]["/v1/poses"]["post"]
     assert set(post["requestBody"]["content"]) == {"image/*", "multipart/form-data", "application/json"}
@@ -214,7 +218,7 @@ def start_command(model_dir, packages):
         process.wait()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_the_command_answers_what_it_has_and_ends(start_command, png, number):
     process, url = start_command("--runtime", "onnxruntime")
     go = threading.Event()
@@ -235,8 +239,31 @@ def test_the_command_answers_what_it_has_and_ends(start_command, png, number):
         go.set()
         assert asked.result().status_code == 200
     _, errors = process.communicate(timeout=20)
-    assert process.returncode == (0 if number == signal.SIGTERM else 130)
+    assert process.returncode == (130 if number == signal.SIGINT else 0)
     assert "Traceback" not in errors
+
+
+def test_the_command_waits_for_no_body_longer_than_it_may_or_after_a_second_signal(start_command):
+    waits, ends = (start_command("--runtime", "onnxruntime", "--timeout", seconds) for seconds in (1, 30))
+    answers = []
+    for process, url in (waits, ends):
+        host, port = url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=20) as connection:
+            connection.sendall(b"POST /v1/poses HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nabc")
+            while "ppose_requests_in_flight 1.0" not in requests.get(f"{url}/metrics", timeout=20).text:
+                pass
+            process.send_signal(signal.SIGTERM)
+            if process is ends[0]:
+                with pytest.raises(requests.ConnectionError):
+                    while True:
+                        requests.get(f"{url}/healthz", timeout=20)
+                process.send_signal(signal.SIGTERM)
+            with suppress(ConnectionResetError):
+                answers.append(connection.recv(12))
+        _, errors = process.communicate(timeout=20)
+        assert "Traceback" not in errors
+    assert answers[0] == b"HTTP/1.1 503"
+    assert (waits[0].returncode, ends[0].returncode) == (0, 130)
 
 
 def test_what_is_wrong_with_the_options_is_one_line(packages, run_script, model_dir, tmp_path):
