@@ -6,8 +6,9 @@ Each request is an image file with one of its people's boxes. So many clients as
 has its answer: sockets of one thread on the same machine (`serving_clients.py`), whose share of a core is
 printed. "batches" is the server as it is, "one by one" with --batch_size 1 --delay_ms 0, "Predictor" no
 server: the same files in a process, decoded from memory, as many people at once as there are clients, 16 at
-most. All in turns, every other round backwards; medians over rounds, and of ratios within a round their range, too. "cpu ms" is the processor
-time of that process for each request, which other load on the machine changes least.
+most. All in turns, every other round backwards; medians over rounds, and of ratios within a round their
+range, too. "cpu ms" is the processor time of that process for each request, which other load on the machine
+changes least.
 
 What batches can bring at most is what they bring the Predictor: printed beside, with the network alone.
 --overload MINUTES asks with more clients than the queue has places, and prints memory and answers by status.

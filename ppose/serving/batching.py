@@ -46,9 +46,9 @@ class Batcher:
 
     A batch waits for as many requests as there were at once since the one before began, ``delay`` seconds at
     most: clients that were answered together come again together, and one alone waits for nobody. A batch is
-    full at the predictor's ``batch_size`` people, or at ``pixels``, which bounds the memory of decoded images.
-    ``find_people`` finds those of images without boxes; None takes such an image as one person. ``on_batch``
-    is told the number of jobs of each batch.
+    full at the predictor's ``batch_size`` people, or at ``pixels``, which bounds the memory of decoded
+    images. ``find_people`` finds those of images without boxes; None takes such an image as one person.
+    ``on_batch`` is told the number of jobs of each batch.
     """
 
     def __init__(

@@ -40,7 +40,7 @@ _BOXES: TypeAdapter[Boxes] = TypeAdapter(Boxes)
 
 
 class _Base64(Base64Encoder):
-    """With either alphabet, and as a browser's `data:` URL; what else is no base64 is refused, not left out."""
+    """Of either alphabet, or a browser's `data:` URL; what is no base64 is refused, not left out."""
 
     @classmethod
     def decode(cls, data: bytes) -> bytes:
@@ -57,7 +57,9 @@ class JsonRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    image: Annotated[bytes, EncodedBytes(encoder=_Base64)] = Field(description="the image file's content in base64")
+    image: Annotated[bytes, EncodedBytes(encoder=_Base64)] = Field(
+        description="the image file's content in base64"
+    )
     boxes: Boxes | None = Field(None, description="a person each: x, y, width, height in pixels")
 
 
