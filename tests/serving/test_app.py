@@ -101,13 +101,18 @@ def test_models_health_and_openapi(url):
 
 
 def test_requests_at_once_share_batches_and_each_gets_its_own(start_server, predictor, crowd):
-    address, stop = start_server(delay=0.2)
+    go = threading.Event()
+    address, stop = start_server(delay=0.2, find_people=lambda _: go.wait(20) and None)
     url = "http://{}:{}".format(*address)
     images = [np.roll(crowd[0], 7 * index, axis=1) for index in range(12)]
     expected = [predictor(image)[0].to_record()["keypoints"] for image in images]
     data = [cv2.imencode(".png", image[..., ::-1])[1].tobytes() for image in images]
     with ThreadPoolExecutor(12) as pool:
-        answers = list(pool.map(lambda each: requests.post(f"{url}/v1/poses", data=each, timeout=20), data))
+        asked = [pool.submit(requests.post, f"{url}/v1/poses", data=each, timeout=20) for each in data]
+        while _read_metrics(url)["ppose_requests_in_flight"] < 12:
+            pass
+        go.set()
+        answers = [each.result() for each in asked]
     for answer, keypoints in zip(answers, expected, strict=True):
         np.testing.assert_allclose(answer.json()["poses"][0]["keypoints"], keypoints, rtol=1e-5, atol=1e-4)
     counted = _read_metrics(url)
