@@ -5,9 +5,10 @@
 Each request is an image file with one of its people's boxes. So many clients ask at once, each as soon as it
 has its answer: sockets of one thread on the same machine (`serving_clients.py`), whose share of a core is
 printed. "batches" is the server as it is, "one by one" with --batch_size 1 --delay_ms 0, "Predictor" no
-server: the same files in a process, decoded from memory, 16 people at once, or 1. All in turns, every other
-round backwards; medians over rounds, and of ratios within a round their range, too. "cpu ms" is the processor
-time of that process for each request, which other load on the machine changes least.
+server: the same files in a process, decoded from memory, as many people at once as there are clients, 16 at
+most. All in turns, every other round backwards; medians over rounds, and of ratios within a round their
+range, too. "cpu ms" is the processor time of that process for each request, which other load on the machine
+changes least.
 
 What batches can bring at most is what they bring the Predictor: printed beside, with the network alone.
 --overload MINUTES asks with more clients than the queue has places, and prints memory and answers by status.
@@ -42,6 +43,7 @@ from ppose.options import whole_number
 SERVE = Path(__file__).resolve().parent.parent / "deploy" / "serve.py"
 _SERVERS = {"batches": (), "one by one": ("--batch_size", "1", "--delay_ms", "0")}
 _OVERLOAD_CLIENTS = 192  # the queue has 128 places
+_BATCH = 16  # people in one, by the server's default
 _WINDOWS = 6  # of an overload's minute
 
 Scenes = Sequence[tuple[bytes, list[float]]]
@@ -96,7 +98,8 @@ def measure(args: argparse.Namespace, scenes: Scenes) -> None:
         servers = {
             name: stack.enter_context(serving(args.model, *options)) for name, options in _SERVERS.items()
         }
-        predictors = {size: stack.enter_context(predicting(args.model, size)) for size in (16, 1)}
+        sizes = sorted({min(count, _BATCH) for count in (1, _BATCH, *args.clients)})
+        predictors = {size: stack.enter_context(predicting(args.model, size)) for size in sizes}
         turns = [("Predictor", size) for size in predictors]
         turns += [(name, clients) for clients in args.clients for name in _SERVERS]
         for number in range(args.rounds):
@@ -110,14 +113,15 @@ def measure(args: argparse.Namespace, scenes: Scenes) -> None:
     for name, count in turns:
         rate, *others = (statistics.median(column) for column in zip(*rows[name, count], strict=True))
         print(f"{name:12}{count:9}{rate:12.1f}" + "".join(f"{number:9.2f}" for number in others))
-    predictor = rows["Predictor", 16]
+    predictor = rows["Predictor", _BATCH]
     print_ratio("Predictor, 16 / 1 at once", predictor, rows["Predictor", 1])
     print_ratio("network alone, 1 / 16 at once", rows["Predictor", 1], predictor, "network")
     for clients in args.clients:
         print_ratio(
             f"{clients} clients, batches / one by one", rows["batches", clients], rows["one by one", clients]
         )
-        print_ratio(f"{clients} clients, batches / Predictor", rows["batches", clients], predictor)
+        alone = rows["Predictor", min(clients, _BATCH)]
+        print_ratio(f"{clients} clients, batches / Predictor", rows["batches", clients], alone)
 
 
 def print_ratio(words: str, ours: Sequence[Figures], others: Sequence[Figures], what: str = "rate") -> None:

@@ -28,7 +28,7 @@ class Interrupts:
     """Handles the three signals as interrupts. Only the outermost context of a process has an effect.
 
     A *script* is a process that runs one command and then ends, such as `ppose predict`. With ``at_once``, an
-    interrupt ends a script immediately: registered cleanups (`cleaned`) run, and no library sees an exception,
+    interrupt ends a script immediately: registered cleanups (`cleaned`) run; no library sees an exception,
     since some libraries abort at one, swallow it, or replace it. Without ``at_once``, and within `saves`, an
     interrupt raises KeyboardInterrupt. Python handles no signals while compiled code runs, nor while it shuts
     down; a watching thread therefore ends a script that has not ended after a while. A second interrupt ends

@@ -31,8 +31,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--batch_size", type=whole_number(1), default=16, help="people per batch (default: %(default)s)"
     )
     parser.add_argument(
-        "--delay_ms", type=whole_number(0), default=2,
-        help="how long a batch waits for further requests (default: %(default)s)",
+        "--delay_ms", type=whole_number(0), default=5,
+        help="longest wait of a batch for as many requests as there were just before (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
         "--queue", type=whole_number(1), default=128,
@@ -54,6 +54,7 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     from ppose.errors import DeviceError, DownloadError
     from ppose.inference.command import warm_up
     from ppose.inference.predictor import Predictor
+    from ppose.interrupts import INTERRUPTS, Interrupts
     from ppose.serving.app import make_app
     from ppose.serving.batching import batch_sizes
     from ppose.serving.server import listen, make_server
@@ -87,7 +88,12 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     app = make_app(predictor, name, find_people=find_people, limits=limits, delay=args.delay_ms / 1000)
     listener = listen(args.host, args.port)
     host, port = listener.getsockname()[:2]
+    with Interrupts() as interrupts:
+        server = make_server(
+            app, read_seconds=limits.read_seconds, grace_seconds=args.timeout, end=interrupts.end
+        )
+    for number in {*INTERRUPTS} - {signal.SIGINT}:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, server.handle_exit)
     print(f"{name}: http://{host}:{port}/ (stop with Ctrl-C)", flush=True)
-    server = make_server(app, read_seconds=limits.read_seconds, grace_seconds=args.timeout)
-    signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn raises it again after handling it
     server.run(sockets=[listener])

@@ -1,5 +1,6 @@
 """No more requests for poses at once than the server has room for."""
 
+import asyncio
 import time
 
 from starlette.responses import JSONResponse
@@ -30,11 +31,11 @@ class Admission:
         if scope["type"] != "http" or scope["path"] != self._path:
             await self._app(scope, receive, send)
             return
-        status = 500
+        status, has_begun = 500, False
 
         async def note(message: Message) -> None:
-            nonlocal status
-            status = message.get("status", status)
+            nonlocal status, has_begun
+            status, has_begun = message.get("status", status), True
             await send(message)
 
         start = time.perf_counter()
@@ -45,6 +46,9 @@ class Admission:
                 await JSONResponse(busy, 503, {"Retry-After": "1"})(scope, receive, note)
             else:
                 await self._app(scope, receive, note)
+        except asyncio.CancelledError:  # the server ends, and waits no longer
+            if not has_begun:
+                await JSONResponse({"detail": "the server ends"}, 503)(scope, receive, note)
         finally:
             self._count(-1)
             self._metrics.requests.labels(str(status)).inc()

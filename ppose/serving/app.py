@@ -83,12 +83,12 @@ def make_app(
     *,
     find_people: PersonDetector | None = None,
     limits: Limits,
-    delay: float = 0.002,
+    delay: float = 0.005,
 ) -> FastAPI:
     """The application that serves a predictor under a name; ``find_people`` is for images without boxes.
 
-    A batch waits ``delay`` seconds for more than its first request. For `ppose serve` and for other servers
-    of ASGI applications, which then have to limit heads of requests themselves.
+    A batch waits ``delay`` seconds at most, see `Batcher`. For `ppose serve` and for other servers of ASGI
+    applications, which then have to limit heads of requests themselves.
     """
     metrics = Metrics()
     batcher = Batcher(
@@ -109,6 +109,7 @@ def make_app(
     _add_page(app)
     about = _describe(predictor, name, has_detector=find_people is not None)
 
+    @app.head("/healthz", include_in_schema=False)
     @app.get("/healthz")
     async def healthz() -> dict[str, str]:
         """Whether the server answers, and runs batches: 503 where it does not."""
@@ -138,8 +139,9 @@ def make_app(
         Boxes are in the query, in the form or in the JSON. Without any the server's detector finds people;
         where it has none, the image is one person.
         """
-        job = await read_request(request, boxes, limits)
-        batcher.submit(job)
+        with batcher.reading():
+            job = await read_request(request, boxes, limits)
+            batcher.submit(job)
         try:
             image, poses = await asyncio.wait_for(asyncio.wrap_future(job.found), limits.answer_seconds)
         except DataError as error:

@@ -1,11 +1,10 @@
 """Requests that come at about the same time share the predictor's batches."""
 
-import queue
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -43,12 +42,13 @@ def batch_sizes(most: int) -> list[int]:
 
 
 class Batcher:
-    """Runs jobs in a thread of its own, those in one batch that come within ``delay`` seconds of the first.
+    """Runs jobs in a thread of its own, those in one batch that wait when the batch before is done.
 
-    While a batch runs the next ones gather, so under load nobody waits for the delay. A batch is full at the
-    predictor's ``batch_size`` people, or at ``pixels``, which bounds the memory of decoded images.
-    ``find_people`` finds those of images without boxes; None takes such an image as one person. ``on_batch``
-    is told the number of jobs of each batch.
+    A batch waits for as many requests as there were at once since the one before began, ``delay`` seconds at
+    most: clients that were answered together come again together, and one alone waits for nobody. A batch is
+    full at the predictor's ``batch_size`` people, or at ``pixels``, which bounds the memory of decoded
+    images. ``find_people`` finds those of images without boxes; None takes such an image as one person.
+    ``on_batch`` is told the number of jobs of each batch.
     """
 
     def __init__(
@@ -62,8 +62,11 @@ class Batcher:
     ) -> None:
         self._predictor, self._find_people = predictor, find_people
         self._delay, self._pixels, self._on_batch = delay, pixels, on_batch
-        self._waiting: queue.Queue[Job | None] = queue.Queue()  # None ends
-        self._held: deque[Job] = deque()  # gathered, but left for the next batch
+        self._changed = threading.Condition()  # of what follows
+        self._waiting: deque[Job] = deque()
+        self._running: list[Job] = []
+        self._reading = self._most = 0  # requests; of these, and jobs, the most at once since a batch began
+        self._is_closed = False
         # Of a batch, on all cores: OpenCV decodes an image on one, in a third of a small network's time.
         self._decoders = ThreadPoolExecutor(own_cores(), "ppose images")
         self._thread = threading.Thread(target=self._work, name="ppose batches", daemon=True)
@@ -74,62 +77,76 @@ class Batcher:
         """Whether jobs are run."""
         return self._thread.is_alive()
 
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Within it a request is read, whose job a batch may wait for."""
+        with self._changed:
+            self._reading += 1
+            running = sum(not job.found.done() for job in self._running)
+            self._most = max(self._most, self._reading + len(self._waiting) + running)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._reading -= 1
+
     def submit(self, job: Job) -> None:
         """Have a job run, see `Job.found`; one that is cancelled before its turn never is."""
-        self._waiting.put(job)
+        with self._changed:
+            self._waiting.append(job)
+            self._changed.notify()
 
     def close(self) -> None:
         """Run what waits, and end."""
-        self._waiting.put(None)
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify()
         self._thread.join()
         self._decoders.shutdown()
 
     def _work(self) -> None:
-        while gathered := self._gather():
-            jobs = [job for job in gathered if job.found.set_running_or_notify_cancel()]
-            if jobs:
-                self._on_batch(len(jobs))
-                self._run(jobs)
+        while self._run_next():  # whose images go before the next is waited for
+            pass
+
+    def _run_next(self) -> bool:
+        """Run a batch; whether there was one."""
+        gathered = self._gather()
+        jobs = [job for job in gathered if job.found.set_running_or_notify_cancel()]
+        if jobs:
+            self._on_batch(len(jobs))
+            self._run(jobs)
+        self._running = []
+        return bool(gathered)
 
     def _gather(self) -> list[Job]:
         """The jobs of a batch; none at the end."""
-        first = self._held.popleft() if self._held else self._waiting.get()
-        if first is None:
-            return []
-        jobs, people, pixels = [first], first.people, first.pixels
-        end = time.monotonic() + self._delay
-        while people < self._predictor.batch_size and (job := self._next(end)) is not None:
-            people, pixels = people + job.people, pixels + job.pixels
-            if pixels > self._pixels:
-                self._held.appendleft(job)
-                break
-            jobs.append(job)
-        return self._trim(jobs)
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._is_closed)
+            self._changed.wait_for(self._is_enough, self._delay)
+            self._most = len(self._waiting)
+            self._running = [self._waiting.popleft() for _ in range(self._count())]
+            return self._running
 
-    def _next(self, end: float) -> Job | None:
-        """The job whose turn it is, None where there is none by then."""
-        if self._held:
-            return self._held.popleft()
-        try:
-            job = self._waiting.get(timeout=max(end - time.monotonic(), 1e-6))
-        except queue.Empty:
-            return None
-        if job is None:  # the end, after this batch
-            self._waiting.put(None)
-        return job
+    def _is_enough(self) -> bool:
+        people = sum(job.people for job in self._waiting)
+        return self._is_closed or len(self._waiting) >= self._most or people >= self._predictor.batch_size
 
-    def _trim(self, jobs: list[Job]) -> list[Job]:
-        """So many of the jobs, from the first on, that their people are a power of two; the others wait.
+    def _count(self) -> int:
+        """How many of the waiting jobs are a batch: from the first on, with a power of two people.
 
         OpenVINO prepares for each size anew: people in batches of any size took it 29 ms of processor time
         each, in powers of two 18, always eight at once 11 (tinypose_128x96). `batch_sizes` says which sizes
         there are, so that a runtime can keep a form for each.
         """
-        people = sum(job.people for job in jobs)
-        most = people if people >= self._predictor.batch_size else 1 << people.bit_length() >> 1
-        kept = sum(np.cumsum([job.people for job in jobs]) <= most) or 1
-        self._held.extendleft(reversed(jobs[kept:]))
-        return jobs[:kept]
+        size, sums, pixels = self._predictor.batch_size, [0], 0  # people of 0, 1, 2, ... jobs
+        for job in self._waiting:
+            pixels += job.pixels
+            if sums[-1] >= size or (len(sums) > 1 and pixels > self._pixels):
+                break
+            sums.append(sums[-1] + job.people)
+        people = sums[-1]
+        most = people if people >= size else 1 << people.bit_length() >> 1
+        return sum(each <= most for each in sums[1:]) or len(sums[1:2])
 
     def _run(self, jobs: Sequence[Job]) -> None:
         try:

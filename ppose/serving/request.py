@@ -1,6 +1,8 @@
 """What a client asks for: an image and boxes, as a body, as a form, or as JSON. Nothing is decoded here."""
 
+import base64
 import io
+import re
 import warnings
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -9,7 +11,16 @@ import anyio
 import numpy as np
 from fastapi import HTTPException, Request
 from PIL import Image
-from pydantic import Base64Bytes, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import (
+    Base64Encoder,
+    BaseModel,
+    ConfigDict,
+    EncodedBytes,
+    Field,
+    TypeAdapter,
+    ValidationError,
+)
+from pydantic_core import PydanticCustomError
 from starlette.requests import ClientDisconnect
 
 from ppose.geometry import bbox_xywh_to_xyxy
@@ -24,7 +35,21 @@ warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # th
 _Place = Annotated[float, Field(strict=True, ge=-1e6, le=1e6)]
 _Extent = Annotated[float, Field(strict=True, gt=0, le=1e6)]
 Boxes = list[tuple[_Place, _Place, _Extent, _Extent]]
+_DATA_URL, _PLAIN = re.compile(rb"data:[^,]{0,99};base64,"), bytes.maketrans(b"-_", b"+/")
 _BOXES: TypeAdapter[Boxes] = TypeAdapter(Boxes)
+
+
+class _Base64(Base64Encoder):
+    """Of either alphabet, or a browser's `data:` URL; what is no base64 is refused, not left out."""
+
+    @classmethod
+    def decode(cls, data: bytes) -> bytes:
+        """The bytes that are meant."""
+        text = _DATA_URL.sub(b"", data, count=1).translate(_PLAIN, b"\t\n\r ")
+        try:
+            return base64.b64decode(text, validate=True)
+        except ValueError as error:
+            raise PydanticCustomError("base64", "not base64: {error}", {"error": str(error)}) from None
 
 
 class JsonRequest(BaseModel):
@@ -32,7 +57,9 @@ class JsonRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    image: Base64Bytes = Field(description="the image file's content in base64")
+    image: Annotated[bytes, EncodedBytes(encoder=_Base64)] = Field(
+        description="the image file's content in base64"
+    )
     boxes: Boxes | None = Field(None, description="a person each: x, y, width, height in pixels")
 
 

@@ -1,7 +1,10 @@
 """Uvicorn as it runs the application."""
 
 import os
+import signal
 import socket
+from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
 import uvicorn
@@ -26,12 +29,26 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def make_server(app: FastAPI, *, read_seconds: float, grace_seconds: float) -> uvicorn.Server:
-    """A server, whose ``run(sockets=[listener])`` answers until SIGTERM or SIGINT.
+def make_server(
+    app: FastAPI, *, read_seconds: float, grace_seconds: float, end: Callable[[], None] = lambda: None
+) -> uvicorn.Server:
+    """A server, whose ``run(sockets=[listener])`` answers until SIGTERM, which is the end, or SIGINT.
 
-    What has come by then is answered, for ``grace_seconds`` at most. A connection that sends no whole head of
-    a request for ``read_seconds``, or up to twice that, is ended.
+    What has come by then is answered, for ``grace_seconds`` at most, or until a second signal, at which it
+    calls ``end``. A connection that sends no whole head of a request for ``read_seconds``, or up to twice
+    that, is ended.
     """
+
+    class Server(uvicorn.Server):
+        """With an end at once at a second signal, and none by the signal itself after SIGTERM."""
+
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            if self.should_exit:
+                end()
+                self.force_exit = True
+            if sig == signal.SIGINT:  # which uvicorn raises again when all is answered
+                super().handle_exit(sig, frame)
+            self.should_exit = True
 
     class Protocol(H11Protocol):
         """With a limit on the time of a head, which uvicorn has not."""
@@ -63,4 +80,4 @@ def make_server(app: FastAPI, *, read_seconds: float, grace_seconds: float) -> u
         proxy_headers=False,
         timeout_graceful_shutdown=round(grace_seconds),
     )
-    return uvicorn.Server(config)
+    return Server(config)

@@ -2,17 +2,13 @@
 
 import base64
 import json
-import signal
 import socket
-import subprocess
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
 import numpy as np
-import pytest
 import requests
 from serving_limits import LIMITS
 
@@ -38,6 +34,7 @@ def _check(answer, predictor, crowd, boxes):
 def test_every_way_to_send_an_image_gives_the_predictors_poses(url, predictor, crowd, png):
     boxes = _xywh(crowd[2])
     text, coded = json.dumps(boxes), base64.b64encode(png).decode()
+    url_of_data = f"data:image/png;base64,{base64.urlsafe_b64encode(png).decode()}"
     post = lambda **options: requests.post(f"{url}/v1/poses", timeout=20, **options)  # noqa: E731
     for answer in (
         post(data=png, params={"boxes": text}, headers={"Content-Type": "image/png"}),
@@ -46,6 +43,7 @@ def test_every_way_to_send_an_image_gives_the_predictors_poses(url, predictor, c
         post(files={"image": ("a.png", png, "image/png")}, data={"boxes": text}),
         post(files={"image": ("a.png", png)}, params={"boxes": text}),
         post(json={"image": coded, "boxes": boxes}),
+        post(json={"image": url_of_data, "boxes": boxes}),
     ):
         _check(answer, predictor, crowd, boxes)
     for answer in (post(data=png), post(json={"image": coded}), post(files={"image": png})):
@@ -94,6 +92,7 @@ def test_models_health_and_openapi(url):
     assert model["keypoints"] == ["red", "blue"]
     assert (model["skeleton"], model["input_size"], model["runtime"]) == ([[0, 1]], [64, 96], "onnxruntime")
     assert requests.get(f"{url}/healthz", timeout=20).json() == {"status": "ok"}
+    assert requests.head(f"{url}/healthz", timeout=20).status_code == 200  # as load balancers ask
     api = requests.get(f"{url}/openapi.json", timeout=20).json()
     post = api["paths"]["/v1/poses"]["post"]
     assert set(post["requestBody"]["content"]) == {"image/*", "multipart/form-data", "application/json"}
@@ -102,13 +101,18 @@ def test_models_health_and_openapi(url):
 
 
 def test_requests_at_once_share_batches_and_each_gets_its_own(start_server, predictor, crowd):
-    address, stop = start_server(delay=0.2)
+    go = threading.Event()
+    address, stop = start_server(delay=0.2, find_people=lambda _: go.wait(20) and None)
     url = "http://{}:{}".format(*address)
     images = [np.roll(crowd[0], 7 * index, axis=1) for index in range(12)]
     expected = [predictor(image)[0].to_record()["keypoints"] for image in images]
     data = [cv2.imencode(".png", image[..., ::-1])[1].tobytes() for image in images]
     with ThreadPoolExecutor(12) as pool:
-        answers = list(pool.map(lambda each: requests.post(f"{url}/v1/poses", data=each, timeout=20), data))
+        asked = [pool.submit(requests.post, f"{url}/v1/poses", data=each, timeout=20) for each in data]
+        while _read_metrics(url)["ppose_requests_in_flight"] < 12:
+            pass
+        go.set()
+        answers = [each.result() for each in asked]
     for answer, keypoints in zip(answers, expected, strict=True):
         np.testing.assert_allclose(answer.json()["poses"][0]["keypoints"], keypoints, rtol=1e-5, atol=1e-4)
     counted = _read_metrics(url)
@@ -191,62 +195,6 @@ def test_an_error_in_a_batch_is_of_its_own_image_alone(start_server, predictor, 
     assert [answer.status_code for answer in answers][:3] == [200, 500, 200]
     assert [answer.status_code for answer in answers][4:] == [200, 200]
     stop()
-
-
-@pytest.fixture
-def start_command(model_dir, packages):
-    """Starts `ppose serve` on a free port; gives the process and the server's address."""
-    processes = []
-
-    def start(*options):
-        command = [sys.executable, "deploy/serve.py", "--model", model_dir, "--port", 0, *options]
-        process = subprocess.Popen(
-            list(map(str, command)), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-        processes.append(process)
-        line = process.stdout.readline()
-        assert "http://" in line, process.communicate()[1]
-        return process, line.split()[1].rstrip("/")
-
-    yield start
-    for process in processes:
-        process.kill()
-        process.wait()
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_the_command_answers_what_it_has_and_ends(start_command, png, number):
-    process, url = start_command("--runtime", "onnxruntime", "--delay_ms", "1000")
-    with ThreadPoolExecutor(1) as pool:
-        asked = pool.submit(requests.post, f"{url}/v1/poses", data=png, timeout=20)
-        while "ppose_requests_in_flight 1.0" not in requests.get(f"{url}/metrics", timeout=20).text:
-            pass
-        process.send_signal(number)
-        assert asked.result().status_code == 200
-    _, errors = process.communicate(timeout=20)
-    assert process.returncode == (0 if number == signal.SIGTERM else 130)
-    assert "Traceback" not in errors
-
-
-def test_what_is_wrong_with_the_options_is_one_line(packages, run_script, model_dir, tmp_path):
-    result = run_script("deploy/serve.py", "--model", tmp_path)
-    assert (result.returncode, result.stderr.count("\n")) == (1, 1)
-    assert "holds no exported model" in result.stderr
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        result = run_script("deploy/serve.py", "--model", model_dir, "--port", port)
-    assert result.returncode == 1
-    last = result.stderr.splitlines()[-1]
-    assert last == f"error: cannot listen on 127.0.0.1, port {port}: Address already in use"
-
-
-def test_without_its_packages_the_command_says_what_installs_them(run_script, model_dir):
-    arguments = ["ppose", "serve", "--model", str(model_dir)]
-    start = f"import sys; sys.modules['fastapi'] = None; sys.argv = {arguments}"
-    result = run_script("-c", f"{start}\nimport ppose.cli\nppose.cli.main()")
-    assert result.returncode == 1
-    expected = "error: fastapi is needed and not installed: pip install 'ppose[serve]'"
-    assert result.stderr.splitlines()[-1] == expected
 
 
 def test_answers_are_not_held_back(packages):

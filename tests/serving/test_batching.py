@@ -1,6 +1,8 @@
 """Which jobs run together."""
 
 import threading
+from concurrent.futures import wait
+from contextlib import ExitStack
 
 import cv2
 import numpy as np
@@ -79,3 +81,25 @@ def test_a_cancelled_job_does_not_run():
     predictor.go.set()
     batcher.close()
     assert predictor.sizes == [1, 1]
+
+
+def test_a_batch_waits_for_as_many_as_there_just_were_and_one_alone_for_nobody():
+    predictor = _Predictor()
+    predictor.go.set()
+    batcher = Batcher(predictor, None, delay=60.0, pixels=1000, on_batch=lambda size: None)
+
+    def ask(count):
+        jobs = [_job() for _ in range(count)]
+        with ExitStack() as reading:
+            for _ in jobs:
+                reading.enter_context(batcher.reading())
+            for job in jobs:
+                batcher.submit(job)
+        return [job.found for job in jobs]
+
+    for count in (1, 4, 4):
+        assert not wait(ask(count), timeout=20).not_done
+    two = ask(2)
+    assert not wait(two, timeout=0.1).done
+    batcher.close()
+    assert predictor.sizes == [1, 4, 4, 2]

@@ -44,6 +44,7 @@ export class PoseView {
   draw() {
     if (!this.picture) return;
     const context = this.canvas.getContext("2d");
+    context.clearRect(0, 0, this.canvas.width, this.canvas.height); // a picture may be transparent
     context.drawImage(this.picture, 0, 0);
     const width = Math.max(1.5, Math.hypot(this.canvas.width, this.canvas.height) / 400);
     context.lineWidth = width;
