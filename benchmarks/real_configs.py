@@ -2,7 +2,7 @@
 
 The network is the config's own, of full depth and width. `overfit` trains it on pictures of a quarter of each
 side (`--shrink`), without augmentation, and leaves its weights in a folder. `export` makes exports of those
-weights at the config's own input size, `int8` one in eight bits at the size of the training. Each prints a table:
+weights at the config's own input size, `int8` one in eight bits at that of the training. Each prints a table:
 
     python benchmarks/real_configs.py overfit hsrnet_59_256x192_coco --folder /tmp/real --steps 120
     python benchmarks/real_configs.py export hsrnet_59_256x192_coco --folder /tmp/real
@@ -197,8 +197,9 @@ def export(name: str, folder: Path, args: argparse.Namespace) -> dict[str, Any]:
         for runtime in ("paddle",) if kind == "paddle" else ("onnxruntime", "openvino"):
             predictor = Predictor.from_dir(folder / "export", runtime=runtime)
             off.append(np.abs(find_keypoints(task, predictor, 2) - expected).max())
-        graph = f"{kind}, {'with flip test and' if flips else 'with'} decoding" if whole else kind
-        row[graph] = f"{report.difference:.0e}; " + ", ".join(f"{pixels:.3f}" for pixels in off)
+        row[f"{kind}, all in the graph" if whole else kind] = f"{report.difference:.0e}; " + ", ".join(
+            f"{pixels:.3f}" for pixels in off
+        )
     shutil.rmtree(folder / "export")
     return row
 
@@ -210,7 +211,7 @@ def trained_task(name: str, folder: Path, shrink: float) -> Task:
 
 
 def int8(name: str, folder: Path, args: argparse.Namespace) -> dict[str, Any]:
-    """Quantize a config's network; the metric before and after, and how far keypoints move, in image pixels."""
+    """Quantize a config's network; the metric before and after, how far keypoints move in image pixels."""
     task = trained_task(name, folder, args.shrink)
     images = CalibrationImages.from_dataset(task, "EvalDataset", PICTURES)
     quantized = quantize_and_export(task, images, task.ptq(), folder / "int8", Options(format="onnx"))
