@@ -1,30 +1,46 @@
-"""Configs as they come, on drawn people: the loss falls by training, and the ONNX export agrees.
+"""Configs as they come, on 16 drawn people: learnt by heart, exported in every format, in eight bits.
 
-Of a config only the data, the batch and the schedule are replaced, and augmentation is taken out; the input's
-size and the network are its own. 16 pictures are enough for a loss that falls; what is learnt, AP is for.
+The network is the config's own, of full depth and width. `overfit` trains it on pictures of a quarter of each
+side (`--shrink`), without augmentation, and leaves its weights in a folder. `export` makes exports of those
+weights at the config's own input size, `int8` one in eight bits at that of the training. Each prints a table:
 
-    python benchmarks/real_configs.py hrnet_small_256x256_envisat16 hsrnet_59_256x192_coco --steps 24
+    python benchmarks/real_configs.py overfit hsrnet_59_256x192_coco --folder /tmp/real --steps 120
+    python benchmarks/real_configs.py export hsrnet_59_256x192_coco --folder /tmp/real
+    python benchmarks/real_configs.py int8 hsrnet_59_256x192_coco --folder /tmp/real
 """
 
 import argparse
 import json
-import tempfile
+import shutil
 import time
+from collections.abc import Callable
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import paddle
+from paddle import nn
+from scipy.io import savemat
 
 from ppose.data.synthetic import write_dataset
+from ppose.engine.calibration import CalibrationImages
+from ppose.engine.evaluate import evaluate, make_reader, read_batches
 from ppose.engine.load import load_trained
+from ppose.engine.network_runtime import network_predictor
 from ppose.engine.task import Task
 from ppose.engine.train import make_trainer
 from ppose.errors import PposeError
 from ppose.export.export import Options, export_model
+from ppose.export.post_training import quantize_and_export
+from ppose.inference.predictor import Predictor
+from ppose.paddle_internals import set_norm
+from ppose.weights.checkpoint import save_weights
 from ppose.workspace import load_config
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 PICTURES = 16
+WEIGHTS = "weights.pdparams"
 
 
 def write_data(folder: Path, name: str, keypoints: int) -> list[str]:
@@ -38,7 +54,9 @@ def write_data(folder: Path, name: str, keypoints: int) -> list[str]:
     file.write_text(json.dumps(content))
     if name.endswith("_mpii"):
         names = {image["id"]: image["file_name"] for image in content["images"]}
-        file.write_text(json.dumps([to_mpii(person, names) for person in content["annotations"]]))
+        people = [to_mpii(person, names) for person in content["annotations"]]
+        file.write_text(json.dumps(people))
+        write_truth(folder / "gt_valid.mat", people)
     places = {"dataset_dir": folder, "image_dir": "images", "anno_path": "annotations.json"}
     return [
         f"{data}.{key}={value}" for data in ("TrainDataset", "EvalDataset") for key, value in places.items()
@@ -58,39 +76,78 @@ def to_mpii(person: dict, names: dict) -> dict:
     }
 
 
-def try_config(name: str, steps: int, batch: int, rate: float | None, folder: Path) -> dict:
-    """Train and export one config: the loss as a share of what empty heatmaps cost, and the difference."""
-    config = CONFIGS / f"{name}.yml"
-    plain = load_config(config)
+def write_truth(file: Path, people: list[dict]) -> None:
+    """What PCKh is measured by, with heads of a tenth of a person's size."""
+    places, visible, sizes = (
+        np.array([person[key] for person in people]) for key in ("joints", "joints_vis", "scale")
+    )
+    corners = 20 * sizes * np.array([0, 1]).reshape(2, 1, 1) * np.ones((2, 2, 1))
+    savemat(
+        file,
+        {"pos_gt_src": np.moveaxis(places, 0, -1), "jnt_missing": 1 - visible.T, "headboxes_src": corners},
+    )
+
+
+def overrides_of(name: str, folder: Path, shrink: float) -> list[str]:
+    """What is not the config's own: data, and for ``shrink`` above 1 sizes and sigma."""
+    plain = load_config(CONFIGS / f"{name}.yml")
+    overrides = [*write_data(folder / "data", name, plain["num_joints"]), "worker_num=0", "use_vdl=false"]
+    overrides += ["pretrain_weights=null", f"{plain['architecture']}.flip=false"]
+    if shrink > 1:
+        size = [max(32, 32 * round(side / shrink / 32)) for side in plain["trainsize"]]
+        overrides += [f"trainsize={size}", f"hmsize={[side // 4 for side in size]}", "sigma=1.5"]
+    return overrides
+
+
+def overfit(name: str, folder: Path, args: argparse.Namespace) -> dict[str, Any]:
+    """Train a config; the loss as a share of what empty heatmaps cost, and the metric on the 16 pictures."""
+    file = CONFIGS / f"{name}.yml"
     augmentation = "TrainReader.sample_transforms.RandomFlipHalfBodyTransform"
+    epochs = args.steps * args.batch // PICTURES
     overrides = [
-        *write_data(folder / "data", name, plain["num_joints"]),
+        *overrides_of(name, folder, args.shrink),
         *(f"{augmentation}.{key}=0" for key in ("rot", "prob_flip", "prob_half_body")),
-        *(f"{augmentation}.scale=0.0", f"batch_size={batch}", f"epoch={steps * batch // PICTURES}"),
-        *("pretrain_weights=null", "worker_num=0", "use_vdl=false", "log_iter=1", "snapshot_epoch=1000"),
-        "LearningRate.schedulers=[]",
-        f"LearningRate.base_lr={rate or plain['LearningRate']['base_lr']}",
+        *(f"{augmentation}.scale=0.0", f"batch_size={args.batch}", f"epoch={epochs}"),
+        *("log_iter=1", f"snapshot_epoch={epochs}"),
+        f"LearningRate.schedulers=[{{PiecewiseDecay: {{milestones: [{epochs * 3 // 4}], gamma: 0.1}}}}]",
+        *([f"LearningRate.base_lr={args.rate}"] if args.rate else []),
     ]
-    cfg = load_config(config, overrides)
-    paddle.seed(0)
+    cfg = load_config(file, overrides)
+    shutil.rmtree(folder / "run", ignore_errors=True)
     start = time.perf_counter()
     trainer = make_trainer(cfg, folder / "run", seed=0, evaluates=False)
     trainer.fit()
     seconds = (time.perf_counter() - start) / trainer.step
     lines = [json.loads(line) for line in (folder / "run" / "metrics.jsonl").read_text().splitlines()]
     losses = [line["loss"] for line in lines if "loss" in line]
-    task = Task(load_config(config, [*overrides, f"weights={folder / 'run' / 'model_final.pdparams'}"]))
-    report = export_model(task, name, folder / "export", Options(format="onnx"), load_trained(task))
-    per_epoch = PICTURES // batch
+    task = Task(load_config(file, [*overrides, f"weights={folder / 'run' / 'model_final.pdparams'}"]))
+    network = load_trained(task)
+    if args.measure_norms:
+        measure_norms(network, task)
+    save_weights(network, folder / WEIGHTS)
+    shutil.rmtree(folder / "run")
+    empty = cost_of_nothing(task)
     return {
-        "config": name,
+        "input": "x".join(map(str, task.settings.trainsize)),
+        "rate": args.rate or cfg["LearningRate"]["base_lr"],
         "steps": len(losses),
-        "first": losses[0],
-        "empty": cost_of_nothing(task),
-        "last": float(np.mean(losses[-per_epoch:])),
-        "seconds a step": seconds,
-        "onnx difference": report.difference,
+        "loss at first": f"{losses[0] / empty:.3f}",
+        "at last": f"{np.mean(losses[-PICTURES // args.batch :]) / empty:.3f}",
+        "on the 16": describe(measure(task, network_predictor(task, network, "EvalReader"))),
+        "s a step": f"{seconds:.2f}",
     }
+
+
+def measure_norms(network: nn.Layer, task: Task) -> None:
+    """Set the norms' statistics to those of the 16 pictures, where training was too short for them."""
+    images = CalibrationImages.from_dataset(task, "EvalDataset", PICTURES).sample(PICTURES)
+    for layer in network.sublayers():
+        if isinstance(layer, nn.BatchNorm2D):
+            set_norm(layer, momentum=0.0)
+    network.train()
+    with paddle.no_grad():
+        network(images)
+    network.eval()
 
 
 def cost_of_nothing(task: Task) -> float:
@@ -100,29 +157,110 @@ def cost_of_nothing(task: Task) -> float:
     return float(task.loss()(paddle.zeros_like(target), target, batch["target_weight"]))
 
 
+def measure(task: Task, predictor: Predictor) -> dict[str, float]:
+    """What the config's metric says of the 16 pictures."""
+    dataset = task.dataset("EvalDataset")
+    metric = task.metric(dataset)
+    metric.reset()
+    evaluate(task, predictor, dataset, metric)
+    metrics = metric.compute()
+    return {key: metrics[key] for key in metric.headline}
+
+
+def describe(metrics: dict[str, float]) -> str:
+    """As a table has it."""
+    return ", ".join(f"{key} {value:.3f}" for key, value in metrics.items())
+
+
+def find_keypoints(task: Task, predictor: Predictor, people: int) -> np.ndarray:
+    """The keypoints (people, K, 2) of the first people, in image pixels."""
+    dataset = task.dataset("EvalDataset")
+    batches = read_batches(make_reader(task, predictor.spec), dataset, np.arange(people), workers=0)
+    return np.concatenate([predictor.find_keypoints(batch)[0] for _, batch in batches])
+
+
+def export(name: str, folder: Path, args: argparse.Namespace) -> dict[str, Any]:
+    """Export a config at its own size: plainly, and with normalisation, flip test and decoding in the graph.
+
+    Of each export: how far the heatmaps of noise are off, ||exported - trained|| / ||trained||, and for each
+    runtime the most that a keypoint is off on two of the pictures, in image pixels.
+    """
+    task = trained_task(name, folder, 1)
+    network = load_trained(task)
+    flips = bool(task.keypoint_set.flip_pairs)
+    row: dict[str, Any] = {"input": "x".join(map(str, task.settings.trainsize))}
+    for kind, whole in product(("paddle", "onnx"), (False,) if args.plain else (False, True)):
+        options = Options(format=kind, fuse_normalize=whole, decode_in_graph=whole, flip_test=whole and flips)
+        report = export_model(task, name, folder / "export", options, network)
+        expected = find_keypoints(task, network_predictor(task, network, flip=options.flip_test), 2)
+        off = []
+        for runtime in ("paddle",) if kind == "paddle" else ("onnxruntime", "openvino"):
+            predictor = Predictor.from_dir(folder / "export", runtime=runtime)
+            off.append(np.abs(find_keypoints(task, predictor, 2) - expected).max())
+        row[f"{kind}, all in the graph" if whole else kind] = f"{report.difference:.0e}; " + ", ".join(
+            f"{pixels:.3f}" for pixels in off
+        )
+    shutil.rmtree(folder / "export")
+    return row
+
+
+def trained_task(name: str, folder: Path, shrink: float) -> Task:
+    """A config with the weights that `overfit` has left."""
+    overrides = [*overrides_of(name, folder, shrink), f"weights={folder / WEIGHTS}"]
+    return Task(load_config(CONFIGS / f"{name}.yml", overrides))
+
+
+def int8(name: str, folder: Path, args: argparse.Namespace) -> dict[str, Any]:
+    """Quantize a config's network; the metric before and after, how far keypoints move in image pixels."""
+    task = trained_task(name, folder, args.shrink)
+    images = CalibrationImages.from_dataset(task, "EvalDataset", PICTURES)
+    quantized = quantize_and_export(task, images, task.ptq(), folder / "int8", Options(format="onnx"))
+    before = network_predictor(task, quantized.trained, "EvalReader")
+    after = Predictor.from_dir(folder / "int8")
+    distances = np.linalg.norm(
+        find_keypoints(task, after, PICTURES) - find_keypoints(task, before, PICTURES), axis=-1
+    )
+    return {
+        "input": "x".join(map(str, task.settings.trainsize)),
+        "convolutions": quantized.quantized_convs,
+        "heatmaps off by": f"{100 * quantized.error:.1f} %",
+        "keypoints, median and 9 of 10": f"{np.median(distances):.2f}, {np.quantile(distances, 0.9):.2f} px",
+        "float": describe(measure(task, before)),
+        "int8": describe(measure(task, after)),
+    }
+
+
+WHAT: dict[str, Callable[[str, Path, argparse.Namespace], dict[str, Any]]] = {
+    "overfit": overfit,
+    "export": export,
+    "int8": int8,
+}
+
+
 def main() -> None:
     """Try the configs, one after the other; a row of a table each."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=tuple(WHAT))
     parser.add_argument("configs", nargs="+")
-    parser.add_argument("--steps", type=int, default=24)
+    parser.add_argument("--folder", type=Path, required=True, help="where weights are kept")
+    parser.add_argument("--steps", type=int, default=64)
     parser.add_argument("--batch", type=int, default=4)
-    parser.add_argument("--rate", type=float, help="default: the config's")
+    parser.add_argument("--shrink", type=float, default=4, help="1: the config's own input size")
+    parser.add_argument("--rate", type=float, help="learning rate; default: the config's")
+    parser.add_argument("--plain", action="store_true", help="exports of the network alone")
+    parser.add_argument("--measure_norms", action="store_true", help="norms take the 16 pictures' statistics")
     args = parser.parse_args()
-    print("| config | steps | loss, of empty heatmaps' | first | s a step | ONNX difference |")
-    print("|---|---|---|---|---|---|")
+    head = False
     for name in args.configs:
-        with tempfile.TemporaryDirectory() as folder:
-            try:
-                row = try_config(name, args.steps, args.batch, args.rate, Path(folder))
-            except PposeError as error:
-                print(f"| {name} | error: {error} |", flush=True)
-                continue
-        shares = [row[key] / row["empty"] for key in ("last", "first")]
-        print(
-            f"| {name} | {row['steps']} | {shares[0]:.3f} | {shares[1]:.3f} | {row['seconds a step']:.2f} | "
-            f"{row['onnx difference']:.1e} |",
-            flush=True,
-        )
+        try:
+            row = {"config": name, **WHAT[args.what](name, args.folder / name, args)}
+        except PposeError as error:
+            print(f"| {name} | error: {error} |", flush=True)
+            continue
+        if not head:
+            print(f"| {' | '.join(row)} |\n{'|---' * len(row)}|")
+            head = True
+        print(f"| {' | '.join(map(str, row.values()))} |", flush=True)
 
 
 if __name__ == "__main__":
