@@ -9,7 +9,7 @@ taken from noise: times do not depend on them. They do depend on the weights: be
 equal, which OpenVINO does not put into their convolutions, and activations run on their own.
 
 --throughput is OpenVINO against ONNX Runtime on the plain network: one person on all threads, then as many
-streams of one thread, in batches of one person, two and four. Ratios are medians of the turns, with quartiles,
+streams of one thread, in batches of one person, two and four. Ratios are medians of turns, with quartiles,
 to what is quicker of ONNX Runtime in fp32 and in int8.
 
 Tried for Lite-HRNet-30 (AMD EPYC with AVX512 and VNNI, OpenVINO 2026.4, fp32, one thread; medians of nine
