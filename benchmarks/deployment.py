@@ -73,7 +73,8 @@ def main() -> None:
             print(
                 f"{args.config}, {args.cpu_threads} threads, milliseconds a person, ratio and its quartiles"
             )
-            show_throughput(folders, args.cpu_threads, args.rounds)
+            for streams, batch in ((1, 1), *((args.cpu_threads, size) for size in (1, 2, 4))):
+                show_streams(folders, args.cpu_threads, streams, batch, args.rounds)
             return
         folders = export_all(task, Path(folder), how, (PLAIN, EXPORTED, INT8), ("paddle", "onnx"))
         contenders = make_contenders(folders, args.cpu_threads)
@@ -115,30 +116,29 @@ def export_all(
     return folders
 
 
-def show_throughput(folders: dict[str, Path], threads: int, rounds: int) -> None:
+def show_streams(folders: dict[str, Path], threads: int, streams: int, batch: int, rounds: int) -> None:
+    """Each export of `export_all` in its runtime, in so many streams, in turns."""
     from ppose.inference.tuning.processes import Processes
     from ppose.inference.tuning.settings import Settings
 
     runtimes = {PLAIN: "onnxruntime", PLAIN_INT8: "onnxruntime", EXPORTED: "openvino", INT8: "openvino"}
-    for streams, batch in ((1, 1), *((threads, size) for size in (1, 2, 4))):
+    seconds: dict[str, list[float]] = {name: [] for name in runtimes}
+    with Processes() as bench:
         contenders = {
             name: Settings(folders[name], runtime, "fp32", "", threads, streams, batch)
             for name, runtime in runtimes.items()
         }
-        seconds: dict[str, list[float]] = {name: [] for name in contenders}
-        with Processes() as bench:
-            for settings in contenders.values():
-                bench.open(settings)
-            for turn in range(rounds):
-                for name in sorted(contenders, reverse=bool(turn % 2)):
-                    seconds[name].append(bench.run(contenders[name]))
-        base = seconds[min((PLAIN, PLAIN_INT8), key=lambda name: statistics.median(seconds[name]))]
-        print(f"  {streams} x {threads // streams} threads, batches of {batch}")
-        for name, of_name in seconds.items():
-            ratios = [a / b for a, b in zip(of_name, base, strict=True)]
-            low, middle, high = statistics.quantiles(ratios, n=4)
-            shown = f"{1000 * statistics.median(of_name):7.2f}  {middle:.2f} ({low:.2f} to {high:.2f})"
-            print(f"    {name + ', ' + runtimes[name]:26}{shown}")
+        for settings in contenders.values():
+            bench.open(settings)
+        for turn in range(rounds):
+            for name in sorted(contenders, reverse=bool(turn % 2)):
+                seconds[name].append(bench.run(contenders[name]))
+    base = seconds[min((PLAIN, PLAIN_INT8), key=lambda name: statistics.median(seconds[name]))]
+    print(f"  streams: {streams}, batches of {batch}")
+    for name, of_name in seconds.items():
+        low, middle, high = statistics.quantiles((a / b for a, b in zip(of_name, base, strict=True)), n=4)
+        shown = f"{1000 * statistics.median(of_name):7.2f}  {middle:.2f} ({low:.2f} to {high:.2f})"
+        print(f"    {name + ', ' + runtimes[name]:26}{shown}")
 
 
 def make_contenders(folders: dict[str, Path], threads: int) -> dict[str, Any]:
