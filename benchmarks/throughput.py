@@ -49,6 +49,7 @@ from typing import Any
 from machine import processor_name
 
 ROOT = Path(__file__).resolve().parent.parent
+_BOUND = ("decode", "cut out", "network", "draw", "encode")  # the parts that it is of
 _FRAMES, _RATE, _SIZE = 600, 30, (1280, 720)
 
 
@@ -87,7 +88,7 @@ def show_folder(args: argparse.Namespace, model: Path, versions: dict[str, Path]
             cpu[name].append(1000 * done["cpu"] / done["people"])
     parts = work(ROOT, "parts", model, args)
     cores = len(os.sched_getaffinity(0))
-    bound = parts["people"] / (sum(parts["seconds"].values()) / cores)
+    bound = parts["people"] / (sum(parts["seconds"][part] for part in _BOUND) / cores)
     now = statistics.median(rates["now"])
     print(f"\n{model.name}: {now:.1f} people/s, {now / bound:.2f} of the bound of {bound:.1f}")
     per_person = {part: 1000 * s / parts["people"] for part, s in parts["seconds"].items()}
@@ -177,6 +178,7 @@ def run_parts(args: argparse.Namespace) -> dict[str, Any]:
     """Core-seconds of each part alone, and of the network in several modes."""
     import numpy as np
 
+    from ppose.files import write_bytes, write_json
     from ppose.inference.pose_files import stack_poses
     from ppose.transforms import read_annotated
     from ppose.visualize import draw_poses, encode_picture
@@ -200,12 +202,22 @@ def run_parts(args: argparse.Namespace) -> dict[str, Any]:
         found = zip(images, poses, boxes, strict=True)
         return [draw_poses(i, stack_poses(p), predictor.keypoint_set, bboxes_xyxy=b) for i, p, b in found]
 
+    def write(folder: Path) -> None:
+        for file, picture in zip(files, encoded, strict=True):
+            write_bytes(folder / file.name, picture)
+        write_json(folder / "keypoints.json", [pose.to_record() for of_image in poses for pose in of_image])
+
     size = predictor.batch_size
     images = count("decode", lambda: [read_annotated(f, s)[0] for f, s in zip(files, sizes, strict=True)])
     batches = count("cut out", cut_out)
     poses = predictor.predict_images(images, boxes)
     pictures = count("draw", draw)
-    count("encode", lambda: [encode_picture(p, f.suffix) for p, f in zip(pictures, files, strict=True)])
+    named = zip(pictures, files, strict=True)
+    encoded = count("encode", lambda: [encode_picture(p, f.suffix) for p, f in named])
+    with tempfile.TemporaryDirectory() as folder:
+        count("write", lambda: write(Path(folder)))
+    heatmaps = [(predictor.find_heatmaps(batch), batch["warp"]) for batch in batches]
+    count("keypoints", lambda: [predictor.spec.decode(*each) for each in heatmaps])
     people = np.concatenate([batch["image"] for batch in batches])
     modes = measure_modes(args, people)
     seconds["network"] = min(cpu for _, cpu in modes.values()) / 1000 * len(people)

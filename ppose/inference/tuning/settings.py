@@ -6,7 +6,7 @@ from pathlib import Path
 from ppose.inference.runtimes import Precision, RuntimeName
 from ppose.paths import show_name
 
-_PEOPLE, _PEOPLE_OF_SEVERAL = 16, 4  # as measured (benchmarks/throughput.py)
+_PEOPLE, _PEOPLE_OF_SEVERAL = 16, 8  # as measured (benchmarks/throughput.py)
 
 
 def default_batch(streams: int) -> int:
