@@ -9,7 +9,7 @@ taken from noise: times do not depend on them. They do depend on the weights: be
 equal, which OpenVINO does not put into their convolutions, and activations run on their own.
 
 --throughput is OpenVINO against ONNX Runtime on the plain network: one person on all threads, then as many
-streams of one thread, in batches of one person, of two, and as they are by default. Ratios are medians of
+streams of one thread, in batches of one person, of two and of four. Ratios are medians of
 turns, with quartiles, to what is quicker of ONNX Runtime in fp32 and in int8.
 
 Tried for Lite-HRNet-30 (AMD EPYC with AVX512 and VNNI, OpenVINO 2026.4, fp32, one thread; medians of nine
@@ -63,7 +63,6 @@ def main() -> None:
     from ppose.engine.task import Task
     from ppose.errors import PposeError
     from ppose.inference.benchmark import make_scenes, measure
-    from ppose.inference.tuning.settings import default_batch
     from ppose.workspace import load_config
 
     with tempfile.TemporaryDirectory() as folder:
@@ -74,7 +73,7 @@ def main() -> None:
             print(
                 f"{args.config}, {args.cpu_threads} threads, milliseconds a person, ratio and its quartiles"
             )
-            sizes = (1, 2, default_batch(args.cpu_threads))
+            sizes = (1, 2, 4)
             for streams, batch in ((1, 1), *((args.cpu_threads, size) for size in sizes)):
                 show_streams(folders, args.cpu_threads, streams, batch, args.rounds)
             return
