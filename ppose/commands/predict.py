@@ -124,7 +124,7 @@ def _add_runtime(parser: argparse.ArgumentParser) -> None:
         "--batch_size",
         type=whole_number(1),
         metavar="N",
-        help="most people in a batch (default: 16; in folders and videos 8 of 128x96, 2 of 256x192)",
+        help="most people in a batch (default: 16; in folders and videos 8 of 128x96, 4 of 256x192)",
     )
     parser.add_argument("--cpu_threads", type=whole_number(1), metavar="N", help="default: all cores")
     words = "oneDNN in Paddle, on the CPU (default: true); false: --runtime paddle"

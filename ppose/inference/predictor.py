@@ -97,7 +97,7 @@ class Predictor:
         ``options`` are those of `open_runtime`, and so are the errors. ``hint`` "throughput" is for many
         images: people are run in as many batches at once as there are threads, while other images are read;
         "latency" answers a single image soonest. ``batch_size`` people at most are one batch, by default 16,
-        and where batches run at once 8 of 128x96 pixels or 2 of 256x192; a graph exported with a fixed batch
+        and where batches run at once 8 of 128x96 pixels or 4 of 256x192; a graph exported with a fixed batch
         keeps its own. ``use_dark`` None decodes as the model was evaluated.
 
         Where `ppose tune` has measured this model here, ``runtime`` "auto" takes what it chose for the hint,

@@ -115,7 +115,7 @@ def test_many_people_are_tried_in_streams_and_batches():
 
 
 @pytest.mark.parametrize(
-    ("size", "people"), [((96, 128), 8), ((192, 256), 2), ((288, 384), 1), ((32, 32), 8)]
+    ("size", "people"), [((96, 128), 8), ((192, 256), 4), ((288, 384), 1), ((32, 32), 8)]
 )
 def test_large_people_are_few_in_a_batch(size, people):
     assert default_batch(2, size) == people

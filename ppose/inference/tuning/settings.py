@@ -8,7 +8,7 @@ from ppose.paths import show_name
 
 _PEOPLE = 16
 # Of batches that run at once, as measured (benchmarks/throughput.py); of more, maps do not fit a core's cache.
-_PEOPLE_AT_ONCE, _PIXELS_AT_ONCE = 8, 8 * 96 * 128
+_PEOPLE_AT_ONCE, _PIXELS_AT_ONCE = 8, 4 * 192 * 256
 
 
 def default_batch(streams: int, input_size: tuple[int, int]) -> int:
