@@ -7,7 +7,7 @@ from ppose.inference.runtimes import Precision, RuntimeName
 from ppose.paths import show_name
 
 _PEOPLE = 16
-# Of batches that run at once, as measured (benchmarks/throughput.py); of more, maps do not fit a core's cache.
+# Of batches that run at once (benchmarks/throughput.py); the maps of larger ones do not fit a core's cache.
 _PEOPLE_AT_ONCE, _PIXELS_AT_ONCE = 8, 4 * 192 * 256
 
 
