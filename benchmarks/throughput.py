@@ -5,34 +5,32 @@
 "folder" writes the pictures and keypoints.json of a folder, as `ppose predict --image_dir` does, each time in
 a process of its own, without its start; "bound" is what the cores could do if they did nothing but the
 network, decoding, cutting out, drawing and encoding, and never waited: core-seconds of each, measured alone,
-over the cores. "start" is the whole command for one image, from the second time on. "video" draws four
-people in each frame of 1280x720, whose boxes are known, and encodes them. --base is a checkout of another
-version, measured in turns with this one; medians over --rounds.
+over the cores. It leaves out finding keypoints in heatmaps, writing files and JSON, which are shown beside
+it. "start" is the whole command for one image, from the second time on. "video" draws four people in each
+frame of 1280x720, whose boxes are known, and encodes them. --base is a checkout of another version with the
+same functions, measured in turns with this one; medians over --rounds.
 
-Two cores of an AMD EPYC (AVX512, VNNI) that other programs used as well (load 10 to 15), OpenVINO 2026.4,
-`coco_dev` with its annotated boxes; processor milliseconds a person are what to compare then, "before" is
-without pipeline and streams:
+Two cores of an AMD EPYC (AVX512, VNNI), OpenVINO 2026.4, `coco_dev` with its annotated boxes (2026-11-27).
+Against bb4bb7f, which has no pipeline, no streams and functions of other names, in turns with a script of its
+own, nothing else on the machine, medians and range of five turns: tinypose_128x96 went from 250 to 392
+people/s, 1.56 times (1.55 to 1.57), and from 6.0 to 4.7 core-ms a person. Beside other programs, core-ms in
+separate runs: Lite-HRNet-30 (30 images) from 29.8 to 18.5, HRNet-W32 (10 images) from 155 to 142.
 
-                                        before   now
-    tinypose_128x96 (126 images)           7.4   5.7
-    Lite-HRNet-30 (30 images)             45.6  23.7
-    HRNet-W32 (10 images)                  162   152
-    video, 4 people, a frame                36    33
+Alone, tinypose's network takes 3.1 core-ms a person, decoding images 0.55, cutting out 0.26, drawing 0.22,
+encoding 0.45, of which half was OpenCV's copy of reversed channels, with Python's lock held, which
+`cvtColor` before it saves. Outside of the bound are, in the folder: keypoints 0.13, writing 0.15, JSON 0.07;
+alone the pipeline itself takes 0.03 to 0.05. Without fsync, or in memory, the folder took 1 % less time, with
+one thread more 2 %.
 
-Of tinypose's 5.7 the parts alone are 5.1: network 3.6, decoding 0.6, encoding 0.5, cutting out 0.3, drawing
-0.2. In turns with the version before it went through the folder 1.1 to 5.9 times as fast (median of ten
-turns 1.76), through the video 1.4 times: other load decides. Without such a load it later went
-through the folder at 340 people/s, 0.81 of the bound of 418, and the command for one image took 0.72 s from
-the second time on (before, at a load of 8, 1.29).
+Batches in two streams: tinypose's network alone 3.24, 3.25, 3.09 and 3.20 core-ms a person in 2, 4, 8 and 16,
+and the whole folder 5.11 in fours and 4.87 in eights; Lite-HRNet-30's folder 18.5 in fours and 22.0 in eights.
+HRNet-W32's 142 and 155: there 35 people are filled up to 36 and to 40.
 
-What was learnt: tinypose's network takes 8.5 core-ms a person one by one on two threads, 6.0 in sixteens,
-and in two streams of one thread 5.2 one by one, and 4.2, 3.6, 3.6 and 3.9 in batches of 2, 4, 8 and 16. Two
-threads that meet after every operator spin for half of Lite-HRNet's time. Callers wait in threads for their
-requests, and there is no AsyncInferQueue, so that reading and drawing take turns with the network in as
-many threads as cores. Writing each picture to the disk (fsync) held a thread for 5 ms: therefore one thread
-more. Taking tinypose from the cache is 0.3 s of processor time where reading and compiling are 1.1; the
-whole command for one image 0.95 where it was 1.75. A frame of 1280x720 took x264's veryfast 10.7 ms,
-superfast 7.7, ultrafast 5.5 in files of 2.5 times the size, and OpenCV's mp4v 5.9.
+Two threads that meet after every operator spin for half of Lite-HRNet's time. Callers wait in threads for
+their requests, and there is no AsyncInferQueue, so that reading and drawing take turns with the network in as
+many threads as cores. Taking tinypose from the cache is 0.3 s of processor time where reading and compiling
+are 1.1. A frame of 1280x720 took x264's veryfast 10.7 ms, superfast 7.7, ultrafast 5.5 in files of 2.5 times
+the size, and OpenCV's mp4v 5.9. A video with four people took 33 ms of a core a frame, before the pipeline 36.
 """
 
 import argparse
