@@ -12,25 +12,24 @@ same functions, measured in turns with this one; medians over --rounds.
 
 Two cores of an AMD EPYC (AVX512, VNNI), OpenVINO 2026.4, `coco_dev` with its annotated boxes (2026-11-27).
 Against bb4bb7f, which has no pipeline, no streams and functions of other names, in turns with a script of its
-own, nothing else on the machine, medians and range of five turns: tinypose_128x96 went from 250 to 392
+own, alone on both cores, medians and range of five turns: tinypose_128x96 went from 250 to 392
 people/s, 1.56 times (1.55 to 1.57), and from 6.0 to 4.7 core-ms a person. Beside other programs, core-ms in
 separate runs: Lite-HRNet-30 (30 images) from 29.8 to 18.5, HRNet-W32 (10 images) from 155 to 142.
 
 Alone, tinypose's network takes 3.1 core-ms a person, decoding images 0.55, cutting out 0.26, drawing 0.22,
-encoding 0.45, of which half was OpenCV's copy of reversed channels, with Python's lock held, which
-`cvtColor` before it saves. Outside of the bound are, in the folder: keypoints 0.13, writing 0.15, JSON 0.07;
-alone the pipeline itself takes 0.03 to 0.05. Without fsync, or in memory, the folder took 1 % less time, with
-one thread more 2 %.
+encoding 0.45, of which half was OpenCV's copy of reversed channels, with Python's lock held: `cvtColor` saves
+that. Outside of the bound are, in the folder: keypoints 0.13, writing 0.15, JSON 0.07, the pipeline 0.03 to
+0.05. Without fsync, or in memory, the folder took 1 % less time, with one thread more 2 %.
 
-Batches in two streams: tinypose's network alone 3.24, 3.25, 3.09 and 3.20 core-ms a person in 2, 4, 8 and 16,
-and the whole folder 5.11 in fours and 4.87 in eights; Lite-HRNet-30's folder 18.5 in fours and 22.0 in eights.
-HRNet-W32's 142 and 155: there 35 people are filled up to 36 and to 40.
+Batches in two streams, core-ms a person: tinypose's network alone 3.24, 3.25, 3.09, 3.20 in 2, 4, 8 and 16,
+and the folder 5.11 in fours and 4.87 in eights; Lite-HRNet-30's folder 18.5 and 22.0, and HRNet-W32's 142 and
+155, where 35 people are filled up to 36 and to 40.
 
 Two threads that meet after every operator spin for half of Lite-HRNet's time. Callers wait in threads for
 their requests, and there is no AsyncInferQueue, so that reading and drawing take turns with the network in as
-many threads as cores. Taking tinypose from the cache is 0.3 s of processor time where reading and compiling
-are 1.1. A frame of 1280x720 took x264's veryfast 10.7 ms, superfast 7.7, ultrafast 5.5 in files of 2.5 times
-the size, and OpenCV's mp4v 5.9. A video with four people took 33 ms of a core a frame, before the pipeline 36.
+many threads as cores. Taking tinypose from the cache is 0.3 s of processor time, reading and compiling 1.1. A
+frame of 1280x720 took x264's veryfast 10.7 ms, superfast 7.7, ultrafast 5.5 in files of 2.5 times the size,
+and OpenCV's mp4v 5.9. A video with four people took 33 core-ms a frame, before the pipeline 36.
 """
 
 import argparse
