@@ -12,14 +12,13 @@ same functions, measured in turns with this one; medians over --rounds.
 
 Two cores of an AMD EPYC (AVX512, VNNI), OpenVINO 2026.4, `coco_dev` with its annotated boxes (2026-11-27).
 Against bb4bb7f, which has no pipeline, no streams and functions of other names, in turns with a script of its
-own, alone on both cores, medians and range of five turns: tinypose_128x96 went from 250 to 392
-people/s, 1.56 times (1.55 to 1.57), and from 6.0 to 4.7 core-ms a person. Beside other programs, core-ms in
-separate runs: Lite-HRNet-30 (30 images) from 29.8 to 18.5, HRNet-W32 (10 images) from 155 to 142.
+own, alone on both cores, medians and range of five turns: tinypose_128x96 went from 250 to 392 people/s, 1.56
+times (1.55 to 1.57), and from 6.0 to 4.7 core-ms a person; the bound is 446. Beside other programs, core-ms
+in separate runs: Lite-HRNet-30 (30 images) from 29.8 to 18.5, HRNet-W32 (10 images) from 155 to 142.
 
-Alone, tinypose's network takes 3.1 core-ms a person, decoding images 0.55, cutting out 0.26, drawing 0.22,
-encoding 0.45, of which half was OpenCV's copy of reversed channels, with Python's lock held: `cvtColor` saves
-that. Outside of the bound are, in the folder: keypoints 0.13, writing 0.15, JSON 0.07, the pipeline 0.03 to
-0.05. Without fsync, or in memory, the folder took 1 % less time, with one thread more 2 %.
+Of the 4.7 alone: tinypose's network 3.2, decoding images 0.55, cutting out 0.25, drawing 0.20, encoding 0.25;
+outside of the bound writing 0.15, keypoints 0.04, the pipeline 0.03. Encoding took 0.45 as long as OpenCV
+copied reversed channels, with Python's lock held. Without fsync the folder took 1 % less time.
 
 Batches in two streams, core-ms a person: tinypose's network alone 3.24, 3.25, 3.09, 3.20 in 2, 4, 8 and 16,
 and the folder 5.11 in fours and 4.87 in eights; Lite-HRNet-30's folder 18.5 and 22.0, and HRNet-W32's 142 and
@@ -110,7 +109,8 @@ def show_start(args: argparse.Namespace, versions: dict[str, Path]) -> None:
         for turn in range(2 * args.rounds + 1):
             for name, root in versions.items():
                 command = [sys.executable, str(root / "deploy" / "infer.py")]
-                command += ["--model_dir", str(args.model_dir[0]), "--image_file", str(image)]
+                command += ["--model_dir", str(args.model_dir[0].resolve())]
+                command += ["--image_file", str(image.resolve())]
                 command += ["--runtime", args.runtime, "--output_dir", f"{folder}/{name}"]
                 environment = {**os.environ, "PPOSE_HOME": f"{folder}/home"}
                 start = time.perf_counter()
