@@ -1,6 +1,6 @@
 """The commands: `ppose <command>`, and the scripts that do the same from a clone."""
 
-# Imports beyond these are in the functions: signals are to be heard before.
+# Other imports are in the functions, so that signals are handled before them.
 import argparse
 import sys
 from collections.abc import Sequence
@@ -21,12 +21,12 @@ COMMANDS = (
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        """End with the one line that counts: the usage of a command with many options would hide it."""
+        """Exit with the error line alone: the usage of a command with many options would hide it."""
         self.exit(2, f"{self.prog}: error: {message}; `{self.prog} --help` lists its options\n")
 
 
 def main() -> None:
-    """`ppose`: a command's name and its options; without one, the list of commands."""
+    """Run `ppose COMMAND OPTIONS`; without a command, list the commands."""
     with Interrupts(at_once=True):
         name, *arguments = sys.argv[1:] or ["--help"]
         if name in COMMANDS:
@@ -36,13 +36,13 @@ def main() -> None:
 
 
 def run_command(name: str, arguments: Sequence[str] | None = None, prog: str | None = None) -> None:
-    """Run the command of that name with these arguments, by default the process's own."""
+    """Run the command of that name with these arguments (default: the process's own)."""
     with Interrupts(at_once=True):
         _run_command(name, arguments, prog)
 
 
 def _tell(name: str) -> None:
-    """List the commands, or say that there is none of this name."""
+    """List the commands, or report that there is none of this name."""
     import difflib
 
     import ppose
@@ -51,7 +51,7 @@ def _tell(name: str) -> None:
         prog="ppose",
         usage="ppose <command> [options]",
         description=ppose.__doc__,
-        epilog=f"commands:\n{_list_commands()}\n\n`ppose <command> --help` lists its options. To begin with: "
+        epilog=f"commands:\n{_list_commands()}\n\n`ppose <command> --help` lists its options. Start with: "
         "`ppose predict photo.jpg`",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -82,7 +82,7 @@ def _run_command(name: str, arguments: Sequence[str] | None, prog: str | None) -
 
 
 def make_parser(command: "ModuleType", prog: str | None = None) -> argparse.ArgumentParser:
-    """What a module of `ppose.commands` reads from the command line."""
+    """Make the argument parser of a module of `ppose.commands`."""
     from ppose.options import add_pixel_option
 
     parser = _Parser(prog=prog, description=command.__doc__)
@@ -94,7 +94,7 @@ def make_parser(command: "ModuleType", prog: str | None = None) -> argparse.Argu
         action="extend",
         default=[],
         metavar="MODULE",
-        help="import these modules first: components of your own, which configs can name then",
+        help="import these modules first, so that configs can name your own components",
     )
     return parser
 

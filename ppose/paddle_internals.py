@@ -1,13 +1,14 @@
-"""Every private name of Paddle and paddleslim that is used here, each behind a function that says what it is.
+"""All private names of Paddle and paddleslim that ppose uses, each behind a function that explains it.
 
-Written for Paddle 3.2.2 and paddleslim 2.6.0. "To check" in a docstring is what a new version may have
-changed; where it has, tests of the callers fail.
+Written for Paddle 3.2.2 and paddleslim 2.6.0. "To check" in a docstring says what a new version may change;
+if it does, tests of the callers fail.
 """
 
 import math
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import Any, BinaryIO
 
 import paddle
@@ -44,27 +45,27 @@ def conv_layout(conv: nn.Conv2D) -> dict[str, Any]:
 
 
 def running_statistics(norm: nn.BatchNorm2D) -> tuple[paddle.Tensor, paddle.Tensor]:
-    """The running mean (C,) and variance (C,) of a batch norm, as they are kept, not copied.
+    """The running mean (C,) and variance (C,) of a batch norm: the tensors themselves, not copies.
 
-    To check: `_mean` and `_variance`, whose names are keys of checkpoints, too.
+    To check: `_mean` and `_variance`; these names are also keys of checkpoints.
     """
     return norm._mean, norm._variance
 
 
 def norm_epsilon(norm: nn.BatchNorm2D) -> float:
-    """What a batch norm adds to the variance. To check: `_epsilon`."""
+    """The epsilon that a batch norm adds to the variance. To check: `_epsilon`."""
     return norm._epsilon
 
 
 def norm_momentum(norm: nn.BatchNorm2D) -> float:
-    """The part of its statistics that a batch norm keeps at a step, 0.9 by default. To check: `_momentum`."""
+    """The share of its statistics that a batch norm keeps per step, 0.9 by default. To check: `_momentum`."""
     return norm._momentum
 
 
 def set_norm(norm: nn.BatchNorm2D, *, epsilon: float | None = None, momentum: float | None = None) -> None:
-    """Change what a batch norm adds to the variance, or keeps of its statistics. To check: as the two above.
+    """Set the epsilon or the momentum of a batch norm. To check: as in the two functions above.
 
-    Both are read at each call.
+    The batch norm reads both at each call.
     """
     if epsilon is not None:
         norm._epsilon = epsilon
@@ -73,12 +74,12 @@ def set_norm(norm: nn.BatchNorm2D, *, epsilon: float | None = None, momentum: fl
 
 
 def uses_running_statistics(norm: nn.BatchNorm2D) -> bool:
-    """Whether a batch norm normalises by its running statistics in training, too. To check: as below."""
+    """Whether a batch norm uses its running statistics in training too. To check: as below."""
     return bool(norm._use_global_stats)
 
 
 def use_running_statistics(norm: nn.BatchNorm2D) -> None:
-    """Make a batch norm normalise by its running statistics, and not move them, in training, too.
+    """Make a batch norm use its running statistics in training too, and not update them.
 
     Paddle takes this in the constructor only. To check: `_use_global_stats` is read at each call.
     """
@@ -89,17 +90,17 @@ def use_running_statistics(norm: nn.BatchNorm2D) -> None:
 
 
 def learning_rate(optimizer: paddle.optimizer.Optimizer) -> float | paddle.optimizer.lr.LRScheduler:
-    """The learning rate, or its schedule, that an optimizer was made with. To check: `_learning_rate`."""
+    """The learning rate, or schedule, of an optimizer. To check: `_learning_rate`."""
     return optimizer._learning_rate
 
 
 def set_cpu_threads(count: int) -> None:
-    """Use so many threads for operators on the CPU. To check: `set_num_threads` of `paddle.base.core`."""
+    """Set the number of threads of CPU operators. To check: `set_num_threads` of `paddle.base.core`."""
     paddle.base.core.set_num_threads(count)
 
 
 def rendezvous_store() -> Any:
-    """The key-value store that all processes of a run are connected to, after `init_parallel_env`.
+    """The key-value store that connects all processes of a run, after `init_parallel_env`.
 
     To check: `create_or_get_global_tcp_store` of `paddle.base.core`, and that its `add` is atomic.
     """
@@ -111,9 +112,9 @@ def rendezvous_store() -> Any:
 
 @contextmanager
 def without_layer_names() -> Iterator[None]:
-    """Keep Paddle from noting the layer of every operator, which its AutoParallel alone reads.
+    """Keep Paddle from recording the layer of every operator, which only its AutoParallel reads.
 
-    After each layer it lists the whole program again: two thirds of the time for tracing Lite-HRNet-30.
+    It walks the whole program again after each layer: two thirds of the time to trace Lite-HRNet-30.
     To check: `name_struct` of `paddle.nn.layer.layers` is a context manager around a layer's forward.
     """
     noting: Any = layers.name_struct
@@ -125,11 +126,49 @@ def without_layer_names() -> Iterator[None]:
 
 
 def graph_operators(layer: Any) -> list[Any]:
-    """The operators of a layer that `paddle.jit.to_static` was called for, constants included.
+    """The operators of a layer converted by `paddle.jit.to_static`, including constants.
 
     To check: `forward.concrete_program.main_program`, and that its first block holds all.
     """
     return layer.forward.concrete_program.main_program.global_block().ops
+
+
+@contextmanager
+def graphs_of_paddle_2() -> Iterator[None]:
+    """Static graphs that begin inside, in any thread, are those of Paddle 2, which are saved as `.pdmodel`.
+
+    As `FLAGS_enable_pir_api=0` before Paddle's import, and with the functions that Paddle 3.2 has cut to its
+    own graphs ("must be Value, but got Variable"), as far as networks need them.
+    To check: `DygraphOldIrGuard` of `paddle.pir_utils`; whether the functions still fail without `_append`.
+    """
+    from paddle.pir_utils import DygraphOldIrGuard
+
+    cut: list[tuple[Any, str, str]] = [(paddle, "matmul", "matmul_v2"), (nn.functional, "sigmoid", "sigmoid")]
+    before = [getattr(home, name) for home, name, _ in cut]
+    with DygraphOldIrGuard():
+        try:
+            for (home, name, kind), function in zip(cut, before, strict=True):
+                setattr(home, name, partial(_append, kind, function))
+            yield
+        finally:
+            for (home, name, _), function in zip(cut, before, strict=True):
+                setattr(home, name, function)
+
+
+def _append(kind: str, function: Any, x: Any, y: Any = None, **options: Any) -> Any:
+    """What a function computes; in a graph of Paddle 2 as an operator of this kind.
+
+    To check: `Variable` and `LayerHelper` of `paddle.base`, and that matmul_v2 calls its transpose_x trans_x.
+    """
+    values = {"x": x} if y is None else {"x": x, "y": y}
+    if not any(isinstance(value, paddle.base.framework.Variable) for value in values.values()):
+        return function(*values.values(), **options)
+    helper = paddle.base.layer_helper.LayerHelper(kind)
+    out = helper.create_variable_for_type_inference(dtype=x.dtype)
+    attributes = {key.replace("transpose", "trans"): value for key, value in options.items()}
+    inputs = {key.upper(): value for key, value in values.items()}
+    helper.append_op(type=kind, inputs=inputs, outputs={"Out": out}, attrs=attributes)
+    return out
 
 
 # --- fake quantizers -----------------------------------------------------------------------------------
@@ -138,18 +177,18 @@ def graph_operators(layer: Any) -> list[Any]:
 class MovingAverageQuantizer(FakeQuantMovingAverageAbsMax):
     """Paddle's fake quantizer whose range is a moving average of a tensor's largest magnitude.
 
-    To check: `_moving_rate` and `_quant_bits` are read at each call; `_scale`, `_accum` and `_state` are the
-    average and the sum and count that it comes from. Their names are keys of checkpoints, too.
+    To check: `_moving_rate` and `_quant_bits` are read at each call; `_scale` is the average of the sum
+    `_accum` over the count `_state`. These names are also keys of checkpoints.
     """
 
     def begin(self, rate: float, value: float) -> None:
-        """Set the decay of the average; its sum and its count begin at ``value``."""
+        """Set the decay of the average; its sum and count start at ``value``."""
         self._moving_rate = rate
         for tensor in (self._state, self._accum):
             tensor.set_value(paddle.full([1], value))
 
     def set_bits(self, bits: int) -> None:
-        """Round to levels of so many bits from now on, without the lowest."""
+        """Set the number of bits; the lowest level is not used."""
         self._quant_bits = bits
 
     @property
@@ -159,12 +198,12 @@ class MovingAverageQuantizer(FakeQuantMovingAverageAbsMax):
 
     @property
     def total(self) -> float:
-        """The sum of largest magnitudes, each less by the decay at every later one."""
+        """The sum of largest magnitudes, multiplied by the decay before each new one is added."""
         return float(self._accum.numpy()[0])
 
     @property
     def count(self) -> float:
-        """The number of largest magnitudes, weighted likewise."""
+        """The number of largest magnitudes, with the same decay."""
         return float(self._state.numpy()[0])
 
 
@@ -174,7 +213,7 @@ def skip_quantization(layer: nn.Layer) -> None:
 
 
 def observed_layer(observer: MAOutputScaleLayer) -> Any:
-    """The layer whose outputs paddleslim's observer follows. To check: `_layer`."""
+    """The layer whose outputs paddleslim's observer observes. To check: `_layer`."""
     return observer._layer
 
 
@@ -202,7 +241,7 @@ def clipping_alpha(conv: QuantizedConv2D) -> paddle.Tensor | None:
 
 
 def is_whole(weights: BinaryIO) -> bool:
-    """Whether a `.pdiparams` file holds all its tensors, and no more; Paddle takes parts as whole.
+    """Whether a `.pdiparams` file holds all its tensors, and no more; Paddle accepts truncated files.
 
     To check: `SerializeToStream` of phi's DenseTensor: version (4 bytes), levels (8) with a length (8) and
     content each, version (4), length of the description (4), a message `VarType.TensorDesc`, the values.
@@ -237,10 +276,25 @@ def is_program(data: bytes) -> bool:
     To check: the format, a protobuf message `ProgramDesc`.
     """
     from google.protobuf.message import DecodeError
+
+    try:
+        return bool(_read_program(data).blocks)
+    except DecodeError:
+        return False
+
+
+def program_inputs(data: bytes) -> dict[str, tuple[int, ...]]:
+    """The shapes of the inputs of a `.pdmodel` file's graph, by name, -1 for any.
+
+    To check: each input is the output of an operator `feed`, and its variable has a `dense_tensor`.
+    """
+    block = _read_program(data).blocks[0]
+    names = {out.arguments[0] for op in block.ops if op.type == "feed" for out in op.outputs}
+    return {var.name: tuple(var.type.dense_tensor.tensor.dims) for var in block.vars if var.name in names}
+
+
+def _read_program(data: bytes) -> Any:
     from paddle.base.proto import framework_pb2
 
     messages: Any = framework_pb2
-    try:
-        return bool(messages.ProgramDesc.FromString(data).blocks)
-    except DecodeError:
-        return False
+    return messages.ProgramDesc.FromString(data)

@@ -30,13 +30,13 @@ def test_too_little_memory_is_one_line(ask, capsys):
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: not enough memory: ")
     assert "alloc" in line
-    assert line.endswith("(smaller batches need less)")
+    assert line.endswith("(use smaller batches)")
 
 
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        (OSError(errno.EMFILE, "Too many open files"), "Too many open files (ulimit -n has the limit"),
+        (OSError(errno.EMFILE, "Too many open files"), "Too many open files (raise the limit with ulimit -n"),
         (RuntimeError("can't start new thread"), "no more threads can be started"),
         (RuntimeError("Resource temporarily unavailable"), "no more threads can be started"),
         (RuntimeError("std::bad_alloc"), "not enough memory"),

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGHUP end a training run after its step, with its state saved."""
+"""Stops a training run on Ctrl-C, SIGTERM or SIGHUP after the current step, with its state saved."""
 
 import os
 import signal
@@ -11,10 +11,10 @@ from ppose.interrupts import INTERRUPTS
 
 
 class StopOnSignal:
-    """Within it, the first of these signals stops the trainer after its step; the second ends the process.
+    """Context in which the first signal stops the trainer after its step, and a second one ends the process.
 
-    Of several ranks the second does nothing: the launcher sends it three times, and SIGKILL after 30 s.
-    ``received`` is the signal that came, or None. To be entered in the main thread.
+    With several ranks a second signal does nothing: the launcher sends three, and SIGKILL after 30 s.
+    ``received`` is the signal, or None. Enter it in the main thread.
     """
 
     def __init__(self, trainer: Trainer) -> None:
@@ -35,8 +35,8 @@ class StopOnSignal:
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() != self._owner:
-            # A loader's worker inherits this handler. A terminal's Ctrl-C goes to it too, which the trainer
-            # deals with; whoever sends it another means it.
+            # A loader's worker inherits this handler. It ignores a terminal's Ctrl-C, which the trainer
+            # handles; any other signal is meant for the worker itself.
             if number != signal.SIGINT:
                 os._exit(128 + number)
             return
@@ -46,5 +46,5 @@ class StopOnSignal:
             return
         for again in self._before:
             signal.signal(again, signal.SIG_DFL)
-        # os.write, since print may be in the middle of a line that this signal came into.
-        os.write(2, f"\n{self.received.name}: saving after this step (again: leave at once)\n".encode())
+        # os.write, since the signal may have interrupted a print.
+        os.write(2, f"\n{self.received.name}: saving after this step (again: quit at once)\n".encode())

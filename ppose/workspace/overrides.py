@@ -1,5 +1,7 @@
 """Command-line overrides: `-o key.sub=value`, applied to a config's cells before anything is built."""
 
+from collections.abc import Iterator
+
 from ppose.errors import ConfigError
 from ppose.paths import is_text
 from ppose.workspace.cells import Cell, Places, children, first_places
@@ -12,11 +14,12 @@ def apply_override(root: Cell, text: str) -> None:
     """Apply one override, in place.
 
     ``text`` is `path=value` with the value in YAML. The path's parts are keys, indexes into lists, or the
-    name of a component in a list. The key must stand in the config or be a parameter of the component whose
-    block it is; `+path=value` adds a key, and the blocks above it, that are not there. Where the value is
-    anchored its aliases move with it; where it is an alias only this place changes.
+    name of a component in a list. The key must be in the config or be a parameter of the block's component;
+    `+path=value` adds a missing key, and the missing blocks above it. If the value is anchored, its aliases
+    change with it; if it is an alias, only this place changes.
 
-    Raises ConfigError for a path that leads nowhere, with the nearest known key.
+    Raises ConfigError for an unknown path, with the nearest known key, and for a top-level key that nothing
+    refers to any more, for instance because an inheriting config has its own transforms.
     """
     path, equals, value_text = text.partition("=")
     adds = path.startswith("+")
@@ -26,7 +29,7 @@ def apply_override(root: Cell, text: str) -> None:
             f"override '{text}': expected key=value or key.sub=value, such as -o weights=model.pdparams"
         )
     source = f"-o {path}"
-    # YAML takes no bytes that are no UTF-8, which a path may have.
+    # YAML accepts only UTF-8, but a path may have other bytes.
     value = parse_cells(value_text, source, lines=False) if is_text(value_text) else Cell(value_text, source)
     places = first_places(root)
     holder = root
@@ -39,6 +42,10 @@ def _place(root: Cell, holder: Cell, parts: list[str], value: Cell, places: Plac
     key = _find(holder, parts[-1])
     if key is not None:
         old = holder.value[key]
+        if holder is root and old.has_alias and not _has_effect(root, str(key), old):
+            raise ConfigError(
+                f"override '{key}': nothing in this config takes it, its blocks have values of their own"
+            )
         if places.get(id(old)) == (id(holder), key):
             old.take(value)
         else:
@@ -72,7 +79,7 @@ def _step(root: Cell, holder: Cell, part: str, path: list[str], places: Places, 
 
 
 def _find(holder: Cell, part: str) -> str | int | None:
-    """The key, index or list item that the part of a path names; None where there is none."""
+    """The key, index or list item that the part of a path names; None if there is none."""
     if isinstance(holder.value, dict):
         return part if part in holder.value else None
     if not isinstance(holder.value, list):
@@ -89,7 +96,7 @@ def _find(holder: Cell, part: str) -> str | int | None:
 
 
 def _known_keys(path: list[str], holder: Cell) -> list[str]:
-    """The keys that the block at this path may hold beside those that it does hold."""
+    """The keys that the block at this path may hold, without those it already holds."""
     name = path[-1] if path else CONFIG
     if isinstance(holder.value, dict) and "type" in holder.value:
         name = str(holder.value["type"].value)
@@ -97,24 +104,35 @@ def _known_keys(path: list[str], holder: Cell) -> list[str]:
     return list(block_keys(entry)) if entry else []
 
 
+def _has_effect(root: Cell, key: str, cell: Cell) -> bool:
+    """Whether a key at the top is one of the config's own, or a value that still stands elsewhere, too."""
+    if key in _known_keys([], root) or find_entry(key) is not None:
+        return True
+    return sum(child is cell for child in _list_cells(root)) > 1
+
+
 def _names(root: Cell, word: str) -> bool:
     """Whether any value in the config is this word, as `backbone: HRNet` names HRNet."""
+    return any(cell.value == word for cell in _list_cells(root))
+
+
+def _list_cells(root: Cell) -> Iterator[Cell]:
+    """The cells at all places below the root, one that stands in several as often."""
     stack, seen = [root], set()
     while stack:
         cell = stack.pop()
-        if cell.value == word:
-            return True
         if id(cell) not in seen:
             seen.add(id(cell))
-            stack.extend(child for _, child in children(cell))
-    return False
+            below = [child for _, child in children(cell)]
+            yield from below
+            stack.extend(below)
 
 
 def _nowhere(root: Cell, holder: Cell, path: list[str]) -> ConfigError:
     where = ".".join(path)
     if isinstance(holder.value, dict):
         known = {*holder.value, *_known_keys(path[:-1], holder)} - {path[-1]}
-        hint = suggest(path[-1], known) or f" (+{where}=... adds one)"
+        hint = suggest(path[-1], known) or f" (+{where}=... adds it)"
         return ConfigError(f"override '{where}': no such key in this config{hint}")
     if isinstance(holder.value, list):
         return ConfigError(f"override '{where}': no such item in a list of {len(holder.value)}")

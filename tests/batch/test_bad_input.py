@@ -53,7 +53,7 @@ def test_problems_in_one_line(call, pictures, pack, tmp_path, monkeypatch):
         (["--input", folder, "--boxes_column", "a"], "--boxes_column is of tables and shards"),
         (["--input", folder, "--output_dir", folder / "out"], "lies in the input"),
         (["--input", folder, "--model_dir", folder], "holds no exported model"),
-        (["--input", folder, "--engine", "ray"], "ray is not installed, which this needs: pip install"),
+        (["--input", folder, "--engine", "ray"], "ray is needed and not installed: pip install"),
     ):
         code, said = call(*arguments)
         (line,) = [line for line in said.splitlines() if line.startswith("error: ")]

@@ -78,6 +78,16 @@ def test_an_anchored_value_of_ones_own_stays_known_when_its_last_alias_is_overri
     assert load_config(path, ["mine=8"])["EvalReader"]["batch_size"] == 8
 
 
+def test_an_override_that_nothing_takes_is_an_error(write):
+    """As where a config has transforms of its own, and a value of its base is left without a use."""
+    own = MODEL.replace("batch_size: 16", "batch_size: *size").replace("\nTop", "\nsize: &size 16\nTop", 1)
+    write("base.yml", own)
+    child = write("child.yml", "_BASE_: base.yml\nEvalReader: {batch_size: 4}\n")
+    assert load_config(write("same.yml", "_BASE_: base.yml"), ["size=8"])["EvalReader"]["batch_size"] == 8
+    assert "override 'size': nothing in this config takes it" in _fails(child, "size=8")
+    assert load_config(child, ["num_joints=16"])["TopDownHRNet"]["num_joints"] == 16
+
+
 def test_several_overrides_under_one_parent_all_hold(write):
     overrides = ["TopDownHRNet.flip=False", "TopDownHRNet.use_dark=true", "EvalDataset.bbox_file=b.json"]
     cfg = load_config(write("a.yml", MODEL), overrides)
@@ -181,7 +191,7 @@ def test_all_errors_at_once_with_file_line_key_and_suggestion(write):
         ("num_joints: &num_joints 17", "num_joints: &num_joints '17'", "num_joints: got '17', expected int"),
         ("hmsize: [48, 64]", "hmsize: [48, x]", "hmsize: got [48, 'x'], expected a list of int"),
         ("hmsize: [48, 64]", "hmsise: [48, 64]", "hmsise: unknown key; did you mean 'hmsize'?"),
-        ("batch_size: 16", "batch_size: 16\n  batch_size: 8", "the key 'batch_size' stands twice"),
+        ("batch_size: 16", "batch_size: 16\n  batch_size: 8", "the key 'batch_size' occurs twice"),
         ("anno_path: a.json, ", "", "EvalDataset.anno_path: missing, KeypointTopDownCocoDataset needs it"),
         ("HRNet: {width: *width}", "HRNet: !!python/object:os.system {}", "not allowed in a config"),
         ("hmsize: [48, 64]", "hmsize: [48, 64", "not valid YAML"),
@@ -250,7 +260,7 @@ def test_an_anchor_inside_a_block_is_found_before_its_aliases(write):
 def test_keys_without_use_are_accepted_with_one_warning(write, caplog):
     load_config(write("a.yml", MODEL + "num_classes: 1\nprint_flops: true\n"))
     assert [r.message for r in caplog.records if "without effect" in r.message] == [
-        f"{caplog.records[0].args[0]}: accepted, but without effect here: "
+        f"{caplog.records[0].args[0]}: keys without effect here: "
         "num_classes (there is one class, person), print_flops (not needed)"
     ]
 

@@ -1,4 +1,4 @@
-"""Paddle Inference, on CPU and GPU."""
+"""Runs exports in Paddle Inference, on CPU and GPU."""
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +15,7 @@ from ppose.inference.pose_spec import name_inputs
 from ppose.inference.runtimes.faults import naming
 from ppose.inference.runtimes.loops import refuse_loops
 from ppose.inference.runtimes.tensorrt import convert_to_tensorrt
-from ppose.paddle_internals import is_program, is_whole
+from ppose.paddle_internals import is_program, is_whole, program_inputs
 from ppose.paths import show_name
 
 _GPU_POOL_MB, _GPU = 200, 0
@@ -23,14 +23,16 @@ _GPU_POOL_MB, _GPU = 200, 0
 # Paddle aborts where threads share a predictor, and makes predictors and keeps tensors by what is the whole
 # process's. A run takes all the cores that it is given anyway.
 _ONE_AT_A_TIME = threading.Lock()
+# It looks for convolutions before sums: 20 s for PP-TinyPose in a `.pdmodel`, which then runs no faster.
+_SLOW_FUSION = "conv_elementwise_add_onednn_fuse_pass"
 _LOADS = "and its weights do not load in Paddle Inference"
 
 
 class PaddleGraph:
     """A graph of Paddle Inference with named inputs; threads may share it, and wait for each other.
 
-    ``inputs`` are shapes by name, None for a side of any length; () where only a run would tell. ``file`` is
-    for messages: DataError where it cannot be loaded or run.
+    ``inputs`` are shapes by name, None for a side of any length; () if only a run would tell. ``file`` is
+    for messages. Raises DataError if the graph cannot be loaded or run.
     """
 
     name = "paddle"
@@ -45,7 +47,10 @@ class PaddleGraph:
                 self._predictor = inference.create_predictor(config)
             names = self._predictor.get_input_names()
             self._inputs = {name: self._predictor.get_input_handle(name) for name in names}
-            self.inputs = {name: _to_shape(handle.shape()) for name, handle in self._inputs.items()}
+            known = program_inputs(file.read_bytes()) if file.suffix == ".pdmodel" else {}
+            self.inputs = {
+                name: _to_shape(known.get(name) or handle.shape()) for name, handle in self._inputs.items()
+            }
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """All outputs, in the graph's order."""
@@ -60,10 +65,10 @@ class PaddleGraph:
 
 @contextmanager
 def _keeping_tensors() -> Iterator[None]:
-    """Tensors keep their memory from one run to the next: getting it anew took a fifth of Lite-HRNet's time.
+    """Keep tensors' memory between runs: allocating it again took a fifth of Lite-HRNet's time.
 
-    The price is memory, 0.7 GB for one person and 3 GB for batches of 16. Training in the same process is not
-    to pay it, so that the flag is set for the run alone.
+    It costs 0.7 GB for one person and 3 GB for batches of 16. The flag is set during the run only, so that
+    training in the same process does not pay for it.
     """
     before = paddle.get_flags("FLAGS_eager_delete_tensor_gb")
     paddle.set_flags({"FLAGS_eager_delete_tensor_gb": -1.0})
@@ -76,7 +81,7 @@ def _keeping_tensors() -> Iterator[None]:
 def open_foreign_graph(
     graph: Path, weights: Path, *, device: str, threads: int, hint: str = "latency"
 ) -> PaddleGraph:
-    """A graph that nothing vouches for; DataError with Paddle's own words where it cannot be loaded."""
+    """Open a graph of unknown origin; DataError with Paddle's own words if it cannot be loaded."""
     check_device(device)
     where = show_name(graph)
     if graph.suffix != ".json" and not is_program(graph.read_bytes()):
@@ -84,7 +89,7 @@ def open_foreign_graph(
     with weights.open("rb") as file:
         if not is_whole(file):
             raise DataError(
-                f"{show_name(weights)} holds no weights of Paddle, or a part of them: copy it again"
+                f"{show_name(weights)} holds no Paddle weights, or only a part of them: copy it again"
             )
     config = make_config(
         graph, weights, device=device, precision="fp32", threads=threads, use_onednn=device == "cpu"
@@ -93,7 +98,7 @@ def open_foreign_graph(
 
 
 def _to_shape(shape: Sequence[int]) -> tuple[int | None, ...]:
-    """A shape as Paddle has it before the first run: one side alone, where only that would tell."""
+    """A shape as Paddle states it before the first run; one side alone means unknown."""
     return tuple(side if side > 0 else None for side in shape) if len(shape) > 1 else ()
 
 
@@ -102,7 +107,7 @@ class PaddleRuntime:
 
     name = "paddle"
     callers = 1
-    output_shape: tuple[int | None, ...] = ()  # a run tells
+    output_shape: tuple[int | None, ...] = ()  # only a run tells
 
     def __init__(self, graph: PaddleGraph, batch: int | None) -> None:
         self._graph, self.batch = graph, batch
@@ -123,7 +128,7 @@ def open_graph(
     tensorrt_batch: int | None = None,
     tensorrt_cache: str | Path | None = None,
 ) -> PaddleRuntime:
-    """`model.json` in Paddle Inference; DeviceError without the GPU or TensorRT that is asked for.
+    """Paddle's graph in Paddle Inference; DeviceError without the GPU or TensorRT that is asked for.
 
     One batch runs at a time, by all threads, however many ``streams``.
     """
@@ -135,6 +140,8 @@ def open_graph(
     config = make_config(
         graph, weights, device=device, precision=precision, threads=threads, use_onednn=enable_mkldnn
     )
+    if folder.published is None and graph.suffix == ".pdmodel":
+        config.delete_pass(_SLOW_FUSION)
     opened = PaddleGraph(config, graph)
     # What Paddle says on GPUs, and of TensorRT's graphs, has not been seen.
     shape = opened.inputs.get("image", ()) if device == "cpu" else (folder.spec.batch,)
@@ -142,13 +149,13 @@ def open_graph(
 
 
 def check_device(device: str) -> None:
-    """Raise DeviceError for a GPU that this build of Paddle, or this machine, has not."""
+    """Raise DeviceError for a GPU if this build of Paddle, or this machine, has none."""
     if device == "gpu" and (reason := why_no_gpu()):
         raise DeviceError(f"device is gpu, but {reason}")
 
 
 def why_no_gpu() -> str | None:
-    """Why Paddle cannot use a GPU; None where it can."""
+    """Why Paddle cannot use a GPU; None if it can."""
     if not paddle.is_compiled_with_cuda():
         return "this is the CPU build of Paddle (install requirements-gpu.txt)"
     if paddle.device.cuda.device_count() == 0:
