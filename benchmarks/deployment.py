@@ -1,12 +1,16 @@
 """What the rewriting at export and int8 bring: against the trained network, exported as it is.
 
-    python benchmarks/deployment.py -c configs/lite_hrnet_30_256x192_coco.yml -o weights=...
+    python benchmarks/deployment.py -c configs/lite_hrnet_30_256x192_coco.yml [--throughput] -o weights=...
 
 Exports all to a temporary folder, for Paddle and as ONNX, and runs them in turns in every runtime, one
 person at a time. "plain" is the network layer by layer as it is trained, "without oneDNN" Paddle with its own
 kernels, "int8" quantized as the config's `PTQ` says (--depthwise: depthwise convolutions too), with ranges
 taken from noise: times do not depend on them. They do depend on the weights: before training all biases are
 equal, which OpenVINO does not put into their convolutions, and activations run on their own.
+
+--throughput is OpenVINO against ONNX Runtime on the plain network: one person on all threads, then as many
+streams of one thread, in batches of one person, of two and of four. Ratios are medians of
+turns, with quartiles, to what is quicker of ONNX Runtime in fp32 and in int8.
 
 Tried for Lite-HRNet-30 (AMD EPYC with AVX512 and VNNI, OpenVINO 2026.4, fp32, one thread; medians of nine
 turns, beside the exported graph before; other programs ran on the other core):
@@ -29,8 +33,11 @@ all channels, and to gather those is one more pass over the map.
 """
 
 import argparse
+import copy
+import statistics
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -41,7 +48,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from ppose.commandline import run
 from ppose.options import add_config_options
 
-PLAIN, EXPORTED, INT8 = "plain", "exported", "int8"
+PLAIN, PLAIN_INT8, EXPORTED, INT8 = "plain", "plain, int8", "exported", "int8"
 
 
 def main() -> None:
@@ -50,6 +57,7 @@ def main() -> None:
     parser.add_argument("--cpu_threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--depthwise", action="store_true", help="int8 for depthwise convolutions too")
+    parser.add_argument("--throughput", action="store_true", help="OpenVINO's streams and ONNX Runtime's")
     args = parser.parse_args()
 
     from ppose.engine.task import Task
@@ -60,7 +68,16 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         task = Task(load_config(args.config, args.overrides))
         how = replace(task.ptq(), depthwise=args.depthwise or task.ptq().depthwise)
-        folders = export_all(task, Path(folder), how)
+        if args.throughput:
+            folders = export_all(task, Path(folder), how, (PLAIN, PLAIN_INT8, EXPORTED, INT8), ("onnx",))
+            print(
+                f"{args.config}, {args.cpu_threads} threads, milliseconds a person, ratio and its quartiles"
+            )
+            sizes = (1, 2, 4)
+            for streams, batch in ((1, 1), *((args.cpu_threads, size) for size in sizes)):
+                show_streams(folders, args.cpu_threads, streams, batch, args.rounds)
+            return
+        folders = export_all(task, Path(folder), how, (PLAIN, EXPORTED, INT8), ("paddle", "onnx"))
         contenders = make_contenders(folders, args.cpu_threads)
         results = measure(list(contenders.values()), make_scenes(64), rounds=args.rounds, batches=10)
     print(f"{args.config}, {args.cpu_threads} threads, one person at a time, milliseconds")
@@ -73,8 +90,10 @@ def main() -> None:
         print(f"  {name:42}{numbers[0]:11.1f}{numbers[1]:9.1f}{numbers[2]:9.1f}{result.peak_memory:9.0f}")
 
 
-def export_all(task: Any, folder: Path, how: Any) -> dict[str, Path]:
-    """All three exports in both formats, by `PTQ` ``how``; prints how many operators and bytes each has."""
+def export_all(
+    task: Any, folder: Path, how: Any, names: Sequence[str], formats: Sequence[Any]
+) -> dict[str, Path]:
+    """The exports of these names, int8 by `PTQ` ``how``; prints how many operators and bytes each has."""
     import paddle
 
     from ppose.engine.load import load_trained
@@ -84,17 +103,43 @@ def export_all(task: Any, folder: Path, how: Any) -> dict[str, Path]:
     trained = load_trained(task)
     width, height = task.codec.input_size
     quantized = quantize_network(trained, [paddle.randn([2, 3, height, width])], how)
-    folders = {name: folder / name for name in (PLAIN, EXPORTED, INT8)}
+    folders = {name: folder / name.replace(", ", "_") for name in names}
     for name, path in folders.items():
-        network = quantized if name == INT8 else trained
-        for kind in ("paddle", "onnx"):
+        network = quantized if name in (INT8, PLAIN_INT8) else trained
+        # What is exported is changed in place.
+        form = copy.deepcopy if name in (PLAIN, PLAIN_INT8) else export.deploy_form
+        for kind in formats:
             options = export.Options(format=kind)
-            form = (lambda model: model) if name == PLAIN else export.deploy_form
             with mock.patch.object(export, "deploy_form", form):
-                report = export.export_model(task, name, path, options, trained=network)
+                report = export.export_model(task, path.name, path, options, trained=network)
             exported = ", ".join(f"{key} {n}" for key, n in report.operators.items() if key != "trained")
             print(f"{name}, operators: {exported}; {report.size / 1e6:.1f} MB in {report.seconds:.0f} s")
     return folders
+
+
+def show_streams(folders: dict[str, Path], threads: int, streams: int, batch: int, rounds: int) -> None:
+    """Each export of `export_all` in its runtime, in so many streams, in turns."""
+    from ppose.inference.tuning.processes import Processes
+    from ppose.inference.tuning.settings import Settings
+
+    runtimes = {PLAIN: "onnxruntime", PLAIN_INT8: "onnxruntime", EXPORTED: "openvino", INT8: "openvino"}
+    seconds: dict[str, list[float]] = {name: [] for name in runtimes}
+    with Processes() as bench:
+        contenders = {
+            name: Settings(folders[name], runtime, "fp32", "", threads, streams, batch)
+            for name, runtime in runtimes.items()
+        }
+        for settings in contenders.values():
+            bench.open(settings)
+        for turn in range(rounds):
+            for name in sorted(contenders, reverse=bool(turn % 2)):
+                seconds[name].append(bench.run(contenders[name]))
+    base = seconds[min((PLAIN, PLAIN_INT8), key=lambda name: statistics.median(seconds[name]))]
+    print(f"  streams: {streams}, batches of {batch}")
+    for name, of_name in seconds.items():
+        low, middle, high = statistics.quantiles((a / b for a, b in zip(of_name, base, strict=True)), n=4)
+        shown = f"{1000 * statistics.median(of_name):7.2f}  {middle:.2f} ({low:.2f} to {high:.2f})"
+        print(f"    {name + ', ' + runtimes[name]:26}{shown}")
 
 
 def make_contenders(folders: dict[str, Path], threads: int) -> dict[str, Any]:

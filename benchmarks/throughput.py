@@ -5,34 +5,30 @@
 "folder" writes the pictures and keypoints.json of a folder, as `ppose predict --image_dir` does, each time in
 a process of its own, without its start; "bound" is what the cores could do if they did nothing but the
 network, decoding, cutting out, drawing and encoding, and never waited: core-seconds of each, measured alone,
-over the cores. "start" is the whole command for one image, from the second time on. "video" draws four
-people in each frame of 1280x720, whose boxes are known, and encodes them. --base is a checkout of another
-version, measured in turns with this one; medians over --rounds.
+over the cores. It leaves out finding keypoints in heatmaps, writing files and JSON, which are shown beside
+it. "start" is the whole command for one image, from the second time on. "video" draws four people in each
+frame of 1280x720, whose boxes are known, and encodes them. --base is a checkout of another version with the
+same functions, measured in turns with this one; medians over --rounds.
 
-Two cores of an AMD EPYC (AVX512, VNNI) that other programs used as well (load 10 to 15), OpenVINO 2026.4,
-`coco_dev` with its annotated boxes; processor milliseconds a person are what to compare then, "before" is
-without pipeline and streams:
+Two cores of an AMD EPYC (AVX512, VNNI), OpenVINO 2026.4, `coco_dev` with its annotated boxes (2026-11-27).
+Against bb4bb7f, which has no pipeline, no streams and functions of other names, in turns with a script of its
+own, alone on both cores, medians and range of five turns: tinypose_128x96 went from 250 to 392 people/s, 1.56
+times (1.55 to 1.57), and from 6.0 to 4.7 core-ms a person; the bound is 446. Beside other programs, core-ms
+in separate runs: Lite-HRNet-30 (30 images) from 29.8 to 18.5, HRNet-W32 (10 images) from 155 to 142.
 
-                                        before   now
-    tinypose_128x96 (126 images)           7.4   5.7
-    Lite-HRNet-30 (30 images)             45.6  23.7
-    HRNet-W32 (10 images)                  162   152
-    video, 4 people, a frame                36    33
+Of the 4.7 alone: tinypose's network 3.2, decoding images 0.55, cutting out 0.25, drawing 0.20, encoding 0.25;
+outside of the bound writing 0.15, keypoints 0.04, the pipeline 0.03. Encoding took 0.45 as long as OpenCV
+copied reversed channels, with Python's lock held. Without fsync the folder took 1 % less time.
 
-Of tinypose's 5.7 the parts alone are 5.1: network 3.6, decoding 0.6, encoding 0.5, cutting out 0.3, drawing
-0.2. In turns with the version before it went through the folder 1.1 to 5.9 times as fast (median of ten
-turns 1.76), through the video 1.4 times: other load decides. Without such a load it later went
-through the folder at 340 people/s, 0.81 of the bound of 418, and the command for one image took 0.72 s from
-the second time on (before, at a load of 8, 1.29).
+Batches in two streams, core-ms a person: tinypose's network alone 3.24, 3.25, 3.09, 3.20 in 2, 4, 8 and 16,
+and the folder 5.11 in fours and 4.87 in eights; Lite-HRNet-30's folder 18.5 and 22.0, and HRNet-W32's 142 and
+155, where 35 people are filled up to 36 and to 40.
 
-What was learnt: tinypose's network takes 8.5 core-ms a person one by one on two threads, 6.0 in sixteens,
-and in two streams of one thread 5.2 one by one, and 4.2, 3.6, 3.6 and 3.9 in batches of 2, 4, 8 and 16. Two
-threads that meet after every operator spin for half of Lite-HRNet's time. Callers wait in threads for their
-requests, and there is no AsyncInferQueue, so that reading and drawing take turns with the network in as
-many threads as cores. Writing each picture to the disk (fsync) held a thread for 5 ms: therefore one thread
-more. Taking tinypose from the cache is 0.3 s of processor time where reading and compiling are 1.1; the
-whole command for one image 0.95 where it was 1.75. A frame of 1280x720 took x264's veryfast 10.7 ms,
-superfast 7.7, ultrafast 5.5 in files of 2.5 times the size, and OpenCV's mp4v 5.9.
+Two threads that meet after every operator spin for half of Lite-HRNet's time. Callers wait in threads for
+their requests, and there is no AsyncInferQueue, so that reading and drawing take turns with the network in as
+many threads as cores. Taking tinypose from the cache is 0.3 s of processor time, reading and compiling 1.1. A
+frame of 1280x720 took x264's veryfast 10.7 ms, superfast 7.7, ultrafast 5.5 in files of 2.5 times the size,
+and OpenCV's mp4v 5.9. A video with four people took 33 core-ms a frame, before the pipeline 36.
 """
 
 import argparse
@@ -49,6 +45,7 @@ from typing import Any
 from machine import processor_name
 
 ROOT = Path(__file__).resolve().parent.parent
+_BOUND = ("decode", "cut out", "network", "draw", "encode")  # the parts that it is of
 _FRAMES, _RATE, _SIZE = 600, 30, (1280, 720)
 
 
@@ -87,7 +84,7 @@ def show_folder(args: argparse.Namespace, model: Path, versions: dict[str, Path]
             cpu[name].append(1000 * done["cpu"] / done["people"])
     parts = work(ROOT, "parts", model, args)
     cores = len(os.sched_getaffinity(0))
-    bound = parts["people"] / (sum(parts["seconds"].values()) / cores)
+    bound = parts["people"] / (sum(parts["seconds"][part] for part in _BOUND) / cores)
     now = statistics.median(rates["now"])
     print(f"\n{model.name}: {now:.1f} people/s, {now / bound:.2f} of the bound of {bound:.1f}")
     per_person = {part: 1000 * s / parts["people"] for part, s in parts["seconds"].items()}
@@ -112,7 +109,8 @@ def show_start(args: argparse.Namespace, versions: dict[str, Path]) -> None:
         for turn in range(2 * args.rounds + 1):
             for name, root in versions.items():
                 command = [sys.executable, str(root / "deploy" / "infer.py")]
-                command += ["--model_dir", str(args.model_dir[0]), "--image_file", str(image)]
+                command += ["--model_dir", str(args.model_dir[0].resolve())]
+                command += ["--image_file", str(image.resolve())]
                 command += ["--runtime", args.runtime, "--output_dir", f"{folder}/{name}"]
                 environment = {**os.environ, "PPOSE_HOME": f"{folder}/home"}
                 start = time.perf_counter()
@@ -177,6 +175,7 @@ def run_parts(args: argparse.Namespace) -> dict[str, Any]:
     """Core-seconds of each part alone, and of the network in several modes."""
     import numpy as np
 
+    from ppose.files import write_bytes, write_json
     from ppose.inference.pose_files import stack_poses
     from ppose.transforms import read_annotated
     from ppose.visualize import draw_poses, encode_picture
@@ -200,12 +199,22 @@ def run_parts(args: argparse.Namespace) -> dict[str, Any]:
         found = zip(images, poses, boxes, strict=True)
         return [draw_poses(i, stack_poses(p), predictor.keypoint_set, bboxes_xyxy=b) for i, p, b in found]
 
+    def write(folder: Path) -> None:
+        for file, picture in zip(files, encoded, strict=True):
+            write_bytes(folder / file.name, picture)
+        write_json(folder / "keypoints.json", [pose.to_record() for of_image in poses for pose in of_image])
+
     size = predictor.batch_size
     images = count("decode", lambda: [read_annotated(f, s)[0] for f, s in zip(files, sizes, strict=True)])
     batches = count("cut out", cut_out)
     poses = predictor.predict_images(images, boxes)
     pictures = count("draw", draw)
-    count("encode", lambda: [encode_picture(p, f.suffix) for p, f in zip(pictures, files, strict=True)])
+    named = zip(pictures, files, strict=True)
+    encoded = count("encode", lambda: [encode_picture(p, f.suffix) for p, f in named])
+    with tempfile.TemporaryDirectory() as folder:
+        count("write", lambda: write(Path(folder)))
+    heatmaps = [(predictor.find_heatmaps(batch), batch["warp"]) for batch in batches]
+    count("keypoints", lambda: [predictor.spec.decode(*each) for each in heatmaps])
     people = np.concatenate([batch["image"] for batch in batches])
     modes = measure_modes(args, people)
     seconds["network"] = min(cpu for _, cpu in modes.values()) / 1000 * len(people)

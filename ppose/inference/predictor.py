@@ -54,7 +54,7 @@ class Predictor:
         spec: PoseSpec,
         runtime: Runtime,
         *,
-        batch_size: int = default_batch(1),
+        batch_size: int = 16,
         use_dark: bool | None = None,
         find_people: PersonDetector | None = None,
     ) -> None:
@@ -97,8 +97,8 @@ class Predictor:
         ``options`` are those of `open_runtime`, which also raises the errors. ``hint`` "throughput" is for
         many images: it runs as many batches at once as there are threads, while other images are read;
         "latency" answers a single image soonest. ``batch_size`` people at most are one batch, by default 16,
-        and 4 where batches run at once; a graph exported with a fixed batch keeps its own. ``use_dark`` None
-        decodes as the model was evaluated.
+        and where batches run at once 8 of 128x96 pixels or 4 of 256x192; a graph exported with a fixed batch
+        keeps its own. ``use_dark`` None decodes as the model was evaluated.
 
         If `ppose tune` has measured this model on this machine, ``runtime`` "auto" uses its choice for the
         hint, unless device, ``precision`` or ``cpu_threads`` are given; "measure" measures first if needed,
@@ -263,4 +263,4 @@ def open_folder(
         hint=hint,
         **options,
     )
-    return folder.spec, opened, default_batch(opened.callers)
+    return folder.spec, opened, default_batch(opened.callers, folder.spec.input_size)

@@ -45,7 +45,7 @@ class Predictor(predictor.Predictor):
         if isinstance(model, PoseSpec):
             if isinstance(runtime, str) or options:
                 raise ConfigError("a PoseSpec needs an open Runtime, and takes no options of one")
-            spec, opened, batch = model, runtime, default_batch(1)
+            spec, opened, batch = model, runtime, default_batch(1, model.input_size)
         elif isinstance(runtime, str):
             folder = find_folder(model, "auto" if runtime == "measure" else runtime)
             spec, opened, batch = open_folder(folder, runtime, **options)

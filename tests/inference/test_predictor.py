@@ -105,7 +105,7 @@ def test_throughput_finds_the_same(model_dir, crowd, runtime):
     images = [np.roll(image, 3 * shift, axis=1) for shift in range(9)]
     options = {"runtime": runtime, "cpu_threads": 2}
     predictor = Predictor.from_dir(model_dir, hint="throughput", **options)
-    at_once = {"paddle": (1, 16)}.get(runtime, (2, 4))  # Paddle's runs take all threads
+    at_once = {"paddle": (1, 16)}.get(runtime, (2, 8))  # Paddle's runs take all threads
     assert (predictor.callers, predictor.batch_size) == at_once
     found = predictor.predict_images(images, [boxes] * 9)
     expected = Predictor.from_dir(model_dir, **options).predict_images(images, [boxes] * 9)

@@ -19,7 +19,7 @@ from ppose.inference.tuning.agreement import take_sample
 from ppose.inference.tuning.candidates import list_exports, list_pairs
 from ppose.inference.tuning.contest import Contest, list_faster
 from ppose.inference.tuning.records import Choice, find_choice, write_record
-from ppose.inference.tuning.settings import Settings
+from ppose.inference.tuning.settings import Settings, default_batch
 from ppose.keypoints import get_keypoint_set
 
 DEFAULT = Settings(Path("a"), "openvino", "fp32", "fp32", 2)
@@ -103,14 +103,23 @@ def test_time_is_bounded():
 
 
 def test_many_people_are_tried_in_streams_and_batches():
-    def seconds(settings):  # streams help, and batches of 4
-        return 0.01 / settings.streams * {1: 2.0, 4: 0.8, 16: 1.0}[settings.batch]
+    def seconds(settings):  # streams help, and batches of 8
+        return 0.01 / settings.streams * {1: 2.0, 4: 1.0, 8: 0.8, 16: 1.0}[settings.batch]
 
-    contest, faster = compete(FakeBench(seconds), [dataclasses.replace(DEFAULT, threads=4)], many=True)
-    assert (contest.default.streams, contest.default.batch) == (4, 4)
+    contest, faster = compete(
+        FakeBench(seconds), [dataclasses.replace(DEFAULT, threads=4, input_size=(96, 128))], many=True
+    )
+    assert (contest.default.streams, contest.default.batch) == (4, 8)
     tried = {(s.streams, s.batch) for s in contest.seconds}
-    assert {(1, 4), (2, 4), (4, 1), (4, 16)} <= tried
+    assert {(1, 8), (2, 8), (4, 1), (4, 4), (4, 16)} <= tried
     assert faster == [contest.default]
+
+
+@pytest.mark.parametrize(
+    ("size", "people"), [((96, 128), 8), ((192, 256), 4), ((288, 384), 1), ((32, 32), 8)]
+)
+def test_large_people_are_few_in_a_batch(size, people):
+    assert default_batch(2, size) == people
 
 
 @pytest.fixture

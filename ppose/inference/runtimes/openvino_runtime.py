@@ -3,7 +3,7 @@
 import json
 import threading
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +39,8 @@ class OpenVinoRuntime:
     with fixed shapes for one person and for each of ``batches``, and one for all other sizes; with several
     callers, whose requests each run in one thread, one for each size. Fixed shapes take a
     quarter less of Lite-HRNet's time, and a third where sizes change. Threads that run it at once have a
-    request each, and with ``is_apart`` a compiled model each: OpenVINO (2026.4) spoils int8 weights where
-    several streams of a model share them, in 4 to 18 of 25 compilations.
+    request each, and with ``is_apart`` a compiled model each, of which there are as many as callers: OpenVINO
+    (2026.4) spoils int8 weights where several streams of a model share them, in 4 to 18 of 25 compilations.
     """
 
     name = "openvino"
@@ -56,6 +56,7 @@ class OpenVinoRuntime:
         cache: CompiledCache | None = None,
     ) -> None:
         self.callers, self._is_apart = callers, is_apart
+        self._places = threading.BoundedSemaphore(callers) if is_apart else nullcontext()
         self._file, self._settings, self._cache = file, settings, cache
         self._fixed = {1, *batches}
         self._model: openvino.Model | None = None
@@ -70,12 +71,13 @@ class OpenVinoRuntime:
         is_fixed, inputs = self.callers > 1 or len(image) in self._fixed, name_inputs(image, *inverse_warp)
         size = len(image) if is_fixed else _ANY
         idle = self._idle.setdefault(size, [])
-        try:
-            request = idle.pop()
-        except IndexError:
-            request = self._make_request(size, inputs)
-        found = request.infer(inputs, share_inputs=True)[0]
-        idle.append(request)
+        with self._places:
+            try:
+                request = idle.pop()
+            except IndexError:
+                request = self._make_request(size, inputs)
+            found = request.infer(inputs, share_inputs=True)[0]
+            idle.append(request)
         return found
 
     def _make_request(self, size: int, inputs: Mapping[str, np.ndarray]) -> openvino.InferRequest:

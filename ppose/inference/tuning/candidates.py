@@ -41,11 +41,12 @@ def list_pairs(exports: Sequence[ModelFolder], threads: int) -> tuple[list[Setti
                         "saturates on this processor"
                     )
                     continue
-                fixed = folder.spec.batch
+                spec = folder.spec
                 settings = Settings(
-                    folder.path, cast(RuntimeName, runtime), cast(Precision, precision), computes, threads
-                )
-                found.append(replace(settings, batch=fixed or 1, is_fixed=fixed is not None))
+                    folder.path, cast(RuntimeName, runtime), cast(Precision, precision), computes, threads,
+                    batch=spec.batch or 1, is_fixed=spec.batch is not None, input_size=spec.input_size,
+                )  # fmt: skip
+                found.append(settings)
     # First what `auto` takes by itself; then by export, and by runtime.
     found.sort(key=lambda s: (s.path != exports[0].path, s.precision != "fp32"))
     return found, list(dict.fromkeys(problems))
@@ -56,7 +57,7 @@ def default_of(pair: Settings, *, many: bool) -> Settings:
     if not many:
         return pair
     streams = pair.threads if KINDS[pair.runtime].has_streams else 1
-    return replace(pair, streams=streams, batch=_batch(pair, default_batch(streams)))
+    return replace(pair, streams=streams, batch=_batch(pair, default_batch(streams, pair.input_size)))
 
 
 def vary_threads(pair: Settings) -> list[Settings]:
@@ -72,7 +73,7 @@ def vary_streams(pair: Settings, *, ends: bool = False) -> list[Settings]:
         counts = sorted({1, pair.threads})
     else:
         counts = _halves(pair.threads)
-    batch = _batch(pair, default_batch(pair.threads))
+    batch = _batch(pair, default_batch(pair.threads, pair.input_size))
     return [replace(pair, streams=streams, batch=batch) for streams in counts]
 
 

@@ -6,20 +6,25 @@ from pathlib import Path
 from ppose.inference.runtimes import Precision, RuntimeName
 from ppose.paths import show_name
 
-_PEOPLE, _PEOPLE_OF_SEVERAL = 16, 4  # as measured (benchmarks/throughput.py)
+_PEOPLE = 16
+# Of batches that run at once (benchmarks/throughput.py); the maps of larger ones do not fit a core's cache.
+_PEOPLE_AT_ONCE, _PIXELS_AT_ONCE = 8, 4 * 192 * 256
 
 
-def default_batch(streams: int) -> int:
-    """The most people of a batch; fewer where several run at once."""
-    return _PEOPLE if streams == 1 else _PEOPLE_OF_SEVERAL
+def default_batch(streams: int, input_size: tuple[int, int]) -> int:
+    """The most people of a batch; fewer where several run at once, and fewer of large ones (w, h)."""
+    if streams == 1:
+        return _PEOPLE
+    width, height = input_size
+    return min(max(_PIXELS_AT_ONCE // (width * height), 1), _PEOPLE_AT_ONCE)
 
 
 @dataclass(frozen=True)
 class Settings:
     """An export's folder, a runtime, and how it works: ``threads`` of all ``streams`` together.
 
-    A graph with a fixed batch (``is_fixed``) has no other. ``precision`` is what `open_runtime` is asked for,
-    ``computes`` what comes of it: int8 of an int8 export.
+    A graph with a fixed batch (``is_fixed``) has no other; ``input_size`` is its (w, h). ``precision`` is
+    what `open_runtime` is asked for, ``computes`` what comes of it: int8 of an int8 export.
     """
 
     path: Path
@@ -30,6 +35,7 @@ class Settings:
     streams: int = 1
     batch: int = 1
     is_fixed: bool = False
+    input_size: tuple[int, int] = (192, 256)
 
     @property
     def is_exact(self) -> bool:

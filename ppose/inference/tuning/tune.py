@@ -244,7 +244,7 @@ def _to_choice(folder: ModelFolder, hint: Hint, settings: Settings, why: str) ->
         threads=settings.threads,
         streams=settings.streams,
         # How many people of one image are a batch was not measured.
-        batch=settings.batch if hint == "throughput" else default_batch(1),
+        batch=settings.batch if hint == "throughput" else default_batch(1, export.spec.input_size),
         why=f"{settings.describe()}: {why}",
     )
 
