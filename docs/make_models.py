@@ -18,20 +18,20 @@ PAGE = FOLDER / "models.md"
 _MILLISECONDS = FOLDER / "cpu_ms.tsv"
 _HEADER = """# Models
 
-Every config that comes with ppose; `python docs/make_models.py` wrote this page. MACs are the
-multiply-accumulates of convolutions for one image; GFLOPs are counted as the official tables of HRNet and
-SimpleBaseline do (transposed convolutions at output resolution, over 1024^3), and `ppose model_info -c
-CONFIG` prints all three. They are of the network as it is trained.
+This page lists every config that ships with ppose; `python docs/make_models.py` generates it. MACs are the
+multiply-accumulates of convolutions for one image. GFLOPs are counted as in the official tables of HRNet and
+SimpleBaseline (transposed convolutions at output resolution, over 1024^3). Both refer to the network as it is
+trained; `ppose model_info -c CONFIG` prints parameters, MACs and GFLOPs.
 
-*ms* is one person from an image in memory to keypoints, in float and without the flip test, at the median,
-the smaller one where a network was run twice:
+*ms* is the median time for one person from an image in memory to keypoints, in float and without the flip
+test. Where a network was measured twice, it is the smaller value:
 {run}.
-`benchmarks/models.py` measured it with random weights, once for each size of network; those that are left
-out take more than 10.5 G MACs. Int8 and other runtimes: [benchmarks](benchmarks.md).
+`benchmarks/models.py` measured one config per size of network, with random weights, and skipped networks of
+more than 10.5 G MACs. For int8 and other runtimes, see [benchmarks](benchmarks.md).
 
-Published results are those of the codes named, not of trainings here. *det* is AP on COCO val2017 with
-detections of a person AP of 56.4 and the flip test, *own* with the people's own boxes, which give about 2 AP
-more. What was checked here with published weights: PP-TinyPose's, on 126 images of COCO
+Published results come from the codes named, not from training here. *det* is AP on COCO val2017 with
+detections of a person AP of 56.4 and the flip test; *own* is AP with ground-truth boxes, about 2 AP higher.
+Only the published weights of PP-TinyPose have been checked here, on 126 images of COCO
 ([benchmarks](benchmarks.md#ap-with-published-weights)).
 
 | config | input (w x h) | keypoints | parameters | MACs | GFLOPs | ms | published |
@@ -41,7 +41,7 @@ more. What was checked here with published weights: PP-TinyPose's, on 126 images
 _NAMES_HEADER = """
 ## By name
 
-Published models that `ppose predict`, `ppose serve`, `ppose eval` and `ppose.Predictor` take by their name
+`ppose predict`, `ppose serve`, `ppose eval` and `ppose.Predictor` take these published models by name
 ([how](model_names.md)); `ppose models` lists them too. *person* is AP of detected boxes of people.
 
 | name | for | config | input (w x h) | as published | publisher, page |

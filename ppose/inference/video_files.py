@@ -55,7 +55,9 @@ class VideoFile:
         self._stream: Any = stream
         context = stream.codec_context
         if context is None:
-            raise DataError(f"the video in {show_name(path)} has a codec that is unknown here")
+            raise DataError(
+                f"the video in {show_name(path)} has a codec that is unknown here, or its index was cut off"
+            )
         limit_decoder(context, path)
         context.thread_type, context.thread_count = "AUTO", min(own_cores(), _MOST_DECODERS)
         sound = streams.best("audio", related=stream)
