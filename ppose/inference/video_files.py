@@ -144,7 +144,8 @@ class VideoFile:
                 self._container.seek(int((place + self._zero) / self.time_base), stream=self._stream)
             decoded = self._decode()
             time, picture = next(decoded, (math.inf, None))
-            is_in_time = time <= start + float(self.time_base) / 2 and picture.key_frame
+            is_early = time <= start + float(self.time_base) / 2
+            is_in_time = is_early and picture is not None and picture.key_frame
             if place < 0 or is_in_time:
                 yield from () if picture is None else chain([(time, picture)], decoded)
                 return
