@@ -69,7 +69,8 @@ class VideoFile:
         self._zero = (stream.start_time or 0) * self.time_base
         self._sound: list[Any] = []
         self._end, self._last_end = 0.0, 0.0  # of all packets, of those of the video
-        self._count, self._damaged, self._is_corrupt = 0, 0, False
+        self._count, self._damaged = 0, 0
+        self._cut: set[int] = set()  # streams whose last packet is not whole
         self._to_standard_range = _StandardRange()
         self._frames = self._read_clip()
         first = next(self._frames, None)
@@ -98,7 +99,7 @@ class VideoFile:
             "matroska" in self._container.format.name
         ):  # whose length may count from 0, or from the first frame
             stated -= max(float(self._zero), 0.0)
-        if self._is_corrupt or stated - read > max(_LOST_SECONDS, _LOST_FRAMES / self.rate):
+        if self._cut or stated - read > max(_LOST_SECONDS, _LOST_FRAMES / self.rate):
             of_length = f", {read:.1f} of {stated:.1f} s," if stated > read else ""
             raise DataError(
                 f"video is cut short: {show_name(self._path)} ({self._count} frames{of_length} could be read)"
@@ -155,7 +156,8 @@ class VideoFile:
     def _forget(self) -> None:
         """Take back what has been said of packets that are read again."""
         self._sound, self._end, self._last_end = [], 0.0, 0.0
-        self._count, self._damaged, self._is_corrupt = 0, 0, False
+        self._count, self._damaged = 0, 0
+        self._cut.clear()
 
     def _decode(self) -> Iterator[tuple[float, Any]]:
         """Times and decoded pictures."""
@@ -180,10 +182,12 @@ class VideoFile:
             try:
                 packet = next(packets, None)
             except (av.FFmpegError, OSError):  # behind the damage there is nothing
-                self._is_corrupt, packet = True, None
+                packet = None
+                self._cut.add(self._stream.index)
             if packet is None:
                 return
-            self._is_corrupt |= packet.is_corrupt
+            if packet.size:  # what matters is a stream's last
+                (self._cut.add if packet.is_corrupt else self._cut.discard)(packet.stream.index)
             if packet.pts is not None and packet.size:
                 end = float((packet.pts + (packet.duration or 0)) * packet.time_base - self._zero)
                 self._end = max(self._end, end)
