@@ -1,10 +1,10 @@
-"""What reading annotations costs, beside `json.load` alone, on a file of the size of COCO's train2017.
+"""Time and memory to read annotations, against `json.load`, for a file of the size of COCO's train2017.
 
     python benchmarks/annotations.py [--people 149813] [--file made.json]
 
-Makes the file (people with and without keypoints, polygons as in COCO), unless it is there, then reads it in
-processes of their own, in turns: with `json.load` and with `read_annotations`. Prints the medians of the time
-and of the largest memory, and the processor's name.
+Makes the file (people with and without keypoints, polygons as in COCO) if it does not exist, then reads it in
+separate processes that take turns: with `json.load` and with `read_annotations`. Prints the medians of time
+and peak memory, and the processor's name.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from machine import processor_name
 
 ROOT = Path(__file__).resolve().parent.parent
 PEOPLE_PER_IMAGE = 2.3
-UNLABELLED = 112_652 / 149_813  # of train2017's people, for one with keypoints
+UNLABELLED = 112_652 / 149_813  # train2017's people without keypoints for one with keypoints
 IMAGES_WITHOUT = 54_172 / 149_813
 
 _MEASURE = """
@@ -41,7 +41,7 @@ print(seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 
 def write_annotations(path: Path, people: int) -> None:
-    """A file like person_keypoints_train2017.json with so many people who have keypoints."""
+    """Write a file like person_keypoints_train2017.json with this number of people with keypoints."""
     rng = np.random.default_rng(0)
     with_people = int(people / PEOPLE_PER_IMAGE)
     images = [
@@ -76,7 +76,7 @@ def write_annotations(path: Path, people: int) -> None:
 
 
 def measure(way: str, path: Path) -> tuple[float, float]:
-    """Seconds and MB of reading in a process of its own."""
+    """Seconds and peak MB of reading in a process of its own."""
     result = subprocess.run(
         [sys.executable, "-c", _MEASURE, way, str(path)], cwd=ROOT, capture_output=True, text=True, check=True
     )

@@ -1,10 +1,9 @@
-"""Simulated crowds for `tracking.py`: people who walk or run about, as detectors and pose networks see them.
+"""Simulates crowds for `tracking.py`: moving people, as detectors and pose networks see them.
 
-Each of N people goes from one random place to the next on a ground that a camera looks down on from 5 m, with
-a limited acceleration, arms and legs swinging. Who stands nearer hides who stands behind: the score of a box
-falls with what is hidden of it, keypoints that are hidden scatter, and some of them are found on who stands
-in front. What is seen of somebody below a score of 0.1 is not found at all. Now and then a box has nobody in
-it.
+Each of N people goes from one random place to the next on the ground, with limited acceleration and swinging
+limbs; a camera looks down from 5 m. Nearer people occlude those behind them: a box's score falls with its
+occluded share, occluded keypoints scatter, and some are found on the person in front. Boxes that score below
+0.1 are not found. Some boxes are false positives.
 """
 
 from collections.abc import Iterator
@@ -17,10 +16,10 @@ from ppose.keypoints import get_keypoint_set
 
 SIZE = (1280, 720)
 _FOCAL, _HORIZON, _CAMERA, _HEIGHT = 1000.0, -100.0, 5.0, 1.75  # pixels, pixels, metres, metres
-_NEAR, _FAR, _SIDEWAYS = 7.0, 18.0, 0.55  # metres; to both sides, a part of the distance
-_SWING = 0.3  # metres, of hands and feet; as far to both sides
+_NEAR, _FAR, _SIDEWAYS = 7.0, 18.0, 0.55  # metres; to both sides, as a share of the distance
+_SWING = 0.3  # metres to both sides, of hands and feet
 
-# COCO's keypoints of a standing person: to the side, up (both in body heights), and how far they swing.
+# COCO's keypoints of a standing person: sideways, up (both in body heights), and the share of the swing.
 _NAMES = get_keypoint_set("coco17").names
 _STANDING = {
     "nose": (0.0, 0.93, 0.0), "eye": (0.02, 0.95, 0.0), "ear": (0.04, 0.94, 0.0),
@@ -29,24 +28,24 @@ _STANDING = {
 }  # fmt: skip
 _BODY = np.array([_STANDING[name.split("_")[-1]] for name in _NAMES])
 _SIDE = np.array([-1.0 if name.startswith("right") else 1.0 for name in _NAMES])
-_SNAPPED = 0.3  # of the hidden keypoints, those that are found on who stands in front
+_SNAPPED = 0.3  # share of the occluded keypoints that are found on the person in front
 
 
 @dataclass(frozen=True)
 class Crowd:
-    """How many people go about how fast (m/s, m/s^2), how long and often they are seen, and how well."""
+    """The number of people, their speed (m/s, m/s^2), the video's length and rate, and the share missed."""
 
     people: int
     speed: float
     acceleration: float
     fps: float
     seconds: float
-    missed: float = 0.0  # of those that would be found
+    missed: float = 0.0  # share of those that would be found
 
 
 @dataclass(frozen=True)
 class Frame:
-    """A time in seconds, who is there (ids (M,), boxes_xyxy (M, 4)), and what was found with which scores."""
+    """A time in seconds, true people (ids (M,), boxes_xyxy (M, 4)), and the found poses with box scores."""
 
     time: float
     ids: np.ndarray
@@ -56,13 +55,13 @@ class Frame:
 
 
 def simulate(crowd: Crowd, seed: int) -> Iterator[Frame]:
-    """The frames of a crowd; the same for the same seed."""
+    """Yield the frames of a crowd; the seed decides them."""
     rng = np.random.default_rng(seed)
     place, target = _random_places(rng, crowd.people), _random_places(rng, crowd.people)
     speed = crowd.speed * rng.uniform(0.8, 1.2, crowd.people)
     velocity = np.zeros_like(place)
     phase = rng.uniform(0, 2 * np.pi, crowd.people)
-    steps = max(round(30 / crowd.fps), 1)  # the world goes on between the frames
+    steps = max(round(30 / crowd.fps), 1)  # simulation steps between frames
     for number in range(round(crowd.seconds * crowd.fps)):
         for _ in range(steps):
             elapsed = 1 / (crowd.fps * steps)
@@ -112,7 +111,7 @@ def _look(
         of_points = np.clip(rng.normal(0.8 * score, 0.1, len(points)), 0, 1)
         poses.append(Pose(points, of_points, float(of_points.mean()), box))
         scores.append(min(score, 1.0))
-    if rng.random() < 0.1:  # somebody who is not there
+    if rng.random() < 0.1:  # a false positive
         person = rng.choice(there)
         move = rng.uniform([0, 300], SIZE) - keypoints[person].mean(axis=0)
         of_points = rng.uniform(0, 0.5, len(_NAMES))
@@ -123,7 +122,7 @@ def _look(
 
 
 def _project(place: np.ndarray, velocity: np.ndarray, phase: np.ndarray) -> np.ndarray:
-    """Keypoints (N, 17, 2) in the image of people at (x, depth)."""
+    """Keypoints (N, 17, 2) in image pixels of people at (x, depth)."""
     ahead = velocity / np.maximum(np.linalg.norm(velocity, axis=1, keepdims=True), 1e-6)
     swing = (
         _SWING * _BODY[:, 2] * _SIDE * np.sin(phase)[:, None] * np.linalg.norm(velocity, axis=1)[:, None] / 2
@@ -137,7 +136,7 @@ def _project(place: np.ndarray, velocity: np.ndarray, phase: np.ndarray) -> np.n
 
 
 def _find_hidden(boxes: np.ndarray, order: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Which part (N,) of each is seen, and who (N,) stands most in front of it, -1 nobody."""
+    """The visible share (N,) of each box, and who (N,) occludes it most, -1 for nobody."""
     seen, front = np.ones(len(boxes)), np.full(len(boxes), -1)
     for rank, person in enumerate(order):
         nearer = order[:rank]
@@ -153,7 +152,7 @@ def _find_hidden(boxes: np.ndarray, order: np.ndarray) -> tuple[np.ndarray, np.n
 def _measure(
     rng: np.random.Generator, keypoints: np.ndarray, person: int, seen: float, front: int, boxes: np.ndarray
 ) -> np.ndarray:
-    """The keypoints (17, 2) that a network finds of a person."""
+    """The keypoints (17, 2) that a network finds for a person."""
     height = np.ptp(keypoints[person][:, 1])
     points = keypoints[person] + rng.normal(0, (0.012 + 0.04 * (1 - seen)) * height, (len(_NAMES), 2))
     if front >= 0 and seen < 0.6:

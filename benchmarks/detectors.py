@@ -1,11 +1,11 @@
-"""How well and how quickly person detectors find people: AP of their boxes on an annotated set of images.
+"""Accuracy and time of person detectors: AP of their boxes on annotated images.
 
     python benchmarks/detectors.py --data DIR [--tiles 2x2] [--runtime onnxruntime] DETECTOR ...
 
-DIR has `images` and `annotations/person_keypoints.json`, in COCO's format. A line a detector: AP of boxes by
-pycocotools (category person, scores from 0.01 on), AP of small people, milliseconds an image (median; reading
-the image apart), and of the boxes with a score of 0.5 or more how many there are and how many are right (IoU
-above 0.5, each annotated person once; crowds left out).
+DIR has `images` and `annotations/person_keypoints.json`, in COCO's format. Prints a line for each detector:
+AP of boxes by pycocotools (category person, scores from 0.01 on), AP of small people, milliseconds an image
+(median, without reading it), and the number of boxes with a score of 0.5 or more and of the right ones among
+them (IoU above 0.5, each annotated person once, without crowds).
 """
 
 import argparse
@@ -65,7 +65,7 @@ def measure_ap(truth: COCO, found: dict[int, Detections], person: int) -> tuple[
 
 
 def count_right(truth: COCO, found: dict[int, Detections], person: int) -> tuple[int, int]:
-    """Boxes with a score that commands show, and those of them that are somebody's."""
+    """The numbers of boxes with a score that commands show, and of the right ones among them."""
     boxes = right = 0
     for image_id, each in found.items():
         ids = truth.getAnnIds(image_id, person, iscrowd=False)

@@ -3,19 +3,19 @@
     python benchmarks/distillation.py --steps 100 --seeds 0 1 2
 
 The teacher is the network of `make quickstart-lite` (configs/synthetic_lite_hrnet.yml: Lite-HRNet-8 at
-128x64, trained on 17,600 images), which is trained first where output/synthetic_lite_hrnet does not hold it.
-The student is the same network, trained on a part of these images, each seen once, with the same settings:
-its images, order and initial weights follow from the seed and are the same in every way. AP is on 200 other
-images. A run that is done is not done again while its folder in output/distillation is there.
+128x64, trained on 17,600 images); it is trained first if output/synthetic_lite_hrnet lacks it. The student is
+the same network with the same settings, trained on a part of these images, each seen once. The seed decides
+its images, order and initial weights, which are the same in all variants. AP is on 200 other images. Finished
+runs in output/distillation are not repeated.
 
 - `alone`: the labels only, by an adaptive wing loss;
-- `heatmaps`: DistMSELoss beside it; `heatmaps, falling`: with a weight that falls to 0;
-- `features`: DistFeatureLoss beside it;
+- `heatmaps`: the labels and DistMSELoss; `heatmaps, falling`: with a weight that falls to 0;
+- `features`: the labels and DistFeatureLoss;
 - `few labels, alone`: one keypoint in eight is labelled, always the same ones;
-- `few labels, heatmaps`: DistMSELoss beside it, of the keypoints without a label too.
+- `few labels, heatmaps`: these labels and DistMSELoss, also for unlabelled keypoints.
 
-docs/benchmarks.md has the table. Tried once and left: weights of 30 and 1 for heatmaps and features together,
-AP 0.22 in place of 0.50 without a teacher.
+docs/benchmarks.md has the table. Tried once and rejected: heatmaps and features together, with weights of 30
+and 1: AP 0.22, against 0.50 without a teacher.
 """
 
 import argparse
@@ -39,7 +39,7 @@ TEACHER = ROOT / "output" / CONFIG.stem
 VAL = ROOT / "dataset" / "synthetic" / "val"
 BATCH = 8
 
-# Losses with the teacher, share of the keypoints that are labelled.
+# Losses with the teacher, share of labelled keypoints.
 WAYS = {
     "alone": ("", 1.0),
     "heatmaps": ("!DistMSELoss {weight: 5.0}", 1.0),

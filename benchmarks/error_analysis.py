@@ -1,9 +1,9 @@
-"""Time of `ppose analyse_errors` on a results file of 50,000 people, and of its table, also by pycocotools.
+"""Time of `ppose analyse_errors` on results of 50,000 people, and of COCO's numbers, also by pycocotools.
 
     python benchmarks/error_analysis.py [--people 50000]
 
-Makes annotations (2.3 people an image, COCO's shares of sizes and labelled keypoints, about) and results with
-noise, some missed, some doubled; runs the command in a process of its own, without pictures of people.
+Makes annotations (2.3 people an image, about COCO's shares of sizes and labelled keypoints) and noisy
+results, some missing, some doubled. Runs the command in a process of its own, without pictures of people.
 """
 
 import argparse
@@ -69,7 +69,7 @@ def main() -> None:
 
 
 def measure_tables(folder: Path) -> None:
-    """COCO's ten numbers alone, of files that are read already: pycocotools and ours."""
+    """Time COCO's ten numbers only, without reading files: pycocotools' and ours."""
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 

@@ -1,10 +1,10 @@
-"""Where the time of an evaluation goes, stage by stage, in one process.
+"""Time of an evaluation by stage, in one process.
 
     python benchmarks/evaluation.py -c configs/tinypose_256x192.yml -o weights=... EvalDataset.dataset_dir=...
 
 Prints a table of seconds and the share of each stage: reading and warping the images, normalising, the
 network, decoding the heatmaps, the metric. `tools/eval.py` runs the first two in worker processes beside the
-network; here they are one after the other, so that each is measured alone.
+network; here all stages run one after another, so that each is measured alone.
 """
 
 import argparse

@@ -1,17 +1,18 @@
-"""Images a second and core of the training data's way, from the file to the collated batch.
+"""Images per second and core of the training data pipeline, from the file to the collated batch.
 
     python benchmarks/loader.py -c configs/hrnet_w32_256x192.yml -o TrainDataset.dataset_dir=...
 
-Every contender goes through the same people in the same order, one after the other in each round, on one
-core; the table has the medians of the rounds' CPU time. "published way" is the steps as the published code
-takes them, written down here: decoding in full, colours turned, a float image warped and normalised, a loop
-over the keypoints. "bare decoding" is cv2.imread alone. Made-up people are drawn, not read.
+All contenders process the same people in the same order, one after another in each round, on one core; the
+table has the medians of the rounds' CPU time. "published way" restates the published code's steps: full
+decoding, BGR to RGB, warp and normalisation of a float image, a loop over the keypoints. "bare decoding" is
+cv2.imread only. Made-up people are drawn, not read.
 
-What was learnt with it, per image of COCO (640x480) at 256x192: decoding takes 2.1 ms of all. Half of that is
-Huffman's code, which no smaller size saves: 1/2 saves a quarter, 1/8 two fifths; few crops are that large.
-Rows below the crop save their whole share, a quarter in the mean. Normalising a batch in one numpy expression
-took 1.1 ms, for it goes through memory four times; image by image it takes 0.1. OpenCV warps four channels in
-2/3 of three's time. To search a file's end marker from its beginning took 0.15 ms.
+Findings, per image of COCO (640x480) at 256x192: decoding takes 2.1 ms of all. Half of that is Huffman
+decoding, which a smaller size does not save: 1/2 saves a quarter, 1/8 two fifths; few crops are that large.
+Skipping the rows below the crop saves their whole share, a quarter on average. Normalising a batch in one
+numpy expression took 1.1 ms, since it passes over memory four times; image by image it takes 0.1. OpenCV
+warps four channels in 2/3 of the time of three. Searching a file's end marker from its beginning took 0.15
+ms.
 """
 
 import argparse
@@ -66,7 +67,7 @@ def main() -> None:
 
 
 def make_contenders(task: Any, people: int) -> dict[str, Callable[[], Iterator[int]]]:
-    """Functions that yield how many images each of their batches had."""
+    """Functions that yield the number of images of each batch."""
     from ppose.data import SyntheticPeopleDataset
     from ppose.transforms import TopDownAffine
 
@@ -177,7 +178,7 @@ def take_half_body(
 
 
 def make_matrix(center: np.ndarray, scale: np.ndarray, turn: float, size: tuple[int, int]) -> np.ndarray:
-    """By three points, as the published code has it."""
+    """From three points, as in the published code."""
     sin, cos = np.sin(np.deg2rad(turn)), np.cos(np.deg2rad(turn))
     source, target = np.zeros((3, 2), np.float32), np.zeros((3, 2), np.float32)
     up = np.array([scale[0] * 0.5 * sin, -scale[0] * 0.5 * cos])

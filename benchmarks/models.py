@@ -1,14 +1,14 @@
-"""How long one person takes in each network of configs/, on this processor: docs/cpu_ms.tsv.
+"""Time per person of each network of configs/ on this processor, for docs/cpu_ms.tsv.
 
     python benchmarks/models.py --folder /tmp/exports --export_only
     python benchmarks/models.py --folder /tmp/exports
 
-Weights are random, biases too: where all are equal, OpenVINO does not put them into their convolutions.
-Configs whose networks have one size (docs/models.md) are one network. A network is exported, checked by the
-export, and run in OpenVINO without the flip test, a process each, one after the other: milliseconds at the
-median from an image in memory to keypoints. What a second run finds exported is not exported again, and of
-its figures and those that are there, by the same processor and runtime, the smaller ones stay: what else the
-machine does only adds. docs/make_models.py puts the figures onto its page.
+Weights and biases are random, since OpenVINO does not fuse equal biases into convolutions. Configs whose
+networks have the same size (docs/models.md) count as one network. Each is exported, checked by the export,
+and run in OpenVINO without the flip test, in a process of its own, one after another: median milliseconds
+from an image in memory to keypoints. A second run reuses exports, and keeps the smaller figure of each
+network if processor and runtime are the same, since other load only adds time. docs/make_models.py puts the
+figures into the page.
 """
 
 import argparse

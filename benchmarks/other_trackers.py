@@ -1,10 +1,10 @@
-"""Trackers to compare with: the greedy one that ppose had, and ByteTrack, restated from its paper.
+"""Trackers for comparison: ppose's former greedy one, and ByteTrack, restated from its paper.
 
-ByteTrack (Zhang et al., ECCV 2022) with its published settings: boxes of at least 0.5 are matched with all
-tracks by the IoU with where a Kalman filter expects them (0.2 and more), those of at least 0.1 with what is
-left of the tracks of the last frame (0.5 and more). Who is found twice in a row from 0.6 on is a track; who
-is not seen for 30 frames is forgotten. The filter is SORT's with DeepSORT's noise: center, ratio, height, and
-velocities a frame.
+ByteTrack (Zhang et al., ECCV 2022) with its published settings: boxes that score at least 0.5 are matched
+with all tracks by the IoU with a Kalman filter's prediction (0.2 or more); those of at least 0.1 with the
+remaining tracks of the last frame (0.5 or more). A person found twice in a row, first with 0.6 or more,
+becomes a track; one not seen for 30 frames is dropped. The filter is SORT's with DeepSORT's noise: center,
+aspect ratio, height, and velocities per frame.
 """
 
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ POSITION, VELOCITY = 1 / 20, 1 / 160
 
 
 class Greedy:
-    """People are who they are most similar to, by OKS or IoU; the most similar pair of all comes first."""
+    """Matches people with tracks greedily by OKS or IoU, the most similar pair first."""
 
     def __init__(self, sigmas: np.ndarray, similarity: str) -> None:
         self._sigmas, self._similarity = sigmas, similarity
@@ -32,7 +32,7 @@ class Greedy:
         self._next = 1
 
     def update(self, poses: list[Pose], time: float) -> list[int]:
-        """The numbers of these people."""
+        """The track numbers of these people."""
         kept = [track for track in self._tracks if time - track[2] <= PATIENCE]
         partners: dict[int, int] = {}
         likeness = self._compare([pose for _, pose, _ in kept], poses)
@@ -75,14 +75,14 @@ class Track:
 
 
 class ByteTrack:
-    """Numbers for the boxes of frame after frame."""
+    """Tracks boxes from frame to frame."""
 
     def __init__(self) -> None:
         self._tracks: list[Track] = []
         self._frame, self._next = 0, 1
 
     def update(self, boxes: np.ndarray, scores: np.ndarray) -> list[tuple[int, int]]:
-        """(track, index) of the boxes_xyxy (N, 4) that are of a track."""
+        """(track number, index) of the matched boxes_xyxy (N, 4)."""
         self._frame += 1
         for track in self._tracks:
             self._predict(track)
@@ -114,7 +114,7 @@ class ByteTrack:
     def _predict(self, track: Track) -> None:
         step = np.eye(8) + np.eye(8, k=4)
         if track.seen != self._frame - 1:
-            track.mean[7] = 0  # as published: who is lost does not go on growing
+            track.mean[7] = 0  # as published: a lost track's height stays constant
         height = track.mean[3]
         noise = [POSITION * height] * 2 + [1e-2, POSITION * height]
         noise += [VELOCITY * height] * 2 + [1e-5, VELOCITY * height]
@@ -145,7 +145,7 @@ def match(
     limit: float,
     scores: np.ndarray | None = None,
 ) -> tuple[list[tuple[Track, int]], list[Track], np.ndarray]:
-    """Pairs of tracks and of these boxes, and what is left of both; ``scores`` weigh the IoU."""
+    """Pairs of tracks and these boxes, and the unmatched ones of both; ``scores`` weight the IoU."""
     if not tracks or not len(indexes):
         return [], tracks, indexes
     likeness = ious(np.array([to_box(track.mean) for track in tracks]), boxes[indexes])

@@ -1,4 +1,4 @@
-"""People a second and AP, beside PaddleDetection's own deployment code: same network, boxes and images.
+"""People per second and AP, against PaddleDetection's deployment code: same network, boxes and images.
 
     git clone https://github.com/PaddlePaddle/PaddleDetection
     python -m venv rival && rival/bin/pip install paddlepaddle==3.2.2 "numpy<2" imgaug scipy pyyaml pillow \\
@@ -9,11 +9,11 @@
         --model_dir {paddle,onnx}/tinypose_256x192 --image_dir DIR --annotations FILE
 
 PaddleDetection runs in a process and environment of its own (`paddledetection_poses.py`), in Paddle Inference
-with oneDNN, two threads and up to 8 people of an image at once, as its README has it. "poses" takes image
-after image from file to keypoints, "folder" writes drawn pictures, too: PaddleDetection's
-det_keypoint_unite_infer.py without its detector, and `ppose predict --image_dir`. In turns, every other round
-backwards; medians over rounds, without start. AP is of all annotated boxes without flip test; a person's
-score is the mean of the keypoints'. docs/benchmarks.md has figures.
+with oneDNN, two threads and up to 8 people of an image at once, as in its README. "poses" goes from files to
+keypoints, image by image; "folder" also writes drawn pictures: PaddleDetection's det_keypoint_unite_infer.py
+without its detector, against `ppose predict --image_dir`. They take turns, in reverse order every other
+round; figures are medians over rounds, without start-up. AP is for all annotated boxes without flip test; a
+person's score is the mean of the keypoints'. docs/benchmarks.md has figures.
 """
 
 import argparse

@@ -1,7 +1,7 @@
-"""PaddleDetection's share of benchmarks/paddledetection.py, in a Python that has what it needs.
+"""PaddleDetection's part of benchmarks/paddledetection.py; runs in a Python with its requirements.
 
-Takes image after image, as topdown_unite_predict of its deploy/python/det_keypoint_unite_infer.py does, with
-the boxes of a file in place of a detector's. Prints seconds, and the people: image, keypoints, score.
+Runs image by image, as topdown_unite_predict of its deploy/python/det_keypoint_unite_infer.py does, with
+boxes from a file instead of a detector. Prints seconds, and the people: image, keypoints, score.
 """
 
 import argparse
@@ -58,7 +58,7 @@ def main() -> None:
 
 
 def open_json(create_predictor: Callable) -> Callable:
-    """What it does, for exports of Paddle 3, too; the checkout may be older."""
+    """Extend create_predictor to exports of Paddle 3, since the checkout may be older."""
 
     def open_it(config: Any) -> Any:
         config.enable_new_executor()

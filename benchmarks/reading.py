@@ -1,10 +1,10 @@
-"""How long files take to read, in this checkout against another one: weights, and configs (.yml).
+"""Time to read weights and configs (.yml) in this checkout, against another one.
 
     git worktree add ../before COMMIT
     python benchmarks/reading.py --before ../before model.pdparams configs/hrnet_w32_256x192.yml
 
-The two read in turns, each in a process of its own that reads a file a few times; the table has the medians
-of all reads, and the ratio's quartiles over the rounds.
+The two take turns, each in a process of its own that reads a file several times. The table has the medians of
+all reads, and the ratio's quartiles over the rounds.
 """
 
 import argparse
@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def read(checkout: Path, file: str) -> list[float]:
-    """Seconds of each read of a file with the ppose of a checkout, but for the first two."""
+    """Seconds of each read of a file by a checkout's ppose, without the first two."""
     done = subprocess.run(
         [sys.executable, "-P", "-c", READ, checkout, Path(file).resolve()],
         stdout=subprocess.PIPE, text=True, check=True, cwd=checkout,

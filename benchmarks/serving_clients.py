@@ -1,4 +1,4 @@
-"""Clients of a server that cost it little: sockets of one thread, whose requests are bytes made before."""
+"""Clients of a server with little load of their own: one thread's sockets send prepared bytes."""
 
 import asyncio
 import time
@@ -12,9 +12,9 @@ _PAUSE = 0.2  # seconds after an answer other than 200
 
 @dataclass
 class Answers:
-    """Seconds to each answer of status 200, how often each status came, requests whose connection was ended.
+    """Seconds to each answer of status 200, the count of each status, and of requests with a lost connection.
 
-    ``cpu_seconds`` is what the clients took themselves of ``seconds``.
+    ``cpu_seconds`` is the clients' own CPU time within ``seconds``.
     """
 
     times: list[float] = field(default_factory=list)
@@ -25,7 +25,7 @@ class Answers:
 
 
 def ask(port: int, requests: Sequence[bytes], clients: int, seconds: float) -> Answers:
-    """Ask with so many clients at once, each again when it has its answer; what was sent is waited for."""
+    """Send requests by this number of clients, each after its last answer; waits for all answers."""
     answers = Answers()
     start, cpu = time.perf_counter(), time.process_time()
     asyncio.run(_ask(port, requests, clients, start + seconds, answers))
@@ -42,7 +42,7 @@ async def _ask(port: int, requests: Sequence[bytes], clients: int, end: float, a
 
 
 class _Client(asyncio.Protocol):
-    """A connection that is kept; ``done`` when its time is over and its last answer there."""
+    """A persistent connection; ``done`` after its time and its last answer."""
 
     def __init__(
         self, requests: Sequence[bytes], end: float, answers: Answers, loop: asyncio.AbstractEventLoop

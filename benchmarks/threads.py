@@ -1,9 +1,9 @@
-"""Right answers from threads, for as long as one likes: one predictor, images of noise in any order.
+"""Tests one predictor in several threads for a given time, on images of noise in random order.
 
     python benchmarks/threads.py --model_dir DIR --runtime openvino --seconds 120
 
-Every answer is compared with that of the same image from one thread. What is printed: answers, how many were
-wrong, threads and megabytes of the process after a tenth of the time and at the end.
+Compares every answer with that of a single thread for the same image. Prints the answers, the wrong ones, and
+the process's threads and megabytes after a tenth of the time and at the end.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from ppose.commandline import run
 from ppose.inference.predictor import Predictor
 
 _IMAGES = 16
-_NEAR = 0.01  # pixels, and of scores: a batch of another size may differ in its last digits
+_NEAR = 0.01  # tolerance of pixels and scores: batches of other sizes may differ in the last digits
 
 
 def main() -> None:

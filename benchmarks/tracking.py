@@ -1,15 +1,15 @@
-"""Who keeps their number: ppose's tracker against others, on simulated crowds (`crowds.py`) and PoseTrack18.
+"""Compares ppose's tracker with others, on simulated crowds (`crowds.py`) and PoseTrack18.
 
     python benchmarks/tracking.py
     python benchmarks/tracking.py --posetrack posetrack18/annotations/val
 
-In the table are identity switches (of all seeds), and MOTA, IDF1 and HOTA in percent, by people's boxes from
-an IoU of 0.5 on, and how long the tracker takes. The settings of ppose's tracker were chosen on other seeds
-(100 and on). "before" is the greedy tracker that ppose had. Who is not found is missed by all. The greedy
-ones see boxes of at least 0.5, as before; the others are told the scores.
+The table has identity switches (of all seeds), MOTA, IDF1 and HOTA in percent, by people's boxes from an IoU
+of 0.5 on, and the tracker's time. The settings of ppose's tracker were chosen on other seeds (100 and on).
+"before" is ppose's former greedy tracker. People whom the detector misses are missed by all trackers. The
+greedy ones get boxes that score at least 0.5, as before; the others get the scores.
 
-With --posetrack the annotated people of each video are given as found, and the tracks evaluated with their
-annotations: who keeps their numbers where poses are right, frames are far apart, and people come and go.
+With --posetrack the trackers get the annotated people of each video, and their tracks are compared with the
+annotated ones: a test with exact poses, frames far apart, and people who come and go.
 """
 
 import argparse
@@ -105,7 +105,7 @@ def follow(videos: Sequence[Sequence[Frame]], make: Callable[[], Update]) -> tup
 
 
 def from_annotations(tracks: Tracks) -> list[Frame]:
-    """The annotated people of a video as if they had been found, 25 frames a second."""
+    """The annotated people of a video as detections, at 25 frames per second."""
     frames = []
     for number, rows in enumerate(tracks.by_frame(int(tracks.frames.max(initial=-1)) + 1)):
         boxes = bbox_xywh_to_xyxy(tracks.bboxes_xywh[rows])

@@ -1,15 +1,15 @@
-"""Time and memory of a training step on the CPU, by network and batch, against other ways to run it.
+"""Time and memory of a training step on the CPU, by network and batch, against other modes.
 
     python benchmarks/training_step.py -c configs/lite_hrnet_18_256x192_coco.yml --batch_sizes 4 16
 
-Each line is a process of its own: a way of running, a number of threads, a batch size. The table has the
-median seconds of a step (forward, backward, optimizer), images/s, the ratio to `plain` with the same threads
-and batch, and the peak memory. With --data, a training on drawn people with one worker process follows, and
-the share of its time that it waits for data.
+Each line is a process of its own: a mode, a number of threads, a batch size. The table has the median seconds
+of a step (forward, backward, optimizer), images/s, the ratio to `plain` with the same threads and batch, and
+peak memory. With --data a training on drawn people with one worker process follows, with the share of its
+time that it waits for data.
 
-- `plain`: operator by operator, freed memory given back to the system;
+- `plain`: operator by operator; freed memory is returned to the system;
 - `memory`: freed memory is kept (engine/device.py);
-- `ppose`: that, and the network as a static graph (engine/static_network.py): what tools/train.py does.
+- `ppose`: the same, and the network as a static graph (engine/static_network.py): what tools/train.py does.
 
 Measured on two threads, Paddle 3.2.2 (seconds a step plain and ppose, ratio), at 256x192: HRNet-W32, batch 4,
 14.4, 4.7, 0.33; Lite-HRNet-30, batch 8, 2.88, 2.00, 0.69; Lite-HRNet-18, batch 8, 1.70, 1.44, 0.85;
@@ -19,24 +19,24 @@ With --pytorch, on two cores of an AMD EPYC (AVX2 alone), torch 2.13, at 256x192
 PyTorch, ratio): HRNet-W32, batch 4, two threads, 4.88, 3.13, 1.56 (other programs ran beside it);
 Lite-HRNet-18, batch 8, one thread 1.914, 1.871, 1.02, two threads 2.000, 1.009, 1.98.
 
-Learnt with it and beside it:
-- Lite-HRNet's step keeps one core busy, whatever the threads (processor time is at most the time that
-  passes), and there is as quick as PyTorch's. A second process does gain (below).
+Findings:
+- Lite-HRNet's step uses one core, whatever the threads (CPU time is at most the wall time); on one thread it
+  is as fast as PyTorch's. A second process does help (below).
 - Making the graph of Lite-HRNet-30's training takes 100 s, in Paddle's `append_backward` and
-  `attach_preserved_name`, which list all operators for each operator; Lite-HRNet-18's, half of that.
+  `attach_preserved_name`, which list all operators for each operator; Lite-HRNet-18's takes half of that.
 - Half of Lite-HRNet's step are depthwise convolutions, two thirds of that their gradients: Paddle computes
-  each channel of each image alone, so that 80 maps of 6x4 pixels take as long as 20 of 24x16.
-- Tried for them, and left: nine shifted sums (25 times slower), unfold and a matrix product (3 times), rows
-  times banded matrices (5 times), the filter's gradient as matrix products (2 times), a matrix for each
-  channel's whole map (4 times quicker for 6x4, slower from 12x8 on: 5 to 15 % of a step), numba (twice as
-  quick for small maps, half as quick for large ones: not worth its 200 MB).
-- 1x1 convolutions as matrix products: 1.2 times as quick on one processor, no quicker on another.
-- The 7x7 convolution at the image, 24 channels at 128x64, batch 16, one thread of an AMD EPYC (AVX2), takes
-  62 ms forward and backward, a 3x3 one 13 ms; one timing of the operators alone, on a busy machine.
-- FLAGS_use_mkldnn changes nothing outside of exported graphs.
+  each channel of each image separately, so that 80 maps of 6x4 pixels take as long as 20 of 24x16.
+- Alternatives tried and rejected: nine shifted sums (25 times slower), unfold and a matrix product (3 times),
+  rows times banded matrices (5 times), the filter's gradient as matrix products (2 times), a matrix for each
+  channel's whole map (4 times faster for 6x4, slower from 12x8 on: 5 to 15 % of a step), numba (twice as
+  fast for small maps, half as fast for large ones: not worth its 200 MB).
+- 1x1 convolutions as matrix products: 1.2 times as fast on one processor, no faster on another.
+- The 7x7 convolution of the image, 24 channels at 128x64, batch 16, one thread of an AMD EPYC (AVX2), takes
+  62 ms forward and backward, a 3x3 one 13 ms; one timing of single operators on a busy machine.
+- FLAGS_use_mkldnn only affects exported graphs.
 - A second thread gains little on small maps: two processes of one thread each (paddle.distributed.launch
-  --nproc_per_node 2) train Lite-HRNet-8 at 128x64 about 1.5 times as quickly as one of two.
-- A moving average that looks its arrays up anew in each step took a tenth of Lite-HRNet's step.
+  --nproc_per_node 2) train Lite-HRNet-8 at 128x64 about 1.5 times as fast as one of two.
+- A moving average that looks up its arrays in each step took a tenth of Lite-HRNet's step.
 """
 
 import argparse
@@ -164,7 +164,7 @@ def measure(
 
 
 def measure_wait(config: str, overrides: list[str], batch: int) -> tuple[float, float]:
-    """Seconds that ten steps on drawn people wait for data, and that they take in all."""
+    """Seconds that ten steps on drawn people wait for data, and their total seconds."""
     from ppose.engine.device import select_device
     from ppose.engine.hooks.run import Hook
     from ppose.engine.task import Task

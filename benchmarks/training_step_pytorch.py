@@ -1,10 +1,10 @@
-"""The same networks' training step on PyTorch, for benchmarks/training_step.py --pytorch PYTHON.
+"""The same networks' training step in PyTorch, for benchmarks/training_step.py --pytorch PYTHON.
 
     python -m venv torch-venv && torch-venv/bin/pip install torch
     python benchmarks/training_step.py -c configs/hrnet_w32_256x192.yml --pytorch torch-venv/bin/python
 
-It runs in that Python and takes ppose/models/*.py as they are: a module that is called `paddle` hands them
-PyTorch's layers of the same names. Forward, squared error, backward, Adam; prints [seconds, peak MiB].
+It runs in that Python with ppose/models/*.py unchanged: a stand-in module `paddle` provides PyTorch's layers
+under Paddle's names. Forward, squared error, backward, Adam; prints [seconds, peak MiB].
 """
 
 import argparse
@@ -72,7 +72,7 @@ def build_network(config: dict) -> nn.Module:
 
 
 def stand_in_for_paddle() -> None:
-    """Modules `paddle.*` for the imports of ppose/models, made of PyTorch's layers."""
+    """Install modules `paddle.*`, made from PyTorch's layers, for the imports of ppose/models."""
 
     class Layer(nn.Module):
         def add_sublayer(self, name: str, layer: nn.Module) -> nn.Module:

@@ -1,1 +1,1 @@
-"""From images to poses, with an exported model or any other runtime; needs neither Paddle nor datasets."""
+"""Finds poses in images by an exported model or any other runtime; needs neither Paddle nor datasets."""

@@ -1,7 +1,7 @@
-"""Measures predictors against each other: latency, throughput, memory, and where the time goes.
+"""Compares predictors: latency, throughput, memory, and the time of each part.
 
 Every contender has a process of its own, so that memory is its own and no library disturbs another; the
-processes run in turns, so that what else the machine does meets all of them.
+processes take turns, so that other load on the machine affects all alike.
 """
 
 import itertools
@@ -27,7 +27,7 @@ from ppose.workspace.plugins import load_plugin, loaded_plugins
 
 PARTS = ("preprocess", "network", "postprocess")
 
-_PAUSE = 0.3  # seconds; after its work OpenMP keeps cores busy for 0.2, which the next contender would feel
+_PAUSE = 0.3  # seconds; OpenMP keeps cores busy for 0.2 after its work, which would slow the next contender
 _WARM_UP = 3
 _PATIENCE = 5.0  # seconds for a process to end by itself
 
@@ -37,7 +37,7 @@ Scene = tuple[np.ndarray, np.ndarray]
 
 @dataclass(frozen=True)
 class Contender:
-    """What `Predictor.from_dir` is called with; ``options`` are further ones of a runtime."""
+    """Arguments of `Predictor.from_dir`; ``options`` are those of the runtime."""
 
     model_dir: Path
     runtime: RuntimeName
@@ -49,7 +49,7 @@ class Contender:
 
 @dataclass(frozen=True)
 class Result:
-    """Milliseconds a batch at the median and the 90th percentile, the medians of its parts, megabytes."""
+    """Milliseconds a batch (median, 90th percentile), the medians of its parts, and peak memory in MB."""
 
     runtime: str
     p50: float
@@ -62,16 +62,16 @@ class Result:
 def measure(
     contenders: Sequence[Contender], scenes: Sequence[Scene], *, rounds: int, batches: int
 ) -> list[Result | PposeError]:
-    """Results in the order of the contenders, or the error of one that cannot run.
+    """Results in the order of the contenders; for one that cannot run, its error.
 
-    In each of ``rounds`` every contender in turn, forwards and then backwards, runs ``batches`` batches of
-    the scenes' people, from the first on again when they are used up. ``people_per_second`` is that of the
-    median batch. Images are in memory: reading and decoding files is not measured. The peak of memory is
-    the whole process's, Python and libraries as well.
+    In each of ``rounds`` the contenders take turns, in an order that alternates, and run ``batches`` batches
+    of the scenes' people, which repeat when they are used up. ``people_per_second`` is that of the median
+    batch. Images are in memory: reading and decoding files is not measured. Peak memory is that of the whole
+    process, with Python and libraries.
     """
     workers: list[_Worker] = []
     with ExitStack() as running:
-        for contender in contenders:  # one after the other: opening takes both cores
+        for contender in contenders:  # one after another: opening takes all cores
             with held():
                 worker = _Worker(contender, scenes)
                 running.enter_context(cleaned(worker.kill))
@@ -80,7 +80,7 @@ def measure(
             workers.append(worker)
         able = [worker for worker in workers if worker.error is None]
         for i in range(rounds):
-            for worker in reversed(able) if i % 2 else able:  # what ran just before leaves its marks
+            for worker in reversed(able) if i % 2 else able:  # each slows the one after it
                 time.sleep(_PAUSE)
                 worker.run(batches)
         return [worker.finish() if worker.error is None else worker.error for worker in workers]
@@ -96,7 +96,7 @@ def make_scenes(people: int, seed: int = 0) -> list[Scene]:
 
 
 def split_scenes(scenes: Sequence[Scene], batch_size: int) -> Iterator[list[Scene]]:
-    """Lists of scenes with batch_size people each, for ever; people of several images may meet in one."""
+    """Yield lists of scenes with batch_size people, of one image or several, endlessly."""
     singles = [(image, box[None]) for image, boxes in scenes for box in boxes]
     endless = itertools.cycle(singles)
     while True:
@@ -110,7 +110,7 @@ def split_scenes(scenes: Sequence[Scene], batch_size: int) -> Iterator[list[Scen
 
 
 class _Worker:
-    """A contender's process, at the other end of a pipe; ``error`` says why it cannot run."""
+    """A contender's process behind a pipe; ``error`` says why it cannot run."""
 
     def __init__(self, contender: Contender, scenes: Sequence[Scene]) -> None:
         context = multiprocessing.get_context("spawn")
@@ -118,7 +118,7 @@ class _Worker:
         self._pipe, other = context.Pipe()
         arguments = (other, contender, scenes, loaded_plugins)
         self._process = context.Process(target=_serve, args=arguments, daemon=True)
-        resource_tracker.ensure_running()  # which would let Ctrl-C through again
+        resource_tracker.ensure_running()  # if started later, it would let Ctrl-C through again
         with without_ctrl_c():
             self._process.start()
         other.close()
@@ -135,12 +135,12 @@ class _Worker:
             self._runtime = opened
 
     def run(self, batches: int) -> None:
-        """Measure so many batches."""
+        """Measure this many batches."""
         self._pipe.send(batches)
         self._seconds.append(self._receive())
 
     def finish(self) -> Result:
-        """What all batches came to."""
+        """The result of all batches."""
         self._pipe.send(None)
         peak = self._receive()
         seconds = np.concatenate(self._seconds)
@@ -168,7 +168,7 @@ class _Worker:
 
 
 def _serve(pipe: Connection, contender: Contender, scenes: Sequence[Scene], plugins: Sequence[str]) -> None:
-    warnings.filterwarnings("ignore", module="paddle")  # as in every command, but this process is new
+    warnings.filterwarnings("ignore", module="paddle")  # as every command does
     try:
         for name in plugins:
             load_plugin(name)
@@ -195,14 +195,14 @@ def _serve(pipe: Connection, contender: Contender, scenes: Sequence[Scene], plug
 
 
 def _receive_all(pipe: Connection) -> Iterator[Any]:
-    """What arrives until the other end closes."""
+    """Yield messages until the other end closes."""
     with suppress(EOFError):
         while True:
             yield pipe.recv()
 
 
 def run_batches(predictor: Predictor, batches: Iterator[list[Scene]], count: int) -> np.ndarray:
-    """Seconds (count, 1 + parts): of the whole, and of each part."""
+    """Seconds (count, 1 + parts) of each batch in total, and of each part."""
     rows = []
     for batch in itertools.islice(batches, count):
         images, boxes = zip(*batch, strict=True)

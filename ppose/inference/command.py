@@ -1,4 +1,4 @@
-"""What deploy/infer.py does with its arguments."""
+"""Runs deploy/infer.py's work for parsed arguments."""
 
 from collections.abc import Callable, Sequence
 from fractions import Fraction
@@ -15,7 +15,7 @@ from ppose.inference.predictor import Predictor
 from ppose.inference.video_frames import Clip
 from ppose.paths import cut_name, show_name
 
-if TYPE_CHECKING:  # each is imported where it is asked for: they take a third of the time to the first pose
+if TYPE_CHECKING:  # imported where needed: they take a third of the time to the first pose
     from ppose.geometry.object_model import ObjectModel
     from ppose.inference.label_files import PoseWriter
     from ppose.inference.track_lines import TrackFormat
@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # each is imported where it is asked for: they take a third o
     from ppose.inference.video_writing import Codec
 
 
-# Opened when all else is known to be right, since that takes long.
+# Called after all other checks, since opening takes long.
 OpenPredictor = Callable[[], Predictor]
 OpenDetector = Callable[..., PersonDetector | None]  # with the hint of `open_runtime`
 
@@ -41,12 +41,11 @@ def infer_images(
     run_benchmark: bool,
     pnp: Path | None = None,
 ) -> Predictor:
-    """A picture of each image file with its people's poses, see `write_poses`; returns what found them.
+    """Write a picture of each image file with its people's poses, see `write_poses`; returns the predictor.
 
-    ``open_images`` gives them with their boxes; ``pnp`` is the file of a 3D model.
-
-    Each is written as soon as it is done. An image that cannot be read is skipped with a warning, and is an
-    error in the end.
+    ``open_images`` returns the image files with their boxes; ``pnp`` is the file of a 3D model. Each picture
+    is written as soon as it is done. An unreadable image is skipped with a warning, and raises DataError at
+    the end.
     """
     check_output(output_dir, files)
     images = open_images()
@@ -88,18 +87,18 @@ def infer_video(
     run_benchmark: bool,
     pnp: Path | None = None,
 ) -> None:
-    """A video with its people's poses, of what `open_frames` takes, a clip of it; if live, until Ctrl-C.
+    """Write a video with its people's poses; ``source`` and ``clip`` are those of `open_frames`.
 
-    People whose boxes have a lower score than ``sure_score`` go on with a track, but begin none.
-    Of a file that was cut off there is what could be read, and an error in the end.
+    Live sources run until Ctrl-C. People whose boxes score lower than ``sure_score`` continue a track, but
+    begin none. A file that was cut off is written as far as it can be read, and raises DataError at the end.
     """
-    # Here, since it needs PyAV, which is not installed by everybody.
+    # Imported here, since PyAV is optional.
     from ppose.inference.track_lines import ENDINGS
     from ppose.inference.tracking import Tracker
     from ppose.inference.video import process_video
     from ppose.inference.video_sources import name_source, open_frames
 
-    longest = ENDINGS["csv"]  # of what is written of a video
+    longest = ENDINGS["csv"]  # the longest ending of a video's files
     output = output_dir / f"{cut_name(name_source(source), longest).removesuffix(longest)}.mp4"
     if isinstance(source, Path) and output.resolve() == source.resolve():
         raise DataError(f"{show_name(output)} is the video itself: choose another --output_dir")
@@ -159,9 +158,9 @@ def open_detector(
     tiles: tuple[int, int] | None = None,
     **options: Any,
 ) -> PersonDetector:
-    """The detector of a folder or file, with ``options`` of it.
+    """The detector of a folder or file; ``options`` are those of `choice.open_detector`.
 
-    ``tiles`` are columns and rows that images are looked at in, beside the whole.
+    ``tiles`` (columns, rows) also runs it on tiles of each image, see `TiledDetector`.
     """
     from ppose.inference.detectors import choice
     from ppose.inference.detectors.tiles import TiledDetector
@@ -171,9 +170,9 @@ def open_detector(
 
 
 def warm_up(predictor: Predictor, sizes: Sequence[int] = ()) -> None:
-    """Run the graph for batches of ``sizes``, of nobody: what it does at first takes longer.
+    """Run the graph on black batches of ``sizes``, since first runs take longer.
 
-    By default for one person and for a whole batch.
+    By default one person and a full batch.
     """
     image = np.zeros((64, 64, 3), np.uint8)
     for count in sizes or (1, predictor.batch_size):

@@ -1,4 +1,4 @@
-"""Poses in the files of labelling tools, for people to correct, and as a table."""
+"""Writes poses to files of labelling tools, to correct them there, and to a table."""
 
 import csv
 import io
@@ -21,11 +21,11 @@ PoseWriter = Callable[[Named], None]  # writes the files of all images, of which
 
 
 def open_labels(tool: LabelTool, folder: Path, threshold: float) -> PoseWriter:
-    """The writer of a tool's files; keypoints with a lower score than ``threshold`` are not labelled.
+    """The writer of a tool's files; keypoints with a score below ``threshold`` are not labelled.
 
     cvat: `labels.json`, in COCO's format, which CVAT imports as "COCO Keypoints 1.0". labelstudio:
     `labels.json`, tasks with predictions, and `labels.xml`, the project's labelling interface. labelme and
-    yolo (Ultralytics' pose labels, with a data.yaml): a file an image, in `labels/`.
+    yolo (Ultralytics' pose labels, with a data.yaml): one file per image, in `labels/`.
     """
     file = folder / "labels.json"
     write: Callable[[Labels], None] = {

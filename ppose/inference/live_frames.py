@@ -1,4 +1,4 @@
-"""Frames that come as they are taken: of cameras, and of streams, which are reached again when they go."""
+"""Live frames of cameras and of streams; lost streams are reconnected."""
 
 import logging
 import math
@@ -22,22 +22,22 @@ from ppose.paths import hide_secrets
 _logger = logging.getLogger(__name__)
 
 SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "srt", "udp", "tcp")
-# What a stream may lead on to, as a playlist does: no files of this machine.
+# What a stream, such as a playlist, may refer to: no files of this machine.
 _PROTOCOLS = ",".join((*SCHEMES, "rtp", "tls", "crypto", "httpproxy", "rtmpt"))
 _TIMEOUT = 10.0  # seconds for a stream to answer
-_PATIENCE = 60.0  # that a stream may be gone
-_PAUSES = (0.5, 1.0, 2.0, 5.0)  # before each try to reach it again; the last for all others
-_TO_END = 1.0  # seconds for the thread
+_PATIENCE = 60.0  # seconds that a stream may be lost
+_PAUSES = (0.5, 1.0, 2.0, 5.0)  # before each reconnection; the last one repeats
+_TO_END = 1.0  # seconds for the thread to end
 _CLOCK = Fraction(1, 1000)
 
 Take = Callable[[], np.ndarray | None]
 
 
 class LiveFrames:
-    """The newest frame whenever one is asked for; those that came meanwhile are left out; `Frames`.
+    """Yields the newest frame on request, and drops older ones; `Frames`.
 
-    ``take`` waits for the next frame, (H, W, 3) uint8, RGB; None is the end. It is called in a thread of its
-    own, from the first frame that is asked for on. Times are seconds since then.
+    ``take`` waits for the next frame, (H, W, 3) uint8, RGB, or returns None at the end. A thread of its own
+    calls it, starting with the iteration. Times are seconds since then.
     """
 
     is_live, sound, time_base = True, None, _CLOCK
@@ -63,7 +63,7 @@ class LiveFrames:
         while True:
             with self._changed:
                 while self._newest is None and not self._is_over:
-                    self._changed.wait(1.0)  # and not for ever, so that Ctrl-C is heard everywhere
+                    self._changed.wait(1.0)  # with a timeout, so that Ctrl-C works on every system
                 frame, self._newest = self._newest, None
             if frame is None:
                 break
@@ -76,17 +76,17 @@ class LiveFrames:
         return ()
 
     def check_whole(self) -> None:
-        """It ends when it ends."""
+        """A live source has no stated length."""
 
     def close(self) -> None:
-        """End, and say how many frames were left out."""
+        """End, and warn of dropped frames."""
         self._is_over = True
         if self._thread.is_alive():
             self._thread.join(_TO_END)
-        if not self._thread.is_alive():  # else it waits for an answer, and goes with the process
+        if not self._thread.is_alive():  # else it waits for the source, and ends with the process
             self._close()
         if self._left_out:
-            _logger.warning("%s: %d frames came while others were worked on", self._name, self._left_out)
+            _logger.warning("%s: dropped %d frames that came too fast", self._name, self._left_out)
 
     def _work(self, image: np.ndarray | None) -> None:
         began, number, clip = time.monotonic(), 0, self._clip
@@ -100,7 +100,7 @@ class LiveFrames:
                         self._put(Frame(now, partial(np.asarray, image)))
                     number += 1
                 image = self._take()
-        except Exception as error:  # raised where the frames are wanted
+        except Exception as error:  # raised in the thread that iterates
             self._error = error
         with self._changed:
             self._is_over = True
@@ -114,7 +114,7 @@ class LiveFrames:
 
 
 def open_camera(number: int, clip: Clip) -> LiveFrames:
-    """A camera by its number, by OpenCV; DeviceError where it gives nothing."""
+    """Open a camera by its number, by OpenCV; DeviceError if it gives no picture."""
     level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     capture = cv2.VideoCapture(number)
     cv2.utils.logging.setLogLevel(level)
@@ -129,9 +129,9 @@ def open_camera(number: int, clip: Clip) -> LiveFrames:
 
 
 def open_stream(url: str, clip: Clip) -> LiveFrames:
-    """A stream by its URL, by FFmpeg; DeviceError where it gives nothing, DataError where it is a file.
+    """Open a stream by its URL, by FFmpeg; DeviceError if it gives no picture, DataError if it is a file.
 
-    When it goes, it is looked for again, for up to a minute.
+    A lost stream is reconnected for up to a minute.
     """
     stream = _Stream(url)
     stream.open()
@@ -139,7 +139,7 @@ def open_stream(url: str, clip: Clip) -> LiveFrames:
 
 
 class _Stream:
-    """The pictures of a stream, one connection after the other."""
+    """The pictures of a stream over successive connections."""
 
     def __init__(self, url: str) -> None:
         self.name, self._url = hide_secrets(url), url
@@ -150,10 +150,10 @@ class _Stream:
         self.rate = DEFAULT_RATE
 
     def open(self) -> None:
-        """Connect; DeviceError with the reason where that fails."""
+        """Connect; DeviceError with the reason if that fails."""
         options = {"protocol_whitelist": _PROTOCOLS, "fflags": "nobuffer"}
         if self._url.lower().startswith("rtsp"):
-            options["rtsp_transport"] = "tcp"  # or pictures come broken
+            options["rtsp_transport"] = "tcp"  # UDP gives damaged pictures
         try:
             self._container = av.open(self._url, options=options, timeout=_TIMEOUT, metadata_errors="replace")
         except (av.FFmpegError, OSError, ValueError) as error:
@@ -171,7 +171,7 @@ class _Stream:
         self._pictures = self._decode(stream)
 
     def take(self) -> np.ndarray | None:
-        """The next picture, of a new connection where need be; DeviceError where none comes for a minute."""
+        """The next picture, over a new connection if needed; DeviceError if none comes for a minute."""
         gone, tries = time.monotonic(), 0
         while True:
             try:
@@ -183,9 +183,9 @@ class _Stream:
             except (av.FFmpegError, OSError) as error:
                 reason = getattr(error, "strerror", None) or str(error)
             if time.monotonic() - gone > _PATIENCE:
-                raise DeviceError(f"{self.name} is gone, for {_PATIENCE:.0f} s now: {reason}")
+                raise DeviceError(f"{self.name} is lost for {_PATIENCE:.0f} s now: {reason}")
             if not tries:
-                _logger.warning("%s is gone: %s; it is looked for again", self.name, reason)
+                _logger.warning("%s is lost: %s; reconnecting", self.name, reason)
             time.sleep(_PAUSES[min(tries, len(_PAUSES) - 1)])
             tries += 1
             self._open_again()
@@ -207,5 +207,5 @@ class _Stream:
         for packet in self._container.demux(stream):
             try:
                 yield from packet.decode()
-            except av.InvalidDataError:  # as behind a lost packet
+            except av.InvalidDataError:  # such as after a lost packet
                 continue

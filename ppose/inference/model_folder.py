@@ -40,11 +40,11 @@ _SPOILT = "the file is not as it was exported: export again"
 class ModelFolder:
     """An exported model, whose graph maps `image` to `heatmaps` or `keypoints`, as ``spec`` says.
 
-    ``name`` is that of its config. ``files`` are checksums (sha256) by name, ``weights_sha256`` that of the
-    checkpoint, ``quantization_sha256`` that of the roundings of an int8 model (None: the model is float),
-    ``versions`` by package. ``int8_weights`` of an int8 model are portable, or full (None, of older exports,
-    too), which saturate in x86 processors without VNNI. ``published`` are graph and weights of another
-    publisher, who names them otherwise, and whose keypoints have the names that a config gives them.
+    ``name`` is its config's. ``files`` are checksums (sha256) by name, ``weights_sha256`` is that of the
+    checkpoint, ``quantization_sha256`` that of the quantization of an int8 model (None: the model is float),
+    ``versions`` are by package. ``int8_weights`` of an int8 model are portable, or full (also None, in older
+    exports), which saturate on x86 processors without VNNI. ``published`` are the graph and weights of
+    another publisher's export: its files have other names, and a config may name its keypoints.
     """
 
     path: Path
@@ -73,12 +73,12 @@ class ModelFolder:
 
     @property
     def is_int8(self) -> bool:
-        """Whether convolutions compute in eight bits."""
+        """Whether convolutions compute in int8."""
         return self.quantization_sha256 is not None
 
     @property
     def saturates(self) -> bool:
-        """Whether eight-bit arithmetic may give other results on this processor than the network's."""
+        """Whether int8 arithmetic may saturate on this processor, and give wrong results."""
         return self.is_int8 and self.int8_weights != "portable" and saturates_int8()
 
 
@@ -92,7 +92,7 @@ class _InferCfg:
     input_dtype: Literal["float32", "uint8"]
     batch: int | None
     flip_test: bool
-    channel_order: ChannelOrder = "rgb"  # these three are not in the files of version 0.1
+    channel_order: ChannelOrder = "rgb"  # files of version 0.1 lack these three
     box_padding: float = 1.25
     decode_in_graph: bool = False
     keypoint_set: KeypointSet
@@ -104,7 +104,7 @@ class _InferCfg:
     files: dict[str, str]
     versions: dict[str, str]
     int8_weights: Literal["portable", "full"] | None = None
-    # For who has no ppose: what follows from the keys above. Not in older files.
+    # For users without ppose: derived from the keys above. Older files lack them.
     input_name: str = "image"
     output_name: str = "heatmaps"
     stride: Sequence[float] = ()
@@ -117,8 +117,8 @@ _DERIVED = ("input_name", "output_name", "stride", "in_words")
 def read_model_folder(path: str | Path) -> ModelFolder:
     """The exported model of a folder, its files checked.
 
-    Raises DataError where there is none, where another version has written it, and where a file is missing
-    or not the one that was exported; ConfigError for an `infer_cfg.yml` that somebody has spoilt.
+    Raises DataError if there is none, if another version wrote it, or if a file is missing or not the
+    exported one; ConfigError for an `infer_cfg.yml` that was changed.
     """
     folder = read_infer_cfg(path)
     for name, checksum in folder.files.items():
@@ -130,7 +130,7 @@ def read_model_folder(path: str | Path) -> ModelFolder:
 
 
 def read_infer_cfg(path: str | Path) -> ModelFolder:
-    """As `read_model_folder`, without a look at the files that `infer_cfg.yml` names."""
+    """As `read_model_folder`, without checking the files that `infer_cfg.yml` names."""
     path = Path(path)
     file = path / INFER_CFG
     if not file.is_file():
@@ -148,14 +148,14 @@ def read_infer_cfg(path: str | Path) -> ModelFolder:
             )
         _check_infer_cfg(cells)
         return _make_folder(path, cfg)
-    except ConfigError as error:  # one line a problem; the first will do, as nobody is to mend them
+    except ConfigError as error:  # the first problem suffices, since the way out is a new export
         problem = str(error).partition("\n")[0].replace(f", {_InferCfg.__name__} needs it", "")
         where = "" if str(file) in problem else f"{file}: "
         raise ConfigError(f"{where}{problem}; {_SPOILT}") from None
 
 
 def _check_infer_cfg(cells: Cell) -> None:
-    """Raise ConfigError unless these are keys of `infer_cfg.yml`, of right types and in their ranges."""
+    """Raise ConfigError unless keys, types and ranges are those of `infer_cfg.yml`."""
     check_block(cells, _InferCfg)
     cfg = to_plain(cells)
     if others := [name for name in cfg["files"] if name not in MODEL_FILES]:
@@ -164,12 +164,12 @@ def _check_infer_cfg(cells: Cell) -> None:
 
 
 def find_float_export(folder: ModelFolder) -> ModelFolder | None:
-    """The export of the same weights in float, for the same images, in a folder beside an int8 model's."""
+    """The float export of the same weights and input, in a folder beside an int8 model's."""
     return next((beside for beside in list_beside(folder) if not beside.is_int8), None)
 
 
 def list_beside(folder: ModelFolder) -> Iterator[ModelFolder]:
-    """The exports of the same weights, for the same images, in folders beside a model's."""
+    """The exports of the same weights and input, in folders beside a model's."""
     path = folder.path.resolve()
     for file in sorted(path.parent.glob(f"*/{INFER_CFG}")):
         with suppress(PposeError):
@@ -178,12 +178,12 @@ def list_beside(folder: ModelFolder) -> Iterator[ModelFolder]:
 
 
 def is_same_network(folder: ModelFolder, other: ModelFolder) -> bool:
-    """Whether two exports find the same keypoints, but for rounding."""
+    """Whether two exports find the same keypoints, up to rounding."""
     return _tell_apart(folder) == _tell_apart(other)
 
 
 def _tell_apart(folder: ModelFolder) -> tuple[Any, ...]:
-    """What is equal of two exports that find the same keypoints, but for rounding."""
+    """The values that are equal for exports that find the same keypoints, up to rounding."""
     spec = folder.spec
     return folder.weights_sha256, spec.input_size, spec.codec, spec.keypoint_set, spec.flip_test
 
@@ -202,9 +202,9 @@ def _make_folder(path: Path, cfg: dict[str, Any]) -> ModelFolder:
 
 
 def write_infer_cfg(folder: ModelFolder, file: str | Path | None = None) -> None:
-    """Write `infer_cfg.yml` of a model into its folder, or to another file.
+    """Write a model's `infer_cfg.yml` into its folder, or to another file.
 
-    Raises ConfigError where it could not be read again.
+    Raises ConfigError if it could not be read again.
     """
     spec = folder.spec
     cfg: dict[str, Any] = {"format": _FORMAT, "name": folder.name}
@@ -225,7 +225,7 @@ def _count(batch: int | None) -> str:
 
 
 def _to_lists(value: Any) -> Any:
-    """The value with lists for all sequences, as YAML knows them, and none of them shared."""
+    """A copy with lists for all sequences, as YAML needs; none of them shared."""
     if isinstance(value, Mapping):
         return {key: _to_lists(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

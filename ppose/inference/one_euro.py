@@ -6,10 +6,10 @@ import numpy as np
 
 
 class OneEuroFilter:
-    """Smooths an array that is measured again and again (Casiez, Roussel, Vogel, CHI 2012).
+    """Smooths an array that is measured repeatedly (Casiez, Roussel, Vogel, CHI 2012).
 
     x' = a x + (1 - a) x'_last with a = 1 / (1 + 1 / (2 pi f dt)) and the cutoff f = min_cutoff + beta |v| in
-    Hz, where v is the speed, filtered in the same way with speed_cutoff. Here v is in person's ``size`` a
+    Hz, where v is the speed, filtered in the same way with speed_cutoff. Here v is in sizes of the person a
     second, so that near and far people are filtered alike. With the defaults and 30 frames a second, jitter
     of 1 % of the size falls to a third at rest, and motion up to 10 sizes a second lags by 3 % of the size.
     """
@@ -20,7 +20,7 @@ class OneEuroFilter:
         self._value = self._speed = np.zeros(())
 
     def __call__(self, value: np.ndarray, time: float, size: float = 1.0) -> np.ndarray:
-        """The filtered value at a time in seconds; one that is at no later time than the last starts anew."""
+        """The filtered value at a time in seconds; a time not later than the last restarts the filter."""
         value = np.asarray(value, np.float64)
         if self._time is None or time <= self._time:
             self._time, self._value, self._speed = time, value, np.zeros_like(value)

@@ -1,4 +1,4 @@
-"""Folders that PaddleDetection and PaddleX export: which files they hold, and what their settings say.
+"""Reads folders that PaddleDetection and PaddleX export: their files and settings.
 
 PaddleDetection writes `infer_cfg.yml` beside `model.json` (Paddle 3) or `model.pdmodel` (Paddle 2), PaddleX
 `inference.yml` beside `inference.json` or `inference.pdmodel`; weights are in `.pdiparams`.
@@ -17,7 +17,7 @@ from ppose.workspace.yaml_file import read_cells
 _FORMS = {"infer_cfg.yml": "model", "inference.yml": "inference"}
 _GRAPH_ENDINGS = (".json", ".pdmodel")
 _WEIGHTS_ENDING = ".pdiparams"
-# The names that PaddleDetection gives top-down keypoint networks, of all backbones: in exports, in configs.
+# PaddleDetection's names of top-down keypoint networks with any backbone: in exports, in configs.
 _TOP_DOWN = ("HRNet", "TopDownHRNet")
 _BOTTOM_UP = "HigherHRNet"
 _WARP = "TopDownEvalAffine"
@@ -34,30 +34,30 @@ class PaddleExport:
 
     @property
     def arch(self) -> str:
-        """The kind of network: HRNet of keypoints, GFL, YOLO and others of detectors."""
+        """The kind of network: HRNet for keypoints; GFL, YOLO and others for detectors."""
         return str(self.cfg.get("arch"))
 
     @property
     def name(self) -> str:
-        """As PaddleX calls the model, or the folder's."""
+        """PaddleX's name of the model, or else the folder's."""
         about = self.cfg.get("Global")
         name = about.get("model_name") if isinstance(about, Mapping) else None
         return str(name or self.path.resolve().name)
 
     @property
     def is_pose(self) -> bool:
-        """Whether it finds the keypoints of one person in a picture of that person."""
+        """Whether it is a top-down keypoint network: its input is a crop of one person."""
         if self.cfg.get("arch") is None:
             return any(step["type"] == _WARP for step in self.steps())
         return self.arch in _TOP_DOWN
 
     @property
     def is_bottom_up(self) -> bool:
-        """Whether it finds the keypoints of all people of a picture at once, which nothing here runs."""
+        """Whether it finds the keypoints of all people at once, which ppose does not run."""
         return self.arch == _BOTTOM_UP
 
     def steps(self) -> list[dict[str, Any]]:
-        """The steps of the preprocessing, each with its `type`; ConfigError where they are no list."""
+        """The preprocessing steps, each with its `type`; ConfigError if they are not a list."""
         steps = self.cfg["Preprocess"]
         if not isinstance(steps, list) or not all(
             isinstance(step, dict) and isinstance(step.get("type"), str) for step in steps
@@ -69,7 +69,7 @@ class PaddleExport:
         return steps
 
     def find_graph(self) -> tuple[Path, Path]:
-        """The files of the graph and of its weights; DataError where they are missing."""
+        """The files of the graph and of its weights; DataError if they are missing."""
         stem = _FORMS[self.cfg_file.name]
         weights = self.path / (stem + _WEIGHTS_ENDING)
         graphs = [self.path / (stem + ending) for ending in _GRAPH_ENDINGS]
@@ -83,7 +83,7 @@ class PaddleExport:
 
 
 def find_paddle_export(folder: str | Path) -> PaddleExport | None:
-    """The settings of a folder as PaddleDetection or PaddleX writes it; None where it is no such folder."""
+    """The settings of a folder that PaddleDetection or PaddleX wrote; None for other folders."""
     for name in _FORMS:
         file = Path(folder) / name
         if file.is_file() and file.stat().st_size:
@@ -99,10 +99,10 @@ def to_normalize(
     is_scale: bool = True,
     norm_type: str = "mean_std",
 ) -> dict[str, Any]:
-    """The spec of the transform that PaddleDetection's NormalizeImage with these arguments is.
+    """The spec of our transform that equals PaddleDetection's NormalizeImage with these arguments.
 
-    What is not given is as networks are trained there. Raises TypeError for arguments that it has not,
-    ValueError for those of another kind.
+    Defaults are those that its networks are trained with. Raises TypeError for unknown arguments, ValueError
+    for wrong values.
     """
     if norm_type not in _NORM_TYPES:
         raise ValueError(f"norm_type is {show_text(norm_type)}, expected {' or '.join(_NORM_TYPES)}")
@@ -110,11 +110,11 @@ def to_normalize(
     if norm_type == "none":
         mean, std = [0.0] * 3, [1.0] * 3
     if not all(isinstance(values, list | tuple) for values in (mean, std)):
-        raise ValueError("mean and std are expected to be lists of three numbers")
+        raise ValueError("mean and std: expected lists of three numbers")
     return {"NormalizeImage": {"mean": list(mean), "std": list(std), "is_scale": bool(is_scale)}}
 
 
 def check_switch(name: str, value: object) -> None:
-    """Raise ValueError unless a value is true or false (or 1 or 0): a text would always be true."""
+    """Raise ValueError unless a value is a bool or an int: any text would count as true."""
     if not isinstance(value, bool | int):
         raise ValueError(f"{name} is {show_text(repr(value))}, expected true or false")

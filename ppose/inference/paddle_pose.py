@@ -1,4 +1,4 @@
-"""Keypoint networks that PaddleDetection and PaddleX have exported, as models of a `Predictor`."""
+"""Reads keypoint networks that PaddleDetection and PaddleX exported, for a `Predictor`."""
 
 import logging
 from pathlib import Path
@@ -20,8 +20,8 @@ from ppose.processor import own_cores
 
 _logger = logging.getLogger(__name__)
 
-# Its `HRNetPostProcess` smooths heatmaps by a kernel of 3 pixels before DARK's step, whatever the targets
-# were; that is this sigma's kernel, and a decoder uses sigma for nothing else.
+# PaddleDetection's `HRNetPostProcess` smooths heatmaps by a kernel of 3 pixels before DARK's step, whatever
+# the targets' sigma; this sigma has that kernel, and a decoder uses sigma for nothing else.
 _SIGMA = 0.8
 _STEPS = ("TopDownEvalAffine", "NormalizeImage", "Permute")
 _KEYPOINTS = {
@@ -39,7 +39,7 @@ def read_export(path: str | Path) -> ModelFolder:
     """
     try:
         export = find_paddle_export(path)
-    except ConfigError:  # of a file that somebody has spoilt, which is told of below
+    except ConfigError:  # for a damaged file, which read_model_folder reports
         export = None
     return read_model_folder(path) if export is None else read_paddle_pose(export)
 
@@ -47,10 +47,10 @@ def read_export(path: str | Path) -> ModelFolder:
 def read_paddle_pose(export: PaddleExport) -> ModelFolder:
     """The model of a keypoint network's export.
 
-    Its settings say how a picture becomes the input; how heatmaps become keypoints they do not, so that is
-    as in PaddleDetection's deploy code, with DARK's step. The number of keypoints and the heatmaps' size are
-    those of the graph, which is run once; names are COCO's or MPII's where these are meant. Raises DataError
-    where the folder holds another kind of network, or no graph that runs, ConfigError for unknown steps.
+    Its settings state the preprocessing, but not the decoding, which therefore follows PaddleDetection's
+    deploy code, with DARK's step. One run of the graph tells the number of keypoints and the heatmaps' size;
+    the metric in the settings tells the keypoints' names, or they are numbered. Raises DataError if the
+    folder holds another kind of network, or no graph that runs, ConfigError for unknown steps.
     """
     if not export.is_pose:
         way_out = (
@@ -74,7 +74,7 @@ def read_paddle_pose(export: PaddleExport) -> ModelFolder:
             batch_transforms=batch_steps,
             source=show_name(export.cfg_file),
         )
-    except (TypeError, ValueError) as error:  # of a step with arguments that it has not
+    except (TypeError, ValueError) as error:  # a step got unknown arguments
         raise ConfigError(f"{show_name(export.cfg_file)}: Preprocess: {error}") from None
     files = {name: file_digest(file) for name, file in zip(PADDLE_FILES, (graph, weights), strict=True)}
     return ModelFolder(
@@ -90,7 +90,7 @@ def read_paddle_pose(export: PaddleExport) -> ModelFolder:
 
 
 def _read_steps(export: PaddleExport) -> tuple[tuple[int, int], list[Any], list[Any]]:
-    """Input size (w, h), sample and batch transforms; without NormalizeImage the graph does that itself."""
+    """Input size (w, h), sample and batch transforms; without NormalizeImage the graph normalises itself."""
     names = [step["type"] for step in export.steps()]
     steps = {step["type"]: {k: v for k, v in step.items() if k != "type"} for step in export.steps()}
     problem = f"{show_name(export.cfg_file)}: Preprocess: got {show_text(', '.join(names), 200)}"
@@ -117,7 +117,7 @@ def _run_once(graph: Path, weights: Path, size: tuple[int, int]) -> tuple[int | 
     opened = paddle.open_foreign_graph(graph, weights, device="cpu", threads=own_cores())
     where, image = show_name(graph), list(opened.inputs)
     if image != ["image"]:
-        raise DataError(f"{where} takes {show_text(', '.join(image))}, expected image alone")
+        raise DataError(f"{where} takes {show_text(', '.join(image))}, expected only the input image")
     batch = (opened.inputs["image"] or (None,))[0]
     try:
         shape = opened.run({"image": np.zeros((batch or 1, 3, size[1], size[0]), np.float32)})[0].shape
@@ -133,7 +133,7 @@ def _find_keypoint_set(export: PaddleExport, count: int) -> KeypointSet:
     if name is not None:
         return BUILTIN_SETS[name]
     _logger.warning(
-        "%s does not say which its %d keypoints are: they have numbers, and no limbs are drawn",
+        "%s does not name its %d keypoints: they are numbered, and no limbs are drawn",
         show_name(export.cfg_file), count,
     )  # fmt: skip
     return make_keypoint_set("numbered", [f"keypoint_{index}" for index in range(count)], [])

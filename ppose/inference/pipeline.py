@@ -1,9 +1,9 @@
-"""Images through reading, the network, and what is made of their poses: side by side, and in order.
+"""Runs images through reading, the network and post-processing: in parallel, with results in order.
 
     items -> read (decode, detect), cut out -> batches through the network -> arrange -> finish (draw, write)
 
-All but "items" and "arrange" runs in as many threads as the runtime takes callers, and one; NumPy, OpenCV and
-the runtimes leave Python's lock while they work. With one caller it all happens in the calling thread.
+All but "items" and "arrange" runs in one thread more than the runtime's callers; NumPy, OpenCV and the
+runtimes release the GIL. With one caller everything runs in the calling thread.
 """
 
 from collections import deque
@@ -20,15 +20,15 @@ Item = TypeVar("Item")
 Arranged = TypeVar("Arranged")
 Result = TypeVar("Result")
 
-# What is read, and not yet finished, has at most so many pixels, unless it is one image alone.
+# The most pixels of images that are read and not yet finished; a single image may be larger.
 _PIXELS_A_CALLER = 50_000_000
 _GUESS = 12_000_000  # pixels of an image, before the first is read
-_WAITING = 1  # thread more than callers, for one that waits, as for a disk
-_BATCHES_A_CALLER = 3  # one in the network, one ready for it, and about as much around them
+_WAITING = 1  # threads more than callers, since one may wait, such as for a disk
+_BATCHES_A_CALLER = 3  # one in the network, one ready for it, and about one before and after
 
 
 class PeopleFinder(Protocol):
-    """What a pipeline needs of a `Predictor`."""
+    """The part of a `Predictor` that a pipeline needs."""
 
     keypoint_set: KeypointSet
     batch_size: int
@@ -45,7 +45,7 @@ class PeopleFinder(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Scene(Generic[Item]):
-    """An item, what was read of it (an image, bboxes_xyxy (N, 4) or None, what else is known), its people."""
+    """An item, what was read (an image, bboxes_xyxy (N, 4) or None, other known data), and its people."""
 
     item: Item
     image: Any
@@ -56,13 +56,13 @@ class Scene(Generic[Item]):
 
 @dataclass(frozen=True, kw_only=True)
 class Steps(Generic[Item, Arranged, Result]):
-    """What is done with each item; of several items at once, but for ``arrange`` and ``skip``.
+    """The functions for each item; several threads call them at once, except ``arrange`` and ``skip``.
 
-    These two are called in the order of the items, in the calling thread. ``skip`` is told of a DataError of
-    ``read``, whose item is then left out; without it, or where it raises, that is the end.
+    The calling thread calls these two in the order of the items. ``skip`` gets a DataError of ``read``, whose
+    item is then skipped; without ``skip``, or if it raises, the pipeline ends with the error.
     """
 
-    read: Callable[[Item], tuple[Any, Any, Any]]  # image, bboxes_xyxy, what else is known
+    read: Callable[[Item], tuple[Any, Any, Any]]  # image, bboxes_xyxy, other known data
     arrange: Callable[[Scene[Item]], Arranged]
     finish: Callable[[Arranged], Result]
     skip: Callable[[DataError], None] | None = None
@@ -75,10 +75,10 @@ def run_pipeline(
     *,
     images_at_once: int | None = None,
 ) -> Generator[Result, None, None]:
-    """Yield what ``steps.finish`` makes of each item, in order, as soon as it is done.
+    """Yield the result of ``steps.finish`` for each item, in order, as soon as it is done.
 
-    An error of one item is raised when all items before it are done. At most ``images_at_once`` images, by
-    default as many as keep all callers busy, are on their way, and fewer where they are large.
+    An item's error is raised after all items before it. At most ``images_at_once`` images, by default enough
+    to keep all callers busy, are in progress, and fewer if they are large.
     """
     batches = 1 if finder.callers == 1 else finder.callers * _BATCHES_A_CALLER
     at_once = images_at_once or finder.batch_size * batches
@@ -92,7 +92,7 @@ def run_pipeline(
 
 @dataclass(eq=False)
 class _Read(Generic[Item]):
-    """An item whose people are cut out, and where their poses go."""
+    """An item whose people are cropped, and the place for their poses."""
 
     item: Item
     image: Any
@@ -101,7 +101,7 @@ class _Read(Generic[Item]):
     samples: list[dict[str, Any]]
     size: tuple[int, int]
     found: list[Any] = field(default_factory=list)
-    batches: list[Future[None]] = field(default_factory=list)  # in which its people are
+    batches: list[Future[None]] = field(default_factory=list)  # the batches of its people
 
     @property
     def pixels(self) -> int:
@@ -109,7 +109,7 @@ class _Read(Generic[Item]):
 
 
 class _Flow(Generic[Item, Arranged, Result]):
-    """One run of a pipeline: what is where."""
+    """The state of one run of a pipeline."""
 
     def __init__(
         self,
@@ -126,7 +126,7 @@ class _Flow(Generic[Item, Arranged, Result]):
         self._running: list[Future[None]] = []  # batches
         self._in_network: deque[_Read[Item]] = deque()
         self._finishing: deque[tuple[int, Future[Result]]] = deque()  # with the image's pixels
-        self._pixels, self._largest = 0, 0  # of what is read and not yet finished; of one image
+        self._pixels, self._largest = 0, 0  # read and not yet finished; of the largest image
         self._is_over = False
         self._error: BaseException | None = None
 
@@ -144,7 +144,7 @@ class _Flow(Generic[Item, Arranged, Result]):
             raise self._error
 
     def _start_one(self) -> bool:
-        """Begin to read the next item, where there is room for it."""
+        """Begin to read the next item, if there is room for it."""
         if self._is_over or not self._has_room():
             return False
         try:
@@ -170,7 +170,7 @@ class _Flow(Generic[Item, Arranged, Result]):
         return _Read(item, image, boxes, known, *self._finder.cut_out(image, boxes))
 
     def _take_read(self) -> bool:
-        """Put the people of the next item that is read into batches."""
+        """Put the people of the next item into batches, once it is read."""
         if not self._reading or not self._reading[0].done():
             return False
         self._gather(self._reading.popleft())
@@ -196,7 +196,7 @@ class _Flow(Generic[Item, Arranged, Result]):
         self._gathered += [(read, index) for index in range(len(read.samples))]
 
     def _run_rest(self) -> bool:
-        """Run a batch that is not full, where it has nothing to wait for: nothing can be read for it now."""
+        """Run a partial batch if no item can be read now to fill it."""
         self._running = [batch for batch in self._running if not batch.done()]
         is_last = not self._reading and (self._is_over or not (self._running or self._finishing))
         if not self._gathered or not is_last:
@@ -218,7 +218,7 @@ class _Flow(Generic[Item, Arranged, Result]):
             read.found[index] = pose
 
     def _take_found(self) -> bool:
-        """Begin to finish the items that are next and whose people are all found."""
+        """Begin to finish the next items whose people are all found."""
         has_moved = False
         while self._in_network and self._is_found(self._in_network[0]):
             self._finish(self._in_network.popleft())
@@ -243,14 +243,14 @@ class _Flow(Generic[Item, Arranged, Result]):
             self._finishing.append((read.pixels, self._executor.submit(self._steps.finish, arranged)))
 
     def _end(self, error: BaseException) -> None:
-        """Read no more, for this error, which is raised when what comes before it is done."""
+        """Stop reading for this error, which is raised after the items before it."""
         self._is_over, self._error = True, error
         for future in self._reading:
             future.cancel()
         self._reading.clear()
 
     def _wait(self) -> None:
-        """Wait for any of those that are next."""
+        """Wait for any of the next futures."""
         self._running = [batch for batch in self._running if not batch.done()]
         heads: list[Future[Any]] = [*self._running]
         heads += [self._reading[0]] if self._reading else []
@@ -260,13 +260,13 @@ class _Flow(Generic[Item, Arranged, Result]):
 
 
 class _Inline(Executor):
-    """Does what it is given at once."""
+    """Runs each function at once in the calling thread."""
 
     def submit(self, function: Callable[..., Any], /, *arguments: Any, **options: Any) -> Future[Any]:
-        """The result, or the error."""
+        """A future with the result, or the error."""
         future: Future[Any] = Future()
         try:
             future.set_result(function(*arguments, **options))
-        except Exception as error:  # Ctrl-C ends it all, here and now
+        except Exception as error:  # not KeyboardInterrupt, which ends everything
             future.set_exception(error)
         return future

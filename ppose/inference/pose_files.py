@@ -1,4 +1,4 @@
-"""Poses in image files, written as pictures and as COCO's results."""
+"""Finds poses in image files, and writes pictures and COCO results."""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -23,14 +23,14 @@ from ppose.paths import cut_name, show_name
 from ppose.transforms import read_annotated
 from ppose.visualize import draw_poses, encode_picture
 
-if TYPE_CHECKING:  # a quarter of the time to the first pose, where nobody asks for them
+if TYPE_CHECKING:  # imported where needed: a quarter of the time to the first pose
     from ppose.geometry.object_model import ObjectModel
     from ppose.inference.label_files import PoseWriter
 
 _logger = logging.getLogger(__name__)
 
 KEYPOINTS_FILE = "keypoints.json"
-# Of images whose pictures keep their format; those of the others are PNG.
+# Formats that pictures keep; the others become PNG.
 _PICTURE_ENDINGS = (".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
 
@@ -44,15 +44,15 @@ class ImageEntry:
     size: tuple[int, int]
 
     def read(self) -> np.ndarray:
-        """The image (H, W, 3) uint8, RGB, turned as EXIF says; DataError where it cannot be read."""
+        """The image (H, W, 3) uint8, RGB, turned as EXIF says; DataError if it cannot be read."""
         return read_annotated(self.file, self.size)[0]
 
 
 class ImageFiles:
-    """Iterates over the entries of image files; counts those that turn out to be unreadable.
+    """Iterates over the entries of image files, and counts the unreadable ones.
 
-    ``boxes`` are those of each file, None takes each image as one person. ``sizes`` are width and height of
-    each as the boxes' file knows it, (0, 0) unknown: an image of that size is not turned, see
+    ``boxes`` are those of each file; None takes each image as one person. ``sizes`` are each image's width
+    and height in the boxes' file, (0, 0) if unknown: EXIF does not turn an image of that size, see
     `read_annotated`.
     """
 
@@ -74,7 +74,7 @@ class ImageFiles:
         return map(ImageEntry, range(len(self)), self._files, self._boxes, self._sizes)
 
     def skip(self, error: DataError) -> None:
-        """Leave a file out, with a warning; where it is the only one, the error is raised."""
+        """Skip a file with a warning; raise the error if it is the only file."""
         if len(self._files) == 1:
             raise error
         self._problems.append(str(error))
@@ -82,11 +82,11 @@ class ImageFiles:
 
     @property
     def readable(self) -> int:
-        """How many files there are without those that were skipped so far."""
+        """The number of files without those skipped so far."""
         return len(self._files) - len(self._problems)
 
     def check(self) -> None:
-        """Raise DataError, when all else is done, where images were skipped."""
+        """Raise DataError if images were skipped; to be called at the end."""
         if self._problems:
             raise DataError(
                 f"{len(self._problems)} of {len(self._files)} images were skipped: {self._problems[0]}"
@@ -94,7 +94,7 @@ class ImageFiles:
 
 
 def check_output(folder: Path, image_files: Sequence[Path]) -> None:
-    """Raise, before any work, where results could not be written or would replace the images themselves."""
+    """Raise, before any work, if results cannot be written or would replace the images themselves."""
     for file in image_files:
         if file.resolve().parent == folder.resolve():
             raise DataError(f"{show_name(folder)} holds the images themselves: choose another --output_dir")
@@ -115,11 +115,11 @@ def write_poses(
 ) -> int:
     """Write the people of each image as soon as they are found; returns their number. Shows a progress bar.
 
-    Their boxes are those that the images come with, or what ``find_people`` finds. A picture of them gets the
-    image's name, with `.png` behind it where the image's format is not one to write pictures in. With
-    ``save_json``, `keypoints.json` has all people in COCO's results format in the end, after Ctrl-C or an
-    error too, unless nothing has been done; so have the files of ``writers``. With a 3D ``model`` the entries
-    have poses in space, and the pictures the axes; for things without one a warning says why.
+    Boxes are those of the images, or what ``find_people`` finds. A picture has the image's name, with `.png`
+    appended if pictures cannot be written in the image's format. At the end, ``save_json`` writes all people
+    to `keypoints.json` in COCO's results format, and ``writers`` write their files; also after Ctrl-C or an
+    error, unless no image is done. With a 3D ``model`` the entries have poses in space, and the pictures
+    their axes; a warning gives the reason for objects without a pose.
     """
 
     def read(entry: ImageEntry) -> tuple[np.ndarray, np.ndarray | None, None]:
@@ -148,7 +148,7 @@ def write_poses(
 
 @dataclass(frozen=True, eq=False)
 class _Output:
-    """Writes pictures to a folder; ``done`` has file, poses and entries of each, by number."""
+    """Writes pictures to a folder; ``done`` maps an image's number to its file, poses and entries."""
 
     folder: Path
     keypoint_set: KeypointSet
@@ -157,7 +157,7 @@ class _Output:
     done: dict[int, tuple[Path, Poses, list[dict[str, Any]]]] = field(default_factory=dict)
 
     def write(self, scene: Scene[ImageEntry]) -> tuple[Path, list[DataError]]:
-        """Write the picture of a scene; returns its file, and why people have no pose in space."""
+        """Write a scene's picture; returns the image file, and why objects have no pose in space."""
         file, poses, boxes = scene.item.file, scene.poses, scene.bboxes_xyxy
         drawn = draw_poses(
             scene.image, stack_poses(poses), self.keypoint_set, threshold=self.threshold, bboxes_xyxy=boxes

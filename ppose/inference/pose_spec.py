@@ -1,4 +1,4 @@
-"""All that stands between an image with a box and keypoints, but for what maps inputs to heatmaps."""
+"""Everything between an image with a box and keypoints, except the network itself."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ from ppose.transforms.batch import apply_transforms, make_batch
 from ppose.workspace import create
 
 _logger = logging.getLogger(__name__)
-# Of graphs, in this order; the second of those that decode alone.
+# A graph's inputs, in this order; only graphs that decode have the second.
 GRAPH_INPUTS = ("image", "inverse_warp")
 
 
@@ -30,16 +30,16 @@ def name_inputs(*inputs: np.ndarray) -> dict[str, np.ndarray]:
 
 @dataclass(frozen=True, kw_only=True)
 class PoseSpec:
-    """How people in images become the input of a network, and its heatmaps keypoints.
+    """How to make a network's input from people in images, and keypoints from its heatmaps.
 
     The input is image (N, 3, h, w) of ``input_size`` (w, h), its channels in ``channel_order``: normalised
-    where ``input_dtype`` is float32, pixels where it is uint8. ``batch`` is N, None any. ``flip_test``: what
-    makes the heatmaps (N, K, H, W) averages them with those of the mirrored image. ``decode_in_graph``: it
-    gives no heatmaps but keypoints (N, K, 3), see `Runtime`. A box is enlarged by the
-    factor ``box_padding``. ``sample_transforms`` and ``batch_transforms`` are specs for `create`: a sample
-    with an image (H, W, 3) RGB uint8, and center and scale unless the image is one person, becomes the input,
-    stacked after the first. ``sample_steps`` and ``batch_steps`` are what these specs make. ``source`` is
-    where all this stands, for messages.
+    for ``input_dtype`` float32, pixels for uint8. ``batch`` is N, None any. ``flip_test``: the graph averages
+    the heatmaps (N, K, H, W) with those of the mirrored image. ``decode_in_graph``: the graph returns
+    keypoints (N, K, 3) instead of heatmaps, see `Runtime`. ``box_padding`` is the factor that enlarges boxes.
+    ``sample_transforms`` and ``batch_transforms`` are specs for `create`: the first map a sample with an
+    image (H, W, 3) RGB uint8, and center and scale unless the image is one person; the second map the stacked
+    batch to the input. ``sample_steps`` and ``batch_steps`` are made from these specs. ``source`` names the
+    origin of the spec in messages.
     """
 
     input_size: tuple[int, int]
@@ -73,25 +73,25 @@ class PoseSpec:
 
     @property
     def output_name(self) -> str:
-        """What the graph gives."""
+        """The name of the graph's output."""
         return "keypoints" if self.decode_in_graph else "heatmaps"
 
     def nobody(self) -> tuple[np.ndarray, ...]:
-        """Inputs of a graph, all zeros."""
+        """Inputs for the graph, all zeros."""
         width, height = self.input_size
         count = self.batch or 1
         image = np.zeros((count, 3, height, width), self.input_dtype)
         return (image, np.zeros((count, 2, 3), np.float32)) if self.decode_in_graph else (image,)
 
     def prepare(self, sample: dict[str, Any]) -> dict[str, Any]:
-        """A sample after the sample transforms: a person, cut out."""
+        """Apply the sample transforms, which crop the person."""
         return apply_transforms(self.sample_steps, sample)
 
     def cut_out(self, image: np.ndarray, bboxes_xyxy: ArrayLike | None) -> list[dict[str, Any]]:
         """A sample for each person of an image (H, W, 3) uint8, RGB, after the sample transforms.
 
         ``bboxes_xyxy`` (N, 4) are the people's boxes in image pixels; None takes the image as one person.
-        Raises DataError for another image, and for boxes without extent.
+        Raises DataError for an image of another form, and for boxes without extent.
         """
         _check_image(image)
         height, width = image.shape[:2]
@@ -106,13 +106,13 @@ class PoseSpec:
         ]
 
     def make_batch(self, samples: Sequence[dict[str, Any]]) -> dict[str, np.ndarray]:
-        """image (N, 3, h, w) and warp (N, 2, 3), image to input pixels, of people who are cut out."""
+        """image (N, 3, h, w) and warp (N, 2, 3), image to input pixels, of cropped people."""
         return make_batch(samples, self.batch_steps)
 
     def check_batch(self, batch: Mapping[str, np.ndarray]) -> None:
-        """Raise ConfigError where what the transforms have made is not the network's input."""
+        """Raise ConfigError if the transforms did not make the network's input."""
         if "warp" not in batch:
-            raise ConfigError(f"{self.source}: the transforms cut no people out: add TopDownEvalAffine")
+            raise ConfigError(f"{self.source}: the transforms do not crop people: add TopDownEvalAffine")
         (width, height), image = self.input_size, batch["image"]
         if image.shape[1:] != (3, height, width) or image.dtype != self.input_dtype:
             raise ConfigError(
@@ -121,7 +121,7 @@ class PoseSpec:
             )
 
     def decode(self, heatmaps: np.ndarray, warp: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Keypoints (N, K, 2) in image pixels and scores (N, K) of heatmaps, people cut out by warp.
+        """Keypoints (N, K, 2) in image pixels and scores (N, K) of heatmaps, from people cropped by warp.
 
         All are finite, see `mark_lost`.
         """
@@ -131,9 +131,9 @@ class PoseSpec:
 
 
 def mark_lost(keypoints: np.ndarray, scores: np.ndarray, source: str) -> tuple[np.ndarray, np.ndarray]:
-    """Keypoints (N, K, 2) and scores (N, K), (0, 0) and 0 where either is NaN or infinite, as unlabelled.
+    """Keypoints (N, K, 2) and scores (N, K); set to (0, 0) and 0, like unlabelled, if NaN or infinite.
 
-    A line of the log, once a process, says that there are such.
+    Logs a warning for the first ones in a process.
     """
     lost = ~(np.isfinite(scores) & np.isfinite(keypoints).all(axis=-1))
     if not lost.any():
@@ -145,7 +145,7 @@ def mark_lost(keypoints: np.ndarray, scores: np.ndarray, source: str) -> tuple[n
 @cache
 def _warn_of_lost(source: str) -> None:
     _logger.warning(
-        "%s: the network gives NaN or infinity: these keypoints have the score 0 and are at (0, 0)", source
+        "%s: the network gives NaN or infinity: these keypoints are set to (0, 0) with score 0", source
     )
 
 
@@ -161,14 +161,14 @@ def _check_image(image: Any) -> None:
 
 
 def check_boxes(bboxes_xyxy: ArrayLike) -> np.ndarray:
-    """Boxes as an array (N, 4) float64; DataError for what is none, and for boxes without extent."""
+    """Boxes as an array (N, 4) float64; DataError for anything else, and for boxes without extent."""
     try:
         if np.iscomplexobj(bboxes_xyxy):
             raise TypeError("complex numbers")
         boxes = np.asarray(bboxes_xyxy, np.float64)
     except (TypeError, ValueError, OverflowError) as error:
         raise DataError(
-            "got boxes that are no array of numbers, expected (N, 4): left, top, right, bottom of each "
+            "got boxes that are not an array of numbers, expected (N, 4): left, top, right, bottom of each "
             f"({show_text(str(error))})"
         ) from None
     if boxes.size == 0:
@@ -183,6 +183,6 @@ def check_boxes(bboxes_xyxy: ArrayLike) -> np.ndarray:
         got = np.asarray(bboxes_xyxy)[bad][0].tolist()
         raise DataError(
             f"got the box {got}, expected [left, top, right, bottom] in pixels, with left before right and "
-            "top above bottom (of x, y, width, height: [x, y, x + width, y + height])"
+            "top above bottom (from x, y, width, height: [x, y, x + width, y + height])"
         )
     return boxes

@@ -1,4 +1,4 @@
-"""The people of an image, and what other programs call them."""
+"""The poses of an image, and their conversion to other programs' formats."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,14 +10,14 @@ from ppose.annotations.columns import AREA_OF_BOX
 from ppose.geometry import bbox_xyxy_to_xywh
 from ppose.keypoints import KeypointSet
 
-_DECIMALS = 6  # of boxes in files: what a sum of two numbers of the file may be off goes
+_DECIMALS = 6  # of boxes in files; removes the rounding error of sums
 
 
 @dataclass(frozen=True, eq=False)
 class Pose:
     """A person: keypoints (K, 2) in image pixels, their scores (K,), the mean of these, bbox_xyxy (4,).
 
-    One that ``is_filled`` was not found but lies between two of a video that were.
+    ``is_filled``: it was not found, but interpolated between two frames of a video.
     """
 
     keypoints: np.ndarray
@@ -31,9 +31,9 @@ class Pose:
         return np.column_stack([self.keypoints, self.scores]).astype(np.float64)
 
     def to_record(self) -> dict[str, Any]:
-        """What files hold: bbox (x, y, width, height), keypoints (x, y, score of each) and score.
+        """The entry in files: bbox (x, y, width, height), keypoints (x, y, score of each) and score.
 
-        Where it is true, `is_filled` too.
+        Also `is_filled`, if true.
         """
         keypoints, box = self.to_array(), bbox_xyxy_to_xywh(self.bbox_xyxy).round(_DECIMALS)
         score = float(keypoints[:, 2].mean())
@@ -44,7 +44,7 @@ class Pose:
 class Poses(list[Pose]):
     """The people of one image: a list of `Pose`, with its ``keypoint_set`` and ``size`` (width, height).
 
-    For labels, a keypoint whose score is below ``threshold`` is not labelled.
+    In labels, keypoints with a score below ``threshold`` are not labelled.
     """
 
     def __init__(self, keypoint_set: KeypointSet, size: tuple[int, int], poses: Iterable[Pose] = ()) -> None:
@@ -52,7 +52,7 @@ class Poses(list[Pose]):
         self.keypoint_set, self.size = keypoint_set, size
 
     def to_rows(self) -> list[dict[str, Any]]:
-        """A person each: score, box_x, box_y, box_width, box_height, then NAME_x, NAME_y, NAME_score."""
+        """A row per person: score, box_x, box_y, box_width, box_height, then NAME_x, NAME_y, NAME_score."""
         columns = ["score", *(f"box_{part}" for part in ("x", "y", "width", "height"))]
         columns += [f"{name}_{part}" for name in self.keypoint_set.names for part in ("x", "y", "score")]
         records = [pose.to_record() for pose in self]
@@ -68,9 +68,9 @@ class Poses(list[Pose]):
         return pandas.DataFrame(self.to_rows())
 
     def to_coco(self, file_name: str = "", image_id: int = 1, threshold: float = 0.2) -> dict[str, Any]:
-        """The content of an annotation file in COCO's format: this image, its people as labels, with scores.
+        """An annotation file's content in COCO's format: this image, its people as labels, with scores.
 
-        What is not labelled has 0, 0, 0; all else has visibility 2. The area is 0.53 of the box.
+        Unlabelled keypoints are 0, 0, 0; labelled ones have visibility 2. The area is 0.53 of the box.
         """
         names, limbs = list(self.keypoint_set.names), [[a + 1, b + 1] for a, b in self.keypoint_set.skeleton]
         width, height = self.size
@@ -82,7 +82,7 @@ class Poses(list[Pose]):
             annotations.append(
                 {
                     "id": number, "image_id": image_id, "category_id": 1, "iscrowd": 0, "bbox": box,
-                    "segmentation": [],  # which CVAT asks for
+                    "segmentation": [],  # CVAT requires it
                     "area": AREA_OF_BOX * box[2] * box[3], "keypoints": points.ravel().tolist(),
                     "num_keypoints": int(is_labelled.sum()), "score": record["score"],
                 }
@@ -94,7 +94,7 @@ class Poses(list[Pose]):
         }
 
     def to_labelme(self, file_name: str = "", threshold: float = 0.2) -> dict[str, Any]:
-        """The content of a labelme file: a rectangle and points of each person, who are a group."""
+        """The content of a labelme file: a rectangle and points of each person, in one group."""
         from ppose.formats import make_labels
         from ppose.formats.labelme import make_labelme
 

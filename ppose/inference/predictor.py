@@ -1,4 +1,4 @@
-"""Images and boxes in, poses out: whatever maps the network's inputs to heatmaps."""
+"""The `Predictor`: images and boxes in, poses out, with any runtime."""
 
 import dataclasses
 import threading
@@ -38,15 +38,15 @@ Scene = TypeVar("Scene", bound=tuple[Any, ...])
 
 
 class Predictor:
-    """Finds the keypoints of the people in images; made by `from_dir`, or of a spec and a runtime.
+    """Finds the keypoints of the people in images; made by `from_dir`, or from a spec and a runtime.
 
-    ``keypoint_set`` names the keypoints, ``runtime_name`` is what makes the heatmaps. ``seconds`` adds up
-    where time goes: "preprocess", "network" and "postprocess", over ``people`` so far; so many ``callers``
-    keep all cores busy, and time that passes in several at once counts for each. ``find_people`` finds the
-    people in images that come without boxes; without it, such an image is one person.
+    ``keypoint_set`` names the keypoints, ``runtime_name`` the runtime. ``seconds`` sums the time of
+    "preprocess", "network" and "postprocess" over ``people`` so far. ``callers`` is the number of threads
+    that keep all cores busy; time in several threads at once counts for each. ``find_people`` detects people
+    in images without boxes; without it, such an image is one person.
 
-    Threads may make predictors, share one, and have one each, all at once: the poses are the same. What runs
-    in Paddle runs one batch at a time in a process, since a batch takes all cores anyway.
+    Threads may make, share and use predictors at once, with the same poses. Paddle runs one batch at a time
+    in a process, since a batch uses all cores anyway.
     """
 
     def __init__(
@@ -65,14 +65,14 @@ class Predictor:
         codec = spec.codec if use_dark is None else spec.codec.with_dark(use_dark)
         if spec.decode_in_graph and codec != spec.codec:
             raise ConfigError(
-                f"use_dark is {use_dark}, but the exported graph decodes itself, and otherwise: export "
-                "without --decode_in_graph to choose"
+                f"use_dark is {use_dark}, but the exported graph decodes in the other way: "
+                "export without --decode_in_graph to choose"
             )
         self.spec = dataclasses.replace(spec, codec=codec)
         self.keypoint_set = spec.keypoint_set
         self.batch_size = spec.batch or batch_size
         self._runtime, self._find_people = runtime, find_people
-        self.callers = getattr(runtime, "callers", 1)  # others' need not say
+        self.callers = getattr(runtime, "callers", 1)  # optional for other runtimes
         self.runtime_name = runtime.name
         self._counting = threading.Lock()
         self.reset_times()
@@ -91,18 +91,18 @@ class Predictor:
         use_dark: bool | None = None,
         **options: Any,
     ) -> "Predictor":
-        """The predictor of a folder that tools/export_model.py, PaddleDetection or PaddleX has written.
+        """The predictor of a folder that tools/export_model.py, PaddleDetection or PaddleX wrote.
 
         ``runtime``, ``device`` (cpu, gpu), ``precision`` (None: fp32), ``cpu_threads`` (None: all cores) and
-        ``options`` are those of `open_runtime`, and so are the errors. ``hint`` "throughput" is for many
-        images: people are run in as many batches at once as there are threads, while other images are read;
+        ``options`` are those of `open_runtime`, which also raises the errors. ``hint`` "throughput" is for
+        many images: it runs as many batches at once as there are threads, while other images are read;
         "latency" answers a single image soonest. ``batch_size`` people at most are one batch, by default 16,
         and 4 where batches run at once; a graph exported with a fixed batch keeps its own. ``use_dark`` None
         decodes as the model was evaluated.
 
-        Where `ppose tune` has measured this model here, ``runtime`` "auto" takes what it chose for the hint,
-        unless device, ``precision`` or ``cpu_threads`` are given; "measure" measures it first where it has
-        not, once, for about a minute.
+        If `ppose tune` has measured this model on this machine, ``runtime`` "auto" uses its choice for the
+        hint, unless device, ``precision`` or ``cpu_threads`` are given; "measure" measures first if needed,
+        once, for about a minute.
 
         >>> predictor = ppose.Predictor.from_dir("output_inference/tinypose_256x192")  # doctest: +SKIP
         >>> poses = predictor(image, [[48.0, 20.0, 210.0, 390.0]])  # doctest: +SKIP
@@ -122,26 +122,26 @@ class Predictor:
     def __call__(self, image: Image, bboxes_xyxy: ArrayLike | None = None) -> Poses:
         """The poses of the people in an image (H, W, 3) uint8, RGB, or in an image file.
 
-        ``bboxes_xyxy`` (N, 4) are the people's boxes in image pixels, left, top, right, bottom; None takes
-        those that the detector finds, and without a detector the image as one person. A file is turned as its
-        EXIF orientation says. Raises DataError for another image, and for boxes without extent.
+        ``bboxes_xyxy`` (N, 4) are the people's boxes in image pixels, left, top, right, bottom; None uses the
+        detector, or without one takes the image as one person. Files are turned by their EXIF orientation.
+        Raises DataError for an image of another form, and for boxes without extent.
         """
         return self.predict_images([image], [bboxes_xyxy])[0]
 
     def predict_images(
         self, images: Iterable[Image], boxes: Iterable[ArrayLike | None] | None = None
     ) -> list[Poses]:
-        """The poses of each of several images, as of one; people of different images share batches.
+        """The poses of each of several images; people of different images share batches.
 
-        ``boxes`` are of each image, as in a call. Raises DataError for a single image, and where there are
-        boxes of more or fewer images than there are.
+        ``boxes`` are those of each image, as in a call. Raises DataError for a single image, and if the
+        numbers of images and of their boxes differ.
         """
         if isinstance(images, str | Path) or getattr(images, "ndim", 4) < 4:
             raise DataError("got one image, expected several: a list of arrays or of files' paths")
         given: tuple[object, ...] = (images, boxes)
         counts = [len(each) for each in given if isinstance(each, Sized)]
         if len(set(counts)) > 1:
-            raise DataError(f"got the boxes of {counts[1]} images for {counts[0]} images")
+            raise DataError(f"got boxes for {counts[1]} images, but {counts[0]} images")
         scenes = zip(images, repeat(None) if boxes is None else boxes, strict=boxes is not None)
         return [poses for _, poses in self.iter_poses(scenes)]
 
@@ -150,8 +150,8 @@ class Predictor:
     ) -> Iterator[tuple[Scene, Poses]]:
         """Yield each scene with its poses, in order, as soon as they are done.
 
-        A scene is a tuple of an image, its boxes, both as in a call, and whatever the caller adds. At most
-        ``images_at_once`` scenes, by default as many as people in a batch, wait for others' people.
+        A scene is a tuple of an image, its boxes, both as in a call, and any further items of the caller. At
+        most ``images_at_once`` scenes are in progress, see `run_pipeline`.
         """
         steps: Steps[Scene, tuple[Scene, Poses], tuple[Scene, Poses]] = Steps(
             read=lambda scene: (scene[0], scene[1], None),
@@ -172,7 +172,7 @@ class Predictor:
             return self.spec.cut_out(image, bboxes_xyxy), (image.shape[1], image.shape[0])
 
     def find_poses(self, samples: Sequence[dict[str, Any]]) -> list[Pose]:
-        """The pose of each sample, of ``batch_size`` at most, run as one batch."""
+        """The pose of each sample, run as one batch of at most ``batch_size``."""
         with self._timing("preprocess"):
             batch = self.spec.make_batch(samples)
         keypoints, scores = self.find_keypoints(batch)
@@ -184,7 +184,7 @@ class Predictor:
         ]
 
     def find_keypoints(self, batch: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        """Keypoints (N, K, 2) in image pixels and scores (N, K) of a batch of `PoseSpec.make_batch`."""
+        """Keypoints (N, K, 2) in image pixels and scores (N, K) for a batch of `PoseSpec.make_batch`."""
         if self.spec.decode_in_graph:
             self.spec.check_batch(batch)
             found = self._run_graph(batch["image"], invert_warp(batch["warp"]).astype(np.float32))
@@ -194,7 +194,7 @@ class Predictor:
             return self.spec.decode(heatmaps, batch["warp"])
 
     def find_heatmaps(self, batch: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Heatmaps (N, K, H, W) of a batch of `PoseSpec.make_batch`, of up to a fixed batch's people.
+        """Heatmaps (N, K, H, W) for a batch of `PoseSpec.make_batch`; N is at most a fixed batch.
 
         Raises ConfigError for a graph that decodes.
         """
@@ -204,14 +204,14 @@ class Predictor:
         return self._run_graph(batch["image"])
 
     def reset_times(self) -> None:
-        """Begin to add up ``seconds`` and ``people`` anew."""
+        """Reset ``seconds`` and ``people`` to zero."""
         self.seconds = {"preprocess": 0.0, "network": 0.0, "postprocess": 0.0}
         self.people = 0
 
     def _run_graph(self, *inputs: np.ndarray) -> np.ndarray:
-        """The graph's output for inputs (N, ...) of up to a fixed batch's people."""
+        """The graph's output for inputs (N, ...); N is at most a fixed batch."""
         count = len(inputs[0])
-        # Where batches run at once, each size that comes is compiled.
+        # With several callers a runtime compiles each new size: pad to one.
         size = self.spec.batch or (self.batch_size if self.callers > 1 else count)
         if size > count:
             rest = [np.zeros((size - count, *given.shape[1:]), given.dtype) for given in inputs]
@@ -238,14 +238,14 @@ def open_folder(
     cpu_threads: int | None = None,
     **options: Any,
 ) -> tuple[PoseSpec, Runtime, int]:
-    """The parts of `Predictor.from_dir`, with the most people of a batch; ``options``: see `open_runtime`."""
+    """The parts of `Predictor.from_dir`, with the largest batch; ``options`` are those of `open_runtime`."""
     folder = read_export(expand_path(str(model_dir)))
     is_free = device == "cpu" and precision is None and cpu_threads is None and {"batches"} >= {*options}
     if runtime == "measure":
         if not is_free:
             raise ConfigError(
                 "runtime is measure, which finds precision and threads for the CPU itself: leave out device, "
-                "precision, cpu_threads and options of runtimes"
+                "precision, cpu_threads and runtime options"
             )
         from ppose.inference.tuning.tune import measure_once
 

@@ -1,4 +1,4 @@
-"""What the numbers of files from elsewhere may be: a network's input is a picture of a person."""
+"""Checks the ranges of numbers in files from elsewhere."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ LONGEST_SIDE = 4096  # pixels, of an input or a heatmap
 _MOST_BATCH = 1024
 _BOX_PADDING = (0.1, 10.0)
 _PEAK = (1e-6, 1e6)
-# Of ppose's own transforms those that have a place between an image with a box and a network's input.
+# Those of ppose's own transforms that inference can use.
 _ALLOWED = {
     "sample_transforms": ("TopDownEvalAffine", "TopDownAffine"),
     "batch_transforms": ("NormalizeImage", "Permute"),
@@ -33,9 +33,9 @@ def check_sides(name: str, size: Sequence[object]) -> tuple[int, int]:
 
 
 def check_infer_cfg(cfg: Mapping[str, Any]) -> None:
-    """Raise ConfigError where `infer_cfg.yml` says what no export can mean; of ``cfg`` the types are right.
+    """Raise ConfigError if `infer_cfg.yml` has values that no export has; types are already checked.
 
-    It is checked before anything is built of it, and again before it is written.
+    It is checked before anything is built from it, and before it is written.
     """
     size = check_sides("input_size", cfg["input_size"])
     batch = cfg["batch"]
@@ -62,13 +62,13 @@ def check_infer_cfg(cfg: Mapping[str, Any]) -> None:
 
 
 def check_number(name: str, value: float, limits: tuple[float, float]) -> None:
-    """Raise ConfigError unless a number is within the limits, both included."""
+    """Raise ConfigError unless a number is within the limits (inclusive)."""
     low, high = limits
     if not (math.isfinite(value) and low <= value <= high):
         raise ConfigError(f"{name} is {show_text(value)}, expected {low:g} to {high:g}")
 
 
 def _is_own(name: object) -> bool:
-    """Whether a component is none of a third party's."""
+    """Whether a component is unknown or ppose's own, not a third party's."""
     entry = find_entry(name) if isinstance(name, str) else None
     return entry is None or str(entry.target.__module__).startswith(_OWN)

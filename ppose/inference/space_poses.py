@@ -1,4 +1,4 @@
-"""The poses in space of what is found in images, by a 3D model of it: for files and pictures."""
+"""Computes poses in space of found objects by their 3D model, for files and pictures."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 def add_space_poses(
     picture: np.ndarray, poses: Sequence[Pose], model: "ObjectModel | None"
 ) -> tuple[np.ndarray, list[dict[str, Any]], list[DataError]]:
-    """The picture (H, W, 3 uint8, RGB) with the axes of each thing that has a pose in space.
+    """Draw the axes of each object with a pose in space into a picture (H, W, 3) uint8, RGB.
 
-    Also what files hold of each, see `to_record`, and why there is no pose of those without. Without a model
-    the picture is as it was, and files hold nothing.
+    Also returns each object's entry for files, see `to_record`, and the reasons for missing poses. Without a
+    model the picture is unchanged and the entries are empty.
     """
     if model is None:
         return picture, [{} for _ in poses], []
@@ -38,10 +38,10 @@ def _solve(model: "ObjectModel", pose: Pose) -> "RigidPose | DataError":
 
 
 def to_record(solved: "RigidPose | DataError") -> dict[str, Any]:
-    """What files hold: ``pose``, null where there is none; its quaternion has the scalar first.
+    """The entry in files: ``pose``, null if there is none; its quaternion has the scalar first.
 
-    covariance is that of rotation vector and translation, inliers the indexes of the keypoints that the pose
-    is from, error_px the root mean square of their distances.
+    covariance is that of rotation vector and translation; inliers are the indexes of the keypoints that the
+    pose is computed from; error_px is the root mean square of their distances in pixels.
     """
     if isinstance(solved, DataError):
         return {"pose": None}

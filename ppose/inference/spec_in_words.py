@@ -1,4 +1,4 @@
-"""A `PoseSpec` in sentences, for who runs an exported model by its `infer_cfg.yml` alone."""
+"""Describes a `PoseSpec` in sentences, for users who run an exported model without ppose."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ _DESCRIBED = ("TopDownEvalAffine", "TopDownAffine", "NormalizeImage", "Permute")
 
 
 def describe_spec(spec: PoseSpec) -> list[str]:
-    """The way from an image with a box to keypoints, a sentence or two a step."""
+    """The steps from an image with a box to keypoints, a sentence or two for each."""
     width, height = spec.input_size
     steps = {
         name: given for step in spec.sample_transforms + spec.batch_transforms for name, given in step.items()
@@ -21,11 +21,11 @@ def describe_spec(spec: PoseSpec) -> list[str]:
     flip = "averaged with the mirrored image's in the graph" if spec.flip_test else "no flip test"
     return [
         "Image: RGB; the center of the top-left pixel is (0, 0).",
-        f"Padding: the box grows around its middle, in the side that is too short, to {width}:{height}, then "
-        f"by {spec.box_padding:g} in both. Without a box it is the whole image, and that factor is 1.",
+        f"Padding: enlarge one side of the box to the ratio {width}:{height}, then both by "
+        f"{spec.box_padding:g}, around its center. Without a box use the whole image, and 1 for that factor.",
         _describe_warp(width, height, use_udp),
         _describe_pixels(spec, steps.get("NormalizeImage")),
-        *([f"Further steps, by their names: {', '.join(others)}."] if others else []),
+        *([f"Further steps, by name: {', '.join(others)}."] if others else []),
         f"Input: tensor image, ({count}, 3, {height}, {width}) {spec.input_dtype}; "
         f"channels {'blue, green, red' if spec.channel_order == 'bgr' else 'red, green, blue'}.",
         *(
@@ -37,31 +37,31 @@ def describe_spec(spec: PoseSpec) -> list[str]:
 
 
 def _describe_keypoints(spec: PoseSpec, count: str, flip: str) -> list[str]:
-    """What a graph that decodes takes and gives."""
+    """The second input and the output of a graph that decodes."""
     return [
         f"Second input: tensor inverse_warp, ({count}, 2, 3) float32: the matrix from input to image pixels, "
         "(x, y, 1) to (x, y); [[1, 0, 0], [0, 1, 0]] leaves keypoints in input pixels.",
         f"Output: tensor keypoints, ({count}, {spec.keypoint_set.num_keypoints}, 3) float32: x, y in image "
         f"pixels and the score, for each name of keypoint_set; {flip}. Nothing is left to decode: codec and "
-        "stride say what the graph does.",
+        "stride describe the graph.",
     ]
 
 
 def _describe_maps(spec: PoseSpec, count: str, flip: str) -> list[str]:
-    """What a graph gives that does not decode, and what is left to do."""
+    """The output of a graph that does not decode, and the remaining steps."""
     columns, rows = spec.codec.heatmap_size
     maps = f"({count}, {spec.keypoint_set.num_keypoints}, {rows}, {columns})"
     return [
         f"Output: tensor heatmaps, {maps} float32, a map for each name of keypoint_set; {flip}.",
         f"A map's highest value{_over(spec.codec.peak)} is the score, its column and row the "
         "keypoint; (0, 0) where none is above 0. " + _describe_decoding(spec.codec),
-        "Stride: times ({:.6g}, {:.6g}) these are input pixels, ".format(*spec.codec.stride)
-        + "and by the inverse of the warp image pixels.",
+        "Stride: multiply by ({:.6g}, {:.6g}) to get input pixels; ".format(*spec.codec.stride)
+        + "the inverse of the warp gives image pixels.",
     ]
 
 
 def _describe_warp(width: int, height: int, use_udp: bool) -> str:
-    """Where the padded box goes in the input."""
+    """How the padded box is mapped to the input."""
     ends = (
         f"its middle goes to ({width / 2:g}, {height / 2:g}), its width becomes {width}, pixels stay square"
     )
@@ -69,7 +69,7 @@ def _describe_warp(width: int, height: int, use_udp: bool) -> str:
         ends = (
             f"its sides go to the centers of the border pixels, 0 and {width - 1}, 0 and {height - 1} (UDP)"
         )
-    return f"Warp: the padded box becomes {width}x{height}: {ends}; bilinear, black outside, bytes again."
+    return f"Warp: the padded box becomes {width}x{height}: {ends}; bilinear, black outside, as bytes."
 
 
 def _describe_pixels(spec: PoseSpec, normalize: dict[str, Any] | None) -> str:

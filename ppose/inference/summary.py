@@ -1,4 +1,4 @@
-"""What a first run tells: who was found where, how quickly, and the lines of Python that do the same."""
+"""Describes a first run: the people found, the time, and Python code that does the same."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +13,7 @@ _MOST_LINES = 20
 
 
 def describe_people(found: Named) -> str:
-    """A line an image, and a line a person: score, and the box's corners in image pixels."""
+    """A line for each image and for each person: the box's corners in image pixels, and the score."""
     lines = []
     for name, poses in found:
         lines.append(f"{name}: {len(poses) or 'no'} {'person' if len(poses) == 1 else 'people'}")
@@ -28,7 +28,7 @@ def describe_people(found: Named) -> str:
         ]
     if not any(poses for _, poses in found):
         lines.append(
-            "Nobody was found. Take less certain people, too: --det_threshold 0.2; or a picture as one "
+            "Nobody was found. Accept less certain people: --det_threshold 0.2; or take a picture as one "
             "person: --detector none"
         )
     return "\n".join(lines)
@@ -37,9 +37,9 @@ def describe_people(found: Named) -> str:
 def describe_run(
     predictor: Predictor, model: str, image: Path, poses: Poses, options: Mapping[str, Any]
 ) -> str:
-    """The time that a person takes, and the lines of Python that find the poses of an image, which are these.
+    """The time per person, and Python code that finds the poses of an image; ``poses`` are its results.
 
-    They are found once more for it: at first a runtime prepares itself. ``options`` are those of
+    Finds them once more to time it, since a runtime's first run is slower. ``options`` are those of
     `ppose.Predictor`.
     """
     lines = []

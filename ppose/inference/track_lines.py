@@ -1,4 +1,4 @@
-"""The tracks of a video in files for analysts and judges, a frame at a time."""
+"""Writes a video's tracks to files for analysis and evaluation, frame by frame."""
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -16,10 +16,10 @@ ENDINGS = {"csv": TABLE_ENDING, "mot": MOT_ENDING}
 def open_track_lines(
     files: ExitStack, kind: TrackFormat | None, video: Path, names: Sequence[str]
 ) -> Callable[[int, float, Found], None]:
-    """What writes a frame's number from 0, its time and its people, beside a ``video`` and by its name.
+    """A function that writes a frame's number (from 0), time and people to a file beside ``video``.
 
     csv: `NAME.tracks.csv`, see `table_rows`; mot: `NAME.txt`, see `mot_row`; None writes nothing. ``files``
-    closes the file; ``names`` are the keypoints'.
+    closes the file; ``names`` are the keypoints' names.
     """
     if kind is None:
         return lambda frame, time, found: None

@@ -1,4 +1,4 @@
-"""Poses of people in videos, with who is who."""
+"""Finds and tracks the poses of people in videos."""
 
 from collections import deque
 from collections.abc import Callable
@@ -31,7 +31,7 @@ _NO_FINISH = Finish()
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """A frame, its image (H, W, 3) uint8, RGB, and its people with their numbers."""
+    """A frame, its image (H, W, 3) uint8, RGB, and its people with their track numbers."""
 
     frame: Frame
     image: np.ndarray
@@ -40,13 +40,13 @@ class Seen:
 
 @dataclass(frozen=True, eq=False)
 class _Following:
-    """Finds the people of frames, and who is who; ``find_people`` None takes a frame as one person."""
+    """Finds and tracks the people of frames; ``find_people`` None takes a frame as one person."""
 
     find_people: PersonDetector | None
     tracker: Tracker
 
     def read(self, frame: Frame) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
-        """See `Steps`; what else is known are the scores of boxes."""
+        """See `Steps`; the other known data are the boxes' scores."""
         image = frame.read()
         return image, *(find_scored(self.find_people, image) if self.find_people else (None, None))
 
@@ -58,12 +58,12 @@ class _Following:
 
 @dataclass(frozen=True, eq=False)
 class _Knowing:
-    """As `_Following`, of frames whose people are known by now; they are taken off ``found``."""
+    """As `_Following` for frames whose people are already found; takes them from ``found``."""
 
     found: deque[Found]
 
     def read(self, frame: Frame) -> tuple[np.ndarray, np.ndarray, None]:
-        """Nobody is looked for any more."""
+        """See `Steps`; without boxes, since the people are known."""
         return frame.read(), np.zeros((0, 4)), None
 
     def arrange(self, scene: Scene[Frame]) -> Seen:
@@ -87,15 +87,14 @@ def process_video(
     reopen: Callable[[], Frames] | None = None,
     save_tracks: TrackFormat | None = None,
 ) -> int:
-    """Write a video with the people's poses to ``output``, and with ``save_json`` a line a frame beside it.
+    """Write a video with the people's poses to ``output``, and with ``save_json`` a line per frame beside it.
 
     ``find_people`` None takes a frame as one person. Returns the number of frames. A line of the `.jsonl`
     file is {"frame", "time", "people": [{"track_id", "bbox" (x, y, width, height), "keypoints" (x, y, score
-    of each), "score"}]}. With a 3D ``model`` each has its pose in space too, see `to_record`, and the video
-    the axes. The video has the frames' own times, and a copy of their sound. ``save_tracks`` writes the
-    tracks too, see `open_track_lines`. Interrupted, all files hold what has been done. Where ``finish`` needs
-    whole tracks the video is opened again with ``reopen``, and there is nothing before all people have been
-    found.
+    of each), "score"}]}. With a 3D ``model`` the people also have poses in space, see `to_record`, and the
+    video their axes. The video keeps the frames' times and a copy of their sound. ``save_tracks`` also writes
+    the tracks, see `open_track_lines`. If interrupted, all files hold the frames done so far. If ``finish``
+    needs whole tracks, a first pass finds all people, and ``reopen`` opens the video again to write it.
     """
     following = _Following(find_people, tracker)
     people: _Following | _Knowing = following
@@ -111,7 +110,7 @@ def process_video(
         video = files.enter_context(writing_video(output, frames.size, codec=codec, **like))
         lines = files.enter_context(writing_lines(output.with_suffix(".jsonl"))) if save_json else None
         write_tracks = open_track_lines(files, save_tracks, output, predictor.keypoint_set.names)
-        # One frame at a time of what comes live, since more would be older.
+        # Live sources: one frame at a time, since further ones would be older.
         at_once = 1 if frames.is_live else None
         done = files.enter_context(closing(run_pipeline(predictor, frames, steps, images_at_once=at_once)))
         shown = tqdm(done, desc="frames", unit="frame", disable=None, leave=False)
@@ -127,7 +126,7 @@ def process_video(
 
 
 def _follow_all(frames: Frames, predictor: Predictor, people: _Following, finish: Finish) -> list[Found]:
-    """The people of each frame of a whole video, their tracks finished."""
+    """Find the people of each frame of a whole video, and finish their tracks."""
 
     def arrange(scene: Scene[Frame]) -> tuple[float, Found]:
         return scene.item.time, people.arrange(scene).people
@@ -139,7 +138,7 @@ def _follow_all(frames: Frames, predictor: Predictor, people: _Following, finish
 
 @dataclass(frozen=True)
 class _Drawing:
-    """How people are drawn in frames of a size (width, height), and described."""
+    """Draws and describes people in frames of ``size`` (width, height)."""
 
     keypoint_set: KeypointSet
     threshold: float
@@ -148,7 +147,7 @@ class _Drawing:
     size: tuple[int, int]
 
     def draw(self, seen: Seen) -> tuple[Frame, Found, Any, list[dict[str, Any]]]:
-        """The frame, its people, its picture for the video, and what the line about it says of them."""
+        """The frame, its people, its picture for the video, and the people's records for its line."""
         poses = [pose for _, pose in seen.people]
         boxes = [pose.bbox_xyxy for pose in poses] if self.has_boxes else None
         drawn = draw_poses(

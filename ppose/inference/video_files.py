@@ -1,4 +1,4 @@
-"""Frames of video files, of any format that FFmpeg reads, by PyAV."""
+"""Reads frames of video files in any format of FFmpeg, by PyAV."""
 
 import logging
 import math
@@ -24,9 +24,9 @@ from ppose.processor import own_cores
 
 _logger = logging.getLogger(__name__)
 
-DEFAULT_RATE = Fraction(25)  # of what does not say
+DEFAULT_RATE = Fraction(25)  # if a source states none
 _MOST_RATE = 1000
-# What a file names is not opened: a playlist's files and addresses, for instance.
+# Do not open what a file refers to, such as a playlist's files and addresses.
 _NO_OTHER_FILES = {"protocol_whitelist": "none"}
 _HDR = (ColorTrc.SMPTE2084, ColorTrc.ARIB_STD_B67)  # PQ and HLG
 _TURNS = {1: cv2.ROTATE_90_COUNTERCLOCKWISE, 2: cv2.ROTATE_180, 3: cv2.ROTATE_90_CLOCKWISE}
@@ -38,9 +38,9 @@ _LOST_SECONDS, _LOST_FRAMES = 0.5, 1.5  # what a whole file's length may be off
 class VideoFile:
     """The frames of a video file; `Frames`.
 
-    Times are the file's own, which need not be evenly apart, from its first frame on; where it has none, as
-    of its rate. 10 bits become 8, and HDR is mapped to standard range. Raises DataError for a file that is
-    missing, empty or unreadable, has no frame in the clip, or too large ones.
+    Times are the file's own, counted from its first frame, and may be uneven; without times they follow from
+    the rate. 10 bits become 8, and HDR is mapped to standard range. Raises DataError for a file that is
+    missing, empty or unreadable, has no frame in the clip, or too large frames.
     """
 
     is_live = False
@@ -91,7 +91,7 @@ class VideoFile:
         return self._sound
 
     def check_whole(self) -> None:
-        """Raise DataError where the file ends in a frame's middle, or before the length that it states."""
+        """Raise DataError if the file ends within a frame, or before its stated length."""
         if self._clip.is_cut or not self._count:
             return
         stated, read = self._stated, self._end
@@ -113,7 +113,7 @@ class VideoFile:
     def _stated_end(self) -> float:
         length = self._container.duration
         stated = length / av.time_base if length else 0.0
-        if self._container.format.name == "avi":  # which knows its frames; a length is made up of the file's
+        if self._container.format.name == "avi":  # its frame count is right, its length may be a guess
             stated = max(stated, float(self._stream.frames / self.rate))
         return stated
 
@@ -176,7 +176,7 @@ class VideoFile:
                 yield before, picture
 
     def _demux(self) -> Iterator[Any]:
-        """Packets of the video; those of its sound are kept for the next frame."""
+        """Packets of the video; packets of its sound are kept for the next frame."""
         packets = self._container.demux()
         while True:
             try:
@@ -199,7 +199,7 @@ class VideoFile:
                 self._keep_sound(packet)
 
     def _keep_sound(self, packet: Any) -> None:
-        """Keep a packet, its time counted from the clip's start, where it lies in the clip."""
+        """Keep a packet if it lies in the clip; its time then counts from the clip's start."""
         if packet.pts is None or packet.dts is None:
             return
         clip, shift = self._clip, int((self._zero + Fraction(self._clip.start)) / packet.time_base)
@@ -217,7 +217,7 @@ class VideoFile:
 
 
 class _StandardRange:
-    """Maps HDR to standard range, one frame at a time; its tables take FFmpeg seconds, and are kept."""
+    """Maps HDR to standard range, one frame at a time; keeps the tables, which take FFmpeg seconds."""
 
     def __init__(self) -> None:
         self._reformatter, self._one = VideoReformatter(), Lock()
@@ -234,30 +234,30 @@ class _StandardRange:
 
 
 def limit_decoder(context: Any, name: object) -> None:
-    """Have a decoder give no larger pictures than images may be; DataError where it says to have such."""
+    """Limit a decoder's pictures to the allowed pixels; DataError if it states larger ones."""
     check_pixels(context.width, context.height, name)
     context.options = {"max_pixels": str(max_pixels())}
 
 
 def sane_rate(stated: Fraction | None) -> Fraction:
-    """Frames a second as a video states them, or 25 where that cannot be."""
+    """The stated frames per second, or 25 if the value is impossible."""
     return stated if stated is not None and 0 < stated <= _MOST_RATE else DEFAULT_RATE
 
 
 def turn_upright(image: np.ndarray, rotation: int) -> np.ndarray:
-    """The image turned as its file says: by so many degrees, counter-clockwise, in quarters of a turn."""
+    """Rotate the image counter-clockwise by ``rotation`` degrees, rounded to quarter turns."""
     quarters = round(rotation / 90) % 4
     return cv2.rotate(image, _TURNS[quarters]) if quarters else image
 
 
 def _open(path: Path) -> tuple[BinaryIO, Any]:
-    """A video file, and what is in it."""
+    """The open video file, and its container."""
     if not path.is_file():
         raise DataError(f"video not found: {show_name(path)}")
     size = path.stat().st_size
     if size == 0:
         raise DataError(f"video is empty: {show_name(path)} (0 bytes)")
-    file = path.open("rb")  # since names need not be text
+    file = path.open("rb")  # opened here, since names need not be UTF-8
     try:
         return file, av.open(file, options=_NO_OTHER_FILES, metadata_errors="replace")
     except (av.FFmpegError, ValueError):

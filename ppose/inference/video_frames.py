@@ -1,4 +1,4 @@
-"""A frame of a video, and what part of the video is wanted."""
+"""The interface of video sources: frames, and the requested clip."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ import numpy as np
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """A frame at ``time`` (seconds in its source); ``sound`` are the packets of audio read before it.
+    """A frame at ``time`` (seconds in its source); ``sound`` are the audio packets read before it.
 
-    ``read`` gives it as (H, W, 3) uint8, RGB, upright; threads may read different frames at once.
+    ``read`` returns it as (H, W, 3) uint8, RGB, upright; threads may read different frames at once.
     """
 
     time: float
@@ -22,7 +22,7 @@ class Frame:
 
 @dataclass(frozen=True, kw_only=True)
 class Clip:
-    """The frames wanted: from ``start`` up to before ``end`` (seconds), and of these each ``every``-th."""
+    """The requested frames: every ``every``-th from ``start`` to before ``end`` (seconds)."""
 
     start: float = 0.0
     end: float | None = None
@@ -30,16 +30,16 @@ class Clip:
 
     @property
     def is_cut(self) -> bool:
-        """Whether frames at the end may be left out on purpose."""
+        """Whether frames at the end may be left out on request."""
         return self.end is not None
 
 
 class Frames(Protocol):
-    """Frames, in order of their times, and what a video of them is like.
+    """Frames in order of their times, and the properties of a video made from them.
 
-    ``size`` is width and height, ``rate`` frames a second, on average, ``time_base`` that of which times are
-    multiples. ``start`` is the time that is 0 in a video made of them. ``is_live``: they come as they are
-    taken, whether somebody reads them or not. ``sound`` is the stream of audio that goes with them.
+    ``size`` is width and height, ``rate`` the mean frames per second; times are multiples of ``time_base``
+    (seconds). ``start`` is the time that becomes 0 in the new video. ``is_live``: frames come in real time,
+    even if nobody reads them. ``sound`` is the audio stream, or None.
     """
 
     size: tuple[int, int]
@@ -52,13 +52,13 @@ class Frames(Protocol):
     def __iter__(self) -> Iterator[Frame]: ...
 
     def rest_of_sound(self) -> Sequence[Any]:
-        """The packets of audio behind the last frame."""
+        """The audio packets after the last frame."""
         ...
 
     def check_whole(self) -> None:
-        """Raise DataError, after the last frame, where a file clearly lacks some of those that it states."""
+        """After the last frame, raise DataError if a file clearly lacks some of its stated frames."""
         ...
 
     def close(self) -> None:
-        """Leave the file, camera or stream."""
+        """Close the file, camera or stream."""
         ...

@@ -1,4 +1,4 @@
-"""The frames of whatever a user names: files, numbered images, cameras, streams."""
+"""Opens video sources: files, numbered images, cameras, streams."""
 
 import math
 import re
@@ -22,7 +22,7 @@ _NUMBER = re.compile(r"(%0?\d*d)")
 def open_frames(source: Path | int | str, clip: Clip, rate: Fraction | None = None) -> Frames:
     """The frames of a video file, numbered images (`frame%04d.png`), a camera's number, or a stream's URL.
 
-    ``rate`` is frames a second of numbered images. Raises DataError and DeviceError for what gives none.
+    ``rate`` is the frames per second of numbered images. Raises DataError or DeviceError if there are none.
     """
     if isinstance(source, int):
         return open_camera(source, clip)
@@ -36,7 +36,7 @@ def open_frames(source: Path | int | str, clip: Clip, rate: Fraction | None = No
 
 
 def name_source(source: Path | int | str) -> str:
-    """What results of a source are called, without an ending."""
+    """The name of a source's results, without an ending."""
     if isinstance(source, int):
         return f"camera{source}"
     if isinstance(source, str):
@@ -48,9 +48,9 @@ def name_source(source: Path | int | str) -> str:
 
 
 class NumberedImages:
-    """The image files of a folder that a pattern with a number in it names, by number; `Frames`.
+    """The image files that match a pattern with a number, in the order of numbers; `Frames`.
 
-    They are evenly apart, also where numbers are missing. Raises DataError where there is none.
+    Frames are evenly spaced, even if numbers are missing. Raises DataError if there are none.
     """
 
     is_live, sound = False, None
@@ -65,7 +65,7 @@ class NumberedImages:
         times = [(float(index / rate), file) for index, (_, file) in enumerate(numbered)]
         self._files = [(time, file) for time, file in times if clip.start <= time < end][:: clip.every]
         if not self._files:
-            of_all = f" in the part that is asked for, of {len(times)}" if times else ""
+            of_all = f" in the requested part, of {len(times)}" if times else ""
             raise DataError(f"no image {show_name(pattern)}{of_all}")
         height, width = read_image(self._files[0][1], use_exif=True).shape[:2]
         self.size = (width, height)
@@ -79,7 +79,7 @@ class NumberedImages:
         return ()
 
     def check_whole(self) -> None:
-        """They are."""
+        """They always are."""
 
     def close(self) -> None:
         """Nothing is open."""

@@ -1,4 +1,4 @@
-"""Videos, and lines about their frames, that stay usable wherever the work ends."""
+"""Writes videos, and lines about their frames, that stay usable after an interruption."""
 
 import contextlib
 import errno
@@ -32,22 +32,22 @@ _ENCODERS: dict[str, tuple[str, dict[str, str]]] = {
     "vp9": ("libvpx-vp9", {"deadline": "realtime", "cpu-used": "6", "crf": "30", "b": "0", "row-mt": "1"}),
     "mpeg4": ("mpeg4", {"q": "3"}),
 }
-# In pieces while it is written, each of which can be played; one piece, with an index, in the end.
+# Playable fragments while it is written; one piece with an index at the end.
 _CONTAINER = {
     "movflags": "+hybrid_fragmented+frag_keyframe+delay_moov",
     "frag_duration": "1000000",
     "flush_packets": "1",
 }
-_KEY_SECONDS = 2  # from one frame that stands for itself to the next
-_SHOWN = 40  # characters of a name in the temporary one, which is not to become too long
+_KEY_SECONDS = 2  # between keyframes
+_SHOWN = 40  # characters of the name in the temporary file's name, to limit its length
 _RESERVE = 4 << 20  # bytes, for the index at a video's end
-os.environ.setdefault("SVT_LOG", "0")  # what is wrong with a video is said here
+os.environ.setdefault("SVT_LOG", "0")  # errors are reported here
 _BT601, _LIMITED = 6, 1  # the matrix and the range of OpenCV's I420, as FFmpeg numbers them
 
 
 def to_picture(image: np.ndarray, size: tuple[int, int]) -> Any:
-    """What an encoder takes of an image (H, W, 3) uint8, RGB, as large as the video."""
-    if image.shape[1::-1] != size:  # as where a stream changes
+    """Convert an image (H, W, 3) uint8, RGB for the encoder, resized to the video's ``size``."""
+    if image.shape[1::-1] != size:  # such as when a stream changes
         image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     height, width = image.shape[:2]
     if height % 2 or width % 2:  # encoders take even sizes
@@ -57,10 +57,10 @@ def to_picture(image: np.ndarray, size: tuple[int, int]) -> Any:
 
 
 class VideoWriter:
-    """Writes an MP4 file: pictures, which have their own times, and copies of packets of audio.
+    """Writes an MP4 file: pictures with their own times, and copies of audio packets.
 
-    ``size`` is width and height of the images, times are rounded to ``time_base``. ``sound`` is the stream of
-    audio; what MP4 cannot hold is left out, with a warning. ``target`` is the file's name in messages.
+    ``size`` is width and height of the images; times are rounded to ``time_base``. ``sound`` is the audio
+    stream; audio that MP4 cannot hold is skipped with a warning. ``target`` is the file's name in messages.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class VideoWriter:
         codec: Codec = "h264",
         sound: Any = None,
     ) -> None:
-        if codec == "mpeg4":  # which knows no finer ones
+        if codec == "mpeg4":  # supports no finer ones
             time_base = max(time_base, Fraction(1, 50000))
         self._path, self._target, self._time_base = path, target, time_base
         self._count, self._last, self._lost_sound = 0, -1, 0
@@ -93,16 +93,16 @@ class VideoWriter:
             self._container.start_encoding()
         except (av.FFmpegError, OSError) as error:
             self._file.close()
-            path.unlink(missing_ok=True)  # an empty file would take the place of an earlier video
+            path.unlink(missing_ok=True)  # an empty file would replace an earlier video
             if self._file.error is not None:
                 raise self._file.error from None
             problem = f"cannot write a video of {size[0]}x{size[1]} pixels as {codec}: {show_name(target)}"
             raise DataError(f"{problem}: {error.strerror}") from None
 
     def write(self, picture: Any, time: float, sound: Sequence[Any] = ()) -> None:
-        """Append the picture of `to_picture` at this time (seconds), and the packets of audio before it.
+        """Append the picture of `to_picture` at this time (seconds), and the audio packets before it.
 
-        Raises OSError, which names the file, where too little room is left for what makes it playable.
+        Raises OSError, which names the file, if the disk has too little space left for the index.
         """
         if shutil.disk_usage(self._path.parent).free < _RESERVE:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._target))
@@ -113,7 +113,7 @@ class VideoWriter:
         self._count += 1
 
     def write_sound(self, packets: Sequence[Any]) -> None:
-        """Append packets of audio."""
+        """Append audio packets."""
         for packet in packets if self._sound is not None else ():
             try:
                 done = self._to_mp4(packet)
@@ -124,7 +124,7 @@ class VideoWriter:
                 self._lost_sound += 1
 
     def close(self) -> None:
-        """Write what the encoder has still, and the index; what cannot be played goes."""
+        """Flush the encoder and write the index; delete the file if it cannot be played."""
         if self._lost_sound:
             _logger.warning("%s lacks %d packets of audio", show_name(self._target), self._lost_sound)
         try:
@@ -141,7 +141,7 @@ class VideoWriter:
         try:
             self._container.mux(packets)
         except (av.FFmpegError, OSError):
-            if self._file.error is not None:  # which FFmpeg has told of in words of its own
+            if self._file.error is not None:  # the cause, which FFmpeg's message hides
                 raise self._file.error from None
             raise
 
@@ -160,7 +160,7 @@ class VideoWriter:
 
 
 class _Output:
-    """A file that hands on what is written at once; ``error`` is what went wrong with that."""
+    """An unbuffered file; ``error`` is the error of a failed write."""
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("wb", buffering=0)
@@ -182,9 +182,9 @@ class _Output:
 
 @contextlib.contextmanager
 def writing_video(path: Path, size: tuple[int, int], **options: Any) -> Iterator[VideoWriter]:
-    """A `VideoWriter` of an MP4 file, which is in place when it is left, by Ctrl-C or an error too.
+    """A `VideoWriter` of an MP4 file, which is in place on exit, also after Ctrl-C or an error.
 
-    Until then it grows beside its place, as NAME.*.part.mp4, and can be played wherever the process ends.
+    Until then it is NAME.*.part.mp4 beside it, which can be played even if the process is killed.
     """
     with _keeping(path) as temporary:
         writer = VideoWriter(temporary, path, size, **options)
@@ -196,12 +196,12 @@ def writing_video(path: Path, size: tuple[int, int], **options: Any) -> Iterator
 
 @contextlib.contextmanager
 def writing_lines(path: Path) -> Iterator[TextIO]:
-    """A text file whose lines so far are in place when it is left, however that comes."""
+    """A text file; the lines so far are in place on exit, also after an error."""
     with _keeping(path) as temporary:
         try:
             with temporary.open("w", buffering=1) as file:
                 yield file
-        except OSError:  # a full disk, in the middle of a line
+        except OSError:  # a full disk: drop the incomplete line
             whole = temporary.read_bytes().rfind(b"\n") + 1
             os.truncate(temporary, whole)
             raise
@@ -209,9 +209,9 @@ def writing_lines(path: Path) -> Iterator[TextIO]:
 
 @contextlib.contextmanager
 def _keeping(path: Path) -> Iterator[Path]:
-    """A temporary path beside ``path`` that replaces it in any case.
+    """A temporary path beside ``path``; its file replaces ``path`` on exit, also after an error.
 
-    An OSError that names no file gets this one's name.
+    An OSError that names no file, or the temporary one, gets this path.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.stem[:_SHOWN]}.{secrets.token_hex(4)}.part{path.suffix}")

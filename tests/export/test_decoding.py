@@ -161,7 +161,7 @@ def test_what_it_has_not_is_said(decoding_dir):
     predictor = Predictor.from_dir(decoding_dir, runtime="onnxruntime", use_dark=True)
     with pytest.raises(ConfigError, match="gives keypoints and no heatmaps: export without"):
         predictor.find_heatmaps({})
-    with pytest.raises(ConfigError, match="use_dark is False, but the exported graph decodes itself"):
+    with pytest.raises(ConfigError, match="use_dark is False, but the exported graph decodes in"):
         Predictor.from_dir(decoding_dir, runtime="onnxruntime", use_dark=False)
     with pytest.raises(ConfigError, match="decodes in its graph, where 16 bits are too few"):
         Predictor.from_dir(decoding_dir, runtime="openvino", precision="bf16")

@@ -162,7 +162,7 @@ def test_openvinos_own_format(image, tmp_path):
     found = [open_detector(each, classes=["0"], cpu_threads=1)(image) for each in (file, tmp_path / "ir")]
     np.testing.assert_allclose(found[1], expect("centered", [THINGS[0], THINGS[2]]), atol=0.1)  # 16 bits
     np.testing.assert_allclose(*found, atol=0.1)
-    with pytest.raises(DeviceError, match="OpenVINO runs on the CPU here"):
+    with pytest.raises(DeviceError, match="ppose runs OpenVINO on the CPU only"):
         open_detector(tmp_path / "ir", device="gpu")
 
 
@@ -191,7 +191,7 @@ def test_pixels_are_as_each_family_has_them(image, tmp_path):
 def test_mmdeploys_pipeline_says_the_preprocessing(image, tmp_path):
     outputs, _, _ = FAMILIES["rtmdet_end2end"]
     file = write_detector(tmp_path / "end2end.onnx", outputs, size=(64, 64))
-    with pytest.raises(ConfigError, match=r"of which kind nothing says: put mmdeploy's pipeline.json beside"):
+    with pytest.raises(ConfigError, match=r"its family is unknown: put mmdeploy's pipeline.json beside"):
         open_detector(tmp_path, classes=["0"], runtime="onnxruntime")
     transforms = [
         {"type": "LoadImageFromFile"},
@@ -229,7 +229,7 @@ def test_paddles_onnx_with_its_settings(image, tmp_path):
     np.testing.assert_allclose(open_detector(model.parent, runtime="onnxruntime")(image), [[20, 5, 40, 55]])
     (model.parent / "infer_cfg.yml").write_text(cfg.replace("[64, 64]", "[32, 32]"))
     with pytest.raises(
-        DataError, match=r"makes inputs \(3, 32, 32\), .* takes \(3, 64, 64\): they are of two"
+        DataError, match=r"makes inputs \(3, 32, 32\), .* takes \(3, 64, 64\): they belong to two"
     ):
         open_detector(model.parent, runtime="onnxruntime")
 
@@ -259,7 +259,7 @@ def test_names_and_sizes_of_ultralytics_files(runtime, image, tmp_path):
     with pytest.raises(ConfigError, match="has no 'dog': 0 cat, 1 person"):
         open_detector(file, classes=["dog"], runtime=runtime)
     write_detector(file, output, metadata={"names": "{0: !!python/object:os.system x}"})
-    with pytest.raises(ConfigError, match="has no 'person': it names none; choose by --det_class"):
+    with pytest.raises(ConfigError, match="has no 'person': it names no classes; choose by --det_class"):
         open_detector(file, runtime=runtime)
     with pytest.raises(ConfigError, match="the classes are 0 to 1, people are 2"):
         open_detector(file, classes=["2"], runtime=runtime)
@@ -272,13 +272,13 @@ def test_numbers_that_are_none_are_left_out(image, tmp_path, caplog):
     detector = open_detector(file, classes=[0, 1], threshold=0.2, runtime="onnxruntime", cpu_threads=1)
     assert np.isfinite(detector(image)).all()
     assert len(detector(image)) == 1
-    assert caplog.text.count("gives boxes or scores that are no numbers") == 1
+    assert caplog.text.count("gives boxes or scores that are NaN or infinite") == 1
 
 
 @pytest.mark.parametrize(
     ("outputs", "options", "expected"),
     [
-        ([np.zeros((3, 4))], {}, r"is known here: for an image of 64x64 it gives \(1, 3, 4\); "),
+        ([np.zeros((3, 4))], {}, r"is no known detector: for a 64x64 image it gives \(1, 3, 4\); "),
         ([np.zeros((17, 16, 16))], {}, r"looked for .*PaddleDetection's rows .*YOLOX .*PicoDet's .*RTMDet's"),
         ([np.zeros((3, 4))], {"inputs": ("a", "b")}, r"it takes a \(1, 3, 64, 64\), b \(1, 2\), expected"),
         ([np.zeros((3, 4))], {"size": (8192, 64)}, r"takes images \(1, 3, 64, 8192\), expected sides"),

@@ -140,7 +140,7 @@ def test_classes_are_chosen_by_name_or_number(graph, image, tmp_path):
 def test_classes_without_a_list_are_numbers(graph, image):
     configure(graph, [RESIZE, NORMALIZE, PERMUTE], [])
     assert len(open_detector(graph, classes=["1"], cpu_threads=1)(image)) == 1
-    with pytest.raises(ConfigError, match="label_list has no 'person': it names none"):
+    with pytest.raises(ConfigError, match="label_list has no 'person': it names no classes"):
         open_detector(graph)
 
 

@@ -109,14 +109,14 @@ def test_it_says_in_words_what_its_numbers_mean(model_dir):
     assert cfg["stride"] == [4.0, 4.0]
     words = " ".join(cfg["in_words"])
     for said in (
-        "to 64:96, then by 1.25 in both",
+        "to the ratio 64:96, then both by 1.25",
         "tensor image, (N, 3, 96, 64) float32; channels red, green, blue",
         "tensor heatmaps, (N, 2, 24, 16) float32",
         "no flip test",
         "its middle goes to (32, 48)",
         "(byte / 255 - [0, 0, 0]) / [1, 1, 1], channels first",
         "1/4 pixel to the higher neighbour",
-        "times (4, 4) these are input pixels",
+        "multiply by (4, 4) to get input pixels",
     ):
         assert said in words
 

@@ -243,7 +243,7 @@ def test_its_keypoints_in_images_and_evaluated(run_script, pose_export, write_co
         data / "annotations.json", "--save_json", "--output_dir", tmp_path / "out",
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
-    assert "does not say which its 2 keypoints are" in result.stderr
+    assert "does not name its 2 keypoints" in result.stderr
     assert len(json.loads((tmp_path / "out" / "keypoints.json").read_text())) == 6
     (tmp_path / "own.yml").write_text(
         f"""
@@ -297,7 +297,7 @@ def test_pp_yoloe_without_its_post_processing(crowd, tmp_path):
     for doubled in ("Resize", "Permute"):
         steps = [*cfg["Preprocess"], next(step for step in cfg["Preprocess"] if step["type"] == doubled)]
         (tmp_path / "infer_cfg.yml").write_text(yaml.safe_dump({**cfg, "Preprocess": steps}))
-        with pytest.raises(ConfigError, match=f"{doubled} stands twice, expected each step once"):
+        with pytest.raises(ConfigError, match=f"{doubled} is listed twice, expected each step once"):
             open_detector(tmp_path)
 
 

@@ -254,7 +254,7 @@ def test_several_images_are_told_from_one(predictor, crowd, tmp_path):
         with pytest.raises(DataError, match="got one image, expected several"):
             predictor.predict_images(one)
     for given in ([boxes], [boxes] * 3):
-        with pytest.raises(DataError, match=rf"got the boxes of {len(given)} images for 2 images"):
+        with pytest.raises(DataError, match=rf"got boxes for {len(given)} images, but 2 images"):
             predictor.predict_images([image] * 2, given)
     assert [len(poses) for poses in predictor.predict_images(np.stack([image] * 2), [boxes, []])] == [2, 0]
 

@@ -169,17 +169,17 @@ def test_a_record_of_another_machine_is_ignored_and_said(folder, monkeypatch, ca
     assert find_choice(folder, "latency") is None
     (line,) = caplog.messages
     assert expected in line
-    assert f"`ppose tune {folder.path}` measures it anew" in line
+    assert f"`ppose tune {folder.path}` measures again" in line
 
 
 def test_records_of_other_files_are_ignored_and_said(folder, kept, caplog):
     other = dataclasses.replace(folder, files={**folder.files, "model.onnx": "0" * 64})
     assert find_choice(other, "latency") is None
-    assert "the model's files are others now" in caplog.messages[0]
+    assert "the model's files have changed" in caplog.messages[0]
     beside = folder.path.parent / "colours_int8"
     write_infer_cfg(dataclasses.replace(folder, path=beside, weights_sha256="1" * 64))
     assert find_choice(folder, "throughput") is None
-    assert "has other files than the export that was measured" in caplog.messages[1]
+    assert "has changed since it was measured" in caplog.messages[1]
 
 
 @pytest.mark.parametrize(
@@ -198,7 +198,7 @@ def test_a_damaged_record_is_one_warning(folder, kept, caplog, spoil):
     assert Predictor.from_dir(folder.path).runtime_name == "openvino"
     (line,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert "is ignored" in line
-    assert "measures it anew" in line
+    assert "measures again" in line
 
 
 def test_two_that_measure_at_once_measure_once(folder, monkeypatch):
@@ -224,7 +224,7 @@ def test_where_nothing_can_be_kept_nothing_is_measured(folder, monkeypatch, tmp_
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("PPOSE_HOME", str(tmp_path / "file"))
     assert Predictor.from_dir(folder.path, runtime="measure", hint="throughput").runtime_name == "openvino"
-    assert "cannot be kept" in caplog.text
+    assert "cannot be written" in caplog.text
 
 
 def test_pairs_are_all_that_can_run(folder, monkeypatch):
@@ -321,7 +321,7 @@ def test_what_cannot_be_compared_is_not_taken():
     judge = tune._Judge(bench, [DEFAULT, HALF], take_sample([Path("a.jpg")], None, "coco17", 5), None)
     chosen, why = tune._choose(contest, faster, judge)
     assert (chosen, judge.losses) == (DEFAULT, {})
-    assert "how exact it is is not known: its process has ended (exit code -11)" in why
+    assert "its exactness is unknown: its process has ended (exit code -11)" in why
 
 
 def test_every_runtime_has_a_version_without_an_import():

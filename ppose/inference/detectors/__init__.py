@@ -1,4 +1,4 @@
-"""People's boxes in images; a `PersonDetector` maps an image (H, W, 3) uint8, RGB to boxes_xyxy (N, 4)."""
+"""Detects people; a `PersonDetector` maps an image (H, W, 3) uint8, RGB to boxes_xyxy (N, 4)."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,13 +18,13 @@ class Detections:
     classes: np.ndarray
 
     def take(self, rows: np.ndarray) -> "Detections":
-        """Those of these rows, or of this mask, in the order of it."""
+        """The detections of these rows, in their order, or of this mask."""
         return Detections(self.bboxes_xyxy[rows], self.scores[rows], self.classes[rows])
 
 
 @runtime_checkable
 class ScoringDetector(Protocol):
-    """A `PersonDetector` that gives scores, too."""
+    """A `PersonDetector` that also returns scores."""
 
     def __call__(self, image: np.ndarray) -> np.ndarray: ...
 
@@ -34,7 +34,7 @@ class ScoringDetector(Protocol):
 
 
 def find_scored(find_people: PersonDetector, image: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-    """boxes_xyxy (N, 4) of the people of an image, and their scores (N,), None from a detector without."""
+    """boxes_xyxy (N, 4) of the people in an image, and their scores (N,), None if the detector has none."""
     if not isinstance(find_people, ScoringDetector):
         return find_people(image), None
     (found,) = find_people.detect([image])

@@ -1,4 +1,4 @@
-"""Which reader a detector needs, from its folder, its inputs and its outputs."""
+"""Chooses the reader of a detector from its folder, inputs and outputs."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -26,8 +26,8 @@ from ppose.workspace.yaml_file import parse_cells
 _logger = logging.getLogger(__name__)
 
 _READERS = (paddle_rows, yolo, picodet, rtmdet)
-_JOINED = "PPYOLOE"  # as PaddleDetection calls what may end in boxes and scores in one
-_DEFAULT_SIZE = (640, 640)  # of graphs that take any size and say none, as YOLO's and RTMDet's are trained
+_JOINED = "PPYOLOE"  # PaddleDetection's name for networks that may return boxes and scores in one output
+_DEFAULT_SIZE = (640, 640)  # for graphs that take any size and state none; YOLO and RTMDet train with it
 _MOST_PIXELS = 1 << 26  # of a batch
 _NAMED = {"rtmdet": fit_rtmdet, "yolox": fit_yolox}  # by the name of a file or folder
 _LONGEST_TEXT = 1 << 20
@@ -43,7 +43,7 @@ def open_detector(
     hint: Hint = "latency",
     runtime: str | None = None,
 ) -> Detector:
-    """The person detector of a folder or file, whoever has exported it; a line of the log says as what.
+    """Open the person detector of a folder or file, and log which kind it is.
 
     It is a folder of PaddleDetection, PaddleX or mmdeploy, or a file of ONNX or OpenVINO (`.xml`). What the
     folder does not say, inputs and outputs do: PicoDet's, YOLOX's, YOLOv5's and YOLOv8's, RTMDet's. People
@@ -103,7 +103,7 @@ def _open_graph(files: DetectorFiles, runtime: str, **settings: Any) -> Graph:
 def _try_noise(
     graph: Graph, settings: Settings | None, size: Size, where: str, arch: str
 ) -> tuple[Head, Size]:
-    """What a graph ends in, and its input's width and height, by one run."""
+    """The graph's head, and its input's width and height, found by one run on noise."""
     image_input = find_image_input(graph, where)
     noise = _make_noise(graph.inputs[image_input] or (None,) * 4, settings, size, where)
     height, width = noise[0].image.shape[1:]
@@ -124,7 +124,7 @@ def _choose_runtimes(graph: Path, device: str) -> Sequence[str]:
 
 
 def _find_size(graph: Graph, where: str) -> Size | None:
-    """Width and height of the input where they are fixed; DataError for what no picture is."""
+    """Width and height of the input if they are fixed; DataError if no picture has that shape."""
     batch, *_, height, width = graph.inputs[find_image_input(graph, where)] or (None,) * 4
     if height is None or width is None:
         return None
@@ -137,7 +137,7 @@ def _find_size(graph: Graph, where: str) -> Size | None:
 
 
 def _find_any_size(graph: Graph) -> Size:
-    """The size for a graph that takes any: as it says itself (Ultralytics' `imgsz`), or the default."""
+    """The size for a graph that takes any: the one that it states (Ultralytics' `imgsz`), or the default."""
     size = _read_metadata(graph, "imgsz")
     sides = [side for side in size if side in range(32, LONGEST_SIDE)] if isinstance(size, list) else []
     return (sides[1], sides[0]) if len(sides) == 2 else _DEFAULT_SIZE
@@ -146,7 +146,7 @@ def _find_any_size(graph: Graph) -> Size:
 def _make_noise(
     shape: tuple[int | None, ...], settings: Settings | None, size: Size, where: str
 ) -> list[Fitted]:
-    """A batch of noise for an input (B, 3, h, w), as the settings make it, or else of a size."""
+    """A batch of noise for an input (B, 3, h, w), made by the settings, or without them of ``size``."""
     rng = np.random.default_rng(0)
     if settings is None:
         image = rng.uniform(0, 255, (3, *size[::-1])).astype(np.float32)
@@ -155,7 +155,7 @@ def _make_noise(
     made = fitted.image.shape
     if any(side not in (None, own) for side, own in zip(shape[1:], made, strict=True)):
         raise DataError(
-            f"{settings.source} makes inputs {made}, {where} takes {shape[1:]}: they are of two detectors"
+            f"{settings.source} makes inputs {made}, {where} takes {shape[1:]}: they belong to two detectors"
         )
     return [fitted] * (shape[0] or 1)
 
@@ -168,13 +168,13 @@ def _find_head(outputs: Sequence[np.ndarray], size: Size, where: str) -> Head:
     shapes = ", ".join(str(output.shape) for output in outputs)
     looked_for = "; ".join(reader.LOOKED_FOR for reader in _READERS)
     raise DataError(
-        f"{where} is no detector that is known here: for an image of {size[0]}x{size[1]} it gives "
+        f"{where} is no known detector: for a {size[0]}x{size[1]} image it gives "
         f"{show_text(shapes, 200)}; looked for {looked_for}"
     )
 
 
 def _choose_fit(head: Head, size: Size, file: Path) -> Callable[[np.ndarray], Fitted]:
-    """How the head's family prepares images; where families share a head, by the file's name."""
+    """How the head's family prepares images; the file's name decides if families share a head."""
     if head.fit is not None:
         return head.fit(size)
     name = f"{file.resolve().parent.name}/{file.name}".casefold()
@@ -182,13 +182,13 @@ def _choose_fit(head: Head, size: Size, file: Path) -> Callable[[np.ndarray], Fi
         if family in name:
             return fit(size)
     raise ConfigError(
-        f"{show_name(file)} is {head.name}, but of which kind nothing says: put mmdeploy's pipeline.json "
+        f"{show_name(file)} is {head.name}, but its family is unknown: put mmdeploy's pipeline.json "
         f"beside it, or name it {' or '.join(f'{family}.onnx' for family in _NAMED)}"
     )
 
 
 def _read_names(graph: Graph) -> list[str]:
-    """The classes' names as Ultralytics writes them into its files; none where there are none."""
+    """The class names that Ultralytics writes into its files; empty without them."""
     names = _read_metadata(graph, "names")
     if not isinstance(names, dict) or list(names) != [str(number) for number in range(len(names))]:
         return []
@@ -196,7 +196,7 @@ def _read_names(graph: Graph) -> list[str]:
 
 
 def _read_metadata(graph: Graph, key: str) -> object:
-    """A value that a file has for its readers, in YAML's notation (and Python's); None where it is none."""
+    """A value of the file's metadata in YAML's (or Python's) notation; None if missing or not readable."""
     text = graph.metadata.get(key, "")
     if not text or len(text) > _LONGEST_TEXT:
         return None

@@ -1,4 +1,4 @@
-"""Which of a detector's classes are people."""
+"""Finds which of a detector's classes are people."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ from ppose.errors import ConfigError
 from ppose.paths import show_text
 
 _PERSON = "person"
-_SHOWN = 100  # of names in a message
+_SHOWN = 100  # most names in a message
 # The 80 classes of COCO's detection task in the order of their ids, which detectors number from 0.
 _COCO = (
     "person,bicycle,car,motorcycle,airplane,bus,train,truck,boat,traffic light,fire hydrant,stop sign,"
@@ -21,7 +21,7 @@ COCO_LABELS = tuple(_COCO.split(","))
 
 
 def guess_labels(count: int | None) -> tuple[str, ...]:
-    """Names of classes where nothing says them: the only one is people, 80 or an unknown number COCO's."""
+    """Class names if no file states them: one class is people; 80 or an unknown number are COCO's."""
     if count == 1:
         return (_PERSON,)
     return COCO_LABELS if count in (None, len(COCO_LABELS)) else ()
@@ -32,14 +32,14 @@ def find_classes(
 ) -> list[int]:
     """The numbers of the classes that are people: those asked for, `person`, or the only one.
 
-    ``labels`` are the names of all, none where nobody knows them; ``count`` is how many there are, ``where``
-    what says so. Raises ConfigError for classes that are not there.
+    ``labels`` are all names, empty if unknown; ``count`` is the number of classes, ``where`` the file that
+    states them, for messages. Raises ConfigError for unknown classes.
     """
     if asked is None and _PERSON not in labels and len(labels) == 1:
         return [0]
     if not labels and asked and all(str(name).isdecimal() for name in asked):
         return _check_count([int(name) for name in asked], count, where)
-    numbered = list(enumerate(labels))[::-1]  # of equal names the first counts
+    numbered = list(enumerate(labels))[::-1]  # the first of equal names counts
     known = {
         **{_plain(label): number for number, label in numbered},
         **{str(number): number for number, _ in numbered},
@@ -50,7 +50,7 @@ def find_classes(
         shown = [f"{number} {show_text(label, 40)}" for number, label in enumerate(labels[:_SHOWN])]
         listed = ", ".join(shown) + (", ..." if len(labels) > _SHOWN else "")
         raise ConfigError(
-            f"{where} has no '{show_text(str(missing[0]))}': {listed or 'it names none'}; "
+            f"{where} has no '{show_text(str(missing[0]))}': {listed or 'it names no classes'}; "
             "choose by --det_class NAME, or by its number"
         )
     return _check_count([known[key] for key in names.values()], count, where)

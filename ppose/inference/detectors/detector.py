@@ -1,4 +1,4 @@
-"""People in images: an input is made of each, a graph is run, its outputs become boxes."""
+"""Detects people in images: makes the inputs, runs the graph, decodes its outputs to boxes."""
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,15 +15,15 @@ from ppose.paths import show_text
 
 _logger = logging.getLogger(__name__)
 
-_MOST_BOXES = 1000  # of a class, the best, that suppression looks at; as PaddleDetection's nms_top_k
-_BATCH = 8  # images at once, where a graph takes any number
+_MOST_BOXES = 1000  # best boxes of a class that suppression compares; PaddleDetection's nms_top_k
+_BATCH = 8  # images at once if a graph takes any number
 _IM_SHAPE, _SCALE_FACTOR = "im_shape", "scale_factor"  # PaddleDetection's inputs beside the image
 
 
 class Graph(Protocol):
     """A graph in a runtime: ``inputs`` are shapes by name, None for sides of any length, () if unknown.
 
-    ``metadata`` are the texts that a file has for whoever reads it. Threads may run it at once.
+    ``metadata`` are the texts in the file's metadata, by key. Threads may run it at once.
     """
 
     name: str
@@ -31,25 +31,25 @@ class Graph(Protocol):
     metadata: Mapping[str, str]
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-        """All outputs, in the graph's order; DataError that names the file where it does not run."""
+        """All outputs, in the graph's order; DataError that names the file if it does not run."""
         ...
 
 
 def find_image_input(graph: Graph, where: str) -> str:
-    """The name of the input that is the image; DataError where there are inputs that nobody could fill."""
+    """The name of the image input; DataError if there are unknown inputs."""
     others = [name for name in graph.inputs if name not in (_IM_SHAPE, _SCALE_FACTOR)]
     shape = graph.inputs[others[0]] if len(others) == 1 else None
     if shape is None or (shape and (len(shape) != 4 or shape[1] not in (3, None))):
         shown = ", ".join(f"{name} {shape}" for name, shape in graph.inputs.items()) or "nothing"
         raise DataError(
-            f"{where} is no detector that is known here: it takes {show_text(shown, 200)}, expected one "
-            f"image (B, 3, h, w), and perhaps {_IM_SHAPE} and {_SCALE_FACTOR}"
+            f"{where} is no known detector: it takes {show_text(shown, 200)}, expected one "
+            f"image (B, 3, h, w), and optionally {_IM_SHAPE} and {_SCALE_FACTOR}"
         )
     return others[0]
 
 
 def make_inputs(graph: Graph, image_input: str, fitted: Sequence[Fitted]) -> dict[str, np.ndarray]:
-    """What a graph takes, of a batch of inputs that have one shape."""
+    """The graph's inputs for a batch of images with equal shapes."""
     made = {
         image_input: np.stack([each.image for each in fitted]),
         _IM_SHAPE: np.array([each.shape for each in fitted], np.float32),
@@ -61,9 +61,8 @@ def make_inputs(graph: Graph, image_input: str, fitted: Sequence[Fitted]) -> dic
 class Detector:
     """Finds people; a `PersonDetector`, made by `open_detector`.
 
-    People are of one of the ``classes`` (numbers), with a score of ``threshold`` or more. ``prepare`` makes
-    the inputs of images, ``head`` says what the outputs are, ``batch`` is how many images the graph takes,
-    None any. ``where`` is for messages. Threads may share it.
+    People have one of the ``classes`` (numbers), and a score of ``threshold`` or more. ``prepare`` makes an
+    input from an image, ``head`` decodes the outputs. ``where`` is for messages. Threads may share it.
     """
 
     def __init__(
@@ -88,7 +87,7 @@ class Detector:
         return self.detect([image])[0].bboxes_xyxy
 
     def detect(self, images: Sequence[np.ndarray]) -> list[Detections]:
-        """The people of each of several images; those whose inputs have one shape are run together."""
+        """The people of each of several images; neighbours whose inputs have equal shapes share a batch."""
         found: list[Detections] = []
         for batch in self._gather([self._prepare(image) for image in images]):
             for fitted, candidates in zip(batch, self._run(batch), strict=True):
@@ -97,7 +96,7 @@ class Detector:
         return found
 
     def _gather(self, fitted: Sequence[Fitted]) -> Iterator[list[Fitted]]:
-        """Batches of neighbours."""
+        """Batches of neighbours with equal shapes."""
         most, batch = self._batch or _BATCH, list[Fitted]()
         for each in fitted:
             if batch and (len(batch) == most or each.image.shape != batch[0].image.shape):
@@ -113,12 +112,12 @@ class Detector:
         try:
             found = self._head.decode(outputs)
         except (ValueError, IndexError, TypeError, OverflowError) as error:
-            raise DataError(f"{self._where}: its outputs make no sense: {error}") from None
+            raise DataError(f"{self._where}: its outputs cannot be decoded: {error}") from None
         if len(found) == len(padded):
             return found[: len(batch)]
         if len(batch) == 1:
             raise DataError(f"{self._where} gives the boxes of {len(found)} images for {len(padded)}")
-        self._batch = 1  # a graph of any number, that does not say whose a box is
+        self._batch = 1  # a graph of any batch size that does not say which image a box belongs to
         return [self._run([each])[0] for each in batch]
 
     def _choose(self, fitted: Fitted, candidates: Candidates, size: tuple[int, int]) -> Detections:
@@ -138,7 +137,7 @@ class Detector:
         return found if self._head.most_iou is None else _suppress(found, self._head.most_iou)
 
     def _select(self, candidates: Candidates) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Rows, classes and scores of what is a person."""
+        """Rows, classes and scores of the people."""
         if candidates.classes is not None:
             is_person = np.isin(candidates.classes, self._classes) & (candidates.scores >= self._threshold)
             rows = np.flatnonzero(is_person)
@@ -150,13 +149,11 @@ class Detector:
     def _warn(self) -> None:
         if not self._has_warned:
             self._has_warned = True
-            _logger.warning(
-                "%s gives boxes or scores that are no numbers (NaN, infinity): left out", self._where
-            )
+            _logger.warning("%s gives boxes or scores that are NaN or infinite: skipped", self._where)
 
 
 def _suppress(found: Detections, most_iou: float) -> Detections:
-    """Of boxes of one class that are of one thing the best."""
+    """Non-maximum suppression within each class."""
     kept = []
     for number in np.unique(found.classes):
         own = np.flatnonzero(found.classes == number)[:_MOST_BOXES]

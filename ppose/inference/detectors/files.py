@@ -1,4 +1,4 @@
-"""The files of a detector: its graph, its weights, and what says how images become inputs."""
+"""Finds the files of a detector: its graph, weights, and preprocessing settings."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,26 +10,26 @@ from ppose.inference.model_folder import INFER_CFG
 from ppose.inference.paddle_export import PaddleExport, find_paddle_export
 from ppose.paths import show_name
 
-_ENDINGS = (".onnx", ".xml")  # of what is read without Paddle
-_MAIN = ("model", "inference", "end2end")  # stems, of several files in a folder
+_ENDINGS = (".onnx", ".xml")  # graphs that are read without Paddle
+_MAIN = ("model", "inference", "end2end")  # preferred stems if a folder has several files
 
 
 @dataclass(frozen=True)
 class DetectorFiles:
-    """A graph, its weights in Paddle's format, and PaddleDetection's settings where there are some."""
+    """A graph, its weights if in Paddle's format, and PaddleDetection's settings if there are any."""
 
     graph: Path
     weights: Path | None
     export: PaddleExport | None
 
     def read_pipeline(self, size: tuple[int, int] | None) -> Settings | None:
-        """What mmdeploy's file beside the graph says; ``size`` (w, h) is that of the input, None any."""
+        """The settings in mmdeploy's file beside the graph; ``size`` (w, h) is the input's, None any."""
         file = self.graph.parent / MMDEPLOY_FILE
         return read_mmdeploy_settings(file, size) if file.is_file() else None
 
 
 def find_detector_files(path: str | Path) -> DetectorFiles:
-    """The files of a folder, or of one file and what lies beside it; DataError where it holds no detector."""
+    """The files of a folder, or of one file with those beside it; DataError if it is no detector."""
     path = Path(path)
     folder = path if path.is_dir() else path.parent
     export = find_paddle_export(folder)
@@ -39,8 +39,8 @@ def find_detector_files(path: str | Path) -> DetectorFiles:
         raise DataError(f"{show_name(path)} is a bottom-up keypoint network, which ppose does not run")
     if export is None and (folder / INFER_CFG).is_file():
         raise DataError(
-            f"{show_name(folder / INFER_CFG)} has no Preprocess, as detectors have; a keypoint network goes "
-            "to --model_dir"
+            f"{show_name(folder / INFER_CFG)} has no Preprocess, so it is no detector; a keypoint network "
+            "goes to --model_dir"
         )
     if not path.is_dir():
         return _take_file(path, export)
@@ -49,8 +49,8 @@ def find_detector_files(path: str | Path) -> DetectorFiles:
         return DetectorFiles(_choose(found, path), None, export)
     if export is None:
         raise DataError(
-            f"{show_name(path)} holds no detector: expected a file {' or '.join(_ENDINGS)}; or as "
-            "PaddleDetection writes them infer_cfg.yml, model.json or model.pdmodel, and model.pdiparams (or "
+            f"{show_name(path)} holds no detector: expected a file {' or '.join(_ENDINGS)}; or "
+            "PaddleDetection's infer_cfg.yml, model.json or model.pdmodel, and model.pdiparams (or "
             "inference.yml and inference.*)"
         )
     return DetectorFiles(*export.find_graph(), export)

@@ -1,4 +1,4 @@
-"""Images as detectors take them: resized, padded, normalised; and the way back."""
+"""Prepares images for detectors: resizes, pads, normalises; and maps boxes back."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -14,8 +14,8 @@ _IMAGENET_MEAN, _IMAGENET_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.37
 class Fitted:
     """An image as input: ``image`` (3, h, w) float32.
 
-    Input pixels are image pixels * ``factor`` + ``offset``, both (2,), x and y; ``shape`` is height and width
-    without the padding.
+    Input pixels are image pixels * ``factor`` + ``offset``, both (2,) in x, y; ``shape`` is height and width
+    without padding.
     """
 
     image: np.ndarray
@@ -24,7 +24,7 @@ class Fitted:
     shape: tuple[int, int]
 
     def to_image(self, bboxes_xyxy: np.ndarray) -> np.ndarray:
-        """Boxes (N, 4) in input pixels, in those of the image."""
+        """Boxes (N, 4) in input pixels, mapped to image pixels."""
         return (bboxes_xyxy - np.tile(self.offset, 2)) / np.tile(self.factor, 2)
 
 
@@ -32,8 +32,9 @@ class Fitted:
 class Fit:
     """How an image (H, W, 3) uint8, RGB, becomes an input of ``size`` (w, h).
 
-    It is stretched, or with ``place`` keeps the ratio of its sides and has grey around it: on the right and
-    below, or on all sides. Then (byte - mean) / std, a channel each in ``order``, that of ``mean``, too.
+    ``place`` "stretched" ignores the aspect ratio; the others keep it and pad with ``grey``: "corner" on the
+    right and below, "centered" on all sides. Then (byte - mean) / std; channels, ``mean`` and ``std`` are in
+    ``order``.
     """
 
     size: tuple[int, int]
@@ -44,7 +45,7 @@ class Fit:
     grey: float = _GREY
 
     def __call__(self, image: np.ndarray) -> Fitted:
-        """The image as input."""
+        """Make the input from an image."""
         size, full = np.array(image.shape[1::-1], np.float64), np.array(self.size)
         inner = full
         if self.place != "stretched":
@@ -61,20 +62,20 @@ class Fit:
 
 
 def fit_yolox(size: tuple[int, int]) -> Fit:
-    """As YOLOX's `preproc`: bytes, blue first, in the top left corner."""
+    """YOLOX's `preproc`: bytes, BGR, in the top left corner."""
     return Fit(size, "corner", "bgr")
 
 
 def fit_ultralytics(size: tuple[int, int]) -> Fit:
-    """As Ultralytics' `LetterBox`: bytes / 255, red first, in the middle."""
+    """Ultralytics' `LetterBox`: bytes / 255, RGB, centered."""
     return Fit(size, "centered", std=(255.0,) * 3)
 
 
 def fit_picodet(size: tuple[int, int]) -> Fit:
-    """As PaddleDetection's PicoDet: stretched, ImageNet's mean and deviation."""
+    """PaddleDetection's PicoDet: stretched, RGB, ImageNet's mean and std."""
     return Fit(size, "stretched", mean=_IMAGENET_MEAN, std=_IMAGENET_STD)
 
 
 def fit_rtmdet(size: tuple[int, int]) -> Fit:
-    """As mmdet's RTMDet: blue first, in the top left corner, ImageNet's mean and deviation."""
+    """mmdet's RTMDet: BGR, in the top left corner, ImageNet's mean and std."""
     return Fit(size, "corner", "bgr", _IMAGENET_MEAN[::-1], _IMAGENET_STD[::-1])

@@ -1,4 +1,4 @@
-"""How a detector's outputs become boxes: what the readers of the families share."""
+"""Decodes detectors' outputs to boxes: what the readers of the families share."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ Size = tuple[int, int]
 class Candidates:
     """M boxes of one image: ``bboxes_xyxy`` (M, 4), with ``scores`` (M, C) for each of C classes.
 
-    With ``classes`` (M,) each is of one class, and scores are (M,).
+    With ``classes`` (M,) each box has one class, and scores are (M,).
     """
 
     bboxes_xyxy: np.ndarray
@@ -24,12 +24,12 @@ class Candidates:
 
 @dataclass(frozen=True, kw_only=True)
 class Head:
-    """What a graph ends in. ``name`` is for the user, ``decode`` makes candidates, a batch's images each.
+    """The kind of a graph's outputs. ``name`` is for the user, ``decode`` returns each image's candidates.
 
-    Boxes are in input pixels; in image pixels where the graph is told the scale. ``most_iou`` is the overlap
-    beyond which the better of two boxes is kept, None where the graph has done that. ``num_classes`` is None
-    where outputs do not tell. ``fit`` is how the family prepares images of an input size, None where that
-    differs.
+    Boxes are in input pixels; in image pixels if the graph takes the scale as input. ``most_iou`` is the IoU
+    above which suppression drops the worse of two boxes, None if the graph includes suppression.
+    ``num_classes`` is None if outputs do not tell it. ``fit`` makes the family's preprocessing for an input
+    size, None if it differs within the family.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Head:
 def make_grid(size: Size, strides: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
     """Cells (N, 2), x and y from 0, of the maps of an input of ``size``, and their strides (N, 1).
 
-    Maps follow each other, rows from top to bottom; a map is as large as it has to be to cover the input.
+    Maps follow each other, each row by row; a map is just large enough to cover the input.
     """
     cells, of_cells = [], []
     for stride in strides:
@@ -59,7 +59,7 @@ def count_cells(size: Size, strides: Sequence[int]) -> list[int]:
 
 
 def from_centers(boxes: np.ndarray) -> np.ndarray:
-    """Boxes (..., 4) of center x, y, width, height, as left, top, right, bottom."""
+    """Convert boxes (..., 4) from center x, y, width, height to left, top, right, bottom."""
     center, half = boxes[..., :2], boxes[..., 2:4] / 2
     return np.concatenate([center - half, center + half], axis=-1)
 
@@ -67,9 +67,9 @@ def from_centers(boxes: np.ndarray) -> np.ndarray:
 def from_distances(
     points: np.ndarray, distances: np.ndarray, scores: np.ndarray, are_logits: bool
 ) -> list[Candidates]:
-    """Candidates of points (N, 2), their scores (B, N, C), and distances (B, N, 4) to the boxes' sides.
+    """Candidates from points (N, 2), their scores (B, N, C), and distances (B, N, 4) to the boxes' sides.
 
-    Sides are left, top, right, bottom. Scores that are logits become their logistic function.
+    Sides are left, top, right, bottom. The logistic function is applied to scores that are logits.
     """
     boxes = np.concatenate([points - distances[..., :2], points + distances[..., 2:]], axis=-1)
     if are_logits:
@@ -80,9 +80,9 @@ def from_distances(
 def pair_outputs(
     outputs: Sequence[np.ndarray], counts: Sequence[int], cells: Callable[[np.ndarray], int]
 ) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
-    """The first and the second output of each map, by their indexes; None unless each map has two.
+    """Indexes of the first and of the second output of each map; None unless each map has two.
 
-    ``cells`` says of how many cells an output is, ``counts`` how many each map has.
+    ``cells`` returns the number of cells of an output; ``counts`` are those of each map.
     """
     pairs = [[i for i, output in enumerate(outputs) if cells(output) == count] for count in counts]
     if any(len(pair) != 2 for pair in pairs):
@@ -92,5 +92,5 @@ def pair_outputs(
 
 
 def are_logits(arrays: Sequence[np.ndarray]) -> bool:
-    """Whether scores, as a graph gives them, are no probabilities yet."""
+    """Whether a graph's scores are logits: some lie outside 0 to 1."""
     return any(a.size and (np.nanmin(a) < 0 or np.nanmax(a) > 1) for a in arrays)

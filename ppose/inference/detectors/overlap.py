@@ -1,4 +1,4 @@
-"""Boxes that are of one thing: of several the best is kept."""
+"""Non-maximum suppression of boxes."""
 
 import numpy as np
 
@@ -8,8 +8,8 @@ from ppose.metrics.iou import areas_of, intersections
 def suppress(bboxes_xyxy: np.ndarray, most_iou: float, *, is_part: np.ndarray | None = None) -> np.ndarray:
     """Rows of the boxes (N, 4), best first, that overlap no better one by more than ``most_iou``.
 
-    Greedy non-maximum suppression: the overlap is the intersection over the union; of boxes that may be a
-    part of one thing (``is_part``, (N,) bool), over the box itself, too.
+    Greedy non-maximum suppression by the intersection over the union; for boxes that may show a part of a
+    person only (``is_part``, (N,) bool) also by the intersection over the box itself.
 
     >>> suppress(np.array([[0, 0, 10, 10], [1, 0, 10, 10], [20, 0, 30, 10.0]]), 0.5)
     array([0, 2])

@@ -1,4 +1,4 @@
-"""Detectors that PaddleDetection exports with their post-processing: PicoDet, PP-YOLOE and others."""
+"""Reads detectors that PaddleDetection exports with post-processing: PicoDet, PP-YOLOE and others."""
 
 from collections.abc import Sequence
 
@@ -14,9 +14,9 @@ _IOU = 0.6
 
 
 def find_head(outputs: Sequence[np.ndarray], size: Size) -> Head | None:
-    """The head of outputs of one image; or None."""
+    """The head that gives these outputs of one image; or None."""
     shapes = [output.shape for output in outputs]
-    # Rows may be none, and then have one side in Paddle.
+    # Without any rows Paddle's array has one axis.
     is_rows = bool(shapes) and (shapes[0][-1:] == (6,) and len(shapes[0]) == 2)
     if is_rows and len(shapes) <= 3:
         return Head(name="PaddleDetection's rows", decode=_decode_rows, most_iou=None)
@@ -33,9 +33,9 @@ def find_head(outputs: Sequence[np.ndarray], size: Size) -> Head | None:
 
 
 def find_joined_head(outputs: Sequence[np.ndarray]) -> Head | None:
-    """The head of a PP-YOLOE that was exported with `exclude_post_process`; or None.
+    """The head of a PP-YOLOE exported with `exclude_post_process`; or None.
 
-    Shapes alone do not tell it from YOLOX, whose classes are one fewer, so that its settings have to.
+    Shapes do not distinguish it from a YOLOX with one class fewer; the caller must know from its settings.
     """
     if len(outputs) != 1 or outputs[0].ndim != 3 or outputs[0].shape[2] < 5:
         return None
@@ -48,13 +48,13 @@ def find_joined_head(outputs: Sequence[np.ndarray]) -> Head | None:
 
 
 def _decode_rows(outputs: Sequence[np.ndarray]) -> list[Candidates]:
-    """Rows of class, score, left, top, right, bottom; how many are of each image is the second output."""
+    """Rows of class, score, left, top, right, bottom; the second output counts the rows of each image."""
     rows = outputs[0].reshape(-1, 6)
     counts = outputs[1].reshape(-1).astype(np.int64) if len(outputs) > 1 else np.array([len(rows)])
-    if len(counts) == 1:  # graphs without suppression have their number of rows there, or nothing that fits
+    if len(counts) == 1:  # without suppression this output may be another number
         counts = np.array([len(rows)])
     if counts.sum() != len(rows) or (counts < 0).any():
-        raise DataError(f"a detector gives {len(rows)} rows, and says that it were {counts.tolist()}")
+        raise DataError(f"the detector gives {len(rows)} rows, but states counts of {counts.tolist()}")
     parts = np.split(rows, np.cumsum(counts)[:-1])
     return [Candidates(part[:, 2:], part[:, 1], part[:, 0]) for part in parts]
 

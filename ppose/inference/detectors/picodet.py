@@ -1,4 +1,4 @@
-"""PicoDet without its post-processing: the heads' distributions."""
+"""Reads PicoDet without post-processing: the heads' distributions."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -23,7 +23,7 @@ _IOU = 0.6  # PaddleDetection, configs/picodet/_base_/picodet_v2.yml
 
 
 def find_head(outputs: Sequence[np.ndarray], size: Size) -> Head | None:
-    """The head of outputs of one image, as an input of ``size`` (w, h) gives them; or None."""
+    """The head that gives these outputs for one image of ``size`` (w, h); or None."""
     counts = count_cells(size, _STRIDES)
     if len(outputs) != 2 * len(counts) or any(output.ndim != 3 for output in outputs):
         return None
@@ -57,7 +57,7 @@ def _decode(
     stride: np.ndarray,
     logits: bool,
 ) -> list[Candidates]:
-    """Distances are means of distributions over bins of a stride each.
+    """Distances are means of distributions over bins one stride wide.
 
     Generalized Focal Loss, Li et al., NeurIPS 2020, eq. 6: y = sum_i i softmax(z)_i.
     """

@@ -1,4 +1,4 @@
-"""Detectors of OpenMMLab: RTMDet's heads, and what mmdeploy and mmyolo export with suppression inside."""
+"""Reads OpenMMLab's detectors: RTMDet's heads, and exports of mmdeploy and mmyolo with suppression."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -26,7 +26,7 @@ _IOU = 0.65  # mmdet, configs/rtmdet
 
 
 def find_head(outputs: Sequence[np.ndarray], size: Size) -> Head | None:
-    """The head of outputs of one image, as an input of ``size`` (w, h) gives them; or None."""
+    """The head that gives these outputs for one image of ``size`` (w, h); or None."""
     return _find_suppressed(outputs) or _find_heads(outputs, size)
 
 
@@ -79,13 +79,13 @@ def _decode_heads(
 
 
 def _decode_dets(outputs: Sequence[np.ndarray]) -> list[Candidates]:
-    """Rows of left, top, right, bottom, score; labels are -1 where there is nothing."""
+    """Rows of left, top, right, bottom, score; the label -1 marks padding."""
     dets, labels = outputs
     return [Candidates(rows[:, :4], rows[:, 4], classes) for rows, classes in zip(dets, labels, strict=True)]
 
 
 def _decode_counted(outputs: Sequence[np.ndarray]) -> list[Candidates]:
-    """The first of boxes, scores and labels are things, as many as num_dets says."""
+    """The first num_dets of boxes, scores and labels are valid."""
     return [
         Candidates(boxes[: int(count)], scores[: int(count)], labels[: int(count)])
         for count, boxes, scores, labels in zip(outputs[0].reshape(-1), *outputs[1:], strict=True)

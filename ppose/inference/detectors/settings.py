@@ -1,4 +1,4 @@
-"""Which preprocessing and classes a detector's folder states, by PaddleDetection, PaddleX or mmdeploy."""
+"""Reads a detector's preprocessing and classes from the files of PaddleDetection, PaddleX or mmdeploy."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -25,7 +25,7 @@ _INTERPOLATIONS = range(5)  # OpenCV's numbers, from nearest to Lanczos
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What a file says: ``prepare`` makes an input of an image (H, W, 3) uint8, RGB; names of classes."""
+    """A file's settings: ``prepare`` makes an input from an image (H, W, 3) uint8, RGB; class names."""
 
     source: str
     prepare: Callable[[np.ndarray], Fitted]
@@ -33,14 +33,14 @@ class Settings:
 
 
 def read_paddle_settings(export: PaddleExport) -> Settings:
-    """Of `infer_cfg.yml` or `inference.yml`; ConfigError for steps that are unknown here, or out of range."""
+    """Read `infer_cfg.yml` or `inference.yml`; ConfigError for steps that are unknown or out of range."""
     source, specs = show_name(export.cfg_file), export.steps()
     where = f"{source}: Preprocess"
     if unknown := [show_text(spec["type"]) for spec in specs if spec["type"] not in _STEPS]:
         raise ConfigError(f"{where}: got {', '.join(unknown)}, expected a list of {', '.join(_STEPS)}")
     names = [spec["type"] for spec in specs]
     if twice := [name for name in _STEPS if names.count(name) > 1]:
-        raise ConfigError(f"{where}: {twice[0]} stands twice, expected each step once")
+        raise ConfigError(f"{where}: {twice[0]} is listed twice, expected each step once")
     if "Permute" not in names:
         raise ConfigError(f"{where}: expected Permute at its end, since networks take channels first")
     try:
@@ -60,9 +60,9 @@ def read_paddle_settings(export: PaddleExport) -> Settings:
 
 
 def read_mmdeploy_settings(file: Path, size: tuple[int, int] | None) -> Settings:
-    """Of mmdeploy's `pipeline.json`; ``size`` (w, h) is the graph's where it has one.
+    """Read mmdeploy's `pipeline.json`; ``size`` (w, h) is the graph's, None if it takes any.
 
-    Resize keeps the ratio, the rest is on the right and below (mmdeploy's SDK). Raises DataError.
+    Resize with keep_ratio pads on the right and below, as mmdeploy's SDK does. Raises DataError.
     """
     content, where = read_json(file, MMDEPLOY_FILE), show_name(file)
     try:
@@ -99,13 +99,13 @@ def _apply(steps: Sequence[Transform], image: np.ndarray, where: str) -> Fitted:
         for step in steps:
             sample = step(dict(sample))
     except (ValueError, TypeError, cv2.error) as error:
-        raise ConfigError(f"{where}: it cannot be done: {show_text(' '.join(str(error).split()))}") from None
+        raise ConfigError(f"{where}: a step fails: {show_text(' '.join(str(error).split()))}") from None
     factor = np.array(sample["scale_factor"], np.float64)[::-1]
     return Fitted(sample["image"].astype(np.float32, copy=False), factor, np.zeros(2), sample["im_shape"])
 
 
 class _Resize:
-    """To target_size (height, width), or as large as fits into it with the sides' ratio kept."""
+    """To target_size (height, width), or to the largest size within it that keeps the aspect ratio."""
 
     def __init__(self, target_size: Sequence[int] | int, keep_ratio: bool = True, interp: int = 1) -> None:
         sides = [target_size] * 2 if isinstance(target_size, int) else list(target_size)
@@ -123,16 +123,16 @@ class _Resize:
             one = self._target.min() / shape.min()
             if round(one * shape.max()) > self._target.max():
                 one = self._target.max() / shape.max()
-            # What is much longer than wide keeps a pixel.
+            # A very narrow image keeps at least a pixel.
             factor = np.maximum([one, one], 1 / shape)
-        # By factors and not to a size, which would move the pixels by the rounding.
+        # By factors: a rounded target size would shift the pixels.
         sample["image"] = cv2.resize(image, None, fx=factor[1], fy=factor[0], interpolation=self._interp)
         sample["scale_factor"], sample["im_shape"] = factor, sample["image"].shape[:2]
         return sample
 
 
 class _PadStride:
-    """Zeros right and below, up to multiples of the stride; image (3, h, w)."""
+    """Pad with zeros on the right and below to multiples of the stride; image (3, h, w)."""
 
     def __init__(self, stride: int = 0) -> None:
         if not 0 <= stride <= LONGEST_SIDE:

@@ -1,4 +1,4 @@
-"""Large images in overlapping tiles, for people who are small in them."""
+"""Detects small people in large images by overlapping tiles."""
 
 from collections.abc import Callable, Sequence
 
@@ -8,19 +8,19 @@ from ppose.errors import ConfigError
 from ppose.inference.detectors import Detections
 from ppose.inference.detectors.overlap import suppress
 
-_OVERLAP = 0.2  # of a tile, with each neighbour: who is smaller than that is whole in one of them
+_OVERLAP = 0.2  # share of a tile, with each neighbour: smaller people are whole in one tile
 _MOST_IOU = 0.5
-_NEAR = 2.0  # pixels from a tile's inner side that a box has which that side cuts
-_MOST_TILES = 16  # a side
+_NEAR = 2.0  # pixels from an inner side of a tile within which that side cuts a box
+_MOST_TILES = 16  # in each direction
 
 Detect = Callable[[Sequence[np.ndarray]], list[Detections]]
 
 
 class TiledDetector:
-    """A `PersonDetector` that looks at the whole image and at ``columns`` x ``rows`` tiles of it.
+    """A `PersonDetector` that runs on the whole image and on ``columns`` x ``rows`` tiles of it.
 
-    Tiles overlap by a fifth. What a tile's side cuts counts only where nothing holds its larger part; of
-    boxes of one person the best is kept.
+    Tiles overlap by a fifth. A box that a tile's side cuts is dropped if another box covers most of it; of
+    the boxes of one person the best is kept.
     """
 
     def __init__(self, detect: Detect, columns: int, rows: int) -> None:
@@ -50,7 +50,7 @@ class TiledDetector:
 
 
 def _split(length: int, count: int) -> list[tuple[int, int]]:
-    """Begin and end of ``count`` equal spans that cover a length and overlap by a fifth of them.
+    """Begin and end of ``count`` equal spans that cover a length; neighbours overlap by a fifth.
 
     >>> _split(900, 2)
     [(0, 500), (400, 900)]
@@ -61,7 +61,7 @@ def _split(length: int, count: int) -> list[tuple[int, int]]:
 
 
 def _touches(boxes: np.ndarray, tile: tuple[int, int, int, int], size: tuple[int, int]) -> np.ndarray:
-    """Which boxes (N, 4) end at a side of their tile that is not one of the image (w, h)."""
+    """Which boxes (N, 4) end at a side of their tile that is not a side of the image (w, h)."""
     is_inner = np.array([tile[0] > 0, tile[1] > 0, tile[2] < size[0], tile[3] < size[1]])
     return ((np.abs(boxes - np.array(tile)) <= _NEAR) & is_inner).any(axis=1)
 

@@ -1,4 +1,4 @@
-"""Detectors of the YOLO line: YOLOX, Ultralytics' YOLOv5 to YOLO11, and those with suppression inside."""
+"""Reads YOLO detectors: YOLOX, Ultralytics' YOLOv5 to YOLO11, and exports with suppression."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -13,12 +13,12 @@ LOOKED_FOR = (
     "YOLO with NMS (B, M, 6), N cells of strides 8, 16, 32 (and 64)"
 )
 _STRIDES = ((8, 16, 32), (8, 16, 32, 64))
-_YOLOX_IOU, _ULTRALYTICS_IOU = 0.45, 0.7  # of their own command lines
-_ANCHORS = 3  # boxes of a cell, before anchors went
+_YOLOX_IOU, _ULTRALYTICS_IOU = 0.45, 0.7  # defaults of their command lines
+_ANCHORS = 3  # boxes of a cell in networks with anchors
 
 
 def find_head(outputs: Sequence[np.ndarray], size: Size) -> Head | None:
-    """The head of outputs of one image of noise, as an input of ``size`` (w, h) gives them; or None."""
+    """The head that gives these outputs for one image of noise of ``size`` (w, h); or None."""
     if len(outputs) != 1 or outputs[0].ndim != 3:
         return None
     _, rows, columns = outputs[0].shape
@@ -48,9 +48,9 @@ def find_head(outputs: Sequence[np.ndarray], size: Size) -> Head | None:
 
 
 def _find_yolox(output: np.ndarray, size: Size, strides: Sequence[int]) -> Head:
-    """YOLOX ends in offsets to cells, unless it was exported with `--decode_in_inference`.
+    """YOLOX outputs offsets to cells, unless it was exported with `--decode_in_inference`.
 
-    Which one it is the centers tell: near their cells in pixels, or near 0.
+    The centers tell which: near their cells in pixels, or near 0.
     """
     cells, stride = make_grid(size, strides)
     centers = output[0, :, :2] / stride
@@ -77,15 +77,15 @@ def _decode_cells(
 
 
 def _decode_with_objectness(outputs: Sequence[np.ndarray]) -> list[Candidates]:
-    """Rows of center x, y, width, height, objectness, and a score a class."""
+    """Rows of center x, y, width, height, objectness, and a score per class."""
     return [Candidates(from_centers(rows), rows[:, 4:5] * rows[:, 5:]) for rows in outputs[0]]
 
 
 def _decode_yolov8(outputs: Sequence[np.ndarray]) -> list[Candidates]:
-    """Columns of center x, y, width, height, and a score a class."""
+    """Columns of center x, y, width, height, and a score per class."""
     return [Candidates(from_centers(columns[:4].T), columns[4:].T) for columns in outputs[0]]
 
 
 def _decode_rows(outputs: Sequence[np.ndarray]) -> list[Candidates]:
-    """Rows of left, top, right, bottom, score, class, those behind the last one zeros."""
+    """Rows of left, top, right, bottom, score, class; zeros pad the end."""
     return [Candidates(rows[:, :4], rows[:, 4], rows[:, 5]) for rows in outputs[0]]

@@ -1,4 +1,4 @@
-"""What executes an exported graph; each package is imported only where it is chosen."""
+"""Runtimes that execute exported graphs; a package is imported only when it is chosen."""
 
 from ppose.inference.runtimes.choice import Runtime, avoid_saturation, name_precision, open_runtime
 from ppose.inference.runtimes.kinds import (

@@ -1,4 +1,4 @@
-"""Which runtime executes an exported model, from what is installed, exported and asked for."""
+"""Chooses the runtime of an exported model by what is installed, exported and requested."""
 
 import importlib
 import importlib.util
@@ -32,13 +32,13 @@ _logger = logging.getLogger(__name__)
 
 
 class Runtime(Protocol):
-    """What makes heatmaps: an exported graph in one of the runtimes here, or a network as it is trained.
+    """Computes heatmaps: an exported graph in one of these runtimes, or a network in training.
 
-    A graph that decodes (`PoseSpec.decode_in_graph`) takes inverse_warp (N, 2, 3) float32 too, from input to
-    image pixels, and gives keypoints (N, K, 3) float32: x and y in image pixels, and the score.
+    A graph that decodes (`PoseSpec.decode_in_graph`) also takes inverse_warp (N, 2, 3) float32, from input to
+    image pixels, and returns keypoints (N, K, 3) float32: x and y in image pixels, and the score.
 
-    ``name`` is for the user; ``batch`` is N as the graph has it, None any. Threads may call it at once, and
-    so many ``callers`` keep all its cores busy.
+    ``name`` is for the user; ``batch`` is the graph's N, None any. Threads may call it at once; ``callers``
+    is the number of threads that keep all its cores busy.
     """
 
     name: str
@@ -46,19 +46,19 @@ class Runtime(Protocol):
     callers: int
 
     def __call__(self, image: np.ndarray, *inverse_warp: np.ndarray) -> np.ndarray:
-        """Heatmaps (N, K, H, W) float32 of image (N, 3, h, w), which is as `PoseSpec` says and stays so."""
+        """Heatmaps (N, K, H, W) float32 of image (N, 3, h, w), as `PoseSpec` says; image is not changed."""
         ...
 
 
 class _Opened(Runtime, Protocol):
-    """A file's graph; ``output_shape`` is as the file states it, None for what it does not."""
+    """A file's graph; ``output_shape`` is the one that the file states, None for unknown sides."""
 
     @property
     def output_shape(self) -> tuple[int | None, ...]: ...
 
 
 class _Guarded:
-    """A file's graph; whatever its runtime raises is a DataError that names the file; `Runtime`."""
+    """A file's graph; any error of its runtime becomes a DataError that names the file; `Runtime`."""
 
     def __init__(self, opened: _Opened, file: Path) -> None:
         self._opened, self._file = opened, file
@@ -74,7 +74,7 @@ class _Guarded:
             return self._opened(image, *inverse_warp)
 
 
-# Of threads: beyond what processors have; with tens of thousands Paddle aborts and ONNX Runtime hangs.
+# More threads than processors have; with tens of thousands Paddle aborts and ONNX Runtime hangs.
 _MOST_THREADS = 1024
 
 
@@ -92,16 +92,16 @@ def open_runtime(
 ) -> Runtime:
     """Load the folder's graph into a runtime; "auto" takes the fastest that is installed and has its file.
 
-    ``cpu_threads`` None takes all cores that the process may use. ``hint``: all of them run one batch, or
-    ("throughput") as many batches of as many callers, a core each, where the runtime can; ``streams`` says
-    how many, and each has its share of the threads. ``batches`` are
-    numbers of images that will come often: OpenVINO compiles for each, the others need not. ``options``, of
-    Paddle alone: ``enable_mkldnn`` (oneDNN, default True), ``tensorrt_batch`` (the largest batch; its
-    presence asks for TensorRT), ``tensorrt_cache`` (folder for its engines, default `tensorrt/` in the
-    model's folder); of OpenVINO: ``cache_dir`` (folder for compiled models, default in ppose's cache folder).
-    A quantized model computes in int8 whatever the precision, which is that of its layers in float ("int8"
-    means fp32). Raises ConfigError for what does not go together, DataError where the model's file is not in
-    the folder, DeviceError for a package or device that is missing.
+    ``cpu_threads`` None takes all cores that the process may use. ``hint`` "latency": all threads run one
+    batch; "throughput": several batches run at once, one thread each, if the runtime can. ``streams``
+    overrides the number of batches; each has its share of the threads. ``batches`` are frequent batch sizes:
+    OpenVINO compiles a model for each, the others need not. ``options`` of Paddle: ``enable_mkldnn`` (oneDNN,
+    default True), ``tensorrt_batch`` (the largest batch; giving it turns TensorRT on), ``tensorrt_cache``
+    (folder for engines, default `tensorrt/` in the model's folder); of OpenVINO: ``cache_dir`` (folder for
+    compiled models, default in ppose's cache folder). A quantized model computes in int8 at any
+    ``precision``, which is that of its float layers ("int8" means fp32). Raises ConfigError for arguments
+    that do not go together, DataError if the model's file is not in the folder, DeviceError for a missing
+    package or device.
     """
     for name, value, known in (
         ("runtime", runtime, get_args(RuntimeName)),
@@ -144,29 +144,29 @@ def open_runtime(
 
 
 def avoid_saturation(folder: ModelFolder, runtime: RuntimeName) -> ModelFolder:
-    """The folder to open: with "auto", for a model that would saturate here, its float export beside it."""
+    """The folder to open: with "auto", a model that would saturate is replaced by its float export."""
     instead = find_float_export(folder) if runtime == "auto" and folder.saturates else None
     if instead is None:
         return folder
     _logger.warning(
-        "%s has int8 weights of full range; this processor has no VNNI and saturates their products: %s is "
-        "taken instead, in float; PTQ.weights=portable exports int8 for every processor",
+        "%s has int8 weights of full range; this processor has no VNNI and saturates their products: using "
+        "the float export %s instead; PTQ.weights=portable exports int8 for every processor",
         folder.path, instead.path,
     )  # fmt: skip
     return instead
 
 
 def name_precision(folder: ModelFolder, precision: str) -> str:
-    """What a model computes in, for the user."""
+    """The precision that a model computes in, for the user."""
     if not folder.is_int8:
         return precision
     return "int8 and bf16" if precision == "bf16" else "int8"
 
 
 def _check_output(folder: ModelFolder, opened: _Opened) -> None:
-    """Raise DataError unless what a graph gives is of the folder's keypoints and codec.
+    """Raise DataError unless the graph's output fits the folder's keypoints and codec.
 
-    Where the file does not state its shape, it is run once for nobody.
+    If the file does not state the shape, the graph is run once on zeros.
     """
     spec, shape = folder.spec, opened.output_shape
     keypoints, (width, height) = spec.keypoint_set.num_keypoints, spec.codec.heatmap_size
@@ -189,7 +189,7 @@ def _show_shape(shape: Sequence[int | None]) -> str:
 def _open_first(
     names: Sequence[str], folder: ModelFolder, settings: Mapping[str, Any], batches: Sequence[int]
 ) -> _Opened:
-    """The first of these runtimes that is there, with the device that is asked for."""
+    """Open the first of these runtimes that is installed and has the requested device."""
     problems = {}
     for name in names:
         try:
@@ -215,7 +215,7 @@ def _open_guarded(name: str, folder: ModelFolder, settings: Mapping[str, Any]) -
 
 
 def _check_int8(folder: ModelFolder, precision: Precision) -> Precision:
-    """The precision of what a model computes in floats; that of an int8 model may be asked for as int8."""
+    """The precision of a model's float layers; for an int8 model "int8" is a valid request."""
     if not folder.is_int8:
         return precision
     if precision == "fp16":

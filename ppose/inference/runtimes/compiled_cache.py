@@ -1,4 +1,4 @@
-"""Where compiled models are kept from one start to the next."""
+"""Caches compiled models between starts."""
 
 import hashlib
 import json
@@ -18,36 +18,36 @@ _logger = logging.getLogger(__name__)
 
 _ENDING = ".blob"
 _CHECKSUM = hashlib.sha256().digest_size  # bytes, before the data
-_MOST_BYTES = 2 << 30  # of all models; HRNet-W32 takes 115 MB a shape
+_MOST_BYTES = 2 << 30  # for all models; HRNet-W32 takes 115 MB a shape
 
 
 @dataclass(frozen=True)
 class CompiledCache:
-    """The compiled forms of one model, by name, in a folder that no other model has.
+    """The compiled forms of one model, by name, in a folder of its own.
 
-    It is the user's own, as the programs are that it holds in effect: what lies there is run. Nothing that
-    goes wrong with it is an error; models are then compiled anew.
+    The folder must be the user's own, since its content is executed. No problem with the cache is an error;
+    models are then compiled again.
     """
 
     folder: Path
 
     @classmethod
     def of(cls, home: Path, *identity: Any) -> "CompiledCache":
-        """That of the model which ``identity`` (for JSON) and the processor's abilities tell apart."""
+        """The cache of the model that ``identity`` (JSON values) and the processor's flags identify."""
         key = json.dumps([*identity, sorted(processor_flags())], sort_keys=True)
         return cls(home / hashlib.sha256(key.encode()).hexdigest()[:32])
 
     def read(self, name: str) -> memoryview | None:
-        """What was kept under this name, if it still is as it was."""
+        """The data kept under this name; None if missing or damaged."""
         with suppress(OSError):
             kept = memoryview((self.folder / f"{name}{_ENDING}").read_bytes())
-            os.utime(self.folder)  # what was used last stays longest
+            os.utime(self.folder)  # the least recently used is deleted first
             checksum, data = kept[:_CHECKSUM], kept[_CHECKSUM:]
             return data if hashlib.sha256(data).digest() == checksum else None
         return None
 
     def write(self, name: str, data: bytes) -> None:
-        """Keep this, and no more of other models than there is room for."""
+        """Keep this, and delete other models if the cache is too large."""
         try:
             write_bytes(self.folder / f"{name}{_ENDING}", hashlib.sha256(data).digest() + data)
         except OSError as error:

@@ -1,4 +1,4 @@
-"""What a runtime raises, as one line about the file that it reads."""
+"""Turns a runtime's exception into one line about the file that it reads."""
 
 import re
 from collections.abc import Iterator
@@ -9,16 +9,16 @@ from ppose.commandline import RUNTIME_REASONS
 from ppose.errors import DataError, PposeError
 from ppose.paths import show_name, show_text
 
-_SHOWN = 300  # characters of what a runtime says
+_SHOWN = 300  # characters of a runtime's message
 
 
 @contextmanager
 def naming(file: Path, fails: str) -> Iterator[None]:
-    """Whatever a runtime raises within becomes a DataError: the file's name, how it ``fails``, its words.
+    """Turn any exception of a runtime into a DataError: the file's name, how it ``fails``, the message.
 
     Paddle, ONNX Runtime and OpenVINO raise exceptions of all kinds for a graph that is damaged or does not
-    fit its input; a runtime's last words say most. What a full machine makes them say stays a RuntimeError,
-    which commands tell in words of their own.
+    fit its input; the end of a message tells most. Errors of a machine without free memory or threads stay
+    a RuntimeError, which commands explain in their own words.
     """
     try:
         yield

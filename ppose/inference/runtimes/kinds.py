@@ -1,4 +1,4 @@
-"""What each runtime reads and can do, and whether it is installed."""
+"""What each runtime reads and supports, and whether it is installed."""
 
 import importlib
 import importlib.util
@@ -18,16 +18,16 @@ Device = Literal["cpu", "gpu"]
 Precision = Literal["fp32", "bf16", "fp16", "int8"]
 Hint = Literal["latency", "throughput"]
 
-# What computes an int8 model in floats, with the results of eight bits.
+# The runtime that computes int8 models in floats, with the results of eight bits.
 IN_FLOATS = "paddle"
 _TENSORRT_PRECISIONS = ("fp32", "fp16", "int8")
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A runtime's module here, the files that it reads, what installs it, its precisions by device.
+    """A runtime's module here, the files that it reads, the package to install, its precisions by device.
 
-    ``packages`` are those that may hold it; ``has_streams``: it runs several batches at once on the CPU.
+    ``packages`` are those that may contain it; ``has_streams``: it runs several batches at once on the CPU.
     """
 
     module: str
@@ -76,10 +76,9 @@ _FOREIGN = {"openvino": "openvino_graph", "onnxruntime": "onnx_graph", "paddle":
 
 
 def import_runtime(name: str, *, for_any_graph: bool = False) -> ModuleType:
-    """The module here of a runtime; DeviceError where its package is not installed, or does not load.
+    """Import a runtime's module here; DeviceError if its package is not installed, or does not load.
 
-    ``for_any_graph``: that with `open_foreign_graph`, for graphs whose inputs and outputs are not a keypoint
-    network's.
+    ``for_any_graph``: the module with `open_foreign_graph`, for graphs that are not keypoint networks.
     """
     require_installed(name)
     module = _FOREIGN[name] if for_any_graph else KINDS[name].module
@@ -94,9 +93,9 @@ def import_runtime(name: str, *, for_any_graph: bool = False) -> ModuleType:
 
 
 def list_installed(runtime: RuntimeName = "auto") -> dict[str, tuple[str, ...]]:
-    """The files that each installed runtime reads, fastest first; of one alone where ``runtime`` names it.
+    """The files that each installed runtime reads, fastest first; or those of ``runtime`` only.
 
-    Raises DeviceError where there is none.
+    Raises DeviceError if none is installed.
     """
     asked = {name: kind for name, kind in KINDS.items() if runtime in ("auto", name)}
     found = {name: kind.files for name, kind in asked.items() if is_installed(name)}
@@ -124,7 +123,7 @@ def find_able(folder: ModelFolder, device: str, precision: str) -> list[str]:
 def check_able(
     name: str, folder: ModelFolder, *, device: str, precision: str, threads: int, streams: int, **options: Any
 ) -> None:
-    """Raise ConfigError or DataError unless a runtime can do what is asked for with this folder."""
+    """Raise ConfigError or DataError unless a runtime supports this folder with these settings."""
     kind, uses_tensorrt = KINDS[name], "tensorrt_batch" in options
     for option in options:
         if option not in kind.options:
@@ -133,7 +132,7 @@ def check_able(
     if able is None:
         others = [other for other, its in KINDS.items() if device in its.precisions]
         raise ConfigError(
-            f"runtime {name} does not run on device {device} here, but {' and '.join(others)} do"
+            f"runtime {name} does not run on device {device} in ppose, but {' and '.join(others)} do"
         )
     if precision not in able:
         raise ConfigError(
@@ -145,7 +144,7 @@ def check_able(
         raise ConfigError(f"{folder.path} is {kinds[0]} model, TensorRT's {precision} takes {kinds[1]} one")
     if folder.spec.decode_in_graph and (uses_tensorrt or precision in ("bf16", "fp16")):
         raise ConfigError(
-            f"{folder.path} decodes in its graph, where 16 bits are too few for places of keypoints"
+            f"{folder.path} decodes in its graph, where 16 bits are too few for keypoint coordinates"
             f"{' and TensorRT has not been tried' if uses_tensorrt else ''}; export without --decode_in_graph"
         )
     if not kind.is_in(folder):
@@ -155,7 +154,7 @@ def check_able(
 
 
 def _lacks(folder: ModelFolder, name: str, reader: str) -> str:
-    """That a folder has not the file that a runtime reads, and how it gets it."""
+    """The message that a folder lacks the file that a runtime reads, with the way out."""
     files = KINDS[name].files
     command = f"tools/export_model.py{' --format onnx' if files == ONNX_FILES else ''}"
     return f"{folder.path} has no {'+'.join(files)}, which {reader} reads: {command} adds it"
@@ -166,13 +165,13 @@ def _hint_of(precision: str) -> str:
 
 
 def require_installed(name: str) -> None:
-    """Raise DeviceError unless a runtime's package is there."""
+    """Raise DeviceError unless a runtime's package is installed."""
     if not is_installed(name):
         raise DeviceError(f"runtime {name} is not installed: pip install {KINDS[name].install}")
 
 
 def find_version(name: str) -> str:
-    """The version of an installed runtime, which is imported only where its package does not say."""
+    """The version of an installed runtime; it is imported only if no package states it."""
     for package in KINDS[name].packages:
         with suppress(metadata.PackageNotFoundError):
             return metadata.version(package)
@@ -180,7 +179,7 @@ def find_version(name: str) -> str:
 
 
 def is_installed(name: str) -> bool:
-    """Whether a runtime's package is there; it is not imported."""
+    """Whether a runtime's package is installed; it is not imported."""
     try:
         return importlib.util.find_spec(name) is not None
     except ImportError:

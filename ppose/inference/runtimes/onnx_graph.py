@@ -1,4 +1,4 @@
-"""Graphs of ONNX whose inputs and outputs are others than a keypoint network's, in ONNX Runtime."""
+"""Runs any ONNX graph in ONNX Runtime; its inputs and outputs need not be a keypoint network's."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -44,11 +44,11 @@ class OnnxGraph:
 
 
 def open_foreign_graph(file: Path, *, device: str, threads: int, hint: str = "latency") -> OnnxGraph:
-    """A graph that nothing vouches for; DataError where it cannot be loaded."""
+    """Open a graph of unknown origin; DataError if it cannot be loaded."""
     with naming(file, _LOADS):
         return OnnxGraph(open_session(file, device, threads if hint == "latency" else 1), file)
 
 
 def _to_shape(shape: Sequence[object] | None) -> tuple[int | None, ...]:
-    """A shape with None for sides of any length; () where there is none."""
+    """A shape with None for sides of any length; () if the file states none."""
     return tuple(side if isinstance(side, int) and side >= 0 else None for side in shape or ())

@@ -1,4 +1,4 @@
-"""ONNX Runtime."""
+"""Runs exports in ONNX Runtime."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from ppose.inference.pose_spec import name_inputs
 from ppose.inference.runtimes.loops import refuse_loops
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "gpu": "CUDAExecutionProvider"}
-_FATAL_ONLY = 4  # errors are raised, too
+_FATAL_ONLY = 4  # errors are raised anyway
 
 
 class OnnxRuntime:
@@ -40,7 +40,7 @@ def open_graph(
 ) -> OnnxRuntime:
     """The session of `model.onnx`, see `open_session`.
 
-    Of several ``streams`` each has its share of ``threads``, that of its caller among them.
+    Each of ``streams`` has its share of ``threads``, including its caller's thread.
     """
     callers = streams if device == "cpu" else 1
     session = open_session(folder.path / ONNX_FILES[0], device, max(threads // callers, 1))
@@ -48,7 +48,7 @@ def open_graph(
 
 
 def open_session(file: Path, device: str, threads: int) -> onnxruntime.InferenceSession:
-    """A session with all graph optimisations on; DeviceError without the GPU asked for."""
+    """A session with all graph optimisations; DeviceError if the requested GPU is missing."""
     provider = _PROVIDERS[device]
     if provider not in onnxruntime.get_available_providers():
         raise DeviceError(

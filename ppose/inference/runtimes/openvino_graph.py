@@ -11,7 +11,7 @@ from ppose.errors import DeviceError
 from ppose.inference.runtimes.faults import naming
 from ppose.inference.runtimes.openvino_runtime import compile_file, make_settings
 
-_METADATA, _KEYS = "framework", ("names", "imgsz")  # where OpenVINO keeps what ONNX calls metadata
+_METADATA, _KEYS = "framework", ("names", "imgsz")  # where OpenVINO keeps ONNX's metadata
 _LOADS, _RUNS = "does not load in OpenVINO", "does not run in OpenVINO"
 
 
@@ -30,11 +30,11 @@ class OpenVinoGraph:
         self._idle: list[openvino.InferRequest] = []
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-        """All outputs, in the graph's order; they are the caller's."""
+        """All outputs, in the graph's order; the caller owns them."""
         with naming(self._file, _RUNS):
             given = {name: value.astype(self._dtypes[name], copy=False) for name, value in inputs.items()}
             try:
-                request = self._idle.pop()  # threads that run at once have one each
+                request = self._idle.pop()  # one for each thread that runs at once
             except IndexError:
                 request = self._compiled.create_infer_request()
             found = list(request.infer(given, share_inputs=True).values())
@@ -48,20 +48,20 @@ def open_foreign_graph(
     """A graph that nothing vouches for; DataError where it cannot be loaded, DeviceError for a GPU."""
     if device != "cpu":
         raise DeviceError(
-            f"device is {device}, but OpenVINO runs on the CPU here: take an ONNX file for GPUs"
+            f"device is {device}, but ppose runs OpenVINO on the CPU only: use an ONNX file on GPUs"
         )
     settings = make_settings("fp32", threads, threads if hint == "throughput" else 1)
     return OpenVinoGraph(file, settings, weights)
 
 
 def _read_metadata(model: openvino.Model) -> dict[str, str]:
-    """What an ONNX file says to its readers, as far as they ask."""
+    """The ONNX metadata that detectors need."""
     found = [key for key in _KEYS if model.has_rt_info([_METADATA, key])]
     return {key: model.get_rt_info([_METADATA, key]).astype(str) for key in found}
 
 
 def _to_shape(shape: openvino.PartialShape) -> tuple[int | None, ...]:
-    """A shape with None for sides of any length; () where not even their number is known."""
+    """A shape with None for sides of any length; () if their number is unknown."""
     if shape.rank.is_dynamic:
         return ()
     return tuple(side.get_length() if side.is_static else None for side in shape)

@@ -1,4 +1,4 @@
-"""OpenVINO, on the CPU."""
+"""Runs exports in OpenVINO on the CPU."""
 
 import json
 import threading
@@ -17,17 +17,17 @@ from ppose.inference.runtimes.loops import refuse_loops
 from ppose.paths import cache_folder
 
 _TYPES = {"fp32": "f32", "bf16": "bf16"}
-_ANY = -1  # OpenVINO's own word for a size that is not fixed
+_ANY = -1  # OpenVINO's value for a dynamic size
 _SHAPES = "shapes"  # kept beside the compiled models
 
-# One for the process and kept to its end, as OpenVINO advises. A Core's CPU plugin gives the thread that
-# first compiles a stack for signal handlers (SigAltStackSetup in its plugin.cpp, as of 2026.4), and unmaps
-# it when it goes. Where it goes in another thread, or before a younger one that then restores it, the stack
-# stays in place: the next signal, as of Ctrl-C or a loader's worker that ends, crashes or overwrites memory.
+# One for the whole process, as OpenVINO advises. A Core's CPU plugin gives the thread that first compiles a
+# stack for signal handlers (SigAltStackSetup in its plugin.cpp, as of 2026.4), and unmaps it when the Core is
+# freed. If that happens in another thread, or before a younger Core restores the stack, the thread keeps the
+# unmapped stack: the next signal, from Ctrl-C or an ending loader's worker, crashes or overwrites memory.
 _CORE = openvino.Core()
 
-# Its tables of numpy's types are made at first use, and two threads that come first at once wait for each
-# other for ever (2026.4): one holds the table and wants Python's lock, the other the reverse.
+# OpenVINO makes its tables of numpy's types at first use, where two threads at once deadlock (2026.4): one
+# holds the table and waits for the GIL, the other the reverse.
 openvino.Type.f32.to_dtype()
 openvino.Tensor(np.zeros(1, np.float32)).data  # noqa: B018
 
@@ -35,9 +35,9 @@ openvino.Tensor(np.zeros(1, np.float32)).data  # noqa: B018
 class OpenVinoRuntime:
     """A model in OpenVINO; `Runtime`.
 
-    It is compiled at the first batch of a size, or taken from the cache: with one caller once for one person
-    and for each size of ``batches``, with all shapes fixed, and once for batches of any other size; with
-    several, each of whose requests runs in a thread of its own, for each size that comes. Fixed shapes take a
+    It is compiled, or taken from the cache, at the first batch of a size. With one caller there is a model
+    with fixed shapes for one person and for each of ``batches``, and one for all other sizes; with several
+    callers, whose requests each run in one thread, one for each size. Fixed shapes take a
     quarter less of Lite-HRNet's time, and a third where sizes change. Threads that run it at once have a
     request each, and with ``is_apart`` a compiled model each: OpenVINO (2026.4) spoils int8 weights where
     several streams of a model share them, in 4 to 18 of 25 compilations.
@@ -61,7 +61,7 @@ class OpenVinoRuntime:
         self._model: openvino.Model | None = None
         self.batch, self.output_shape = self._read_shapes()
         self._compiling = threading.Lock()
-        # By size; those of no fixed one are _ANY.
+        # By batch size, or _ANY.
         self._compiled: dict[int, openvino.CompiledModel] = {}
         self._idle: dict[int, list[openvino.InferRequest]] = {}
 
@@ -86,7 +86,7 @@ class OpenVinoRuntime:
             return self._compiled[size].create_infer_request()
 
     def _open(self, size: int, shapes: Mapping[str, Sequence[int]]) -> openvino.CompiledModel:
-        """The model compiled for batches of this size, as it was kept, or anew."""
+        """The model for batches of this size, from the cache or compiled."""
         name = "any" if size == _ANY else str(size)
         if self._cache is not None and (kept := self._cache.read(name)) is not None:
             return _CORE.import_model(bytes(kept), "CPU", self._settings)
@@ -105,7 +105,7 @@ class OpenVinoRuntime:
         return self._model
 
     def _read_shapes(self) -> tuple[int | None, tuple[int | None, ...]]:
-        """How many images the file's graph takes, and its output's shape; None for what may be anything."""
+        """The graph's batch size and its output's shape; None for dynamic sides."""
         if self._cache is not None and (kept := self._cache.read(_SHAPES)) is not None:
             batch, output = json.loads(bytes(kept))
             return batch, tuple(output)
@@ -132,9 +132,9 @@ def open_graph(
     cache_dir: str | Path | None = None,
     batches: Sequence[int] = (),
 ) -> OpenVinoRuntime:
-    """`model.onnx`; the processor's own choice of bf16 only where asked for.
+    """Open `model.onnx`; bf16 is used only if ``precision`` asks for it.
 
-    ``threads`` are shared among ``streams``. Compiled models are kept in ``cache_dir``, by default
+    ``streams`` share ``threads``. Compiled models are kept in ``cache_dir``, by default
     `openvino/` in ppose's cache folder.
     """
     file = ONNX_FILES[0]
@@ -144,7 +144,7 @@ def open_graph(
     else:
         settings = make_settings(precision, threads, streams)
     cache = None
-    with suppress(ImportError):  # of what finds the user's cache folder
+    with suppress(ImportError):  # the package that finds the cache folder is missing
         home = cache_folder() / "openvino" if cache_dir is None else Path(cache_dir)
         cache = CompiledCache.of(home, openvino.__version__, folder.files[file], settings)
     return OpenVinoRuntime(
@@ -153,7 +153,7 @@ def open_graph(
 
 
 def make_settings(precision: str, threads: int, streams: int) -> dict[str, Any]:
-    """What OpenVINO is told: ``threads`` of all ``streams`` together."""
+    """OpenVINO's settings; ``threads`` is the total of all ``streams``."""
     several = {"NUM_STREAMS": streams} if streams > 1 else {}
     return {
         "PERFORMANCE_HINT": "THROUGHPUT" if several else "LATENCY",

@@ -1,4 +1,4 @@
-"""Paddle Inference, on CPU and GPU."""
+"""Runs exports in Paddle Inference, on CPU and GPU."""
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,8 +29,8 @@ _LOADS = "and its weights do not load in Paddle Inference"
 class PaddleGraph:
     """A graph of Paddle Inference with named inputs; threads may share it, and wait for each other.
 
-    ``inputs`` are shapes by name, None for a side of any length; () where only a run would tell. ``file`` is
-    for messages: DataError where it cannot be loaded or run.
+    ``inputs`` are shapes by name, None for a side of any length; () if only a run would tell. ``file`` is
+    for messages. Raises DataError if the graph cannot be loaded or run.
     """
 
     name = "paddle"
@@ -60,10 +60,10 @@ class PaddleGraph:
 
 @contextmanager
 def _keeping_tensors() -> Iterator[None]:
-    """Tensors keep their memory from one run to the next: getting it anew took a fifth of Lite-HRNet's time.
+    """Keep tensors' memory between runs: allocating it again took a fifth of Lite-HRNet's time.
 
-    The price is memory, 0.7 GB for one person and 3 GB for batches of 16. Training in the same process is not
-    to pay it, so that the flag is set for the run alone.
+    It costs 0.7 GB for one person and 3 GB for batches of 16. The flag is set during the run only, so that
+    training in the same process does not pay for it.
     """
     before = paddle.get_flags("FLAGS_eager_delete_tensor_gb")
     paddle.set_flags({"FLAGS_eager_delete_tensor_gb": -1.0})
@@ -76,7 +76,7 @@ def _keeping_tensors() -> Iterator[None]:
 def open_foreign_graph(
     graph: Path, weights: Path, *, device: str, threads: int, hint: str = "latency"
 ) -> PaddleGraph:
-    """A graph that nothing vouches for; DataError with Paddle's own words where it cannot be loaded."""
+    """Open a graph of unknown origin; DataError with Paddle's own words if it cannot be loaded."""
     check_device(device)
     where = show_name(graph)
     if graph.suffix != ".json" and not is_program(graph.read_bytes()):
@@ -84,7 +84,7 @@ def open_foreign_graph(
     with weights.open("rb") as file:
         if not is_whole(file):
             raise DataError(
-                f"{show_name(weights)} holds no weights of Paddle, or a part of them: copy it again"
+                f"{show_name(weights)} holds no Paddle weights, or only a part of them: copy it again"
             )
     config = make_config(
         graph, weights, device=device, precision="fp32", threads=threads, use_onednn=device == "cpu"
@@ -93,7 +93,7 @@ def open_foreign_graph(
 
 
 def _to_shape(shape: Sequence[int]) -> tuple[int | None, ...]:
-    """A shape as Paddle has it before the first run: one side alone, where only that would tell."""
+    """A shape as Paddle states it before the first run; one side alone means unknown."""
     return tuple(side if side > 0 else None for side in shape) if len(shape) > 1 else ()
 
 
@@ -102,7 +102,7 @@ class PaddleRuntime:
 
     name = "paddle"
     callers = 1
-    output_shape: tuple[int | None, ...] = ()  # a run tells
+    output_shape: tuple[int | None, ...] = ()  # only a run tells
 
     def __init__(self, graph: PaddleGraph, batch: int | None) -> None:
         self._graph, self.batch = graph, batch
@@ -142,13 +142,13 @@ def open_graph(
 
 
 def check_device(device: str) -> None:
-    """Raise DeviceError for a GPU that this build of Paddle, or this machine, has not."""
+    """Raise DeviceError for a GPU if this build of Paddle, or this machine, has none."""
     if device == "gpu" and (reason := why_no_gpu()):
         raise DeviceError(f"device is gpu, but {reason}")
 
 
 def why_no_gpu() -> str | None:
-    """Why Paddle cannot use a GPU; None where it can."""
+    """Why Paddle cannot use a GPU; None if it can."""
     if not paddle.is_compiled_with_cuda():
         return "this is the CPU build of Paddle (install requirements-gpu.txt)"
     if paddle.device.cuda.device_count() == 0:

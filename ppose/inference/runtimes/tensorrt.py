@@ -1,8 +1,8 @@
-"""TensorRT inside Paddle: graphs in Paddle 3's format are converted once, and the engine is kept.
+"""TensorRT inside Paddle: converts graphs in Paddle 3's format once, and keeps the engine.
 
-`Config.enable_tensorrt_engine`, with its file of collected shapes, is for Paddle 2's `.pdmodel` alone;
-`paddle.tensorrt.convert` collects the shapes itself, from batches that it makes up, and writes a graph with
-the engine in it (Paddle Inference's guide to GPU TensorRT, version 3.0).
+`Config.enable_tensorrt_engine`, with its file of collected shapes, supports Paddle 2's `.pdmodel` only;
+`paddle.tensorrt.convert` collects the shapes itself, from random batches, and writes a graph that contains
+the engine (Paddle Inference's guide to GPU TensorRT, version 3.0).
 """
 
 import hashlib
@@ -23,10 +23,10 @@ _logger = logging.getLogger(__name__)
 
 
 def convert_to_tensorrt(folder: ModelFolder, precision: str, batch: int, cache: str | Path | None) -> Path:
-    """The graph (`.json`, weights beside it) of a folder's model with TensorRT in it: of the cache, or made.
+    """The graph (`.json`, weights beside it) of a model with its TensorRT engine, from the cache or built.
 
-    Batches from 1 to ``batch``, or the one that the graph is exported for. An engine serves one model,
-    precision, batch range, GPU and TensorRT. Raises DeviceError where there is no TensorRT.
+    Batches are 1 to ``batch``, or the exported graph's fixed one. An engine is for one model, precision,
+    batch range, GPU and TensorRT version. Raises DeviceError if TensorRT is missing.
     """
     if find_spec("tensorrt") is None or find_spec("paddle.tensorrt") is None:
         raise DeviceError(
@@ -64,11 +64,11 @@ def _build(folder: ModelFolder, precision: str, batches: tuple[int, int], engine
         made.mkdir()
         settings = TensorRTConfig(inputs=[image])
         settings.precision_mode = PrecisionMode[precision.upper()]
-        settings.save_model_dir = str(made / Path(PADDLE_FILES[0]).stem)  # a prefix, in spite of its name
+        settings.save_model_dir = str(made / Path(PADDLE_FILES[0]).stem)  # a prefix, despite its name
         convert(str(folder.paddle_files[0]), settings)
         try:
             made.rename(engine)
-        except OSError:  # another process was quicker
+        except OSError:  # another process was faster
             if not engine.is_dir():
                 raise
             shutil.rmtree(made)

@@ -1,4 +1,4 @@
-"""Who is who in a video, and what can be done with whole tracks."""
+"""Tracks people through a video, and finishes whole tracks."""
 
 from ppose.inference.tracking.finishing import Finish, Found, Smoothing, finish_tracks
 from ppose.inference.tracking.tracker import Similarity, Tracker

@@ -1,17 +1,17 @@
-"""How far a camera moved between two frames, as the people in them tell."""
+"""Estimates a camera's shift between two frames from the people in them."""
 
 import numpy as np
 
-# How many people have to agree: at least; of all; and more than on no shift.
+# People who must agree: at least so many; this share of all; so many more than agree on no shift.
 _FEWEST, _MAJORITY, _MORE = 3, 2 / 3, 2
-_FARTHEST, _NEAR = 0.6, 0.06  # sizes, of a shift, and of what agrees with it
+_FARTHEST, _NEAR = 0.6, 0.06  # in sizes: the largest shift; the tolerance of a vote for it
 
 
 def find_shift(expected: np.ndarray, found: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """The shift (2,) in pixels that brings most of the ``expected`` centers (T, 2) to ``found`` ones (N, 2).
+    """The shift (2,) in pixels that moves most of the ``expected`` centers (T, 2) onto ``found`` ones (N, 2).
 
-    It is zero unless three or more, two thirds of all and two more than agree on zero agree on it. ``sizes``
-    (T,) are the people's, in pixels.
+    It is zero unless at least three people, two thirds of all, and two more than agree on zero agree on it.
+    ``sizes`` (T,) are the people's, in pixels.
     """
     nothing = np.zeros(2)
     if len(expected) < _FEWEST or len(found) < _FEWEST:
@@ -21,7 +21,7 @@ def find_shift(expected: np.ndarray, found: np.ndarray, sizes: np.ndarray) -> np
     candidates = np.concatenate([nothing[None], shifts])
     near = np.linalg.norm(off - candidates[:, None, None], axis=3).min(axis=2) <= _NEAR * sizes
     votes = near.sum(axis=1)
-    best = int(votes.argmax())  # zero is the first
+    best = int(votes.argmax())  # row 0 is no shift
     enough = max(_FEWEST, _MAJORITY * min(len(expected), len(found)), votes[0] + _MORE)
     if best == 0 or votes[best] < enough:
         return nothing

@@ -1,4 +1,4 @@
-"""What can be done with the tracks of a video that has been seen whole: gaps filled, poses smoothed."""
+"""Fills gaps in the tracks of a whole video, and smooths their poses."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -21,22 +21,22 @@ _APART_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class Finish:
-    """What is wanted of a video's tracks: ``smooth`` poses, or None, and gaps filled of so many seconds."""
+    """How to finish tracks: the filter to ``smooth`` with, or None; fill gaps of up to ``gap_seconds``."""
 
     smooth: Smoothing | None = None
     gap_seconds: float = 0.0
 
     @property
     def needs_all(self) -> bool:
-        """Whether it takes the future too, so that a video has to be seen whole first."""
+        """Whether it uses future frames, so that the whole video must be read first."""
         return self.smooth in ("savgol", "rts") or self.gap_seconds > 0
 
 
 def finish_tracks(scenes: Sequence[tuple[float, Found]], finish: Finish) -> list[Found]:
-    """The people of each frame, given with its time; who is missing for a while at most is filled in.
+    """The people of each frame, given with its time; gaps of up to ``finish.gap_seconds`` are filled.
 
-    That is in a straight line from the last to the next pose, keypoints, scores and box, ``is_filled`` true,
-    after the people that were found. `smooth_rts` takes such poses for not measured.
+    Filled poses interpolate keypoints, scores and box linearly between the poses before and after the gap.
+    They have ``is_filled`` true, and follow the found people. `smooth_rts` treats them as not measured.
     """
     tracks: dict[int, dict[int, Pose]] = {}
     for frame, (_, people) in enumerate(scenes):
@@ -96,7 +96,7 @@ def _smooth(poses: dict[int, Pose], times: np.ndarray, smooth: Smoothing | None)
 
 
 def _split(frames: list[int], times: np.ndarray) -> list[list[int]]:
-    """Frames of a track, split where the next one is too late to say anything of the last, or not later."""
+    """Frames of a track, split where the next one is over 0.5 s after the last, or not after it."""
     parts: list[list[int]] = [[]]
     for frame in frames:
         if parts[-1] and not 0 < times[frame] - times[parts[-1][-1]] <= _APART_SECONDS:

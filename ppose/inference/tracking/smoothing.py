@@ -1,24 +1,24 @@
-"""Smooth keypoints of a person whose whole track is known, past and future."""
+"""Smooths keypoints over a person's whole track, past and future."""
 
 import numpy as np
 
-# Of a window to fit a parabola in. Arms and legs turn round in no less than a quarter of a second.
+# The window in which a parabola is fitted. Limbs take at least a quarter of a second to reverse.
 _WINDOW_SECONDS = 0.3
 _ORDER = 2
 
-# In sizes of the person: what keypoints of score 1 are off, and how the variance of velocities grows in a
+# In sizes of the person: the deviation of keypoints with score 1; the growth of velocities' variance in a
 # second.
 _NOISE, _DRIFT = 0.01, 10.0
-_LEAST_SCORE = 0.1  # which are off ten times as much
+_LEAST_SCORE = 0.1  # ten times the deviation
 _FIRST_SPEED = 3.0  # sizes a second
 
 
 def fit_parabolas(values: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """Values (F, ...) at rising ``times`` (F,) in seconds, as the parabola around each of them has it.
+    """Values (F, ...) at rising ``times`` (F,) in seconds, each replaced by a parabola fitted around it.
 
     Savitzky and Golay, Analytical Chemistry 1964, at the true times: least squares over an odd number of
-    frames that take about 0.3 s, near the ends over the first or last so many. Tracks of fewer than four
-    frames, and videos of so few frames a second that a window would hold three, stay as they are.
+    frames, about 0.3 s; near the ends over the first or last window. Tracks of fewer than four frames, and
+    frame rates so low that a window holds three, stay unchanged.
 
     >>> fit_parabolas(np.array([0.0, 1.0, 4.0, 9.0, 16.0, 25.0]), np.arange(6) / 15).round(6).tolist()
     [0.0, 1.0, 4.0, 9.0, 16.0, 25.0]
@@ -41,7 +41,7 @@ def fit_parabolas(values: np.ndarray, times: np.ndarray) -> np.ndarray:
 
 
 def window_length(times: np.ndarray) -> int:
-    """How many frames `fit_parabolas` fits at once: odd, of those that there are."""
+    """How many frames `fit_parabolas` fits at once: odd, at most the number of frames."""
     if len(times) < 2:
         return len(times)
     frames = _WINDOW_SECONDS / np.median(np.diff(times))
@@ -52,11 +52,11 @@ def window_length(times: np.ndarray) -> int:
 def smooth_rts(
     keypoints: np.ndarray, times: np.ndarray, scores: np.ndarray, sizes: np.ndarray, measured: np.ndarray
 ) -> np.ndarray:
-    """Keypoints (F, K, 2) at rising ``times`` (F,), as constant velocities with changes by chance have them.
+    """Keypoints (F, K, 2) at rising ``times`` (F,), smoothed by a model of constant velocity with noise.
 
     A Kalman filter forward and Rauch, Tung and Striebel's smoother backward (AIAA Journal 1965), for each
-    keypoint. What is measured is off in proportion to the person's size (F,) in pixels and to 1 / score
-    (F, K). Frames that are not ``measured`` (F,) take what the others make likely.
+    keypoint. The measurement's deviation is proportional to the person's size (F,) in pixels and to
+    1 / score (F, K). Frames that are not ``measured`` (F,) are estimated from the others.
     """
     noise = (_NOISE * sizes[:, None] / np.clip(scores, _LEAST_SCORE, 1)) ** 2
     noise = np.where(measured[:, None], noise, np.inf)
@@ -82,7 +82,7 @@ def smooth_rts(
 def _filter(
     keypoints: np.ndarray, noise: np.ndarray, steps: np.ndarray, drift: np.ndarray, first_speed: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Means (F, K, 2, 2), of x and y with velocities; covariances (F, K, 2, 2); these before measuring."""
+    """Means (F, K, 2, 2) of x, y and velocities; covariances (F, K, 2, 2); the same before measuring."""
     count, points = noise.shape
     means, covariances = np.zeros((count, points, 2, 2)), np.zeros((count, points, 2, 2))
     expected = np.zeros_like(covariances)

@@ -1,4 +1,4 @@
-"""Who is who from one frame to the next."""
+"""Tracks people from one frame to the next."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -17,16 +17,16 @@ from ppose.metrics.oks import oks
 
 Similarity = Literal["oks", "iou"]
 
-# How long people may be out of sight; and those who were seen once, or come back with a low score. In
-# seconds and in frames, of which the longer counts: there are videos of a frame a second.
+# How long people may be out of sight; the short one is for people seen once, or back with a low score. In
+# seconds and in frames; the longer counts, since some videos have one frame a second.
 _PATIENCE, _SHORT_PATIENCE = (3.0, 2), (0.25, 2)
 _SURE = 2  # sightings
-# In nats, as `Motion.costs`: the most that two can be apart who are one. Someone new has a density too.
+# In nats, as `Motion.costs`: the largest cost of a match. New people have a density too.
 _MOST, _MOST_LOW = 6.0, 1.0
-_POSE_WEIGHT = 8.0  # nats for poses that have nothing in common
-_WIDER = 1.5  # than annotators' spread are sigmas, since people move their limbs between two frames
-_LEAST_OVERLAP = 0.3  # IoU, of two where nobody was expected: the camera shakes, somebody turns round
-_BODY = 0.35  # of a square of the box's longer side is a person's area
+_POSE_WEIGHT = 8.0  # nats for poses with an OKS of 0
+_WIDER = 1.5  # factor of the sigmas, since people move their limbs between two frames
+_LEAST_OVERLAP = 0.3  # IoU of a match at an unexpected place: the camera shakes, somebody turns round
+_BODY = 0.35  # a person's area as a share of the square of the box's longer side
 
 
 @dataclass
@@ -40,16 +40,16 @@ class _Track:
 
 
 class Tracker:
-    """Gives people numbers that they keep, and smooths their keypoints where ``smooth`` is true.
+    """Gives people numbers that they keep, and smooths their keypoints if ``smooth`` is true.
 
-    Where each person will be is known by a motion of constant velocity (`Motion`). A person in a frame and
-    one of a track are one by how likely that box is there and, unless ``similarity`` is iou, by the OKS of
-    the poses, the track's moved to where it should be; of all pairs in a frame the likeliest set is taken. In
-    turn: people from ``sure_score`` on and tracks; people with lower scores, who may be half hidden, and
-    tracks of a moment ago (after Zhang et al., ByteTrack, ECCV 2022); people who are left and tracks that
-    were seen once; and who is not where anybody was expected, but overlaps a box of a moment ago. A person
-    with a high score who is left begins a track, one with a low score is dropped. Who is not seen for three
-    seconds gets a new number. Where most people are off by the same, the camera has moved (`find_shift`).
+    A constant velocity (`Motion`) predicts each track's box. The cost of matching a person with a track is
+    the box's -log density and, unless ``similarity`` is iou, a term for the OKS of the poses, the track's
+    moved to its predicted place. Each frame takes the set of pairs with the least cost, in four rounds:
+    people from ``sure_score`` on with tracks; people with lower scores, who may be half hidden, with recent
+    tracks (after Zhang et al., ByteTrack, ECCV 2022); remaining people with tracks seen once; and remaining
+    people with recent boxes that they overlap. A remaining person with a high score begins a track, one with
+    a low score is dropped. Who is out of sight for three seconds gets a new number. If most people are off
+    by the same shift, the camera has moved (`find_shift`).
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Tracker:
     ) -> list[tuple[int, Pose]]:
         """The people of the next frame, at a time in seconds, with their numbers; in the order given.
 
-        ``box_scores`` (N,) are a detector's; None: everybody is there for sure.
+        ``box_scores`` (N,) are a detector's; None counts as 1 for everybody.
         """
         scores = np.ones(len(poses)) if box_scores is None else np.asarray(box_scores, np.float64)
         boxes = np.array([pose.bbox_xyxy for pose in poses], np.float64).reshape(-1, 4)
@@ -118,7 +118,7 @@ class Tracker:
         return self._time - track.time <= seconds or self._frame - track.frame <= frames
 
     def _pair(self, poses: Sequence[Pose], boxes: np.ndarray, scores: np.ndarray) -> dict[int, int]:
-        """Rows of the tracks that people, by their index, are."""
+        """The track's row for each matched person's index."""
         rows = range(len(self._tracks))
         sure = [row for row in rows if self._tracks[row].sightings >= _SURE]
         recent = [row for row in sure if self._was_seen(self._tracks[row], *_SHORT_PATIENCE)]
@@ -139,7 +139,7 @@ class Tracker:
     def _pair_by_overlap(
         self, partners: dict[int, int], boxes: np.ndarray, people: np.ndarray
     ) -> dict[int, int]:
-        """People and tracks of a moment ago that are left and overlap, whose motion then begins anew."""
+        """Match remaining people with recent tracks that they overlap, and restart these tracks' motion."""
         taken = set(partners.values())
         left = [
             row
@@ -155,7 +155,7 @@ class Tracker:
         return found
 
     def _costs(self, poses: Sequence[Pose], boxes: np.ndarray, scores: np.ndarray) -> np.ndarray:
-        """How unlikely (T, N) it is that people are those of the tracks."""
+        """The cost (T, N) of matching people with tracks."""
         costs = self._motion.costs(boxes, scores)
         if self._similarity == "iou" or not costs.size:
             return costs
@@ -169,6 +169,6 @@ class Tracker:
 
 
 def person_size(bbox_xyxy: np.ndarray) -> float:
-    """The side of a square of the box's area, in pixels, at least 1: boxes may have no width."""
+    """The side of a square with the box's area, in pixels, at least 1: boxes may have no width."""
     left, top, right, bottom = bbox_xyxy
     return max(float((right - left) * (bottom - top)), 1.0) ** 0.5

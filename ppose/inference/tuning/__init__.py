@@ -1,1 +1,1 @@
-"""What runs a model fastest on this machine: measured, kept in the cache, and taken by `runtime="auto"`."""
+"""Measures what runs a model fastest on this machine; `runtime="auto"` then uses the cached result."""

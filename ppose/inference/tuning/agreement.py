@@ -1,4 +1,4 @@
-"""How exact an export is in a runtime: its keypoints against those of the float export, and labelled ones."""
+"""Measures how exact an export is in a runtime, against the float export and against labelled keypoints."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -18,15 +18,15 @@ from ppose.keypoints import KeypointSet
 from ppose.metrics.coco import CocoKeypointMetric
 from ppose.metrics.oks import oks
 
-_SURE = 0.2  # scores of keypoints that are compared
+_SURE = 0.2  # least score of keypoints that are compared
 Found = tuple[np.ndarray, np.ndarray]  # keypoints (N, K, 2), scores (N, K)
 
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """People to compare on: image files with bboxes_xyxy (N, 4), None for one person, the whole image.
+    """People to compare on: image files with bboxes_xyxy (N, 4); None takes the image as one person.
 
-    ``annotations`` are those of these people, with ``image_ids`` (N,) of them in order, where they are known.
+    ``annotations`` are these people's, if known; ``image_ids`` (N,) are theirs, in order.
     """
 
     keypoint_set: KeypointSet
@@ -36,11 +36,11 @@ class Sample:
 
     @property
     def people(self) -> int:
-        """How many they are."""
+        """The number of people."""
         return sum(1 if boxes is None else len(boxes) for _, boxes in self.scenes)
 
     def find_ap(self, found: Found) -> float | None:
-        """AP of what was found; None without annotations."""
+        """AP of these keypoints; None without annotations."""
         if self.annotations is None or self.image_ids is None:
             return None
         keypoints, scores = found
@@ -49,7 +49,7 @@ class Sample:
         return metric.compute()["AP"]
 
     def find_oks(self, found: Found, exact: Found) -> float:
-        """The mean OKS of what was found with the float export's keypoints, of those that it is sure of."""
+        """The mean OKS with the float export's keypoints, over those with a score of 0.2 or more."""
         (keypoints, _), (others, scores) = found, exact
         person, index = np.nonzero(scores >= _SURE)
         if not len(person):
@@ -60,7 +60,7 @@ class Sample:
         return float(each.mean())
 
     def _areas(self, keypoints: np.ndarray) -> np.ndarray:
-        """Those of the boxes (N,), of whole images that of the keypoints."""
+        """Areas (N,) of the boxes, or without boxes of the keypoints' extent."""
         sides = np.ptp(keypoints, axis=1)
         of_boxes = [boxes for _, boxes in self.scenes]
         if all(boxes is not None for boxes in of_boxes):
@@ -72,9 +72,9 @@ class Sample:
 def take_sample(
     files: Sequence[Path], boxes: str | Path | None, keypoint_set: KeypointSet, most: int
 ) -> Sample:
-    """About ``most`` people of image files, spread over all; ``boxes`` as of `read_boxes_and_sizes`.
+    """About ``most`` people, spread over all image files; ``boxes`` as of `read_boxes_and_sizes`.
 
-    Raises DataError where there is nobody.
+    Raises DataError if there is nobody.
     """
     if boxes is None:
         return Sample(keypoint_set, [(file, None) for file in _spread(files, [1] * len(files), most)])
@@ -89,7 +89,7 @@ def take_sample(
 
 
 def _take_labelled(files: Sequence[Path], boxes: Path, keypoint_set: KeypointSet, most: int) -> Sample | None:
-    """The sample with annotations, where the file has such of these keypoints."""
+    """The sample with annotations; None if the file has none of these keypoints."""
     content = read_json(boxes, "box file")
     if not isinstance(content, Mapping):
         return None
@@ -124,7 +124,7 @@ def _with_annotations(
 
 
 def _count_people(annotations: Annotations) -> np.ndarray:
-    """Those that are used, by image."""
+    """The number of used people in each image."""
     people, images = annotations.people, len(annotations.images)
     if people is None:
         return np.zeros(images, int)
@@ -136,7 +136,7 @@ def _names(images: Images) -> list[str]:
 
 
 def _spread(items: Sequence[Any], counts: Sequence[int], most: int) -> list[Any]:
-    """Items evenly from all of them, that have about ``most`` people together."""
+    """Evenly spaced items that together have about ``most`` people."""
     step = max(sum(counts) / most, 1.0)
     places = np.unique(np.arange(0, len(items), step).astype(int))
     return [items[place] for place in places]

@@ -1,4 +1,4 @@
-"""What there is to try with a model: its exports, the runtimes that read them, and their precisions."""
+"""Lists what to try with a model: its exports, the runtimes that read them, and precisions."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,7 +14,7 @@ _BATCHES = (1, 4, 16)
 
 
 def list_exports(folder: ModelFolder) -> list[ModelFolder]:
-    """The model, and those beside it that differ from it in precision alone."""
+    """The model, and those beside it that differ only in precision."""
     beside = list_beside(folder)
     return [folder, *(other for other in beside if other.is_int8 != folder.is_int8)]
 
@@ -22,7 +22,7 @@ def list_exports(folder: ModelFolder) -> list[ModelFolder]:
 def list_pairs(exports: Sequence[ModelFolder], threads: int) -> tuple[list[Settings], list[str]]:
     """Each export in each runtime and precision, one person on all threads, in the order of `auto`.
 
-    And why the others are not there, a line each.
+    Also returns why other combinations are missing, a line each.
     """
     found, problems = [], []
     for folder in exports:
@@ -37,8 +37,8 @@ def list_pairs(exports: Sequence[ModelFolder], threads: int) -> tuple[list[Setti
                 computes = name_precision(folder, precision)
                 if folder.saturates and runtime != IN_FLOATS:
                     problems.append(
-                        f"{folder.path.name} in {runtime}: its int8 weights are of full range, which this "
-                        "processor saturates"
+                        f"{folder.path.name} in {runtime}: its int8 weights have the full range, which "
+                        "saturates on this processor"
                     )
                     continue
                 fixed = folder.spec.batch
@@ -60,12 +60,12 @@ def default_of(pair: Settings, *, many: bool) -> Settings:
 
 
 def vary_threads(pair: Settings) -> list[Settings]:
-    """A pair on all threads, half of them, and so on to one."""
+    """A pair on all threads, half of them, and so on down to one."""
     return [replace(pair, threads=threads) for threads in _halves(pair.threads)]
 
 
 def vary_streams(pair: Settings, *, ends: bool = False) -> list[Settings]:
-    """A pair for many people: in one stream, two, and so on to one a thread; the ``ends`` of these alone."""
+    """A pair for many people: a stream per thread, half of that, and so on to one; or only the ``ends``."""
     if not KINDS[pair.runtime].has_streams:
         counts = [1]
     elif ends:
@@ -77,7 +77,7 @@ def vary_streams(pair: Settings, *, ends: bool = False) -> list[Settings]:
 
 
 def vary_batches(settings: Settings) -> list[Settings]:
-    """The same with other numbers of people in a batch; a graph of a fixed one has that alone."""
+    """The same with other batch sizes; a graph with a fixed batch keeps its own."""
     return [settings] if settings.is_fixed else [replace(settings, batch=batch) for batch in _BATCHES]
 
 

@@ -1,4 +1,4 @@
-"""The other end of `RuntimeProcess`: opens a runtime with several settings, and runs them when asked.
+"""The child of `RuntimeProcess`: opens a runtime with several settings, and runs them on request.
 
 Requests and answers are lines of JSON, on stdin and stdout.
 """
@@ -24,11 +24,11 @@ from ppose.inference.runtimes import Runtime, open_runtime
 from ppose.workspace.plugins import load_plugin
 
 _WARM_UP = 2
-_LEAST = 2  # calls in a turn, of one stream
+_LEAST = 2  # least calls in a turn of one stream
 
 
 class _Opened:
-    """A runtime with settings, and what it is run on: noise."""
+    """A runtime with settings, and noise to run it on."""
 
     def __init__(self, folder: ModelFolder, batch: int, options: dict[str, Any]) -> None:
         self.folder, self.batch = folder, batch
@@ -39,12 +39,12 @@ class _Opened:
             self._call_all(0.0)
 
     def measure(self, seconds: float) -> float:
-        """Seconds a person, over about so many seconds."""
+        """Seconds a person, measured for about so many seconds."""
         self._call_all(0.0)
         spent = self._call_all(seconds)
         if len(spent) == 1:
             return statistics.median(spent[0]) / self.batch
-        # Of streams side by side each has its own rate.
+        # The rates of parallel streams add up.
         return 1 / sum(self.batch * len(times) / sum(times) for times in spent)
 
     def stop(self) -> None:
@@ -104,9 +104,9 @@ class _Server:
 
 
 def serve() -> None:
-    """Answer until there are no more requests; arguments are paths, which are ours already, and plugins."""
+    """Answer requests until they end; arguments are the import paths, already in use, and plugins."""
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # where libraries may write what they like
+    os.dup2(2, 1)  # libraries may print to stdout
     for name in json.loads(sys.argv[2]):
         load_plugin(name)
     server = _Server()
@@ -116,6 +116,6 @@ def serve() -> None:
             answer = {"value": getattr(server, request.pop("do"))(**request)}
         except PposeError as error:
             answer = {"error": str(error)}
-        except Exception as error:  # of a runtime's own kind, such as no memory
+        except Exception as error:  # of a runtime's own type, such as out of memory
             answer = {"error": f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"}
         print(json.dumps(answer), file=answers, flush=True)

@@ -1,8 +1,8 @@
-"""Which settings are the fastest: all are run in turns, and who falls behind is left out.
+"""Finds the fastest settings: runs all in turns, and drops those that fall behind.
 
-A turn of one follows a turn of another, so that what else the machine does meets all of them; what counts is
-the median, over the rounds, of the time against that of the settings which `auto` takes by itself (the
-default), which run in every round.
+Turns alternate, so that other load on the machine affects all settings alike. What counts is the median over
+rounds of the time divided by that of the default, the settings that `auto` takes without measuring; it runs
+in every round.
 """
 
 import math
@@ -16,28 +16,28 @@ from ppose.inference.tuning.candidates import default_of, vary_batches, vary_str
 from ppose.inference.tuning.settings import Settings
 
 _ROUNDS = 8
-# How much slower than the fastest one may be after one round, two, and so on.
+# The slowest ratio to the fastest that stays in after one round, two, and so on.
 _LIMITS = (3.0, 1.6, 1.3, 1.2, 1.1)
-_OPENING = 0.65  # of the time; the rest is for rounds of those that were opened
-_FIRST_ROUNDS, _VARIED = 2, 3  # rounds of all pairs; how many of them are tried in other ways
-# What is to be taken in place of the default has this part of its time at most, in this part of the rounds.
+_OPENING = 0.65  # share of the time for opening; the rest is for rounds
+_FIRST_ROUNDS, _VARIED = 2, 3  # rounds of all pairs; how many of the best are varied
+# Settings replace the default if they take at most this share of its time, and win this share of the rounds.
 FASTER, _ROUNDS_WON = 0.97, 0.75
-_EQUAL = 1.02  # of the fastest one's time: then what is exact, and comes earlier, is taken
+_EQUAL = 1.02  # within this ratio to the fastest, exact settings and earlier ones win
 
 
 class Bench(Protocol):
-    """What opens and runs settings."""
+    """Opens and runs settings."""
 
     def open(self, settings: Settings) -> None:
-        """Prepare them; a PposeError says why they do not run."""
+        """Prepare settings; a PposeError says why they do not run."""
         ...
 
     def run(self, settings: Settings) -> float:
-        """Seconds a person, over a turn; errors as of `open`."""
+        """Seconds a person over one turn; raises as `open` does."""
         ...
 
     def close(self, settings: Settings) -> None:
-        """Forget them."""
+        """Close settings."""
         ...
 
 
@@ -45,8 +45,8 @@ class Bench(Protocol):
 class Contest:
     """One search: for one person at a time, or for ``many``.
 
-    ``clock`` gives seconds, of which it takes about as many as ``budget``. ``seconds`` hold those a person of
-    all settings by round, ``problems`` why some do not run; for ``unopened`` there was no time.
+    It takes about ``budget`` seconds of ``clock``. ``seconds`` holds the seconds a person of all settings, by
+    round; ``problems`` says why some do not run; for ``unopened`` there was no time.
     """
 
     bench: Bench
@@ -64,7 +64,7 @@ class Contest:
     def search(self, pairs: Sequence[Settings]) -> list[Settings]:
         """Measure pairs of export and runtime, in the order of `auto`, and variations of the best of them.
 
-        Returns the settings that were left at the end, the fastest first; empty where nothing runs.
+        Returns the settings that stayed in to the end, the fastest first; empty if nothing runs.
         """
         self._begin = self.clock()
         first = [default_of(pair, many=self.many) for pair in pairs]
@@ -80,28 +80,28 @@ class Contest:
 
     @property
     def base(self) -> Settings:
-        """The default, once something runs."""
+        """The default; LookupError before anything runs."""
         if self.default is None:
             raise LookupError("nothing runs")
         return self.default
 
     def ratio(self, settings: Settings) -> float:
-        """The median of the time against the default's in the same rounds."""
+        """The median over rounds of the time divided by the default's."""
         return statistics.median(self.ratios(settings))
 
     def ratios(self, settings: Settings) -> list[float]:
-        """The time against the default's, by round."""
+        """The time divided by the default's, by round."""
         base = self.seconds[self.base]
         ratios = [seconds / base[n] for n, seconds in self.seconds[settings].items() if n in base]
         return ratios or [math.inf]
 
     def _pairs_of(self, settings: Iterable[Settings]) -> list[Settings]:
-        """Each with one stream, once for an export in a runtime in a precision."""
+        """One of these settings for each export, runtime and precision."""
         found = {(s.path, s.runtime, s.precision): s for s in settings}
         return list(found.values())
 
     def _race(self, runners: Sequence[Settings], rounds: int) -> list[Settings]:
-        """Those of them that are not left behind, the fastest first."""
+        """Run them in rounds; returns those not left behind, the fastest first."""
         running = []
         for settings in dict.fromkeys(runners):
             if settings in self._left_behind:
@@ -120,7 +120,7 @@ class Contest:
         return sorted(running, key=self.ratio)
 
     def _spent(self) -> float:
-        """The part of the time that is over."""
+        """The share of the budget that is spent."""
         return (self.clock() - self._begin) / self.budget
 
     def _open(self, settings: Settings) -> bool:
@@ -143,7 +143,7 @@ class Contest:
             self.problems[settings] = str(error)
 
     def _replace_default(self, running: Sequence[Settings]) -> None:
-        """The next that runs is what `auto` would come to."""
+        """Take the next that runs, as `auto` would."""
         self.default = next((s for s in running if s not in self.problems), None)
 
     def _keep(self, running: Sequence[Settings]) -> list[Settings]:
@@ -161,9 +161,9 @@ class Contest:
 
 
 def list_faster(contest: Contest, left: Sequence[Settings]) -> list[Settings]:
-    """Of those that were left, who is faster than the default beyond doubt, best first, then the default.
+    """The settings of ``left`` that are clearly faster than the default, best first, then the default.
 
-    Of such as take the same time, within 2 %, those come first that are exact, then as `auto` has them.
+    Among equal times, within 2 %, exact settings come first, then the order of `auto`.
     """
     order = {settings: place for place, settings in enumerate(contest.seconds)}
     rest = [s for s in left if s != contest.base and _is_faster(contest.ratios(s))]

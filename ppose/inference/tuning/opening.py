@@ -1,4 +1,4 @@
-"""A model as it was measured to run fastest."""
+"""Opens a model the way that was measured to be fastest."""
 
 import logging
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ _logger = logging.getLogger(__name__)
 def open_tuned(
     folder: ModelFolder, hint: Hint, batches: Sequence[int] = ()
 ) -> tuple[PoseSpec, Runtime, int] | None:
-    """As of `open_folder`; None where nothing was measured, or what was does not fit or run any more."""
+    """As `open_folder` returns; None if there is no record, or it no longer fits or runs."""
     found = find_choice(folder, hint)
     if found is None:
         return None
@@ -31,7 +31,7 @@ def open_tuned(
             batches=[*batches, choice.batch],
         )
     except DeviceError as error:
-        _logger.warning("not as `ppose tune` measured: %s", error)
+        _logger.warning("the choice of `ppose tune` does not run, using the default: %s", error)
         return None
-    _logger.info("as `ppose tune` measured for %s: %s", hint, show_text(choice.why, 400))
+    _logger.info("using the choice of `ppose tune` for %s: %s", hint, show_text(choice.why, 400))
     return export.spec, opened, choice.batch

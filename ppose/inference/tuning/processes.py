@@ -1,4 +1,4 @@
-"""Runtimes in processes of their own: one that aborts, hangs or spins disturbs nobody else."""
+"""Runs each runtime in a process of its own: one that aborts, hangs or spins does not disturb others."""
 
 import json
 import queue
@@ -24,17 +24,17 @@ sys.path[:] = json.loads(sys.argv[1])
 from ppose.inference.tuning.child import serve
 serve()
 """
-_OPENING, _RUNNING = 30.0, 10.0  # seconds that settings may take to open, and a turn of theirs
+_OPENING, _RUNNING = 30.0, 10.0  # most seconds to open settings, and for a turn
 _TURN = 0.15  # seconds of a turn
-_PAUSE = 0.03  # seconds after it: some runtimes' threads keep cores busy for a while
+_PAUSE = 0.03  # seconds after a turn: some runtimes' threads keep cores busy for a while
 _PATIENCE = 5.0  # seconds for a process to end by itself
 
 
 class RuntimeProcess:
-    """A process that answers requests, see `child`; what does not come is a DeviceError."""
+    """A process that answers requests, see `child`; a missing answer raises DeviceError."""
 
     def __init__(self) -> None:
-        # In isolated mode the current folder is not among the paths, but for those that are given.
+        # Isolated mode leaves the current folder out of sys.path, unless it is among the given paths.
         arguments = [json.dumps(sys.path), json.dumps(loaded_plugins)]
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-c", _MAIN, *arguments],
@@ -53,7 +53,7 @@ class RuntimeProcess:
         except queue.Empty:
             self.stop()
             raise DeviceError(f"it takes more than {limit:.0f} s") from None
-        except OSError:  # nobody reads any more
+        except OSError:  # the process has ended
             line = None
         if line is None:
             raise DeviceError(f"its process has ended (exit code {self._process.wait()})")

@@ -1,7 +1,7 @@
-"""What was measured, in the cache: how a model with these files is best run here, by these runtimes.
+"""Keeps in the cache how a model with these files runs best on this machine with these runtimes.
 
-A record is a small JSON file, `tuned/<what it was made for>.json` in ppose's cache folder, which another
-process sees whole or not at all.
+A record is a small JSON file, `tuned/<hash of describe_machine>.json` in ppose's cache folder. It is written
+atomically.
 """
 
 import hashlib
@@ -34,9 +34,9 @@ _HINTS: tuple[Hint, ...] = get_args(Hint)
 
 @dataclass(frozen=True)
 class Choice:
-    """How to run a model: the ``export`` beside it with these ``files`` (by checksum; "": itself), and how.
+    """How to run a model: the ``export`` (a folder beside it; "": itself) with these ``files``, and settings.
 
-    ``why`` is for the user.
+    ``files`` are checksums by name; ``why`` is for the user.
     """
 
     export: str
@@ -50,12 +50,12 @@ class Choice:
 
 
 def tuned_folder() -> Path:
-    """Where the records lie."""
+    """The folder of the records."""
     return cache_folder() / "tuned"
 
 
 def describe_machine(folder: ModelFolder) -> dict[str, Any]:
-    """What a measurement of a model holds for: its files, and what runs them here."""
+    """What a measurement is valid for: the model's files, the processor, and the runtimes' versions."""
     flags = " ".join(sorted(processor_flags()))
     return {
         "files": dict(sorted(folder.files.items())),
@@ -67,7 +67,7 @@ def describe_machine(folder: ModelFolder) -> dict[str, Any]:
 
 
 def write_record(folder: ModelFolder, choices: dict[Hint, Choice]) -> Path:
-    """Keep what was chosen for a model, in place of what was; returns the file. OSError as of all writing."""
+    """Write a model's choices, replacing earlier ones; returns the file. Raises OSError if that fails."""
     made_for = describe_machine(folder)
     record = {"format": _FORMAT, "path": _locate(folder), "made_for": made_for}
     file = _name_file(made_for)
@@ -76,7 +76,7 @@ def write_record(folder: ModelFolder, choices: dict[Hint, Choice]) -> Path:
 
 
 def has_record(folder: ModelFolder) -> bool:
-    """Whether there is a sound one of this model's files, for this machine."""
+    """Whether there is a valid record for this model's files and this machine."""
     with suppress(ImportError, OSError, PposeError):
         file = _name_file(describe_machine(folder))
         return file.is_file() and all(_open_export(folder, _read_choice(file, hint)) for hint in _HINTS)
@@ -84,9 +84,9 @@ def has_record(folder: ModelFolder) -> bool:
 
 
 def find_choice(folder: ModelFolder, hint: Hint) -> tuple[ModelFolder, Choice] | None:
-    """How to run a model, and which export then, by what was measured for it on this machine, if it was.
+    """The export to run and how, as measured for this model on this machine; None without a valid record.
 
-    A line of the log says why a record is not used that is damaged, or no longer fits.
+    Logs a warning for a record that is damaged or no longer fits.
     """
     try:
         if not tuned_folder().is_dir():
@@ -102,20 +102,20 @@ def find_choice(folder: ModelFolder, hint: Hint) -> tuple[ModelFolder, Choice] |
         choice = _read_choice(file, hint)
         export = _open_export(folder, choice)
     except PposeError as error:
-        _logger.warning("what was measured for %s is ignored: %s; %s", folder.path, error, _way_out(folder))
+        _logger.warning("the tuning record of %s is ignored: %s; %s", folder.path, error, _way_out(folder))
         return None
     return export, choice
 
 
 def _read_choice(file: Path, hint: Hint) -> Choice:
-    """That of a record; DataError for anything that none of ours would hold."""
+    """The choice in a record; DataError if the record is not valid."""
     record = read_json(file, "record")
     with suppress(LookupError, TypeError):
         if record["format"] == _FORMAT:
             choice = Choice(**record[hint])
             if _is_sound(choice):
                 return choice
-    raise DataError(f"{show_name(file)} is damaged, or of another version of ppose")
+    raise DataError(f"{show_name(file)} is damaged, or from another version of ppose")
 
 
 def _is_sound(choice: Choice) -> bool:
@@ -133,12 +133,12 @@ def _is_sound(choice: Choice) -> bool:
 def _open_export(folder: ModelFolder, choice: Choice) -> ModelFolder:
     export = folder if not choice.export else read_model_folder(folder.path.resolve().parent / choice.export)
     if export.files != choice.files or not is_same_network(folder, export):
-        raise DataError(f"{show_name(export.path)} has other files than the export that was measured")
+        raise DataError(f"{show_name(export.path)} has changed since it was measured")
     return export
 
 
 def _tell_of_others(folder: ModelFolder, made_for: dict[str, Any]) -> None:
-    """A line of the log where a record of a model at this place does not fit any more."""
+    """Log a warning if a record of a model at this path no longer fits."""
     path, others = _locate(folder), []
     for file in sorted(tuned_folder().glob("*.json"), key=lambda file: -file.stat().st_mtime):
         with suppress(PposeError, LookupError, TypeError, AttributeError):
@@ -146,21 +146,21 @@ def _tell_of_others(folder: ModelFolder, made_for: dict[str, Any]) -> None:
             if record["path"] == path:
                 others.append(_list_changes(record["made_for"], made_for))
     if others:
-        changes = show_text(", ".join(others[0]) or "of another version of ppose", 200)
+        changes = show_text(", ".join(others[0]) or "from another version of ppose", 200)
         _logger.warning(
-            "what was measured for %s is ignored (%s); %s", show_name(folder.path), changes, _way_out(folder)
+            "the tuning record of %s is ignored (%s); %s", show_name(folder.path), changes, _way_out(folder)
         )
 
 
 def _list_changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     changes = []
     if before["files"] != now["files"]:
-        changes.append("the model's files are others now")
+        changes.append("the model's files have changed")
     for name in ("processor", "cores"):
         if before[name] != now[name]:
             changes.append(f"{name}: {before[name]} then, {now[name]} now")
     if before["processor"] == now["processor"] and before["abilities"] != now["abilities"]:
-        changes.append("the processor has other abilities")
+        changes.append("the processor's flags have changed")
     for name in sorted({*before["versions"], *now["versions"]}):
         then, today = (versions["versions"].get(name, "none") for versions in (before, now))
         if then != today:
@@ -169,7 +169,7 @@ def _list_changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
 
 
 def _way_out(folder: ModelFolder) -> str:
-    return f"`ppose tune {show_name(folder.path)}` measures it anew"
+    return f"`ppose tune {show_name(folder.path)}` measures again"
 
 
 def _locate(folder: ModelFolder) -> str:

@@ -1,4 +1,4 @@
-"""A table of all that was measured, and a line for each choice."""
+"""Reports a tuning: a table of all measurements, and a line for each choice."""
 
 import statistics
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ _TITLES = ("for", "export", "runtime", "computes", "threads", "streams", "batch"
 
 
 def list_rows(tuning: Tuning) -> list[tuple[str, ...]]:
-    """The table, its titles first: settings by time, medians over their rounds."""
+    """The table, its header first: settings sorted by time, medians over rounds."""
     last = ("of default", "rounds", "AP lost" if tuning.in_ap else "1 - OKS", "")
     rows: list[tuple[str, ...]] = [(*_TITLES, *last)]
     for record in list_records(tuning):
@@ -35,7 +35,7 @@ def list_rows(tuning: Tuning) -> list[tuple[str, ...]]:
 
 
 def list_records(tuning: Tuning) -> Iterator[dict[str, Any]]:
-    """The same for programs: milliseconds a person, against the default's, and what was lost."""
+    """The same for programs: milliseconds a person, the ratio to the default, and the loss."""
     for hint, contest in tuning.contests.items():
         measured = [settings for settings, seconds in contest.seconds.items() if seconds]
         for settings in sorted(measured, key=contest.ratio):

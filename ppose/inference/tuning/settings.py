@@ -1,4 +1,4 @@
-"""How a model can be run, and how it is run where nothing was measured."""
+"""Settings to run a model with, and the defaults without a measurement."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +33,7 @@ class Settings:
 
     @property
     def is_exact(self) -> bool:
-        """Whether it computes what the network does, but for the order of sums."""
+        """Whether it computes in fp32, equal to the network up to the order of sums."""
         return self.computes == "fp32"
 
     def describe(self) -> str:

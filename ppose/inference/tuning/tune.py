@@ -24,22 +24,22 @@ from ppose.weights.download import locked
 
 _logger = logging.getLogger(__name__)
 
-# What may be lost against the float export: of AP where people are labelled, else of the OKS with its poses.
+# The largest loss against the float export: of AP if people are labelled, else of the OKS with its poses.
 MAX_AP_LOSS, MAX_OKS_LOSS = 0.01, 0.03
-_SECONDS, _FOR_LATENCY = 60.0, 0.4  # and the part of them for one person
-_SLOW = 2.5  # times the fastest one's time for one person: not tried for many
-_COMPARING = 3.0  # seconds of the default; people that it finds in these are compared
-_FEWEST, _MOST = 32, 200  # of them
-_PATIENCE = 60.0  # seconds for finding them
+_SECONDS, _FOR_LATENCY = 60.0, 0.4  # budget, and its share for one person
+_SLOW = 2.5  # ratio to the fastest for one person above which a pair is not tried for many
+_COMPARING = 3.0  # seconds of the default; the people that it finds in them are compared
+_FEWEST, _MOST = 32, 200  # people compared
+_PATIENCE = 60.0  # most seconds to find them
 
 
 @dataclass(frozen=True)
 class Tuning:
-    """What was measured, and how the model runs from now on.
+    """The measurements, and the resulting choice.
 
-    By hint there are the ``contests``, what is ``chosen`` of each, and ``why``. ``losses`` are those that
-    were looked at, of AP (``in_ap``) or OKS, by settings' export, runtime and precision. ``missing`` says
-    what was not tried, a line each; ``file`` holds the choice.
+    ``contests``, ``chosen`` settings and ``why`` are by hint. ``losses`` are the checked ones, of AP
+    (``in_ap``) or OKS, by export, runtime and precision. ``missing`` says what was not tried, a line each;
+    ``file`` holds the choice.
     """
 
     contests: dict[Hint, Contest]
@@ -61,14 +61,14 @@ def tune(
 ) -> Tuning:
     """Measure how an exported model runs fastest on this machine, and keep it for `runtime="auto"`.
 
-    Tried are the export and those of the same weights beside it in float and int8, in all runtimes that are
-    installed, in their precisions, on more and fewer threads; and for many people streams and batches.
-    ``images`` with ``boxes`` (a file as of `ppose predict`; None: each is one person) tell how exact each is:
-    what loses more than ``max_loss`` against the float export is not taken, by default 0.01 of AP, where
-    boxes are annotations with keypoints, else 0.03 of the OKS with its poses. Without images only what
-    computes in fp32 is taken, and int8 of an int8 export. It takes about ``seconds``, and as long as another
-    process that measures. Raises DataError and ConfigError as of `Predictor.from_dir`, DeviceError where
-    nothing runs, OSError where the result cannot be kept.
+    It tries the export and the float and int8 exports of the same weights beside it, in all installed
+    runtimes and their precisions, with different threads, and for many people streams and batches. ``images``
+    with ``boxes`` (a file as of `ppose predict`; None: each is one person) test how exact each is: settings
+    that lose more than ``max_loss`` against the float export are rejected. The default is 0.01 of AP if boxes
+    are annotations with keypoints, else 0.03 of the OKS with its poses. Without images it takes only fp32,
+    or int8 for an int8 export. It takes about ``seconds``, after waiting for any other process that measures.
+    Raises DataError and ConfigError as `Predictor.from_dir` does, DeviceError if nothing runs, OSError if the
+    result cannot be written.
     """
     folder = read_export(model_dir)
     check_writable(tuned_folder() / "record")
@@ -77,20 +77,20 @@ def tune(
 
 
 def measure_once(folder: ModelFolder) -> None:
-    """As `tune` without images, where nothing was measured yet that fits; only where it can be kept."""
+    """`tune` without images, unless there is a valid record, or none can be written."""
     if has_record(folder):
         return
     try:
         with _alone():
-            if not has_record(folder):  # of who was waited for
-                _logger.info("measuring what runs %s fastest, once", show_name(folder.path))
+            if not has_record(folder):  # another process may have measured meanwhile
+                _logger.info("measuring what runs %s fastest (once)", show_name(folder.path))
                 _tune(folder, [], None, None, _SECONDS)
     except (ImportError, OSError) as error:
-        _logger.warning("what runs fastest is not measured, since it cannot be kept: %s", error)
+        _logger.warning("not measuring what runs fastest, since the result cannot be written: %s", error)
 
 
 def _alone() -> AbstractContextManager[None]:
-    """Within it, nobody else measures; two that did so at once would measure each other."""
+    """A lock, so that two processes do not measure at once and disturb each other."""
     return locked(tuned_folder() / "measuring", "measures runtimes")
 
 
@@ -144,7 +144,7 @@ def _take(
 
 @dataclass
 class _Judge:
-    """Whether settings are exact enough."""
+    """Decides whether settings are exact enough."""
 
     bench: Processes
     pairs: Sequence[Settings]
@@ -157,7 +157,7 @@ class _Judge:
 
     @property
     def limit(self) -> float:
-        """The largest loss."""
+        """The largest allowed loss."""
         if self.max_loss is not None:
             return self.max_loss
         return MAX_AP_LOSS if self.in_ap else MAX_OKS_LOSS
@@ -173,8 +173,8 @@ class _Judge:
         if key not in self.losses and key not in self.unknown:
             try:
                 self.losses[key] = self._find_loss(settings, reference, self.sample)
-            except DeviceError as error:  # as that of a process that has ended
-                self.unknown[key] = f"how exact it is is not known: {error}"
+            except DeviceError as error:  # such as an ended process
+                self.unknown[key] = f"its exactness is unknown: {error}"
         return key in self.losses and self.losses[key] <= self.limit
 
     def _find_loss(self, settings: Settings, reference: Settings, sample: Sample) -> float:
@@ -190,12 +190,12 @@ class _Judge:
 
 
 def key_of(settings: Settings) -> tuple[Path, str, str]:
-    """What decides how exact settings are."""
+    """The settings that decide how exact a model is."""
     return settings.path, settings.runtime, settings.precision
 
 
 def _choose(contest: Contest, left: Sequence[Settings], judge: _Judge) -> tuple[Settings, str]:
-    """The fastest that are exact enough, and why."""
+    """The fastest settings that are exact enough, and why."""
     faster = list_faster(contest, left)
     others = sorted(contest.seconds, key=contest.ratio)
     passed: list[Settings] = []
@@ -208,9 +208,9 @@ def _choose(contest: Contest, left: Sequence[Settings], judge: _Judge) -> tuple[
 
 def _explain(contest: Contest, chosen: Settings, passed: Sequence[Settings], judge: _Judge) -> str:
     if chosen == contest.base:
-        why = "as without measuring: nothing" + (" else" if passed else "")
+        why = "the default: nothing" + (" else" if passed else "")
         why += " that is exact enough" if passed else ""
-        why += " is surely faster"
+        why += " is clearly faster"
     else:
         why = f"{contest.ratio(chosen):.2f} of the time of {contest.base.describe()}"
     if (loss := judge.losses.get(key_of(chosen))) is not None:
@@ -221,7 +221,7 @@ def _explain(contest: Contest, chosen: Settings, passed: Sequence[Settings], jud
         if (loss := judge.losses.get(key_of(best))) is not None:
             why += f"{_describe_loss(loss, judge)}, more than {judge.limit:g}"
         else:
-            why += judge.unknown.get(key_of(best), "how exact it is was not asked (--image_dir)")
+            why += judge.unknown.get(key_of(best), "its exactness was not tested (--image_dir)")
     return why
 
 
@@ -250,5 +250,5 @@ def _list_problems(contests: dict[Hint, Contest]) -> list[str]:
     for hint, contest in contests.items():
         lines += contest.problems.values()
         if contest.unopened:
-            lines.append(f"{hint}: no time for {len(contest.unopened)} more: --seconds gives it more")
+            lines.append(f"{hint}: no time for {len(contest.unopened)} more: allow more by --seconds")
     return list(dict.fromkeys(lines))
