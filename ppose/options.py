@@ -145,8 +145,11 @@ def read_tiles(text: str) -> tuple[int, int]:
     return int(columns), int(rows)
 
 
-def add_export_options(parser: argparse.ArgumentParser, name: str) -> None:
-    """Where an export goes, to a folder of that name, and in which format."""
+def add_export_options(parser: argparse.ArgumentParser, name: str, *, for_lite: bool = False) -> None:
+    """Where an export goes, to a folder of that name, and in which format, or also Paddle Lite's."""
+    formats, more = ["paddle", "onnx"], ""
+    if for_lite:
+        formats, more = [*formats, "pdmodel"], "; pdmodel is the graph of Paddle 2, which Paddle Lite takes"
     parser.add_argument(
         "--output_dir",
         default="output_inference",
@@ -155,9 +158,9 @@ def add_export_options(parser: argparse.ArgumentParser, name: str) -> None:
     )
     parser.add_argument(
         "--format",
-        choices=["paddle", "onnx"],
+        choices=formats,
         default="paddle",
-        help="a second format of the same model goes into the same folder (default: %(default)s)",
+        help=f"a second format of the same model goes into the same folder{more} (default: %(default)s)",
     )
     parser.add_argument(
         "--decode_in_graph",

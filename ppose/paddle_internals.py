@@ -8,6 +8,7 @@ import math
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import Any, BinaryIO
 
 import paddle
@@ -132,6 +133,44 @@ def graph_operators(layer: Any) -> list[Any]:
     return layer.forward.concrete_program.main_program.global_block().ops
 
 
+@contextmanager
+def graphs_of_paddle_2() -> Iterator[None]:
+    """Static graphs that begin inside, in any thread, are those of Paddle 2, which are saved as `.pdmodel`.
+
+    As `FLAGS_enable_pir_api=0` before Paddle's import, and with the functions that Paddle 3.2 has cut to its
+    own graphs ("must be Value, but got Variable"), as far as networks need them.
+    To check: `DygraphOldIrGuard` of `paddle.pir_utils`; whether the functions still fail without `_append`.
+    """
+    from paddle.pir_utils import DygraphOldIrGuard
+
+    cut: list[tuple[Any, str, str]] = [(paddle, "matmul", "matmul_v2"), (nn.functional, "sigmoid", "sigmoid")]
+    before = [getattr(home, name) for home, name, _ in cut]
+    with DygraphOldIrGuard():
+        try:
+            for (home, name, kind), function in zip(cut, before, strict=True):
+                setattr(home, name, partial(_append, kind, function))
+            yield
+        finally:
+            for (home, name, _), function in zip(cut, before, strict=True):
+                setattr(home, name, function)
+
+
+def _append(kind: str, function: Any, x: Any, y: Any = None, **options: Any) -> Any:
+    """What a function computes; in a graph of Paddle 2 as an operator of this kind.
+
+    To check: `Variable` and `LayerHelper` of `paddle.base`, and that matmul_v2 calls its transpose_x trans_x.
+    """
+    values = {"x": x} if y is None else {"x": x, "y": y}
+    if not any(isinstance(value, paddle.base.framework.Variable) for value in values.values()):
+        return function(*values.values(), **options)
+    helper = paddle.base.layer_helper.LayerHelper(kind)
+    out = helper.create_variable_for_type_inference(dtype=x.dtype)
+    attributes = {key.replace("transpose", "trans"): value for key, value in options.items()}
+    inputs = {key.upper(): value for key, value in values.items()}
+    helper.append_op(type=kind, inputs=inputs, outputs={"Out": out}, attrs=attributes)
+    return out
+
+
 # --- fake quantizers -----------------------------------------------------------------------------------
 
 
@@ -237,10 +276,25 @@ def is_program(data: bytes) -> bool:
     To check: the format, a protobuf message `ProgramDesc`.
     """
     from google.protobuf.message import DecodeError
+
+    try:
+        return bool(_read_program(data).blocks)
+    except DecodeError:
+        return False
+
+
+def program_inputs(data: bytes) -> dict[str, tuple[int, ...]]:
+    """The shapes of the inputs of a `.pdmodel` file's graph, by name, -1 for any.
+
+    To check: each input is the output of an operator `feed`, and its variable has a `dense_tensor`.
+    """
+    block = _read_program(data).blocks[0]
+    names = {out.arguments[0] for op in block.ops if op.type == "feed" for out in op.outputs}
+    return {var.name: tuple(var.type.dense_tensor.tensor.dims) for var in block.vars if var.name in names}
+
+
+def _read_program(data: bytes) -> Any:
     from paddle.base.proto import framework_pb2
 
     messages: Any = framework_pb2
-    try:
-        return bool(messages.ProgramDesc.FromString(data).blocks)
-    except DecodeError:
-        return False
+    return messages.ProgramDesc.FromString(data)

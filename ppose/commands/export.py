@@ -10,7 +10,7 @@ from ppose.processor_settings import silence_tracing
 def add_options(parser: argparse.ArgumentParser) -> None:
     """What the command takes."""
     add_config_options(parser)
-    add_export_options(parser, "<config>")
+    add_export_options(parser, "<config>", for_lite=True)
     parser.add_argument(
         "--batch", type=int, metavar="N", help="images that the graph takes at a time (default: any number)"
     )

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -21,6 +22,7 @@ from ppose.export.deploy_form import deploy_form
 from ppose.export.graph import Graph, count_operators, save_graph, trace
 from ppose.export.normalization import fold_normalization
 from ppose.export.onnx_graph import convert_to_onnx, require_onnx
+from ppose.export.paddle_2 import check_paddle_2, paddle_2_graphs
 from ppose.export.publish import publish, staging
 from ppose.export.upsample import use_matrix_upsampling
 from ppose.files import file_digest
@@ -91,7 +93,7 @@ class Report:
 class Options:
     """How to export: ``batch`` None leaves the number of images open; the others as in `ModelFolder`."""
 
-    format: Literal["paddle", "onnx"] = "paddle"
+    format: Literal["paddle", "onnx", "pdmodel"] = "paddle"
     batch: int | None = None
     fuse_normalize: bool = False
     flip_test: bool = False
@@ -123,6 +125,8 @@ def export_model(
         model = replace(
             model, quantization_sha256=digest_quantization(trained), int8_weights=weight_range(trained)
         )
+        if options.format == "pdmodel":
+            check_paddle_2(decodes=options.decode_in_graph, is_int8=model.is_int8)
         traced = trace(Graph(trained), model.spec.input_size, model.spec.batch)
         operators = {"trained": count_operators(traced)}
         graph = _make_graph(task, trained, normalize, options)
@@ -200,9 +204,10 @@ def _write_files(
 ) -> dict[str, int]:
     """Write a graph's files in the format asked for; returns the numbers of operators."""
     is_onnx = options.format == "onnx"
-    traced = trace(graph, model.spec.input_size, model.spec.batch)
-    operators = {"exported": count_operators(traced)}
-    save_graph(traced, folder)
+    with paddle_2_graphs() if options.format == "pdmodel" else nullcontext():
+        traced = trace(graph, model.spec.input_size, model.spec.batch)
+        operators = {"exported": count_operators(traced)}
+        save_graph(traced, folder)
     if model.is_int8 and not is_onnx:
         compact_graph(folder / PADDLE_FILES[0])
     if is_onnx:

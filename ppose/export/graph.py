@@ -85,8 +85,12 @@ def count_operators(traced: Graph) -> int:
 
 
 def save_graph(traced: Graph, folder: Path) -> None:
-    """Write a static graph's `model.json` and `model.pdiparams`; OSError where the disk is full."""
+    """Write a static graph's `model.json` and `model.pdiparams`; OSError where the disk is full.
+
+    Within `graphs_of_paddle_2`, where it was traced, too, `model.pdmodel` and `model.pdiparams`.
+    """
     paddle.jit.save(traced, str(folder / "model"))
+    (folder / "model.pdiparams.info").unlink(missing_ok=True)  # for training on, in Paddle 2
     check_room(folder)
 
 

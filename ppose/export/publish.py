@@ -1,5 +1,6 @@
 """Puts an export in its place: whole, or not at all."""
 
+import logging
 import os
 import secrets
 from collections.abc import Iterator
@@ -12,11 +13,20 @@ from ppose.files import file_digest, remove_folder
 from ppose.inference.model_folder import (
     INFER_CFG,
     MODEL_FILES,
+    PADDLE_2_FILES,
+    PADDLE_FILES,
     ModelFolder,
     read_model_folder,
     write_infer_cfg,
 )
 from ppose.interrupts import cleaned, held
+
+_logger = logging.getLogger(__name__)
+
+# Both graphs read these weights, which are in the order of the names that Paddle gave them: the same from one
+# command to the next, but not where a process makes several networks.
+_WEIGHTS = PADDLE_FILES[1]
+_PADDLES_GRAPHS = PADDLE_FILES[0], PADDLE_2_FILES[0]
 
 
 @contextmanager
@@ -47,11 +57,17 @@ def publish(temporary: Path, model: ModelFolder) -> ModelFolder:
     """Move the model files of a temporary folder to ``model.path``, `infer_cfg.yml` last; returns the result.
 
     ``model.files`` is filled in here. Another format of the same model stays beside the new one; files of
-    another model, which would no longer belong there, go.
+    another model, which would no longer belong there, go, and so does a graph whose weights the new ones
+    replace.
     """
     new = [name for name in MODEL_FILES if (temporary / name).is_file()]
     files = {name: file_digest(temporary / name) for name in new}
-    model = replace(model, files={**_kept_files(model), **files})
+    kept = _kept_files(model)
+    if kept.get(_WEIGHTS) != files.get(_WEIGHTS, kept.get(_WEIGHTS)):
+        for name in kept.keys() & set(_PADDLES_GRAPHS) - set(new):
+            _logger.warning("%s goes: %s is of another order now; export it again", name, _WEIGHTS)
+            del kept[name]
+    model = replace(model, files={**kept, **files})
     write_infer_cfg(model, temporary / INFER_CFG)
     for name in new:
         _flush(temporary / name)
@@ -68,7 +84,7 @@ def _kept_files(model: ModelFolder) -> dict[str, str]:
     with suppress(PposeError):
         earlier = read_model_folder(model.path)
         if replace(earlier, files=model.files) == model:
-            return earlier.files
+            return dict(earlier.files)
     return {}
 
 

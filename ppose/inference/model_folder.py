@@ -28,8 +28,9 @@ from ppose.workspace.yaml_file import parse_cells, read_cells
 
 INFER_CFG = "infer_cfg.yml"
 PADDLE_FILES = ("model.json", "model.pdiparams")
+PADDLE_2_FILES = ("model.pdmodel", "model.pdiparams")  # the weights are those of both of Paddle's graphs
 ONNX_FILES = ("model.onnx",)
-MODEL_FILES = PADDLE_FILES + ONNX_FILES
+MODEL_FILES = tuple(dict.fromkeys(PADDLE_FILES + PADDLE_2_FILES + ONNX_FILES))
 
 _FORMAT = 2
 _SPEC_KEYS = tuple(field.name for field in fields(PoseSpec) if field.init and field.name != "source")
@@ -60,8 +61,14 @@ class ModelFolder:
     @property
     def paddle_files(self) -> tuple[Path, Path]:
         """Paddle's graph and weights."""
-        graph, weights = PADDLE_FILES
+        graph, weights = self.paddle_names
         return self.published or (self.path / graph, self.path / weights)
+
+    @property
+    def paddle_names(self) -> tuple[str, str]:
+        """The files of the graph and weights that Paddle runs: those of Paddle 2 only without others."""
+        is_of_2 = PADDLE_2_FILES[0] in self.files and PADDLE_FILES[0] not in self.files
+        return PADDLE_2_FILES if is_of_2 else PADDLE_FILES
 
     def check_batch(self, batch: int | None) -> None:
         """Raise ConfigError where a graph takes another number of images (None: any) than the folder says."""

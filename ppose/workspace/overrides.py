@@ -1,5 +1,7 @@
 """Command-line overrides: `-o key.sub=value`, applied to a config's cells before anything is built."""
 
+from collections.abc import Iterator
+
 from ppose.errors import ConfigError
 from ppose.paths import is_text
 from ppose.workspace.cells import Cell, Places, children, first_places
@@ -16,7 +18,8 @@ def apply_override(root: Cell, text: str) -> None:
     block it is; `+path=value` adds a key, and the blocks above it, that are not there. Where the value is
     anchored its aliases move with it; where it is an alias only this place changes.
 
-    Raises ConfigError for a path that leads nowhere, with the nearest known key.
+    Raises ConfigError for a path that leads nowhere, with the nearest known key, and for a key at the top
+    that nothing refers to any more, as where a config that inherits it has transforms of its own.
     """
     path, equals, value_text = text.partition("=")
     adds = path.startswith("+")
@@ -39,6 +42,10 @@ def _place(root: Cell, holder: Cell, parts: list[str], value: Cell, places: Plac
     key = _find(holder, parts[-1])
     if key is not None:
         old = holder.value[key]
+        if holder is root and old.has_alias and not _has_effect(root, str(key), old):
+            raise ConfigError(
+                f"override '{key}': nothing in this config takes it, its blocks have values of their own"
+            )
         if places.get(id(old)) == (id(holder), key):
             old.take(value)
         else:
@@ -97,17 +104,28 @@ def _known_keys(path: list[str], holder: Cell) -> list[str]:
     return list(block_keys(entry)) if entry else []
 
 
+def _has_effect(root: Cell, key: str, cell: Cell) -> bool:
+    """Whether a key at the top is one of the config's own, or a value that still stands elsewhere, too."""
+    if key in _known_keys([], root) or find_entry(key) is not None:
+        return True
+    return sum(child is cell for child in _list_cells(root)) > 1
+
+
 def _names(root: Cell, word: str) -> bool:
     """Whether any value in the config is this word, as `backbone: HRNet` names HRNet."""
+    return any(cell.value == word for cell in _list_cells(root))
+
+
+def _list_cells(root: Cell) -> Iterator[Cell]:
+    """The cells at all places below the root, one that stands in several as often."""
     stack, seen = [root], set()
     while stack:
         cell = stack.pop()
-        if cell.value == word:
-            return True
         if id(cell) not in seen:
             seen.add(id(cell))
-            stack.extend(child for _, child in children(cell))
-    return False
+            below = [child for _, child in children(cell)]
+            yield from below
+            stack.extend(below)
 
 
 def _nowhere(root: Cell, holder: Cell, path: list[str]) -> ConfigError:

@@ -9,11 +9,12 @@ import pytest
 
 from ppose.engine.load import load_trained
 from ppose.engine.task import Task
-from ppose.errors import ConfigError, ExportError
+from ppose.errors import ConfigError, DataError, ExportError
 from ppose.export import export
 from ppose.export.export import Options, export_model
-from ppose.export.graph import check_room
+from ppose.export.graph import Graph, check_room, count_operators, trace
 from ppose.export.onnx_graph import convert_graph
+from ppose.export.paddle_2 import check_paddle_2, paddle_2_graphs
 from ppose.inference.model_folder import read_model_folder
 from ppose.inference.predictor import Predictor
 from ppose.inference.runtimes import open_runtime
@@ -90,6 +91,40 @@ def test_every_runtime_gives_the_trained_networks_heatmaps(task, tmp_path, batch
         says, takes = ("null", "2") if inside else ("2", "null")
         with pytest.raises(ConfigError, match=f"infer_cfg.yml: batch is {says}.*takes {takes}.*export again"):
             open_runtime(edited, name)
+
+
+def test_paddle_2s_graph(task, tmp_path):
+    """Alone in its folder it runs in Paddle Inference; what Paddle Lite cannot do is refused."""
+    options = Options(format="pdmodel", batch=2, fuse_normalize=True, flip_test=True)
+    assert export_model(task, "small", tmp_path, options).difference < 1e-4
+    model = read_model_folder(tmp_path)
+    assert {file.name for file in tmp_path.iterdir()} == {"model.pdmodel", "model.pdiparams", "infer_cfg.yml"}
+    pixels = np.random.default_rng(1).integers(0, 256, (2, 64, 64, 3), np.uint8)
+    expected, _ = _expected(task, pixels, True)
+    given = {"image": np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)), "warp": np.zeros((2, 2, 3))}
+    got = Predictor(model.spec, open_runtime(model)).find_heatmaps(given)
+    assert np.linalg.norm(got - expected) < 1e-4 * np.linalg.norm(expected)
+    with pytest.raises(DataError, match=r"no model\.json\+model\.pdiparams, which TensorRT in Paddle reads"):
+        open_runtime(model, "paddle", device="gpu", tensorrt_batch=1)
+    with pytest.raises(ConfigError, match="--format pdmodel takes no --decode_in_graph"):
+        check_paddle_2(decodes=True, is_int8=False)
+    with pytest.raises(ConfigError, match="this one is quantized"):
+        check_paddle_2(decodes=False, is_int8=True)
+    assert paddle.matmul(paddle.eye(2), paddle.eye(2)).shape == [2, 2]  # and Paddle is as it was
+    assert paddle.in_dynamic_mode()
+    assert paddle.get_flags("FLAGS_enable_pir_api")["FLAGS_enable_pir_api"]
+
+
+def test_a_network_that_no_graph_of_paddle_2_holds():
+    class Strange(paddle.nn.Layer):
+        def forward(self, image):
+            return paddle.sin(image)  # Paddle 3.2 has it for its own graphs alone
+
+    with (
+        pytest.raises(ExportError, match=r"--format pdmodel: Paddle does not write .* must be Value"),
+        paddle_2_graphs(),
+    ):
+        count_operators(trace(Graph(Strange()), (8, 8), None))
 
 
 def test_a_wrong_export_is_refused_and_the_earlier_one_stays(task, tmp_path, monkeypatch):

@@ -35,6 +35,7 @@ def model(tmp_path):
 
 
 PADDLE, ONNX = ("model.json", "model.pdiparams"), ("model.onnx",)
+PADDLE_2 = ("model.pdmodel", "model.pdiparams")
 
 
 def write(model, names, text="a"):
@@ -53,6 +54,19 @@ def test_a_second_format_goes_beside_the_first(model):
     both = write(model, ONNX)
     assert read_model_folder(model.path) == both
     assert sorted(content(model.path)) == sorted([*PADDLE, *ONNX, "infer_cfg.yml"])
+
+
+def test_graphs_that_share_their_weights(model, caplog):
+    write(model, PADDLE)
+    both = write(model, PADDLE_2)
+    assert set(both.files) == {*PADDLE, *PADDLE_2}
+    assert both.paddle_files[0].name == "model.json"
+    write(model, ONNX)
+    write(model, PADDLE_2, text="in another order")
+    assert "model.json goes" in caplog.text
+    left = read_model_folder(model.path)
+    assert set(left.files) == {*PADDLE_2, *ONNX}
+    assert left.paddle_files[0].name == "model.pdmodel"
 
 
 @pytest.mark.parametrize(

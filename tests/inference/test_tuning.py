@@ -20,6 +20,7 @@ from ppose.inference.tuning.candidates import list_exports, list_pairs
 from ppose.inference.tuning.contest import Contest, list_faster
 from ppose.inference.tuning.records import Choice, find_choice, write_record
 from ppose.inference.tuning.settings import Settings
+from ppose.keypoints import get_keypoint_set
 
 DEFAULT = Settings(Path("a"), "openvino", "fp32", "fp32", 2)
 OTHER = dataclasses.replace(DEFAULT, runtime="onnxruntime")
@@ -309,6 +310,24 @@ def test_a_process_that_ends_or_hangs_is_said(folder, monkeypatch):
         monkeypatch.setattr(processes, "_RUNNING", 0.1)
         with pytest.raises(DeviceError, match="it takes more than 0 s"):
             bench.run(pair)
+
+
+def test_what_wins_for_one_person_is_compared_though_it_was_closed_among_those_for_many():
+    """One person is among the batches that are tried for many, with the very same settings."""
+
+    class Finding(FakeBench):
+        def find(self, settings, scenes, seconds):
+            assert settings in self.open_now
+            return np.ones((len(scenes), 17, 2)), np.ones((len(scenes), 17))
+
+    of_batch = {1: 0.02, 4: 0.01, 16: 0.008}
+    bench = Finding(lambda s: of_batch[s.batch] * (0.8 if s.computes == "bf16" else 1))
+    contests, _ = tune._search(bench, [DEFAULT, HALF], 600.0)
+    assert HALF in contests["throughput"].seconds
+    assert HALF not in bench.open_now
+    sample = take_sample([Path("a.jpg")], None, get_keypoint_set("coco17"), 5)
+    judge = tune._Judge(bench, [DEFAULT, HALF], sample, None)
+    assert judge.allows(HALF)
 
 
 def test_what_cannot_be_compared_is_not_taken():

@@ -78,6 +78,16 @@ def test_an_anchored_value_of_ones_own_stays_known_when_its_last_alias_is_overri
     assert load_config(path, ["mine=8"])["EvalReader"]["batch_size"] == 8
 
 
+def test_an_override_that_nothing_takes_is_an_error(write):
+    """As where a config has transforms of its own, and a value of its base is left without a use."""
+    own = MODEL.replace("batch_size: 16", "batch_size: *size").replace("\nTop", "\nsize: &size 16\nTop", 1)
+    write("base.yml", own)
+    child = write("child.yml", "_BASE_: base.yml\nEvalReader: {batch_size: 4}\n")
+    assert load_config(write("same.yml", "_BASE_: base.yml"), ["size=8"])["EvalReader"]["batch_size"] == 8
+    assert "override 'size': nothing in this config takes it" in _fails(child, "size=8")
+    assert load_config(child, ["num_joints=16"])["TopDownHRNet"]["num_joints"] == 16
+
+
 def test_several_overrides_under_one_parent_all_hold(write):
     overrides = ["TopDownHRNet.flip=False", "TopDownHRNet.use_dark=true", "EvalDataset.bbox_file=b.json"]
     cfg = load_config(write("a.yml", MODEL), overrides)

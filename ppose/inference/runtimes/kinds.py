@@ -39,9 +39,13 @@ class Kind:
     prepares_batches: bool = False
     has_streams: bool = True
 
+    def files_of(self, folder: ModelFolder) -> tuple[str, ...]:
+        """The files that it reads of this folder."""
+        return folder.paddle_names if self.files == PADDLE_FILES else self.files
+
     def is_in(self, folder: ModelFolder) -> bool:
         """Whether the folder has these files."""
-        return all(name in folder.files for name in self.files)
+        return all(name in folder.files for name in self.files_of(folder))
 
 
 # Fastest first, as measured on a CPU (docs/benchmarks.md).
@@ -149,6 +153,8 @@ def check_able(
         )
     if not kind.is_in(folder):
         raise DataError(_lacks(folder, name, f"runtime {name}"))
+    if uses_tensorrt and folder.paddle_files[0].suffix != ".json":
+        raise DataError(_lacks(folder, name, "TensorRT in Paddle"))
     if precision == "bf16" and device == "cpu":
         check_bf16()
 

@@ -80,7 +80,9 @@ class _Server:
         self._opened: dict[int, _Opened] = {}
 
     def open(self, number: int, path: str, batch: int, options: dict[str, Any]) -> None:
-        """Open and warm up; ``options`` are those of `open_runtime`."""
+        """Open and warm up, in place of what has this number; ``options`` are those of `open_runtime`."""
+        if number in self._opened:
+            self.close(number)
         if path not in self._folders:
             self._folders[path] = read_export(path)
         self._opened[number] = _Opened(self._folders[path], batch, options)

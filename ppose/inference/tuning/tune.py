@@ -179,14 +179,18 @@ class _Judge:
 
     def _find_loss(self, settings: Settings, reference: Settings, sample: Sample) -> float:
         if self._exact is None:
-            self.bench.open(reference)
-            self._exact = self.bench.find(reference, sample.scenes, _PATIENCE)
-        found = self.bench.find(settings, sample.scenes, _PATIENCE)
+            self._exact = self._find(reference, sample)
+        found = self._find(settings, sample)
         exact_ap, ap = sample.find_ap(self._exact), sample.find_ap(found)
         if exact_ap is not None and ap is not None and exact_ap > 0:
             self.in_ap = True
             return exact_ap - ap
         return 1 - sample.find_oks(found, self._exact)
+
+    def _find(self, settings: Settings, sample: Sample) -> Found:
+        # Anew: a contest may have left them behind, or another one's process may have ended with them.
+        self.bench.open(settings)
+        return self.bench.find(settings, sample.scenes, _PATIENCE)
 
 
 def key_of(settings: Settings) -> tuple[Path, str, str]:
