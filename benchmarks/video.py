@@ -9,8 +9,8 @@ it. Versions and codecs in turns. Memory is that of the process at each tenth of
 Two cores of an AMD EPYC (AVX512, VNNI), tinypose_128x96, PicoDet-S 192 of PaddleDetection, ms a frame of a
 core: 64.4 without pipeline and streams, with mp4v (33.6 by the clock), and 51.4 (27.9) with the detector in
 Paddle and x264's superfast, 43.1 (23.8) as mpeg4; two turns, nobody else on the machine. With the detector in
-OpenVINO and ultrafast with subme=1, in three turns within a process while others used the machine, 35.0
-(34.9 to 36.7), as mpeg4 32.4, and without pipeline and streams 75 (61 to 78).
+OpenVINO and ultrafast with subme=1: 34.1 (18.2), as mpeg4 31.8 (17.4), and without pipeline and streams 79.8
+and 65.5 (42.7 and 44.7) in the same two turns. The start takes 1.8 s in place of 3.8: Paddle is not imported.
 
 Of the 51.4 the parts alone are 51.7: the detector 18.4, network and decoding of keypoints 14.3, x264 8.9,
 drawing 2.6, decoding 2.1, to RGB 1.6, and back 1.6, cutting out 1.0, the detector's input 0.7, tracking 0.4.
