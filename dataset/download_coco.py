@@ -1,4 +1,4 @@
-"""`ppose download`, from a clone that need not be installed."""
+"""Runs `ppose download` from a clone, without installation."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`ppose synthesize`, from a clone that need not be installed."""
+"""Runs `ppose synthesize` from a clone, without installation."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`ppose batch`, from a clone that need not be installed."""
+"""Runs `ppose batch` from a clone, without installation."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`ppose benchmark`, from a clone that need not be installed."""
+"""Runs `ppose benchmark` from a clone, without installation."""
 
 import sys
 from pathlib import Path

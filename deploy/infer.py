@@ -1,4 +1,4 @@
-"""`ppose predict`, from a clone that need not be installed."""
+"""Runs `ppose predict` from a clone, without installation."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`ppose serve`, from a clone that need not be installed."""
+"""Runs `ppose serve` from a clone, without installation."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`ppose tune`, from a clone that need not be installed."""
+"""Runs `ppose tune` from a clone, without installation."""
 
 import sys
 from pathlib import Path

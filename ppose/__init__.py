@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from ppose.paddle_signals import keep_sigterm
 from ppose.processor_settings import prepare_environment
 from ppose.version import VERSION as __version__
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["Predictor", "__version__", "load_model"]
 
 prepare_environment()
+keep_sigterm()
 
 
 def __getattr__(name: str) -> Any:

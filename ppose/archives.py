@@ -1,4 +1,4 @@
-"""Archives of arrays (.npz, PyTorch's .pth) from anywhere: read whole, and held to what their bytes can be.
+"""Reads archives of arrays (.npz, PyTorch's .pth) from untrusted sources, and checks all that they state.
 
 Members are stored, not compressed, as numpy and PyTorch write them: a small file cannot unfold into a large
 one, and arrays are views of the file's bytes.
@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-# What reading a damaged file may raise: numpy reads the header of an array as a Python literal, and so meets
-# what a parser of Python says.
+# What reading a damaged file may raise. numpy reads the header of an array as a Python literal, so errors of
+# the Python parser are among them.
 DAMAGED = (
     ArithmeticError, AttributeError, EOFError, LookupError, NotImplementedError, RecursionError, RuntimeError,
     SyntaxError, TypeError, ValueError, pickle.UnpicklingError, struct.error, tokenize.TokenError,
@@ -30,7 +30,7 @@ _LARGEST = 2**63 - 1
 
 
 class _Bytes(io.BytesIO):
-    """A file's content, of which no more is read at once than a list of members may have."""
+    """A file's content; a single read is limited to the largest allowed member list."""
 
     def __init__(self, content: bytes) -> None:
         super().__init__(content)
@@ -39,14 +39,14 @@ class _Bytes(io.BytesIO):
     def read(self, size: int | None = -1, /) -> bytes:
         rest = self._size - self.tell()
         if min(rest if size is None or size < 0 else size, rest) > _MOST_DIRECTORY:
-            raise ValueError("a zip archive of too many members")
+            raise ValueError("a zip archive with too many members")
         return super().read(size)
 
 
 class StoredZip:
-    """The members of a zip archive by their names, as views; each is checked when it is taken.
+    """The members of a zip archive by name, as views; each is checked when it is taken.
 
-    Raises one of DAMAGED where the archive is none, or compressed.
+    Raises one of DAMAGED if the file is no zip archive, or is compressed.
     """
 
     def __init__(self, content: bytes) -> None:
@@ -72,7 +72,7 @@ class StoredZip:
         start = info.header_offset
         header = bytes(self._content[start : start + 30])
         if header[:4] != b"PK\x03\x04":
-            raise zipfile.BadZipFile("a member that is not where the list of members says")
+            raise zipfile.BadZipFile("a member that is not where the member list says")
         start += 30 + int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
         raw = self._content[start : start + info.file_size]
         if zlib.crc32(raw) != info.CRC:
@@ -81,9 +81,9 @@ class StoredZip:
 
 
 def read_npz(path: str | Path) -> dict[str, np.ndarray]:
-    """The arrays of an archive of numpy's by their names: numbers and booleans, read-only views of its bytes.
+    """The arrays of a numpy archive by name: numbers and booleans, read-only views of its bytes.
 
-    Raises OSError where there is no such file, and one of DAMAGED where it is none.
+    Raises OSError if there is no such file, and one of DAMAGED if it is no such archive.
     """
     archive = StoredZip(Path(path).read_bytes())
     return {name.removesuffix(".npy"): _read_array(archive[name]) for name in archive}
@@ -95,7 +95,7 @@ def _read_array(raw: memoryview) -> np.ndarray:
     read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     shape, is_fortran, dtype = read_header[version](head)
     if dtype.kind not in "biuf":
-        raise ValueError("an array of what is no number")
+        raise ValueError("an array of something other than numbers")
     data = raw[head.tell() :]
     if count_elements(shape) * dtype.itemsize != len(data):
         raise EOFError(f"{len(data):,} bytes for another number of elements")
@@ -103,10 +103,10 @@ def _read_array(raw: memoryview) -> np.ndarray:
 
 
 def count_elements(shape: Any) -> int:
-    """The product of a shape that a file states; ValueError for what is no shape."""
+    """The product of a shape that a file states; ValueError if it is no shape."""
     if len(shape) > _MOST_DIMENSIONS:
         raise ValueError(f"a shape of {len(shape):,} dimensions")
     for number in shape:
         if type(number) is not int or not 0 <= number <= _LARGEST:
-            raise ValueError("a shape with other than whole numbers of elements")
+            raise ValueError("a shape with something other than whole numbers")
     return math.prod(shape)

@@ -1,4 +1,4 @@
-"""People's boxes from files of detections or annotations: the one meaning of `--boxes` and of `bbox_file`."""
+"""Reads people's boxes from files of detections or annotations, for `--boxes` and `bbox_file` alike."""
 
 import logging
 import math
@@ -15,24 +15,24 @@ from ppose.errors import DataError
 from ppose.files import read_json
 from ppose.paths import compose_name, show_name
 
-DET_THRESHOLD = 0.5  # the score from which on somebody is there, unless the user says another
+DET_THRESHOLD = 0.5  # lowest score of a person, unless the user sets another
 
 _logger = logging.getLogger(__name__)
 
 _PERSON = "person"
 _FORM = (
-    'expected a JSON list of {"image": "name.jpg", "bbox": [x, y, width, height]}, or with "image_id" in '
-    'place of "image" (COCO\'s results format), or COCO annotations'
+    'expected a JSON list of {"image": "name.jpg", "bbox": [x, y, width, height]}, or with "image_id" '
+    'instead of "image" (COCO\'s results format), or COCO annotations'
 )
 _SHOWN = 3
 
 
 @dataclass(frozen=True)
 class PeopleBoxes:
-    """N boxes: ``rows`` (N,) of their images, ``bboxes_xywh`` (N, 4), ``scores`` (N,), 1 without one.
+    """N boxes: ``rows`` (N,) of their images, ``bboxes_xywh`` (N, 4), ``scores`` (N,), 1 if not given.
 
-    ``categories`` (N) are their ids as `match_key` has them, or names, None without one.
-    ``sizes`` are width and height of each image as COCO annotations state them, (0, 0) where nothing does.
+    ``categories`` (N) are ids in the form of `match_key`, or names; None if not given.
+    ``sizes`` are width and height of each image as COCO annotations state them, (0, 0) if unknown.
     """
 
     rows: np.ndarray
@@ -51,19 +51,19 @@ def read_people_boxes(
     annotated: Mapping[Any, str] | None = None,
     threshold: float = DET_THRESHOLD,
 ) -> PeopleBoxes:
-    """The boxes of a file that are people's in these images, in the file's order.
+    """Read the boxes of people in these images, in the file's order.
 
     The file is a list of {"image" or "file_name" or "image_id", "bbox" (x, y, width, height in pixels),
-    "score", "category_id"}, or COCO annotations, whose images go by their names. A box is of the image with
-    the name that it gives, be it the base name or the stem alone; else of that whose ``ids`` it names, by a
-    number or a text, zero-padded or not, or, where no box names one of these, or there are none, of that with
-    this stem or this number for a stem.
+    "score", "category_id"}, or COCO annotations, whose images are matched by name. A box belongs to the image
+    with the name it gives (full name, base name or stem); else to the image with its id among ``ids``, a
+    number or a text, zero-padded or not. Without ``ids``, or if no box names one of them, it belongs to the
+    image whose stem is this id.
 
-    People are the category named `person`, or 1, or ``classes`` (names or ids), or those that ``annotated``
-    (names by ids) has, by name or else by id; boxes without a category are people. Crowds, annotations
-    without a box, scores below ``threshold`` and boxes smaller than a pixel are left out, and counted in a
-    warning. With ``ids`` a box of another image is a DataError, without them it is left out. DataError also
-    for a file of another form, and where no box is left.
+    People are the category named `person`, or 1, or ``classes`` (names or ids), or the categories of
+    ``annotated`` (names by ids), matched by name or else by id; boxes without a category are people. Crowds,
+    annotations without a box, scores below ``threshold`` and boxes smaller than a pixel are left out, and
+    counted in a warning. With ``ids`` a box of another image is a DataError; without them it is left out.
+    Raises DataError also for a file of another form, and if no box is left.
     """
     where, content = show_name(path), read_json(path, "box file (--boxes, bbox_file)")
     known = read_images(content, where)[0] if isinstance(content, Mapping) else None
@@ -98,7 +98,7 @@ def read_people_boxes(
 
 
 def _keep(passing: Mapping[str, np.ndarray], where: str) -> np.ndarray:
-    """Indexes of the boxes that pass all; counts the others by the first reason that they do not."""
+    """Return the indexes of the boxes that pass all tests; count the others by the first test they fail."""
     kept, reasons = np.ones(len(next(iter(passing.values()))), bool), []
     for reason, passes in passing.items():
         if lost := int((kept & ~passes).sum()):
@@ -123,10 +123,9 @@ def _find_sizes(file_names: Sequence[str], known: Images | None) -> list[tuple[i
 
 
 def _read_entries(content: Any, images: Images | None, where: str) -> list[Mapping[str, Any]]:
-    """The boxes of a file, checked, with "bbox" and "score" in numbers.
+    """The boxes of a file, checked, with "bbox" and "score" as numbers.
 
-    Those of annotations, whose ``images`` are given, get their image's name; without a box they have no
-    "bbox".
+    Annotations (their ``images`` are given) get their image's name; those without a box have no "bbox".
     """
     entries = content
     if images is not None:
@@ -150,7 +149,7 @@ def _read_entries(content: Any, images: Images | None, where: str) -> list[Mappi
 
 
 def _name_image(box: Mapping[str, Any], files: Mapping[Any, Any]) -> Mapping[str, Any]:
-    """An annotation with its image's name in place of the id, which is this file's own."""
+    """Replace an annotation's image id, which only this file knows, by the image's name."""
     key = _key(box.get("image_id"))
     if key is None:
         return box
@@ -178,7 +177,7 @@ def _problem_of(entry: Any, *, needs_box: bool) -> str | None:
 
 @dataclass(frozen=True)
 class _Category:
-    """What people are: their categories' ids, and in words."""
+    """The categories of people: their ids, and a text for messages."""
 
     ids: frozenset[Any]
     text: str
@@ -214,19 +213,19 @@ def _choose_category(
         chosen = find_named([_PERSON])
         if not chosen and len(kinds) > 1:
             raise DataError(f"{where}: no category is called '{_PERSON}', choose by --det_class: {has}")
-        chosen = chosen or set(kinds)  # of one kind are people, whatever they are called
+        chosen = chosen or set(kinds)  # a single kind is people, whatever it is called
     else:
         chosen = {PERSON, *find_named([_PERSON])}
     shown = classes or sorted(str(known.get(kind, kind)) for kind in chosen)
     text = ", ".join(dict.fromkeys(map(str, shown))) or _PERSON
     if not chosen & {*kinds}:
-        choice = "" if annotated else ": --det_class chooses"  # of commands, not of a config's dataset
+        choice = "" if annotated else ": --det_class chooses"  # a config's dataset has no flags
         return _Category(frozenset(chosen), f"{text} ({has}{choice})")
     return _Category(frozenset(chosen), f"{text} ({has})" if len(kinds) > 1 else text)
 
 
 class _Images:
-    """Finds the rows of images by what boxes call them; ``text`` says which images there are."""
+    """Finds the rows of images by the names or ids in boxes; ``text`` describes the images in messages."""
 
     def __init__(
         self, file_names: Sequence[str], ids: Sequence[Any] | None, entries: Sequence[Mapping[str, Any]]
@@ -245,7 +244,7 @@ class _Images:
         self.text = f"the images here, such as {f'{ids[0]} ({example})' if ids else example}"
 
     def find(self, entry: Mapping[str, Any]) -> int:
-        """The row of a box's image, -1 where there is none, or several."""
+        """The row of a box's image; -1 if none matches, or several."""
         given = "image" in entry or "file_name" in entry
         by_id = self._ids.get(_key(entry.get("image_id")), -1) if self._is_by_id else -1
         if self._is_by_id and not given:
@@ -260,7 +259,7 @@ class _Images:
 
 
 def _index(names: Sequence[Iterable[Any]]) -> dict[Any, int]:
-    """Rows by name; -1 for a name of several."""
+    """Rows by name; -1 for a name that several rows share."""
     index: dict[Any, int] = {}
     for row, own in enumerate(names):
         for name in own:
@@ -274,14 +273,14 @@ def _name_of(entry: Mapping[str, Any]) -> str:
 
 
 def _key(value: Any) -> Any:
-    """An id to compare, see `match_key`; None for what is none."""
+    """An id to compare, see `match_key`; None if it is no id."""
     if isinstance(value, float) and value.is_integer():
         return int(value)
     return match_key(value) if isinstance(value, int | str) else value if isinstance(value, float) else None
 
 
 def _count_numbers(value: Any) -> int:
-    """How many numbers a value holds; 0 for what holds others."""
+    """How many numbers a value holds; 0 if it holds anything else."""
     try:
         return len(to_numbers(value))
     except (ValueError, TypeError, RecursionError):

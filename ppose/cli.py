@@ -1,6 +1,6 @@
 """The commands: `ppose <command>`, and the scripts that do the same from a clone."""
 
-# Imports beyond these are in the functions: signals are to be heard before.
+# Other imports are in the functions, so that signals are handled before them.
 import argparse
 import sys
 from collections.abc import Sequence
@@ -18,31 +18,37 @@ COMMANDS = (
     *("download", "report", "models"),
 )
 
+_BLAS, _MOST_THREADS = 3, 64  # numpy, OpenCV and SciPy bring an OpenBLAS each, which starts up to so many
+
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        """End with the one line that counts: the usage of a command with many options would hide it."""
+        """Exit with the error line alone: the usage of a command with many options would hide it."""
         self.exit(2, f"{self.prog}: error: {message}; `{self.prog} --help` lists its options\n")
 
 
 def main() -> None:
-    """`ppose`: a command's name and its options; without one, the list of commands."""
+    """Run `ppose COMMAND OPTIONS`; without a command, list the commands."""
     with Interrupts(at_once=True):
         name, *arguments = sys.argv[1:] or ["--help"]
         if name in COMMANDS:
-            run_command(name, arguments, prog=f"ppose {name}")
+            _run_command(name, arguments, f"ppose {name}")
         else:
             _tell(name)
 
 
 def run_command(name: str, arguments: Sequence[str] | None = None, prog: str | None = None) -> None:
-    """Run the command of that name with these arguments, by default the process's own."""
-    with Interrupts(at_once=True):
+    """Run the command of that name with these arguments (default: the process's own).
+
+    With arguments, the caller is assumed to have more to do: an interrupt raises KeyboardInterrupt, then
+    SystemExit.
+    """
+    with Interrupts(at_once=True, is_guest=arguments is not None):
         _run_command(name, arguments, prog)
 
 
 def _tell(name: str) -> None:
-    """List the commands, or say that there is none of this name."""
+    """List the commands, or report that there is none of this name."""
     import difflib
 
     import ppose
@@ -51,7 +57,7 @@ def _tell(name: str) -> None:
         prog="ppose",
         usage="ppose <command> [options]",
         description=ppose.__doc__,
-        epilog=f"commands:\n{_list_commands()}\n\n`ppose <command> --help` lists its options. To begin with: "
+        epilog=f"commands:\n{_list_commands()}\n\n`ppose <command> --help` lists its options. Start with: "
         "`ppose predict photo.jpg`",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -63,12 +69,20 @@ def _tell(name: str) -> None:
 
 
 def _run_command(name: str, arguments: Sequence[str] | None, prog: str | None) -> None:
-    import importlib
+    _check_threads(name)
     from functools import partial
-    from pathlib import Path
 
     from ppose.commandline import run
+
+    run(partial(_load_and_run, name, arguments, prog))
+
+
+def _load_and_run(name: str, arguments: Sequence[str] | None, prog: str | None) -> None:
+    import importlib
+    from pathlib import Path
+
     from ppose.paths import expand_path
+    from ppose.pixel_limit import limit_pixels
 
     command = importlib.import_module(f"ppose.commands.{name}")
     parser = make_parser(command, prog)
@@ -78,11 +92,33 @@ def _run_command(name: str, arguments: Sequence[str] | None, prog: str | None) -
             setattr(args, option, type(value)(expand_path(str(value))))
         elif isinstance(value, list) and all(isinstance(each, Path) for each in value):
             setattr(args, option, [Path(expand_path(str(each))) for each in value])
-    run(partial(_load_and_run, command, parser, args))
+    if args.plugin:
+        from ppose.workspace.plugins import load_plugin
+
+        for module in args.plugin:
+            load_plugin(module)
+    with limit_pixels(args.max_pixels):
+        command.main(parser, args)
+
+
+def _check_threads(name: str) -> None:
+    """End in one line where OpenBLAS could not start its threads, since it sends the process SIGINT then."""
+    import os
+
+    from ppose.errors import DeviceError
+    from ppose.processor import check_threads, own_cores
+
+    asked = os.environ.get("OPENBLAS_NUM_THREADS") or os.environ.get("OMP_NUM_THREADS", "")
+    count = min(own_cores(), _MOST_THREADS, int(asked) if asked.isdecimal() else own_cores())
+    if "numpy" not in sys.modules:
+        try:
+            check_threads(_BLAS * (count - 1), f"ppose {name}")
+        except DeviceError as error:
+            sys.exit(f"error: {error}")
 
 
 def make_parser(command: "ModuleType", prog: str | None = None) -> argparse.ArgumentParser:
-    """What a module of `ppose.commands` reads from the command line."""
+    """Make the argument parser of a module of `ppose.commands`."""
     from ppose.options import add_pixel_option
 
     parser = _Parser(prog=prog, description=command.__doc__)
@@ -94,21 +130,9 @@ def make_parser(command: "ModuleType", prog: str | None = None) -> argparse.Argu
         action="extend",
         default=[],
         metavar="MODULE",
-        help="import these modules first: components of your own, which configs can name then",
+        help="import these modules first, so that configs can name your own components",
     )
     return parser
-
-
-def _load_and_run(command: "ModuleType", parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
-    from ppose.pixel_limit import limit_pixels
-
-    if args.plugin:
-        from ppose.workspace.plugins import load_plugin
-
-        for module in args.plugin:
-            load_plugin(module)
-    with limit_pixels(args.max_pixels):
-        command.main(parser, args)
 
 
 def _list_commands() -> str:

@@ -1,4 +1,4 @@
-"""What every command shares: log lines, and errors as one clear line."""
+"""Set-up shared by all commands: logging, and errors as one clear line."""
 
 import errno
 import io
@@ -16,8 +16,8 @@ from ppose.interrupts import INTERRUPTED, Interrupts
 from ppose.paths import show_name
 from ppose.processor_settings import environment
 
-# Packages that ppose itself does not bring, and the extras that do; others are told of where they are chosen.
-# Without an extra: those of a version of ppose that was not installed.
+# Packages that plain ppose does not install, with the extras that do; other packages are reported where they
+# are chosen. An empty extra: plain ppose installs it, so this ppose was never installed.
 _EXTRAS = {
     "av": "video",
     **dict.fromkeys(("filelock", "platformdirs", "pooch", "requests"), ""),
@@ -28,7 +28,7 @@ _EXTRAS = {
     **dict.fromkeys(("fsspec", "pyarrow", "ray"), "ray"),
 }
 
-# What the user asks for, before Paddle writes its own choice of one thread into the environment.
+# The user's setting, read before Paddle writes its own default of one thread into the environment.
 ASKED_THREADS = os.environ.get("OMP_NUM_THREADS")
 
 
@@ -36,10 +36,10 @@ def run(main: Callable[[], None]) -> None:
     """Run a command's main function; errors that a user can cause become one line and a non-zero exit."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
     logging.getLogger("ppose").setLevel(logging.INFO)
-    logging.getLogger("urllib3").setLevel(logging.ERROR)  # a warning of its own has a traceback
-    warnings.filterwarnings("ignore", module="paddle")  # of what Paddle's own modules import and call
-    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # what is wrong with a file, its reader says here
-    for stream in (sys.stdout, sys.stderr):  # of names that the terminal has no letters for
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # its warnings come with a traceback
+    warnings.filterwarnings("ignore", module="paddle")  # about what Paddle's own modules import and call
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # our readers report faulty files
+    for stream in (sys.stdout, sys.stderr):  # for names that the terminal cannot encode
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     with _safe_paths(), Interrupts() as interrupts:
@@ -50,7 +50,7 @@ def run(main: Callable[[], None]) -> None:
         except Exception:
             if not interrupts.came:
                 raise
-            # Libraries make other exceptions of the one that an interrupt is.
+            # Libraries turn KeyboardInterrupt into other exceptions.
             _interrupted(interrupts)
 
 
@@ -65,18 +65,18 @@ def _run(main: Callable[[], None]) -> None:
         sys.stdout.flush()
     except PposeError as error:
         _leave(f"error: {error}", 1)
-    except BrokenPipeError:  # the reader of our output, such as `head`, has gone
+    except BrokenPipeError:  # the reader of our output, such as `head`, has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except MemoryError as error:  # numpy's and Paddle's; the latter goes on with where in its code it was
+    except MemoryError as error:  # of numpy or Paddle; Paddle's further lines locate its source
         reason = str(error).strip().splitlines()[:1]
-        _leave(f"error: {': '.join(['not enough memory', *reason])} (smaller batches need less)", 1)
+        _leave(f"error: {': '.join(['not enough memory', *reason])} (use smaller batches)", 1)
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         if package not in _EXTRAS:
             raise
         extra = f"[{_EXTRAS[package]}]" if _EXTRAS[package] else ""
-        _leave(f"error: {package} is not installed, which this needs: pip install 'ppose{extra}'", 1)
+        _leave(f"error: {package} is needed and not installed: pip install 'ppose{extra}'", 1)
     except OSError as error:
         if error.filename is None and error.errno not in _WAYS_OUT:
             raise
@@ -85,7 +85,7 @@ def _run(main: Callable[[], None]) -> None:
             place = _SHARED if _is_full(_SHARED) else "the output folder"
         where = f": {show_name(place)}" if place else ""
         _leave(f"error: {error.strerror}{where}{_WAYS_OUT.get(error.errno or 0, '')}", 1)
-    except RuntimeError as error:
+    except (RuntimeError, ImportError) as error:
         said = str(error)
         meaning = next((text for words, text in RUNTIME_REASONS.items() if re.search(words, said)), None)
         if meaning is None:
@@ -93,25 +93,25 @@ def _run(main: Callable[[], None]) -> None:
         _leave(f"error: {meaning}", 1)
 
 
-# What the system says, also without the name of a file, and the way out.
-_MORE_FILES = " (ulimit -n has the limit; fewer workers need fewer)"
+# System errors, also those without a file name, and the way out.
+_MORE_FILES = " (raise the limit with ulimit -n, or use fewer workers)"
 _WAYS_OUT = {
-    errno.ENOSPC: " (df -h shows what is full; PPOSE_HOME says where models are kept)",
+    errno.ENOSPC: " (df -h shows what is full; PPOSE_HOME sets the folder of models)",
     errno.EMFILE: _MORE_FILES,
     errno.ENFILE: _MORE_FILES,
-    errno.EAGAIN: " (ulimit -u has the limit of processes; fewer workers need fewer)",
-    errno.ENOMEM: " (smaller batches and fewer workers need less)",
+    errno.EAGAIN: " (raise the process limit with ulimit -u, or use fewer workers)",
+    errno.ENOMEM: " (use smaller batches or fewer workers)",
 }
 _SHARED = "/dev/shm"  # noqa: S108 (named, not written)
-# What runtimes say in words of their own, and what it means.
+# Error texts of the runtimes, and what they mean.
 RUNTIME_REASONS = {
-    "(?i)bad_alloc|out of memory|(failed|cannot|can't) (to )?allocate": (
-        "not enough memory (smaller batches need less)"
+    "(?i)bad_alloc|out of memory|(failed|cannot|can't) (to )?allocate|failed to map segment": (
+        "not enough memory (use smaller batches)"
     ),
     "can't start new thread|Resource temporarily unavailable": (
-        "no more threads can be started (ulimit -u has the limit)"
+        "no more threads can be started (raise the limit with ulimit -u)"
     ),
-    _SHARED: f"{_SHARED} is too small for what the loader shares (use_shared_memory: false needs none)",
+    _SHARED: f"{_SHARED} is too small for the loader (set use_shared_memory: false)",
 }
 
 
@@ -124,7 +124,7 @@ def _is_full(folder: str) -> bool:
 
 @contextmanager
 def _safe_paths() -> Iterator[None]:
-    """Within it, no process that we, or libraries, start runs what lies in the current folder."""
+    """Keep processes that we or libraries start from running programs in the current folder."""
     path = os.environ.get("PATH", os.defpath)
     folders = [folder for folder in path.split(os.pathsep) if os.path.isabs(folder)]
     with environment(PYTHONSAFEPATH="1", PATH=os.pathsep.join(folders)):
@@ -132,7 +132,7 @@ def _safe_paths() -> Iterator[None]:
 
 
 def align_columns(rows: Sequence[Sequence[str]], left: int = 0) -> list[str]:
-    """The lines of a table of texts: the ``left`` first columns begin below each other, the others end so.
+    """Return the lines of a table: the first ``left`` columns are left-aligned, the others right-aligned.
 
     >>> align_columns([["", "ms"], ["fast", "1"], ["slow", "100"]], left=1)
     ['       ms', 'fast    1', 'slow  100']
@@ -148,8 +148,8 @@ def align_columns(rows: Sequence[Sequence[str]], left: int = 0) -> list[str]:
 
 
 def _leave(message: str, code: int) -> None:
-    sys.unraisablehook = lambda _: None  # of objects that were half made, as they go: the message says why
-    # Whatever a message has from a file: one line of it is no second error, and no command for the terminal.
+    sys.unraisablehook = lambda _: None  # half-made objects complain as they are deleted
+    # Text from a file must not look like a second error, nor send commands to the terminal.
     first, *more = map(show_name, message.splitlines())
     print(
         first,

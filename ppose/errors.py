@@ -22,8 +22,8 @@ class DownloadError(PposeError, OSError):
 
 
 class DeviceError(PposeError, RuntimeError):
-    """The device that was asked for is not there."""
+    """The requested device is not available."""
 
 
 class ExportError(PposeError, RuntimeError):
-    """A network cannot be exported, or what was exported does not compute what the network does."""
+    """A network cannot be exported, or the export does not compute what the network does."""

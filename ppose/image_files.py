@@ -16,16 +16,16 @@ IMAGE_ENDINGS = (
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".jp2", ".avif",
     ".pbm", ".pgm", ".ppm", ".heic", ".heif", ".hif",
 )  # fmt: skip
-# Of pictures that nothing here reads: they are no images to work on, but nobody is to miss them unknowingly.
+# Picture formats that nothing here reads: they are skipped, but never silently.
 _UNREAD_ENDINGS = (
     ".jxl", ".psd", ".svg", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf",
 )  # fmt: skip
 
 
 def list_images(folder: str | Path) -> list[Path]:
-    """The image files directly in a folder, by name; DataError where there is none.
+    """The image files directly in a folder, sorted by name; DataError if there is none.
 
-    Files are images by their ending, also those that will turn out to be unreadable, and links to nothing.
+    The ending alone makes a file an image, so unreadable files and dead links are among them.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -39,8 +39,8 @@ def list_images(folder: str | Path) -> list[Path]:
 def find_image(folder: Path, name: str) -> Path:
     """The file in ``folder`` that annotations call ``name``.
 
-    Where there is none, that of the name with its accents in the other of Unicode's forms (macOS writes them
-    apart), or with `/` for the `\\` of Windows.
+    If there is none, it tries the name with accents in the other Unicode form (macOS writes them separately),
+    or with `/` for the `\\` of Windows.
     """
     file = folder / name
     if ("\\" not in name and name.isascii()) or os.path.exists(file):
@@ -58,12 +58,12 @@ def find_image_folder(annotations: Path) -> Path:
 
 def _is_image(file: Path) -> bool:
     is_there = file.is_file() or (file.is_symlink() and not file.exists())
-    # macOS keeps what it knows of a.jpg in ._a.jpg, where it writes to other systems and archives.
+    # macOS writes metadata of a.jpg to ._a.jpg on other file systems and in archives.
     return is_there and is_image_name(file.name) and not file.name.startswith("._")
 
 
 def is_image_name(name: str) -> bool:
-    """Whether a file with this name is meant to be an image, be it one that nothing here reads."""
+    """Whether a file with this name is meant to be an image, readable here or not."""
     return PurePath(name).suffix.lower() in IMAGE_ENDINGS + _UNREAD_ENDINGS
 
 
@@ -74,10 +74,10 @@ def read_boxes_and_sizes(
     classes: Sequence[int | str] | None = None,
     threshold: float = DET_THRESHOLD,
 ) -> tuple[list[np.ndarray], list[tuple[int, int]]]:
-    """bboxes_xyxy (N, 4) for each image of a box file, none for those that it does not name; and its size.
+    """bboxes_xyxy (N, 4) for each image, empty if the box file does not name it; and the images' sizes.
 
-    Of paths the base name counts; texts may have folders in them. Sizes are width and height as box files say
-    that are COCO annotations; (0, 0) where they do not. Everything else is as in `read_people_boxes`.
+    Paths are matched by base name; texts may have folders in them. Sizes are width and height as COCO
+    annotations state them, else (0, 0). Everything else is as in `read_people_boxes`.
     """
     names = [image.name if isinstance(image, Path) else image for image in images]
     found = read_people_boxes(path, names, classes=classes, threshold=threshold)

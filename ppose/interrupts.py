@@ -1,51 +1,60 @@
-"""What Ctrl-C and the other signals that ask a process to end do to it."""
+"""Handles Ctrl-C, SIGTERM and SIGHUP alike, as interrupts."""
 
 import atexit
 import os
 import select
 import signal
+import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 INTERRUPTED = 130
 # Windows has no SIGHUP.
 INTERRUPTS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
-_SOON, _LATE = 1.2, 60.0  # seconds to the end where Python does not get to it; where something is to be saved
+_SOON, _LATE = 1.2, 60.0  # seconds until a script must have ended; the same if it has something to save
+
+Handlers = dict[signal.Signals, Any]
 
 _CLEANUPS: list[Callable[[], object]] = []
 _ENDING = threading.Lock()
 
 
 class Interrupts:
-    """Within it, SIGTERM and SIGHUP are as Ctrl-C, and the second of them is the end.
+    """Handles the three signals as interrupts. Only the outermost context of a process has an effect.
 
-    In a script's process the first is the end, too, with ``at_once``, but within `saves`: what is `cleaned`
-    goes, and no library sees an exception, which some abort at, lose, or make others of. Elsewhere
-    KeyboardInterrupt is raised. A script's end does not wait for compiled code, in which Python hears no
-    signals; a signal while Python ends is the same, and one that comes later changes nothing.
+    A *script* is a process that runs one command and then ends, such as `ppose predict`. With ``at_once``, an
+    interrupt ends a script immediately: registered cleanups (`cleaned`) run, and no library sees an exception,
+    since some libraries abort at one, swallow it, or replace it. Without ``at_once``, and within `saves`, an
+    interrupt raises KeyboardInterrupt. Python handles no signals while compiled code runs, nor while it shuts
+    down; a watching thread therefore ends a script that has not ended after a while. A second interrupt ends
+    a script at once.
+
+    In other processes, such as a notebook or a server, or with ``is_guest``, the first interrupt raises
+    KeyboardInterrupt, a second does what it would do without ppose, and the old handlers return at the end.
+    Outside the main thread, where Python allows no signal handlers, this context does nothing.
     """
 
     _active: "Interrupts | None" = None
     _saving = 0
 
-    def __init__(self, *, at_once: bool = False) -> None:
-        self._at_once = at_once
-        self._before: dict[signal.Signals, Any] = {}
+    def __init__(self, *, at_once: bool = False, is_guest: bool = False) -> None:
+        self._at_once, self._is_guest = at_once, is_guest
+        self._before: Handlers = {}
         self.came = self._is_script = False
 
     def __enter__(self) -> "Interrupts":
         if Interrupts._active is not None:
             return Interrupts._active
+        if not _is_main_thread():
+            return self
         Interrupts._active = self
-        self._owner, self._is_script = os.getpid(), _is_alone()
-        for number in INTERRUPTS:
-            if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
-                self._before[number] = signal.signal(number, self._handle)
-        sys.meta_path.insert(0, _TakeBack)
+        self._owner, self._is_script = os.getpid(), not self._is_guest and _is_alone()
+        self._before = handle_interrupts(self._handle)
         if self._is_script:
             atexit.register(self._close)
             self._hide_lost()
@@ -53,17 +62,14 @@ class Interrupts:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if Interrupts._active is not self or self._is_script:
-            return
-        Interrupts._active = None
-        sys.meta_path.remove(_TakeBack)
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+        if Interrupts._active is self and not self._is_script:
+            Interrupts._active = None
+            put_back(self._before)
 
     def end(self) -> None:
-        """End a script's process as an interrupt does; elsewhere nothing."""
+        """End a script as an interrupt does; elsewhere do nothing."""
         if self._is_script:
-            with suppress(Exception):  # where a signal came into its writing, or nobody reads it
+            with suppress(Exception):  # the signal interrupted a print, or nobody reads the output
                 sys.stdout.flush()
             _end()
 
@@ -71,8 +77,7 @@ class Interrupts:
         if os.getpid() != self._owner:
             end_child(number)
         self.came = True
-        for again in self._before:
-            signal.signal(again, signal.SIG_DFL)
+        let_end(self._before)
         if self._ends_at_once:
             self.end()
         raise KeyboardInterrupt
@@ -82,30 +87,30 @@ class Interrupts:
         return self._at_once and not Interrupts._saving
 
     def _watch(self) -> None:
-        """Start the thread that the system tells of signals, when Python does not come to it."""
-        reading, writing = os.pipe()
-        os.set_blocking(writing, False)
-        signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
-        threading.Thread(target=self._see_to_the_end, args=(reading,), daemon=True).start()
+        """Start the thread that receives signals while Python does not handle any."""
+        with suppress(OSError, RuntimeError):  # no free descriptor or thread
+            bell, ringing = socket.socketpair()  # Windows cannot wait for a pipe
+            ringing.setblocking(False)
+            threading.Thread(target=self._see_to_the_end, args=(bell,), daemon=True).start()
+            signal.set_wakeup_fd(ringing.detach(), warn_on_full_buffer=False)
 
-    def _see_to_the_end(self, reading: int) -> None:
-        limit = None
-        while select.select([reading], [], [], limit)[0]:
-            for number in os.read(reading, 64):
+    def _see_to_the_end(self, bell: socket.socket) -> None:
+        end = None
+        while select.select([bell], [], [], None if end is None else max(0, end - time.monotonic()))[0]:
+            for number in bell.recv(64):
                 if number not in self._before or not (self.came or signal.getsignal(number) == self._handle):
-                    continue  # others' signals, and those that others handle, such as a server
-                if limit is not None:
+                    continue  # other signals, and those that others handle, such as a server
+                if end is not None:
                     _end()
-                limit = _SOON if self._ends_at_once else _LATE
+                end = time.monotonic() + (_SOON if self._ends_at_once else _LATE)
         _end()
 
     def _close(self) -> None:
-        """Hear no signals any more, since all is done: they would end what libraries do at last."""
-        for number in self._before:
-            signal.signal(number, signal.SIG_IGN)
+        """Ignore signals from now on: the work is done, and libraries shut down undisturbed."""
+        put_back(dict.fromkeys(self._before, signal.SIG_IGN))
 
     def _hide_lost(self) -> None:
-        """Let nothing be printed of a KeyboardInterrupt that came where Python cannot raise it."""
+        """Print nothing about a KeyboardInterrupt raised where Python cannot propagate it."""
         show = sys.unraisablehook
 
         def hook(lost: Any) -> None:
@@ -115,15 +120,41 @@ class Interrupts:
         sys.unraisablehook = hook
 
 
-def end_child(number: int, frame: FrameType | None = None) -> None:
-    """What a signal does to a process that was forked."""
-    _clean()
-    os._exit(128 + number)
+def handle_interrupts(handler: Callable[[int, FrameType | None], object]) -> Handlers:
+    """Set the handler of interrupts, and return the previous handlers for `put_back`. Main thread only.
+
+    Signals that are ignored (SIGHUP under nohup) or handled outside Python are left alone.
+    """
+    numbers = [number for number in INTERRUPTS if signal.getsignal(number) not in (signal.SIG_IGN, None)]
+    return {number: signal.signal(number, handler) for number in numbers}
+
+
+def let_end(before: Handlers) -> None:
+    """Let the next interrupt end a script at once; elsewhere, restore the handlers of ``before``."""
+    is_script = Interrupts._active is not None and Interrupts._active._is_script
+    put_back(dict.fromkeys(before, signal.SIG_DFL) if is_script else before)
+
+
+def put_back(handlers: Handlers) -> None:
+    """Set these handlers."""
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+@contextmanager
+def keeping_handlers() -> Iterator[None]:
+    """Restores the handlers at its end, for libraries that replace them. Main thread only."""
+    before = {number: signal.getsignal(number) for number in INTERRUPTS}
+    try:
+        yield
+    finally:
+        if _is_main_thread():
+            put_back({number: handler for number, handler in before.items() if handler is not None})
 
 
 @contextmanager
 def saves() -> Iterator[None]:
-    """Within it, an interrupt is KeyboardInterrupt, at which what is done is saved."""
+    """Within it, an interrupt raises KeyboardInterrupt, so that finished work can be saved."""
     Interrupts._saving += 1
     try:
         yield
@@ -133,38 +164,38 @@ def saves() -> Iterator[None]:
 
 @contextmanager
 def cleaned(cleanup: Callable[[], object]) -> Iterator[None]:
-    """Do this at the end, and if an interrupt ends the process before; it may be called twice."""
+    """Calls ``cleanup`` at its end, and if an interrupt ends the process within it.
+
+    ``cleanup`` may be called twice. A forked child does not call it.
+    """
     _CLEANUPS.append(cleanup)
     try:
         yield
     finally:
-        cleanup()
-        _CLEANUPS.remove(cleanup)
+        if cleanup in _CLEANUPS:
+            cleanup()
+            _CLEANUPS.remove(cleanup)
 
 
 @contextmanager
 def held() -> Iterator[None]:
-    """Within it, for milliseconds, interrupts wait.
-
-    In another thread than the main one, to which they come, it does nothing.
-    """
-    if threading.current_thread() is not threading.main_thread():
+    """Delays interrupts until its end. For a few milliseconds; without effect outside the main thread."""
+    if not _is_main_thread():
         yield
         return
     came: list[int] = []
-    before = {number: signal.signal(number, lambda number, _: came.append(number)) for number in INTERRUPTS}
+    before = handle_interrupts(lambda number, _: came.append(number))
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        put_back(before)
         if came:
             signal.raise_signal(came[0])
 
 
 @contextmanager
 def without_ctrl_c() -> Iterator[None]:
-    """Processes that are started within it do not get a terminal's Ctrl-C: we end them."""
+    """Child processes started within it do not receive a terminal's Ctrl-C: this process ends them."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
@@ -175,26 +206,20 @@ def without_ctrl_c() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-class _TakeBack:
-    """Takes SIGTERM back from Paddle, which takes it as it is imported, at the next import."""
-
-    @staticmethod
-    def find_spec(*_: Any) -> None:
-        """Nothing is found here."""
-        if "paddle.base" in sys.modules and threading.current_thread() is threading.main_thread():
-            for number in INTERRUPTS:
-                if callable(handler := signal.getsignal(number)):
-                    signal.signal(number, handler)
+def end_child(number: int, frame: FrameType | None = None) -> NoReturn:
+    """Signal handler of a forked process: run its cleanups and exit."""
+    _clean()
+    os._exit(128 + number)
 
 
 def _clean() -> None:
-    for cleanup in reversed(_CLEANUPS):
+    for cleanup in reversed(tuple(_CLEANUPS)):
         with suppress(Exception):
             cleanup()
 
 
-def _end() -> None:
-    _ENDING.acquire(timeout=1)  # two threads may come to it
+def _end() -> NoReturn:
+    _ENDING.acquire(timeout=1)  # the main and the watching thread may both get here
     _clean()
     if "multiprocessing" in sys.modules:
         from multiprocessing import active_children
@@ -202,14 +227,15 @@ def _end() -> None:
         with suppress(Exception):
             for child in active_children():
                 child.terminate()
-    os.write(2, b"\ninterrupted\n" if os.isatty(2) else b"interrupted\n")
+    with suppress(OSError):  # the terminal is gone
+        os.write(2, b"\ninterrupted\n" if os.isatty(2) else b"interrupted\n")
     os._exit(INTERRUPTED)
 
 
 def _forget() -> None:
-    """In a process that was forked: what is its parent's to clean is not its own."""
+    """In a forked process: drop the cleanups and signals of its parent."""
     _CLEANUPS.clear()
-    if Interrupts._active is not None:
+    if Interrupts._active is not None and Interrupts._active._is_script:
         signal.set_wakeup_fd(-1)
 
 
@@ -217,8 +243,12 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget)
 
 
+def _is_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
+
+
 def _is_alone() -> bool:
-    """Whether a script has nothing to do after the command that it has called."""
+    """Whether the process's own script called ppose directly."""
     frame = called = sys._getframe()
     while frame.f_back is not None:
         called, frame = frame, frame.f_back

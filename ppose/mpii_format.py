@@ -21,9 +21,9 @@ _TRUTH_FILES = ("gt_valid.mat", "mpii_gt_val.mat")  # of the official HRNet and 
 
 @dataclass(frozen=True, eq=False)
 class MpiiPerson:
-    """A person as annotated: ``keypoints`` (16, 3), x and y from 1 and whether they are labelled, 1 or 0.
+    """A person as annotated: ``keypoints`` (16, 3): x and y, counted from 1, and 1 if labelled, else 0.
 
-    ``center`` (2,) and ``scale`` are None where the file has none, ``head_box`` (2, 2), its corners, too.
+    ``center`` (2,), ``scale`` and ``head_box`` (2, 2), its corners, are None if the file has none.
     """
 
     keypoints: np.ndarray
@@ -60,7 +60,7 @@ class MpiiPeople:
     head_boxes: np.ndarray | None
 
     def with_images(self, ids: np.ndarray) -> "MpiiPeople":
-        """All people: PCKh looks at those alone who were found, whose images they may be."""
+        """Return everybody: PCKh counts only the people who have predictions, in any image."""
         return self
 
 
@@ -68,7 +68,7 @@ def read_people(path: str | Path) -> MpiiPeople:
     """The people of HRNet's JSON, or those with keypoints in the training images of the release's `.mat`.
 
     Boxes are the official code's: the center y + 15 scale, then both - 1, and a square of 1.25 * 200 scale.
-    Raises DataError that names the file and the entry which is wrong.
+    Raises DataError that names the file and the wrong entry.
     """
     names, ids, people = zip(*read_raw_people(path), strict=True)
     scales = np.array([person.scale for person in people], np.float64)
@@ -91,16 +91,16 @@ def read_people(path: str | Path) -> MpiiPeople:
 
 
 def read_raw_people(path: str | Path) -> list[tuple[str, int, MpiiPerson]]:
-    """Image file, image id and the annotations themselves of whom `read_people` reads; at least one."""
+    """Image file, image id and annotations of the people that `read_people` reads; at least one person."""
     path = Path(path)
     found = _read_release_people(path) if path.suffix.lower() == ".mat" else _read_json_people(path)
     if not found:
-        raise DataError(f"{path}: nobody to look at: no person has keypoints, a center and a scale")
+        raise DataError(f"{path}: no usable person: nobody has keypoints, a center and a scale")
     return found
 
 
 def read_truth(file: str | Path, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What MPII's evaluation compares ``count`` people with, of its `.mat` file, as `gt_valid.mat` is.
+    """Read the ground truth of ``count`` people from a `.mat` file of MPII's evaluation (`gt_valid.mat`).
 
     Returns keypoints (N, 16, 2), from 1, visible (N, 16) bool and head boxes (N, 2, 2). Raises DataError.
     """
@@ -112,23 +112,23 @@ def read_truth(file: str | Path, count: int) -> tuple[np.ndarray, np.ndarray, np
             array = np.asarray(content.get(name, ()), np.float64)
         except (ValueError, TypeError):
             array = np.empty(0)
-        # Of a single person MATLAB leaves the last axis out.
+        # For a single person MATLAB drops the last axis.
         arrays[name] = array[..., None] if array.shape == shape else array
         if arrays[name].shape[:-1] != shape:
-            raise DataError(f"{file}: has no {name} of {' x '.join(map(str, shape))} numbers a person")
+            raise DataError(f"{file}: has no {name} with {' x '.join(map(str, shape))} numbers per person")
         if arrays[name].shape[-1] != count:
-            raise DataError(f"{file} is of {arrays[name].shape[-1]} people, the annotations have {count}")
+            raise DataError(f"{file} has {arrays[name].shape[-1]} people, the annotations have {count}")
     keypoints, missing, head_boxes = (np.moveaxis(array, -1, 0) for array in arrays.values())
     return keypoints, missing == 0, head_boxes
 
 
 def find_truth_file(annotations: str | Path) -> Path:
-    """The `.mat` file of MPII's evaluation beside an annotation file; DataError where there is none."""
+    """Find the `.mat` file of MPII's evaluation beside an annotation file; DataError if there is none."""
     for name in _TRUTH_FILES:
         if (file := Path(annotations).parent / name).is_file():
             return file
     raise DataError(
-        f"{annotations} has no head boxes, which PCKh is measured by, and neither "
+        f"{annotations} has no head boxes, which PCKh needs, and neither "
         f"{' nor '.join(_TRUTH_FILES)} is beside it: set KeyPointTopDownMPIIEval.truth_file"
     )
 
@@ -145,7 +145,7 @@ def _read_json_people(path: Path) -> list[tuple[str, int, MpiiPerson]]:
         where = f"{path}: [{number}]"
         if not isinstance(entry, Mapping):
             raise DataError(f"{where}: got {entry!r}, expected an object in braces")
-        # PaddleDetection's files have other names for two things.
+        # PaddleDetection's files name two of the keys differently.
         named = {"joints": entry.get("gt_joints"), "joints_vis": None, **entry}
         missing = [
             key for key in ("image", "center", "scale", "joints", "joints_vis") if named.get(key) is None
@@ -189,13 +189,13 @@ def _read_release_people(path: Path) -> list[tuple[str, int, MpiiPerson]]:
 
 
 def read_release(path: str | Path) -> Iterator[MpiiImage]:
-    """The images of `mpii_human_pose_v1_u12_1.mat` with anything annotated; DataError for another file."""
+    """Yield the annotated images of `mpii_human_pose_v1_u12_1.mat`; DataError for another file."""
     release: Any = load_mat(path).get("RELEASE")
     if not (hasattr(release, "annolist") and hasattr(release, "img_train")):
         raise DataError(f"{path} is not MPII's release: it has no RELEASE with annolist and img_train")
     entries, is_train = np.atleast_1d(release.annolist), np.atleast_1d(release.img_train)
     if len(entries) != len(is_train):
-        raise DataError(f"{path}: annolist is of {len(entries)} images, img_train of {len(is_train)}")
+        raise DataError(f"{path}: annolist has {len(entries)} images, img_train {len(is_train)}")
     for index, entry in enumerate(entries):
         try:
             people = [_read_person(rect) for rect in _listed(getattr(entry, "annorect", ()))]
@@ -210,7 +210,7 @@ def _read_person(rect: Any) -> MpiiPerson:
     keypoints = np.zeros((NUM_KEYPOINTS, 3))
     for point in _listed(getattr(getattr(rect, "annopoints", None), "point", ())):
         if point.id not in range(NUM_KEYPOINTS):
-            raise ValueError(f"a keypoint has the id {point.id:g}, MPII has 0 to 15")
+            raise ValueError(f"a keypoint has the id {point.id:g}, expected 0 to 15")
         keypoints[int(point.id)] = point.x, point.y, 1
     position: Any = getattr(rect, "objpos", None)
     scale: Any = getattr(rect, "scale", ())
@@ -224,12 +224,12 @@ def _read_person(rect: Any) -> MpiiPerson:
 
 
 def _listed(value: Any) -> list[Any]:
-    """MATLAB's structs as a list; it writes one as itself, and none as an empty array."""
+    """MATLAB's structs as a list; MATLAB writes a single one without a list, and none as an empty array."""
     return [item for item in np.atleast_1d(np.asarray(value, object)).ravel() if hasattr(item, "_fieldnames")]
 
 
 def load_mat(path: str | Path) -> dict[str, Any]:
-    """The variables of a MATLAB file; DataError where it is none, or of version 7.3."""
+    """The variables of a MATLAB file; DataError for another file, or version 7.3."""
     from scipy.io import loadmat
     from scipy.io.matlab import MatReadError
 

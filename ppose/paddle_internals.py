@@ -1,7 +1,7 @@
-"""Every private name of Paddle and paddleslim that is used here, each behind a function that says what it is.
+"""All private names of Paddle and paddleslim that ppose uses, each behind a function that explains it.
 
-Written for Paddle 3.2.2 and paddleslim 2.6.0. "To check" in a docstring is what a new version may have
-changed; where it has, tests of the callers fail.
+Written for Paddle 3.2.2 and paddleslim 2.6.0. "To check" in a docstring says what a new version may change;
+if it does, tests of the callers fail.
 """
 
 import math
@@ -45,27 +45,27 @@ def conv_layout(conv: nn.Conv2D) -> dict[str, Any]:
 
 
 def running_statistics(norm: nn.BatchNorm2D) -> tuple[paddle.Tensor, paddle.Tensor]:
-    """The running mean (C,) and variance (C,) of a batch norm, as they are kept, not copied.
+    """The running mean (C,) and variance (C,) of a batch norm: the tensors themselves, not copies.
 
-    To check: `_mean` and `_variance`, whose names are keys of checkpoints, too.
+    To check: `_mean` and `_variance`; these names are also keys of checkpoints.
     """
     return norm._mean, norm._variance
 
 
 def norm_epsilon(norm: nn.BatchNorm2D) -> float:
-    """What a batch norm adds to the variance. To check: `_epsilon`."""
+    """The epsilon that a batch norm adds to the variance. To check: `_epsilon`."""
     return norm._epsilon
 
 
 def norm_momentum(norm: nn.BatchNorm2D) -> float:
-    """The part of its statistics that a batch norm keeps at a step, 0.9 by default. To check: `_momentum`."""
+    """The share of its statistics that a batch norm keeps per step, 0.9 by default. To check: `_momentum`."""
     return norm._momentum
 
 
 def set_norm(norm: nn.BatchNorm2D, *, epsilon: float | None = None, momentum: float | None = None) -> None:
-    """Change what a batch norm adds to the variance, or keeps of its statistics. To check: as the two above.
+    """Set the epsilon or the momentum of a batch norm. To check: as in the two functions above.
 
-    Both are read at each call.
+    The batch norm reads both at each call.
     """
     if epsilon is not None:
         norm._epsilon = epsilon
@@ -74,12 +74,12 @@ def set_norm(norm: nn.BatchNorm2D, *, epsilon: float | None = None, momentum: fl
 
 
 def uses_running_statistics(norm: nn.BatchNorm2D) -> bool:
-    """Whether a batch norm normalises by its running statistics in training, too. To check: as below."""
+    """Whether a batch norm uses its running statistics in training too. To check: as below."""
     return bool(norm._use_global_stats)
 
 
 def use_running_statistics(norm: nn.BatchNorm2D) -> None:
-    """Make a batch norm normalise by its running statistics, and not move them, in training, too.
+    """Make a batch norm use its running statistics in training too, and not update them.
 
     Paddle takes this in the constructor only. To check: `_use_global_stats` is read at each call.
     """
@@ -90,17 +90,17 @@ def use_running_statistics(norm: nn.BatchNorm2D) -> None:
 
 
 def learning_rate(optimizer: paddle.optimizer.Optimizer) -> float | paddle.optimizer.lr.LRScheduler:
-    """The learning rate, or its schedule, that an optimizer was made with. To check: `_learning_rate`."""
+    """The learning rate, or schedule, of an optimizer. To check: `_learning_rate`."""
     return optimizer._learning_rate
 
 
 def set_cpu_threads(count: int) -> None:
-    """Use so many threads for operators on the CPU. To check: `set_num_threads` of `paddle.base.core`."""
+    """Set the number of threads of CPU operators. To check: `set_num_threads` of `paddle.base.core`."""
     paddle.base.core.set_num_threads(count)
 
 
 def rendezvous_store() -> Any:
-    """The key-value store that all processes of a run are connected to, after `init_parallel_env`.
+    """The key-value store that connects all processes of a run, after `init_parallel_env`.
 
     To check: `create_or_get_global_tcp_store` of `paddle.base.core`, and that its `add` is atomic.
     """
@@ -112,9 +112,9 @@ def rendezvous_store() -> Any:
 
 @contextmanager
 def without_layer_names() -> Iterator[None]:
-    """Keep Paddle from noting the layer of every operator, which its AutoParallel alone reads.
+    """Keep Paddle from recording the layer of every operator, which only its AutoParallel reads.
 
-    After each layer it lists the whole program again: two thirds of the time for tracing Lite-HRNet-30.
+    It walks the whole program again after each layer: two thirds of the time to trace Lite-HRNet-30.
     To check: `name_struct` of `paddle.nn.layer.layers` is a context manager around a layer's forward.
     """
     noting: Any = layers.name_struct
@@ -126,7 +126,7 @@ def without_layer_names() -> Iterator[None]:
 
 
 def graph_operators(layer: Any) -> list[Any]:
-    """The operators of a layer that `paddle.jit.to_static` was called for, constants included.
+    """The operators of a layer converted by `paddle.jit.to_static`, including constants.
 
     To check: `forward.concrete_program.main_program`, and that its first block holds all.
     """
@@ -177,18 +177,18 @@ def _append(kind: str, function: Any, x: Any, y: Any = None, **options: Any) -> 
 class MovingAverageQuantizer(FakeQuantMovingAverageAbsMax):
     """Paddle's fake quantizer whose range is a moving average of a tensor's largest magnitude.
 
-    To check: `_moving_rate` and `_quant_bits` are read at each call; `_scale`, `_accum` and `_state` are the
-    average and the sum and count that it comes from. Their names are keys of checkpoints, too.
+    To check: `_moving_rate` and `_quant_bits` are read at each call; `_scale` is the average of the sum
+    `_accum` over the count `_state`. These names are also keys of checkpoints.
     """
 
     def begin(self, rate: float, value: float) -> None:
-        """Set the decay of the average; its sum and its count begin at ``value``."""
+        """Set the decay of the average; its sum and count start at ``value``."""
         self._moving_rate = rate
         for tensor in (self._state, self._accum):
             tensor.set_value(paddle.full([1], value))
 
     def set_bits(self, bits: int) -> None:
-        """Round to levels of so many bits from now on, without the lowest."""
+        """Set the number of bits; the lowest level is not used."""
         self._quant_bits = bits
 
     @property
@@ -198,12 +198,12 @@ class MovingAverageQuantizer(FakeQuantMovingAverageAbsMax):
 
     @property
     def total(self) -> float:
-        """The sum of largest magnitudes, each less by the decay at every later one."""
+        """The sum of largest magnitudes, multiplied by the decay before each new one is added."""
         return float(self._accum.numpy()[0])
 
     @property
     def count(self) -> float:
-        """The number of largest magnitudes, weighted likewise."""
+        """The number of largest magnitudes, with the same decay."""
         return float(self._state.numpy()[0])
 
 
@@ -213,7 +213,7 @@ def skip_quantization(layer: nn.Layer) -> None:
 
 
 def observed_layer(observer: MAOutputScaleLayer) -> Any:
-    """The layer whose outputs paddleslim's observer follows. To check: `_layer`."""
+    """The layer whose outputs paddleslim's observer observes. To check: `_layer`."""
     return observer._layer
 
 
@@ -241,7 +241,7 @@ def clipping_alpha(conv: QuantizedConv2D) -> paddle.Tensor | None:
 
 
 def is_whole(weights: BinaryIO) -> bool:
-    """Whether a `.pdiparams` file holds all its tensors, and no more; Paddle takes parts as whole.
+    """Whether a `.pdiparams` file holds all its tensors, and no more; Paddle accepts truncated files.
 
     To check: `SerializeToStream` of phi's DenseTensor: version (4 bytes), levels (8) with a length (8) and
     content each, version (4), length of the description (4), a message `VarType.TensorDesc`, the values.

@@ -1,4 +1,4 @@
-"""Names of files: as users write them, as they are shown, and as they are looked for."""
+"""File names: expanding what users write, showing names in messages, and comparing them."""
 
 import os
 import re
@@ -6,16 +6,16 @@ import unicodedata
 from pathlib import Path
 
 _LONGEST_NAME = 255  # bytes, of a file's name in nearly all file systems
-# What could break a line or the text around it, beside what is no text: control characters, separators of
-# lines and paragraphs, and what turns the direction of writing.
+# Characters that could break a line or the text around it: control characters, line and paragraph separators,
+# and marks of writing direction.
 _HIDDEN = ("Cc", "Cs", "Zl", "Zp")
 _DIRECTIONS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 def expand_path(text: str) -> str:
-    """A path with the home folder for a leading `~`, and environment variables for `$NAME` and `${NAME}`.
+    """Replace a leading `~` by the home folder, and `$NAME` and `${NAME}` by environment variables.
 
-    URLs, and variables that are not set, stay as they are.
+    URLs, and variables that are not set, stay unchanged.
 
     >>> os.environ["DATA"] = "/data"
     >>> expand_path("$DATA/coco"), expand_path("https://a.org/$DATA")
@@ -25,10 +25,10 @@ def expand_path(text: str) -> str:
 
 
 def cache_folder() -> Path:
-    """ppose's folder for what can be fetched or made again: `PPOSE_HOME`, else one in the user's cache."""
+    """ppose's folder for files that can be fetched or made again: `PPOSE_HOME`, else in the user's cache."""
     home = os.environ.get("PPOSE_HOME")
     if not home:
-        import platformdirs  # not part of what runs exported models
+        import platformdirs  # not needed, nor installed, to run exported models
 
         home = platformdirs.user_cache_dir("ppose")
     return Path(home).expanduser()
@@ -37,8 +37,8 @@ def cache_folder() -> Path:
 def show_name(name: str | Path) -> str:
     r"""A file's name as text for one line of UTF-8, in messages and results.
 
-    Bytes that are no UTF-8 become `\xd6`, line breaks and other control characters `\n`; then a backslash
-    is two. All other names stay as they are.
+    Bytes that are no UTF-8 become `\xd6`, line breaks and other control characters `\n`; backslashes are then
+    doubled. All other names stay unchanged.
 
     >>> print(show_name(os.fsdecode(b"\xd6\xd0.jpg")), show_name("a\nb"))
     \xd6\xd0.jpg a\nb
@@ -50,14 +50,14 @@ def show_name(name: str | Path) -> str:
 
 
 def compose_name(name: str) -> str:
-    """A name with its accents in one form, to compare it: macOS writes them apart from their letters."""
+    """Bring a name's accents to one form, to compare it: macOS writes them separate from their letters."""
     return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
 def show_text(text: object, longest: int = 80) -> str:
-    """A text out of a file (or bytes, or a number) for a message: as `show_name` does, and cut.
+    """Show a text from a file (or bytes, or a number) in a message: as `show_name`, and cut to ``longest``.
 
-    Of what is none of these the type alone is shown: a file may make values whose text never ends.
+    For any other value it shows only the type: a file may make values whose text never ends.
     """
     if isinstance(text, bytes | bytearray | memoryview):
         text = bytes(text[: longest + 1]).decode("latin-1")
@@ -70,7 +70,7 @@ def show_text(text: object, longest: int = 80) -> str:
 
 
 def hide_secrets(text: str) -> str:
-    """A text without the credentials of its URLs: user names, passwords, and what stands behind a `?`.
+    """Hide the credentials in the URLs of a text: user names, passwords, and everything after a `?`.
 
     >>> hide_secrets("weights=https://me:secret@a.org/w.pdparams?token=secret")
     'weights=https://***@a.org/w.pdparams?***'
@@ -80,14 +80,14 @@ def hide_secrets(text: str) -> str:
 
 
 def cut_name(name: str, ending: str) -> str:
-    """A file's name with that ending after it, cut before the ending to the length that file systems take."""
+    """Append an ending to a file's name; cut the name to the length that file systems allow."""
     while name and len(os.fsencode(name + ending)) > _LONGEST_NAME:
         name = name[:-1]
     return name + ending
 
 
 def is_text(value: str) -> bool:
-    """Whether a name is text: without bytes that are no UTF-8, which Python keeps as lone surrogates."""
+    """Whether a name is valid UTF-8; Python keeps other bytes as lone surrogates."""
     return re.search("[\ud800-\udfff]", value) is None
 
 

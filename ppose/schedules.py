@@ -1,4 +1,4 @@
-"""Numbers that change while a network trains: factors on a learning rate, or on a loss."""
+"""Schedules: factors on a learning rate or a loss that change during training."""
 
 import math
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ def multiply(schedules: Sequence[Schedule], step: int, steps_per_epoch: int) -> 
 
 @register(Schedule)
 class PiecewiseDecay:
-    """Times ``gamma`` from each of the ``milestones`` (epochs) on."""
+    """Multiplied by ``gamma`` at each of the ``milestones`` (epochs)."""
 
     def __init__(self, milestones: Sequence[int], gamma: float = 0.1) -> None:
         self._milestones, self._gamma = milestones, gamma
@@ -66,7 +66,7 @@ class PolynomialDecay:
 
 @register(Schedule)
 class LinearWarmup:
-    """From ``start_factor`` to 1 over the first ``steps`` steps, in a straight line."""
+    """Linear from ``start_factor`` to 1 over the first ``steps`` steps."""
 
     def __init__(self, steps: int = 500, start_factor: float = 1 / 3) -> None:
         self.steps, self._start_factor = steps, start_factor

@@ -1,3 +1,3 @@
-"""The version of ppose, for who cannot import all of it."""
+"""The version of ppose, in a module without imports."""
 
 VERSION = "1.0.0"

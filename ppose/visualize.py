@@ -1,4 +1,4 @@
-"""Draws poses and heatmaps on images, and makes picture files of them."""
+"""Draws poses and heatmaps on images, and encodes them as picture files."""
 
 from collections.abc import Callable, Iterable, Sequence
 
@@ -30,7 +30,7 @@ def draw_poses(
     """
     canvas = image.copy()
     colours = _keypoint_colours(keypoint_set)
-    reach = 4 * max(image.shape)  # OpenCV draws up to 2^31; nothing that far out is seen
+    reach = 4 * max(image.shape)  # OpenCV accepts up to 2^31; points this far out are not visible
     for box in () if bboxes_xyxy is None else bboxes_xyxy:
         left, top, right, bottom = np.clip(box, -reach, reach).round().astype(int).tolist()
         cv2.rectangle(canvas, (left, top), (right, bottom), _BOX, 1, cv2.LINE_AA)
@@ -52,9 +52,9 @@ def draw_poses(
 def crop_person(
     image: np.ndarray, bbox_xywh: np.ndarray, size: tuple[int, int]
 ) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
-    """A picture (h, w, 3) of a person's box and a bit around it, of ``size`` (w, h), grey beyond the image.
+    """Crop a person's box with a margin to a picture (h, w, 3) of ``size`` (w, h), grey beyond the image.
 
-    The second is a function that puts points (N, 2 or more; x and y first) of the image into the picture.
+    Also returns a function that maps image points (N, 2 or more; x and y first) into the picture.
     """
     x, y, width, height = bbox_xywh
     extent = 1.3 * max(width, height * size[0] / size[1], 8)
@@ -69,9 +69,9 @@ def crop_person(
 
 
 def draw_axes(image: np.ndarray, axes: np.ndarray) -> np.ndarray:
-    """Return a copy of the image (H, W, 3 uint8, RGB) with the axes of N things: x red, y green, z blue.
+    """Return a copy of the image (H, W, 3 uint8, RGB) with the axes of N objects: x red, y green, z blue.
 
-    ``axes`` (N, 4, 2) are pixels of each thing's origin and of the ends of its axes.
+    ``axes`` (N, 4, 2) are the pixels of each object's origin and of the ends of its axes.
     """
     canvas = image.copy()
     reach = 4 * max(image.shape)
@@ -84,9 +84,9 @@ def draw_axes(image: np.ndarray, axes: np.ndarray) -> np.ndarray:
 
 
 def encode_picture(image: np.ndarray, ending: str, quality: int | None = None) -> bytes:
-    """The content of a picture file with that ending, such as ".png", of an image (H, W, 3) uint8, RGB.
+    """Encode an image (H, W, 3) uint8, RGB, as a picture file with that ending, such as ".png".
 
-    ``quality`` is that of a JPEG, 0 to 100. Raises DataError where the format does not take the image: a JPEG
+    ``quality`` is JPEG quality, 0 to 100. Raises DataError if the image is too large for the format: a JPEG
     has at most 65,500 pixels a side, a WebP 16,383.
     """
     options = [] if quality is None else [cv2.IMWRITE_JPEG_QUALITY, quality]
@@ -105,8 +105,8 @@ def draw_heatmaps(
 ) -> np.ndarray:
     """Return the image (h, w, 3 uint8, RGB), darkened, with its heatmaps (K, H, W) over it.
 
-    Of all keypoints the highest value counts; what is 0 or below shows the image, 1 and above is red.
-    ``stride`` is image pixels per heatmap pixel (x, y); the centers of the first pixels meet.
+    Shows the maximum over the keypoints: 0 or below shows the image, 1 and above is red.
+    ``stride`` is image pixels per heatmap pixel (x, y); the centers of the first pixels coincide.
     """
     highest = np.clip(np.nan_to_num(heatmaps).max(axis=0), 0, 1).astype(np.float32)
     warp = np.array([[stride[0], 0, 0], [0, stride[1], 0]], np.float64)
@@ -122,7 +122,7 @@ def enlarge(image: np.ndarray, factor: int) -> np.ndarray:
 
 
 def draw_titles(titles: Sequence[str], width: int) -> np.ndarray:
-    """A dark strip (24, width, 3), RGB, with a title above each of as many panels of one width."""
+    """A dark strip (24, width, 3), RGB, with one title above each of several panels of equal width."""
     canvas = np.zeros((24, width, 3), np.uint8)
     for column, title in enumerate(titles):
         write_text(canvas, title, (column * width // len(titles) + 6, 17))
@@ -130,7 +130,7 @@ def draw_titles(titles: Sequence[str], width: int) -> np.ndarray:
 
 
 def write_text(canvas: np.ndarray, text: str, place: tuple[int, int], size: float = 0.5) -> None:
-    """Write a text in white on the canvas (H, W, 3), its baseline from ``place`` (x, y) on."""
+    """Write a text in white on the canvas (H, W, 3), its baseline starting at ``place`` (x, y)."""
     shown = text.encode("ascii", "replace").decode()
     cv2.putText(canvas, shown, place, cv2.FONT_HERSHEY_SIMPLEX, size, (0, 0, 0), 3, cv2.LINE_AA)
     cv2.putText(canvas, shown, place, cv2.FONT_HERSHEY_SIMPLEX, size, (255, 255, 255), 1, cv2.LINE_AA)

@@ -1,7 +1,7 @@
-"""COCO-WholeBody's annotations (Jin et al., ECCV 2020) as COCO's: whole bodies, hands or faces as people.
+"""Converts COCO-WholeBody (Jin et al., ECCV 2020) to COCO's format: whole bodies, hands or faces as people.
 
-Its files are COCO's with more in each annotation: `foot_kpts`, `face_kpts`, `lefthand_kpts`, `righthand_kpts`
-(x, y, visibility of each), boxes of the parts, `face_box`, .., and whether these are good, `face_valid`, ..
+Its files extend COCO's annotations by `foot_kpts`, `face_kpts`, `lefthand_kpts`, `righthand_kpts` (x, y,
+visibility of each), boxes of the parts (`face_box`, ..), and flags of their quality (`face_valid`, ..).
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from typing import Any
 from ppose.errors import DataError
 
 _PARTS = ("keypoints", "foot_kpts", "face_kpts", "lefthand_kpts", "righthand_kpts")
-# Without names of keypoints, which the file has for the body only.
+# Drops the keypoint names, which the file has for the body only.
 _CATEGORIES = [{"id": 1, "name": "person"}]
 
 
@@ -26,12 +26,12 @@ def join_parts(content: Any, where: str) -> dict[str, Any]:
 
 
 def take_hands(content: Any, where: str) -> dict[str, Any]:
-    """The content of a file with a person for each good hand, left before right, for the set hand21."""
+    """The content of a file with one person per valid hand, left before right, for the set hand21."""
     return _take(content, ("lefthand", "righthand"), where)
 
 
 def take_faces(content: Any, where: str) -> dict[str, Any]:
-    """The content of a file with a person for each good face, for the set face68."""
+    """The content of a file with one person per valid face, for the set face68."""
     return _take(content, ("face",), where)
 
 
@@ -64,7 +64,7 @@ def _annotations(content: Any, where: str) -> Sequence[Mapping[str, Any]]:
 
 def _get(person: Mapping[str, Any], key: str, where: str) -> Any:
     if key not in person:
-        raise DataError(f"{where}: annotation {person.get('id')}: has no {key}; is it COCO-WholeBody's?")
+        raise DataError(f"{where}: annotation {person.get('id')}: has no {key}; is it a COCO-WholeBody file?")
     return person[key]
 
 
@@ -76,5 +76,5 @@ def _get_list(person: Mapping[str, Any], key: str, where: str) -> list[Any]:
 
 
 def _is_above_zero(value: Any) -> bool:
-    """What is no number counts: the reader of people names it."""
+    """Whether a value is above 0; non-numbers pass, since the reader of people reports them."""
     return value is not None and (not isinstance(value, int | float) or value > 0)

@@ -95,7 +95,7 @@ def test_every_command_has_the_limit_of_pixels(call, monkeypatch):
         assert f"larger ones are not decoded (default: {default})" in call(name, "--help")[1].out
     code, output = call("check", "none.json", "--max_pixels", "0")
     assert code == 2
-    assert "--max_pixels: got '0', expected a whole number from 1 on" in output.err
+    assert "--max_pixels: got '0', expected a whole number of 1 or more" in output.err
 
 
 def test_an_unknown_command_is_one_line_with_the_nearest(call):

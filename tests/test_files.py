@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ppose.errors import DataError
+from ppose.errors import DataError, DownloadError
 from ppose.files import check_writable, read_json, replacing, write_json
 
 
@@ -64,14 +64,20 @@ def test_an_interrupt_leaves_nothing(tmp_path):
 
 @pytest.mark.parametrize("name", ["a\0.json", "\ud800.json"])
 def test_a_name_that_no_file_can_have(tmp_path, name):
-    with pytest.raises(DataError, match=r"cannot write .*: no file can have that name"):
+    with pytest.raises(DataError, match=r"cannot write .*: invalid file name"):
         write_json(tmp_path / name, 1)
-    with pytest.raises(DataError, match=r"results file not found: no file can have the name"):
+    with pytest.raises(DataError, match=r"results file not found: invalid file name"):
         read_json(tmp_path / name, "results file")
 
 
 def test_a_pipe_that_nobody_writes_to_is_no_file(tmp_path):
     os.mkfifo(tmp_path / "a.json")
     for file in (tmp_path / "a.json", "/dev/zero"):
-        with pytest.raises(DataError, match="it is no file but a pipe or a device"):
+        with pytest.raises(DataError, match="it is a pipe or device, not a file"):
             read_json(file, "annotation file")
+
+
+def test_what_a_download_says_within_stays(tmp_path):
+    with pytest.raises(DownloadError, match="no such host"), replacing(tmp_path / "a.zip"):
+        raise DownloadError("no such host")
+    assert not list(tmp_path.iterdir())

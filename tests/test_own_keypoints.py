@@ -114,7 +114,7 @@ def change_annotations(checkout, part, change):
 
 def test_nothing_labelled(checkout):
     change_annotations(checkout, "train", lambda a: a.update(keypoints=[130, 55, 0, 105, 165, 0, 0, 0, 0]))
-    words = "nobody to look at: no person has a box with labelled keypoints"
+    words = "no usable person: nobody has a box with labelled keypoints"
     with pytest.raises(DataError, match=words):
         Task(load_arrow(checkout)).dataset("TrainDataset")
     assert words in PAGE

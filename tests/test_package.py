@@ -82,6 +82,6 @@ def test_a_missing_package_is_one_line(run_script, coco_folder, name, extras):
         MISSING.format(names=f"{name!r},") + f"sys.argv = {arguments}\nimport ppose.cli\nppose.cli.main()",
     )
     assert result.returncode == 1
-    expected = f"error: {name} is not installed, which this needs: pip install 'ppose{extras}'"
+    expected = f"error: {name} is needed and not installed: pip install 'ppose{extras}'"
     assert result.stderr.splitlines()[-1] == expected
     assert "Traceback" not in result.stderr

@@ -1,5 +1,6 @@
 """What the processor offers, as told by the system."""
 
+import threading
 from types import SimpleNamespace
 
 import pytest
@@ -80,3 +81,21 @@ def test_cores_are_counted_where_the_system_tells_no_affinity(monkeypatch):
     assert processor.own_cores() == 6
     monkeypatch.setattr(processor.os, "cpu_count", lambda: None)
     assert processor.own_cores() == 1
+
+
+def test_threads_that_cannot_be_started_are_told(monkeypatch):
+    start, left = threading.Thread.start, iter(range(3))
+
+    def start_three(thread):
+        if next(left, None) is None:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    before = threading.active_count()
+    processor.check_threads(9, "Paddle")
+    monkeypatch.setattr(threading.Thread, "start", start_three)
+    with pytest.raises(
+        DeviceError, match=r"^Paddle needs 9 more threads, .* start only 3 \(raise the limit: `ulimit -u`"
+    ):
+        processor.check_threads(9, "Paddle")
+    assert threading.active_count() == before

@@ -1,4 +1,4 @@
-"""`ppose analyse_errors`, from a clone that need not be installed."""
+"""Runs `ppose analyse_errors` from a clone, without installation."""
 
 import sys
 from pathlib import Path

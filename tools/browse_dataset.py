@@ -1,4 +1,4 @@
-"""`ppose browse`, from a clone that need not be installed."""
+"""Runs `ppose browse` from a clone, without installation."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`ppose check`, from a clone that need not be installed."""
+"""Runs `ppose check` from a clone, without installation."""
 
 import sys
 from pathlib import Path

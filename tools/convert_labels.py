@@ -1,4 +1,4 @@
-"""`ppose convert`, from a clone that need not be installed."""
+"""Runs `ppose convert` from a clone, without installation."""
 
 import sys
 from pathlib import Path

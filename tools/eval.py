@@ -1,4 +1,4 @@
-"""`ppose eval`, from a clone that need not be installed."""
+"""Runs `ppose eval` from a clone, without installation."""
 
 import sys
 from pathlib import Path

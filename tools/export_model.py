@@ -1,4 +1,4 @@
-"""`ppose export`, from a clone that need not be installed."""
+"""Runs `ppose export` from a clone, without installation."""
 
 import sys
 from pathlib import Path

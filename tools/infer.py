@@ -1,4 +1,4 @@
-"""`ppose infer`, from a clone that need not be installed."""
+"""Runs `ppose infer` from a clone, without installation."""
 
 import sys
 from pathlib import Path

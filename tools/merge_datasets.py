@@ -1,4 +1,4 @@
-"""`ppose merge`, from a clone that need not be installed."""
+"""Runs `ppose merge` from a clone, without installation."""
 
 import sys
 from pathlib import Path

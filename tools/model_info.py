@@ -1,4 +1,4 @@
-"""`ppose model_info`, from a clone that need not be installed."""
+"""Runs `ppose model_info` from a clone, without installation."""
 
 import sys
 from pathlib import Path

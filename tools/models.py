@@ -1,4 +1,4 @@
-"""`ppose models`, from a clone that need not be installed."""
+"""Runs `ppose models` from a clone, without installation."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`ppose quantize`, from a clone that need not be installed."""
+"""Runs `ppose quantize` from a clone, without installation."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""From nothing to poses on pictures: draws people, trains, evaluates, exports and deploys, line by line."""
+"""From nothing to poses on pictures: draws people, trains, evaluates, exports and deploys, step by step."""
 
 import argparse
 import re
@@ -30,12 +30,17 @@ class StepError(PposeError, RuntimeError):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     add_config_options(parser)
-    parser.add_argument("--images", type=int, default=0, help="to draw for training (default: none)")
-    parser.add_argument("--val_images", type=int, default=200, help="for evaluation (default: %(default)s)")
+    parser.add_argument("--images", type=int, default=0, help="training images to draw (default: none)")
     parser.add_argument(
-        "--output_dir", default="output_inference", metavar="DIR", help="of the export (default: %(default)s)"
+        "--val_images", type=int, default=200, help="evaluation images (default: %(default)s)"
     )
-    parser.add_argument("--processes", type=int, default=2, help="that train (default: %(default)s)")
+    parser.add_argument(
+        "--output_dir",
+        default="output_inference",
+        metavar="DIR",
+        help="folder of the export (default: %(default)s)",
+    )
+    parser.add_argument("--processes", type=int, default=2, help="training processes (default: %(default)s)")
     args = parser.parse_args()
     begin = time.monotonic()
     cfg = load_config(args.config, args.overrides)
@@ -62,7 +67,7 @@ def main() -> None:
 
 
 def _run(log: Path, *arguments: object) -> None:
-    """Run a script, show its line and what it prints; its notes go to the log."""
+    """Run a script, show its command and its output; its notes go to the log."""
     command = _show(arguments)
     with log.open("ab") as notes:
         done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=notes, text=True)
@@ -71,7 +76,7 @@ def _run(log: Path, *arguments: object) -> None:
 
 
 def _train(log: Path, output: Path, processes: int, config: list[str]) -> None:
-    """Train on several processes, whose log is followed for one line of progress."""
+    """Train in several processes, and show one line of progress from their log."""
     launch = ["-m", "paddle.distributed.launch", "--nproc_per_node", processes, "--log_dir", output / "log"]
     command = _show((*launch, "tools/train.py", *config, "--eval"))
     train_log = output / "log" / "train.log"
@@ -98,7 +103,7 @@ def _show_progress(bar: tqdm, train_log: Path) -> None:
 
 
 def _read_steps(train_log: Path) -> Iterator[tuple[str, ...]]:
-    """epoch, epochs, step, steps of an epoch, loss and images/s of each line about training."""
+    """epoch, epochs, step, steps per epoch, loss and images/s of each training line."""
     text = train_log.read_text(encoding="utf-8") if train_log.is_file() else ""
     return (match.groups() for match in _STEP.finditer(text))
 
@@ -124,10 +129,10 @@ Done in {minutes} min {rest} s.
   trained network:   {output / "best_model.pdparams"}
   exported network:  {exported}
   {len(pictures)} pictures:      {output / "deployed"}, such as {pictures[0].name}
-  what else was said: {output / "log"}
+  log:               {output / "log"}
 
 Next:
-  your own image, by the exported network (it knows drawn people only):
+  your own image, with the exported network (it knows only drawn people):
     python deploy/infer.py --model_dir {exported} --image_file photo.jpg
   a published network and detector, for photographs:
     ppose predict photo.jpg

@@ -1,4 +1,4 @@
-"""`ppose report`, from a clone that need not be installed."""
+"""Runs `ppose report` from a clone, without installation."""
 
 import sys
 from pathlib import Path

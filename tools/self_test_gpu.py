@@ -1,7 +1,7 @@
-"""Tests here what was never run where ppose was made: GPUs, TensorRT, NCCL, Docker. Prints a report.
+"""Tests what was never run where ppose was developed: GPUs, TensorRT, NCCL, Docker. Prints a report.
 
-Trains a small network on drawn people on the GPU, exports it, and compares its poses there with those of the
-CPU. Everything goes to a temporary folder; nothing is downloaded but what Docker needs. Send the report in.
+Trains a small network on drawn people on the GPU, exports it, and compares its poses with those of the CPU.
+Everything goes to a temporary folder; only Docker downloads anything. Please send in the report.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from ppose.errors import PposeError
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = ROOT / "configs" / "synthetic_pose_resnet.yml"
 NAME = CONFIG.stem
-# How far keypoints may be from the CPU's, in pixels of pictures of 320x256; of nine people in ten.
+# Largest distance of keypoints from the CPU's, in pixels of 320x256 pictures, for nine people in ten.
 _TOLERANCES = {"fp32": 0.05, "fp16": 0.5, "int8": 2.0}
 
 
@@ -41,13 +41,13 @@ class SkippedError(PposeError, RuntimeError):
 
 @dataclass(frozen=True)
 class Bench:
-    """Where the checks run: their folder, and how many GPUs there are."""
+    """The environment of the checks: their folder, and the number of GPUs."""
 
     folder: Path
     gpus: int
 
     def call(self, *arguments: object) -> str:
-        """Run a script of the repository, or a module's `-m`; CheckError with the end of what it said."""
+        """Run a script of the repository, or a module with `-m`; CheckError with the end of its output."""
         words = [sys.executable, *map(str, arguments)]
         done = subprocess.run(words, cwd=self.folder, capture_output=True, text=True, errors="replace")
         if done.returncode:
@@ -56,7 +56,7 @@ class Bench:
         return done.stdout
 
     def train(self, name: str, launch: tuple[object, ...] = (), *options: object) -> str:
-        """Train for an epoch to a folder of that name; returns the last loss and the speed."""
+        """Train for an epoch into a folder of that name; return the first and the last loss."""
         keys = [
             "use_gpu=true",
             "epoch=1",
@@ -73,7 +73,7 @@ class Bench:
         return f"loss {steps[0]['loss']:.5f} -> {steps[-1]['loss']:.5f} in {len(steps)} steps"
 
     def find_poses(self, model: Path, output: str, *options: object) -> np.ndarray:
-        """Keypoints (N, K, 2) of the drawn people by an exported model."""
+        """Predict the keypoints (N, K, 2) of the drawn people with an exported model."""
         data = self.folder / "dataset" / "synthetic" / "val"
         self.call(
             ROOT / "deploy" / "infer.py", "--model_dir", model, "--image_dir", data / "images",
@@ -94,7 +94,7 @@ class Bench:
 
 
 def check_train(bench: Bench) -> str:
-    """A training on one GPU, in float32 and in both mixed precisions."""
+    """Train on one GPU, in float32 and in both mixed precisions."""
     said = {"fp32": bench.train("train_fp32")}
     for precision in ("bf16", "fp16"):
         said[precision] = bench.train(f"train_{precision}", (), "worker_num=1", "--amp", precision)
@@ -132,7 +132,7 @@ def check_onnxruntime(bench: Bench) -> str:
 
 
 def check_nccl(bench: Bench) -> str:
-    """A training on two GPUs, which share batch norms."""
+    """Train on two GPUs, with shared batch norms."""
     if bench.gpus < 2:
         raise SkippedError(f"needs two GPUs, {bench.gpus} found")
     launch = ("-m", "paddle.distributed.launch", "--gpus", "0,1")
@@ -140,7 +140,7 @@ def check_nccl(bench: Bench) -> str:
 
 
 def check_docker(bench: Bench) -> str:
-    """The image of the server is built, and answers to --help."""
+    """Build the server's image, and run it with --help."""
     if shutil.which("docker") is None:
         raise SkippedError("docker is not installed")
     tag = "ppose-self-test"
@@ -168,7 +168,7 @@ WITHOUT_GPU = ("docker",)
 
 
 def _weights(bench: Bench) -> Path:
-    """Those of a network that was trained on the GPU; of `check_train`, where it has run."""
+    """The weights of a network trained on the GPU; those of `check_train` if it has run."""
     weights = bench.folder / "train_fp32" / NAME / "model_final.pdparams"
     if not weights.is_file():
         bench.train("train_fp32")
@@ -182,14 +182,14 @@ def _export(bench: Bench, form: str = "paddle") -> Path:
 
 
 def count_gpus() -> int:
-    """The GPUs that Paddle can use."""
+    """The number of GPUs that Paddle can use."""
     import paddle
 
     return paddle.device.cuda.device_count() if paddle.device.is_compiled_with_cuda() else 0
 
 
 def describe_machine() -> list[str]:
-    """Versions, processor and GPUs, a line each."""
+    """Versions, processor and GPUs, one line each."""
     import paddle
 
     lines = [f"ppose {ppose.__version__}, Paddle {paddle.__version__}, CUDA {paddle.version.cuda()}"]
@@ -202,7 +202,7 @@ def describe_machine() -> list[str]:
 
 
 def run_check(name: str, bench: Bench) -> tuple[str, str, float]:
-    """How a check ended ("passed", "failed", "skipped"), what it said, and its seconds."""
+    """Run a check; return its result ("passed", "failed", "skipped"), its text, and its seconds."""
     begin = time.monotonic()
     try:
         state, said = "passed", CHECKS[name](bench)
@@ -218,7 +218,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--only", nargs="+", choices=CHECKS, default=list(CHECKS), help="run these (default: all)"
+        "--only", nargs="+", choices=CHECKS, default=list(CHECKS), help="checks to run (default: all)"
     )
     names = parser.parse_args().only
     gpus = count_gpus()

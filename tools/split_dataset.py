@@ -1,4 +1,4 @@
-"""`ppose split`, from a clone that need not be installed."""
+"""Runs `ppose split` from a clone, without installation."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`ppose train`, from a clone that need not be installed."""
+"""Runs `ppose train` from a clone, without installation."""
 
 import sys
 from pathlib import Path

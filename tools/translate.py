@@ -1,4 +1,4 @@
-"""`ppose translate`, from a clone that need not be installed."""
+"""Runs `ppose translate` from a clone, without installation."""
 
 import sys
 from pathlib import Path

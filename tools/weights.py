@@ -1,4 +1,4 @@
-"""`ppose weights`, from a clone that need not be installed."""
+"""Runs `ppose weights` from a clone, without installation."""
 
 import sys
 from pathlib import Path

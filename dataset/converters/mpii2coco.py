@@ -1,4 +1,4 @@
-"""`ppose mpii2coco`, from a clone that need not be installed."""
+"""Runs `ppose mpii2coco` from a clone, without installation."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`ppose posetrack2coco`, from a clone that need not be installed."""
+"""Runs `ppose posetrack2coco` from a clone, without installation."""
 
 import sys
 from pathlib import Path

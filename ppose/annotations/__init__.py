@@ -1,4 +1,4 @@
-"""Annotation files of all dialects, as one table of people."""
+"""Reads annotation files of all dialects into one table of people."""
 
 from ppose.annotations.ids import match_key
 from ppose.annotations.people import Annotations, Images, People

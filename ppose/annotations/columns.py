@@ -1,4 +1,4 @@
-"""The columns of `People`, read from the annotations of a file."""
+"""Reads the columns of `People` from the annotations of a file."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -13,10 +13,10 @@ from ppose.annotations.people import Images, People
 from ppose.errors import DataError
 from ppose.keypoints import KeypointSet
 
-# A person's share of its box where annotations have no area, as in xtcocotools (its use_area=False).
+# A person's share of its box if annotations have no area, as in xtcocotools (its use_area=False).
 AREA_OF_BOX = 0.53
-# A box made of keypoints is larger than the tight one: with a crop's 1.25 that makes 1.5, as the official
-# HRNet code has it around the keypoints of half a body.
+# A box computed from keypoints is larger than the tight one: times a crop's 1.25 that makes 1.5, the factor
+# that the official HRNet code uses around half a body's keypoints.
 _BOX_OF_KEYPOINTS = 1.5 / 1.25
 
 _LARGEST_AREA = 1e18
@@ -24,9 +24,9 @@ _TRUE, _FALSE = ("1", "true", "yes", "1.0"), ("", "0", "false", "no", "0.0", "no
 
 
 def find_images(entries: Sequence[Mapping[str, Any]], images: Images, where: str) -> np.ndarray:
-    """The rows (N,) of the images that annotations are of, -1 of those that are not listed.
+    """The rows (N,) of the annotations' images, -1 for images that are not listed.
 
-    Raises DataError for annotations that name none, and where none of them is of a listed image.
+    Raises DataError for an annotation without image_id, and if no annotation is of a listed image.
     """
     index = images.index()
     rows = np.zeros(len(entries), np.int64)
@@ -40,8 +40,8 @@ def find_images(entries: Sequence[Mapping[str, Any]], images: Images, where: str
     if len(rows) and (rows < 0).all():
         listed = f"images have ids such as {images.ids[0]}" if len(images) else "list of images is empty"
         raise DataError(
-            f"{_name_entry(entries, 0, where)} is of image {entries[0]['image_id']}, which is not listed, "
-            f"nor is any other annotation's: the file's {listed}"
+            f"{_name_entry(entries, 0, where)} is of image {entries[0]['image_id']}, which is not listed; "
+            f"neither are the other annotations' images: the file's {listed}"
         )
     return rows
 
@@ -51,7 +51,7 @@ def _name_entry(entries: Sequence[Mapping[str, Any]], index: int, where: str) ->
 
 
 class PersonColumns:
-    """Reads people of one file; ``notes`` then says what was filled in or put in another order."""
+    """Reads the people of one file; ``notes`` then lists what was filled in or reordered."""
 
     def __init__(
         self, keypoint_set: KeypointSet, where: str, categories: Mapping[Id, Mapping[str, Any]]
@@ -63,7 +63,7 @@ class PersonColumns:
     def read(self, entries: Sequence[Mapping[str, Any]], keys: Sequence[Id], rows: np.ndarray) -> People:
         """The people of these annotations; nobody is left out yet.
 
-        ``keys`` are their categories', ``rows`` those of their images, see `find_images`.
+        ``keys`` are their categories' ids, ``rows`` their images' rows, see `find_images`.
         """
         self._entries = entries
         points = self._read_points(keys)
@@ -122,11 +122,11 @@ class PersonColumns:
         return read.reshape(len(rows), count, 3)
 
     def _read_person(self, index: int, value: Any, count: int) -> Sequence[float]:
-        """Keypoints that are no flat list of plain numbers: nested, pairs, texts, null for not labelled."""
+        """Read keypoints that are not plain flat numbers: nested, pairs, texts, null if not labelled."""
         problem = f"{self._entry(index)}: keypoints are not {3 * count} numbers: x, y and visibility of each"
         try:
             value = json.loads(value) if isinstance(value, str) and value.lstrip().startswith("[") else value
-            if isinstance(value, list) and len(value) == count:  # one entry a keypoint
+            if isinstance(value, list) and len(value) == count:  # one entry per keypoint
                 value = [[None] * 3 if point is None else _complete(point) for point in value]
             numbers = to_numbers(value)
         except (ValueError, TypeError, RecursionError):
@@ -147,7 +147,7 @@ class PersonColumns:
 
     def _wrong_count(self, index: int, got: float, count: int) -> str:
         if count != self._set.num_keypoints:
-            return f"{self._entry(index)} has {got:g} keypoints, its category's names are {count}"
+            return f"{self._entry(index)} has {got:g} keypoints, its category names {count}"
         return (
             f"{self._entry(index)} has {got:g} keypoints, the keypoint set '{self._set.name}' has {count}: "
             "list the file's keypoints, in its order, as names in the config's KeypointSet block, and set "
@@ -155,7 +155,7 @@ class PersonColumns:
         )
 
     def _read_boxes(self, keypoints: np.ndarray, visibility: np.ndarray) -> np.ndarray:
-        """bboxes_xywh (N, 4); those that are missing are made of the labelled keypoints."""
+        """bboxes_xywh (N, 4); missing ones are computed from the labelled keypoints."""
         given = [entry.get("bbox") for entry in self._entries]
         is_missing = np.array([box is None or box in ([], "", "[]") for box in given], bool)
         if is_missing.any():
@@ -169,14 +169,14 @@ class PersonColumns:
         is_missing &= (visibility > 0).any(axis=1)
         if is_missing.any():
             boxes[is_missing] = _boxes_of(keypoints[is_missing], visibility[is_missing] > 0)
-            self.notes.append(f"boxes of {is_missing.sum()} made of their keypoints")
+            self.notes.append(f"boxes of {is_missing.sum()} computed from their keypoints")
         return boxes
 
     def _read_counts(self, visibility: np.ndarray) -> np.ndarray:
-        """The file's own num_keypoints where it has them: CrowdPose counts v = 2 only."""
+        """The file's own num_keypoints if it has them: CrowdPose counts v = 2 only."""
         counted = (visibility > 0).sum(axis=1)
         own = self._read_column("num_keypoints", -1)
-        # Some tools write 0 for everybody: that says nothing.
+        # Some tools write 0 for everybody, which has no meaning.
         if not (own > 0).any():
             return counted
         return np.where((own < 0) | (counted == 0), counted, own).astype(np.int64)
@@ -225,7 +225,7 @@ def _read_track(value: Any) -> int:
 
 
 def _complete(point: Any) -> Any:
-    """A keypoint of x and y alone with its visibility: what is at 0, 0 is not labelled."""
+    """Add the visibility to a keypoint that has only x and y: a point at 0, 0 is not labelled."""
     if not isinstance(point, list) or len(point) != 2:
         return point
     return [*point, 0 if all(number in (0, None, "0") for number in point) else 2]
@@ -240,7 +240,7 @@ def _has_null(value: Any) -> bool:
 
 
 def _boxes_of(keypoints: np.ndarray, is_labelled: np.ndarray) -> np.ndarray:
-    """bboxes_xywh (N, 4) around the labelled of keypoints (N, K, 2)."""
+    """bboxes_xywh (N, 4) around the labelled keypoints, of (N, K, 2)."""
     low = np.where(is_labelled[..., None], keypoints, np.inf).min(axis=1)
     high = np.where(is_labelled[..., None], keypoints, -np.inf).max(axis=1)
     size = (high - low) * _BOX_OF_KEYPOINTS

@@ -1,4 +1,4 @@
-"""The keypoint set of an annotation file that comes without a config."""
+"""Guesses the keypoint set of an annotation file without a config."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,11 +14,11 @@ _COUNTS = {17: "coco17", 16: "mpii16", 14: "crowdpose14", 26: "halpe26", 136: "h
 
 
 def guess_keypoint_set(source: str | Path | Mapping[str, Any], where: str | None = None) -> KeypointSet:
-    """A built-in set whose names the file has, a set of the file's names, or a built-in one of its count.
+    """The built-in set with the file's names; else a set of these names; else the built-in set of its count.
 
     ``source`` is an annotation file or its content, which ``where`` names in messages. The category's
-    flip_pairs (indexes from 0) are the set's; without, names that differ in left and right alone are a pair.
-    Raises DataError where there is nothing to go by.
+    flip_pairs (indexes from 0) become the set's; without them, names that differ only in left and right are
+    pairs. Raises DataError if the file gives no clue.
     """
     where = where or ("the annotations" if isinstance(source, Mapping) else show_name(source))
     content = source if isinstance(source, Mapping) else read_json(source, "annotation file")

@@ -14,7 +14,7 @@ _NUMBER = re.compile(r"\s*([+-]?\d{1,300})(?:\.0*)?\s*", re.ASCII)
 
 
 def match_key(value: Id) -> Id:
-    """What two files' ids are compared by: texts of digits are numbers, so '000000000036' is 36."""
+    """The key to compare ids of two files by: texts of digits are numbers, so '000000000036' is 36."""
     if isinstance(value, str):
         number = _NUMBER.fullmatch(value)
         return value if number is None else int(number[1])
@@ -22,7 +22,7 @@ def match_key(value: Id) -> Id:
 
 
 def read_id(value: Any, where: str) -> Id:
-    """An id as the file has it, 36.0 as 36; DataError for what cannot be one."""
+    """An id as the file has it, 36.0 as 36; DataError for a value that cannot be an id."""
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, bool) or not isinstance(value, int | str):
@@ -31,9 +31,9 @@ def read_id(value: Any, where: str) -> Id:
 
 
 def read_ids(values: Sequence[Any], kind: str, where: str) -> list[Id]:
-    """The ids of a whole list: texts throughout as they are, or numbers throughout.
+    """The ids of a whole list: all texts, unchanged, or all numbers.
 
-    Raises DataError for texts that are no numbers among numbers, since no two files would agree on them.
+    Raises DataError if a list of numbers has a text that is no number, since no two files would agree on it.
     """
     if set(map(type, values)) <= {int}:
         return list(values)
@@ -51,7 +51,7 @@ def read_ids(values: Sequence[Any], kind: str, where: str) -> list[Id]:
 
 
 def id_array(ids: Sequence[Id]) -> np.ndarray:
-    """Ids (N,) as int64, or as objects where they are texts or larger."""
+    """Ids (N,) as int64, or as objects if they are texts or larger numbers."""
     if all(isinstance(value, int) and abs(value) < 2**62 for value in ids):
         return np.array(ids, np.int64)
     array = np.empty(len(ids), object)

@@ -1,4 +1,4 @@
-"""Several COCO files as one."""
+"""Merges several COCO files into one."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,12 +9,12 @@ from ppose.errors import DataError
 
 
 def merge_contents(contents: Sequence[tuple[str, Mapping[str, Any]]]) -> tuple[dict[str, Any], int]:
-    """The contents of COCO files, each after what it is called in messages, as one; they stay as they are.
+    """Merge the contents of COCO files, given as (name in messages, content); the inputs stay unchanged.
 
-    Ids of images, annotations and categories count from 1 anew; all else of an entry stays. Images of one
-    file name are one image, and so are categories of one name; a file's keypoints are put in the order that
-    the first file with the category has. Returns how many images were in several files, too. Raises
-    DataError for images of one name and two sizes, and for categories whose keypoints are others.
+    Ids of images, annotations and categories are renumbered from 1; everything else in an entry stays. Images
+    with the same file name are one image, categories with the same name one category, whose keypoints get
+    the order of the first file that has it. Also returns how many images were in several files. Raises
+    DataError for images with one name and two sizes, and for categories with different keypoints.
     """
     merged = _Merged()
     for where, content in contents:
@@ -64,14 +64,14 @@ class _Merged:
         for side in ("width", "height"):
             if known.get(side) and image.get(side) and known[side] != image[side]:
                 raise DataError(
-                    f"{where}: {name} has another {side} than in a file before: are these two images? "
+                    f"{where}: {name} has another {side} than in an earlier file: are these two images? "
                     "With --root DIR their names begin at DIR"
                 )
         self.shared += name in earlier
         return known["id"]
 
     def _add_category(self, where: str, category: Mapping[str, Any]) -> tuple[int, list[int] | None]:
-        """Its new id, and where the known one's keypoints are among its own, None where that is the same."""
+        """Its new id, and the indexes of the known category's keypoints in it; None if in the same order."""
         name = str(category.get("name", category.get("id")))
         known = self._categories.get(name.strip().casefold())
         if known is None:
@@ -85,7 +85,7 @@ class _Merged:
         plain = [plain_name(n) for n in theirs]
         if sorted(plain) != sorted(plain_name(n) for n in ours) or len(set(plain)) < len(plain):
             raise DataError(
-                f"{where}: category '{name}' has the keypoints {', '.join(theirs)}; in a file before they "
+                f"{where}: category '{name}' has the keypoints {', '.join(theirs)}; in an earlier file they "
                 f"are {', '.join(ours) or 'not named'}"
             )
         return known["id"], [plain.index(plain_name(n)) for n in ours]

@@ -1,4 +1,4 @@
-"""Which of a file's categories are read, and in which order its keypoints are, by their names."""
+"""Chooses a file's categories, and finds the order of its keypoints by their names."""
 
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -12,19 +12,19 @@ from ppose.errors import DataError
 from ppose.keypoints import KeypointSet
 from ppose.workspace.registry import suggest
 
-# left and right as tools shorten them: l_eye, LEye, eyeR; and how the published mpii2coco spells thorax.
+# How tools abbreviate left and right (l_eye, LEye, eyeR), and how the published mpii2coco spells thorax.
 _SPELLINGS = {"l": "left", "r": "right", "throax": "thorax"}
-# Halpe's files have body, face and hands, 136 without names; the body's 26 come first (Halpe-FullBody).
+# Halpe's files have 136 unnamed keypoints of body, face and hands; the body's 26 come first (Halpe-FullBody).
 _LONGER_FILES = {"halpe26": 136}
 
 
 def name_of(category: Mapping[str, Any] | None, category_id: Id) -> str:
-    """A category's name for messages; its id where the file does not list it."""
+    """A category's name for messages; its id if the file does not list it."""
     return str((category or {}).get("name", category_id))
 
 
 def keypoint_names(category: Mapping[str, Any] | None) -> list[str]:
-    """The names of a category's keypoints; empty where the file has none."""
+    """The names of a category's keypoints; empty if the file has none."""
     names = (category or {}).get("keypoints") or []
     if isinstance(names, str):
         return [name.strip() for name in names.split(",")]
@@ -32,9 +32,9 @@ def keypoint_names(category: Mapping[str, Any] | None) -> list[str]:
 
 
 def describe_unlisted(listed: dict[Id, Mapping[str, Any]], labelled: Collection[Id]) -> list[str]:
-    """Take labelled categories that are not listed for the only one with names of keypoints, if any.
+    """Treat labelled but unlisted categories as the only category with keypoint names, if there is just one.
 
-    Adds them to ``listed``; returns what to say of it.
+    Adds them to ``listed``; returns the notes to report.
     """
     named = [(key, category) for key, category in listed.items() if keypoint_names(category)]
     unlisted = [key for key in labelled if key not in listed]
@@ -43,7 +43,7 @@ def describe_unlisted(listed: dict[Id, Mapping[str, Any]], labelled: Collection[
     ((only, category),) = named
     listed.update({key: {**category, "id": key} for key in unlisted})
     return [
-        f"category {', '.join(map(str, unlisted))} is not listed: taken for {only} {name_of(category, only)}"
+        f"category {', '.join(map(str, unlisted))} is not listed: read as {only} {name_of(category, only)}"
     ]
 
 
@@ -56,8 +56,8 @@ def choose_categories(
 ) -> list[Id]:
     """Ids (as `match_key`) of the categories whose people are read.
 
-    ``listed`` are the file's by id, ``labelled`` those with keypoints. Chosen are the ``asked`` ones, by name
-    or id; else the one that has keypoints, or of several `person`, or all whose keypoints are the set's.
+    ``listed`` are the file's categories by id, ``labelled`` those with keypoints. Chooses the ``asked`` ones,
+    by name or id; else the only one with keypoints; of several `person`, or all with the set's keypoints.
     """
     if asked is not None:
         return [_find_category(category, listed, where) for category in asked]
@@ -73,8 +73,8 @@ def choose_categories(
         return fitting
     shown = ", ".join(sorted(name_of(listed.get(category), category) for category in found))
     raise DataError(
-        f"{where}: several categories have keypoints: {shown}; keep one of them, or name those that are "
-        "meant in the dataset's categories"
+        f"{where}: several categories have keypoints: {shown}; keep one of them, or name those to read "
+        "in the dataset's categories"
     )
 
 
@@ -92,10 +92,10 @@ def _find_category(asked: Id, listed: Mapping[Id, Mapping[str, Any]], where: str
 def order_keypoints(
     names: Sequence[str], keypoint_set: KeypointSet, where: str
 ) -> tuple[np.ndarray, int, str | None]:
-    """Where each of the set's K keypoints is in a file with these names.
+    """Find the index of each of the set's K keypoints in a file with these names.
 
-    Returns the order (K,), how many keypoints the file has, and what to say of it, if anything. Without names
-    the file's order is the set's. Raises DataError that shows both lists where names cannot be matched.
+    Returns the order (K,), how many keypoints the file has, and a note to report, if any. Without names
+    the file's order is the set's. Raises DataError that shows both lists if names cannot be matched.
     """
     count = keypoint_set.num_keypoints
     order = match_names(names, keypoint_set)
@@ -115,11 +115,11 @@ def order_keypoints(
 
 
 def match_names(names: Sequence[str], keypoint_set: KeypointSet) -> np.ndarray | None:
-    """Where each of the set's keypoints is among the names, (K,); None where they cannot be matched.
+    """The index of each of the set's keypoints among the names, (K,); None if they cannot be matched.
 
-    Case, separators and the way to say left and right do not matter: LEye and, as Halpe has it, Rknee are
-    left_eye and right_knee; head_top is head where there is one head only. Names that are numbers in rising
-    order, or words with such numbers, say nothing and match by their place.
+    Case, separators and the notation of left and right do not matter: LEye and Halpe's Rknee are left_eye and
+    right_knee; head_top is head if there is only one head. Names that are rising numbers, or words with such
+    numbers, carry no meaning and match by position.
     """
     own = list(keypoint_set.names)
     if list(names) == own or not names:
@@ -135,7 +135,7 @@ def match_names(names: Sequence[str], keypoint_set: KeypointSet) -> np.ndarray |
 
 
 def unnamed_count(keypoint_set: KeypointSet, values: int) -> int:
-    """How many keypoints a file without names has whose people have so many numbers."""
+    """How many keypoints a file without names has, given the count of numbers per person."""
     longer = _LONGER_FILES.get(keypoint_set.name)
     return longer if longer is not None and values == 3 * longer else keypoint_set.num_keypoints
 
@@ -153,7 +153,7 @@ def _plainer_name(name: str) -> tuple[str, ...]:
 
 
 def _split_sides(name: str, words: Collection[str]) -> tuple[str, ...]:
-    """With left and right apart from the set's words that they are written to: rknee, eyeleft."""
+    """Split left and right from the set's words when written together: rknee, eyeleft."""
     found: list[str] = []
     for word in plain_name(name):
         parts = re.fullmatch(r"(?P<side>[lr])(?P<word>.+)|(?P<first>.+?)(?P<last>left|right)", word)

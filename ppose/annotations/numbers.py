@@ -1,4 +1,4 @@
-"""Numbers of annotation files as arrays: quick where they are plain, one by one where they are not."""
+"""Reads numbers of annotation files into arrays: plain ones all at once, others one by one."""
 
 import json
 import math
@@ -9,13 +9,13 @@ import numpy as np
 
 from ppose.errors import DataError
 
-LARGEST = 1e9  # in pixels; what is beyond is no coordinate
+LARGEST = 1e9  # in pixels; larger values are no coordinates
 
 
 def to_numbers(value: Any) -> list[float]:
-    """The numbers of a value, flat: of lists in lists and of texts such as "2" or "[1, 2]" too; null is NaN.
+    """Flatten the numbers of a value: also nested lists, and texts such as "2" or "[1, 2]"; null is NaN.
 
-    Raises ValueError or TypeError for what is none.
+    Raises ValueError or TypeError for anything else.
     """
     return list(_flatten(value))
 
@@ -41,10 +41,10 @@ def _flatten(value: Any) -> Iterator[float]:
 def read_rows(
     values: Sequence[Any], width: int, read_row: Callable[[int], Sequence[float]], *, largest: float = LARGEST
 ) -> np.ndarray:
-    """(N, width) float64 of N lists of plain numbers; ``read_row`` reads the others by their index.
+    """(N, width) float64 of N lists of plain numbers; ``read_row`` reads the other rows.
 
-    ``read_row(i)`` gives row i of what is not plain, or raises DataError that names its place; so it does for
-    NaN and for numbers beyond ``largest``, which are read again.
+    ``read_row(i)`` returns row i, or raises DataError that names its place. It is called for rows that are
+    not plain, and for rows with NaN or numbers beyond ``largest``.
     """
     try:
         rows = np.array(values, np.float64)
@@ -64,7 +64,7 @@ def read_rows(
 
 
 def read_plain_row(value: Any, width: int, problem: str, *, largest: float = LARGEST) -> list[float]:
-    """The ``width`` finite numbers of a value; DataError with ``problem`` where it has others."""
+    """The ``width`` finite numbers of a value; DataError with ``problem`` if it has anything else."""
     try:
         row = to_numbers(value)
     except (ValueError, TypeError, RecursionError):

@@ -1,21 +1,21 @@
-"""What to say of people who are used though they are hardly meant as they are written."""
+"""Warns of people whose annotations are valid but look wrong."""
 
 import numpy as np
 
 from ppose.annotations.people import Images, People
 
-# Areas beyond these parts of the box are told of: of 545 people of COCO they are 0.12 to 0.95.
+# Areas outside these shares of the box are reported: for 545 people of COCO they are 0.12 to 0.95.
 _LEAST_AREA, _MOST_AREA = 0.01, 1.1
-_BEYOND_BOX = 0.1  # of the box's sides, by which a keypoint may be outside of it
+_BEYOND_BOX = 0.1  # share of the box's sides by which a keypoint may lie outside
 
 
 def describe_oddities(people: People, images: Images) -> list[str]:
-    """One text for each kind of fault that numbers alone show, of those people who are used."""
+    """One text for each kind of fault that the numbers of the used people show."""
     used = people.take(people.used)
     boxes = people.bboxes_xywh
     if not len(used):
         in_parts = len(people) and boxes.max(initial=0) <= 1 and (boxes[:, 2:] > 0).all()
-        return ["all boxes are from 0 to 1: they are to be in pixels"] if in_parts else []
+        return ["all boxes are from 0 to 1: they must be in pixels"] if in_parts else []
     notes = []
     keys = zip(used.images.tolist(), used.keypoints, strict=True)
     if repeated := len(used) - len({hash((image, points.tobytes())) for image, points in keys}):
@@ -38,10 +38,8 @@ def _describe_places(used: People, images: Images) -> list[str]:
             "before y?"
         )
     if at_zero := int(((used.keypoints == 0).all(axis=2) & labelled).any(axis=1).sum()):
-        notes.append(
-            f"keypoints of {at_zero} are labelled at 0, 0: what is not labelled has the visibility 0"
-        )
+        notes.append(f"keypoints of {at_zero} are labelled at 0, 0: the visibility must be 0 if not labelled")
     limits = images.limits(used.images)
     if (size > low).all() and (size <= limits).all() and (high > limits).any(axis=1).mean() > 0.5:
-        notes.append("boxes reach beyond their images: are they x, y, width, height, and no corners?")
+        notes.append("boxes reach beyond their images: are they x, y, width, height, not corners?")
     return notes

@@ -1,4 +1,4 @@
-"""What an annotation file holds, as columns: its images, its people, and who of them is left out and why."""
+"""The content of an annotation file as columns: its images, its people, and why people are left out."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -8,7 +8,7 @@ import numpy as np
 from ppose.annotations.ids import Id, match_key
 from ppose.paths import show_name
 
-# Why a person is not used; `People.left_out` holds the number of the first that is true, 0 for used.
+# Why a person is left out; `People.left_out` holds the index of the first true reason, 0 for used people.
 REASONS = (
     "",
     "crowd",
@@ -23,9 +23,9 @@ CROWD, UNLABELLED, UNCOUNTED, NO_EXTENT, OUTSIDE, NAMELESS = range(1, len(REASON
 
 @dataclass(frozen=True, eq=False)
 class Images:
-    """M images: ids (M,) as the file has them, file_names (M,), sizes (M, 2) as width, height; 0 unknown.
+    """M images: ids (M,) as in the file, file_names (M,), sizes (M, 2) as width, height; 0 if unknown.
 
-    crowd_indexes (M,) are CrowdPose's, how mixed up the people are, NaN for other files.
+    crowd_indexes (M,) are CrowdPose's measure of crowding, NaN for other files.
     """
 
     ids: np.ndarray
@@ -37,13 +37,13 @@ class Images:
         return len(self.file_names)
 
     def limits(self, rows: np.ndarray) -> np.ndarray:
-        """Sizes (N, 2) of the images of these rows as floats; inf where the size is unknown."""
+        """Sizes (N, 2) of the images of these rows as floats; inf if unknown."""
         sizes = self.sizes[rows].astype(np.float64)
         sizes[~sizes.all(axis=1)] = np.inf
         return sizes
 
     def size(self, row: int) -> tuple[int, int]:
-        """Width and height of one image; 0 unknown."""
+        """Width and height of one image; 0 if unknown."""
         width, height = self.sizes[row].tolist()
         return width, height
 
@@ -54,15 +54,15 @@ class Images:
 
 @dataclass(frozen=True, eq=False)
 class People:
-    """N people of the chosen categories, in the file's order, those that are left out too.
+    """N people of the chosen categories, in the file's order, including those left out.
 
     ids (N,) and category_ids (N,) are the file's own. images (N,) are rows of `Images`. bboxes_xywh (N, 4) as
     annotated, keypoints (N, K, 2), both in image pixels, visibility (N, K): 0 not labelled, 1 hidden, 2 seen,
-    in the order of the keypoint set; what is not labelled is where the file has it. num_keypoints (N,) is the
-    file's, or counted. areas (N,) in square pixels; is_crowd (N,) bool. poses (N, 7) are those in space of
-    rigid things, a quaternion, scalar first, and a translation, NaN where the file has none. tracks (N,) tell
-    who is who in a video's images, -1 unknown. left_out (N,): a number of `REASONS`, 0 for people that are
-    used.
+    in the order of the keypoint set; unlabelled keypoints keep the file's coordinates. num_keypoints (N,) is
+    the file's, or counted. areas (N,) in square pixels; is_crowd (N,) bool. poses (N, 7) are poses of rigid
+    objects in space: a quaternion, scalar first, and a translation; NaN if the file has none. tracks (N,)
+    identify people across a video's images, -1 if unknown. left_out (N,): an index of `REASONS`, 0 for used
+    people.
     """
 
     ids: np.ndarray
@@ -83,7 +83,7 @@ class People:
 
     @property
     def used(self) -> np.ndarray:
-        """Rows (U,) of the people that samples are made of and that a metric counts."""
+        """Rows (U,) of the people that become samples and that metrics count."""
         return np.flatnonzero(self.left_out == 0)
 
     def take(self, rows: np.ndarray) -> "People":
@@ -93,11 +93,11 @@ class People:
 
 @dataclass(frozen=True, eq=False)
 class Annotations:
-    """What was read of a file: ``where`` names it, ``people`` is None where it has no keypoints at all.
+    """The content of a file: ``where`` names it, ``people`` is None if it has no keypoints at all.
 
-    ``categories`` are names by the ids of those that were chosen; ``dropped`` counts annotations of others by
-    their name, ``strays`` those of images that the file does not list; ``notes`` say what was filled in or
-    put in another order.
+    ``categories`` are the chosen categories' names by id; ``dropped`` counts annotations of other categories
+    by name, ``strays`` counts those of images that the file does not list; ``notes`` list what was filled in
+    or reordered.
     """
 
     where: str
@@ -110,7 +110,7 @@ class Annotations:
 
     @property
     def left_out(self) -> dict[str, int]:
-        """How many are left out, by reason; empty where everybody is used."""
+        """The number of people left out, by reason; empty if everybody is used."""
         counts = [0] if self.people is None else np.bincount(self.people.left_out)
         reasons = {REASONS[number]: int(n) for number, n in enumerate(counts) if number and n}
         if self.strays:
@@ -118,14 +118,14 @@ class Annotations:
         return reasons | {f"category {name}": count for name, count in self.dropped.items()}
 
     def report(self) -> str | None:
-        """One line of who was left out and what was mended; None where there is nothing to say."""
+        """One line on the people left out and the values repaired; None if there is nothing to report."""
         left_out = self.left_out
         if not left_out and not self.notes:
             return None
         used = 0 if self.people is None else len(self.people.used)
         images = 0 if self.people is None else len(np.unique(self.people.images[self.people.used]))
         line = (
-            f"{self.where}: {used} of {used + sum(left_out.values())} annotated are used, "
+            f"{self.where}: {used} of {used + sum(left_out.values())} annotated people are used, "
             f"in {images} of {len(self.images)} images"
         )
         if left_out:
@@ -133,11 +133,11 @@ class Annotations:
         return show_name("; ".join([line, *self.notes]))
 
     def with_images(self, ids: np.ndarray) -> "Annotations":
-        """The images of these ids, as the file has them, with their people."""
+        """The images with these ids of the file, and their people."""
         return self.of_images(np.flatnonzero(np.isin(self.images.ids, ids)))
 
     def of_images(self, rows: np.ndarray) -> "Annotations":
-        """The images of these rows, with their people."""
+        """The images of these rows, and their people."""
         images = Images(
             self.images.ids[rows],
             [self.images.file_names[row] for row in rows.tolist()],

@@ -1,4 +1,4 @@
-"""Reads annotation files in COCO's format, in its writers' dialects: docs/annotations.md lists them."""
+"""Reads annotation files in COCO's format and its dialects, which docs/annotations.md lists."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -29,9 +29,9 @@ from ppose.geometry import clip_boxes_xywh
 from ppose.keypoints import KeypointSet
 from ppose.paths import show_name
 
-PERSON = 1  # the category of people in COCO, and of those whose file has no categories
+PERSON = 1  # the category of people in COCO, and in files without categories
 
-# What entries of one image have in common.
+# Keys that all entries of one image must share.
 _IDENTITY = ("file_name", "width", "height")
 
 FindSize = Callable[[str], tuple[int, int] | None]
@@ -46,20 +46,20 @@ def read_annotations(
     needs_people: bool = True,
     where: str | None = None,
 ) -> Annotations:
-    """The images and people of an annotation file, or of its content, which is left as it is.
+    """Read the images and people of an annotation file, or of its content, which stays unchanged.
 
     ``where`` names content in messages.
 
-    ``categories`` chooses by names or ids, see `choose_categories`. ``find_size`` gives width and height of
-    an image file, or None, where the annotations do not say them. Without ``needs_people`` a list of images
-    will do. Raises DataError that names the file and the entry which is wrong, with what was expected.
+    ``categories`` chooses by names or ids, see `choose_categories`. ``find_size`` returns width and height of
+    an image file, or None; it is called if the annotations lack them. Without ``needs_people`` a list of
+    images suffices. Raises DataError that names the file, the wrong entry, and what was expected.
     """
     where = where or ("the annotations" if isinstance(source, Mapping) else str(source))
     with without_garbage():
         content = source if isinstance(source, Mapping) else read_json(source, "annotation file")
         try:
             return _read_content(content, keypoint_set, where, categories, find_size, needs_people)
-        except DataError as error:  # with names of files, categories and keypoints, which may be anything
+        except DataError as error:  # its names of files, categories and keypoints may contain anything
             raise DataError(show_name(str(error))) from None
 
 
@@ -117,7 +117,7 @@ def has_keypoints(entry: Mapping[str, Any]) -> bool:
 
 
 def read_images(content: Any, where: str) -> tuple[Images, list[str]]:
-    """The images of a file's content, and what to say of them; DataError where one stands for two files."""
+    """The images of a file's content, and notes to report; DataError if one id stands for two files."""
     entries = content.get("images") if isinstance(content, Mapping) else None
     if not isinstance(entries, list):
         raise DataError(f"{where}: not a COCO annotation file: it has no list 'images'")
@@ -138,7 +138,7 @@ def read_images(content: Any, where: str) -> tuple[Images, list[str]]:
         first_one, second = (" x ".join(str(entry.get(key)) for key in of) for entry in (one, other))
         raise DataError(
             f"{where}: the image id {image!r} stands for two {kind}, {first_one} and {second}: "
-            "were two exports put together? Give the images and annotations of one ids of their own"
+            "were two exports joined? Renumber the images and annotations of one of them"
         )
     notes = []
     if len(first) < len(ids):
@@ -155,7 +155,7 @@ def read_images(content: Any, where: str) -> tuple[Images, list[str]]:
 
 
 def _find_namesakes(images: Images, where: str) -> list[str]:
-    """What to say of images with one name and several ids; DataError where these have sizes of their own."""
+    """Notes on images that share a name but not the id; DataError if their sizes differ."""
     if len(set(images.file_names)) == len(images):
         return []
     first: dict[str, int] = {}
@@ -169,15 +169,15 @@ def _find_namesakes(images: Images, where: str) -> list[str]:
         if all(one) and all(other) and one != other:
             sizes = " and ".join(f"{width} x {height}" for width, height in (one, other))
             raise DataError(
-                f"{where}: {name} stands for two images, {ids}, of {sizes} pixels: were two exports put "
-                "together? Give their images names of their own, with folders"
+                f"{where}: {name} stands for two images, {ids}, of {sizes} pixels: were two exports "
+                "joined? Make the names unique, with folders"
             )
         doubles.append(f"{name} ({ids})")
     return [f"{len(doubles)} images have the name of another, such as {doubles[0]}"] if doubles else []
 
 
 def _read_crowd_indexes(entries: Sequence[Mapping[str, Any]], where: str) -> np.ndarray:
-    """CrowdPose's `crowdIndex` of each image (M,), NaN where it is missing."""
+    """CrowdPose's `crowdIndex` of each image (M,), NaN if missing."""
     indexes = np.full(len(entries), np.nan)
     for row, entry in enumerate(entries):
         if "crowdIndex" in entry:
@@ -231,7 +231,7 @@ def _list_categories(content: Mapping[str, Any], where: str) -> dict[Id, Mapping
         if names[0][0] != names[1][0] or (all(points for _, points in names) and names[0] != names[1]):
             raise DataError(
                 f"{where}: the category id {category['id']!r} stands for {names[0][0]} and {names[1][0]}, "
-                "with keypoints of their own: were two exports put together?"
+                "with different keypoints: were two exports joined?"
             )
         if names[1][1]:
             found[key] = category
@@ -239,7 +239,7 @@ def _list_categories(content: Mapping[str, Any], where: str) -> dict[Id, Mapping
 
 
 def _category_keys(entries: Sequence[Mapping[str, Any]], where: str) -> list[Id]:
-    """The category of each annotation; those without one have that of all others, or are people."""
+    """The category of each annotation; without one, the only category of the others, or person."""
     given: list[Any] = [entry.get("category_id") for entry in entries]
     if set(map(type, given)) <= {int}:
         return given
@@ -261,14 +261,14 @@ def _count_others(
 
 
 def _find_sizes(images: Images, people: People, find_size: FindSize) -> None:
-    """Look up the sizes that the file does not say, of images with people."""
+    """Look up sizes that the file lacks, for images with people."""
     for row in np.unique(people.images):
         if not images.sizes[row].all() and images.file_names[row]:
             images.sizes[row] = find_size(images.file_names[row]) or (0, 0)
 
 
 def _leave_out(people: People, images: Images) -> People:
-    """Set why people are left out; the first reason of `REASONS` counts."""
+    """Set the reasons why people are left out; the first of `REASONS` counts."""
     _, is_inside = clip_boxes_xywh(people.bboxes_xywh, images.limits(people.images))
     has_extent = (people.bboxes_xywh[:, 2:] > 0).all(axis=1)
     is_named = np.array([bool(name) for name in images.file_names], bool)[people.images]

@@ -161,9 +161,10 @@ def _read_groups(place: Place, name: str, columns: Sequence[str]) -> list[int]:
             raise DataError(f"{show_name(name)} of {place} is no parquet file: {error}") from None
     schema = about.schema.to_arrow_schema()
     for column in columns:
-        if column not in schema.names:
+        if schema.names.count(column) != 1:
+            has = "several columns" if column in schema.names else "no column"
             raise DataError(
-                f"{show_name(name)} of {place} has no column '{column}', it has {', '.join(schema.names)}: "
+                f"{show_name(name)} of {place} has {has} '{column}', it has {', '.join(schema.names)}: "
                 "choose by --image_column and --boxes_column"
             )
     check_image_type(schema.field(columns[0]).type, name)

@@ -7,7 +7,6 @@ again by `run_job`, which looks at the parts that are there.
 
 import logging
 import os
-import signal
 import socket
 import sys
 import warnings
@@ -19,7 +18,7 @@ from typing import Any
 from ppose.batch.chunks import Chunk
 from ppose.batch.worker import Outcome, Task, Worker
 from ppose.errors import DeviceError
-from ppose.interrupts import INTERRUPTS
+from ppose.interrupts import keeping_handlers
 from ppose.paths import hide_secrets, show_name, show_text
 from ppose.processor_settings import environment
 from ppose.version import VERSION
@@ -37,7 +36,6 @@ def connected(address: str | None, cores: int) -> Iterator[None]:
 
     if address is not None and ":" in address:
         _check_port(address)
-    handlers = {number: signal.getsignal(number) for number in INTERRUPTS}
     folder = os.getcwd()
     options: dict[str, Any] = (
         {"address": address}
@@ -45,19 +43,20 @@ def connected(address: str | None, cores: int) -> Iterator[None]:
         else {"address": "local", "num_cpus": cores, "include_dashboard": False}
     )
     try:
-        os.chdir(os.sep)  # Ray's workers import from the folder that it is started in
-        with _environment(), _silent_stderr():
-            ray.init(**options, logging_level=logging.ERROR, log_to_driver=False, namespace="ppose")
-    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
-        raise _no_cluster(address, error) from None
-    finally:
-        os.chdir(folder)
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-    try:
+        try:
+            os.chdir(os.sep)  # Ray's workers import from the folder that it is started in
+            with keeping_handlers(), _environment(), _silent_stderr():
+                ray.init(**options, logging_level=logging.ERROR, log_to_driver=False, namespace="ppose")
+        except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+            raise _no_cluster(address, error) from None
+        except SystemExit:  # Ray's own answer to SIGTERM
+            raise KeyboardInterrupt from None
+        finally:
+            os.chdir(folder)
         yield
     finally:
-        ray.shutdown()
+        with keeping_handlers():
+            ray.shutdown()
 
 
 def _check_port(address: str) -> None:

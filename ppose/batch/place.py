@@ -19,6 +19,7 @@ _logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
+LOCAL = ("file", "local")  # this machine's disks, by fsspec's names
 # Through pyarrow, which brings their clients along.
 _ARROW = ("s3", "gs", "gcs")
 # What a write puts there is whole or not there at all.
@@ -140,9 +141,9 @@ def open_place(url: str) -> Place:
     import fsspec.core  # a package that is missing is no store that is
 
     scheme = urlsplit(url).scheme if "://" in url else "file"
-    if scheme == "file":
-        path = Path(url.removeprefix("file://")).absolute().as_posix()
-        return Place(url, scheme, path, fsspec.filesystem("file"))
+    if scheme in LOCAL:
+        path = Path(url.removeprefix(f"{scheme}://")).absolute().as_posix()
+        return Place(url, "file", path, fsspec.filesystem("file"))
     try:
         if scheme not in _ARROW:
             system, path = fsspec.core.url_to_fs(url)

@@ -1,6 +1,7 @@
 """The images of a chunk, one by one: names at once, files and pixels when they are asked for."""
 
 import json
+import lzma
 import tarfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ import numpy as np
 
 from ppose.batch.chunks import Chunk, Kind, check_image_type
 from ppose.batch.fetch import fetch_url
-from ppose.batch.place import OF_THE_FILE, Place, explain, open_place
+from ppose.batch.place import LOCAL, OF_THE_FILE, Place, explain, open_place
 from ppose.errors import DataError
 from ppose.geometry import bbox_xywh_to_xyxy
 from ppose.image_files import is_image_name
@@ -98,7 +99,7 @@ def _read_tar(place: Place, chunk: Chunk, boxes_key: str | None) -> Iterator[Ite
                 index = item.index + 1
             if not getattr(tar, "is_whole", False):
                 yield _spoilt(chunk.file, index, "is cut short or damaged: what comes after is lost")
-    except (tarfile.TarError, zlib.error, EOFError) as error:
+    except (tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, ValueError, LookupError) as error:
         yield _spoilt(chunk.file, index, f"is damaged, what comes after is lost: {explain(error)}")
 
 
@@ -193,9 +194,11 @@ def _read_url(place: Place, file: str, name: str, url: str) -> bytes:
     scheme = urlsplit(url).scheme if "://" in url else ""
     if scheme in ("http", "https"):
         return fetch_url(url, _MOST_BYTES)
-    if scheme not in ("", "file"):
+    if "::" in url:  # fsspec would open one store within another, and this machine's files among them
+        raise DataError(f"{name} is a chain of stores, which a table may not name")
+    if scheme not in ("", *LOCAL):
         return _read_image_file(open_place(url), "")
-    path = PurePath(url.removeprefix("file://"))
+    path = PurePath(url.removeprefix(f"{scheme}://"))
     if path.is_absolute():
         if not place.is_local:  # a table from elsewhere has no say over this machine's files
             raise DataError(f"{name} is on the machine that {place} was written on")

@@ -1,4 +1,4 @@
-"""Codecs: keypoints to heatmaps for training, heatmaps to keypoints for everything else."""
+"""Codecs: keypoints to heatmaps for training, heatmaps to keypoints for inference."""
 
 from ppose.codecs.codec import Codec
 from ppose.codecs.msra import MSRAHeatmap

@@ -30,7 +30,7 @@ def draw_gaussians(
     first, last = window_center - radius, window_center + radius + 1
     drawn = labelled & ((first < size) & (last >= 0)).all(axis=1)
     # A Gaussian is the product of one along x and one along y, profiles (2, K, the longer side): W + H
-    # exponentials a map and not W * H.
+    # exponentials per map instead of W * H.
     position = np.arange(size.max())
     profiles = np.exp(-((position - center.T[..., None]) ** 2) / (2 * sigma**2))
     if truncate:
@@ -43,21 +43,21 @@ def draw_gaussians(
 
 
 def nearest_pixel(point: np.ndarray) -> np.ndarray:
-    """The pixel of a point, as the published code finds it: 0.5 is added, the fraction cut towards zero."""
+    """The pixel of a point, as in the published code: add 0.5, truncate towards zero."""
     return np.trunc(point + 0.5)
 
 
 def blur_kernel_size(sigma: float) -> int:
     """The odd size of DARK's smoothing kernel for targets of this sigma: 5, 11, 17 for 1, 2, 3.
 
-    OpenCV's Gaussian of size k has the deviation 0.3 ((k - 1) / 2 - 1) + 0.8; in this size it is nearest to
+    OpenCV's Gaussian of size k has the deviation 0.3 ((k - 1) / 2 - 1) + 0.8; this size brings it closest to
     sigma. That gives the sizes of DARK's published configs (11 and 17).
     """
     return 2 * max(1, round((sigma - 0.8) / 0.3 + 1)) + 1
 
 
 def check_codec_sizes(input_size: tuple[int, int], heatmap_size: tuple[int, int], sigma: float) -> None:
-    """Raise ConfigError where a codec's arguments cannot be meant."""
+    """Raise ConfigError if a codec's arguments are invalid."""
     for name, size in (("input_size", input_size), ("heatmap_size", heatmap_size)):
         if len(size) != 2 or min(size) < 2:
             raise ConfigError(f"{name} is {tuple(size)}, expected (width, height) of at least 2 pixels each")

@@ -1,4 +1,4 @@
-"""Gaussian heatmaps of the Simple Baselines and HRNet line, plain or unbiased."""
+"""Gaussian heatmaps of Simple Baselines and HRNet, plain or unbiased."""
 
 import math
 from dataclasses import dataclass, replace
@@ -19,11 +19,11 @@ class MSRAHeatmap:
     """A Gaussian of height ``peak`` at each keypoint; a heatmap pixel is input_size / heatmap_size pixels.
 
     N people, K keypoints. ``input_size`` (w, h) and ``heatmap_size`` (W, H) in pixels, ``sigma`` in heatmap
-    pixels. Plain Gaussians stand on the nearest whole heatmap pixel and end at 3 sigma (Xiao et al., ECCV
-    2018); ``unbiased`` ones stand on the point itself and do not end (DARK, Zhang et al., CVPR 2020).
-    ``use_dark`` decodes with DARK's expansion of the log heatmap; otherwise peaks move by a quarter pixel.
-    Scores are 1 at the top of a target, for any ``peak``. Raises ConfigError for sizes, a sigma or a peak
-    that cannot be.
+    pixels. Plain Gaussians are centered on the nearest heatmap pixel and truncated at 3 sigma (Xiao et al.,
+    ECCV 2018); ``unbiased`` ones are centered on the point itself and not truncated (DARK, Zhang et al., CVPR
+    2020). ``use_dark`` decodes with DARK's expansion of the log heatmap; otherwise peaks move by a quarter
+    pixel. Scores are 1 at the top of a target, for any ``peak``. Raises ConfigError for invalid sizes, sigma
+    or peak.
 
     >>> codec = MSRAHeatmap((192, 256), (48, 64), unbiased=True, use_dark=True)
     >>> heatmaps, target_weight = codec.encode(np.array([[95.3, 120.8]]), np.ones(1))
@@ -47,7 +47,7 @@ class MSRAHeatmap:
     def encode(self, keypoints: np.ndarray, visible: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return heatmaps (K, H, W) float32 and target_weight (K, 1) of keypoints (K, 2) in input pixels.
 
-        A keypoint with ``visible`` (K,) 0, or so far outside that its Gaussian is, has zeros and weight 0.
+        A keypoint with ``visible`` (K,) 0, or whose Gaussian lies outside of the map, has zeros and weight 0.
         """
         point = np.asarray(keypoints, np.float64) / self.stride
         pixel = nearest_pixel(point)
@@ -60,8 +60,8 @@ class MSRAHeatmap:
     def decode(self, heatmaps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return keypoints (N, K, 2) in input pixels and scores (N, K), the peaks' values / ``peak``.
 
-        A heatmap (of N, K, H, W) that is nowhere above 0, or holds NaN, gives the keypoint (0, 0) with that
-        score. Raises ConfigError for heatmaps of another size.
+        A heatmap (of N, K, H, W) that is nowhere above 0, or holds NaN, gives the keypoint (0, 0) with its
+        maximum as score. Raises ConfigError for heatmaps of another size.
         """
         maps, peaks, scores = find_peaks(heatmaps, self.heatmap_size)
         if self.use_dark:

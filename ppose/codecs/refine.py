@@ -1,4 +1,4 @@
-"""From a heatmap's highest pixel to a point between pixels; M = N x K heatmaps at once."""
+"""Finds heatmap peaks and refines them to subpixel positions; M = N x K heatmaps at once."""
 
 from functools import lru_cache
 
@@ -7,11 +7,11 @@ import numpy as np
 
 from ppose.errors import ConfigError
 
-# What smoothed maps are cut to before their logarithm, by DARK and by UDP.
+# Limits to which DARK and UDP clip smoothed maps before their logarithm.
 DARK_CUT, UDP_CUT = (1e-10, float(np.finfo(np.float32).max)), (1e-3, 50.0)
-UDP_FLAT = float(np.finfo(np.float32).eps)  # added to its curvatures: what has no slope does not move
+UDP_FLAT = float(np.finfo(np.float32).eps)  # added to its curvatures, so that flat maps do not move the peak
 
-_REACH = 2  # pixels around a peak that a refinement looks at
+_REACH = 2  # pixels around a peak that a refinement reads
 
 
 def find_peaks(
@@ -37,8 +37,8 @@ def find_peaks(
 def shift_by_quarter(maps: np.ndarray, peaks: np.ndarray, scores: np.ndarray) -> np.ndarray:
     """Return the peaks (M, 2), each moved by 1/4 pixel in x and in y towards its higher neighbour.
 
-    x stays in the first two columns, the last one and the first row; y likewise. This is mmpose's rule; the
-    official HRNet code differs in the border pixels only, where it moves neither.
+    x does not move in the first two columns, the last one and the first row; y likewise. This is mmpose's
+    rule; the official HRNet code differs only in border pixels, where it moves neither.
     """
     height, width = maps.shape[1:]
     x, y = peaks.T
@@ -51,11 +51,11 @@ def shift_by_quarter(maps: np.ndarray, peaks: np.ndarray, scores: np.ndarray) ->
 
 
 def shift_by_dark(maps: np.ndarray, peaks: np.ndarray, scores: np.ndarray, kernel_size: int) -> np.ndarray:
-    """Return the peaks (M, 2), each moved to where the log heatmap's second-order expansion has its maximum.
+    """Return the peaks (M, 2), each moved to the maximum of the log heatmap's second-order expansion.
 
     m - H^-1 g with the gradient g and the Hessian H of the smoothed log heatmap at m, both from differences
-    over two pixels (DARK: Zhang et al., Distribution-Aware Coordinate Representation, CVPR 2020). Peaks in
-    the two lines along a border stay.
+    over two pixels (DARK: Zhang et al., Distribution-Aware Coordinate Representation, CVPR 2020). Peaks
+    within two pixels of a border do not move.
     """
     height, width = maps.shape[1:]
     x, y = peaks.T
@@ -73,7 +73,7 @@ def shift_by_udp_dark(
 ) -> np.ndarray:
     """Return the peaks (M, 2) moved by DARK's step as UDP takes it (Huang et al., CVPR 2020).
 
-    Differences are over one pixel, the border's values go on outside of the map, and values are cut to
+    Differences are over one pixel, border values are repeated outside of the map, and values are clipped to
     0.001 .. 50 before the logarithm.
     """
     at = _smoothed_log_neighbours(maps, peaks, scores, kernel_size, *UDP_CUT)
@@ -94,7 +94,7 @@ def blur_matrix(length: int, kernel_size: int) -> np.ndarray:
 
 
 def _neighbours(maps: np.ndarray, peaks: np.ndarray) -> np.ndarray:
-    """Values around the peaks, (5, 5, M) float64, to be indexed by [dx, dy] from -2 to 2."""
+    """Values around the peaks, (5, 5, M) float64, indexed by [dx, dy] from -2 to 2."""
     x, y = _window(maps, peaks)
     return maps[np.arange(len(maps)), y, x[:, None]].astype(np.float64)
 
@@ -102,18 +102,18 @@ def _neighbours(maps: np.ndarray, peaks: np.ndarray) -> np.ndarray:
 def _smoothed_log_neighbours(
     maps: np.ndarray, peaks: np.ndarray, scores: np.ndarray, kernel_size: int, low: float, high: float
 ) -> np.ndarray:
-    """`_neighbours` in the logarithm of the smoothed map, whose values are cut to ``low`` .. ``high`` before.
+    """`_neighbours` in the logarithm of the smoothed map, first clipped to ``low`` .. ``high``.
 
-    Smoothed by a Gaussian with zeros around the map, then multiplied so that it has its old maximum.
+    The map is smoothed by a Gaussian with zero padding, then rescaled to its old maximum.
     """
-    # Along one axis a blur with zeros around is a product with a banded matrix, so the 25 values that matter
-    # are 5 of its rows on either side of the map: 20 times less work than to blur the maps.
+    # A blur along one axis with zero padding is a product with a banded matrix. So the 25 needed values take
+    # 5 of its rows on either side of the map: 20 times less work than blurring the maps.
     blur_x, blur_y = (blur_matrix(length, kernel_size) for length in maps.shape[:0:-1])
     x, y = _window(maps, peaks)
-    with np.errstate(invalid="ignore", over="ignore"):  # a broken network's inf spoils its own map only
+    with np.errstate(invalid="ignore", over="ignore"):  # an inf of a broken network spoils only its own map
         smoothed = blur_y[y.T] @ maps @ blur_x[x.T].swapaxes(1, 2)
-        # The factor is a constant in the logarithm and drops out of its differences, unless something is cut
-        # off. It is never below 1, as a mean is no higher than the maximum, and never lifts above the score.
+        # The factor is a constant in the logarithm and cancels in its differences, unless values are clipped.
+        # It is at least 1, since a mean is no higher than the maximum, and raises no value above the score.
         cut = (scores > 0) & ((smoothed.min(axis=(1, 2)) < low) | (scores > high))
         highest = (blur_y @ maps[cut] @ blur_x).max(axis=(1, 2))
         factor = np.divide(scores[cut], highest, out=np.zeros_like(highest), where=highest > 0)
@@ -122,9 +122,9 @@ def _smoothed_log_neighbours(
 
 
 def _window(maps: np.ndarray, peaks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Columns (5, M) and rows (5, M) around the peaks; outside of the map, those of its border.
+    """Columns (5, M) and rows (5, M) around the peaks, clipped to the map.
 
-    The offsets stand in the order 0, 1, 2, -2, -1, so that they can be used as indexes.
+    The offsets are in the order 0, 1, 2, -2, -1, so that they work as indexes.
     """
     height, width = maps.shape[1:]
     offsets = np.roll(np.arange(-_REACH, _REACH + 1), -_REACH)[:, None]

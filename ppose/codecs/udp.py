@@ -19,9 +19,9 @@ class UDPHeatmap:
 
     A heatmap pixel is (input_size - 1) / (heatmap_size - 1) input pixels, in both directions (UDP, Huang et
     al., CVPR 2020); mmpose's decoder scales by input_size instead. N people, K keypoints; ``input_size``
-    (w, h) and ``heatmap_size`` (W, H) in pixels, ``sigma`` in heatmap pixels; Gaussians end at 3 sigma. The
-    image must be warped by `ppose.geometry.get_udp_warp_matrix`. Raises ConfigError for sizes or a sigma
-    that cannot be.
+    (w, h) and ``heatmap_size`` (W, H) in pixels, ``sigma`` in heatmap pixels; Gaussians are truncated at 3
+    sigma. The image must be warped by `ppose.geometry.get_udp_warp_matrix`. Raises ConfigError for invalid
+    sizes or sigma.
     """
 
     input_size: tuple[int, int]
@@ -36,7 +36,7 @@ class UDPHeatmap:
     def encode(self, keypoints: np.ndarray, visible: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return heatmaps (K, H, W) float32 and target_weight (K, 1) of keypoints (K, 2) in input pixels.
 
-        A keypoint with ``visible`` (K,) 0, or so far outside that its Gaussian is, has zeros and weight 0.
+        A keypoint with ``visible`` (K,) 0, or whose Gaussian lies outside of the map, has zeros and weight 0.
         """
         point = np.asarray(keypoints, np.float64) / self.stride
         labelled = np.asarray(visible) > 0
@@ -47,8 +47,8 @@ class UDPHeatmap:
     def decode(self, heatmaps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return keypoints (N, K, 2) in input pixels and scores (N, K), the peaks' values.
 
-        A heatmap (of N, K, H, W) that is nowhere above 0, or holds NaN, gives the keypoint (0, 0) with that
-        score. Raises ConfigError for heatmaps of another size.
+        A heatmap (of N, K, H, W) that is nowhere above 0, or holds NaN, gives the keypoint (0, 0) with its
+        maximum as score. Raises ConfigError for heatmaps of another size.
         """
         maps, peaks, scores = find_peaks(heatmaps, self.heatmap_size)
         points = shift_by_udp_dark(maps, peaks, scores, blur_kernel_size(self.sigma))
@@ -59,7 +59,7 @@ class UDPHeatmap:
         """The codec itself, which always decodes with DARK's step; ConfigError without it."""
         if not use_dark:
             raise ConfigError(
-                "use_dark is false, but UDP heatmaps are decoded with DARK's step always: set use_dark: true"
+                "use_dark is false, but UDP heatmaps are always decoded with DARK's step: set use_dark: true"
             )
         return self
 

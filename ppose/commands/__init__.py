@@ -1,6 +1,6 @@
-"""What `ppose <command>` does, and the scripts of `tools/`, `deploy/` and `dataset/`: a module a command.
+"""The commands of `ppose <command>` and of the scripts in `tools/`, `deploy/` and `dataset/`: one each.
 
-Its docstring is the command's description; `add_options(parser)` adds its flags, `main(parser, args)` checks
-what they say together (`parser.error`) and does the work. What is heavy is imported in `main` alone, so that
-`--help` is quick and works without it.
+The module's docstring is the command's description. `add_options(parser)` adds flags; `main(parser, args)`
+checks how they combine (`parser.error`) and does the work. Heavy imports are in `main` only, so that `--help`
+is quick and works without them.
 """

@@ -1,4 +1,4 @@
-"""Says what is wrong with the people of a results file, on one HTML page; compares two."""
+"""Reports the errors in a results file on one HTML page; compares two results files."""
 
 import argparse
 from pathlib import Path
@@ -7,19 +7,19 @@ from ppose.commands.datasets import add_results_options, name_results, open_resu
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """What the command takes."""
+    """Add the command's options."""
     add_results_options(parser, "a results file in COCO's format (keypoints_results.json), or two to compare")
     parser.add_argument(
         "--output",
         type=Path,
         default=Path("output/errors.html"),
         metavar="FILE",
-        help="the page (default: %(default)s)",
+        help="the page to write (default: %(default)s)",
     )
 
 
 def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
-    """Do what the parsed options say."""
+    """Run the command."""
     if len(args.results) > 2:
         parser.error(f"got {len(args.results)} results files, expected one, or two to compare")
     from ppose.files import check_writable
@@ -36,4 +36,4 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     make_page(title, names, analyses, comparison, dataset.annotations, dataset.read_image).write(args.output)
     for name, analysis in zip(names, analyses, strict=True):
         print(format_table(analysis.table, name))
-    print(f"the page: {args.output}")
+    print(f"page: {args.output}")

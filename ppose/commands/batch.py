@@ -1,4 +1,4 @@
-"""Finds the poses of millions of images: folders, tar shards, parquet, here or on a Ray cluster."""
+"""Finds the poses in millions of images (folders, tar shards, parquet), on this machine or a Ray cluster."""
 
 import argparse
 from functools import partial
@@ -15,74 +15,70 @@ def _add_input(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--input", required=True, metavar="URL",
         help="folder, file or pattern ('shards/*.tar'): images, tar shards (WebDataset) or parquet; "
-        "a path, file://, s3://, gs://, memory://, or what else fsspec knows",
+        "a path, file://, s3://, gs://, memory:// or any other URL of fsspec",
     )  # fmt: skip
     parser.add_argument(
-        "--output_dir", required=True, metavar="URL", help="folder for the parts, parquet; of one job"
+        "--output_dir", required=True, metavar="URL", help="folder for the parquet parts of this job"
     )
     parser.add_argument(
         "--image_column", default="image", metavar="NAME",
-        help="of parquet: files' bytes, or URLs (default: %(default)s)",
+        help="parquet column with image files as bytes, or with URLs (default: %(default)s)",
     )  # fmt: skip
     people = parser.add_mutually_exclusive_group()
-    people.add_argument(
-        "--boxes", metavar="FILE", help="of image files: people, as `ppose predict` takes them"
-    )
+    people.add_argument("--boxes", metavar="FILE", help="people in image files, as for `ppose predict`")
     people.add_argument(
         "--boxes_column", metavar="NAME",
-        help="of parquet, or a key in each .json of tar shards: lists of [x, y, width, height]",
+        help="parquet column, or key in each .json of a tar shard, with lists of [x, y, width, height]",
     )  # fmt: skip
-    people.add_argument(
-        "--det_model_dir", metavar="DIR", help="person detector that PaddleDetection has exported"
-    )
-    add_box_options(parser, "a detector's, or of --boxes that have scores,")
+    people.add_argument("--det_model_dir", metavar="DIR", help="person detector exported by PaddleDetection")
+    add_box_options(parser, "detected boxes, and of --boxes that have scores")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """What the command takes."""
+    """Add the command's options."""
     parser.add_argument("--model_dir", required=True, metavar="DIR", help="folder of tools/export_model.py")
     _add_input(parser)
     parser.add_argument(
         "--images_per_part", type=whole_number(1), default=1000, metavar="N",
-        help="of image files and parquet; a tar shard is one part (default: %(default)s)",
+        help="for image files and parquet; a tar shard is one part (default: %(default)s)",
     )  # fmt: skip
     add_runtime_option(parser)
     add_precision_option(parser)
     parser.add_argument(
-        "--batch_size", type=whole_number(1), default=16, help="most people at once (default: %(default)s)"
+        "--batch_size", type=whole_number(1), default=16, help="people per batch (default: %(default)s)"
     )
     parser.add_argument(
         "--engine", choices=["threads", "ray"],
         help="threads of this process, or Ray on this machine (default: threads; ray with --address)",
     )  # fmt: skip
-    parser.add_argument("--address", metavar="HOST:PORT", help="Ray cluster to work on; auto: the one around")
+    parser.add_argument("--address", metavar="HOST:PORT", help="Ray cluster to use; auto: the running one")
     parser.add_argument(
         "--concurrency", type=whole_number(1), metavar="N",
-        help="workers, each with its own models (default: as many as there are cores for, or GPUs)",
+        help="workers, each with its own models (default: as many as the cores, or the GPUs, allow)",
     )  # fmt: skip
     parser.add_argument(
-        "--num_cpus", type=whole_number(1), default=1, metavar="N", help="cores of a worker (default: 1)"
+        "--num_cpus", type=whole_number(1), default=1, metavar="N", help="cores per worker (default: 1)"
     )
     parser.add_argument(
         "--num_gpus", type=float, default=0, metavar="N",
-        help="GPUs of a worker, or a part of one (default: 0, the network runs on cores)",
+        help="GPUs per worker, may be a fraction (default: 0: run on the CPU)",
     )  # fmt: skip
 
 
 def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     if args.address and args.engine == "threads":
-        parser.error("--address is a Ray cluster's, --engine is threads")
+        parser.error("--address needs --engine ray, got --engine threads")
     if args.num_gpus < 0:
-        parser.error("--num_gpus is a number from 0 on")
+        parser.error(f"--num_gpus: got {args.num_gpus:g}, expected 0 or more")
     if args.det_class and not (args.boxes or args.det_model_dir):
-        parser.error("--det_class is of the detector of --det_model_dir, or of --boxes")
+        parser.error("--det_class needs --det_model_dir or --boxes")
     for option in ("input", "output_dir"):
         if "://" not in getattr(args, option):  # workers have another current folder
             setattr(args, option, str(Path(getattr(args, option)).absolute()))
 
 
 def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
-    """Do what the parsed options say."""
+    """Run the command."""
     _check(parser, args)
     from ppose.batch.command import run_batch
     from ppose.batch.worker import Settings
@@ -136,7 +132,7 @@ def _run_on_ray(args: argparse.Namespace, settings: Any) -> None:
 
     for url in (settings.input, settings.output):
         if url.startswith("memory:"):
-            raise DataError(f"{url} is in this process's memory, where Ray's workers are not")
+            raise DataError(f"{url} is in this process's memory: Ray's workers need a folder or a store")
     cores = max(own_cores(), args.num_cpus * (args.concurrency or 1))
     with saves(), connected(args.address, cores):
         workers = args.concurrency or count_workers(args.num_cpus, args.num_gpus)

@@ -23,29 +23,33 @@ def _counts(text: str) -> list[int]:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """What the command takes."""
+    """Add the command's options."""
     parser.add_argument(
         "--model_dir", type=Path, required=True, metavar="DIR", help="folder of tools/export_model.py"
     )
-    parser.add_argument("--runtime", type=_names, default=["auto"], help="as in paddle,onnxruntime,openvino")
-    parser.add_argument("--precision", type=_names, default=["fp32"], help="as in fp32,bf16")
-    parser.add_argument("--cpu_threads", type=_counts, default=[None], help="as in 1,2 (default: all cores)")
-    parser.add_argument("--batch_size", type=_counts, default=[1], help="people at once, as in 1,8")
-    parser.add_argument("--image_dir", type=Path, metavar="DIR", help="images (default: one of noise)")
     parser.add_argument(
-        "--boxes", metavar="FILE", help="people in them: COCO annotations, or a JSON list of {image, bbox}"
+        "--runtime", type=_names, default=["auto"], help="such as paddle,onnxruntime,openvino"
+    )
+    parser.add_argument("--precision", type=_names, default=["fp32"], help="such as fp32,bf16")
+    parser.add_argument(
+        "--cpu_threads", type=_counts, default=[None], help="such as 1,2 (default: all cores)"
+    )
+    parser.add_argument("--batch_size", type=_counts, default=[1], help="people per batch, such as 1,8")
+    parser.add_argument("--image_dir", type=Path, metavar="DIR", help="images (default: one noise image)")
+    parser.add_argument(
+        "--boxes", metavar="FILE", help="their people: COCO annotations, or a JSON list of {image, bbox}"
     )
     parser.add_argument(
-        "--rounds", type=whole_number(1), default=10, help="turns of each (default: %(default)s)"
+        "--rounds", type=whole_number(1), default=10, help="rounds of each setting (default: %(default)s)"
     )
     parser.add_argument(
-        "--batches", type=whole_number(1), default=10, help="batches in each turn (default: %(default)s)"
+        "--batches", type=whole_number(1), default=10, help="batches in each round (default: %(default)s)"
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to a file as well")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to this file")
 
 
 def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
-    """Do what the parsed options say."""
+    """Run the command."""
     if (args.image_dir is None) != (args.boxes is None):
         parser.error("--image_dir and --boxes go together")
 
@@ -54,7 +58,7 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     from ppose.inference.benchmark import Contender, make_scenes, measure
     from ppose.inference.paddle_pose import read_export
 
-    read_export(args.model_dir)  # what is wrong with it is said once
+    read_export(args.model_dir)  # so that a faulty export is reported once
     if args.json is not None:
         check_writable(args.json)
     scenes = make_scenes(64) if args.image_dir is None else read_scenes(args.image_dir, args.boxes)
@@ -70,7 +74,7 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     print_table(measured)
     failed = [(c, r) for c, r in zip(contenders, results, strict=True) if isinstance(r, PposeError)]
     lines = [f"not measured: {contender.runtime}, {contender.precision}: {why}" for contender, why in failed]
-    for line in dict.fromkeys(lines):  # once for all threads and batches
+    for line in dict.fromkeys(lines):  # one line for all thread counts and batch sizes
         print(line)
     if args.json is not None:
         write_json(args.json, [to_record(contender, result) for contender, result in measured])
@@ -87,7 +91,7 @@ def read_scenes(image_dir: Path, boxes: str) -> list[tuple[Any, Any]]:
 
 
 def print_table(measured: Sequence[tuple[Any, Any]]) -> None:
-    """A line for each contender, times in milliseconds a batch."""
+    """Print a line for each contender, times in milliseconds per batch."""
     titles = ["runtime", "precision", "threads", "batch", "p50 ms", "p90 ms", "people/s"]
     rows = [[*titles, "pre ms", "network ms", "post ms", "peak MB"]]
     for contender, result in measured:
@@ -106,6 +110,6 @@ def print_table(measured: Sequence[tuple[Any, Any]]) -> None:
 
 
 def to_record(contender: Any, result: Any) -> dict[str, Any]:
-    """What --json writes of a contender."""
+    """The record that --json writes for a contender."""
     asked = {"precision": contender.precision, "cpu_threads": contender.cpu_threads}
     return {**asked, "batch_size": contender.batch_size, **dataclasses.asdict(result)}

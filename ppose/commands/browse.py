@@ -1,4 +1,4 @@
-"""Shows what training sees: samples after augmentation, their targets, and their mirrored twins."""
+"""Shows what training sees: samples after augmentation, their targets, and their mirrored copies."""
 
 import argparse
 from pathlib import Path
@@ -7,29 +7,29 @@ from ppose.options import add_config_options, whole_number
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """What the command takes."""
+    """Add the command's options."""
     add_config_options(parser)
     parser.add_argument(
         "--output",
         type=Path,
         default=Path("output/browse.html"),
         metavar="FILE.html|DIR",
-        help="one page with all of it, or a folder of pictures (default: %(default)s)",
+        help="one page with all samples, or a folder of pictures (default: %(default)s)",
     )
     parser.add_argument(
         "--samples",
         type=whole_number(1),
         default=24,
         metavar="N",
-        help="so many, from all over the TrainDataset (default: %(default)s)",
+        help="number of samples, spread over the TrainDataset (default: %(default)s)",
     )
     parser.add_argument(
-        "--seed", type=int, default=0, help="of the random choices, as train's (default: %(default)s)"
+        "--seed", type=int, default=0, help="random seed, as for train (default: %(default)s)"
     )
 
 
 def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
-    """Do what the parsed options say."""
+    """Run the command."""
     from ppose.data.browsing import draw_samples, list_keypoints
     from ppose.engine.task import Task
     from ppose.files import check_writable, write_bytes

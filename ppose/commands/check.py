@@ -1,4 +1,4 @@
-"""Says what is wrong or odd with a dataset, before hours of training are spent on it."""
+"""Reports what is wrong or odd in a dataset, before hours of training are spent on it."""
 
 import argparse
 import sys
@@ -15,13 +15,13 @@ _SHOWN = {"wrong": 50, "odd": 4}  # examples in the table
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """What the command takes."""
+    """Add the command's options."""
     parser.add_argument(
         "datasets",
         nargs="+",
         metavar="DATASET|CONFIG",
         help="annotation files, folders with annotations.json and images/ (or train/ and val/ with these), "
-        "or one config, whose TrainDataset and EvalDataset are checked; of several the images are compared",
+        "or one config (its TrainDataset and EvalDataset); several are checked for shared images",
     )
     add_opening_options(parser)
     parser.add_argument(
@@ -29,13 +29,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=Path("output/check"),
         metavar="DIR",
-        help="what was found of each dataset, all of it (.json) and the worst people (.png), goes there "
+        help="folder for the findings: per dataset the full list (.json) and the worst people (.png) "
         "(default: %(default)s)",
     )
 
 
 def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
-    """Do what the parsed options say; exit code 1 where something is wrong."""
+    """Run the command; exit code 1 if something is wrong."""
     from tqdm import tqdm
 
     from ppose.data.inspection.findings import ImageInspection, find_shared_images, inspect_people
@@ -80,7 +80,7 @@ def _write_files(path: Path, findings: "list[Finding]", sheet: Any) -> None:
         return
     file = path.parent / f"{path.name}.json"
     write_json(file, [{"kind": f.kind, "level": f.level, "examples": list(f.examples)} for f in findings])
-    print(f"  all of it: {show_name(file)}")
+    print(f"  full list: {show_name(file)}")
     if sheet is not None:
         picture = path.parent / f"{path.name}.png"
         write_bytes(picture, encode_picture(sheet, ".png"))

@@ -1,4 +1,4 @@
-"""Rewrites labels in another tool's or dataset's format, and says what that cannot hold."""
+"""Converts labels to the format of another tool or dataset, and reports what that format cannot hold."""
 
 import argparse
 from pathlib import Path
@@ -15,46 +15,46 @@ _OF_ENDING = {".json": "coco", ".xml": "cvat", ".csv": "deeplabcut", ".slp": "sl
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """What the command takes."""
-    parser.add_argument("source", type=Path, metavar="FROM", help="a file, or a folder of files, of labels")
-    parser.add_argument("output", type=Path, metavar="TO", help="the file or folder to write")
+    """Add the command's options."""
+    parser.add_argument("source", type=Path, metavar="FROM", help="label file, or folder of label files")
+    parser.add_argument("output", type=Path, metavar="TO", help="file or folder to write")
     parser.add_argument(
-        "--from", dest="source_format", choices=_FORMATS, help="the format of FROM (default: by its looks)"
+        "--from", dest="source_format", choices=_FORMATS, help="format of FROM (default: detected)"
     )
     parser.add_argument(
         "--to",
         dest="format",
         choices=_FORMATS,
-        help="the format to write (default: .json is coco, .xml cvat, .csv deeplabcut, .slp sleap)",
+        help="format to write (default: by ending; .json is coco, .xml cvat, .csv deeplabcut, .slp sleap)",
     )
     add_label_options(parser)
 
 
 def add_label_options(parser: argparse.ArgumentParser) -> None:
-    """What says how labels are to be read."""
+    """Add the options that say how to read labels."""
     parser.add_argument(
         "--image_dir",
         type=Path,
         metavar="DIR",
-        help="where the images are, for what labels do not say, such as their sizes",
+        help="folder of the images, for what the labels lack, such as image sizes",
     )
     parser.add_argument(
         "--keypoint_set",
         metavar="NAME|CONFIG",
-        help="the keypoints and their order: a built-in set, or a config's (default: the file's own)",
+        help="keypoints and their order: a built-in set, or a config (default: as in the file)",
     )
     parser.add_argument(
-        "--categories", nargs="+", metavar="NAME", help="those to read (default: all with these keypoints)"
+        "--categories", nargs="+", metavar="NAME", help="categories to read (default: all with keypoints)"
     )
 
 
 def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
-    """Do what the parsed options say."""
+    """Run the command."""
     from ppose.formats import FORMATS, find_losses, read_labels
 
     name = args.format or _OF_ENDING.get(args.output.suffix.lower())
     if name is None:
-        parser.error(f"--to FORMAT says in which format to write {args.output}")
+        parser.error(f"unknown format of {args.output}; give it with --to FORMAT")
     labels = read_labels(
         args.source,
         args.source_format,
@@ -72,15 +72,15 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     for note in labels.annotations.notes:
         print(f"  {note}")
     if people and not (labels.people.visibility > 0).any():
-        print("  nobody has a labelled keypoint: has --keypoint_set the names of the labels?")
+        print("  nobody has a labelled keypoint: does --keypoint_set have the names of the labels?")
     for category, count in labels.annotations.dropped.items():
         print(f"  left out: {count} of category {category}")
     for loss in find_losses(labels, FORMATS[name].holds):
-        print(f"  {name} cannot say: {loss}")
+        print(f"  {name} cannot hold: {loss}")
 
 
 def find_keypoint_set(name: str | None) -> "KeypointSet | None":
-    """The built-in set of that name, or that of a config; None stays None."""
+    """Return the built-in keypoint set of that name, or that of a config; None stays None."""
     from ppose.keypoints import get_keypoint_set
 
     if name is None:

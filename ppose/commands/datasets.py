@@ -1,4 +1,4 @@
-"""Datasets, and results on them, as several commands take them."""
+"""Options for datasets and results files, shared by several commands."""
 
 import argparse
 from collections.abc import Sequence
@@ -17,27 +17,30 @@ _DATASETS = ("TrainDataset", "EvalDataset")
 
 
 def add_opening_options(parser: argparse.ArgumentParser) -> None:
-    """What `open_datasets` takes beside the datasets."""
+    """Add the options that `open_datasets` takes beside the datasets."""
     add_override_option(parser, "override keys of the config")
     parser.add_argument(
-        "--image_dir", type=Path, metavar="DIR", help="of annotation files (default: images/ beside them)"
+        "--image_dir",
+        type=Path,
+        metavar="DIR",
+        help="image folder (default: images/ beside the annotation file)",
     )
 
 
 def add_results_options(parser: argparse.ArgumentParser, words: str) -> None:
-    """Results files, with ``words`` as help, and the annotations and images that they belong to."""
+    """Add results files, with ``words`` as help, and the annotations and images that they belong to."""
     parser.add_argument("results", nargs="+", metavar="RESULTS", help=words)
     parser.add_argument(
         "--dataset",
         required=True,
         metavar="FILE|CONFIG",
-        help="the annotation file, or a config, whose EvalDataset and keypoint set are taken",
+        help="annotation file, or a config (its EvalDataset and keypoint set)",
     )
     add_opening_options(parser)
 
 
 def open_results(args: argparse.Namespace) -> tuple["KeypointTopDownCocoDataset", "list[Evaluation]"]:
-    """The dataset of `add_results_options`, and each results file evaluated on it."""
+    """Return the dataset of `add_results_options`, and each results file evaluated on it."""
     from ppose.metrics.coco_evaluation import Evaluation, make_truth
     from ppose.reports.results import read_results
 
@@ -52,7 +55,7 @@ def open_results(args: argparse.Namespace) -> tuple["KeypointTopDownCocoDataset"
 
 
 def name_results(files: list[str]) -> list[str]:
-    """The files' names, with as many of their folders as tell them apart."""
+    """Return the files' names, with as many parent folders as are needed to tell them apart."""
     parts = [Path(file).parts for file in files]
     depth = 1
     while len({part[-depth:] for part in parts}) < len(files) and depth < max(map(len, parts)):
@@ -63,7 +66,7 @@ def name_results(files: list[str]) -> list[str]:
 def open_datasets(
     datasets: Sequence[str], overrides: Sequence[str], image_dir: Path | None, keys: Sequence[str] = _DATASETS
 ) -> list[tuple[str, "KeypointTopDownCocoDataset", "KeypointSet"]]:
-    """Name, dataset and keypoint set of annotation files and folders, or of these ``keys`` of one config."""
+    """Yield name, dataset and keypoint set of annotation files and folders, or of ``keys`` of one config."""
     given = [Path(expand_path(text)) for text in datasets]
     if not given[0].is_dir() and given[0].suffix.lower() != ".json":
         return _of_config(expand_path(datasets[0]), overrides, keys)
@@ -92,7 +95,7 @@ def _of_config(
     opened = [(key, task.dataset(key), task.keypoint_set) for key in keys if task.has(key)]
     ours = [entry for entry in opened if isinstance(entry[1], KeypointTopDownCocoDataset)]
     if not ours:
-        raise ConfigError(f"{config}: no {' or '.join(keys)} of annotation files")
+        raise ConfigError(f"{config}: no {' or '.join(keys)} with annotation files")
     return ours
 
 
@@ -105,8 +108,8 @@ def _annotation_files(path: Path) -> list[Path]:
     found = [file for file in found if file.is_file()]
     if not found:
         raise DataError(
-            f"{path}: no annotations.json in it, nor in train/ or val/: name the annotation file, or make "
-            f"one of other labels (YOLO, labelme, CVAT ...): `ppose convert {path} annotations.json`"
+            f"{path}: no annotations.json in it, nor in train/ or val/: name the annotation file, or convert "
+            f"other labels (YOLO, labelme, CVAT ...): `ppose convert {path} annotations.json`"
         )
     return found
 

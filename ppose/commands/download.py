@@ -1,4 +1,4 @@
-"""Downloads a dataset, or parts of it, to where configs look for it; goes on where it broke off."""
+"""Downloads a dataset, or parts of it, to where configs look for it; resumes interrupted downloads."""
 
 import argparse
 from pathlib import Path
@@ -7,7 +7,7 @@ _DATASETS = ("coco", "mpii")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """What the command takes."""
+    """Add the command's options."""
     parser.add_argument(
         "dataset", nargs="?", choices=_DATASETS, default="coco", help="(default: %(default)s)"
     )
@@ -15,19 +15,19 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--only",
         nargs="+",
         metavar="PART",
-        help="parts of it; coco: annotations, test-dev (names of its images), detections (boxes of people in "
+        help="parts to download; coco: annotations, test-dev (image names), detections (person boxes in "
         "val2017), val2017, train2017; mpii: annotations, images (default: all)",
     )
     parser.add_argument(
-        "--dir", type=Path, metavar="DIR", help="where it goes (default: dataset/coco or dataset/mpii)"
+        "--dir", type=Path, metavar="DIR", help="target folder (default: dataset/coco or dataset/mpii)"
     )
     parser.add_argument(
-        "--mirror", metavar="URL", help="take the files from here, where they lie under their own names"
+        "--mirror", metavar="URL", help="URL of a mirror that has the files under their own names"
     )
 
 
 def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
-    """Do what the parsed options say."""
+    """Run the command."""
     from ppose.downloads.datasets import DATASETS, fetch_parts
 
     known = {part.name: part for part in DATASETS[args.dataset]}

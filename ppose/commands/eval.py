@@ -1,4 +1,4 @@
-"""Evaluates a checkpoint, or an export, on the dataset of a config, by the metric of the config."""
+"""Evaluates a checkpoint, or an export, on a config's dataset, with the config's metric."""
 
 import argparse
 from pathlib import Path
@@ -18,28 +18,28 @@ if TYPE_CHECKING:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """What the command takes."""
+    """Add the command's options."""
     add_config_options(parser, required=False)
     add_gpu_option(parser)
     checkpoint = parser.add_mutually_exclusive_group()
     checkpoint.add_argument(
-        "--test_model", "--model-file", metavar="FILE", help="the checkpoint: the same as -o weights=FILE"
+        "--test_model", "--model-file", metavar="FILE", help="checkpoint; same as -o weights=FILE"
     )
     checkpoint.add_argument(
         "--test_epoch",
         type=whole_number(1),
         metavar="N",
-        help="the checkpoint of that epoch, <save_dir>/<config>/model_dump/N.pdparams",
+        help="checkpoint of epoch N: <save_dir>/<config>/model_dump/N.pdparams",
     )
     parser.add_argument(
-        "--flip-test", action="store_true", help="with the flip test, whatever the config says"
+        "--flip-test", action="store_true", help="use the flip test, whatever the config says"
     )
     parser.add_argument(
         "--use-detect-bbox",
         action="store_true",
-        help="detected boxes, of EvalDataset.bbox_file, in place of the people's own",
+        help="use the detected boxes of EvalDataset.bbox_file instead of the annotated ones",
     )
-    parser.add_argument("--json", metavar="FILE", help="write the metrics to this file, as one flat object")
+    parser.add_argument("--json", metavar="FILE", help="write the metrics to this file as flat JSON")
     parser.add_argument(
         "--save_prediction_only",
         action="store_true",
@@ -48,33 +48,33 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output_eval",
         metavar="DIR",
-        help="folder of that results file (default: <save_dir>/<config>/result)",
+        help="folder for the results file (default: <save_dir>/<config>/result)",
     )
     parser.add_argument(
-        "--nms", choices=["oks", "soft_oks", "none"], help="between the people of an image (default: oks)"
+        "--nms", choices=["oks", "soft_oks", "none"], help="how to remove duplicate people (default: oks)"
     )
-    parser.add_argument("--oks_thre", type=float, help="OKS from which two people are one (default: 0.9)")
+    parser.add_argument("--oks_thre", type=float, help="OKS above which people are duplicates (default: 0.9)")
     parser.add_argument(
         "--in_vis_thre",
         type=float,
-        help="a person's score is the mean of the keypoint scores above this (default: 0.2; 0: of all)",
+        help="keypoint scores above this are averaged into the person's score (default: 0.2; 0: all)",
     )
-    parser.add_argument("--no_rescore", action="store_true", help="score people by their box alone")
+    parser.add_argument("--no_rescore", action="store_true", help="score people by their box score alone")
     parser.add_argument(
         "--model",
         "--model_dir",
         metavar="NAME|DIR",
-        help="evaluate this exported model in place of the config's weights: a name of `ppose models`, whose "
-        "config is then the default of --config, or a folder of `ppose export`",
+        help="evaluate this exported model instead of the config's weights: a name from `ppose models` (its "
+        "config is then the default of --config), or a folder of `ppose export`",
     )
     add_runtime_option(parser, default=None)
     add_precision_option(parser, default=None)
 
 
 def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
-    """Do what the parsed options say."""
+    """Run the command."""
     if args.model is None and (args.runtime or args.precision):
-        parser.error("--runtime and --precision are for an exported model: --model NAME|DIR")
+        parser.error("--runtime and --precision need an exported model: --model NAME|DIR")
     if args.config is None:
         args.config = find_config_of(args.model)
         if args.config is None:
@@ -82,9 +82,9 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
                 "the following arguments are required: -c/--config, or --model with a name of `ppose models`"
             )
     if args.model is not None and (args.test_model or args.test_epoch or args.flip_test):
-        parser.error("--test_model, --test_epoch and --flip-test are not for an exported model (--model)")
+        parser.error("--test_model, --test_epoch and --flip-test cannot be used with --model")
     if args.save_prediction_only and args.json:
-        parser.error("--json needs metrics, --save_prediction_only computes none")
+        parser.error("--json needs metrics, but --save_prediction_only computes none")
 
     choose_gpus(args.gpu)
     from ppose.engine.device import select_device
@@ -141,14 +141,14 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
 
 
 def find_config_of(model: str | None) -> str | None:
-    """The config of a published model; None without a name, or for a folder."""
+    """Return the config of a published model; None without a name, or for a folder."""
     from ppose.weights.registry import find_model
 
     return None if model is None or Path(model).is_dir() else find_model(model, "pose").config
 
 
 def what_flags_override(args: argparse.Namespace, cfg: dict[str, Any]) -> list[str]:
-    """The overrides that flags stand for; cfg is the config without them."""
+    """Return the overrides that the flags stand for; ``cfg`` is the config without them."""
     asked = []
     if args.test_epoch:
         folder = Path(cfg.get("save_dir", "output")) / Path(args.config).stem
@@ -163,19 +163,19 @@ def what_flags_override(args: argparse.Namespace, cfg: dict[str, Any]) -> list[s
 
 
 def check_epoch(epoch: int, file: Path) -> None:
-    """Raise CheckpointError where a run has kept no checkpoint of that epoch, with those that it has."""
+    """Raise CheckpointError if the run kept no checkpoint of that epoch; the error lists those it has."""
     from ppose.errors import CheckpointError
     from ppose.paths import show_name
 
     if file.is_file():
         return
     kept = sorted(int(other.stem) for other in file.parent.glob("*.pdparams") if other.stem.isdecimal())
-    there = f"there are those of {', '.join(map(str, kept))}" if kept else "there is none"
+    there = f"expected one of {', '.join(map(str, kept))}" if kept else "the run has no checkpoints"
     raise CheckpointError(f"--test_epoch {epoch}: no weights at {show_name(file)}; {there}")
 
 
 def metric_options(args: argparse.Namespace) -> dict[str, Any]:
-    """What the user asks of the metric beside what the config does."""
+    """Return the metric's options that flags set, beside those of the config."""
     given = {"nms": args.nms, "oks_threshold": args.oks_thre, "visible_threshold": args.in_vis_thre}
     options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     if args.nms == "none":

@@ -1,4 +1,4 @@
-"""Says how well tracks hold: MOTA, IDF1 and HOTA of people, PoseTrack's MOTA of keypoints."""
+"""Evaluates tracks: MOTA, IDF1 and HOTA of people, PoseTrack's MOTA of keypoints."""
 
 import argparse
 from pathlib import Path
@@ -9,39 +9,39 @@ if TYPE_CHECKING:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """What the command takes."""
+    """Add the command's options."""
     parser.add_argument(
         "--annotations",
         type=Path,
         required=True,
         metavar="FILE_OR_DIR",
-        help="who is where: PoseTrack18's .json, one a video or all in one, or MOTChallenge's gt.txt",
+        help="ground truth: PoseTrack18's .json (one per video, or one for all), or MOTChallenge's gt.txt",
     )
     parser.add_argument(
         "--tracks",
         type=Path,
         required=True,
         metavar="FILE_OR_DIR",
-        help="what was found: of each video NAME.tracks.csv or NAME.txt, as ppose predict --save_tracks "
+        help="tracks to evaluate: per video NAME.tracks.csv or NAME.txt, as `ppose predict --save_tracks` "
         "writes them, or PoseTrack18's .json",
     )
     parser.add_argument(
         "--similarity",
         choices=["oks", "iou"],
-        help="what people are matched by, from 0.5 on (default: oks where both have keypoints, else iou)",
+        help="measure that matches people, at 0.5 or more (default: oks if both have keypoints, else iou)",
     )
     parser.add_argument(
         "--threshold",
         type=float,
         default=0.2,
         metavar="SCORE",
-        help="keypoints of a lower score were not found (default: %(default)s)",
+        help="keypoints with a lower score count as not found (default: %(default)s)",
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to this file")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to this file")
 
 
 def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
-    """Do what the parsed options say."""
+    """Run the command."""
     from ppose.files import check_writable, write_json
     from ppose.formats.track_folders import read_tracks
     from ppose.reports.tracking import evaluate_keypoints, evaluate_people, format_scores, pair_videos

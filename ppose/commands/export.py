@@ -1,4 +1,4 @@
-"""Exports a trained network to Paddle Inference or ONNX, with all that runs it."""
+"""Exports a trained network to Paddle Inference or ONNX, with all that is needed to run it."""
 
 import argparse
 from pathlib import Path
@@ -8,28 +8,26 @@ from ppose.processor_settings import silence_tracing
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """What the command takes."""
+    """Add the command's options."""
     add_config_options(parser)
     add_export_options(parser, "<config>", for_lite=True)
+    parser.add_argument("--batch", type=int, metavar="N", help="fixed batch size of the graph (default: any)")
     parser.add_argument(
-        "--batch", type=int, metavar="N", help="images that the graph takes at a time (default: any number)"
-    )
-    parser.add_argument(
-        "--fuse_normalize", action="store_true", help="normalise in the graph, which then takes uint8 images"
+        "--fuse_normalize", action="store_true", help="normalise in the graph; it then takes uint8 images"
     )
     parser.add_argument("--flip_test", action="store_true", help="do the flip test in the graph")
     parser.add_argument(
         "--triton",
         type=Path,
         metavar="DIR",
-        help="write it into a Triton model repository too; --format onnx",
+        help="also write the model into this Triton model repository; needs --format onnx",
     )
 
 
 def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
-    """Do what the parsed options say."""
+    """Run the command."""
     if args.triton is not None and args.format != "onnx":
-        parser.error("--triton takes --format onnx")
+        parser.error("--triton needs --format onnx")
     silence_tracing()
 
     from ppose.engine.device import select_device

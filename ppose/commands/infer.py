@@ -7,22 +7,22 @@ from ppose.options import add_box_options, add_config_options, add_gpu_option, a
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """What the command takes."""
+    """Add the command's options."""
     add_config_options(parser)
     add_gpu_option(parser)
     images = parser.add_mutually_exclusive_group(required=True)
     images.add_argument("--infer_img", metavar="FILE", help="one image")
-    images.add_argument("--infer_dir", metavar="DIR", help="all images of a folder")
+    images.add_argument("--infer_dir", metavar="DIR", help="folder of images")
     parser.add_argument(
         "--boxes",
         metavar="FILE",
-        help="people: COCO annotations, or a JSON list of {image, bbox} objects (default: whole images)",
+        help="people: COCO annotations, or a JSON list of {image, bbox} (default: each image is one person)",
     )
-    add_box_options(parser, "--boxes' scored")
+    add_box_options(parser, "--boxes that have scores")
     parser.add_argument(
         "--output_dir",
         metavar="DIR",
-        help="where pictures and keypoints.json go (default: <save_dir>/<config>/vis)",
+        help="folder for pictures and keypoints.json (default: <save_dir>/<config>/vis)",
     )
     parser.add_argument(
         "--draw_threshold", type=float, default=0.2, help="lowest keypoint score drawn (default: %(default)s)"
@@ -31,7 +31,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
-    """Do what the parsed options say."""
+    """Run the command."""
     choose_gpus(args.gpu)
     from ppose.engine.device import select_device
     from ppose.engine.load import load_trained

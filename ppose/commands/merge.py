@@ -1,4 +1,4 @@
-"""Puts several annotation files together: ids are given anew, categories matched by name."""
+"""Merges annotation files: ids are renumbered, categories are matched by name."""
 
 import argparse
 from pathlib import Path
@@ -6,20 +6,20 @@ from typing import Any
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """What the command takes."""
+    """Add the command's options."""
     parser.add_argument("annotations", nargs="+", type=Path, metavar="FILE", help="files in COCO's format")
     parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="the file to write")
     parser.add_argument(
         "--root",
         type=Path,
         metavar="DIR",
-        help="names of images begin at DIR then, and images/ is looked for beside each FILE; without, images "
-        "of one name are one image",
+        help="make image names relative to DIR; images/ is looked for beside each FILE (default: images with "
+        "the same name are the same image)",
     )
 
 
 def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
-    """Do what the parsed options say."""
+    """Run the command."""
     from ppose.annotations.merge import merge_contents
     from ppose.errors import DataError
     from ppose.files import check_writable, read_json, write_json
@@ -39,7 +39,7 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     )
     print(f"{args.output}: {counts}")
     if shared:
-        print(f"  {shared} images were in several files: what is on them was put together")
+        print(f"  {shared} images were in several files: their annotations were merged")
 
 
 def _rename(content: dict[str, Any], file: Path, root: Path) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def _rename(content: dict[str, Any], file: Path, root: Path) -> dict[str, Any]:
 
     folder = find_image_folder(file).resolve()
     if not folder.is_relative_to(root.resolve()):
-        raise DataError(f"{folder}, with the images of {file}, is not in {root}")
+        raise DataError(f"{file}: its images are in {folder}, expected a folder in {root}")
     start = folder.relative_to(root.resolve())
     images = [
         {**image, "file_name": (start / str(image["file_name"])).as_posix()}

@@ -1,4 +1,4 @@
-"""Prints how large a config's network is: parameters, multiply-accumulates, GFLOPs as published."""
+"""Prints the size of a config's network: parameters, multiply-accumulates, GFLOPs as published."""
 
 import argparse
 
@@ -6,12 +6,12 @@ from ppose.options import add_config_options
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """What the command takes."""
+    """Add the command's options."""
     add_config_options(parser)
 
 
 def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
-    """Do what the parsed options say."""
+    """Run the command."""
     from ppose.engine.task import Task
     from ppose.models.counting import measure_size
     from ppose.workspace import load_config

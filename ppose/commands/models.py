@@ -1,4 +1,4 @@
-"""Lists the models that are published, shows one, and carries them to machines without a network."""
+"""Lists the published models, shows one, and packs models for machines without a network."""
 
 import argparse
 from collections.abc import Sequence
@@ -15,13 +15,13 @@ _ARCHIVE = Path("models.zip")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """What the command takes."""
+    """Add the command's options."""
     parser.add_argument(
         "words",
         nargs="*",
         metavar="NAME | pack [NAME ...] | unpack FILE",
-        help="NAME: show that model; pack: write models into an archive, by default those of `ppose predict "
-        "photo.jpg`; unpack: put those of an archive in their place; without any: list all",
+        help="NAME: show that model; pack: write models into an archive (default: those of `ppose predict "
+        "photo.jpg`); unpack: install the models of an archive; nothing: list all models",
     )
     parser.add_argument(
         "-o", "--output", type=Path, metavar="FILE", help=f"archive to write (default: {_ARCHIVE})"
@@ -29,15 +29,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
-    """Do what the parsed options say."""
+    """Run the command."""
     action, *names = args.words or [""]
     if args.output is not None and action != "pack":
-        parser.error("--output is of pack")
+        parser.error("--output needs pack")
     if action == "pack":
         _pack(names or [DEFAULT_POSE, DEFAULT_DETECTOR], args.output or _ARCHIVE)
     elif action == "unpack":
         if len(names) != 1:
-            parser.error("unpack takes the file of one archive")
+            parser.error("unpack takes exactly one archive FILE")
         from ppose.zoo.packing import unpack_models
 
         print("\n".join(unpack_models(Path(names[0]))))
@@ -79,8 +79,8 @@ def _make_table(models: "Sequence[Model]") -> str:
         rows.append((model.name, model.kind, *cells))
     notes = (
         "",
-        "own: with the people's own boxes, which give about 2 AP more than detected ones.",
-        "`ppose models NAME` shows one, `ppose predict photo.jpg --model NAME --detector NAME` runs them.",
+        "own: with the annotated boxes, which give about 2 AP more than detected ones.",
+        "`ppose models NAME` shows a model, `ppose predict photo.jpg --model NAME --detector NAME` runs it.",
     )
     return "\n".join([*align_columns(rows, left=len(rows[0])), *notes])
 
@@ -103,7 +103,7 @@ def _describe(model: "Model") -> str:
         "licence": f"{model.licence}: {model.repository}",
         "file": model.url,
         "bytes": model.size and f"{model.size:,}",
-        "sha256": model.digest or "not stated by the publisher: that of the first download is kept",
+        "sha256": model.digest or "not published; the first download's digest is kept",
         "here": ", ".join(map(str, there)) or "not yet",
     }
     use = f"ppose predict photo.jpg --{'model' if model.kind == 'pose' else 'detector'} {model.name}"

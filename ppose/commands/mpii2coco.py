@@ -1,4 +1,4 @@
-"""Rewrites MPII's release (mpii_human_pose_v1_u12_1.mat) in COCO's format."""
+"""Converts MPII's release (mpii_human_pose_v1_u12_1.mat) to COCO's format."""
 
 import argparse
 
@@ -6,7 +6,7 @@ from ppose.options import add_conversion_options
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """What the command takes."""
+    """Add the command's options."""
     add_conversion_options(parser, "the release's .mat, or a folder that holds it")
     parser.add_argument(
         "--split",
@@ -17,7 +17,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
-    """Do what the parsed options say."""
+    """Run the command."""
     from ppose.converters.mpii import convert_mpii
     from ppose.converters.output import write_converted
 

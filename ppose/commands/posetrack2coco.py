@@ -1,4 +1,4 @@
-"""Joins PoseTrack18's annotation files, one a video, in one file in COCO's format."""
+"""Joins PoseTrack18's annotation files, one per video, into one file in COCO's format."""
 
 import argparse
 
@@ -6,12 +6,12 @@ from ppose.options import add_conversion_options
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """What the command takes."""
+    """Add the command's options."""
     add_conversion_options(parser, "a video's .json, or a folder of them, such as annotations/val")
 
 
 def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
-    """Do what the parsed options say."""
+    """Run the command."""
     from ppose.converters.output import write_converted
     from ppose.converters.posetrack import convert_posetrack
 

@@ -1,4 +1,4 @@
-"""Finds the people in images, videos or a camera's picture, and their poses: `ppose predict photo.jpg`."""
+"""Finds people and their poses in images, videos or a camera's picture: `ppose predict photo.jpg`."""
 
 import argparse
 import logging
@@ -35,9 +35,9 @@ def _boolean(text: str) -> bool:
 
 
 def _time(text: str) -> float:
-    """Seconds of 90, 90.5, 1:30 or 0:01:30.5."""
+    """Parse 90, 90.5, 1:30 or 0:01:30.5 as seconds."""
     if not re.fullmatch(r"(\d+:){0,2}\d+(\.\d+)?", text, re.ASCII):
-        raise argparse.ArgumentTypeError(f"got '{text}', expected seconds, or a time as in 0:01:30.5")
+        raise argparse.ArgumentTypeError(f"got '{text}', expected seconds, or a time such as 0:01:30.5")
     return sum(float(part) * 60**power for power, part in enumerate(reversed(text.split(":"))))
 
 
@@ -47,13 +47,13 @@ def _rate(text: str) -> Fraction:
     except (ValueError, ZeroDivisionError):
         rate = Fraction(0)
     if not 0 < rate <= 1000:
-        raise argparse.ArgumentTypeError(f"got '{text}', expected frames a second as in 25 or 30000/1001")
+        raise argparse.ArgumentTypeError(f"got '{text}', expected frames per second as in 25 or 30000/1001")
     return rate
 
 
 def _smoothing(text: str) -> str | None:
     kinds: dict[str, str | None] = {kind: kind for kind in ("one_euro", "savgol", "rts")}
-    kinds |= {"true": "one_euro", "1": "one_euro", "false": None, "0": None}  # as when there was one
+    kinds |= {"true": "one_euro", "1": "one_euro", "false": None, "0": None}  # from when there was one kind
     if text.lower() not in kinds:
         raise argparse.ArgumentTypeError(f"got '{text}', expected one_euro, savgol or rts")
     return kinds[text.lower()]
@@ -65,7 +65,7 @@ def _seconds(text: str) -> float:
     except ValueError:
         value = -1.0
     if not 0 <= value < math.inf:
-        raise argparse.ArgumentTypeError(f"got '{text}', expected seconds from 0 on")
+        raise argparse.ArgumentTypeError(f"got '{text}', expected seconds, 0 or more")
     return value
 
 
@@ -82,17 +82,15 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
         type=Path,
         nargs="?",
         metavar="FILE|DIR",
-        help="an image, a folder of images or a video, in which people are looked for by a detector",
+        help="an image, a folder of images or a video; a detector finds the people",
     )
-    source.add_argument("--image_file", type=Path, metavar="FILE", help="one image, of one person")
+    source.add_argument("--image_file", type=Path, metavar="FILE", help="image of one person")
+    source.add_argument("--image_dir", type=Path, metavar="DIR", help="folder of images of one person each")
     source.add_argument(
-        "--image_dir", type=Path, metavar="DIR", help="all images of a folder, of a person each"
+        "--video_file", type=Path, metavar="FILE", help="video, or numbered images such as frame%%05d.png"
     )
-    source.add_argument(
-        "--video_file", type=Path, metavar="FILE", help="a video, or numbered images as in frame%%05d.png"
-    )
-    source.add_argument("--camera_id", type=whole_number(0), metavar="N", help="a camera, until Ctrl-C")
-    source.add_argument("--stream", metavar="URL", help="a stream (rtsp:// and others), until Ctrl-C")
+    source.add_argument("--camera_id", type=whole_number(0), metavar="N", help="camera, until Ctrl-C")
+    source.add_argument("--stream", metavar="URL", help="stream (rtsp:// and others), until Ctrl-C")
     people = parser.add_mutually_exclusive_group()
     people.add_argument(
         "--boxes", metavar="FILE", help="people in images: COCO annotations, or a JSON list of {image, bbox}"
@@ -101,15 +99,15 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
         "--detector",
         "--det_model_dir",
         metavar="NAME|DIR|FILE",
-        help="person detector: a name of `ppose models`, PaddleDetection's or PaddleX's export, or ONNX of "
-        f"PicoDet, YOLO or RTMDet; none: a picture is one person (default for FILE|DIR: {DEFAULT_DETECTOR})",
+        help="person detector: a name of `ppose models`, an export of PaddleDetection or PaddleX, or ONNX of "
+        f"PicoDet, YOLO or RTMDet; none: an image is one person (default for FILE|DIR: {DEFAULT_DETECTOR})",
     )
-    add_box_options(parser, "a detector's, or of --boxes that have scores,")
+    add_box_options(parser, "detected boxes, and of --boxes that have scores")
     parser.add_argument(
         "--tiles",
         type=read_tiles,
         metavar="2x2",
-        help="look for small people in so many columns and rows of tiles, too: slower",
+        help="also search for small people in this grid of tiles (columns x rows); slower",
     )
 
 
@@ -124,41 +122,37 @@ def _add_runtime(parser: argparse.ArgumentParser) -> None:
         "--batch_size",
         type=whole_number(1),
         metavar="N",
-        help="most people in a batch (default: 16; 4 where batches run at once, in folders and videos)",
+        help="people per batch (default: 16; 4 for folders and videos, where batches run in parallel)",
     )
     parser.add_argument("--cpu_threads", type=whole_number(1), metavar="N", help="default: all cores")
-    words = "oneDNN in Paddle, on the CPU (default: true); false: --runtime paddle"
+    words = "use oneDNN in Paddle on the CPU (default: true); false implies --runtime paddle"
     _add_switch(parser, "--enable_mkldnn", True, words)
     for name in ("min", "opt", "max"):
-        parser.add_argument(
-            f"--trt_{name}_shape", type=int, help="no effect: the input's size is the model's own"
-        )
-    _add_switch(
-        parser, "--trt_calib_mode", False, "not available: int8 needs a model that is trained quantized"
-    )
+        parser.add_argument(f"--trt_{name}_shape", type=int, help="no effect: the model fixes its input size")
+    _add_switch(parser, "--trt_calib_mode", False, "not available: int8 needs a quantized model")
 
 
 def _add_clip(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--start", type=_time, default=0.0, metavar="TIME", help="of videos: from here on, s or h:mm:ss.s"
+        "--start", type=_time, default=0.0, metavar="TIME", help="videos: start here, s or h:mm:ss.s"
     )
-    parser.add_argument("--end", type=_time, metavar="TIME", help="of videos: up to here")
+    parser.add_argument("--end", type=_time, metavar="TIME", help="videos: end here")
     parser.add_argument(
-        "--every", type=whole_number(1), default=1, metavar="N", help="of videos: each N-th frame"
+        "--every", type=whole_number(1), default=1, metavar="N", help="videos: use every N-th frame"
     )
     parser.add_argument(
-        "--fps", type=_rate, metavar="RATE", help="of numbered images: frames a second (default: 25)"
+        "--fps", type=_rate, metavar="RATE", help="numbered images: frames per second (default: 25)"
     )
     parser.add_argument(
         "--codec",
         choices=["h264", "hevc", "av1", "vp9", "mpeg4"],
         default="h264",
-        help="of the video that is written (default: %(default)s, which browsers play)",
+        help="codec of the written video (default: %(default)s, which browsers play)",
     )
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """What the command takes."""
+    """Add the command's options."""
     add_model_option(parser, "--model_dir", default=DEFAULT_POSE)
     _add_source(parser)
     _add_clip(parser)
@@ -173,26 +167,26 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         parser,
         "--save_json",
         None,
-        "write the poses too: keypoints.json, of videos a line a frame (.jsonl) (default: of FILE|DIR)",
+        "also write keypoints.json; for videos .jsonl, one line per frame (default: true for FILE|DIR)",
     )
-    _add_switch(parser, "--save_csv", False, "of images: write them as a table too, keypoints.csv")
+    _add_switch(parser, "--save_csv", False, "images: also write the poses as a table, keypoints.csv")
     parser.add_argument(
         "--save_labels",
         choices=["cvat", "labelstudio", "labelme", "yolo"],
-        help="of images: write them as labels for this tool, to be corrected there",
+        help="images: also write the poses as labels for this tool, to be corrected there",
     )
     parser.add_argument(
         "--tracking",
         choices=["oks", "iou"],
         default="oks",
-        help="what makes people in two frames one: boxes and poses, or boxes alone (default: %(default)s)",
+        help="match people between frames by boxes and poses (oks), or boxes alone (default: %(default)s)",
     )
     parser.add_argument(
         "--low_threshold",
         type=float,
         metavar="SCORE",
-        help="of videos with a detector: boxes from this score on, of who may be half hidden, go on "
-        "with tracks but begin none; more poses to find (default: none below --det_threshold)",
+        help="videos with a detector: boxes with at least this score (of people half hidden) continue "
+        "tracks but start none; costs more poses (default: none below --det_threshold)",
     )
     parser.add_argument(
         "--smooth",
@@ -200,38 +194,38 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         const="one_euro",
         metavar="one_euro|savgol|rts",
-        help="smooth the poses in videos: one_euro (what --smooth alone is) as they come; savgol (parabolas "
-        "over 0.3 s) and rts (a Kalman smoother) know what comes after, and read a file twice",
+        help="smooth the poses in videos: one_euro (also --smooth alone) works online; savgol (parabolas "
+        "over 0.3 s) and rts (a Kalman smoother) use later frames too, and read the file twice",
     )
     parser.add_argument(
         "--fill_gaps",
         type=_seconds,
         default=0.0,
         metavar="SECONDS",
-        help="put who is missing for so long at most in between, marked is_filled; reads the video twice",
+        help="interpolate poses over gaps up to this long, marked is_filled; reads the video twice",
     )
     parser.add_argument(
         "--save_tracks",
         choices=["csv", "mot"],
-        help="of videos: write NAME.tracks.csv, a row a keypoint, or NAME.txt, MOTChallenge's text",
+        help="videos: write NAME.tracks.csv, one row per keypoint, or NAME.txt in MOTChallenge's format",
     )
-    _add_switch(parser, "--run_benchmark", False, "print where the time went, a person")
+    _add_switch(parser, "--run_benchmark", False, "print the time per person of each step")
 
 
 def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     uses_tensorrt = args.run_mode != "paddle"
     if uses_tensorrt and args.runtime not in (None, "auto", "paddle"):
-        parser.error(f"--run_mode {args.run_mode} is Paddle's, --runtime is {args.runtime}")
+        parser.error(f"--run_mode {args.run_mode} needs --runtime paddle, got {args.runtime}")
     if uses_tensorrt and args.precision is not None:
-        parser.error(f"--run_mode {args.run_mode} has its precision in its name; leave --precision out")
+        parser.error(f"--run_mode {args.run_mode} already sets the precision; leave --precision out")
     if uses_tensorrt and args.device != "gpu":
         parser.error(f"--run_mode {args.run_mode} needs --device gpu")
     if args.trt_calib_mode:
-        parser.error("--trt_calib_mode: Paddle 3 calibrates no TensorRT; int8 needs a quantized model")
+        parser.error("--trt_calib_mode: Paddle 3 cannot calibrate TensorRT; int8 needs a quantized model")
     if args.det_class and not (args.boxes or args.detector):
-        parser.error("--det_class is of the detector of --detector, or of --boxes")
+        parser.error("--det_class needs --detector or --boxes")
     if args.tiles and args.detector in (None, NO_DETECTOR):
-        parser.error("--tiles is of the detector of --detector")
+        parser.error("--tiles needs a --detector")
     is_video = args.image_file is None and args.image_dir is None
     if (args.save_csv or args.save_labels) and is_video:
         parser.error("--save_csv and --save_labels are for images")
@@ -239,7 +233,7 @@ def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     if args.low_threshold is not None and not (is_video and args.detector):
         parser.error("--low_threshold is for videos with --detector")
     if is_live and (args.smooth in ("savgol", "rts") or args.fill_gaps):
-        parser.error("--smooth savgol, rts and --fill_gaps need what comes after: they are for video files")
+        parser.error("--smooth savgol, --smooth rts and --fill_gaps need a video file: they use later frames")
     if (args.fill_gaps or args.save_tracks) and not is_video:
         parser.error("--fill_gaps and --save_tracks are for videos")
     if args.boxes and is_video:
@@ -251,7 +245,7 @@ def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
 
 
 def _read_source(args: argparse.Namespace) -> None:
-    """Put what FILE|DIR is into the option of its kind; people in it are found, and written as JSON."""
+    """Set the option that FILE|DIR stands for; turn on the detector and the JSON file by default."""
     if args.source.is_dir():
         args.image_dir = args.source
     elif args.source.suffix.lower() in _VIDEO_ENDINGS:
@@ -265,12 +259,12 @@ def _read_source(args: argparse.Namespace) -> None:
 
 
 def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
-    """Do what the parsed options say."""
+    """Run the command."""
     if args.source is not None:
         _read_source(args)
     _check(parser, args)
     if args.trt_min_shape or args.trt_opt_shape or args.trt_max_shape:
-        _logger.warning("--trt_*_shape have no effect: the input's size is the model's own")
+        _logger.warning("--trt_*_shape have no effect: the model fixes its input size")
 
     from ppose.inference import command
     from ppose.inference.video_frames import Clip

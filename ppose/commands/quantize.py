@@ -1,4 +1,4 @@
-"""Quantizes a trained network to eight bits without training and exports it."""
+"""Quantizes a trained network to int8 without training, and exports it."""
 
 import argparse
 import logging
@@ -25,23 +25,23 @@ AP_PEOPLE = 100
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """What the command takes."""
+    """Add the command's options."""
     add_config_options(parser)
     images = parser.add_mutually_exclusive_group(required=True)
     images.add_argument("--calib_dir", metavar="DIR", help="calibrate on the images of a folder")
     images.add_argument(
         "--calib_dataset",
         choices=["TrainDataset", "EvalDataset"],
-        help="calibrate on people of this dataset of the config, which is better than whole images",
+        help="calibrate on people of this dataset of the config; better than whole images",
     )
     parser.add_argument(
         "--boxes",
         metavar="FILE",
-        help="people of --calib_dir: COCO annotations, or a JSON list of {image, bbox} objects "
+        help="people in --calib_dir: COCO annotations, or a JSON list of {image, bbox} "
         "(default: each image is one person)",
     )
     parser.add_argument(
-        "--calib_images", type=int, default=128, metavar="N", help="how many people (default: %(default)s)"
+        "--calib_images", type=int, default=128, metavar="N", help="number of people (default: %(default)s)"
     )
     parser.add_argument(
         "--method",
@@ -58,30 +58,30 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--eval",
         action="store_true",
-        help="then print AP on the EvalDataset: in float, in eight bits as simulated, and exported",
+        help="print AP on the EvalDataset: float, simulated int8, and exported",
     )
     parser.add_argument(
         "--analyse",
         action="store_true",
-        help="export nothing; list the layers by what quantizing each alone does to heatmaps, in that folder",
+        help="export nothing; rank the layers by how much quantizing each alone changes the heatmaps",
     )
     parser.add_argument(
         "--analyse_ap",
         type=int,
         default=10,
         metavar="N",
-        help="with the AP of the N worst layers on a part of the EvalDataset (default: %(default)s; 0: none)",
+        help="AP of the N worst layers on a part of the EvalDataset (default: %(default)s; 0: none)",
     )
 
 
 def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
-    """Do what the parsed options say."""
+    """Run the command."""
     if args.boxes is not None and args.calib_dir is None:
-        parser.error("--boxes are of the images of --calib_dir")
+        parser.error("--boxes needs --calib_dir")
     if args.calib_images < 1 or args.analyse_ap < 0:
-        parser.error("expected --calib_images of 1 or more, and --analyse_ap of 0 or more")
+        parser.error("expected --calib_images 1 or more, and --analyse_ap 0 or more")
     if args.eval and args.analyse:
-        parser.error("--eval is of the export, and --analyse exports nothing")
+        parser.error("--eval needs an export, but --analyse exports nothing")
     silence_tracing()
 
     from ppose.engine.device import select_device
@@ -108,7 +108,7 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     quantized = quantize_and_export(task, images, how, folder, options)
     print(quantized.describe())
     if args.format == "paddle":
-        _logger.info("Paddle Inference computes int8 in floats: --format onnx is what is quicker")
+        _logger.info("Paddle Inference computes int8 in float; --format onnx is faster")
     if dataset is not None:
         networks = {"in float": quantized.trained, "in eight bits, simulated": quantized.network}
         report_ap(task, folder, networks, dataset)
@@ -116,7 +116,7 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
 
 
 def find_images(task: "Task", args: argparse.Namespace) -> "CalibrationImages":
-    """The images to calibrate on, of the folder or the dataset that the user names."""
+    """Return the calibration images, from the folder or the dataset that the user names."""
     from ppose.engine.calibration import CalibrationImages
 
     if args.calib_dir is None:
@@ -125,21 +125,21 @@ def find_images(task: "Task", args: argparse.Namespace) -> "CalibrationImages":
 
 
 def make_measure_ap(task: "Task", args: argparse.Namespace) -> "Callable[[Layer], float] | None":
-    """What gives a network's AP on a part of the EvalDataset; None where nobody asks for it."""
+    """Return a function that gives a network's AP on a part of the EvalDataset; None if not asked for."""
     from ppose.engine.calibration import make_sampled_ap
     from ppose.errors import DataError
 
     try:
         return make_sampled_ap(task, AP_PEOPLE) if args.analyse and args.analyse_ap else None
     except DataError as error:
-        raise DataError(f"{error} (for the AP; --analyse_ap 0 leaves it out)") from None
+        raise DataError(f"{error} (needed for AP; --analyse_ap 0 skips it)") from None
 
 
 def print_analysis(folder: Path, rows: "list[LayerSensitivity]") -> None:
-    """Print the most sensitive layers, and where all of them are."""
+    """Print the most sensitive layers, and the files that list all of them."""
     from ppose.quantization.sensitivity_report import CSV_FILE, PICTURE_FILE, format_report
 
-    print(f"{format_report(rows)}\nall of them: {folder / CSV_FILE}, {folder / PICTURE_FILE}")
+    print(f"{format_report(rows)}\nfull list: {folder / CSV_FILE}, {folder / PICTURE_FILE}")
 
 
 def report_ap(task: "Task", folder: Path, networks: "dict[str, Layer]", dataset: Any) -> None:
@@ -147,7 +147,7 @@ def report_ap(task: "Task", folder: Path, networks: "dict[str, Layer]", dataset:
     from ppose.export.evaluate import compare_ap, open_exported
     from ppose.inference.model_folder import read_model_folder
 
-    # What was exported, also where it saturates and a float export lies beside.
+    # The int8 export itself, even if it saturates on this processor and a float export lies beside it.
     exported = open_exported(task, read_model_folder(folder), "auto")
     found = compare_ap(task, networks, exported, dataset)
     print(f"{task.settings.headline[0]} without flip test, {dataset.boxes}:")

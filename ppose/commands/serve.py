@@ -1,4 +1,4 @@
-"""Serves an exported model over HTTP, with a page to try it on."""
+"""Serves an exported model over HTTP, with a web page to try it."""
 
 import argparse
 import signal
@@ -10,46 +10,46 @@ from ppose.zoo import DEFAULT_DETECTOR, DEFAULT_POSE, NO_DETECTOR
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """What the command takes."""
+    """Add the command's options."""
     add_model_option(parser, default=DEFAULT_POSE)
     parser.add_argument(
         "--detector",
         metavar="NAME|DIR",
-        help="person detector, for images without boxes: a name of `ppose models`, or a folder of "
-        f"PaddleDetection's; {NO_DETECTOR}: an image is one person (default for a model by name: "
+        help="person detector for images without boxes: a name of `ppose models`, or a folder exported by "
+        f"PaddleDetection; {NO_DETECTOR}: an image is one person (default for a model by name: "
         f"{DEFAULT_DETECTOR})",
     )
     parser.add_argument(
-        "--host", default="127.0.0.1", help="0.0.0.0: for other machines (default: %(default)s)"
+        "--host", default="127.0.0.1", help="0.0.0.0 accepts other machines (default: %(default)s)"
     )
     parser.add_argument(
-        "--port", type=whole_number(0), default=8000, help="0: a free one (default: %(default)s)"
+        "--port", type=whole_number(0), default=8000, help="0: any free port (default: %(default)s)"
     )
     add_runtime_option(parser)
     parser.add_argument("--cpu_threads", type=whole_number(1), metavar="N", help="default: all cores")
     parser.add_argument(
-        "--batch_size", type=whole_number(1), default=16, help="most people at once (default: %(default)s)"
+        "--batch_size", type=whole_number(1), default=16, help="people per batch (default: %(default)s)"
     )
     parser.add_argument(
         "--delay_ms", type=whole_number(0), default=2,
-        help="how long a batch waits for more than its first request (default: %(default)s)",
+        help="how long a batch waits for further requests (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
         "--queue", type=whole_number(1), default=128,
-        help="most requests at once, others are told to come again: 503 (default: %(default)s)",
+        help="limit of requests at once; further ones get status 503 (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
         "--timeout", type=whole_number(1), default=30, metavar="SECONDS",
-        help="longest time to an answer, and to the end after SIGTERM (default: %(default)s)",
+        help="limit for an answer, and for the shutdown after SIGTERM (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
-        "--max_mb", type=whole_number(1), default=16, help="of an image file (default: %(default)s)"
+        "--max_mb", type=whole_number(1), default=16, help="limit of an image file (default: %(default)s)"
     )
     parser.set_defaults(max_pixels=Limits.pixels)
 
 
 def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
-    """Do what the parsed options say."""
+    """Run the command."""
     from ppose.boxes import DET_THRESHOLD
     from ppose.errors import DeviceError, DownloadError
     from ppose.inference.command import warm_up
@@ -70,7 +70,7 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     predictor = Predictor.from_dir(
         find_folder(args.model, args.runtime),
         runtime=args.runtime,
-        precision="fp32",  # what `ppose tune` found is for one person at a time, or for folders
+        precision="fp32",  # `ppose tune` measures single people and folders, not requests
         cpu_threads=args.cpu_threads,
         batch_size=args.batch_size,
         batches=sizes,
@@ -81,13 +81,13 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         try:
             find_people = open_named(detector, DET_THRESHOLD, cpu_threads=args.cpu_threads)
         except (DeviceError, DownloadError) as error:
-            raise type(error)(f"{error}; --detector {NO_DETECTOR} takes an image as one person") from None
+            raise type(error)(f"{error}; --detector {NO_DETECTOR} treats an image as one person") from None
     warm_up(predictor, sizes)
     name = Path(args.model).resolve().name
     app = make_app(predictor, name, find_people=find_people, limits=limits, delay=args.delay_ms / 1000)
     listener = listen(args.host, args.port)
     host, port = listener.getsockname()[:2]
-    print(f"{name}: http://{host}:{port}/ (Ctrl-C ends it)", flush=True)
+    print(f"{name}: http://{host}:{port}/ (stop with Ctrl-C)", flush=True)
     server = make_server(app, read_seconds=limits.read_seconds, grace_seconds=args.timeout)
-    signal.signal(signal.SIGTERM, lambda *_: None)  # which uvicorn raises again after its own handling
+    signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn raises it again after handling it
     server.run(sockets=[listener])

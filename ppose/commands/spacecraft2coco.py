@@ -1,4 +1,4 @@
-"""Rewrites labels of a spacecraft's keypoints in COCO's format."""
+"""Converts labels of a spacecraft's keypoints to COCO's format."""
 
 import argparse
 
@@ -6,7 +6,7 @@ from ppose.options import add_conversion_options, whole_number
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """What the command takes."""
+    """Add the command's options."""
     add_conversion_options(parser, "the labels, a JSON list of {filename, bbox, features}, or their folder")
     parser.add_argument(
         "--keypoint_set", required=True, choices=["tango11", "envisat16", "envisat12"], help="whose keypoints"
@@ -16,12 +16,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         type=whole_number(1),
         nargs=2,
         metavar=("WIDTH", "HEIGHT"),
-        help="of all images (default: read from each, which takes longer)",
+        help="size of all images (default: read from each image, which takes longer)",
     )
 
 
 def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
-    """Do what the parsed options say."""
+    """Run the command."""
     from ppose.converters.output import write_converted
     from ppose.converters.spacecraft import convert_spacecraft
 

@@ -1,4 +1,4 @@
-"""Splits a dataset into parts for training and evaluation that share no video, no person and no picture."""
+"""Splits a dataset into parts for training and evaluation that share no video, person or picture."""
 
 import argparse
 from pathlib import Path
@@ -9,12 +9,10 @@ if TYPE_CHECKING:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """What the command takes."""
+    """Add the command's options."""
+    parser.add_argument("annotations", type=Path, metavar="FILE", help="annotation file in COCO's format")
     parser.add_argument(
-        "annotations", type=Path, metavar="FILE", help="the annotation file, in COCO's format"
-    )
-    parser.add_argument(
-        "--output_dir", type=Path, metavar="DIR", help="for PART.json of each part (default: beside FILE)"
+        "--output_dir", type=Path, metavar="DIR", help="folder for the PART.json files (default: beside FILE)"
     )
     parser.add_argument(
         "--parts",
@@ -22,25 +20,25 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         type=_part,
         default=[("train", 0.8), ("val", 0.2)],
         metavar="NAME=SHARE",
-        help="the parts and their shares (default: train=0.8 val=0.2)",
+        help="parts and their shares (default: train=0.8 val=0.2)",
     )
     parser.add_argument(
         "--by",
         default="image",
         metavar="KEY",
-        help="what stays together: image, folder (a video's frames), or images with one value of a field of "
-        "theirs or of their annotations, such as video_id, track_id (default: %(default)s)",
+        help="keep together: image, folder (a video's frames), or images with the same value of this field, "
+        "their own or their annotations', such as video_id, track_id (default: %(default)s)",
     )
     parser.add_argument(
-        "--image_dir", type=Path, metavar="DIR", help="where the images are (default: images/ beside FILE)"
+        "--image_dir", type=Path, metavar="DIR", help="folder of the images (default: images/ beside FILE)"
     )
     parser.add_argument(
         "--duplicates",
         choices=["together", "ignore"],
         default="together",
-        help="pictures that are nearly the same stay together, for which all are read (default: %(default)s)",
+        help="keep near-duplicate pictures together, which reads all images (default: %(default)s)",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the choice (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="random seed (default: %(default)s)")
 
 
 def _part(text: str) -> tuple[str, float]:
@@ -49,12 +47,12 @@ def _part(text: str) -> tuple[str, float]:
         if not name or "/" in name or float(share) <= 0:
             raise ValueError
     except ValueError:
-        raise argparse.ArgumentTypeError(f"got '{text}', expected a part as in val=0.2") from None
+        raise argparse.ArgumentTypeError(f"got '{text}', expected a part such as val=0.2") from None
     return name, float(share)
 
 
 def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
-    """Do what the parsed options say."""
+    """Run the command."""
     from ppose.annotations import read_annotations
     from ppose.annotations.guess import guess_keypoint_set
     from ppose.data.splitting import assign_groups, count_strata, group_images, take_images
@@ -71,7 +69,7 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     if args.duplicates == "together":
         folder = args.image_dir or find_image_folder(args.annotations)
         pairs = _find_pairs([str(find_image(folder, name)) for name in annotations.images.file_names])
-        print(f"{len(pairs)} pairs of pictures are nearly the same")
+        print(f"{len(pairs)} pairs of near-duplicate pictures")
     counts = count_strata(annotations)
     groups = group_images(content, args.by, pairs)
     parts = assign_groups(groups, counts, dict(args.parts), args.seed)
@@ -83,7 +81,7 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
 
 
 def _keep_once(content: dict[str, Any], names: list[str]) -> dict[str, Any]:
-    """The content without images that are listed twice, as `read_annotations` has it."""
+    """Return the content without images that are listed twice, as `read_annotations` does."""
     if len(names) == len(content["images"]):
         return content
     from ppose.annotations import match_key
@@ -103,7 +101,7 @@ def _find_pairs(files: list[str]) -> list[tuple[int, int]]:
     try:
         return find_near_duplicates(tqdm(files, "images", disable=None, leave=False))
     except DataError as error:
-        raise DataError(f"{error}; --image_dir says where they are, --duplicates ignore reads none") from None
+        raise DataError(f"{error}; set --image_dir, or read no images with --duplicates ignore") from None
 
 
 def _describe(counts: "np.ndarray", rows: list[int]) -> str:
@@ -114,4 +112,4 @@ def _describe(counts: "np.ndarray", rows: list[int]) -> str:
         f"{name} {100 * n / max(people, 1):.0f} %" for name, n in zip((*SIZES, *SHOWN), strata, strict=True)
     ]
     sizes, shown = ", ".join(shares[: len(SIZES)]), ", ".join(shares[len(SIZES) :])
-    return f"{images} images, {people} people ({sizes}; of the keypoints {shown})"
+    return f"{images} images, {people} people ({sizes}; keypoints {shown})"

@@ -4,39 +4,41 @@ import argparse
 from functools import partial
 from pathlib import Path
 
-# Where the scenes for validation begin, so that no number of training images, nor another seed, meets them.
+# First scene number for validation, so high that no training set, of any size or seed, has these scenes.
 VAL_FIRST_INDEX = 1_000_000_000
 FOLDERS = {"people": "dataset/synthetic", "satellites": "dataset/satellites"}
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """What the command takes."""
+    """Add the command's options."""
     parser.add_argument("--of", choices=FOLDERS, default="people", help="what to draw (default: %(default)s)")
     parser.add_argument(
         "--output", metavar="DIR", help="folder to fill (default: dataset/synthetic, or dataset/satellites)"
     )
     parser.add_argument(
-        "--images", type=int, default=600, help="for training, 0 for none (default: %(default)s)"
+        "--images", type=int, default=600, help="training images, 0 for none (default: %(default)s)"
     )
-    parser.add_argument("--val_images", type=int, default=150, help="for validation (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="same seed, same bytes (default: %(default)s)")
-    parser.add_argument("--most_people", type=int, default=3, help="in a picture (default: %(default)s)")
+    parser.add_argument(
+        "--val_images", type=int, default=150, help="and for validation (default: %(default)s)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="random seed (default: %(default)s)")
+    parser.add_argument("--most_people", type=int, default=3, help="limit per picture (default: %(default)s)")
     parser.add_argument(
         "--variety",
         type=float,
         default=1.0,
-        help="of people's poses, of views and of what hides them, 0 to 1 (default: %(default)s)",
+        help="variety of poses, views and occlusions of people, 0 to 1 (default: %(default)s)",
     )
     parser.add_argument(
         "--workers",
         type=int,
         metavar="N",
-        help="processes that draw (default: as many as there are cores); the pictures are the same",
+        help="drawing processes (default: one per core); the pictures do not depend on it",
     )
 
 
 def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
-    """Do what the parsed options say."""
+    """Run the command."""
     from ppose.data.synthetic import write_dataset, write_satellites
     from ppose.processor import own_cores
 

@@ -1,4 +1,4 @@
-"""Trains what a config names."""
+"""Trains the network of a config."""
 
 import argparse
 import logging
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """What the command takes."""
+    """Add the command's options."""
     add_config_options(parser)
     add_gpu_option(parser)
     parser.add_argument(
-        "--eval", action="store_true", help="evaluate every snapshot_epoch, and keep the best model"
+        "--eval", action="store_true", help="evaluate every snapshot_epoch epochs, and keep the best model"
     )
     parser.add_argument(
         "--resume",
@@ -29,46 +29,46 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         const="",
         metavar="PATH",
-        help="go on from a training state (.npz) or a run's folder (default: <save_dir>/<config>)",
+        help="resume from a training state (.npz) or a run's folder (default: <save_dir>/<config>)",
     )
-    parser.add_argument("--weights", metavar="FILE", help="fine-tune: the same as -o pretrain_weights=FILE")
-    parser.add_argument("--seed", type=int, help="of all random choices (default: 0, or the resumed run's)")
+    parser.add_argument("--weights", metavar="FILE", help="fine-tune: same as -o pretrain_weights=FILE")
+    parser.add_argument("--seed", type=int, help="random seed (default: 0, or the resumed run's)")
     parser.add_argument(
         "--amp",
         nargs="?",
         const="bf16",
         choices=["bf16", "fp16"],
-        help="mixed precision (bf16 unless said), on GPUs only: on the CPU Paddle has float32 alone",
+        help="mixed precision (default: bf16), on GPUs only: Paddle trains in float32 on the CPU",
     )
     parser.add_argument(
         "--auto_scale_lr",
         action="store_true",
-        help="multiply the learning rate by the images of a step over the config's base_batch_size",
+        help="multiply the learning rate by (images per step / the config's base_batch_size)",
     )
-    parser.add_argument("--distill_config", metavar="FILE", help="distil: the config of the teacher")
+    parser.add_argument("--distill_config", metavar="FILE", help="distil from the teacher of this config")
     parser.add_argument(
         "--distill_opt",
         nargs="+",
         action="extend",
         default=[],
         metavar="KEY=VALUE",
-        help="override keys of the teacher's config, as in --distill_opt weights=FILE distill_loss.weight=2",
+        help="override keys of the teacher's config: --distill_opt weights=FILE distill_loss.weight=2",
     )
     parser.add_argument(
         "--teacher_cache",
         metavar="DIR",
         type=Path,
-        help="keep the teacher's answers there: saves its time where the same images come again, that is, "
+        help="folder to cache the teacher's outputs; saves time if the same inputs come again, that is, "
         "without random augmentation",
     )
 
 
 def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
-    """Do what the parsed options say."""
+    """Run the command."""
     if args.distill_config is None and (args.distill_opt or args.teacher_cache):
-        parser.error("--distill_opt and --teacher_cache are for distillation: --distill_config FILE")
+        parser.error("--distill_opt and --teacher_cache need --distill_config FILE")
 
-    os.environ.setdefault("GLOG_minloglevel", "2")  # Paddle's notes about its own interpreter
+    os.environ.setdefault("GLOG_minloglevel", "2")  # hides Paddle's notes about its interpreter
     choose_gpus(args.gpu)
     from ppose.engine.batch_size import settle_batch_size
     from ppose.engine.device import select_device
@@ -115,18 +115,18 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
             record_run(folder, cfg, seed=seed, arguments=sys.argv, resumes=resumes, teacher=teacher)
         with StopOnSignal(trainer) as stop:
             trainer.fit()
-    received = stop.received or signal.SIGTERM  # of several ranks, another one may have had it
+    received = stop.received or signal.SIGTERM  # with several ranks, another one may have received it
     if is_main():
         print_end(trainer, folder, received.name, settings.headline[0])
     sys.exit(128 + received if trainer.interrupted else 0)
 
 
 def print_end(trainer: "Trainer", folder: Path, received: str, measure: str) -> None:
-    """Tell how a run has ended: stopped by a signal of that name, or done, with the best ``measure``."""
+    """Report how a run ended: stopped by the signal ``received``, or done, with the best ``measure``."""
     if trainer.interrupted:
         print(
             f"stopped by {received} after step {trainer.step}: the state is in {folder}; "
-            "--resume goes on from there",
+            "continue with --resume",
             file=sys.stderr,
         )
         return

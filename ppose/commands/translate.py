@@ -1,4 +1,4 @@
-"""Prints a command of other pose codes as ours, or writes our config of one of their experiment files."""
+"""Translates a command of another pose code to ours, or one of its experiment files to our config."""
 
 import argparse
 import os
@@ -7,40 +7,40 @@ from pathlib import Path
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """What the command takes."""
+    """Add the command's options."""
     parser.add_argument(
         "theirs",
         metavar="COMMAND_OR_FILE",
-        help="a whole command in quotes, as in 'python tools/test.py --cfg experiments/x.yaml', or an "
+        help="a whole command in quotes, such as 'python tools/test.py --cfg experiments/x.yaml', or an "
         "experiment file (YAML) of HRNet, HSRNet or HRNet for spacecraft",
     )
     parser.add_argument(
         "--output",
         type=Path,
         metavar="FILE",
-        help="of an experiment file: our config (default: named after it, in the current folder)",
+        help="config to write for an experiment file (default: its name, in the current folder)",
     )
 
 
 def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
-    """Do what the parsed options say."""
+    """Run the command."""
     from ppose.translate import translate_command
 
     is_named_so = args.theirs.endswith((".yaml", ".yml")) and " " not in args.theirs
-    is_file = is_named_so or os.path.isfile(args.theirs)  # which a line that is too long for a path is not
+    is_file = is_named_so or os.path.isfile(args.theirs)  # also for a line too long for a path
     if not is_file and args.output is not None:
-        parser.error("--output is for an experiment file")
+        parser.error("--output needs an experiment file")
     if not is_file:
         line = translate_command(args.theirs)
         print(line)
         if "--cfg" in args.theirs and " -c configs/" not in line:
-            print("its config is to be written first: ppose translate EXPERIMENT.yaml", file=sys.stderr)
+            print("write its config first: ppose translate EXPERIMENT.yaml", file=sys.stderr)
         return
     write_config(args.theirs, args.output)
 
 
 def write_config(file: str, output: Path | None) -> None:
-    """Write our config of an experiment file, once it loads; an earlier file stays as it is."""
+    """Write our config of an experiment file, once it loads; never overwrite a file."""
     import tempfile
 
     from ppose.errors import ConfigError
@@ -51,7 +51,7 @@ def write_config(file: str, output: Path | None) -> None:
 
     output = output or Path(f"{name_experiment(file)}.yml")
     if output.exists():
-        raise ConfigError(f"{output} is there already: --output FILE writes another")
+        raise ConfigError(f"{output} already exists: choose another with --output FILE")
     text = f"# Of {Path(file).as_posix()!r}.\n{translate_experiment(file, output.stem)}"
     with temporary_folder(tempfile.gettempdir(), "ppose-") as folder:
         trial = folder / output.name

@@ -1,4 +1,4 @@
-"""Measures what runs an exported model fastest on this machine, which `--runtime auto` then takes."""
+"""Finds the fastest runtime for an exported model on this machine; `--runtime auto` then uses it."""
 
 import argparse
 from pathlib import Path
@@ -17,46 +17,46 @@ def _loss(text: str) -> float:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """What the command takes."""
+    """Add the command's options."""
     parser.add_argument(
         "model",
         metavar="NAME|DIR",
-        help="a folder of `ppose export`, or a name of `ppose models`; exports of the same weights in "
-        "folders beside it, in float and int8, are tried too",
+        help="a folder of `ppose export`, or a name of `ppose models`; float and int8 exports of the same "
+        "weights in folders beside it are tried too",
     )
     parser.add_argument(
         "--image_dir",
         type=Path,
         metavar="DIR",
-        help="images that tell how exact int8 and bf16 are; without them these are not taken",
+        help="images to check the accuracy of int8 and bf16, which are never chosen without",
     )
     parser.add_argument(
         "--boxes",
         metavar="FILE",
-        help="people in them: COCO annotations, with whose keypoints AP is compared, or a JSON list of "
-        "{image, bbox} (default: each image is one person)",
+        help="people in the images: COCO annotations (AP is compared if they have keypoints), or a JSON list "
+        "of {image, bbox} (default: each image is one person)",
     )
     parser.add_argument(
         "--max_loss",
         type=_loss,
         metavar="X",
-        help="most that may be lost against float: of AP where people are labelled (default: 0.01), else of "
-        "the OKS with the float export's poses (default: 0.03)",
+        help="largest accepted loss against float: of AP if keypoints are annotated (default: 0.01), else of "
+        "OKS with the float export's poses (default: 0.03)",
     )
     parser.add_argument(
         "--seconds",
         type=whole_number(1),
         default=60,
         metavar="N",
-        help="about how long (default: %(default)s)",
+        help="approximate duration (default: %(default)s)",
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the table to a file as well")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the table to this file")
 
 
 def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
-    """Do what the parsed options say."""
+    """Run the command."""
     if args.boxes is not None and args.image_dir is None:
-        parser.error("--boxes is of the images of --image_dir")
+        parser.error("--boxes needs --image_dir")
 
     from ppose.commandline import align_columns
     from ppose.files import check_writable, write_json

@@ -1,4 +1,4 @@
-"""Draws results files over their images, the worst and the best images first, beside what is annotated."""
+"""Draws results files beside the annotations, for the worst and the best images."""
 
 import argparse
 from pathlib import Path
@@ -8,35 +8,38 @@ from ppose.options import whole_number
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """What the command takes."""
+    """Add the command's options."""
     add_results_options(
         parser,
-        "results files in COCO's format (keypoints_results.json); the first one's OKS orders the images",
+        "results files in COCO's format (keypoints_results.json); the first one's OKS ranks the images",
     )
     parser.add_argument(
         "--output_dir",
         type=Path,
         default=Path("output/visualize"),
         metavar="DIR",
-        help="pictures go to worst/ and best/ in it, by rank (default: %(default)s)",
+        help="folder for the pictures, in worst/ and best/ by rank (default: %(default)s)",
     )
     parser.add_argument(
         "--count",
         type=whole_number(1),
         default=20,
         metavar="N",
-        help="so many of each (default: %(default)s)",
+        help="pictures of each kind (default: %(default)s)",
     )
     parser.add_argument(
         "--draw_threshold", type=float, default=0.2, help="lowest keypoint score drawn (default: %(default)s)"
     )
     parser.add_argument(
-        "--score_threshold", type=float, default=0.0, help="lowest score of people (default: %(default)s)"
+        "--score_threshold",
+        type=float,
+        default=0.0,
+        help="lowest score of people drawn (default: %(default)s)",
     )
 
 
 def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
-    """Do what the parsed options say."""
+    """Run the command."""
     import numpy as np
 
     from ppose.errors import DataError

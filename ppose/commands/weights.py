@@ -1,11 +1,11 @@
-"""Converts weights of any known format to .safetensors, which holds arrays and nothing else."""
+"""Converts weights of any known format to .safetensors, which holds only arrays."""
 
 import argparse
 from pathlib import Path
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """What the command takes."""
+    """Add the command's options."""
     parser.add_argument("action", choices=["convert"], help="what to do")
     parser.add_argument("weights", metavar="FILE", help="weights file, folder of a run, or URL")
     parser.add_argument(
@@ -14,7 +14,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
-    """Do what the parsed options say."""
+    """Run the command."""
     from ppose.paths import show_name
     from ppose.weights.checkpoint import open_weights
     from ppose.weights.safetensors_file import write_safetensors
@@ -22,8 +22,8 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     file = open_weights(args.weights)
     output = Path(args.output) if args.output else Path(file.path.with_suffix(".safetensors").name)
     if not args.output and "://" not in args.weights:
-        output = file.path.with_suffix(".safetensors")  # beside it, but not in the cache of downloads
+        output = file.path.with_suffix(".safetensors")  # beside the weights, but not in the download cache
     if output.resolve() == file.path.resolve():
-        parser.error(f"{show_name(output)} is what is to be converted: name another file with --output")
+        parser.error(f"{show_name(output)} is the input itself: name another file with --output")
     write_safetensors(output, file.arrays)
     print(f"{show_name(output)}: {len(file.arrays)} arrays")

@@ -1,1 +1,1 @@
-"""Datasets in their publishers' own formats, rewritten as COCO's as the published tools do."""
+"""Converts datasets from their publishers' formats to COCO's, as the published tools do."""

@@ -1,4 +1,4 @@
-"""What stands in the fields of annotation files."""
+"""Checks fields of annotation files."""
 
 from typing import Any, TypeGuard
 
@@ -6,7 +6,7 @@ from ppose.annotations.numbers import LARGEST
 
 
 def are_numbers(value: Any, count: int) -> TypeGuard[list[float]]:
-    """Whether a value is a list of so many numbers, none of them NaN or too large for pixels."""
+    """Whether a value is a list of ``count`` numbers, none of them NaN or too large for pixels."""
     return (
         isinstance(value, list)
         and len(value) == count

@@ -1,4 +1,4 @@
-"""MPII's release as COCO annotations, as the `mpii2coco.py` of TF-SimpleHumanPose makes them."""
+"""Converts MPII's release to COCO annotations, as `mpii2coco.py` of TF-SimpleHumanPose does."""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -10,7 +10,7 @@ from ppose.errors import DataError
 from ppose.mpii_format import MpiiPerson, load_mat, read_release
 from ppose.transforms import read_image_size
 
-# Names and limbs as in the published file, its spelling and its counting from 0 included.
+# Names and limbs as in the published file, including its spelling and its counting from 0.
 _NAMES = (
     *("r_ankle", "r_knee", "r_hip", "l_hip", "l_knee", "l_ankle", "pelvis", "throax", "upper_neck"),
     *("head_top", "r_wrist", "r_elbow", "r_shoulder", "l_shoulder", "l_elbow", "l_wrist"),
@@ -19,15 +19,15 @@ _SKELETON = (
     *((0, 1), (1, 2), (2, 6), (7, 12), (12, 11), (11, 10), (5, 4), (4, 3), (3, 6)),
     *((7, 13), (13, 14), (14, 15), (6, 7), (7, 8), (8, 9)),
 )
-_LARGER = 1.2  # than what the keypoints cover, the box is
+_LARGER = 1.2  # factor from the keypoints' extent to the box
 
 
 def convert_mpii(source: Path, split: Literal["train", "test"], image_dir: Path | None) -> dict[str, Any]:
     """The content of a COCO file of the release's ``split``, from its `.mat`, or the folder that holds it.
 
-    Coordinates count from 1, as in the release; a box is what its keypoints cover, a pixel less, times 1.2.
-    People whose keypoints cover nothing are left out, and test images have none. Image ids are places in the
-    release. The images are in ``image_dir``, or in an `images` folder near. Raises DataError.
+    Coordinates count from 1, as in the release; a box is the extent of its keypoints, less a pixel, times
+    1.2. People whose keypoints have no extent are left out; test images have no people. Image ids are indexes
+    in the release. The images are in ``image_dir``, or in a nearby `images` folder. Raises DataError.
     """
     file = _find_release(source) if source.is_dir() else source
     folders = [file.parent / "images", file.parent.parent / "images", file.parent]

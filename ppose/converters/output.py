@@ -1,4 +1,4 @@
-"""Where a converter's result goes."""
+"""Writes the result of a converter."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +8,7 @@ from ppose.files import check_writable, write_json
 
 
 def write_converted(output: Path, convert: Callable[[], dict[str, Any]]) -> None:
-    """Write what ``convert`` gives as a JSON file, and say how much it is; fails early where it cannot."""
+    """Write the result of ``convert`` as a JSON file, and print its size; checks first if it can write."""
     check_writable(output)
     content = convert()
     write_json(output, content)

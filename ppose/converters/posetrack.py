@@ -1,4 +1,4 @@
-"""PoseTrack18's videos in one COCO file, as the `posetrack2coco.py` of TF-SimpleHumanPose makes it."""
+"""Converts PoseTrack18's videos to one COCO file, as `posetrack2coco.py` of TF-SimpleHumanPose does."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,15 +15,16 @@ _KEYPOINTS = 3 * get_keypoint_set("posetrack18").num_keypoints
 
 
 def convert_posetrack(source: Path, image_dir: Path | None) -> dict[str, Any]:
-    """The content of a COCO file of a video's `.json`, or of all those in a folder, sorted by name.
+    """The content of a COCO file, from a video's `.json`, or from all in a folder, sorted by name.
 
-    The images' names begin at the data's root, such as `images/val/...`; it is ``image_dir``, or looked for
-    from the file upwards. Sizes are the images' own; people get num_keypoints, area and iscrowd, and without
-    a keypoint an empty box. Raises DataError that names the file and the entry which is wrong.
+    Image names are relative to the data's root, such as `images/val/...`; the root is ``image_dir``, or
+    searched from the file upwards. Sizes are read from the images; people get num_keypoints, area and
+    iscrowd, and an empty box if they have no keypoint. Raises DataError that names the file and the wrong
+    entry.
     """
     files = sorted(source.glob("*.json")) if source.is_dir() else [source]
     if not files:
-        raise DataError(f"{source} has no .json files: it should hold PoseTrack18's, one a video")
+        raise DataError(f"{source} has no .json files: expected PoseTrack18's, one per video")
     files_of: dict[int, Path] = {}
     joined: dict[str, Any] = {"images": [], "annotations": [], "categories": []}
     for file in files:
@@ -49,7 +50,7 @@ def convert_posetrack(source: Path, image_dir: Path | None) -> dict[str, Any]:
 def _check_ids(
     images: list[dict[str, Any]], people: list[dict[str, Any]], files_of: dict[int, Path], file: Path
 ) -> None:
-    """Raise DataError for ids of two images, and people of none; ``files_of`` are ids so far, and grows."""
+    """Raise DataError for ids of two images, and people without image; ``files_of`` collects the ids."""
     own = {image["id"] for image in images}
     for image in images:
         if image["id"] in files_of:
@@ -58,9 +59,7 @@ def _check_ids(
         files_of[image["id"]] = file
     for person in people:
         if not isinstance(person.get("image_id"), int) or person["image_id"] not in own:
-            raise DataError(
-                f"{file}: annotation {person.get('id')}: image_id is that of no image of the file"
-            )
+            raise DataError(f"{file}: annotation {person.get('id')}: no image of the file has its image_id")
 
 
 def _measure(image: Any, file: Path, roots: list[Path]) -> dict[str, Any]:

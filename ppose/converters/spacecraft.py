@@ -1,6 +1,6 @@
-"""Labels of spacecraft as COCO annotations, as `convert2COCO.py` of HRNet for spacecraft makes them.
+"""Converts labels of spacecraft to COCO annotations, as `convert2COCO.py` of HRNet for spacecraft does.
 
-Labels are a JSON list of {filename, bbox, features}: bbox is [x_min, x_max, y_min, y_max] (or stands under
+Labels are a JSON list of {filename, bbox, features}: bbox is [x_min, x_max, y_min, y_max] (or is under
 `label`), features are {ID, Coordinates [x, y], Visibility} of each keypoint, in order.
 """
 
@@ -40,7 +40,7 @@ _ENVISAT = {
     "contributor": "TU Delft Space Engineering",
     "date_created": "2019/06/01",
 }
-# Of each set: the dataset, its license, and the category's id and name.
+# For each set: the dataset, its license, and the category's id and name.
 _DATASETS: dict[str, tuple[dict[str, Any], dict[str, Any], int, str]] = {
     "tango11": (_SPEED, _SPEED_LICENSE, 1, "Tango"),
     "envisat16": (_ENVISAT, _NO_LICENSE, 2, "Envisat"),
@@ -51,12 +51,12 @@ _DATASETS: dict[str, tuple[dict[str, Any], dict[str, Any], int, str]] = {
 def convert_spacecraft(
     source: Path, keypoint_set: str, image_dir: Path | None, size: tuple[int, int] | None
 ) -> dict[str, Any]:
-    """The content of a COCO file of labels, a JSON file or the folder with one; of images that are there.
+    """The content of a COCO file, from labels (a JSON file or its folder) of the images that exist.
 
-    They are in ``image_dir``, by default an `images` folder beside the file, or the file's own; ``size`` is
-    (width, height) of all of them, or read from each. An image's id is the number in its name, and they are
-    in that order; annotations are numbered from 1. num_keypoints is that of the set, visible or not, as
-    published. Raises DataError that names the file and the entry which is wrong.
+    The images are in ``image_dir``, by default an `images` folder beside the file, or the file's own folder;
+    ``size`` is (width, height) of all images, or is read from each. An image's id is the number in its name,
+    which also orders the images; annotations are numbered from 1. num_keypoints is the set's, visible or not,
+    as published. Raises DataError that names the file and the wrong entry.
     """
     if keypoint_set not in _DATASETS:
         raise ConfigError(f"keypoint_set is '{keypoint_set}', expected one of {', '.join(_DATASETS)}")
@@ -97,7 +97,7 @@ def convert_spacecraft(
 def _find_labels(folder: Path) -> Path:
     files = sorted(folder.glob("*.json"))
     if len(files) != 1:
-        raise DataError(f"{folder} has {len(files)} .json files, expected one, of labels: name the file")
+        raise DataError(f"{folder} has {len(files)} .json files, expected one with labels: name the file")
     return files[0]
 
 
@@ -117,7 +117,7 @@ def _read_labels(file: Path) -> Sequence[Mapping[str, Any]]:
 def _find_images(
     labels: Sequence[Mapping[str, Any]], folders: Sequence[Path], file: Path
 ) -> list[tuple[int, Path, Mapping[str, Any]]]:
-    """Id, file and label of each image that is there, by their ids."""
+    """Id, file and label of each existing image, by id."""
     found = []
     for label in labels:
         name = label["filename"]
@@ -126,15 +126,15 @@ def _find_images(
             continue
         number = re.search(r"(\d+)$", path.stem)
         if number is None:
-            raise DataError(f"{file}: {name}: no number at the end of its name, to be the image's id")
+            raise DataError(f"{file}: {name}: expected a number, the image's id, at the end of the name")
         found.append((int(number[1]), path, label))
     if not found:
         where = ", ".join(map(str, folders))
         raise DataError(
-            f"images not found: none of {file} is in {where}; --image_dir DIR says where they are"
+            f"images not found: none of {file} is in {where}; give their folder with --image_dir DIR"
         )
     if len(found) < len(labels):
-        _logger.warning("%s: %d of %d images are not there", file, len(labels) - len(found), len(labels))
+        _logger.warning("%s: %d of %d images are missing", file, len(labels) - len(found), len(labels))
     by_id: dict[int, Path] = {}
     for image_id, path, _ in found:
         if image_id in by_id:

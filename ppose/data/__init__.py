@@ -1,4 +1,4 @@
-"""Datasets, and the readers that make batches of them."""
+"""Datasets, and readers that make batches from them."""
 
 from ppose.data.coco import KeypointTopDownCocoDataset
 from ppose.data.dataset import Dataset, EvalDataset

@@ -1,4 +1,4 @@
-"""Pictures of what training sees: samples after all transforms, each beside its mirrored twin."""
+"""Draws what training sees: samples after all transforms, each beside its mirrored twin."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,12 +15,12 @@ from ppose.transforms import TopDownAffine, Transform
 from ppose.transforms.batch import make_batch
 from ppose.visualize import draw_heatmaps, draw_poses, draw_titles, enlarge, write_text
 
-_HEIGHT = 384  # of a sample in the picture, about
+_HEIGHT = 384  # approximate height of a sample in the picture
 _LINE, _LEGEND = 15, 230  # pixels
 
 
 class Mirror:
-    """Turns flip and rotation round, just before the warp: the input becomes its mirror image."""
+    """Inverts flip and rotation just before the warp, so that the input becomes its mirror image."""
 
     def __call__(self, sample: dict[str, Any]) -> dict[str, Any]:
         sample["flip"] = not sample.get("flip", False)
@@ -31,16 +31,16 @@ class Mirror:
 def draw_samples(
     dataset: Dataset, reader: Reader, keypoint_set: KeypointSet, codec: Codec, *, count: int, seed: int
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """Up to ``count`` samples from all over the dataset, as the reader makes them in the first epoch.
+    """Draw up to ``count`` samples spread over the dataset, as the reader makes them in the first epoch.
 
-    Yields what a sample is, in words, and its picture (H, W, 3) uint8, RGB: the input with the keypoints that
-    are learned, under its target heatmaps, and the same for its twin, whose random choices mirror its input;
-    of sets without mirror images there is none. Keypoints carry their numbers, and beside stands which
-    they are, and which change places. Raises ConfigError for a reader without NormalizeImage, DataError for
-    an image that cannot be read.
+    Yields a description of each sample and its picture (H, W, 3) uint8, RGB: the input with the target's
+    keypoints, the input under the target heatmaps, and the same for its twin, whose random choices mirror the
+    input; keypoint sets without mirror images have no twin. Keypoints are numbered; a legend gives their
+    names and which ones swap. Raises ConfigError for a reader without NormalizeImage, DataError for an image
+    that cannot be read.
     """
     if reader.normalization is None:
-        raise ConfigError("TrainReader has no NormalizeImage: the network's input is to be in floats")
+        raise ConfigError("TrainReader has no NormalizeImage: the network's input must be float")
     steps = list(reader.sample_transforms)
     runs: list[Sequence[Transform]] = [steps]
     warp = next((n for n, step in enumerate(steps) if isinstance(step, TopDownAffine)), None)
@@ -65,7 +65,7 @@ def draw_samples(
 def _draw(
     sample: dict[str, Any], reader: Reader, keypoint_set: KeypointSet, codec: Codec
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The sample's input with its keypoints, and under its heatmaps."""
+    """Draw the sample's input with its keypoints, and with its heatmaps."""
     batch = make_batch([sample], reader.batch_transforms)
     assert reader.normalization is not None  # noqa: S101 - `draw_samples` says so
     image = reader.normalization.undo(batch["image"].transpose(0, 2, 3, 1))[0]
@@ -81,7 +81,7 @@ def _draw(
 
 
 def list_keypoints(keypoint_set: KeypointSet) -> list[str]:
-    """A line a keypoint: its number, its name, and the one it changes places with in a mirror image."""
+    """A line per keypoint: its number, its name, and the keypoint it swaps with in a mirror image."""
     twins = keypoint_set.flip_indices.tolist()
     return [
         f"{number} {name}" + (f" <-> {twin}" if twin != number else "")
@@ -100,10 +100,10 @@ def _draw_legend(keypoint_set: KeypointSet, height: int) -> np.ndarray:
 
 
 def _describe(sample: dict[str, Any]) -> str:
-    """Number and file of a sample, and what was chosen for it at random."""
+    """Number and file of a sample, and its random choices."""
     parts = [f"sample {sample['index']}", Path(sample["image_file"]).name]
     if sample.get("rotation"):
-        parts.append(f"turned by {sample['rotation']:.0f} degrees")
+        parts.append(f"rotated by {sample['rotation']:.0f} degrees")
     width, height = np.asarray(sample["scale"]).tolist()
     parts.append(f"{width:.0f} x {height:.0f} pixels of the image")
     if sample.get("flip"):

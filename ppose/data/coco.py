@@ -1,4 +1,4 @@
-"""People in COCO's keypoint format, one sample a person."""
+"""People in COCO's keypoint format, one sample per person."""
 
 import logging
 from collections.abc import Sequence
@@ -29,25 +29,25 @@ DETECTED_BOXES = "detected boxes"
 
 @register(Dataset, ignored=("pixel_std",))
 class KeypointTopDownCocoDataset:
-    """One sample a person of a COCO keypoint file, or one a box of a detection file.
+    """One sample per person of a COCO keypoint file, or one per box of a detection file.
 
-    Files are found in ``dataset_dir``: images in ``image_dir``, annotations in ``anno_path``, a file, or a
-    folder of Ultralytics' labels. `read_annotations` reads them and says who is left out: a line of the log
-    counts them by reason. ``categories`` (names or ids) chooses where several have keypoints.
+    Paths are relative to ``dataset_dir``. ``image_dir`` is the folder of images; ``anno_path`` is the
+    annotation file, or a folder of Ultralytics' labels. `read_annotations` reads it; a log line counts the
+    people left out, by reason. ``categories`` (names or ids) chooses, if several categories have keypoints.
 
-    With ``use_gt_bbox`` the boxes are the annotations' own; ``clip_bbox`` cuts them to the image and makes
-    them smaller by a pixel, as the official HRNet code and PaddleDetection do. Otherwise they come from
-    ``bbox_file`` (a path, or a file in ``dataset_dir``) as `read_people_boxes` reads it, those of people with
-    a score of at least ``image_thre``; the annotations may then be an image list (test-dev).
+    With ``use_gt_bbox`` the boxes are the annotated ones; ``clip_bbox`` clips boxes to the image and shrinks
+    them by a pixel, as the official HRNet code and PaddleDetection do. Without it, ``bbox_file`` is the file
+    of detected boxes (see `read_people_boxes`), used with a score of ``image_thre`` or more, and the
+    annotations may be an image list (test-dev).
 
-    Photos are turned as their EXIF orientation says where the file states the size of the turned picture, as
-    labelling tools show it, or none; ``use_exif: false`` takes the pixels as they are stored, for files that
-    were labelled so.
+    Photos are rotated by their EXIF orientation if the file states the size of the rotated picture, as
+    labelling tools show it, or no size; ``use_exif: false`` keeps the stored pixels, for files labelled that
+    way.
 
-    A sample holds image_file, image (H, W, 3) RGB, read when it is asked for (`LazySample`), center, scale
-    (image pixels, padded by 1.25 to the aspect ratio of ``trainsize``) and, with the people's own boxes,
-    keypoints (K, 2) and visible (K,). Beside the samples, as arrays of their length: image_ids, category_ids
-    (both as in the file), areas (of the padded box) and bbox_scores.
+    A sample holds image_file, image (H, W, 3) RGB, read on access (`LazySample`), center, scale (image
+    pixels, padded by 1.25 to the input's aspect ratio) and, with annotated boxes, keypoints (K, 2) and
+    visible (K,). Arrays over all samples: image_ids, category_ids (both as in the file), areas (of the padded
+    box) and bbox_scores.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class KeypointTopDownCocoDataset:
             fetch = "`ppose download coco` fetches COCO; " if Path(dataset_dir).name == "coco" else ""
             raise DataError(
                 f"annotation file not found: {show_name(file)}; {fetch}dataset_dir, image_dir and anno_path "
-                "say where another one is, as in -o EvalDataset.dataset_dir=FOLDER"
+                "set another place, as in -o EvalDataset.dataset_dir=FOLDER"
             )
         self.annotations = read_annotations(
             self.find_annotations(file, keypoint_set),
@@ -103,11 +103,11 @@ class KeypointTopDownCocoDataset:
         self.areas = self._scales.prod(axis=1)
 
     def _find_size(self, file_name: str) -> tuple[int, int] | None:
-        """Width and height of an image as it will be read; None where it cannot be."""
+        """Width and height of an image as it will be read; None if it cannot be read."""
         try:
             return read_image_size(find_image(self._folder, file_name), use_exif=self._reader.use_exif)
         except DataError:
-            return None  # told of when a sample reads it
+            return None  # reported when a sample reads it
 
     def _take_labelled(self, clip_bbox: bool) -> np.ndarray:
         """Make samples of the annotated people; returns their boxes (N, 4)."""
@@ -115,7 +115,7 @@ class KeypointTopDownCocoDataset:
         if people is None or not len(people.used):
             counts = ", ".join(f"{reason} {count}" for reason, count in annotations.left_out.items())
             raise DataError(
-                f"{annotations.where}: nobody to look at: no person has a box with labelled keypoints"
+                f"{annotations.where}: no usable person: nobody has a box with labelled keypoints"
                 + (f" ({counts})" if counts else "")
             )
         used = people.take(people.used)
@@ -127,10 +127,10 @@ class KeypointTopDownCocoDataset:
         return clip_boxes_xywh(used.bboxes_xywh, annotations.images.limits(used.images))[0]
 
     def _take_detected(self, file: Path, score_threshold: float) -> np.ndarray:
-        """Make samples of detected boxes; returns these (N, 4)."""
+        """Make samples of detected boxes; returns the boxes (N, 4)."""
         images = self.annotations.images
         own = self.annotations.categories
-        # Detectors call people 1 whatever they are here, unless there is something else beside them.
+        # Detectors give people the id 1, whatever it is here, unless they find other things too.
         one: dict[Any, str] = (
             {} if self.annotations.dropped or not own else {PERSON: next(iter(own.values()))}
         )
@@ -142,7 +142,7 @@ class KeypointTopDownCocoDataset:
             threshold=score_threshold,
         )
         self._images, self.bbox_scores = found.rows, found.scores
-        # What was detected is what it is called, of what was annotated, or the first of these.
+        # A detected box gets the annotated category of its name, else the first one.
         annotated = self.annotations.people
         known_as = [] if annotated is None else list(dict.fromkeys(annotated.category_ids.tolist()))
         by_key = {match_key(own): own for own in known_as}
@@ -152,11 +152,11 @@ class KeypointTopDownCocoDataset:
 
     @property
     def use_exif(self) -> bool:
-        """Whether photos are turned by EXIF."""
+        """Whether photos are rotated by EXIF."""
         return self._reader.use_exif
 
     def image_rows(self) -> list[int]:
-        """Rows of annotations.images that samples are of."""
+        """The rows of annotations.images that have samples."""
         return np.unique(self._images).tolist()
 
     def image_file(self, row: int) -> str:
@@ -168,14 +168,14 @@ class KeypointTopDownCocoDataset:
         return self._reader(self.image_file(row), self.annotations.images.size(row))
 
     def find_annotations(self, file: Path, keypoint_set: KeypointSet) -> Path | dict[str, Any]:
-        """What `read_annotations` reads: the file, or the content of what is made COCO's first."""
+        """The input of `read_annotations`: the file, or its content converted to COCO's format."""
         return read_yolo_labels(file, self._folder, keypoint_set) if file.is_dir() else file
 
     def __len__(self) -> int:
         return len(self._images)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """The sample of one person; reading its image raises DataError that names one that cannot be read."""
+        """The sample of one person; reading its image raises DataError with its name if it is unreadable."""
         row = self._images[index]
         size = self.annotations.images.size(row)
         sample = LazySample(
@@ -194,7 +194,7 @@ class KeypointTopDownCocoDataset:
 
 @cache
 def _say_once(report: str) -> None:
-    """A line of the log, once a process: some commands open a dataset for several purposes."""
+    """Log a line once per process: some commands open a dataset several times."""
     _logger.info("%s", report)
 
 

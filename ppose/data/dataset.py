@@ -1,4 +1,4 @@
-"""What a dataset is."""
+"""The protocols of datasets."""
 
 from typing import Any, Protocol
 
@@ -10,7 +10,7 @@ class Dataset(Protocol):
 
     A sample is a dict with image (H, W, 3) uint8, RGB, center and scale (2,) in image pixels (see
     `bbox_xywh_to_center_scale`) and, for training, keypoints (K, 2) in image pixels and visible (K,). A
-    `LazySample` reads its image when it is asked for; of a sample with image_file only, `Decode` does.
+    `LazySample` reads its image on access; if a sample has only image_file, `Decode` reads it.
     """
 
     def __len__(self) -> int: ...
@@ -20,11 +20,11 @@ class Dataset(Protocol):
 
 
 class EvalDataset(Dataset, Protocol):
-    """A dataset with what metrics ask for.
+    """A dataset with the attributes that metrics need.
 
-    ``annotations`` is what its metric compares with, as that takes it; `with_images` gives that of some ids.
-    ``boxes`` says in words where its boxes come from; image_ids and category_ids (both as the file has them),
-    areas (of the padded boxes, in square image pixels) and bbox_scores are arrays of its length.
+    ``annotations`` is the ground truth in the form its metric takes; `with_images` selects image ids.
+    ``boxes`` describes where its boxes come from; image_ids and category_ids (both as in the file), areas (of
+    the padded boxes, in square image pixels) and bbox_scores are arrays over the samples.
     """
 
     annotations: Any

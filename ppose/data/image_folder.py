@@ -5,4 +5,4 @@ from ppose.workspace import register
 
 @register(ignored=("anno_path", "dataset_dir", "image_dir"))
 class ImageFolder:
-    """Stands for the images and boxes that a command is given."""
+    """Placeholder for the images and boxes that a command gets."""

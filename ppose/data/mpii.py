@@ -1,4 +1,4 @@
-"""People of MPII, one sample a person."""
+"""People of MPII, one sample per person."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -19,15 +19,15 @@ from ppose.workspace import Given, register
 
 @register(Dataset, ignored=("pixel_std",))
 class KeypointTopDownMPIIDataset:
-    """One sample a person of MPII's annotations, cut out by its center and scale.
+    """One sample per person of MPII's annotations, cropped by center and scale.
 
-    Files are found in ``dataset_dir``: images in ``image_dir``, annotations in ``anno_path``, which is the
-    official HRNet's JSON, PaddleDetection's, or the release's own `.mat`, of which the training images are
-    taken: see `ppose.mpii_format.read_people`, also for the boxes. Where ``trainsize`` is not square the
-    crop's height follows its width.
+    Paths are relative to ``dataset_dir``. ``image_dir`` is the folder of images; ``anno_path`` is the JSON of
+    the official HRNet or PaddleDetection, or the release's own `.mat` (its training images). See
+    `ppose.mpii_format.read_people`, also for the boxes. If the input is not square, the crop's height follows
+    its width.
 
-    A sample is that of `KeypointTopDownCocoDataset`, and so is what stands beside the samples; image_ids are
-    the numbers of the images' names, or of the images in the file.
+    Samples, and the arrays over all samples, are as in `KeypointTopDownCocoDataset`; image_ids are the
+    numbers in the images' names, or the images' indexes in the file.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class KeypointTopDownMPIIDataset:
         self.annotations = read_people(Path(dataset_dir) / anno_path)
         self.boxes = GROUND_TRUTH_BOXES
         self._folder = Path(dataset_dir) / image_dir
-        # People of one image follow each other: the last image read serves them all.
+        # People of one image are consecutive, so the last image read serves them all.
         self._read = lru_cache(maxsize=1)(read_image)
         height = 1.0 if trainsize is None else trainsize[1] / trainsize[0]
         self._scales = self.annotations.scales[:, None] * np.array([1.0, height])
@@ -60,7 +60,7 @@ class KeypointTopDownMPIIDataset:
         return len(self.annotations.image_files)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """The sample of one person; reading its image raises DataError that names one that cannot be read."""
+        """The sample of one person; reading its image raises DataError with its name if it is unreadable."""
         people = self.annotations
         return LazySample(
             self._read,

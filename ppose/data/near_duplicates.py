@@ -1,4 +1,4 @@
-"""Images that show nearly the same: copies in another size or quality, frames that follow each other."""
+"""Finds near-duplicate images: copies in another size or quality, consecutive frames."""
 
 from collections.abc import Iterable
 
@@ -7,8 +7,8 @@ import numpy as np
 
 from ppose.transforms import read_image
 
-# A difference hash says which of two neighbouring pixels of a small picture is brighter (Krawetz, "Kind of
-# like that", 2013). Flat pictures have hashes that mean little, so small pictures are compared too.
+# A difference hash records which of two neighbouring pixels of a thumbnail is brighter (Krawetz, "Kind of
+# like that", 2013). Hashes of flat pictures mean little, so the thumbnails are compared too.
 _HASH, _SMALL = 16, 16  # pixels a side
 _BITS = 20  # of 256 that may differ
 _GREY = 6.0  # mean difference of the small pictures, in grey values
@@ -16,7 +16,7 @@ _BLOCK = 1024
 
 
 def find_near_duplicates(files: Iterable[str]) -> list[tuple[int, int]]:
-    """Pairs of indexes of files whose images are nearly the same; DataError where one cannot be read."""
+    """Pairs of indexes of files whose images are nearly the same; DataError if one cannot be read."""
     described = [_describe(read_image(file, use_exif=True)) for file in files]
     if not described:
         return []

@@ -1,4 +1,4 @@
-"""Batches: transforms over samples, in worker processes."""
+"""Makes batches: applies transforms to samples, in worker processes."""
 
 import ctypes
 import os
@@ -33,7 +33,7 @@ class PreparedSamples(paddle.io.Dataset):
         return len(self._dataset)
 
     def __getitem__(self, index: Any) -> dict[str, Any] | Exception:
-        # An error that a worker raises makes Paddle's loader wait for ever, so errors travel as values.
+        # An error raised in a worker makes Paddle's loader hang, so errors are returned as values.
         if isinstance(index, _Fault):
             return RuntimeError(index)
         try:
@@ -42,13 +42,13 @@ class PreparedSamples(paddle.io.Dataset):
             sample["generator"] = np.random.default_rng((self._seed, self.epoch, index))
             return apply_transforms(self._transforms, sample)
         except SystemExit as error:
-            return RuntimeError(f"the process was to end: {error}")
+            return RuntimeError(f"a transform or dataset called exit: {error}")
         except Exception as error:
             return error
 
 
 class _Collate:
-    """Stacks samples and applies the batch transforms; of an error only its text remains."""
+    """Stacks samples and applies the batch transforms; keeps only the text of an error."""
 
     def __init__(self, transforms: Sequence[Transform]) -> None:
         self._transforms = transforms
@@ -71,9 +71,9 @@ class _Collate:
 
 
 def _depend_on_parent(worker: int) -> None:
-    """Let a worker end when its parent does: at no signal to the whole process group, and never later.
+    """Let a worker end exactly when its parent does, not on a signal to the whole process group.
 
-    Paddle's workers wait without a timeout, and would outlive a parent that is killed.
+    Paddle's workers wait without a timeout, and would outlive a killed parent.
     """
     os.setpgid(0, 0)
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -91,7 +91,7 @@ def _text(error: Exception) -> str:
 
 
 class _Fault(str):
-    """What went wrong with the order of samples, in the place of an index."""
+    """An error in the order of samples, passed in place of an index."""
 
     __slots__ = ()
 
@@ -106,8 +106,8 @@ def _raise_error_of(batch: dict[str, paddle.Tensor]) -> None:
 class _BatchOrder:
     """The indices of each batch of an epoch, shuffled by (seed, epoch) alone, from batch ``start`` on.
 
-    Of several ranks each has its part of a batch that is that many times as large. A last batch of fewer
-    samples than ranks is filled up from the epoch's first ones, so that nobody is left without.
+    With n ranks, each gets its part of a batch n times as large. A last batch with fewer samples than ranks
+    is filled up with the epoch's first ones, so that every rank has a sample.
     """
 
     def __init__(
@@ -122,7 +122,7 @@ class _BatchOrder:
         return self._count // self.batch_size if self.drop_last else -(-self._count // self.batch_size)
 
     def __iter__(self) -> Iterator[list[Any]]:
-        # Paddle's loader waits for ever where this raises, too.
+        # Paddle's loader also hangs if this raises.
         try:
             yield from self._batches()
         except Exception as error:
@@ -131,7 +131,7 @@ class _BatchOrder:
     def _batches(self) -> Iterator[list[int]]:
         indices = np.arange(self._count)
         if self.shuffle:
-            # The key keeps this generator apart from those of the samples.
+            # The key makes this generator differ from those of the samples.
             entropy = np.random.SeedSequence((self._seed, self.epoch), spawn_key=(0,))
             np.random.default_rng(entropy).shuffle(indices)
         for batch in range(self.start, len(self)):
@@ -142,7 +142,7 @@ class _BatchOrder:
 
 
 def spread(length: int, count: int) -> list[int]:
-    """Up to ``count`` indexes from all over a list of that length."""
+    """Up to ``count`` indexes spread over a list of that length."""
     count = min(count, length)
     return [i * length // count for i in range(count)]
 
@@ -150,7 +150,7 @@ def spread(length: int, count: int) -> list[int]:
 class Batches:
     """Batches of a dataset: dicts of paddle tensors; order and random transforms vary with ``epoch``.
 
-    Iteration begins at batch ``start`` of the epoch; the length is that of the whole epoch.
+    Iteration starts at batch ``start`` of the epoch; the length is that of the whole epoch.
     """
 
     def __init__(
@@ -163,9 +163,9 @@ class Batches:
         return len(self._order)
 
     def examples(self, count: int) -> dict[str, paddle.Tensor]:
-        """One batch of up to ``count`` samples from all over the dataset, as they are in the first epoch.
+        """One batch of up to ``count`` samples spread over the dataset, as in the first epoch.
 
-        Made by this process; not to be called while batches are made.
+        This process makes it; do not call it during an iteration.
         """
         self._prepared.epoch = 0
         samples = [self._prepared[i] for i in spread(len(self._prepared), count)]
@@ -176,7 +176,7 @@ class Batches:
     def __iter__(self) -> Iterator[dict[str, paddle.Tensor]]:
         self._prepared.epoch = self._order.epoch = self.epoch
         self._order.start = self.start
-        # A forked worker would wait for ever for OpenCV's threads, which stay behind: none while it forks.
+        # A forked worker would wait forever for OpenCV's threads, which it does not inherit: use none then.
         threads = cv2.getNumThreads()
         cv2.setNumThreads(0)
         try:
@@ -193,11 +193,11 @@ class Batches:
     ignored=("inputs_def", "fuse_normalize", "drop_empty"),
 )
 class Reader:
-    """How samples become batches: transforms of each sample, then of the stacked batch.
+    """Turns samples into batches: transforms of each sample, then of the stacked batch.
 
-    A batch holds, as far as the transforms made them: index (N,), image (N, 3, h, w), warp (N, 2, 3),
-    heatmaps (N, K, H, W), target_weight (N, K, 1). ``batch_size`` auto is for training, which finds a number
-    before it begins; where nobody trains it is 1.
+    A batch holds, as far as the transforms make them: index (N,), image (N, 3, h, w), warp (N, 2, 3),
+    heatmaps (N, K, H, W), target_weight (N, K, 1). ``batch_size`` auto is for training, which determines the
+    number before it starts; otherwise it is 1.
     """
 
     def __init__(
@@ -226,7 +226,7 @@ class Reader:
     def batches(
         self, dataset: Dataset, *, workers: int, seed: int = 0, rank: int = 0, ranks: int = 1
     ) -> Batches:
-        """Batches of the dataset, made by that many worker processes (0: by this one), for one rank."""
+        """One rank's batches of the dataset, made by that many worker processes (0: by this one)."""
         prepared = PreparedSamples(dataset, self.sample_transforms, seed)
         order = _BatchOrder(len(prepared), self.batch_size, self.shuffle, self.drop_last, seed, rank, ranks)
         collate = _Collate(self.batch_transforms)
@@ -234,10 +234,10 @@ class Reader:
             prepared,
             batch_sampler=cast(Any, order),
             collate_fn=cast(Any, collate),
-            num_workers=min(workers, len(order)),  # more would have nothing to do
+            num_workers=min(workers, len(order)),  # more would be idle
             worker_init_fn=_depend_on_parent,
-            # Shared memory is quicker, but a worker that is forked while another thread of Paddle's holds the
-            # lock of its memory statistics waits for that lock for ever when it shares its first batch.
+            # Shared memory is faster, but a worker forked while another Paddle thread holds the lock of the
+            # memory statistics waits forever for that lock when it shares its first batch.
             use_shared_memory=self.use_shared_memory,
         )
         return Batches(prepared, order, loader, collate)

@@ -1,4 +1,4 @@
-"""A dataset in parts for training, validation and test, of which none has seen what another shows."""
+"""Splits a dataset into parts for training, validation and test that share no content."""
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
@@ -17,11 +17,11 @@ _AREAS, _SHARES = (32**2, 96**2), (1 / 3, 2 / 3)
 def group_images(
     content: Mapping[str, Any], by: str, pairs: Iterable[tuple[int, int]] = ()
 ) -> list[list[int]]:
-    """Rows of a COCO file's images that have to stay together, as lists.
+    """Groups of a COCO file's images that must stay together, as lists of rows.
 
-    ``by`` is `image` (each for itself), `folder` (a video's frames), or a field of images or annotations,
-    such as video_id, track_id or person, whose images with one value stay together; so do ``pairs`` of rows.
-    Raises DataError for a field that nothing has.
+    ``by`` is `image` (each alone), `folder` (a video's frames), or a field of images or annotations, such as
+    video_id, track_id or person: images with the same value stay together. So do ``pairs`` of rows. Raises
+    DataError for a field that nothing has.
     """
     images = content["images"]
     groups = list(range(len(images)))
@@ -61,7 +61,7 @@ def _keys(content: Mapping[str, Any], by: str) -> list[tuple[int, Hashable]]:
 
 
 def count_strata(annotations: Annotations) -> np.ndarray:
-    """Of each image (M, 8): itself, its people, and of these `SIZES` and `SHOWN`."""
+    """Counts per image (M, 8): 1 for itself, its people, and these by `SIZES` and by `SHOWN`."""
     counts = np.zeros((len(annotations.images), 2 + len(SIZES) + len(SHOWN)))
     counts[:, 0] = 1
     if annotations.people is None:
@@ -77,9 +77,9 @@ def count_strata(annotations: Annotations) -> np.ndarray:
 def assign_groups(
     groups: Sequence[Sequence[int]], counts: np.ndarray, shares: Mapping[str, float], seed: int
 ) -> dict[str, list[int]]:
-    """Rows of images by part, so that each has about its share of every column of ``counts`` (M, C).
+    """Rows of images by part, so that each part has about its share of every column of ``counts`` (M, C).
 
-    The largest groups come first; each goes where the squared differences from the shares grow least.
+    Assigns the largest groups first, each to the part where squared differences from the shares grow least.
     """
     names, share = list(shares), np.array(list(shares.values()))
     if not names or (share <= 0).any():
@@ -101,7 +101,7 @@ def assign_groups(
 
 
 def take_images(content: Mapping[str, Any], rows: Sequence[int]) -> dict[str, Any]:
-    """The content with the images of these rows alone, and what is on them."""
+    """The content with only the images of these rows, and their annotations."""
     images = [content["images"][row] for row in rows]
     kept = {match_key(image["id"]) for image in images}
     entries = [e for e in content.get("annotations") or () if match_key(e["image_id"]) in kept]

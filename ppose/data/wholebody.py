@@ -22,7 +22,7 @@ class KeypointTopDownCocoWholeBodyDataset(KeypointTopDownCocoDataset):
 
 @register(Dataset, ignored=("pixel_std",))
 class KeypointTopDownCocoWholeBodyHandDataset(KeypointTopDownCocoDataset):
-    """The good hands of a COCO-WholeBody file, as if each were a person."""
+    """The valid hands of a COCO-WholeBody file, each as a person."""
 
     def find_annotations(self, file: Path, keypoint_set: KeypointSet) -> dict[str, Any]:
         """See `KeypointTopDownCocoDataset`."""
@@ -31,7 +31,7 @@ class KeypointTopDownCocoWholeBodyHandDataset(KeypointTopDownCocoDataset):
 
 @register(Dataset, ignored=("pixel_std",))
 class KeypointTopDownCocoWholeBodyFaceDataset(KeypointTopDownCocoDataset):
-    """The good faces of a COCO-WholeBody file, as if each were a person."""
+    """The valid faces of a COCO-WholeBody file, each as a person."""
 
     def find_annotations(self, file: Path, keypoint_set: KeypointSet) -> dict[str, Any]:
         """See `KeypointTopDownCocoDataset`."""

@@ -1,1 +1,1 @@
-"""Distillation: a trained network teaches another one."""
+"""Distillation: a trained network, the teacher, guides the training of another one."""

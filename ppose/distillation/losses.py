@@ -1,7 +1,7 @@
 """Distillation (Hinton et al., 2015): a trained network, the teacher, guides another one, the student.
 
-Both see the same images. Maps of the two are compared by key: `output`, the heatmaps (N, K, H, W), and
-`backbone`, the first map (N, C, H, W) of a network's `backbone`. Each loss gives a scalar without its weight.
+Both get the same images. Their maps are compared by key: `output`, the heatmaps (N, K, H, W), and
+`backbone`, the first map (N, C, H, W) of a network's `backbone`. Each loss returns an unweighted scalar.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ Maps = dict[str, paddle.Tensor]
 
 
 class LossWeight:
-    """``weight`` times the factors of all ``schedulers``, as `LearningRate` has them."""
+    """``weight`` times the factors of all ``schedulers``, as in `LearningRate`."""
 
     def __init__(self, weight: float, schedulers: Sequence[Schedule]) -> None:
         if not weight >= 0:
@@ -37,9 +37,9 @@ class LossWeight:
 
 
 class DistillationLoss(Protocol):
-    """A loss between the maps ``key`` of student and teacher, which has its ``weight``.
+    """A loss between the maps ``key`` of student and teacher, with its ``weight``.
 
-    One that learns is an `nn.Layer`: its parameters are trained with the student's.
+    A loss with parameters is an `nn.Layer`; they are trained with the student's.
     """
 
     key: str
@@ -55,9 +55,9 @@ class DistillationLoss(Protocol):
 class DistMSELoss:
     """Mean squared error between the heatmaps of student s and teacher t: fast pose distillation.
 
-    loss = 1/2 * mean (w[n,k] * (s - t)[n,k,y,x])**2, PaddlePaddle's published DistMSELoss; it is
-    KeyPointMSELoss, of its default loss_scale, on the teacher's heatmaps (Zhang et al., CVPR 2019). Without
-    ``use_target_weight`` all w are 1: the student learns of keypoints too that are not labelled.
+    loss = 1/2 * mean (w[n,k] * (s - t)[n,k,y,x])**2, PaddlePaddle's published DistMSELoss: KeyPointMSELoss
+    with its default loss_scale on the teacher's heatmaps (Zhang et al., CVPR 2019). Without
+    ``use_target_weight`` all w are 1: the student also learns unlabelled keypoints.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class DistFeatureLoss(nn.Layer):
 
     loss = 1/2 * mean (A s - t)[n,c,y,x]**2, the hints of FitNets (Romero et al., ICLR 2015). A maps the
     student's channels to the teacher's; it is trained with the student but not part of it. Raises ConfigError
-    where the channels are None: for a network without a `backbone`.
+    if the channels are None: a network without a `backbone`.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class DistFeatureLoss(nn.Layer):
         if student_channels is None or teacher_channels is None:
             who = "student" if student_channels is None else "teacher"
             raise ConfigError(
-                f"DistFeatureLoss: the {who}'s network has no backbone; take DistMSELoss, of heatmaps"
+                f"DistFeatureLoss: the {who}'s network has no backbone; use DistMSELoss (on heatmaps)"
             )
         self.key, self.weight = key, LossWeight(weight, schedulers)
         self.adapter = nn.Conv2D(student_channels, teacher_channels, 1)
@@ -107,17 +107,17 @@ class DistFeatureLoss(nn.Layer):
     def forward(
         self, student: paddle.Tensor, teacher: paddle.Tensor, target_weight: paddle.Tensor
     ) -> paddle.Tensor:
-        """Maps (N, C, H, W) and (N, D, H, W) -> a scalar; the target_weight has no say."""
+        """Maps (N, C, H, W) and (N, D, H, W) -> a scalar; ignores the target_weight."""
         adapted = self.adapter(student).astype("float32")
         _check_shapes(self, adapted, teacher)
         return 0.5 * (adapted - teacher).square().mean()
 
 
 class Teacher:
-    """A trained network that is asked and never changed: in eval mode, without gradients.
+    """A trained, frozen network: in eval mode, without gradients.
 
-    ``fingerprint`` is of its weights and its layers. With a ``cache`` it answers from there where it can.
-    ``form`` is another form of the network that computes the same heatmaps, and is run in its place.
+    ``fingerprint`` identifies its weights and layers. With a ``cache`` it takes maps from there if present.
+    ``form`` is another form of the network that computes the same heatmaps, and runs instead of it.
     """
 
     def __init__(
@@ -141,13 +141,13 @@ class Teacher:
         return ask(image) if self.cache is None else self.cache.look_up(image, self._kind(keys), ask)
 
     def _kind(self, keys: Iterable[str]) -> tuple[str, ...]:
-        """What an answer depends on beside the image."""
+        """What the maps depend on, apart from the image."""
         dtype = str(paddle.amp.get_autocast_dtype()) if paddle.amp.is_autocast_enabled() else "float32"
         return self.fingerprint, dtype, *keys
 
 
 class Distillation:
-    """A teacher with the losses between it and the student, of which each has its weight."""
+    """A teacher, and the weighted losses between it and the student."""
 
     def __init__(self, teacher: Teacher, losses: Sequence[DistillationLoss], steps_per_epoch: int) -> None:
         self.teacher, self._losses, self._steps_per_epoch = teacher, losses, steps_per_epoch
@@ -157,7 +157,7 @@ class Distillation:
     def __call__(
         self, student: Maps, image: paddle.Tensor, target_weight: paddle.Tensor, step: int
     ) -> paddle.Tensor:
-        """The student's maps, what it saw, target_weight (N, K, 1) -> the weighted sum of the losses."""
+        """The student's maps, its input, target_weight (N, K, 1) -> the weighted sum of the losses."""
         wanted = self.teacher(image, self.keys)
         total = paddle.zeros([])
         for loss in self._losses:
@@ -167,7 +167,7 @@ class Distillation:
 
 
 def forward_maps(network: nn.Layer, image: paddle.Tensor, keys: Iterable[str]) -> Maps:
-    """A network's heatmaps as `output` and, where the keys ask for it, its `backbone`'s first map."""
+    """A network's heatmaps as `output` and, if among the keys, its `backbone`'s first map."""
     maps: Maps = {}
     if BACKBONE not in keys:
         return {OUTPUT: network(image)}

@@ -1,4 +1,4 @@
-"""A teacher's answers on disk, for images that come again."""
+"""Caches a teacher's maps on disk, for images that come again."""
 
 import hashlib
 import logging
@@ -18,12 +18,12 @@ Maps = dict[str, paddle.Tensor]
 
 
 class TeacherCache:
-    """Keeps maps of single images, float32, under a checksum of the image itself and of who was asked.
+    """Keeps maps of single images, float32, under a checksum of the image and of the teacher.
 
-    So no changed image or teacher is mixed up with another; images that differ in each epoch (random crops,
-    flips) are never found again. An answer is that of the batch in which the image came first, which differs
-    from another batch's by rounding. The folder grows up to ``limit`` bytes; ``writers`` processes may fill
-    it at once. A damaged file, or one of other maps, is made again.
+    So changed images or teachers never get wrong maps; images that differ in each epoch (random crops, flips)
+    are never found again. Maps are those of the batch in which the image came first; another batch's differ
+    by rounding. The folder grows up to ``limit`` bytes; ``writers`` processes may fill it at once. A damaged
+    file, or one of other maps, is rewritten.
     """
 
     def __init__(self, folder: Path, *, limit: int, writers: int = 1) -> None:
@@ -31,13 +31,13 @@ class TeacherCache:
         held = sum(file.stat().st_size for file in folder.rglob("*.npz"))
         self._room = max(0, limit - held) // writers
         self._is_first = True
-        self._layout: dict[str, tuple[int, ...]] | None = None  # of an answer, once the teacher was asked
+        self._layout: dict[str, tuple[int, ...]] | None = None  # of an image's maps, once known
         self.hits = self._asked = 0
 
     def look_up(
         self, image: paddle.Tensor, kind: tuple[str, ...], ask: Callable[[paddle.Tensor], Maps]
     ) -> Maps:
-        """The maps of images (N, 3, h, w); ``kind`` is who is asked, ``ask`` answers for those not here."""
+        """The maps of images (N, 3, h, w); ``kind`` identifies the teacher, ``ask`` computes missing maps."""
         files = [self._file(one, kind) for one in image.numpy()]
         known = [_read(file) for file in files]
         found = {n: maps for n, maps in enumerate(known) if maps is not None and self._fits(maps)}
@@ -58,16 +58,16 @@ class TeacherCache:
         }
 
     def end_epoch(self) -> None:
-        """Say how many answers were here; warn, and fill it no more, where it is of no use.
+        """Log the number of hits; warn, and stop filling the cache, if it is useless.
 
-        That is where nothing was, unless this is the first epoch: what the folder holds may be of another
+        It is useless if it had no hit, unless this is the first epoch: the folder may hold maps of another
         teacher, or of other data.
         """
-        _logger.info("the teacher's cache had %d of the %d answers of this epoch", self.hits, self._asked)
+        _logger.info("the teacher's cache had %d of the %d images of this epoch", self.hits, self._asked)
         if self.hits == 0 and self._room and not self._is_first:
             _logger.warning(
-                "nothing of the teacher's cache was used in this epoch, and it is no longer filled: it helps "
-                "where the same images come again, without random crops, flips or colours"
+                "the teacher's cache had no hit in this epoch and is no longer filled: it helps only if the "
+                "same images come again, without random crops, flips or colours"
             )
             self._room = 0
         self.hits, self._asked, self._is_first = 0, 0, False
@@ -100,7 +100,7 @@ def _layout(maps: Mapping[str, np.ndarray]) -> dict[str, tuple[int, ...]]:
 def _read(file: Path) -> dict[str, np.ndarray] | None:
     try:
         maps = read_npz(file)
-    except (*DAMAGED, MemoryError, OSError):  # or not there
+    except (*DAMAGED, MemoryError, OSError):  # or missing
         return None
     is_sound = maps and all(one.dtype == np.float32 and np.isfinite(one).all() for one in maps.values())
     return maps if is_sound else None

@@ -1,1 +1,1 @@
-"""Datasets from their publishers: downloads that go on where they broke off, archives unpacked with care."""
+"""Downloads datasets from their publishers: resumes interrupted downloads, unpacks archives safely."""

@@ -1,4 +1,4 @@
-"""Where datasets come from, and what there is of them then."""
+"""The sources of datasets, and the files that they make."""
 
 import shutil
 from collections.abc import Sequence
@@ -15,9 +15,9 @@ _SPARE = 200 << 20  # bytes of a disk that stay free
 
 @dataclass(frozen=True)
 class Part:
-    """A file of a dataset: ``size`` of the download and ``unpacked``, in bytes, about; what it ``makes``.
+    """A file of a dataset: about the ``size`` of the download and ``unpacked``, in bytes; what it ``makes``.
 
-    A file that is no archive goes to the place that it makes. ``md5`` as PaddleDetection and others state it,
+    A file that is no archive is stored at the path in ``makes``. ``md5`` is from PaddleDetection and others,
     since COCO's site states none.
     """
 
@@ -30,11 +30,11 @@ class Part:
 
     @property
     def file_name(self) -> str:
-        """The name of the file that is downloaded."""
+        """The name of the downloaded file."""
         return self.url.rpartition("/")[2]
 
     def is_in(self, folder: Path) -> bool:
-        """Whether all of it is there; folders are put in their place as wholes."""
+        """Whether all of it is there; folders are moved to their place only as a whole."""
         return all((folder / made).exists() for made in self.makes)
 
 
@@ -59,7 +59,7 @@ DATASETS = {
             "85da7065e5e600ebfee8af1edb634eb5",
         ),
         Part(
-            "detections",  # of the detector with a person AP of 56.4, which published tables are made with
+            "detections",  # by the detector with a person AP of 56.4 that published tables use
             "https://paddledet.bj.bcebos.com/data/bbox.json",
             20_000_000,
             ("person_detection_results/COCO_val2017_detections_AP_H_56_person.json",),
@@ -95,10 +95,10 @@ DATASETS = {
 
 
 def fetch_parts(parts: Sequence[Part], folder: Path, mirror: str | None = None) -> list[str]:
-    """Fetch and unpack parts of a dataset into its folder; returns the names of those that were there.
+    """Download and unpack parts of a dataset into its folder; return the names of those already there.
 
-    ``mirror`` is a URL under which files of the same names lie. An archive goes once it is unpacked. One
-    process at a time works in a folder. Raises DownloadError, before the first byte if the disk is too full.
+    ``mirror`` is a URL with files of the same names. An archive is deleted once it is unpacked. One process
+    at a time works in a folder. Raises DownloadError, before the first byte if the disk is too full.
     """
     import filelock
 
@@ -126,7 +126,7 @@ def fetch_parts(parts: Sequence[Part], folder: Path, mirror: str | None = None) 
 
 
 def _check_space(parts: Sequence[Part], folder: Path) -> None:
-    """DownloadError where the disk cannot hold the parts and, for a while, the largest archive."""
+    """Raise DownloadError if the disk cannot hold the parts plus, temporarily, the largest archive."""
     here = [folder / f"{part.file_name}{ending}" for part in parts for ending in ("", ".part")]
     have = sum(file.stat().st_size for file in here if file.is_file())
     sizes = [part.size for part in parts if part.unpacked]
@@ -136,5 +136,5 @@ def _check_space(parts: Sequence[Part], folder: Path) -> None:
         names = ", ".join(part.name for part in parts)
         raise DownloadError(
             f"{show_name(folder)} has {free / 1e9:.1f} GB free, {names} need {needed / 1e9:.1f} GB: choose "
-            "another place by --dir, or less by --only"
+            "another folder with --dir, or fewer parts with --only"
         )

@@ -1,4 +1,4 @@
-"""Archives of strangers, unpacked whole or not at all."""
+"""Unpacks untrusted archives, completely or not at all."""
 
 import gzip
 import stat
@@ -30,14 +30,14 @@ _BROKEN = (
 
 
 def unpack(archive: Path, folder: Path, *, most_bytes: int) -> int:
-    """Unpack a `.zip` or `.tar.gz` into a folder, replacing nothing; returns how many files it has.
+    """Unpack a `.zip` or `.tar.gz` into a folder, replacing nothing; return the number of files in it.
 
-    All of it goes to a hidden folder first, and from there to its places, folders as wholes where there were
-    none. Raises DownloadError for a damaged archive and for what no dataset needs: members outside of the
-    folder, links and devices, encryption, more than ``most_bytes`` when unpacked, or 400,000 files.
+    Everything goes to a hidden folder first, and is then moved to its place, new folders as a whole. Raises
+    DownloadError for a damaged archive and for content that no dataset needs: members outside of the folder,
+    links and devices, encryption, more than ``most_bytes`` when unpacked, or 400,000 files.
     """
     aside = folder / f".{archive.name}.unpacking"
-    remove_folder(aside)  # of a process that was killed
+    remove_folder(aside)  # left by a killed process
     try:
         with cleaned(partial(remove_folder, aside)):
             aside.mkdir(parents=True)
@@ -57,7 +57,7 @@ def unpack(archive: Path, folder: Path, *, most_bytes: int) -> int:
 
 
 def _files(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
-    """Name and content of each file; DownloadError for what is neither a file nor a folder."""
+    """Name and content of each file; DownloadError for members other than files and folders."""
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as opened:
             for info in opened.infolist():
@@ -75,9 +75,9 @@ def _files(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
                     yield member.name, inside
                 elif not member.isdir():
                     raise _refuse(archive, f"holds {show_name(member.name)[:80]}, which is no plain file")
-            # To the end of the file, where its checksum is.
+            # Read to the end of the file, where its checksum is.
             if tar.fileobj is not None and len(tar.fileobj.read(_PADDING)) == _PADDING:
-                raise _refuse(archive, "goes on after its end")
+                raise _refuse(archive, "has data after its end")
 
 
 def _inside(archive: Path, name: str) -> PurePosixPath:
@@ -89,7 +89,7 @@ def _inside(archive: Path, name: str) -> PurePosixPath:
 
 
 def _copy(source: IO[bytes], path: Path, most: int) -> int:
-    """Copy a file of which no name is taken; stops after ``most`` bytes."""
+    """Copy a file to a new path; stop after ``most`` bytes."""
     size = 0
     with path.open("xb") as file:
         while size <= most and (chunk := source.read(_CHUNK)):
@@ -98,7 +98,7 @@ def _copy(source: IO[bytes], path: Path, most: int) -> int:
 
 
 def _move(source: Path, target: Path) -> None:
-    """Give files and folders their places; what is there already stays."""
+    """Move files and folders to their places; existing ones stay."""
     for entry in sorted(source.iterdir()):
         place = target / entry.name
         if entry.is_dir() and place.is_dir():
@@ -109,5 +109,5 @@ def _move(source: Path, target: Path) -> None:
 
 def _refuse(archive: Path, reason: str) -> DownloadError:
     return DownloadError(
-        f"{show_name(archive)} {reason}; nothing of it was unpacked: delete it, and try again"
+        f"{show_name(archive)} {reason}; nothing of it was unpacked: delete it and try again"
     )

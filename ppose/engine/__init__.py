@@ -1,1 +1,1 @@
-"""What runs networks: training, evaluation, inference on images, checkpoints, several processes."""
+"""Runs networks: training, evaluation, inference on images, checkpoints, several processes."""

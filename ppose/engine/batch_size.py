@@ -1,4 +1,4 @@
-"""`batch_size: auto`: as many images a training step as the memory has room for, found by trying."""
+"""`batch_size: auto`: finds the largest training batch that fits in memory, by trying."""
 
 import ctypes
 import gc
@@ -24,12 +24,12 @@ from ppose.processor import peak_memory
 _logger = logging.getLogger(__name__)
 
 AUTO = "auto"
-_SHARE = 0.9  # of a GPU's memory; the rest is the evaluation's, and what lies idle between blocks in use
+_SHARE = 0.9  # of a GPU's memory; the rest is for evaluation and fragmentation
 _OUT_OF_MEMORY = ("out of memory", "ResourceExhausted", "bad_alloc")
 _CLEAR = Path("/proc/self/clear_refs")
 _CLEAR_PEAK = "5"  # of proc(5)
 
-# What a step of so many images takes, in MiB; None where there is not enough.
+# The memory of a step with that many images, in MiB; None if memory runs out.
 Measure = Callable[[int], float | None]
 
 
@@ -41,18 +41,18 @@ def settle_batch_size(
     precision: Precision,
     teacher: TeacherSetup | None = None,
 ) -> dict[str, Any]:
-    """The config with a number for the `batch_size: auto` of its TrainReader; any other as it is.
+    """Replace `batch_size: auto` in the config's TrainReader by a number; other configs stay unchanged.
 
-    A run that goes on keeps the number in its folder's `config.yml`. Otherwise steps are tried, with all that
-    training has in memory, in ``memory_mb``: on a GPU 9/10 of its own unless said, on the CPU what the config
-    says. Raises ConfigError where that is missing or too little, and in a run of several processes.
+    A resumed run keeps the number in its folder's `config.yml`. Otherwise it tries steps, with everything
+    that training holds in memory, within ``memory_mb``: on a GPU by default 9/10 of its memory, on the CPU
+    the config must set it. Raises ConfigError if that is missing or too small, and with several processes.
     """
     reader = cfg.get("TrainReader") or {}
     if reader.get("batch_size") != AUTO:
         return cfg
     if rank_count() > 1:
         raise ConfigError(
-            "TrainReader.batch_size is auto, but several processes are to train: let one find it first"
+            "TrainReader.batch_size is auto, but several processes train: find it with one process first"
         )
     size = _kept_size(folder / "config.yml") if resumes else None
     if size is None:
@@ -67,10 +67,10 @@ def settle_batch_size(
 
 
 def find_batch_size(measure: Measure, budget: float, most: int) -> int:
-    """The largest number of images, up to ``most``, that ``measure`` gives no more than ``budget`` MiB.
+    """The largest number of images, up to ``most``, whose ``measure`` is at most ``budget`` MiB.
 
-    What a step takes grows about in proportion: the next try is where the line through the last two that fit
-    reaches the budget, but twice their number at most. Raises ConfigError where one image is too much.
+    Memory grows about linearly with the images: the next try is where the line through the last two fitting
+    numbers reaches the budget, but at most twice the last. Raises ConfigError if one image is too much.
     """
     fits: list[tuple[int, float]] = []
     low, high = 0, most + 1  # the largest that fits, the smallest that does not
@@ -88,7 +88,7 @@ def find_batch_size(measure: Measure, budget: float, most: int) -> int:
             "(memory_mb)"
         )
     _logger.info(
-        "batch_size auto: %d images a step take %.0f of %.0f MiB%s",
+        "batch_size auto: %d images per step take %.0f of %.0f MiB%s",
         *fits[-1], budget, "; that is the whole dataset" if low == most else "",
     )  # fmt: skip
     return low
@@ -103,7 +103,7 @@ def _guess(fits: list[tuple[int, float]], budget: float) -> int:
 
 
 def measure_steps(trainer: Trainer) -> Measure:
-    """What training steps of a trainer take, which is of no use afterwards: its weights have moved."""
+    """Return a function that measures a trainer's steps; they change the weights, so discard the trainer."""
     example = trainer.loader.examples(1)
     trainer.network.train()
 
@@ -142,19 +142,19 @@ def _on_gpu() -> bool:
 
 
 def _budget(asked: int | None) -> float:
-    """MiB that a step may take."""
+    """The memory limit of a step in MiB."""
     if asked is not None:
         return asked
     if not _on_gpu():
         raise ConfigError(
-            "TrainReader.batch_size is auto: how much memory may the process take on the CPU, in MiB? Say "
-            "so, as in -o memory_mb=4000"
+            "TrainReader.batch_size is auto: on the CPU set the memory that the process may take, in MiB, "
+            "as in -o memory_mb=4000"
         )
     return _SHARE * paddle.device.cuda.get_device_properties().total_memory / 2**20
 
 
 def _free() -> None:
-    """Give back what is not in use, so that it is not counted."""
+    """Release unused memory, so that it is not counted."""
     gc.collect()
     if _on_gpu():
         paddle.device.cuda.empty_cache()
@@ -170,7 +170,7 @@ def _forget_peak() -> None:
 
 
 def _peak() -> float:
-    """The most memory since `_forget_peak` in MiB: what Paddle has taken of a GPU, else the process."""
+    """Peak memory since `_forget_peak` in MiB: Paddle's on a GPU, else the process's."""
     if _on_gpu():
         return paddle.device.cuda.max_memory_reserved() / 2**20
-    return peak_memory()  # without Linux's clear_refs of the whole run, so that what is found may be less
+    return peak_memory()  # without Linux's clear_refs: of the whole run, the result may be too small

@@ -1,4 +1,4 @@
-"""Images that show what a network will see, and AP on a part of a dataset."""
+"""Images to calibrate a network on, and AP on a part of a dataset."""
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
@@ -25,7 +25,7 @@ _logger = logging.getLogger(__name__)
 class CalibrationImages:
     """Batches (N, 3, h, w) of people, as the network sees them at evaluation, with a progress bar.
 
-    They are kept in memory, cut out: 150 KB each at 256x192.
+    The crops are kept in memory: 150 KB each at 256x192.
     """
 
     def __init__(
@@ -37,10 +37,10 @@ class CalibrationImages:
     def from_folder(
         cls, task: Task, folder: str | Path, count: int, boxes_file: str | Path | None = None
     ) -> "CalibrationImages":
-        """Up to ``count`` people of a box file, from all over a folder's images, or each image as one.
+        """Up to ``count`` people of a box file, spread over a folder's images, or each image as one person.
 
-        Boxes are read as by `read_boxes_and_sizes`, photos turned as in `ImageFiles`. Images that cannot be
-        read are skipped with a warning; DataError where none can.
+        Boxes are read as by `read_boxes_and_sizes`, photos rotated as in `ImageFiles`. Unreadable images are
+        skipped with a warning; DataError if none can be read.
         """
         files = list_images(folder)
         boxes: list[Any] = [[None]] * len(files)
@@ -70,7 +70,7 @@ class CalibrationImages:
     def from_dataset(
         cls, task: Task, key: Literal["TrainDataset", "EvalDataset"], count: int
     ) -> "CalibrationImages":
-        """Up to ``count`` people from all over a dataset of the config, as EvalReader prepares them."""
+        """Up to ``count`` people spread over a dataset of the config, as EvalReader prepares them."""
         dataset, spec = task.dataset(key), task.pose_spec("EvalReader")
         samples = [spec.prepare(dataset[number]) for number in spread(len(dataset), count)]
         return cls(spec, task.reader("EvalReader").batch_size, samples)
@@ -81,7 +81,7 @@ class CalibrationImages:
             yield self._make_batch(self._samples[start : start + self._batch_size])
 
     def check(self) -> None:
-        """Raise DataError, when all else is done, where images were skipped."""
+        """Raise DataError if images were skipped; call it when all else is done."""
         if self._problems:
             raise DataError(f"{len(self._problems)} images were skipped: {self._problems[0]}")
 
@@ -96,9 +96,9 @@ class CalibrationImages:
 
 
 def make_sampled_ap(task: Task, count: int) -> Callable[[nn.Layer], float]:
-    """A function that gives a network's AP, or what its metric has first, on about ``count`` people.
+    """A function that gives a network's AP, or its metric's first value, on about ``count`` people.
 
-    They are all the people of images from all over the EvalDataset, kept in memory.
+    They are all people of images spread over the EvalDataset, kept in memory.
     """
     dataset = task.dataset("EvalDataset")
     known = np.unique(dataset.image_ids)

@@ -1,4 +1,4 @@
-"""The device that a run uses."""
+"""Selects the device of a run."""
 
 import ctypes
 import math
@@ -14,15 +14,15 @@ from ppose.errors import DeviceError
 from ppose.inference.runtimes.paddle_runtime import why_no_gpu
 from ppose.paddle_internals import set_cpu_threads
 
-# Of glibc's mallopt.
+# Parameters of glibc's mallopt.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _NEVER = 2**31 - 1
 
 
 def select_device(use_gpu: bool | None) -> str:
-    """Make Paddle use a GPU or the CPU; None takes a GPU where there is one. Returns "gpu" or "cpu".
+    """Make Paddle use a GPU or the CPU; None takes a GPU if there is one. Returns "gpu" or "cpu".
 
-    Raises DeviceError where a GPU is asked for and cannot be had.
+    Raises DeviceError if a GPU is requested and not available.
     """
     missing = why_no_gpu()
     if use_gpu and missing:
@@ -36,7 +36,7 @@ def select_device(use_gpu: bool | None) -> str:
 
 
 def peak_memory() -> dict[str, float]:
-    """The most memory (MB) that this process has had: memory_mb, and gpu_memory_mb of Paddle's on a GPU."""
+    """Peak memory of this process in MB: memory_mb, and on a GPU Paddle's gpu_memory_mb."""
     own = processor.peak_memory()
     peak = {} if math.isnan(own) else {"memory_mb": round(own, 1)}
     if paddle.device.get_device() != "cpu":
@@ -45,9 +45,9 @@ def peak_memory() -> dict[str, float]:
 
 
 def _set_threads() -> None:
-    """All cores, shared with the other ranks of this machine, unless the user has asked for a number."""
+    """Use all cores, shared with the other ranks of this machine, unless the user has set a number."""
     neighbours = int(os.environ.get("PADDLE_LOCAL_SIZE", rank_count()))
-    # Paddle would take one thread, and its launcher writes that into our environment.
+    # Paddle's default is one thread, and its launcher writes that into our environment.
     if ASKED_THREADS is None or (ASKED_THREADS == "1" and neighbours > 1):
         set_cpu_threads(max(processor.own_cores() // neighbours, 1))
 
@@ -55,7 +55,7 @@ def _set_threads() -> None:
 def _keep_freed_memory() -> None:
     """Let glibc reuse freed memory instead of giving it back to the system.
 
-    Paddle allocates each operator's output anew, and glibc maps large ones from the system every time: a new
+    Paddle allocates the output of each operator, and glibc maps large ones from the system every time: a new
     map costs more than a ReLU over it (four times as much for 4 MB).
     """
     if platform.libc_ver()[0] == "glibc":

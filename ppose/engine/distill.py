@@ -1,4 +1,4 @@
-"""A run's distillation, as the student's and the teacher's configs ask for it."""
+"""Sets up a run's distillation from the student's and the teacher's configs."""
 
 import logging
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ _CACHE_BYTES = 32 << 30  # COCO's 150,000 people at 256x192 are 29
 
 @dataclass(frozen=True)
 class TeacherSetup:
-    """The config of a teacher, and the folder where its answers are kept, if they are."""
+    """The config of a teacher, and the folder that caches its outputs, if any."""
 
     cfg: dict[str, Any]
     cache_folder: Path | None = None
@@ -35,10 +35,10 @@ class TeacherSetup:
 def make_objective(
     task: Task, model: nn.Layer, teacher: TeacherSetup | None, steps_per_epoch: int
 ) -> tuple[Objective, list[Hook]]:
-    """What the task's network is trained for, alone or with a teacher, and the hooks that this needs.
+    """Make the objective of the task's network, with or without a teacher, and the hooks that it needs.
 
-    Nothing of the teacher's config reaches the student's. Raises ConfigError where the two do not fit, and
-    CheckpointError where the teacher's weights cannot be had.
+    Nothing of the teacher's config reaches the student's. Raises ConfigError if the two do not fit, and
+    CheckpointError if the teacher's weights cannot be loaded.
     """
     if task.settings.distill_loss:
         _logger.warning("distill_loss has an effect in a teacher's config only: --distill_config FILE")
@@ -59,29 +59,29 @@ def make_objective(
 
 
 class _WatchCache(Hook):
-    """Tells the teacher's cache when an epoch ends."""
+    """Notifies the teacher's cache of the end of an epoch."""
 
     def __init__(self, cache: TeacherCache) -> None:
         self._cache = cache
 
     def after_epoch(self, trainer: Trainer) -> None:
-        """Tell it."""
+        """Notify the cache."""
         self._cache.end_epoch()
 
 
 def check_teacher(state: TrainState, teacher: str) -> None:
-    """Raise CheckpointError unless a run goes on with the teacher that it had, or without one as before.
+    """Raise CheckpointError unless a resumed run has the same teacher as before, or still none.
 
-    ``teacher`` is the fingerprint of the one that it would have, empty for none.
+    ``teacher`` is the fingerprint of the new run's teacher, empty for none.
     """
     if state.teacher == teacher:
         return
     if not teacher:
-        problem, way_out = "the run had a teacher", "give its --distill_config again"
+        problem, way_out = "the run had a teacher", "give its --distill_config"
     elif not state.teacher:
         problem, way_out = "the run had no teacher", "leave --distill_config out"
     else:
-        problem, way_out = "the run had another teacher", "give the --distill_config and weights that it had"
+        problem, way_out = "the run had another teacher", "give its --distill_config and weights"
     raise CheckpointError(
         f"cannot resume: {problem}; {way_out}, or start from the run's weights with --weights"
     )
@@ -114,7 +114,7 @@ def _load_teacher(task: Task) -> nn.Layer:
 
 
 def _teacher_form(task: Task, network: nn.Layer, keys: set[str], steps_per_epoch: int) -> nn.Layer:
-    """The teacher's network, or a quicker form of it where only its heatmaps are asked for."""
+    """The teacher's network, or a faster form of it if only its heatmaps are needed."""
     if keys != {OUTPUT}:
         return network
     settings = task.settings
@@ -123,34 +123,34 @@ def _teacher_form(task: Task, network: nn.Layer, keys: set[str], steps_per_epoch
 
 
 def _channels(network: nn.Layer) -> int | None:
-    """Those of its backbone's first map, where it has a backbone."""
+    """The channels of its backbone's first feature map; None without a backbone."""
     return network.backbone.out_channels[0] if hasattr(network, "backbone") else None
 
 
 def _check_pair(student: Task, teacher: Task) -> None:
-    """The same keypoints of the same images of the same size."""
+    """Check that both have the same keypoints, images and sizes."""
     ours, theirs = student.keypoint_set, teacher.keypoint_set
     if ours.names != theirs.names:
         raise ConfigError(
             f"the student's keypoint set is '{ours.name}' ({ours.num_keypoints} keypoints), the teacher's "
-            f"'{theirs.name}' ({theirs.num_keypoints}); a teacher has to know the same, in the same order"
+            f"'{theirs.name}' ({theirs.num_keypoints}); expected the same keypoints in the same order"
         )
     sizes = [list(task.settings.trainsize) for task in (student, teacher)]
     if sizes[0] != sizes[1]:
         raise ConfigError(
-            f"the student's trainsize is {sizes[0]}, the teacher's {sizes[1]}: both see the same images; "
+            f"the student's trainsize is {sizes[0]}, the teacher's {sizes[1]}: both get the same images; "
             "choose a teacher of the student's size"
         )
     peaks = [task.codec.peak for task in (student, teacher)]
     if peaks[0] != peaks[1]:
         raise ConfigError(
             f"the student's targets have the peak {peaks[0]:g}, the teacher's {peaks[1]:g}; choose a teacher "
-            "whose heatmaps are as high"
+            "with the same peak"
         )
 
 
 def _check_normalization(student: Task, teacher: Task) -> None:
-    """The pixels that the student gets are those that the teacher knows, as far as its config tells."""
+    """Check that the student's pixels are normalised as the teacher expects, as far as its config says."""
     readers = [key for key in ("EvalReader", "TestReader", "TrainReader") if teacher.has(key)]
     if not readers:
         return
@@ -158,12 +158,12 @@ def _check_normalization(student: Task, teacher: Task) -> None:
     numbers = [[*one.factor, *one.offset] for one in both if one is not None]
     if len(numbers) < 2 or not np.allclose(numbers[0], numbers[1]):
         raise ConfigError(
-            f"NormalizeImage of the student's TrainReader is not that of the teacher's {readers[0]}: both "
-            "networks see the same images"
+            f"NormalizeImage of the student's TrainReader differs from the teacher's {readers[0]}: both "
+            "networks get the same images"
         )
     orders = [task.settings.channel_order for task in (student, teacher)]
     if orders[0] != orders[1]:
         raise ConfigError(
-            f"the student's channel_order is {orders[0]}, the teacher's {orders[1]}: both networks see the "
+            f"the student's channel_order is {orders[0]}, the teacher's {orders[1]}: both networks get the "
             "same images"
         )

@@ -1,4 +1,4 @@
-"""What is said and kept of a training run whose loss or weights are no longer finite."""
+"""Reports a training run whose loss or weights are no longer finite, and saves the batch."""
 
 from pathlib import Path
 
@@ -27,9 +27,9 @@ def report_divergence(
     step: int,
     epoch: int,
 ) -> DivergenceError:
-    """The error of a step in which the ``loss`` (ranks,) of some rank is not finite.
+    """The error for a step in which the ``loss`` (ranks,) of some rank is not finite.
 
-    ``broken`` is this rank's batch, heatmaps and losses, if its own is not finite: they are written to
+    ``broken`` is this rank's batch, heatmaps and losses, if its own loss is not finite; it is written to
     ``folder``.
     """
     rank = int(np.flatnonzero(~np.isfinite(loss))[0])
@@ -45,7 +45,7 @@ def report_divergence(
 
 
 def _describe_weights(model: nn.Layer) -> str:
-    """Whether the weights are finite still, as the end of a sentence."""
+    """Say whether the weights are still finite, as the end of a sentence."""
     broken = [name for name, p in model.named_parameters() if not bool(paddle.isfinite(p).all())]
     if not broken:
         return "; the weights are finite"

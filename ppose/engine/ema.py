@@ -8,11 +8,11 @@ from paddle import nn
 
 
 class MovingAverage:
-    """Exponential moving average of all floating arrays of a network, the batch norms' statistics included.
+    """Exponential moving average of all floating arrays of a network, including batch norm statistics.
 
-    After step t (from 1 on), average = d * average + (1 - d) * weights with
-    d = min(decay, (1 + t) / (10 + t)): TensorFlow's ExponentialMovingAverage with num_updates,
-    so that early weights are soon forgotten.
+    After step t (counted from 1), average = d * average + (1 - d) * weights with
+    d = min(decay, (1 + t) / (10 + t)), as TensorFlow's ExponentialMovingAverage with num_updates, so that the
+    influence of early weights soon fades.
     """
 
     def __init__(self, model: nn.Layer, decay: float) -> None:
@@ -20,12 +20,12 @@ class MovingAverage:
         self.arrays: dict[str, paddle.Tensor] = {
             name: tensor.detach().clone() for name, tensor in model.state_dict().items()
         }
-        # Found once: a network of many small layers spends a tenth of its step in looking for them.
+        # Collected once: in a network of many small layers this takes a tenth of a step.
         self._pairs = [(self.arrays[name], tensor) for name, tensor in model.state_dict().items()]
 
     @paddle.no_grad()
     def update(self, step: int) -> None:
-        """Take in the weights as they are after this step, counted from 1."""
+        """Update the average with the weights after this step, counted from 1."""
         share = 1 - min(self._decay, (1 + step) / (10 + step))
         for average, tensor in self._pairs:
             if average.is_floating_point():
@@ -35,7 +35,7 @@ class MovingAverage:
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """The network holds the average within, and its own weights again after."""
+        """Context in which the network holds the average instead of its own weights."""
         state = self._model.state_dict()
         own = {name: tensor.detach().clone() for name, tensor in state.items()}
         _set(state, self.arrays)

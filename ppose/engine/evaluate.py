@@ -1,4 +1,4 @@
-"""Feeds a metric with what a predictor finds in a dataset."""
+"""Feeds a metric with a predictor's keypoints on a dataset."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -29,7 +29,7 @@ def evaluate(
 ) -> None:
     """Feed a metric with a predictor's keypoints for every sample of the dataset; shows a progress bar.
 
-    Several ranks share the batches, and the metric of each gets everybody, once. ``check`` is called before
+    Several ranks share the batches, and each rank's metric gets every sample once. ``check`` is called before
     each batch, and may raise.
     """
     reader = make_reader(task, predictor.spec)
@@ -43,12 +43,12 @@ def evaluate(
         check()
         keypoints[index], scores[index] = predictor.find_keypoints(batch)
     barrier()  # some ranks are faster than others
-    # A person is in the arrays of one rank and 0 in the others'.
+    # Each person is in the arrays of one rank, and 0 in the others'.
     update_metric(metric, dataset, np.arange(len(dataset)), all_reduce(keypoints), all_reduce(scores))
 
 
 def make_reader(task: Task, spec: PoseSpec) -> Reader:
-    """The reader of an evaluation: the transforms are the spec's, the batch size is EvalReader's, if any."""
+    """The reader of an evaluation, with the spec's transforms and the batch size of EvalReader, if any."""
     asked = task.reader("EvalReader")
     return Reader(
         spec.sample_steps,
@@ -61,7 +61,7 @@ def make_reader(task: Task, spec: PoseSpec) -> Reader:
 def read_batches(
     reader: Reader, dataset: Any, samples: np.ndarray, *, workers: int
 ) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
-    """Yield index (N,) and `Predictor.find_keypoints`'s input of a dataset's samples of these indexes."""
+    """Yield index (N,) and the input of `Predictor.find_keypoints` for these samples of a dataset."""
     for batch in reader.batches(Subset(dataset, samples.tolist()), workers=workers):
         arrays = {key: value.numpy() for key, value in batch.items()}
         yield samples[arrays["index"]], arrays
@@ -82,9 +82,9 @@ def update_metric(
 
 
 def own_samples(count: int, batch_size: int) -> np.ndarray:
-    """Indexes of this rank's part of ``count`` samples.
+    """Indexes of this rank's share of ``count`` samples.
 
-    It is whole batches, every n-th of n ranks: so a sample's batch, on which the last digits of its heatmaps
+    With n ranks it is every n-th whole batch. So a sample's batch, on which the last digits of its heatmaps
     depend, is the same for any number of ranks.
     """
     index = np.arange(count)
@@ -92,6 +92,6 @@ def own_samples(count: int, batch_size: int) -> np.ndarray:
 
 
 def write_result(folder: Path, metric: Metric, metrics: dict[str, float]) -> None:
-    """Write the people of an evaluation in COCO's results format, and its `metrics.json`, to a folder."""
+    """Write an evaluation's people in COCO's results format, and `metrics.json`, to a folder."""
     metric.write_results(folder / RESULTS_FILE)
     write_json(folder / "metrics.json", to_record(metrics))

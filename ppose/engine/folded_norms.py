@@ -1,7 +1,7 @@
-"""Weights whose batch norms are folded into the convolutions, as exported models have them.
+"""Makes weights trainable whose batch norms are folded into the convolutions, as in exported models.
 
-Such a norm has running mean 0 and variance 1 and passes its input through, scaled and shifted. That is right
-in evaluation, but in training it normalises by each batch, and the network is lost within a few steps.
+Such a norm has running mean 0 and variance 1, and only scales and shifts its input. That is right in
+evaluation, but in training it normalises by each batch, which destroys the network within a few steps.
 """
 
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ from ppose.paddle_internals import norm_epsilon, running_statistics, uses_runnin
 
 
 def find_folded_norms(model: nn.Layer) -> list[nn.BatchNorm2D]:
-    """The batch norms of a network that learn, if all of them have mean 0 and variance 1 (to 1e-3)."""
+    """The trainable batch norms of a network, if all of them have mean 0 and variance 1 (to 1e-3)."""
     norms = [
         layer
         for layer in model.sublayers()
@@ -31,11 +31,11 @@ def _is_folded(norm: nn.BatchNorm2D) -> bool:
 
 @paddle.no_grad()
 def unfold_norms(model: nn.Layer, norms: Iterable[nn.BatchNorm2D], images: Iterable[paddle.Tensor]) -> None:
-    """Give batch norms the statistics of their inputs on ``images`` (N, 3, h, w), and their outputs back.
+    """Set batch norms to the statistics of their inputs on ``images`` (N, 3, h, w), with the same outputs.
 
     With a norm's measured mean m and variance v, and its old ones m0 and v0, its scale and shift become
-    g' = g sqrt((v + eps) / (v0 + eps)) and b' = b + g (m - m0) / sqrt(v0 + eps): in evaluation the network is
-    the same function as before, and in training it is nearly that.
+    g' = g sqrt((v + eps) / (v0 + eps)) and b' = b + g (m - m0) / sqrt(v0 + eps): in evaluation the network
+    is the same function as before, in training nearly the same.
     """
     sums: dict[int, list[Any]] = {id(norm): [0.0, 0.0, 0] for norm in norms}
 

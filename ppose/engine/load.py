@@ -1,4 +1,4 @@
-"""The library's door: a trained network from a config and a checkpoint."""
+"""Loads a trained network from a config and a checkpoint; the library's entry point."""
 
 import logging
 from collections.abc import Sequence
@@ -28,9 +28,9 @@ def load_model(
     """The network of a config file, with its trained weights, in eval mode.
 
     ``weights`` is a path or URL of a checkpoint; None takes the config's own `weights`, False leaves the
-    network as it starts, untrained and in float. The network maps image (N, 3, h, w), as the config's
-    NormalizeImage leaves it, in its `channel_order`, to heatmaps (N, K, H, W). With `slim: QAT` it rounds as
-    it did in training. Raises ConfigError and CheckpointError.
+    network untrained and in float. The network maps image (N, 3, h, w), normalised by the config's
+    NormalizeImage, in its `channel_order`, to heatmaps (N, K, H, W). With `slim: QAT` it rounds as in
+    training. Raises ConfigError and CheckpointError.
 
     >>> model = ppose.load_model("configs/tinypose_256x192.yml", "tiny.pdparams")  # doctest: +SKIP
     """
@@ -44,9 +44,9 @@ def load_model(
 
 
 def load_trained(task: Task, weights: str | Path | None = None) -> nn.Layer:
-    """The network of a task with its trained weights (the config's own where None), in eval mode.
+    """The network of a task with its trained weights (None: the config's own), in eval mode.
 
-    With `slim: QAT` it has its fake quantizers, or is in float, with a warning, where the weights are.
+    With `slim: QAT` it has fake quantizers, or is in float, with a warning, if the weights have none.
     """
     source = weights or task.settings.weights
     if not source:
@@ -58,7 +58,7 @@ def load_trained(task: Task, weights: str | Path | None = None) -> nn.Layer:
             load_quantized(quantization, model, file, strict=True)
             if weight_ranges(model) != {quantization.weights}:
                 _logger.warning(
-                    "%s was trained with QAT.weights %s, the config has %s: it is rounded as it was trained",
+                    "%s was trained with QAT.weights %s, the config has %s: using that of the training",
                     file.path, " and ".join(sorted(weight_ranges(model))), quantization.weights,
                 )  # fmt: skip
         else:
@@ -70,12 +70,12 @@ def load_trained(task: Task, weights: str | Path | None = None) -> nn.Layer:
 
 
 def find_quantization(task: Task, file: WeightsFile) -> QuantizationAwareTraining | None:
-    """The task's, if the weights are of a network with fake quantizers; CheckpointError if it has none."""
+    """The task's quantization if the weights have fake quantizers; CheckpointError if the task has none."""
     if not any(map(is_quantizer_key, file.arrays)):
         return None
     if task.quantization is None:
         raise CheckpointError(
-            f"{file.path} was trained with fake quantizers, the config is one in float: set slim: QAT, with "
+            f"{file.path} was trained with fake quantizers, the config is in float: set slim: QAT, with "
             "the QAT block of its training"
         )
     return task.quantization
@@ -84,7 +84,7 @@ def find_quantization(task: Task, file: WeightsFile) -> QuantizationAwareTrainin
 def load_quantized(
     quantization: QuantizationAwareTraining, model: nn.Layer, file: WeightsFile, *, strict: bool
 ) -> None:
-    """Give a network in float fake quantizers, and the weights that were trained with them."""
+    """Add fake quantizers to a float network, and load the weights trained with them."""
     quantization.wrap(model)
     report = load_weights(model, WeightsFile(file.path, complete_quantizers(file.arrays)), strict=strict)
     left = list(filter(is_quantizer_key, report.unexpected))

@@ -1,6 +1,6 @@
-"""Where a training run is shown while it runs: the contract, and three that fill it.
+"""Loggers that show a training run while it runs: the protocol, and three implementations.
 
-None of their packages is imported unless a config asks for it.
+Their packages are imported only if a config asks for them.
 """
 
 import importlib
@@ -16,26 +16,26 @@ from ppose.workspace import Given, register
 
 
 class RunLogger(Protocol):
-    """Shows numbers and pictures over the optimizer's steps, which never fall.
+    """Shows numbers and pictures over the optimizer's steps, which never decrease.
 
-    It is made for each run, also for one that is resumed, and is then told all that the run kept, from its
-    first step on: what an earlier process has shown is to be replaced, or to stand beside it.
+    Each run makes a new one, also a resumed run, which then sends everything it kept since its first step:
+    the logger must replace what an earlier process logged, or log beside it.
     """
 
     def begin(self, run: str, config: dict[str, Any]) -> None:
-        """A run of that name and that config."""
+        """Start a run with that name and config."""
 
     def add_scalars(self, values: dict[str, float], step: int) -> None:
-        """Numbers by names such as train/loss and eval/AP."""
+        """Add numbers by name, such as train/loss and eval/AP."""
 
     def add_picture(self, name: str, picture: np.ndarray, step: int) -> None:
-        """A picture (H, W, 3) uint8, RGB."""
+        """Add a picture (H, W, 3) uint8, RGB."""
 
     def flush(self) -> None:
-        """An epoch is over: what was added is to be seen."""
+        """Make everything added visible; called after each epoch."""
 
     def close(self) -> None:
-        """The run is over, done or not."""
+        """End the run, finished or not."""
 
 
 def _import(package: str, logger: str, instead: str = "take it out of the config") -> ModuleType:
@@ -43,13 +43,13 @@ def _import(package: str, logger: str, instead: str = "take it out of the config
         return importlib.import_module(package)
     except ImportError as error:
         raise ConfigError(
-            f"{logger} is asked for, but {package} cannot be imported ({error}): pip install {package}, or "
+            f"{logger} needs {package}, which cannot be imported ({error}): pip install {package}, or "
             f"{instead}"
         ) from None
 
 
 class _WriterLog:
-    """What VisualDL's and TensorBoard's writers have in common; `begin` opens one."""
+    """The common part of VisualDL's and TensorBoard's writers; `begin` opens one."""
 
     _writer: Any
 
@@ -75,7 +75,7 @@ class _WriterLog:
 class VisualDLLog(_WriterLog):
     """VisualDL's log in ``log_dir``, by default `log/<run>` in the current folder.
 
-    VisualDL shows the newest log of a folder alone, so each process writes one with all that the run kept.
+    VisualDL shows only the newest log of a folder, so each process writes one with everything the run kept.
     """
 
     def __init__(self, run: Given[str], log_dir: str | None = None) -> None:
@@ -84,7 +84,7 @@ class VisualDLLog(_WriterLog):
 
     def begin(self, run: str, config: dict[str, Any]) -> None:
         """Open a new log."""
-        # By the nanosecond: to a log of the same name VisualDL would add.
+        # Nanoseconds make the name unique: VisualDL appends to a log of the same name.
         name = f"vdlrecords.{time.time_ns()}.log"
         self._writer = self._make_writer(logdir=str(self._log_dir), file_name=name, display_name=run)
 
@@ -93,7 +93,7 @@ class VisualDLLog(_WriterLog):
 class TensorBoardLog(_WriterLog):
     """TensorBoard's log in ``log_dir``, by default `log/tensorboard/<run>` in the current folder.
 
-    Logs that an earlier process of ours has left there go: this one has all of them. Needs tensorboardX.
+    Deletes logs that an earlier process of ppose left there, since this log repeats them. Needs tensorboardX.
     """
 
     _SUFFIX = ".ppose"
@@ -103,7 +103,7 @@ class TensorBoardLog(_WriterLog):
         self._log_dir = Path(log_dir or Path("log") / "tensorboard" / run)
 
     def begin(self, run: str, config: dict[str, Any]) -> None:
-        """Open a new log in place of older ones."""
+        """Open a new log, replacing older ones."""
         for file in self._log_dir.glob(f"events.out.tfevents.*{self._SUFFIX}"):
             file.unlink()
         self._writer = self._make_writer(str(self._log_dir), filename_suffix=self._SUFFIX)
@@ -113,8 +113,8 @@ class TensorBoardLog(_WriterLog):
 class WandbLog:
     """A run of Weights & Biases, in ``log_dir`` (by default `log` in the current folder).
 
-    ``mode`` offline writes to that folder alone, and `wandb sync` sends it on; online sends it at once. Each
-    process makes a run of its own, with all that the run kept.
+    ``mode`` offline only writes to that folder, and `wandb sync` uploads it; online uploads at once. Each
+    process makes its own run, with everything the run kept.
     """
 
     def __init__(
@@ -147,7 +147,7 @@ class WandbLog:
         self._run.log({name: self._wandb.Image(picture)}, step=step)
 
     def flush(self) -> None:
-        """It is written as it comes."""
+        """Do nothing: everything is written at once."""
 
     def close(self) -> None:
         """End the run."""

@@ -1,4 +1,4 @@
-"""The trained network itself as what makes the heatmaps."""
+"""A runtime that computes heatmaps with the trained network itself."""
 
 import threading
 from typing import Any
@@ -12,14 +12,14 @@ from ppose.inference.pose_spec import PoseSpec
 from ppose.inference.predictor import Predictor
 from ppose.models import flip_test
 
-# Paddle builds, traces and runs networks with state that all threads of a process share.
+# Paddle builds, traces and runs networks with state shared by all threads of a process.
 ONE_NETWORK_AT_A_TIME = threading.RLock()
 
 
 class NetworkRuntime:
-    """A network as it is trained, or its static form, in eval mode from here on; `Runtime`.
+    """A `Runtime` of a trained network, or of its static form; sets it to eval mode.
 
-    ``flip`` holds flip pairs and whether heatmaps shift, for the flip test (see `flip_test`); None: without.
+    ``flip`` holds flip pairs and whether heatmaps shift, for the flip test (see `flip_test`); None: no test.
     """
 
     name = "network"
@@ -40,7 +40,7 @@ class NetworkRuntime:
 
 
 def network_runtime(task: Task, network: nn.Layer, spec: PoseSpec) -> NetworkRuntime:
-    """A task's network, with the flip test where the spec asks for it."""
+    """The runtime of a task's network, with the flip test if the spec asks for it."""
     return NetworkRuntime(
         network, (spec.keypoint_set.flip_pairs, task.shifts_heatmap) if spec.flip_test else None
     )
@@ -51,7 +51,7 @@ def network_predictor(
 ) -> Predictor:
     """A predictor of a task's network, with the transforms and the batch size of one of its readers.
 
-    ``flip``: whether it does the flip test, None as the config says.
+    ``flip``: whether to do the flip test; None: as the config says.
     """
     spec = task.pose_spec(reader, flip=flip)
     batch_size = task.reader(reader).batch_size

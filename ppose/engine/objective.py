@@ -1,4 +1,4 @@
-"""What a training step lowers: the loss of a batch, in all and in parts."""
+"""The training objective: the loss of a batch, in total and in parts."""
 
 from typing import NamedTuple, Protocol
 
@@ -12,7 +12,7 @@ Batch = dict[str, paddle.Tensor]
 
 
 class Outcome(NamedTuple):
-    """Of a batch: the scalar to lower, the network's heatmaps (N, K, H, W), the loss's parts by name."""
+    """Of a batch: the scalar to minimise, the network's heatmaps (N, K, H, W), the loss's parts by name."""
 
     loss: paddle.Tensor
     heatmaps: paddle.Tensor
@@ -22,9 +22,9 @@ class Outcome(NamedTuple):
 class Objective(Protocol):
     """What a network is trained for.
 
-    ``learnt`` holds layers that are trained along with the network but do not belong to it. ``teacher`` is a
-    teacher's fingerprint, empty without one: a run is resumed with the same. ``uses_features`` says that it
-    takes feature maps from the network, not only heatmaps.
+    ``learnt`` holds layers that are trained with the network but do not belong to it. ``teacher`` is the
+    teacher's fingerprint, empty without one; a resumed run must have the same. ``uses_features``: it takes
+    feature maps from the network, not only heatmaps.
     """
 
     learnt: nn.Layer
@@ -32,14 +32,14 @@ class Objective(Protocol):
     uses_features: bool
 
     def __call__(self, model: nn.Layer, batch: Batch, step: int) -> Outcome:
-        """Run the network on a batch in this step, counted from 0; called within mixed precision.
+        """Run the network on a batch in this step, counted from 0; called under autocast.
 
-        Losses are of float32, and stay it: Paddle's autocast shortens convolutions and matrix products.
+        Losses stay float32: Paddle's autocast shortens only convolutions and matrix products.
         """
 
 
 class LabelObjective:
-    """The loss between a network's heatmaps and the labels' alone."""
+    """The loss between a network's heatmaps and those of the labels, without a teacher."""
 
     def __init__(self, loss: Loss) -> None:
         self._loss = loss
@@ -53,7 +53,7 @@ class LabelObjective:
 
 
 class DistilledObjective:
-    """That loss and the distance to a teacher: loss = student_loss + distillation_loss."""
+    """The labels' loss plus the distance to a teacher: loss = student_loss + distillation_loss."""
 
     def __init__(self, loss: Loss, distillation: Distillation) -> None:
         self._loss, self._distillation = loss, distillation

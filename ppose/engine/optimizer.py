@@ -16,25 +16,25 @@ _logger = logging.getLogger(__name__)
 
 @register()
 class LearningRate:
-    """``base_lr`` times the factors of all ``schedulers``, changed every step."""
+    """``base_lr`` times the factors of all ``schedulers``, updated every step."""
 
     def __init__(self, base_lr: float = 0.001, schedulers: Sequence[Schedule] = ()) -> None:
         self._base_lr, self._schedulers = base_lr, schedulers
 
     def __call__(self, steps_per_epoch: int, scale: float = 1.0) -> paddle.optimizer.lr.LRScheduler:
-        """A Paddle scheduler to be stepped once per training step; ``scale`` multiplies the rate."""
+        """A Paddle scheduler, to step once per training step; ``scale`` multiplies the rate."""
         return paddle.optimizer.lr.LambdaDecay(
             self._base_lr * scale, lambda step: multiply(self._schedulers, step, steps_per_epoch)
         )
 
     def check(self, steps: int) -> None:
-        """Warn where more than half of a training of so many steps is warm-up."""
+        """Warn if more than half of a training of that many steps is warm-up."""
         warm_up = max((its.steps for its in self._schedulers if isinstance(its, LinearWarmup)), default=0)
         if 2 * warm_up > steps:
             _logger.warning(
-                "the learning rate warms up for %d of the training's %d steps, so that little is learnt: "
-                "a smaller batch_size and a larger epoch give more steps, LearningRate.schedulers a shorter "
-                "LinearWarmup",
+                "the learning rate warms up for %d of the training's %d steps, so the network learns little: "
+                "get more steps by a smaller batch_size or a larger epoch, or shorten LinearWarmup in "
+                "LearningRate.schedulers",
                 min(warm_up, steps),
                 steps,
             )
@@ -42,7 +42,7 @@ class LearningRate:
 
 @dataclass(frozen=True)
 class Regularizer:
-    """The `regularizer` block: decay of weights by ``factor`` times the weights (L2) or their signs (L1)."""
+    """The `regularizer` block: weight decay by ``factor`` times the weights (L2) or their signs (L1)."""
 
     type: Literal["L1", "L2"] = "L2"
     factor: float = 0.0
@@ -83,7 +83,7 @@ class OptimizerBuilder:
         """The optimizer over these parameters."""
         arguments = {"grad_clip": self._clip, **self._arguments}
         if self._decay is not None and self._name == "AdamW":
-            raise ConfigError("regularizer: AdamW decays by itself; set optimizer.weight_decay in its place")
+            raise ConfigError("regularizer: AdamW has its own decay; set optimizer.weight_decay instead")
         if self._decay is not None:
             arguments.setdefault("weight_decay", self._decay)
         try:

@@ -12,11 +12,11 @@ _DTYPES: dict[str, Literal["bfloat16", "float16"]] = {"bf16": "bfloat16", "fp16"
 
 
 class Precision:
-    """float32, or mixed precision (Micikevicius et al., ICLR 2018) where ``dtype`` is "bf16" or "fp16".
+    """float32, or mixed precision (Micikevicius et al., ICLR 2018) if ``dtype`` is "bf16" or "fp16".
 
     Mixed means Paddle's level O1: weights stay float32, convolutions run in the short type. For fp16, whose
-    small gradients would vanish, the loss is scaled up: by half as much after a step whose gradients
-    overflow, which is skipped, and by twice as much after 2,000 good ones.
+    small gradients would vanish, the loss is scaled up. A step whose gradients overflow is skipped and halves
+    the scale; 2,000 good steps double it.
     """
 
     def __init__(self, dtype: Literal["bf16", "fp16"] | None = None) -> None:
@@ -26,13 +26,13 @@ class Precision:
         )
 
     def autocast(self) -> AbstractContextManager:
-        """Within it operations take the short type where it is safe."""
+        """Context in which operations use the short type where it is safe."""
         return paddle.amp.auto_cast(
             enable=self._dtype is not None, dtype=self._dtype or "float16", level="O1"
         )
 
     def backward(self, loss: paddle.Tensor) -> None:
-        """Add the gradients of a float32 loss to those that are there."""
+        """Add the gradients of a float32 loss to the accumulated ones."""
         (loss if self._scaler is None else self._scaler.scale(loss)).backward()
 
     def step(self, optimizer: paddle.optimizer.Optimizer) -> None:
@@ -45,7 +45,7 @@ class Precision:
 
     @property
     def state(self) -> dict[str, float]:
-        """What a resumed run needs to go on; empty without a scaled loss."""
+        """The state that a resumed run needs; empty without a scaled loss."""
         if self._scaler is None:
             return {}
         state = self._scaler.state_dict()
@@ -53,7 +53,7 @@ class Precision:
         return {"scale": float(np.asarray(state["scale"]).item()), **counts}
 
     def resume(self, state: dict[str, Any]) -> None:
-        """Go on from the state of a run; one in another format has none, and its scale starts anew."""
+        """Resume from the state of a run; if that ran in another format, the scale starts afresh."""
         if self._scaler is not None and state:
             merged: Any = {**self._scaler.state_dict(), **dict(state)}
             merged["scale"] = np.array([state["scale"]], np.float32)
@@ -61,9 +61,9 @@ class Precision:
 
 
 def check_precision(dtype: str | None, device: str, *, quantizes: bool = False) -> None:
-    """Raise DeviceError where the device, "gpu" or "cpu", cannot train in this format.
+    """Raise DeviceError if the device, "gpu" or "cpu", cannot train in this format.
 
-    ConfigError where the network ``quantizes``: Paddle's fake quantizers are in float32.
+    Raises ConfigError if the network ``quantizes``: Paddle's fake quantizers are in float32.
     """
     if dtype is None:
         return

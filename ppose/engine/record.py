@@ -1,4 +1,4 @@
-"""What a training run leaves beside its weights, so that it can be repeated."""
+"""Records what is needed to repeat a training run."""
 
 import logging
 import platform
@@ -38,7 +38,7 @@ def record_run(
 ) -> None:
     """Write what is needed to repeat a run: `config.yml` and a `teacher.yml` as resolved, and `run.json`."""
     if not resumes and (folder / STATE_FILE).exists():
-        _logger.warning("the earlier run in %s is overwritten (--resume goes on with it)", folder)
+        _logger.warning("overwriting the earlier run in %s (--resume would continue it)", folder)
     write_bytes(folder / "config.yml", hide_secrets(dump_config(cfg)).encode())
     (folder / "teacher.yml").unlink(missing_ok=True)
     if teacher is not None:
@@ -62,9 +62,9 @@ def record_run(
 
 
 def dump_config(cfg: dict[str, Any]) -> str:
-    """A checked config as YAML that stands by itself: nothing inherited, no anchors.
+    """A checked config as self-contained YAML: nothing inherited, no anchors.
 
-    Top-level values that only served as anchors are omitted: as plain values no component would know them.
+    Top-level values that only served as anchors are omitted, since no component knows them.
     """
     known = {setting.name for setting in fields(RunSettings)}
     blocks = {key: value for key, value in cfg.items() if key in known or find_entry(key) is not None}
@@ -73,5 +73,5 @@ def dump_config(cfg: dict[str, Any]) -> str:
 
 class _PlainDumper(yaml.SafeDumper):
     def ignore_aliases(self, data: Any) -> bool:
-        """Write a value out wherever it stands."""
+        """Write out a value wherever it occurs."""
         return True

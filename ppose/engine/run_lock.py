@@ -1,4 +1,4 @@
-"""One run in a folder at a time."""
+"""Locks a run's folder: one run at a time."""
 
 import json
 import logging
@@ -23,10 +23,10 @@ _LOCK, _OWNER = "run.lock", "run.pid"
 
 @contextmanager
 def own_folder(folder: Path) -> Iterator[None]:
-    """Within it, the folder of a run is this process's own; half-written files of dead writers go.
+    """Context in which this process owns a run's folder; removes half-written files of dead writers.
 
-    Raises ConfigError, with process and host, where another run is at work there; a process that has died
-    holds nothing, and a log line says whose folder is taken over.
+    Raises ConfigError with process and host if another run is active there. The folder of a dead process
+    is taken over, with a log line that names it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     lock, owner = filelock.FileLock(folder / _LOCK), folder / _OWNER
@@ -34,7 +34,7 @@ def own_folder(folder: Path) -> Iterator[None]:
         lock.acquire(timeout=0)
     except filelock.Timeout:
         raise ConfigError(
-            f"another run is at work in {show_name(folder)}: {_describe(owner)}; wait for its end, or choose "
+            f"another run is active in {show_name(folder)}: {_describe(owner)}; wait for its end, or choose "
             "another folder with -o save_dir=DIR"
         ) from None
     try:
@@ -54,4 +54,4 @@ def _describe(owner: Path) -> str:
         said = json.loads(owner.read_bytes())
         return f"process {show_text(said['process'])} on {show_text(said['host'])}"
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
-        return "a process without a name"
+        return "an unknown process"

@@ -1,4 +1,4 @@
-"""The keys at a config's top level that are not a component's block."""
+"""The top-level keys of a config that are no component's block."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -21,24 +21,24 @@ class RunSettings:
     """Top-level keys, their types and defaults.
 
     ``trainsize`` and ``hmsize`` are (width, height) of the network's input and of its heatmaps. ``use_gpu``
-    None means: a GPU where Paddle finds one. ``keypoint_set`` names a built-in set; without it and without a
-    `KeypointSet` block the set follows from ``num_joints`` and ``metric``. ``codec`` is what encodes targets
-    and decodes heatmaps; without it that is the one of the readers' `ToHeatmapsTopDown`, or its like.
+    None: a GPU if Paddle finds one. ``keypoint_set`` names a built-in set; without it and without a
+    `KeypointSet` block, ``num_joints`` and ``metric`` determine the set. ``codec`` encodes targets and
+    decodes heatmaps; without it, that of the readers' `ToHeatmapsTopDown` or its variants applies.
     ``channel_order`` is that of the network's input, and of the numbers of `NormalizeImage`.
 
     Training saves and evaluates every ``snapshot_epoch`` epochs and keeps the newest ``keep_snapshots``; it
-    stops early after ``patience`` epochs without a better AP, or what the metric has in its place. A step is
-    ``accumulate`` batches. ``use_ema`` evaluates and saves a moving average of the weights. ``sync_bn`` takes
-    batch norms over the batches of all processes. ``base_batch_size`` is the images a step that the learning
-    rate is meant for, all processes together. ``use_vdl`` logs for VisualDL to ``vdl_log_dir``, by default
-    `log/<config>` in the current folder, beside the logs of other configs; ``loggers`` are more of its like.
+    stops early after ``patience`` epochs without a better AP, or other first number of the metric. A step is
+    ``accumulate`` batches. ``use_ema`` evaluates and saves a moving average of the weights. ``sync_bn``
+    computes batch norms over the batches of all processes. ``base_batch_size`` is the number of images per
+    step, over all processes, that the learning rate is meant for. ``use_vdl`` logs for VisualDL to
+    ``vdl_log_dir``, by default `log/<config>` in the current folder; ``loggers`` are further loggers.
 
-    ``memory_mb`` is how much memory, in MiB, `TrainReader.batch_size: auto` may fill: of the GPU, by default
+    ``memory_mb`` is the memory, in MiB, that `TrainReader.batch_size: auto` may fill: of the GPU, by default
     nine tenths, or of the process on the CPU.
 
-    ``slim`` QAT trains for eight bits, as the `QAT` block says. ``distill_loss`` are the losses between
-    student and teacher in a teacher's config, whose parameters are frozen always: ``freeze_parameters`` is of
-    the published vocabulary.
+    ``slim`` QAT trains for int8, as the `QAT` block says. ``distill_loss`` are the losses between student and
+    teacher, in the teacher's config. A teacher's parameters are always frozen: ``freeze_parameters`` is only
+    accepted because published configs have it.
     """
 
     architecture: Annotated[str, Network]
@@ -78,7 +78,7 @@ class RunSettings:
 
     @property
     def headline(self) -> tuple[str, ...]:
-        """The numbers of the metric that a log shows; by the first, networks are compared."""
+        """The numbers of the metric that a log shows; the first compares networks."""
         metric: Any = get_entry(self.metric).target
         return metric.headline
 

@@ -1,7 +1,7 @@
 """The state of a training run in one file: everything that the next step depends on.
 
-The random choices need no storing: the order of the samples and their transforms follow from (seed, epoch,
-index), the network's own (dropout) from (seed, step), and the learning rate from the step.
+Random states are not stored: the order of the samples and their transforms follow from (seed, epoch, index),
+the network's own random choices (dropout) from (seed, step), and the learning rate from the step.
 """
 
 import json
@@ -32,9 +32,9 @@ Parameters = Mapping[str, paddle.Tensor]
 
 @dataclass
 class Progress:
-    """How far a run is: whole epochs done, steps done of the next one, and the best evaluation so far.
+    """How far a run is: epochs done, steps done in the next epoch, and the best evaluation so far.
 
-    ``evaluated`` is the last epoch after which it was evaluated.
+    ``evaluated`` is the last epoch that was evaluated.
     """
 
     epoch: int = 0
@@ -48,8 +48,8 @@ class Progress:
 class TrainState:
     """Progress, and the arrays of network, moving average (empty without one), objective and optimizer.
 
-    ``objective`` has what is learnt beside the network. ``optimizer`` is keyed by the parameter's name and
-    the array's role: `conv.weight|moment1`. ``scaler`` is that of fp16's loss scale, empty without one;
+    ``objective`` holds layers trained beside the network. ``optimizer`` is keyed by the parameter's name and
+    the array's role: `conv.weight|moment1`. ``scaler`` is the state of fp16's loss scale, empty without one;
     ``ranks`` the number of processes; ``teacher`` the objective's; ``processor_settings`` those of Paddle's
     CPU libraries, on which the last digits of a sum depend.
     """
@@ -69,7 +69,7 @@ class TrainState:
 
 
 def write_state(path: str | Path, state: TrainState) -> None:
-    """Write a state, or leave what was there; OSError names the file."""
+    """Write a state; on an error the old file stays. OSError names the file."""
     meta = {
         "format": _FORMAT,
         "progress": asdict(state.progress),
@@ -88,15 +88,15 @@ def write_state(path: str | Path, state: TrainState) -> None:
 
 
 def read_state(path: str | Path) -> TrainState:
-    """Read a state from its file, or from the folder of a run; nothing in the file is ever run.
+    """Read a state from its file, or from the folder of a run; never executes anything in the file.
 
-    Raises CheckpointError where it is missing, no state, or damaged.
+    Raises CheckpointError if it is missing, no state, or damaged.
     """
     path = Path(path)
     file = path / STATE_FILE if path.is_dir() else path
     shown = show_name(file)
     if file.exists() and not file.is_file():
-        raise CheckpointError(f"{shown} is no file but a pipe or a device")
+        raise CheckpointError(f"{shown} is a pipe or device, not a file")
     try:
         return _state(read_npz(file))
     except FileNotFoundError:
@@ -112,10 +112,10 @@ def read_state(path: str | Path) -> TrainState:
 
 
 def _state(arrays: Arrays) -> TrainState:
-    """The state of an archive's arrays; ValueError, KeyError or TypeError for what no state has."""
+    """The state of an archive's arrays; ValueError, KeyError or TypeError if they are no state."""
     meta = json.loads(arrays.pop(_META).tobytes())
     if meta.pop("format") != _FORMAT:
-        raise ValueError(f"a training state of another format than {_FORMAT}")
+        raise ValueError(f"its format is not {_FORMAT}")
     groups: dict[str, Any] = {group: {} for group in _GROUPS}
     for key, array in arrays.items():
         group, _, name = key.partition("/")
@@ -126,7 +126,7 @@ def _state(arrays: Arrays) -> TrainState:
 
 
 def _check_numbers(state: TrainState) -> None:
-    """Raise ValueError for values that no run writes: they would end in a run without an end."""
+    """Raise ValueError for values that no run writes, and that could make a run endless."""
     progress = state.progress
     whole = {
         "steps_per_epoch": (state.steps_per_epoch, 1, _MOST),
@@ -162,7 +162,7 @@ def copy_arrays(tensors: Mapping[str, paddle.Tensor]) -> Arrays:
 
 
 def set_arrays(tensors: Mapping[str, paddle.Tensor], arrays: Arrays, what: str) -> None:
-    """Set every tensor to its array; CheckpointError, nothing is set where names, shapes or types differ."""
+    """Set every tensor to its array; CheckpointError, and nothing set, if names, shapes or types differ."""
     own = {name: _form(tensor.numpy()) for name, tensor in tensors.items()}
     other = {name: _form(array) for name, array in arrays.items()}
     differing = [name for name in {**own, **other} if own.get(name) != other.get(name)]
@@ -182,7 +182,7 @@ def _form(array: np.ndarray) -> str:
 
 
 def optimizer_arrays(optimizer: paddle.optimizer.Optimizer, parameters: Parameters) -> Arrays:
-    """The optimizer's arrays by the parameters' names, which unlike Paddle's stay the same between runs."""
+    """The optimizer's arrays by our parameter names, which unlike Paddle's are the same in every run."""
     found = _accumulators(optimizer, parameters)
     return {f"{name}|{role}": tensor.numpy() for name, role, _, tensor in found}
 
@@ -190,7 +190,7 @@ def optimizer_arrays(optimizer: paddle.optimizer.Optimizer, parameters: Paramete
 def set_optimizer_arrays(
     optimizer: paddle.optimizer.Optimizer, parameters: Parameters, arrays: Arrays, source_name: str
 ) -> None:
-    """Set the arrays of an optimizer, fresh or not; CheckpointError where they are of another kind."""
+    """Set the arrays of an optimizer, new or used; CheckpointError if they belong to another kind."""
     own_name = type(optimizer).__name__
     if source_name != own_name:
         raise CheckpointError(
@@ -202,7 +202,7 @@ def set_optimizer_arrays(
         name, _, role = key.partition("|")
         if name not in parameters:
             raise CheckpointError(f"the training state is of another network: it has '{show_text(name)}'")
-        # Running powers of Adam's betas are one number a weight, all else has the weight's shape.
+        # Adam's powers of beta are one number per weight; all other arrays have the weight's shape.
         shape = (1,) if role.endswith("_pow_acc") else tuple(parameters[name].shape)
         if array.shape != shape or array.dtype != np.float32 or not np.isfinite(array).all():
             raise CheckpointError(

@@ -1,8 +1,8 @@
 """Networks as static graphs.
 
-On a CPU Paddle's executor of static graphs runs branches side by side and reuses memory: training steps take
+On a CPU Paddle's executor of static graphs runs branches in parallel and reuses memory: training steps take
 0.3 (HRNet-W32) to 0.85 (Lite-HRNet-18) of the time, evaluation 0.6, with the same operators and so the same
-numbers (benchmarks/training_step.py). Making the graphs takes seconds: for evaluation 1 (Lite-HRNet-8) to 8
+numbers (benchmarks/training_step.py). Building the graphs takes seconds: for evaluation 1 (Lite-HRNet-8) to 8
 (Lite-HRNet-30), for training three times that.
 """
 
@@ -16,14 +16,14 @@ from paddle.static import InputSpec
 from ppose.paddle_internals import without_layer_names
 from ppose.quantization.qat import is_quantization_aware
 
-_WORTH_IT = 500  # images; from here on even small networks win back the making of their graphs
+_WORTH_IT = 500  # images; with as many, even small networks regain the time to build their graphs
 
 
 class StaticNetwork(nn.Layer):
     """image (N, 3, h, w) -> the network's heatmaps, for images of one size (w, h) and any N.
 
-    It shares parameters and statistics with ``network``. Training and evaluation have a graph each, which are
-    made at the first call in that mode.
+    It shares parameters and statistics with ``network``. Training and evaluation each have a graph, built at
+    the first call in that mode.
     """
 
     def __init__(self, network: nn.Layer, size: tuple[int, int]) -> None:
@@ -44,29 +44,29 @@ def make_static(
     dtype: Literal["float32", "uint8"] = "float32",
     others: Mapping[str, Sequence[int]] | None = None,
 ) -> None:
-    """Make a layer a graph, in place, for images (batch, 3, h, w) of size (w, h); batch None: any number.
+    """Turn a layer into a graph, in place, for images (batch, 3, h, w) of size (w, h); batch None: any.
 
-    ``others`` are further inputs, float32, by name, and their shapes without the batch.
+    ``others`` are further float32 inputs: their shapes by name, without the batch.
     """
     width, height = size
     specs = [InputSpec([batch, 3, height, width], dtype, name="image")]
     specs += [InputSpec([batch, *shape], "float32", name=name) for name, shape in (others or {}).items()]
-    # Without full_graph the specs are not respected.
+    # Without full_graph Paddle ignores the specs.
     paddle.jit.to_static(layer, input_spec=specs, full_graph=True)
 
 
-# Nothing in networks depends on values, and Paddle takes a minute to look for that in the code of each layer.
+# No network's control flow depends on values; Paddle's search for such code in each layer takes a minute.
 @paddle.jit.not_to_static
 def run_as_it_is(compute: Callable[..., paddle.Tensor], *inputs: paddle.Tensor) -> paddle.Tensor:
-    """What a graph's layer computes, in operators alone: how it is written is not looked at."""
+    """Compute a graph's layer in plain operators; Paddle does not analyse its code."""
     with without_layer_names():
         return compute(*inputs)
 
 
 def quickest_form(network: nn.Layer, size: tuple[int, int], images: int) -> nn.Layer:
-    """The static form of a network that is to run on so many images in all, on a CPU; else itself.
+    """The static form of a network if it pays off for that many images, on a CPU; else the network itself.
 
-    Paddle's fake quantizers do not go into graphs, and a network that has them stays as it is.
+    Paddle's fake quantizers do not work in graphs, so a network with them stays as it is.
     """
     if images < _WORTH_IT or paddle.device.get_device() != "cpu" or is_quantization_aware(network):
         return network

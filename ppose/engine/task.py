@@ -1,4 +1,4 @@
-"""What a config asks for, as objects; no other code reads configs."""
+"""Builds the objects of a config; no other code reads configs."""
 
 import logging
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ _READERS = ("TrainReader", "EvalReader", "TestReader")
 
 
 class Task:
-    """The parts of a checked config; ConfigError where they disagree."""
+    """The parts of a checked config; ConfigError if they disagree."""
 
     def __init__(self, cfg: dict[str, Any]) -> None:
         self._cfg = cfg
@@ -64,9 +64,9 @@ class Task:
 
     @cached_property
     def codec(self) -> Codec:
-        """What encodes the training targets and decodes heatmaps: the config's `codec`, or its readers' own.
+        """The codec of training targets and heatmaps: the config's `codec`, or its readers' own.
 
-        Without either it is that of `ToHeatmapsTopDown`, and ConfigError where the warp is another codec's.
+        Without either it is that of `ToHeatmapsTopDown`; ConfigError if the warp belongs to another codec.
         """
         use_dark = self.test.use_dark
         if self.settings.codec is not None:
@@ -77,7 +77,7 @@ class Task:
         if targets is None:
             if any(self._uses_udp.values()):
                 raise ConfigError(
-                    "the warp is UDP's (use_udp), but no reader has targets that say how to decode heatmaps: "
+                    "the warp is UDP's (use_udp), but no reader has targets that determine the decoding: "
                     f"set codec to one of {', '.join(registered_names(Codec))}"
                 )
             columns, rows = self.settings.hmsize
@@ -87,19 +87,19 @@ class Task:
 
     @property
     def shifts_heatmap(self) -> bool:
-        """Whether the flip test moves the mirrored heatmaps by a pixel."""
+        """Whether the flip test shifts the mirrored heatmaps by a pixel."""
         asked = self.test.shift_heatmap
         return not self.codec.mirrors if asked is None else asked
 
     def model(self) -> nn.Layer:
-        """The network, freshly initialised, in float; ConfigError where it takes or gives other sizes."""
+        """The network, freshly initialised, in float; ConfigError if its input or output sizes differ."""
         network: Any = create(self.settings.architecture, self._cfg)
         trainsize, hmsize = list(self.settings.trainsize), list(self.settings.hmsize)
         multiple, stride = network.input_multiple, network.stride
         if any(side % multiple for side in trainsize) or hmsize != [side // stride for side in trainsize]:
             raise ConfigError(
                 f"trainsize is {trainsize} and hmsize {hmsize}; this network takes multiples of {multiple} "
-                f"and gives heatmaps of 1/{stride} of that"
+                f"and outputs heatmaps of 1/{stride} of the size"
             )
         return network
 
@@ -110,12 +110,12 @@ class Task:
     def distillation_losses(
         self, student_channels: int | None, teacher_channels: int | None
     ) -> list[DistillationLoss]:
-        """The losses of a teacher's config; the channels are those of the backbones' first maps."""
+        """The losses of a teacher's config; the channels are those of the backbones' first feature maps."""
         given = {"student_channels": student_channels, "teacher_channels": teacher_channels}
         return [create(spec, self._cfg, **given) for spec in self.settings.distill_loss]
 
     def loggers(self, run: str) -> list[RunLogger]:
-        """Where a run of that name is shown."""
+        """The loggers of a run of that name."""
         settings = self.settings
         vdl = [{"VisualDLLog": {"log_dir": settings.vdl_log_dir}}] if settings.use_vdl else []
         return [create(spec, self._cfg, run=run) for spec in (*vdl, *settings.loggers)]
@@ -123,7 +123,7 @@ class Task:
     def optimizer(
         self, parameters: Sequence[paddle.Tensor], steps_per_epoch: int, rate_scale: float = 1.0
     ) -> paddle.optimizer.Optimizer:
-        """The optimizer of these parameters, whose learning rate is the config's, times ``rate_scale``."""
+        """The optimizer of these parameters; its learning rate is the config's times ``rate_scale``."""
         rate = create("LearningRate", self._cfg)
         rate.check(self.settings.epoch * steps_per_epoch)
         return create("OptimizerBuilder", self._cfg)(rate(steps_per_epoch, rate_scale), parameters)
@@ -131,7 +131,7 @@ class Task:
     def metric(self, dataset: EvalDataset, **options: Any) -> Metric:
         """The metric over a dataset's people.
 
-        ``options`` replace what the config's block of the metric says, and ``annotations`` the dataset's own.
+        ``options`` override the config's block of the metric; ``annotations`` override the dataset's own.
         """
         name = self.settings.metric
         given = {**self._given, "annotations": options.pop("annotations", dataset.annotations)}
@@ -141,11 +141,11 @@ class Task:
 
     @cached_property
     def quantization(self) -> QuantizationAwareTraining | None:
-        """What `slim: QAT` does to the network; None without it."""
+        """The quantization of `slim: QAT`; None without it."""
         return None if self.settings.slim is None else create("QAT", self._cfg)
 
     def ptq(self) -> PTQ:
-        """How to quantize the trained network."""
+        """The settings of post-training quantization."""
         return create("PTQ", self._cfg)
 
     def has(self, key: str) -> bool:
@@ -171,17 +171,16 @@ class Task:
         is_auto = self._cfg[key].get("batch_size") == "auto"
         if key != "TrainReader" and (reader.shuffle or reader.drop_last or is_auto):
             raise ConfigError(
-                f"{key}: shuffle, drop_last and batch_size auto are for training; here everybody counts, "
-                "in order"
+                f"{key}: shuffle, drop_last and batch_size auto are for training only; leave them out"
             )
         return reader
 
     def pose_spec(self, key: str = "TestReader", *, flip: bool | None = None) -> PoseSpec:
-        """What stands between an image with a box and keypoints, by a reader's transforms.
+        """The `PoseSpec` with a reader's transforms: all steps from an image with a box to keypoints.
 
-        ``flip``: with the flip test, None as the config says. Images come as pixels: `Decode` is left out.
+        ``flip``: with the flip test; None: as the config says. `Decode` is dropped: images come as pixels.
         """
-        self.reader(key)  # raises where there is none
+        self.reader(key)  # raises if there is none
         flips = self.test.flip if flip is None else flip
         if flips:
             self.keypoint_set.check_flip(f"{self.settings.architecture}.flip", "false")
@@ -227,7 +226,7 @@ class Task:
                 raise ConfigError(f"{name} is not the flip pairs of the keypoint set '{keypoint_set.name}'")
 
     def _check_sizes(self) -> None:
-        """One input size and one heatmap size throughout."""
+        """Check that all parts have the same input size and heatmap size."""
         trainsize, hmsize = list(self.settings.trainsize), list(self.settings.hmsize)
         for key, value in (("trainsize", trainsize), ("hmsize", hmsize)):
             if len(value) != 2 or min(value) < 1:
@@ -249,7 +248,7 @@ class Task:
 
     @property
     def _uses_udp(self) -> dict[str, bool]:
-        """Of each dataset or reader with a component that can warp as UDP does: whether it does."""
+        """For each dataset or reader with a component that can warp as UDP: whether it does."""
         return {
             key: block.get("use_udp", False)
             for key, name, block in self._sized_specs()
@@ -257,13 +256,13 @@ class Task:
         }
 
     def _sized_specs(self) -> list[tuple[str, str, dict[str, Any]]]:
-        """Key, component and arguments of everything that takes an image or heatmap size."""
+        """Key, component and arguments of all components that take an image or heatmap size."""
         specs = [(key, self._cfg[key]) for key in _DATASETS if self._cfg.get(key)]
         for key in _READERS:
             specs += [(key, spec) for spec in (self._cfg.get(key) or {}).get("sample_transforms", ())]
         return [(key, *self._read(spec)) for key, spec in specs]
 
     def _read(self, spec: Any) -> tuple[str, dict[str, Any]]:
-        """Name and arguments of a spec; those of a bare name stand in the config's block of that name."""
+        """Name and arguments of a spec; a bare name has its arguments in the config's block of that name."""
         name, block = read_spec(spec) or ("", None)
         return name, (self._cfg.get(name) if block is None else block) or {}

@@ -1,4 +1,4 @@
-"""Puts a training run together from what a config asks for."""
+"""Builds a training run from a config."""
 
 import logging
 import sys
@@ -53,11 +53,11 @@ def make_trainer(
     scales_rate: bool = False,
     teacher: TeacherSetup | None = None,
 ) -> Trainer:
-    """The trainer of a config, whose files go to ``folder``; it goes on from ``state`` where that is given.
+    """The trainer of a config, which writes to ``folder`` and resumes from ``state`` if given.
 
-    Without one the network starts from `pretrain_weights`, or at random by ``seed``. ``scales_rate`` fits the
-    learning rate to the images of a step. With a ``teacher`` the network is distilled. Raises ConfigError,
-    DataError and CheckpointError.
+    Without a state the network starts from `pretrain_weights`, or at random by ``seed``. ``scales_rate``
+    scales the learning rate with the images per step. With a ``teacher`` the network is distilled. Raises
+    ConfigError, DataError and CheckpointError.
     """
     task = Task(cfg)
     settings = task.settings
@@ -114,10 +114,10 @@ def _make_hooks(cfg: dict[str, Any], task: Task, folder: Path, evaluates: bool) 
 
 
 def make_evaluation(task: Task, folder: Path) -> EvaluateNetwork:
-    """A function that gives the metrics of a network on the config's EvalDataset, on every rank.
+    """A function that computes the metrics of a network on the config's EvalDataset, on every rank.
 
-    The network is that of the main rank, also in its batch norms' statistics, which differ without `sync_bn`.
-    The last results are left in ``folder``.
+    It evaluates the main rank's network, with its batch norm statistics, which differ between ranks without
+    `sync_bn`. The last results stay in ``folder``.
     """
     dataset = task.dataset("EvalDataset")
     metric = task.metric(dataset)
@@ -143,7 +143,7 @@ def _make_loader(task: Task, dataset: Any, seed: int) -> Batches:
     if len(loader) == 0:
         among = f" on each of {ranks} processes" if ranks > 1 else ""
         raise ConfigError(
-            f"TrainReader gives no batch: the dataset has {len(dataset)} samples, batch_size is "
+            f"TrainReader yields no batch: the dataset has {len(dataset)} samples, batch_size is "
             f"{reader.batch_size}{among} and drop_last is true; set TrainReader.batch_size to "
             f"{len(dataset) // ranks} or less"
         )
@@ -164,7 +164,7 @@ def _make_model(task: Task, dataset: Any, seed: int, *, resumes: bool) -> nn.Lay
 
 
 def _form_to_train(task: Task, model: nn.Layer, objective: Objective, batches: int) -> nn.Layer:
-    # A graph cannot talk to the other ranks, as synchronised norms do, and nobody can look into it.
+    # A graph cannot communicate with other ranks (for synchronised norms), nor expose feature maps.
     if task.settings.sync_bn or objective.uses_features:
         return model
     images = batches * task.reader("TrainReader").batch_size
@@ -172,7 +172,7 @@ def _form_to_train(task: Task, model: nn.Layer, objective: Objective, batches: i
 
 
 def _load_pretrained(task: Task, model: nn.Layer, dataset: Any, seed: int) -> None:
-    """Start from `pretrain_weights`: in float, or with fake quantizers, which the network then has too."""
+    """Load `pretrain_weights`, in float, or with fake quantizers, which the network then gets too."""
     file = open_weights(task.settings.pretrain_weights or "")
     quantization = find_quantization(task, file)
     if quantization is not None:
@@ -191,20 +191,20 @@ def _load_pretrained(task: Task, model: nn.Layer, dataset: Any, seed: int) -> No
 
 
 def _training_images(task: Task, dataset: Any, seed: int, count: int) -> Iterator[paddle.Tensor]:
-    """Batches of at least so many images, if the dataset has them, as in the first epoch."""
+    """Batches of at least ``count`` images, if the dataset has them, as in the first epoch."""
     reader = task.reader("TrainReader")
     batches = reader.batches(dataset, workers=0, seed=seed)
     return (batch["image"] for batch in islice(batches, -(-count // reader.batch_size)))
 
 
 def _unfold_norms(task: Task, model: nn.Layer, dataset: Any, seed: int) -> None:
-    """Make weights trainable whose batch norms are folded, as those of exported models are."""
+    """Make weights with folded batch norms, as in exported models, trainable."""
     norms = find_folded_norms(model)
     if not norms:
         return
     _logger.warning(
-        "the batch norms of %s are folded into its convolutions: their statistics are measured on training "
-        "images (LiteHRNet.freeze_norm and HRNet.freeze_norm keep them as they are)",
+        "the batch norms of %s are folded into its convolutions: measuring their statistics on training "
+        "images (LiteHRNet.freeze_norm and HRNet.freeze_norm keep them folded)",
         task.settings.pretrain_weights,
     )
     unfold_norms(model, norms, _training_images(task, dataset, seed, _IMAGES_FOR_STATISTICS))
@@ -215,7 +215,7 @@ def _rate_scale(task: Task) -> float:
     settings, batch_size = task.settings, task.reader("TrainReader").batch_size
     if settings.base_batch_size is None:
         raise ConfigError(
-            "--auto_scale_lr: for how many images a step is the LearningRate meant? Set "
+            "--auto_scale_lr needs the number of images per step that the LearningRate is meant for: set "
             "base_batch_size, as in -o base_batch_size=512"
         )
     images = rank_count() * batch_size * settings.accumulate

@@ -44,14 +44,14 @@ _logger = logging.getLogger(__name__)
 class Loader(Protocol):
     """This rank's batches of one epoch, from batch ``start`` on; the same for the same (epoch, start).
 
-    All ranks have as many; their sizes may differ.
+    All ranks have the same number of batches; their sizes may differ.
     """
 
     epoch: int
     start: int
 
     def examples(self, count: int) -> Batch:
-        """One batch of up to ``count`` samples from all over the data."""
+        """One batch of up to ``count`` samples, spread over the data."""
 
     def __len__(self) -> int:
         """The batches of a whole epoch."""
@@ -62,7 +62,7 @@ class Loader(Protocol):
 
 @dataclass(frozen=True)
 class StepReport:
-    """A step: loss, parts and images of all ranks, rate, seconds waited for data and taken in all."""
+    """A step: loss, parts and images of all ranks, rate, seconds waited for data, and seconds in total."""
 
     loss: float
     parts: dict[str, float]
@@ -73,19 +73,19 @@ class StepReport:
 
 
 class Interrupted(Exception):
-    """A run is to end before its time."""
+    """A run must end early."""
 
 
 class Hook:
-    """What is done beside the loop; each method is called with the trainer, in the hooks' order.
+    """Work beside the loop; each method is called with the trainer, in the order of the hooks.
 
     before_train
     for each epoch:   before_epoch, then for each step: after_step; then after_epoch
     after_train
 
     The network is in training mode from before_epoch on; a hook may put parts of it into eval mode there.
-    After the last step of an epoch, ``progress.epoch`` counts that epoch too. A run that is interrupted goes
-    from after_step straight to after_train; an error ends it with none of them.
+    After the last step of an epoch, ``progress.epoch`` counts that epoch too. An interrupted run goes from
+    after_step straight to after_train; after an error none of them is called.
     """
 
     def before_train(self, trainer: "Trainer") -> None: ...
@@ -98,11 +98,11 @@ class Hook:
 class Trainer:
     """Trains a network, for an objective, on a loader's batches for a number of epochs.
 
-    A step is ``accumulate`` batches of each rank, whose gradients are averaged over all their images: that is
-    the gradient of one large batch, whatever the number of ranks. ``average`` follows the weights after each
-    step. ``network`` is the model in a quicker form, with the same parameters: that one runs, the model is
-    saved. ``seed`` is for the network's own random choices. A batch whose loss is not finite is written to
-    ``diagnostics``, a folder, before DivergenceError stops the run, on all ranks.
+    A step is ``accumulate`` batches of each rank, with gradients averaged over all their images: the gradient
+    of one large batch, whatever the number of ranks. ``average`` follows the weights after each step.
+    ``network`` is the model in a faster form with the same parameters: the network runs, the model is saved.
+    ``seed`` is for the network's own random choices. A batch whose loss is not finite is written to the
+    folder ``diagnostics`` before DivergenceError stops the run, on all ranks.
     """
 
     def __init__(
@@ -154,23 +154,23 @@ class Trainer:
         self._call("after_train")
 
     def stop(self, *, interrupted: bool) -> None:
-        """End the run on all ranks after this step; ``interrupted``: before its time, to be resumed."""
+        """End the run on all ranks after this step; ``interrupted``: early, to be resumed later."""
         self._stop_requests[interrupted] = 1
 
     def check_wanted(self) -> None:
-        """Raise `Interrupted` where a run is to end before its time; not where other ranks would wait."""
+        """Raise `Interrupted` if the run must end early, unless other ranks would wait for this one."""
         if self._stop_requests[True] and rank_count() == 1:
             raise Interrupted
 
     def averaged(self) -> AbstractContextManager:
-        """Within it the network holds the moving average of its weights, where there is one."""
+        """Context in which the network holds the moving average of its weights, if there is one."""
         return nullcontext() if self.average is None else self.average.applied()
 
     def save(self, path: str | Path) -> None:
         """Write everything that `resume` needs to a file; OSError names it.
 
-        DivergenceError, with the earlier file as it was, where weights or statistics are not finite: the loss
-        need not show it, since Paddle's ReLU makes 0 of NaN.
+        Raises DivergenceError, and keeps the earlier file, if weights or statistics are not finite: the loss
+        need not show it, since Paddle's ReLU turns NaN into 0.
         """
         model = copy_arrays(self.model.state_dict())
         objective = copy_arrays(self.objective.learnt.state_dict())
@@ -178,7 +178,7 @@ class Trainer:
         if broken:
             raise DivergenceError(
                 f"{len(broken)} arrays of weights are not finite at step {self.step}, the first is "
-                f"{broken[0]}; {path} is left as it was. {ADVICE}"
+                f"{broken[0]}; {path} stays unchanged. {ADVICE}"
             )
         state = TrainState(
             progress=self.progress,
@@ -197,17 +197,17 @@ class Trainer:
         write_state(path, state)
 
     def resume(self, state: TrainState) -> None:
-        """Go on from a state; CheckpointError where it is of another network or optimizer.
+        """Resume from a state; CheckpointError if it is of another network or optimizer.
 
-        Where the number of ranks or of an epoch's steps has changed, a half-done epoch begins anew: its order
-        is another.
+        If the number of ranks or of steps per epoch has changed, a half-done epoch starts over, since its
+        order differs.
         """
         set_arrays(self.model.state_dict(), state.model, "the weights")
         set_arrays(self.objective.learnt.state_dict(), state.objective, "what is learnt beside the weights")
         set_optimizer_arrays(self.optimizer, self._parameters, state.optimizer, state.optimizer_name)
         if self.average is not None:
             if not state.average:
-                _logger.warning("the training state has no moving average: it starts from the weights")
+                _logger.warning("the training state has no moving average: starting it from the weights")
             set_arrays(self.average.arrays, state.average or state.model, "the moving average")
         self._precision.resume(state.scaler)
         settings = settings_in_force()
@@ -220,13 +220,13 @@ class Trainer:
         before, now = (state.ranks, state.steps_per_epoch), (rank_count(), self.steps_per_epoch)
         if before != now and self.progress.step_in_epoch:
             _logger.warning(
-                "the run had %d ranks and %d steps an epoch, and has %d and %d now: epoch %d begins anew",
+                "the run had %d ranks and %d steps per epoch, and has %d and %d now: epoch %d starts over",
                 *before, *now, self.progress.epoch + 1,
             )  # fmt: skip
             self.progress.step_in_epoch = 0
 
     def _run_epoch(self) -> bool:
-        """Train the rest of this epoch; False where it was stopped on the way."""
+        """Train the rest of this epoch; False if it was stopped before its end."""
         barrier()  # the hooks take longer on the main rank
         self.loader.epoch = self.progress.epoch
         self.loader.start = self.progress.step_in_epoch * self._accumulate
@@ -254,7 +254,7 @@ class Trainer:
 
     def train_step(self, group: Sequence[Batch]) -> tuple[dict[str, float], int]:
         """One step of the optimizer; returns the mean `loss` and parts over all images, and their number."""
-        # The network's random numbers depend on step and rank alone: a resumed run draws the same ones.
+        # The network's random numbers depend only on step and rank, so a resumed run draws the same ones.
         entropy = (self.seed, self.step, this_rank())
         paddle.seed(int(np.random.SeedSequence(entropy).generate_state(1)[0]))
         images = int(all_reduce(np.array([sum(len(batch["image"]) for batch in group)]))[0])
@@ -281,12 +281,12 @@ class Trainer:
         with self._precision.autocast():
             outcome = self.objective(self.network, batch, self.step)
         self._precision.backward(outcome.loss * share)
-        # Read once the backward pass is queued, so that a GPU is not left idle between the two.
+        # Read them after the backward pass is queued, so that a GPU does not idle in between.
         values = {"loss": outcome.loss, **outcome.parts}
         return outcome.heatmaps, {name: float(value) for name, value in values.items()}
 
     def _agree_on_stop(self) -> None:
-        """Stop where any rank was asked to: all ranks stop after the same step."""
+        """Stop if any rank was asked to; all ranks stop after the same step."""
         done, interrupted = all_reduce(np.array(self._stop_requests)) > 0
         self._stopping, self.interrupted = bool(done or interrupted), bool(interrupted and not done)
 

@@ -1,4 +1,4 @@
-"""Label files of other tools and datasets, read and written by way of the table of people."""
+"""Reads and writes label files of other tools and datasets, via the table of people."""
 
 from ppose.formats.labels import LOSSES, Labels, find_losses, make_labels
 from ppose.formats.table import FORMATS, Format, find_format, read_labels

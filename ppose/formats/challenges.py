@@ -14,13 +14,13 @@ from ppose.keypoints import KeypointSet, get_keypoint_set
 from ppose.mpii_format import PIXELS, read_raw_people
 
 _AIC, _MPII = get_keypoint_set("aic14"), get_keypoint_set("mpii16")
-_SEEN, _HIDDEN, _MISSING = 1, 2, 3  # of AI Challenger's; ours are 2, 1, 0
+_SEEN, _HIDDEN, _MISSING = 1, 2, 3  # visibilities of AI Challenger; ours are 2, 1, 0
 
 
 def read_mpii(path: Path, keypoint_set: KeypointSet | None, image_dir: Path | None) -> dict[str, Any]:
-    """HRNet's JSON, or the training people of the release's .mat; pixels then count from 0.
+    """Read HRNet's JSON, or the training people of the release's .mat; the result counts pixels from 0.
 
-    A box is the square of 200 scale around the center, which is about the person's height.
+    A box is the square with sides of 200 scale, about the person's height, around the center.
     """
     builder, images = ContentBuilder(), dict[str, int]()
     builder.add_names(_MPII.names)
@@ -39,11 +39,9 @@ def read_mpii(path: Path, keypoint_set: KeypointSet | None, image_dir: Path | No
 
 
 def write_mpii(path: Path, labels: Labels) -> None:
-    """HRNet's JSON, a list of {image, center, scale, joints, joints_vis}, from pixel 1 on."""
+    """Write HRNet's JSON, a list of {image, center, scale, joints, joints_vis}; pixels count from 1."""
     if path.suffix.lower() != ".json":
-        raise DataError(
-            f"{path}: MPII's labels are written as HRNet's .json; the release's .mat is only read"
-        )
+        raise DataError(f"{path}: MPII's labels can be written only as HRNet's .json, not as .mat")
     labels = labels.in_order_of(_MPII, "MPII")
     people, entries = labels.people, []
     for _, name, _, rows in labels.by_image():
@@ -63,7 +61,7 @@ def write_mpii(path: Path, labels: Labels) -> None:
 
 
 def read_aic(path: Path, keypoint_set: KeypointSet | None, image_dir: Path | None) -> dict[str, Any]:
-    """AI Challenger's JSON, a list of images with keypoint_annotations and human_annotations (corners)."""
+    """Read AI Challenger's JSON: a list of images, keypoint_annotations, human_annotations (corners)."""
     entries = read_json(path, "AI Challenger file")
     if not isinstance(entries, list):
         raise DataError(
@@ -81,7 +79,7 @@ def read_aic(path: Path, keypoint_set: KeypointSet | None, image_dir: Path | Non
         image = builder.add_image(name)
         boxes = entry.get("human_annotations") or {}
         if not isinstance(boxes, Mapping):
-            raise DataError(f"{where}: human_annotations is no object in braces, of a box for each person")
+            raise DataError(f"{where}: human_annotations: expected an object with a box per person")
         nothing = [0, 0, _MISSING] * len(_AIC.names)
         points = {**points, **{person: nothing for person in boxes if person not in points}}
         for person, values in points.items():
@@ -90,7 +88,7 @@ def read_aic(path: Path, keypoint_set: KeypointSet | None, image_dir: Path | Non
                 left, top, right, bottom = map(float, boxes[person]) if person in boxes else [0] * 4
             except (TypeError, ValueError):
                 raise DataError(
-                    f"{where}: {person}: expected 14 of x, y, visibility, and a box's corners"
+                    f"{where}: {person}: expected x, y, visibility of 14 keypoints, and a box's corners"
                 ) from None
             named = zip(_AIC.names, rows, strict=True)
             labelled = {key: (x, y, 3 - v) for key, (x, y, v) in named if v in (_SEEN, _HIDDEN)}
@@ -100,7 +98,7 @@ def read_aic(path: Path, keypoint_set: KeypointSet | None, image_dir: Path | Non
 
 
 def write_aic(path: Path, labels: Labels) -> None:
-    """AI Challenger's JSON; an image's id is its name without the ending, which is .jpg there."""
+    """Write AI Challenger's JSON; an image's id is its name without the ending, which must be .jpg."""
     labels = labels.in_order_of(_AIC, "AI Challenger")
     people, entries = labels.people, []
     flags = np.array([_MISSING, _HIDDEN, _SEEN])[people.visibility.astype(int)]

@@ -1,4 +1,4 @@
-"""Files in COCO's form, those of CrowdPose and PoseTrack18 among them."""
+"""Files in COCO's format, including CrowdPose's and PoseTrack18's."""
 
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
@@ -14,7 +14,7 @@ from ppose.keypoints import KeypointSet, get_keypoint_set
 
 
 def read_coco(path: Path, keypoint_set: KeypointSet | None, image_dir: Path | None) -> dict[str, Any]:
-    """The content of a file, or of all those in a folder as one, as PoseTrack18 has a file a video."""
+    """Read a file, or all files of a folder as one, since PoseTrack18 has a file per video."""
     files = sorted(path.glob("*.json")) if path.is_dir() else [path]
     contents = [(str(file), read_json(file, "annotation file")) for file in files]
     for where, content in contents:
@@ -26,7 +26,7 @@ def read_coco(path: Path, keypoint_set: KeypointSet | None, image_dir: Path | No
 
 
 def write_coco(path: Path, labels: Labels) -> None:
-    """https://cocodataset.org/#format-data; a category has its flip_pairs (indexes from 0) too."""
+    """Write https://cocodataset.org/#format-data; a category also has its flip_pairs (indexes from 0)."""
     write_json(path, make_content(labels))
 
 
@@ -45,7 +45,7 @@ def make_content(labels: Labels) -> dict[str, Any]:
             "image_id": image_ids[row],
             "category_id": categories[row],
             "bbox": people.bboxes_xywh[row].tolist(),
-            "segmentation": [],  # which CVAT asks for
+            "segmentation": [],  # CVAT needs it
             "area": float(people.areas[row]),
             "iscrowd": int(people.is_crowd[row]),
             "num_keypoints": int(people.num_keypoints[row]),
@@ -77,7 +77,7 @@ def _list_images(labels: Labels) -> list[dict[str, Any]]:
 
 
 def write_crowdpose(path: Path, labels: Labels) -> None:
-    """CrowdPose's JSON (Li et al., CVPR 2019): its 14 keypoints, and a crowdIndex of each image."""
+    """Write CrowdPose's JSON (Li et al., CVPR 2019): its 14 keypoints, and a crowdIndex per image."""
     labels = labels.in_order_of(get_keypoint_set("crowdpose14"), "CrowdPose")
     content = make_content(labels)
     for image in content["images"]:
@@ -86,9 +86,9 @@ def write_crowdpose(path: Path, labels: Labels) -> None:
 
 
 def write_posetrack(path: Path, labels: Labels) -> None:
-    """PoseTrack18's JSON: a file a video, its folder's name, where ``path`` is a folder, or one for all.
+    """Write PoseTrack18's JSON: if ``path`` is a folder, one file per video, named like it; else one for all.
 
-    An image belongs to the video that its folder is called; frames count from the first.
+    An image belongs to the video of its folder's name; frames count from the first image.
     """
     content = make_content(labels.in_order_of(get_keypoint_set("posetrack18"), "PoseTrack18"))
     videos: dict[str, list[dict[str, Any]]] = {}

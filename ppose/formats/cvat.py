@@ -20,11 +20,11 @@ _NO_XML = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")  # X
 
 
 def read_cvat(path: Path, keypoint_set: KeypointSet | None, image_dir: Path | None) -> dict[str, Any]:
-    """Skeletons of an annotations.xml, of images or of tracks; a box with a skeleton's group_id is its box.
+    """Read skeletons of an annotations.xml, of images or tracks; a box with a skeleton's group_id is its box.
 
-    Single points, as of tasks without skeletons, are people as in `add_shapes`; other shapes are counted. A
-    point that is outside is not labelled, an occluded one hidden. Frames of a video are called
-    frame_000000.PNG and so on, as CVAT's export does.
+    Single points, in tasks without skeletons, become people as in `add_shapes`; other shapes are counted and
+    skipped. A point marked outside is not labelled, an occluded one is hidden. Frames of a video are named
+    frame_000000.PNG and so on, as in CVAT's export.
     """
     root = _read_xml(path)
     builder = ContentBuilder()
@@ -49,24 +49,24 @@ def read_cvat(path: Path, keypoint_set: KeypointSet | None, image_dir: Path | No
 def _read_xml(path: Path) -> _Element:
     data = read_bytes(path, "annotation file")
     if b"<!DOCTYPE" in data or b"<!ENTITY" in data:
-        raise DataError(f"{show_name(path)}: has a document type, which CVAT's files have not")
+        raise DataError(f"{show_name(path)}: has a document type; is it a CVAT file?")
     try:
         root = ElementTree.fromstring(data)  # noqa: S314
     except (ElementTree.ParseError, ValueError, LookupError) as error:
         raise DataError(f"{show_name(path)}: not XML: {error}") from None
     if root.tag != "annotations":
-        raise DataError(f"{show_name(path)}: not CVAT's: it begins with <{root.tag}>, expected <annotations>")
+        raise DataError(f"{show_name(path)}: not CVAT's: it starts with <{root.tag}>, expected <annotations>")
     return root
 
 
 def _list_names(root: _Element) -> list[str]:
-    """The keypoints that the task's labels list, in their order."""
+    """The keypoints in the task's labels, in their order."""
     labels = [label for label in root.iter("label") if label.find("parent") is not None]
     return [label.findtext("name") or "" for label in labels]
 
 
 def _find_box(image: _Element, skeleton: _Element) -> _Element | None:
-    """The box in a skeleton's group; of several that of its label, or the first."""
+    """The box in a skeleton's group; of several the one with its label, or the first."""
     group = skeleton.get("group_id")
     boxes = [box for box in image.iter("box") if group and box.get("group_id") == group]
     own = [box for box in boxes if box.get("label") == skeleton.get("label")]
@@ -74,13 +74,13 @@ def _find_box(image: _Element, skeleton: _Element) -> _Element | None:
 
 
 def _read_shape(element: _Element, path: Path, builder: ContentBuilder) -> Shape | None:
-    """A box, or a point that is alone; None for other shapes, which are counted."""
+    """A box or a single point; None for other shapes, which are counted."""
     label, group = element.get("label", ""), element.get("group_id")
     if element.tag == "box":
         return Shape(_text(element, "label", path), tuple(_read_corners(element, path)), group)
     if element.tag != "points" or ";" in _text(element, "points", path):
         several = " of several points each" if element.tag == "points" else ""
-        builder.count(f"<{element.tag}>{several} passed over")
+        builder.count(f"<{element.tag}>{several} skipped")
         return None
     return Shape(label, _read_point(element, path), group, element.get("occluded") == "1")
 
@@ -95,10 +95,10 @@ def _add_tracks(builder: ContentBuilder, root: _Element, path: Path) -> None:
                 frames.setdefault((task, frame), []).append((number, label, skeleton))
         for shape in track:
             if shape.tag != "skeleton":
-                builder.count(f"<{shape.tag}> of tracks passed over")
+                builder.count(f"<{shape.tag}> of tracks skipped")
     sizes = [_read_size(element, path) for element in root.iter("original_size")]
     size = sizes[0] if len(set(sizes)) == 1 else (0, 0)
-    is_one = len({task for task, _ in frames}) < 2  # of a project's tasks each counts its own frames
+    is_one = len({task for task, _ in frames}) < 2  # each task of a project numbers its own frames
     for (task, frame), skeletons in sorted(frames.items()):
         image = builder.add_image(f"{'' if is_one else f'task_{task}/'}frame_{frame:06d}.PNG", size)
         for number, label, skeleton in skeletons:
@@ -131,7 +131,7 @@ def _read_point(point: _Element, path: Path) -> tuple[float, float]:
     try:
         x, y = map(float, numbers.groups() if numbers is not None else ())
     except ValueError:
-        raise DataError(f"{show_name(path)}: points are '{text:.40}', expected x,y of one") from None
+        raise DataError(f"{show_name(path)}: points are '{text:.40}', expected x,y of one point") from None
     return x, y
 
 
@@ -141,7 +141,7 @@ def _read_box(box: _Element, path: Path) -> list[float]:
 
 
 def _read_corners(box: _Element, path: Path) -> tuple[float, ...]:
-    """left, top, right, bottom of a box, or of the upright one around it, if it is turned."""
+    """left, top, right, bottom of a box, or of the upright box around a rotated one."""
     corners = tuple(_number(box, side, path) for side in ("xtl", "ytl", "xbr", "ybr"))
     turned = _number(box, "rotation", path, 0)
     left, top, right, bottom = corners
@@ -181,7 +181,7 @@ def _whole(element: _Element, name: str, path: Path) -> int:
 
 
 def write_cvat(path: Path, labels: Labels) -> None:
-    """An annotations.xml of images, for a task whose labels are skeletons of these keypoints."""
+    """Write an annotations.xml of images, for a task whose labels are skeletons of these keypoints."""
     names = (
         *labels.annotations.images.file_names, *labels.annotations.categories.values(),
         *labels.keypoint_set.names,

@@ -23,9 +23,9 @@ _Table = tuple[list[tuple[str, str, str]], list[str], np.ndarray]
 
 
 def read_deeplabcut(path: Path, keypoint_set: KeypointSet | None, image_dir: Path | None) -> dict[str, Any]:
-    """A table of one row an image, of one animal or several; individuals are tracks, by their number.
+    """Read a table with one row per image, of one or several animals; an individual's number is its track.
 
-    Images are called labeled-data/VIDEO/NAME. What is empty is not labelled.
+    Images are named labeled-data/VIDEO/NAME. Empty values are not labelled.
     """
     read = _read_h5 if path.suffix.lower() in (".h5", ".hdf5") else _read_csv
     columns, names, values = read(path)
@@ -51,19 +51,19 @@ def read_deeplabcut(path: Path, keypoint_set: KeypointSet | None, image_dir: Pat
 
 
 def _check_columns(columns: Sequence[tuple[str, str, str]], path: Path) -> None:
-    """Raise DataError for columns that are no labels': predictions, x without y, one of them twice."""
+    """Raise DataError for columns other than labels': predictions, x without y, duplicates."""
     kinds = {column[2] for column in columns}
     if "likelihood" in kinds:
         raise DataError(
-            f"{show_name(path)}: has a likelihood beside x and y: predictions of a video, and no labels"
+            f"{show_name(path)}: has a likelihood beside x and y: predictions of a video, not labels"
         )
     pairs = {column[:2] for column in columns}
     if kinds - {"x", "y"} or len(set(columns)) < len(columns) or 2 * len(pairs) != len(columns):
-        raise DataError(f"{show_name(path)}: expected one x and one y of each keypoint")
+        raise DataError(f"{show_name(path)}: expected one x and one y per keypoint")
 
 
 def _number_individuals(individuals: Sequence[str]) -> dict[str, int | None]:
-    """The number at the end of each one's name, or its place where some have none, or the same."""
+    """The number at the end of each name; if some have none, or the same, the position."""
     found = [re.search(r"\d{1,9}$", individual) for individual in individuals]
     numbers = [int(number[0]) for number in found if number is not None]
     if len(set(numbers)) < len(individuals):
@@ -102,7 +102,7 @@ def _read_csv(path: Path) -> _Table:
 
 
 def _read_h5(path: Path) -> _Table:
-    """pandas' "fixed" form of a table, in which DeepLabCut keeps labels, without its pickled parts."""
+    """Read pandas' "fixed" form of a table, in which DeepLabCut stores labels, without its pickled parts."""
     with open_hdf5(path, "DeepLabCut's labels") as file:
         table: Any = next(iter(file.values()), None)
         try:
@@ -117,7 +117,7 @@ def _read_h5(path: Path) -> _Table:
             values = values[:, [order.index(column) for column in columns]]
         except (KeyError, TypeError, IndexError, AttributeError, ValueError):
             raise DataError(
-                f"{show_name(path)}: not labels as DeepLabCut keeps them in .h5: convert the .csv beside it"
+                f"{show_name(path)}: not labels in DeepLabCut's .h5 form: convert the .csv beside it"
             ) from None
     return [(c[1] if len(c) > 3 else "", c[-2], c[-1]) for c in columns], names, values
 
@@ -129,7 +129,7 @@ def _read_index(table: Any) -> list[str]:
 
 
 def _read_tuples(table: Any, name: str, count: int) -> list[tuple[str, ...]]:
-    """pandas' index of so many levels: their texts, and for each entry a number of every level."""
+    """pandas' index of ``count`` levels: the texts of each level, and for each entry a number per level."""
     levels = [read_texts(table[f"{name}_level{n}"]) for n in range(count)]
     codes = [table[f"{name}_label{n}"][()] for n in range(count)]
     return [
@@ -139,7 +139,7 @@ def _read_tuples(table: Any, name: str, count: int) -> list[tuple[str, ...]]:
 
 
 def write_deeplabcut(path: Path, labels: Labels) -> None:
-    """A CSV of three header lines, or of four where an image has several; `convertcsv2h5` makes the .h5."""
+    """Write a CSV with three header lines (four if an image has several animals), for `convertcsv2h5`."""
     if strange := next((n for n in labels.annotations.images.file_names if not is_text(n)), None):
         raise DataError(f"{labels.annotations.where}: UTF-8 has no letters for the name {show_name(strange)}")
     people = labels.people

@@ -1,4 +1,4 @@
-"""HDF5 files, by the optional h5py."""
+"""Reads and writes HDF5 files with h5py, which is optional."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,12 +11,12 @@ from ppose.paths import show_name
 
 @contextmanager
 def open_hdf5(path: Path, kind: str, mode: str = "r") -> Iterator[Any]:
-    """An open `h5py.File`; DataError without h5py, and for a file that is none, and should hold ``kind``."""
+    """Open an `h5py.File` with ``kind``; DataError without h5py, and for a file of another format."""
     try:
         import h5py
     except ImportError:
         raise DataError(
-            f"h5py is not installed, which {show_name(path.name)} needs: pip install 'ppose[hdf5]'"
+            f"{show_name(path.name)} needs h5py, which is not installed: pip install 'ppose[hdf5]'"
         ) from None
     if mode == "r" and not path.is_file():
         raise DataError(f"file not found: {show_name(path)}")

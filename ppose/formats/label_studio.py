@@ -19,13 +19,13 @@ _POINT, _BOX = "keypointlabels", "rectanglelabels"
 
 
 def read_label_studio(path: Path, keypoint_set: KeypointSet | None, image_dir: Path | None) -> dict[str, Any]:
-    """An export as JSON (labelstud.io/guide/export): of a task the last annotation that was not cancelled.
+    """Read a JSON export (labelstud.io/guide/export): a task's last annotation that was not cancelled.
 
-    Without annotations a task's predictions count.
+    A task without annotations counts with its predictions.
 
-    A point belongs to the rectangle that is its parentID, or see `add_shapes`; a text `hidden` in its meta
-    says that it is. An image's name is the last part of its URL, without what an upload puts before it: of
-    the task's data that which is called like an image, or the first.
+    A point belongs to the rectangle of its parentID, else see `add_shapes`; the text `hidden` in its meta
+    makes it hidden. An image's name is the last part of its URL, without the prefix of an upload; the URL is
+    the entry of the task's data that is named like an image, or the first.
     """
     tasks = read_json(path, "Label Studio file")
     if not isinstance(tasks, list) or not all(isinstance(task, Mapping) for task in tasks):
@@ -51,14 +51,14 @@ def read_label_studio(path: Path, keypoint_set: KeypointSet | None, image_dir: P
         image = builder.add_image(name, next(filter(all, sizes), (0, 0)))
         add_shapes(builder, image, _read_shapes(results, where, builder), where)
         if len(done) > 1:
-            builder.count("tasks with several annotations, of which the last is taken")
+            builder.count("tasks with several annotations, the last one used")
     return builder.finish()
 
 
 def _name_of(url: str) -> str:
     try:
         parts = urlsplit(url)
-    except ValueError:  # a bracket that is not closed
+    except ValueError:  # an unclosed bracket
         return url
     if not parts.scheme and not url.startswith("/"):
         return url
@@ -74,7 +74,7 @@ def _read_shapes(results: Sequence[Mapping[str, Any]], where: str, builder: Cont
     for result in results:
         kind, value = str(result.get("type")), result.get("value", {})
         if kind not in (_POINT, _BOX):
-            builder.count(f"results of type {kind} passed over")
+            builder.count(f"results of type {kind} skipped")
             continue
         try:
             width, height = float(result["original_width"]) / 100, float(result["original_height"]) / 100
@@ -89,7 +89,7 @@ def _read_shapes(results: Sequence[Mapping[str, Any]], where: str, builder: Cont
                 f"with x, y, width and one of {kind}"
             ) from None
         if result.get("image_rotation"):
-            builder.count("shapes of images that were turned in Label Studio, taken as if they were not")
+            builder.count("shapes of images rotated in Label Studio, read without the rotation")
         if kind == _BOX and turned:
             left, top, right, bottom = box_around(left, top, right, bottom, turned, (left, top))
         group = result.get("id") if kind == _BOX else result.get("parentID")
@@ -99,10 +99,10 @@ def _read_shapes(results: Sequence[Mapping[str, Any]], where: str, builder: Cont
 
 
 def write_label_studio(path: Path, labels: Labels, *, predicted: bool = False) -> None:
-    """Tasks to import, and beside them as .xml the project's labelling interface, with these labels.
+    """Write tasks to import, and beside them as .xml the project's labelling interface for these labels.
 
-    ``predicted``: as predictions, for people to accept or correct. `data.image` is the image's name: where
-    images are is for the project to say.
+    ``predicted``: write predictions, for people to accept or correct. `data.image` is the image's name; the
+    project must know the images' place.
     """
     labels.needs_sizes()
     kind, tasks = "predictions" if predicted else "annotations", []

@@ -1,4 +1,4 @@
-"""labelme's files: a JSON an image, with points and rectangles that groups put together."""
+"""labelme's files: a JSON per image, with points and rectangles in groups."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PureWindowsPath
@@ -10,15 +10,15 @@ from ppose.formats.labels import ContentBuilder, Labels
 from ppose.formats.shapes import Shape, add_shapes
 from ppose.keypoints import KeypointSet
 
-_VERSION = "5.4.1"  # of the files that are written
+_VERSION = "5.4.1"  # of written files
 _HIDDEN = "hidden"  # the flag of a point
 
 
 def read_labelme(path: Path, keypoint_set: KeypointSet | None, image_dir: Path | None) -> dict[str, Any]:
-    """A folder of labelme's JSON files, or one: points are keypoints by their label, a rectangle is the box.
+    """Read labelme's JSON files, a folder or one: points are keypoints by label, a rectangle is the box.
 
-    The shapes of one group_id are a person; without, see `add_shapes`. A point's flag `hidden` says that it
-    is. Other shapes are counted alone. Names of images are from the folder on.
+    The shapes of one group_id are a person; without one, see `add_shapes`. A point's flag `hidden` makes it
+    hidden. Other shapes are only counted. Image names are relative to the folder.
     """
     files = sorted(path.rglob("*.json")) if path.is_dir() else [path]
     builder = ContentBuilder()
@@ -36,12 +36,12 @@ def read_labelme(path: Path, keypoint_set: KeypointSet | None, image_dir: Path |
         for number, given in enumerate(content["shapes"]):
             shape = _read_shape(given, f"{file}: shapes[{number}]")
             if shape is None:
-                builder.count(f"{given.get('shape_type') or 'untyped'} shapes passed over")
+                builder.count(f"{given.get('shape_type') or 'untyped'} shapes skipped")
             else:
                 shapes.append(shape)
         add_shapes(builder, image, shapes, str(file))
     if not files:
-        raise DataError(f"{path} has no .json files: it should hold labelme's, one an image")
+        raise DataError(f"{path} has no .json files: expected labelme's, one per image")
     return builder.finish()
 
 
@@ -55,7 +55,7 @@ def _read_shape(shape: Any, where: str) -> Shape | None:
         values = tuple(float(value) for x, y in shape["points"] for value in (x, y))
     except (KeyError, TypeError, ValueError):
         values = ()
-    if len(values) == 8 and count == 2:  # X-AnyLabeling's, with all four corners
+    if len(values) == 8 and count == 2:  # from X-AnyLabeling, with all four corners
         values = (min(values[::2]), min(values[1::2]), max(values[::2]), max(values[1::2]))
     if len(values) != 2 * count:
         raise DataError(f"{where}: expected {count} points [x, y] of a {kind}")
@@ -65,13 +65,13 @@ def _read_shape(shape: Any, where: str) -> Shape | None:
 
 
 def write_labelme(path: Path, labels: Labels) -> None:
-    """A JSON for each image into the folder ``path``, which opens them beside the images."""
+    """Write a JSON per image to the folder ``path``; labelme opens them if the images are beside them."""
     for file, image, _, _, rows in labels.by_file(".json"):
         write_json(path / file, make_labelme(labels, image, rows), indent=1)
 
 
 def make_labelme(labels: Labels, image: int, people: Sequence[int]) -> dict[str, Any]:
-    """The content of labelme's file of an image, by its row and its people's: a group of shapes for each."""
+    """The content of labelme's file of an image, by its row and its people's: a group per person."""
     images, shapes = labels.annotations.images, list[dict[str, Any]]()
     for group, row in enumerate(people, 1):
         x, y, w, h = labels.people.bboxes_xywh[row].tolist()

@@ -1,4 +1,4 @@
-"""Labels of people between two formats: what every reader gives and every writer takes."""
+"""Labels of people: the output of every format's reader and the input of every writer."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,21 +22,21 @@ from ppose.transforms import read_image_size
 
 @dataclass(frozen=True, eq=False)
 class Labels:
-    """The annotations of a file, with people, and the keypoint set in whose order they are."""
+    """The annotations of a file, with people, and the keypoint set that gives their order."""
 
     annotations: Annotations
     keypoint_set: KeypointSet
 
     @property
     def people(self) -> People:
-        """Everybody, those too whom a training would leave out."""
+        """All people, including those that training leaves out."""
         annotations = self.annotations
         if annotations.people is not None:
             return annotations.people
         return PersonColumns(self.keypoint_set, annotations.where, {}).read([], [], np.zeros(0, np.int64))
 
     def by_image(self) -> Iterator[tuple[int, str, tuple[int, int], list[int]]]:
-        """Of each image its row, file name, size (width, height; 0 unknown), and rows of its people."""
+        """Yield each image's row, file name, size (width, height; 0 if unknown), and its people's rows."""
         images, order = self.annotations.images, np.argsort(self.people.images, kind="stable")
         ends = np.searchsorted(self.people.images[order], np.arange(len(images) + 1))
         for row, name in enumerate(images.file_names):
@@ -46,9 +46,9 @@ class Labels:
             yield row, name, (width, height), order[ends[row] : ends[row + 1]].tolist()
 
     def by_file(self, ending: str) -> list[tuple[Path, int, str, tuple[int, int], list[int]]]:
-        """As `by_image`, and first the image's name with that ending in place of its own, within a folder.
+        """As `by_image`, preceded by the image's name with that ending, relative to a folder.
 
-        Raises DataError where this is the same of two images, or too long.
+        Raises DataError if two images get the same name, or if it is too long.
         """
         found: list[tuple[Path, int, str, tuple[int, int], list[int]]] = []
         first: dict[Path, str] = {}
@@ -63,9 +63,7 @@ class Labels:
                     f"{self.annotations.where}: {both} would both have their labels in {show_name(file)}"
                 )
             if cut_name(file.name, "") != file.name:
-                raise DataError(
-                    f"{self.annotations.where}: no file can have so long a name: {show_name(file)}"
-                )
+                raise DataError(f"{self.annotations.where}: the file name is too long: {show_name(file)}")
             first[file] = name
             found.append((file, row, name, size, people))
         return found
@@ -75,7 +73,7 @@ class Labels:
         return self.annotations.categories.get(self.people.category_ids[person], "person")
 
     def points(self, person: int) -> list[tuple[str, float, float, bool]]:
-        """Name, x, y, and whether it is hidden, of a person's labelled keypoints."""
+        """Name, x, y and whether hidden, for each of a person's labelled keypoints."""
         people = self.people
         rows = zip(
             self.keypoint_set.names, people.keypoints[person].tolist(), people.visibility[person], strict=True
@@ -83,16 +81,16 @@ class Labels:
         return [(name, x, y, flag == 1) for name, (x, y), flag in rows if flag > 0]
 
     def needs_sizes(self) -> None:
-        """Raise DataError where the size of an image with people is not known."""
+        """Raise DataError if the size of an image with people is unknown."""
         for _, name, size, rows in self.by_image():
             if rows and not all(size):
                 raise DataError(
-                    f"{self.annotations.where}: the size of {name} is not known, which this format needs: "
-                    "--image_dir DIR says where the images are"
+                    f"{self.annotations.where}: this format needs the size of {name}, which is unknown: "
+                    "give the images with --image_dir DIR"
                 )
 
     def in_order_of(self, keypoint_set: KeypointSet, kind: str) -> "Labels":
-        """With that set's keypoints in its order, by name; DataError where some are missing."""
+        """The labels with that set's keypoints in its order, by name; DataError if some are missing."""
         order = match_names(self.keypoint_set.names, keypoint_set)
         if order is None:
             raise DataError(
@@ -113,11 +111,10 @@ def make_labels(
     categories: Sequence[int | str] | None = None,
     needs_people: bool = True,
 ) -> Labels:
-    """Labels of the content of a COCO file; without a keypoint set the content's own names say which it is.
+    """Labels of the content of a COCO file; without a keypoint set the content's own names determine it.
 
-    All ``categories`` with the set's keypoints are taken, or those asked for, by name or id. Sizes that it
-    does not say are looked up in ``image_dir``. Raises DataError, also where nobody has
-    keypoints, unless it ``needs_people`` not.
+    Reads ``categories``, by name or id, or all with the set's keypoints. Looks up missing sizes in
+    ``image_dir``. Raises DataError; with ``needs_people`` also if nobody has keypoints.
     """
     keypoint_set = keypoint_set or guess_keypoint_set(content, where)
     if categories is None:
@@ -138,7 +135,7 @@ def make_labels(
 
 
 def _with_keypoints(content: Mapping[str, Any], keypoint_set: KeypointSet) -> list[Any] | None:
-    """Ids of the categories that name the set's keypoints; None where there are not several."""
+    """Ids of the categories that name the set's keypoints; None unless there are several."""
     listed = content.get("categories") if isinstance(content, Mapping) else None
     given = [c for c in listed if isinstance(c, Mapping) and "id" in c] if isinstance(listed, list) else []
     named = [(category["id"], keypoint_names(category)) for category in given]
@@ -146,25 +143,25 @@ def _with_keypoints(content: Mapping[str, Any], keypoint_set: KeypointSet) -> li
     return fitting if len(fitting) > 1 else None
 
 
-# What labels may have beside images and labelled keypoints, and some formats cannot say.
+# What labels may have beside images and labelled keypoints, and some formats cannot hold.
 LOSSES = {
-    "boxes": "the boxes of {} people (made of the keypoints where they are read again)",
-    "hidden": "that keypoints of {} people are hidden (they become like those in sight)",
+    "boxes": "the boxes of {} people (on reading, computed from the keypoints)",
+    "hidden": "that keypoints of {} people are hidden (they become visible)",
     "areas": "the areas of {} people",
     "crowds": "that {} are crowds",
-    "tracks": "who is who in other images, of {} people",
+    "tracks": "the track ids of {} people",
     "unlabelled": "{} people without labelled keypoints",
     "categories": "the {} categories",
     "names": "the names of {} keypoints",
     "empty": "{} images without people",
-    "outside": "what is beyond the image, of {} people",
+    "outside": "the parts outside of the image, of {} people",
     "poses": "the poses in space of {} people",
     "crowd_indexes": "the crowding of {} images",
 }
 
 
 def find_losses(labels: Labels, holds: frozenset[str]) -> list[str]:
-    """What of these labels a format that ``holds`` these keys of `LOSSES` cannot say, in words."""
+    """Describe the parts of these labels that a format with the keys ``holds`` of `LOSSES` cannot hold."""
     people, images = labels.people, labels.annotations.images
     own = people.areas - people.bboxes_xywh[:, 2:].prod(axis=1) * AREA_OF_BOX
     categories = len(labels.annotations.categories)
@@ -191,7 +188,7 @@ def find_losses(labels: Labels, holds: frozenset[str]) -> list[str]:
 
 
 class ContentBuilder:
-    """Makes the content of a COCO file of images and people as a reader meets them; ids count from 1."""
+    """Builds the content of a COCO file from images and people as a reader adds them; ids count from 1."""
 
     def __init__(self) -> None:
         self._images: list[dict[str, Any]] = []
@@ -202,20 +199,20 @@ class ContentBuilder:
         self._points: list[Mapping[str, Sequence[float]]] = []
 
     def add_image(self, file_name: str, size: Sequence[Any] = (None, None)) -> int:
-        """Returns its id; ``size`` is width, height."""
+        """Add an image and return its id; ``size`` is width, height."""
         known = {"width": size[0], "height": size[1]} if all(size) else {}
         image = {"id": len(self._images) + 1, "file_name": file_name, **known}
         self._images.append(image)
         return image["id"]
 
     def add_names(self, names: Sequence[str]) -> None:
-        """Keypoints in their order, where a file lists them."""
+        """Add keypoint names in the order in which a file lists them."""
         self._names.update(dict.fromkeys(names))
 
     def add_person(
         self, image: int, points: Mapping[str, Sequence[float]], category: str = "person", **more: Any
     ) -> None:
-        """``points`` are x, y, visibility by name; None in ``more`` is left out."""
+        """Add a person; ``points`` are x, y, visibility by name; None in ``more`` is dropped."""
         self.add_names(list(points))
         category_id = self._categories.setdefault(category, len(self._categories) + 1)
         number = len(self._annotations) + 1
@@ -224,11 +221,11 @@ class ContentBuilder:
         self._points.append(points)
 
     def count(self, what: str) -> None:
-        """One of what the file has and the content cannot hold: ``notes`` of the content say how many."""
+        """Count one item that the content cannot hold; the content's ``notes`` report the numbers."""
         self._counts[what] += 1
 
     def finish(self, **category: Any) -> dict[str, Any]:
-        """The content; ``category`` is what all categories have beside id, name and keypoints."""
+        """The content; ``category`` is added to all categories, beside id, name and keypoints."""
         names = list(self._names)
         for entry, points in zip(self._annotations, self._points, strict=True):
             entry["keypoints"] = [float(v) for name in names for v in points.get(name, (0, 0, 0))]
@@ -241,9 +238,9 @@ class ContentBuilder:
 
 
 def image_of_stem(folder: Path, stem: str) -> str:
-    """The name in ``folder`` of the image that is called so but for its ending; DataError without one."""
+    """The name of the image in ``folder`` with that stem; DataError if there is none."""
     for ending in IMAGE_ENDINGS:
         for name in (stem + ending, stem + ending.upper()):
             if (folder / name).is_file():
                 return name
-    raise DataError(f"images not found: no {stem}.* in {folder}; --image_dir DIR says where they are")
+    raise DataError(f"images not found: no {stem}.* in {folder}; give their folder with --image_dir DIR")

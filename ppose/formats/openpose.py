@@ -1,4 +1,4 @@
-"""OpenPose's JSON: NAME_keypoints.json an image, with pose_keypoints_2d of each person."""
+"""OpenPose's JSON: NAME_keypoints.json per image, with pose_keypoints_2d of each person."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +16,7 @@ _ENDING = "_keypoints"
 _SIDES = ("shoulder", "elbow", "wrist")
 _LEGS = ("hip", "knee", "ankle")
 _FACE = ("right_eye", "left_eye", "right_ear", "left_ear")
-# Its models' outputs (CMU-Perceptual-Computing-Lab/openpose, doc/02_output.md).
+# The outputs of its models (CMU-Perceptual-Computing-Lab/openpose, doc/02_output.md).
 _BODY25 = (
     *("nose", "neck", *(f"right_{n}" for n in _SIDES), *(f"left_{n}" for n in _SIDES), "mid_hip"),
     *(*(f"right_{n}" for n in _LEGS), *(f"left_{n}" for n in _LEGS), *_FACE),
@@ -31,14 +31,14 @@ _MIDDLES = {"neck": ("left_shoulder", "right_shoulder"), "mid_hip": ("left_hip",
 
 
 def read_openpose(path: Path, keypoint_set: KeypointSet | None, image_dir: Path | None) -> dict[str, Any]:
-    """A folder of NAME_keypoints.json, or one: BODY_25's or COCO's keypoints, or those of the keypoint set.
+    """Read NAME_keypoints.json, a folder or one: keypoints of BODY_25, COCO, or the keypoint set.
 
-    The images NAME.* are in ``image_dir``, or in the folder.
-    Confidence above 0 is labelled, person_id is a track.
+    The images NAME.* are in ``image_dir``, or in the folder. A keypoint with a confidence above 0 is
+    labelled; person_id is a track.
     """
     root, files = (path, sorted(path.rglob(f"*{_ENDING}.json"))) if path.is_dir() else (path.parent, [path])
     if not files:
-        raise DataError(f"{path} has no NAME{_ENDING}.json: it should hold OpenPose's, one an image")
+        raise DataError(f"{path} has no NAME{_ENDING}.json: expected OpenPose's, one per image")
     builder = ContentBuilder()
     for file in files:
         content = read_json(file, "OpenPose file")
@@ -56,7 +56,7 @@ def read_openpose(path: Path, keypoint_set: KeypointSet | None, image_dir: Path 
             except (TypeError, ValueError):
                 raise DataError(f"{where}: pose_keypoints_2d is not x, y and confidence of each") from None
             for part in _MORE & {key for key in person if np.size(person[key])}:
-                builder.count(f"people's {part} passed over")
+                builder.count(f"people's {part} skipped")
             names = _find_names(len(values), keypoint_set, where)
             builder.add_names(names)
             labelled = {n: (x, y, 2) for n, (x, y, c) in zip(names, values.tolist(), strict=True) if c > 0}
@@ -78,9 +78,9 @@ def _find_names(count: int, keypoint_set: KeypointSet | None, where: str) -> tup
 
 
 def write_openpose(path: Path, labels: Labels) -> None:
-    """NAME_keypoints.json of each image into the folder ``path``: BODY_25 where these names are among its.
+    """Write NAME_keypoints.json per image to the folder ``path``, as BODY_25 if it has all these names.
 
-    Neck and middle of the hips are then the middles of shoulders and hips. Other sets keep their own order.
+    Neck and mid-hip are then the middles of shoulders and hips. Other sets keep their own order.
     """
     known = labels.keypoint_set
     is_body = known.names != _BODY25 and match_names(_BODY25, known) is not None

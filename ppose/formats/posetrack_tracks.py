@@ -1,4 +1,4 @@
-"""PoseTrack18's files as tracks: who is who, how large heads are, and where nobody is annotated."""
+"""Reads PoseTrack18's files as tracks, with head sizes and ignored regions."""
 
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
@@ -15,16 +15,15 @@ from ppose.formats.tracks import Tracks, make_tracks
 from ppose.geometry import bbox_xywh_to_xyxy
 from ppose.paths import show_name
 
-_HEAD = 0.6  # of the diagonal of the head's box is the size of a head, as in MPII and PoseTrack
+_HEAD = 0.6  # head size as a share of the head box's diagonal, as in MPII and PoseTrack
 
 
 def read_posetrack_tracks(path: Path) -> dict[str, Tracks]:
     """The tracks of each video of a file; frames are its images in the order of the file.
 
-    A video is the folder of its images, and goes by its name, or the file's where it has no folder. Keypoints
-    have their visibility in place of a score, those that are not at 0, 0 at least 1, as the judge has it.
-    Frames without people are not annotated: PoseTrack18 has many. Raises DataError where a person has no
-    track_id.
+    A video is named after the folder of its images, or the file if there is no folder. Keypoints have their
+    visibility as score, at least 1 if they are not at 0, 0, as in the official evaluation. Frames without
+    people, of which PoseTrack18 has many, are not annotated. Raises DataError if a person has no track_id.
     """
     where = show_name(path)
     content = read_json(path, "file of tracks")
@@ -80,5 +79,5 @@ def _read_regions(image: Mapping[str, Any], where: str) -> list[np.ndarray]:
     except (ValueError, TypeError):
         regions = [np.zeros(0)]
     if any(region.ndim != 2 for region in regions):
-        raise DataError(f"{where}: ignore_regions_x and _y of {image.get('file_name')!r} do not fit together")
+        raise DataError(f"{where}: ignore_regions_x and _y of {image.get('file_name')!r} differ in length")
     return regions

@@ -1,4 +1,4 @@
-"""Loose points and boxes of a drawing tool, put together as people."""
+"""Assembles single points and boxes of a labelling tool to people."""
 
 import math
 from collections.abc import Hashable, Sequence
@@ -29,7 +29,7 @@ class Shape:
 def box_around(
     left: float, top: float, right: float, bottom: float, degrees: float, pivot: tuple[float, float]
 ) -> tuple[float, ...]:
-    """The upright box (left, top, right, bottom) around one that is turned clockwise about a point."""
+    """The upright box (left, top, right, bottom) around a box rotated clockwise about a point."""
     cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     corners = [(x - pivot[0], y - pivot[1]) for x in (left, right) for y in (top, bottom)]
     xs = [pivot[0] + x * cos - y * sin for x, y in corners]
@@ -38,10 +38,10 @@ def box_around(
 
 
 def add_shapes(builder: ContentBuilder, image: int, shapes: Sequence[Shape], where: str) -> None:
-    """Add the people of an image to what ``builder`` makes.
+    """Add the people of an image to ``builder``.
 
-    Shapes of one group are a person. A point without a group is of the smallest box around it, or of the only
-    person there is. Raises DataError where that is not clear.
+    Shapes of one group are a person. A point without a group belongs to the smallest box around it, or to the
+    only person. Raises DataError if it is ambiguous.
     """
     strange = next((shape.group for shape in shapes if not isinstance(shape.group, Hashable)), None)
     if strange is not None:
@@ -75,8 +75,8 @@ def _add_person(builder: ContentBuilder, image: int, parts: Sequence[Shape], whe
             continue
         if part.label in points:
             raise DataError(
-                f"{where}: '{part.label}' is there twice, of one person: give each person's points (and box) "
-                "a group of their own"
+                f"{where}: one person has '{part.label}' twice: give each person's points (and box) their "
+                "own group"
             )
         points[part.label] = (*part.values, _HIDDEN if part.hidden else _SEEN)
     if len(boxes) > 1:

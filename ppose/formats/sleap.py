@@ -32,7 +32,7 @@ _POINTS = [("x", "f8"), ("y", "f8"), ("visible", "?"), ("complete", "?")]
 
 
 def read_sleap(path: Path, keypoint_set: KeypointSet | None, image_dir: Path | None) -> dict[str, Any]:
-    """Instances that users labelled; frames of a video are called VIDEO/000012.png. A NaN is not labelled.
+    """Read instances labelled by users; a video's frames are named VIDEO/000012.png. A NaN is not labelled.
 
     Points with `visible` off are hidden. A symmetry of the skeleton is a flip pair. Raises DataError.
     """
@@ -59,7 +59,7 @@ def _read_content(file: Any) -> dict[str, Any]:
         image = builder.add_image(_name_frame(videos[frame["video"]], int(frame["frame_idx"])), size)
         for instance in instances[int(frame["instance_id_start"]) : int(frame["instance_id_end"])]:
             if instance["instance_type"] != 0:
-                builder.count("instances that are predictions passed over")
+                builder.count("predicted instances skipped")
                 continue
             own = points[int(instance["point_id_start"]) : int(instance["point_id_end"])]
             labelled = {
@@ -79,7 +79,7 @@ def _read_content(file: Any) -> dict[str, Any]:
 
 
 def _read_links(links: Any, place: list[int]) -> dict[int, list[tuple[int, int]]]:
-    """Pairs of nodes by kind. jsonpickle writes a kind whole at first, and then as its number in the file."""
+    """Pairs of nodes by kind. jsonpickle writes a kind in full first, later as its number in the file."""
     found: dict[int, list[tuple[int, int]]] = {_EDGE: [], _SYMMETRY: []}
     seen: list[int] = []
     for link in links:
@@ -108,7 +108,7 @@ def _name_frame(video: Mapping[str, Any], frame: int) -> str:
 
 
 def write_sleap(path: Path, labels: Labels) -> None:
-    """A .slp of format 1.2, in which all images of one size are one video of image files."""
+    """Write a .slp of format 1.2, in which all images of one size form one video of image files."""
     people, known = labels.people, labels.keypoint_set
     sizes = list(dict.fromkeys(size for _, _, size, _ in labels.by_image()))
     files: dict[tuple[int, int], list[str]] = {size: [] for size in sizes}

@@ -1,4 +1,4 @@
-"""Which formats there are, what each can say, and which one a file has."""
+"""The table of formats: what each can hold, and how to detect a file's format."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,7 +24,7 @@ from ppose.paths import show_name
 
 @dataclass(frozen=True)
 class Format:
-    """How files of a format are read, as COCO's content, and written; ``holds`` are keys of `LOSSES`."""
+    """A format's reader, which returns COCO's content, and its writer; ``holds`` are keys of `LOSSES`."""
 
     read: Callable[[Path, KeypointSet | None, Path | None], dict[str, Any]]
     write: Callable[[Path, Labels], None]
@@ -65,12 +65,12 @@ _ENDINGS = {
 
 
 def find_format(path: Path) -> str:
-    """The format of a file or folder, by its ending and what it holds; DataError where unclear."""
+    """The format of a file or folder, by its ending and content; DataError if unclear."""
     return _look_at(path)[0]
 
 
 def _look_at(path: Path) -> tuple[str, Any]:
-    """The format, and the content of what had to be read for that and is in COCO's form."""
+    """The format, and, if detecting it read a file in COCO's format, its content."""
     if path.suffix.lower() in _ENDINGS:
         return _ENDINGS[path.suffix.lower()], None
     if path.is_dir():
@@ -79,7 +79,7 @@ def _look_at(path: Path) -> tuple[str, Any]:
             return "yolo", None
         if not files:
             raise DataError(
-                f"{show_name(path)}: no labels in it that are known: --from FORMAT says what it has"
+                f"{show_name(path)}: found no labels of a known format; give it with --from FORMAT"
             )
         return find_format(files[0]), None
     if path.suffix.lower() == ".json":
@@ -89,7 +89,7 @@ def _look_at(path: Path) -> tuple[str, Any]:
             return found, content if found == "coco" else None
     elif not path.exists():
         raise DataError(f"label file not found: {show_name(path)}")
-    raise DataError(f"{show_name(path)}: of no format that is known by its looks: --from FORMAT says which")
+    raise DataError(f"{show_name(path)}: cannot detect its format; give it with --from FORMAT")
 
 
 def _find_in_json(content: Any) -> str | None:
@@ -111,9 +111,9 @@ def read_labels(
     image_dir: Path | None = None,
     categories: Sequence[int | str] | None = None,
 ) -> Labels:
-    """The labels of a file or folder in the format of that name, by default what it looks like.
+    """The labels of a file or folder in the format of that name (default: detected).
 
-    ``keypoint_set`` gives the keypoints and their order, by default the file's own. Raises DataError.
+    ``keypoint_set`` sets the keypoints and their order (default: the file's own). Raises DataError.
     """
     content = None
     if name is None:
@@ -124,9 +124,9 @@ def read_labels(
         content = FORMATS[name].read(path, keypoint_set, image_dir)
     notes = list(content.get("notes", [])) if name not in _OF_COCO else []
     if name not in _OF_COCO and not any(map(has_keypoints, content["annotations"])):
-        raise DataError(f"{show_name(path)}: nobody with keypoints is in it ({', '.join([name, *notes])})")
+        raise DataError(f"{show_name(path)}: nobody in it has keypoints ({', '.join([name, *notes])})")
     labels = make_labels(content, str(path), keypoint_set, image_dir=image_dir, categories=categories)
     if shapes := sum(bool(entry.get("segmentation")) for entry in content.get("annotations") or []):
-        notes.append(f"the segmentations of {shapes} are not kept")
+        notes.append(f"the segmentations of {shapes} are dropped")
     notes = [*labels.annotations.notes, *notes]
     return replace(labels, annotations=replace(labels.annotations, notes=notes))

@@ -1,4 +1,4 @@
-"""Tracks as a table for analysts, a row a keypoint, and as MOTChallenge's text for judges, a row a person."""
+"""Tracks as a table with a row per keypoint, and as MOTChallenge's text with a row per person."""
 
 import csv
 import io
@@ -18,7 +18,7 @@ TABLE_COLUMNS = (
     *("keypoint", "x", "y", "keypoint_score"),
 )
 _NUMBERS = tuple(column for column in TABLE_COLUMNS if column != "keypoint")
-_MOT_COLUMNS = 6  # frame, track, left, top, width, height; then score and what is not used here
+_MOT_COLUMNS = 6  # frame, track, left, top, width, height; then score and unused columns
 
 
 def table_header() -> str:
@@ -27,17 +27,17 @@ def table_header() -> str:
 
 
 def table_rows(frame: int, time: float, track: int, person: dict[str, Any], names: Sequence[str]) -> str:
-    """The rows of a person (a `Pose.to_record`) in a frame, which counts from 0, at a time in seconds."""
+    """The rows of a person (a `Pose.to_record`) in a frame, counted from 0, at a time in seconds."""
     points = np.reshape(person["keypoints"], (-1, 3)).tolist()
     start = [frame, time, track, *person["bbox"], person["score"], int(person.get("is_filled", False))]
     return _to_lines([[*start, name, *point] for name, point in zip(names, points, strict=True)])
 
 
 def mot_row(frame: int, track: int, person: dict[str, Any]) -> str:
-    """The row of a person in a frame, which counts from 0.
+    """The row of a person in a frame, counted from 0.
 
-    frame, track, left, top, width, height, score, -1, -1, -1. Frames and pixels count from 1 there (Milan et
-    al., MOT16, arXiv 1603.00831, section 4.1).
+    frame, track, left, top, width, height, score, -1, -1, -1. The file counts frames and pixels from 1 (Milan
+    et al., MOT16, arXiv 1603.00831, section 4.1).
     """
     left, top, width, height = person["bbox"]
     numbers = [frame + 1, track, left + 1, top + 1, width, height, person["score"], -1, -1, -1]
@@ -45,7 +45,7 @@ def mot_row(frame: int, track: int, person: dict[str, Any]) -> str:
 
 
 def read_track_table(path: Path) -> Tracks:
-    """The tracks of such a table; columns may have another order. DataError where a row is no such row."""
+    """Read tracks from such a table; columns may have another order. DataError for an invalid row."""
     where = show_name(path)
     rows = _read_rows(path)
     header = rows[0] if rows else []
@@ -80,9 +80,9 @@ def read_track_table(path: Path) -> Tracks:
 
 
 def read_mot(path: Path) -> Tracks:
-    """The boxes of MOTChallenge's text, of results or of a `gt.txt`.
+    """Read the boxes of MOTChallenge's text, of results or of a `gt.txt`.
 
-    Without those whose score is 0, which in a `gt.txt` are not to be counted. DataError for another row.
+    Drops those with score 0, which do not count in a `gt.txt`. DataError for an invalid row.
     """
     where = show_name(path)
     rows = [row for row in _read_rows(path) if row]
@@ -103,7 +103,7 @@ def read_mot(path: Path) -> Tracks:
 
 
 def video_of(path: Path) -> str:
-    """The video's name: the file's, but `gt` and `det` of MOTChallenge are in a folder of the video."""
+    """The video's name: the file's, or the folder's for MOTChallenge's `gt` and `det`."""
     name = path.name.removesuffix(TABLE_ENDING)
     name = name if name != path.name else path.stem
     if name in ("gt", "det"):

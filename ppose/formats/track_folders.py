@@ -1,4 +1,4 @@
-"""The tracks of videos, in files of any kind that is known here."""
+"""Reads the tracks of videos from files of any known format."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,16 +17,16 @@ _READERS: Mapping[str, Callable[[Path], Mapping[str, Tracks]]] = {
 
 
 def read_tracks(path: Path) -> dict[str, Tracks]:
-    """The tracks of each video by its name: of a file, or of all files in a folder.
+    """The tracks of each video by name, from a file, or from all files in a folder.
 
-    `.json` is PoseTrack18's, or any in COCO's format with track_id, in which a video is an image's folder;
+    `.json` is PoseTrack18's, or any in COCO's format with track_id, where an image's folder is its video;
     `.csv` is the table of `ppose predict --save_tracks csv`, `.txt` MOTChallenge's text. Raises DataError.
     """
     files = [path]
     if path.is_dir():
         files = sorted(file for file in path.iterdir() if file.suffix.lower() in _READERS)
         if not files:
-            raise DataError(f"{show_name(path)} has no tracks: expected files {', '.join(_READERS)} in it")
+            raise DataError(f"{show_name(path)} has no tracks: expected {', '.join(_READERS)} files in it")
     videos: dict[str, Tracks] = {}
     for file in files:
         if file.suffix.lower() not in _READERS:

@@ -1,4 +1,4 @@
-"""Who is where in a video's frames: what every reader of tracks gives."""
+"""Tracks: where people are in a video's frames; the output of every reader of tracks."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,11 +14,11 @@ from ppose.paths import show_name
 class Tracks:
     """N sightings of people in a video.
 
-    ``frames`` (N,) count from 0, ``tracks`` (N,) say who it is, ``bboxes_xywh`` (N, 4) and ``keypoints``
+    ``frames`` (N,) count from 0, ``tracks`` (N,) identify people, ``bboxes_xywh`` (N, 4) and ``keypoints``
     (N, K, 3), x, y and score or visibility, are in image pixels. A file without keypoints has K = 0, one
-    without scores 1. ``is_filled`` (N,) are those that were not found but put between two that were.
-    ``head_sizes`` (N,) are in pixels, NaN unknown. ``annotated`` are the frames that say who is there, None
-    all. ``ignored`` are polygons (V, 2) by frame in which nobody is annotated.
+    without scores has score 1. ``is_filled`` (N,) marks interpolated sightings. ``head_sizes`` (N,) are in
+    pixels, NaN if unknown. ``annotated`` are the annotated frames, None for all. ``ignored`` are polygons
+    (V, 2) by frame in which nobody is annotated.
     """
 
     frames: np.ndarray
@@ -36,16 +36,16 @@ class Tracks:
         return len(self.frames)
 
     def by_frame(self, count: int) -> list[np.ndarray]:
-        """The rows of each of the first so many frames."""
+        """The rows of each of the first ``count`` frames."""
         order = np.argsort(self.frames, kind="stable")
         ends = np.searchsorted(self.frames[order], np.arange(count + 1))
         return [order[ends[frame] : ends[frame + 1]] for frame in range(count)]
 
 
 def make_tracks(where: str, columns: Mapping[str, Any], names: tuple[str, ...], **more: Any) -> Tracks:
-    """Tracks of columns as they were read; DataError where somebody is in a frame twice.
+    """Make tracks of columns as read; DataError if somebody is in a frame twice.
 
-    ``columns`` are frames, tracks, bboxes_xywh, and maybe others of `Tracks`.
+    ``columns`` are frames, tracks, bboxes_xywh, and optionally others of `Tracks`.
     """
     frames = np.asarray(columns["frames"], np.int64)
     tracks = np.asarray(columns["tracks"], np.int64)

@@ -1,4 +1,4 @@
-"""Ultralytics' pose datasets: data.yaml, and a text file an image."""
+"""Ultralytics' pose datasets: data.yaml, and a text file per image."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,17 +20,17 @@ _PARTS = ("train", "val", "test")
 
 
 def read_yolo(path: Path, keypoint_set: KeypointSet | None, image_dir: Path | None) -> dict[str, Any]:
-    """All parts of a data.yaml, or the folder with one, or one folder of labels (docs.ultralytics.com).
+    """Read all parts of a data.yaml or its folder, or one folder of labels (docs.ultralytics.com).
 
-    Labels are where their images are, with labels/ for images/ in the path. The keypoints' names are
-    kpt_names, where it has them, or numbers, and flip_idx says which are pairs.
+    A label's path is its image's, with labels/ instead of images/. The keypoints' names are kpt_names if
+    present, else numbers; flip_idx gives the pairs.
     """
     file = _find_yaml(path)
     data = {} if file is None else _read_yaml(file)
     known = _make_set(data, str(file)) if file is not None else keypoint_set
     if known is None:
         raise DataError(
-            f"{path}: no data.yaml near, which says how many keypoints there are: --keypoint_set does too"
+            f"{path}: no data.yaml near, which has the number of keypoints: give a --keypoint_set instead"
         )
     names = data.get("names") or {}
     names = dict(enumerate(names)) if isinstance(names, list) else names
@@ -101,7 +101,7 @@ def _make_set(data: Mapping[str, Any], where: str) -> KeypointSet:
 def _list_folders(
     path: Path, file: Path | None, data: Mapping[str, Any], image_dir: Path | None
 ) -> list[tuple[Path, Path]]:
-    """(labels, images) folders: those below a folder of labels, or those of all parts."""
+    """(labels, images) folders, of a folder of labels or of all parts."""
     parts: list[tuple[Path, Path]] = []
     if path.is_dir() and path != (file.parent if file is not None else None):
         parts = [(path, image_dir or _swap(path, "labels", "images"))]
@@ -112,7 +112,7 @@ def _list_folders(
         folders = [_find(root, one) for part in given for one in (part if isinstance(part, list) else [part])]
         for folder in folders:
             if folder.is_file():
-                raise DataError(f"{show_name(folder)} is a list of images: give the folder of labels instead")
+                raise DataError(f"{show_name(folder)} is a list of images: give the label folder instead")
         parts = [(_swap(folder, "images", "labels"), folder) for folder in dict.fromkeys(folders)]
     found: list[tuple[Path, Path]] = []
     for labels, images in parts:
@@ -125,7 +125,7 @@ def _list_folders(
 
 
 def _find(root: Path, given: Any) -> Path:
-    """A folder as data.yaml has it; as Roboflow writes it, `../` is where data.yaml is."""
+    """A folder of data.yaml; Roboflow writes `../` for data.yaml's own folder."""
     folder, text = root / str(given), str(given)
     return root / text[3:] if text.startswith("../") and not folder.exists() else folder
 
@@ -139,7 +139,7 @@ def _swap(folder: Path, one: str, other: str) -> Path:
 
 
 def _name_from(images: Path, name: str, file: Path | None) -> str:
-    """An image's name from images/ in the dataset's folder on, or from that: train/images/a.jpg."""
+    """An image's name relative to images/ in the dataset's folder, or to that folder: train/images/a.jpg."""
     root = images if file is None else file.parent
     whole = (images / name).resolve()
     for folder in (root / "images", root):
@@ -149,10 +149,10 @@ def _name_from(images: Path, name: str, file: Path | None) -> str:
 
 
 def write_yolo(path: Path, labels: Labels) -> None:
-    """``path``/data.yaml and labels/NAME.txt; the images are to be in images/. Raises DataError.
+    """Write ``path``/data.yaml and labels/NAME.txt; the images must be in images/. Raises DataError.
 
-    A line is class, the box's middle and size, and x, y, visibility of each keypoint, in parts of the image.
-    Ultralytics refuses files with anything beyond it: boxes are cut, keypoints there are not labelled.
+    A line is class, the box's middle and size, and x, y, visibility of each keypoint, as shares of the image.
+    Ultralytics refuses values outside of it: boxes are clipped, keypoints there become unlabelled.
     """
     labels.needs_sizes()
     people, known = labels.people, labels.keypoint_set
@@ -170,7 +170,7 @@ def write_yolo(path: Path, labels: Labels) -> None:
             lines.append(" ".join([str(classes[numbers[row]]), *(f"{v:.12g}" for v in values)]) + "\n")
         write_bytes(path / "labels" / file, "".join(lines).encode())
     names = list(labels.annotations.categories.values())
-    data = {  # without path, which Ultralytics takes for one from the current folder
+    data = {  # without path, which Ultralytics takes relative to the current folder
         "train": "images",
         "val": "images",
         "kpt_shape": [known.num_keypoints, 3],

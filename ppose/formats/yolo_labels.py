@@ -1,4 +1,4 @@
-"""Ultralytics' pose labels: a text file an image, beside a folder of images."""
+"""Ultralytics' pose labels: a text file per image, beside a folder of images."""
 
 import logging
 from pathlib import Path
@@ -14,28 +14,28 @@ from ppose.transforms import read_image_size
 
 _logger = logging.getLogger(__name__)
 
-_MOST = 2.0  # of the image's size, that a box may be beyond it
-_CLASSES = "classes"  # the names of classes, which labelling tools write beside the labels
+_MOST = 2.0  # largest number of a box, in image sizes
+_CLASSES = "classes"  # file of class names, which labelling tools write beside the labels
 
 
 def read_yolo_labels(folder: Path, image_folder: Path, keypoint_set: KeypointSet) -> dict[str, Any]:
     """A folder of labels as the content of a COCO file, for `read_annotations`.
 
-    `a.txt` holds the people of `a.jpg`, a line each: class, the box's middle x, y, width and height, then x
-    and y, or x, y and visibility, of each keypoint in the set's order; all in parts of the image's size, as
-    it is shown (docs.ultralytics.com/datasets/pose). Images without labels are passed over, labels without an
-    image too, with a warning. Raises DataError that names the line which is wrong.
+    `a.txt` holds the people of `a.jpg`, one line each: class, the box's middle x, y, width and height, then x
+    and y, or x, y and visibility, of each keypoint in the set's order; all as shares of the image's size as
+    displayed (docs.ultralytics.com/datasets/pose). Images without labels are skipped; labels without an image
+    too, with a warning. Raises DataError that names the wrong line.
     """
     images, annotations = [], []
     files = list_images(image_folder)
     known = {file.stem for file in files} | {_CLASSES}
     if strays := sorted(file.name for file in folder.glob("*.txt") if file.stem not in known):
         _logger.warning(
-            "%s: %d files are of no image in %s, such as %s",
+            "%s: %d files belong to no image in %s, such as %s",
             show_name(folder), len(strays), show_name(image_folder), show_name(strays[0]),
         )  # fmt: skip
     if bare := sum(not (folder / f"{file.stem}.txt").is_file() for file in files):
-        _logger.info("%s: %d of %d images have no labels: passed over", show_name(folder), bare, len(files))
+        _logger.info("%s: %d of %d images have no labels: skipped", show_name(folder), bare, len(files))
     for number, file in enumerate(files, start=1):
         labels = folder / f"{file.stem}.txt"
         if not labels.is_file():
@@ -53,13 +53,13 @@ def read_yolo_labels(folder: Path, image_folder: Path, keypoint_set: KeypointSet
             )  # fmt: skip
     if not images:
         raise DataError(
-            f"{show_name(folder)}: no labels (name.txt) of the images in {show_name(image_folder)}"
+            f"{show_name(folder)}: no labels (name.txt) for the images in {show_name(image_folder)}"
         )
     return {"images": images, "annotations": annotations}
 
 
 def _read_lines(file: Path, num_keypoints: int) -> list[np.ndarray]:
-    """class, box and x, y, visibility of each keypoint (5 + 3 K,) of each line that is not empty."""
+    """class, box and x, y, visibility of each keypoint (5 + 3 K,) for each nonempty line."""
     rows = []
     for number, line in enumerate(file.read_text("utf-8", errors="replace").splitlines(), start=1):
         if not line.strip():
@@ -77,10 +77,10 @@ def _read_lines(file: Path, num_keypoints: int) -> list[np.ndarray]:
         if (np.abs(values[1:5]) > _MOST).any():
             box = ", ".join(f"{value:g}" for value in values[1:5])
             raise DataError(
-                f"{show_name(file)}:{number}: the box is {box}, expected parts of the image's size, "
+                f"{show_name(file)}:{number}: the box is {box}, expected shares of the image's size, "
                 "from 0 to 1: are these pixels?"
             )
-        if dimensions == 2:  # what is not labelled is at 0, 0
+        if dimensions == 2:  # unlabelled keypoints are at 0, 0
             points = values[5:].reshape(-1, 2)
             flags = 2.0 * (points != 0).any(axis=1)
             values = np.concatenate([values[:5], np.column_stack([points, flags]).ravel()])

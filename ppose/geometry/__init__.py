@@ -1,4 +1,4 @@
-"""Boxes and warps of images; `ppose.geometry.pnp` has poses in space."""
+"""Boxes and image warps; poses in space are in `ppose.geometry.pnp`."""
 
 from ppose.geometry.planar import (
     bbox_xywh_to_center_scale,

@@ -1,4 +1,4 @@
-"""A rigid thing's keypoints in space and the camera that sees it, from a file."""
+"""Reads a rigid object's keypoints in space and its camera from a file."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,22 +11,22 @@ from ppose.errors import DataError
 from ppose.files import read_json
 from ppose.geometry.pnp import Camera, RigidPose, is_flat, project, solve_pose
 
-_DISTORTIONS = (0, 4, 5, 8, 12, 14)  # as many numbers OpenCV's model of a lens may have
+_DISTORTIONS = (0, 4, 5, 8, 12, 14)  # allowed numbers of distortion coefficients in OpenCV
 
 
 @dataclass(frozen=True, eq=False)
 class ObjectModel:
-    """A thing's ``points`` (K, 3), in the order of its keypoints, and the ``camera`` of its images."""
+    """An object's ``points`` (K, 3), in the order of its keypoints, and the ``camera`` of its images."""
 
     points: np.ndarray
     camera: Camera
 
     def solve(self, keypoints: np.ndarray, scores: np.ndarray) -> RigidPose:
-        """The pose of keypoints (K, 2) in image pixels with scores (K,); raises as `solve_pose`."""
+        """The pose for keypoints (K, 2) in image pixels with scores (K,); raises as `solve_pose`."""
         return solve_pose(keypoints, scores, self.points, self.camera)
 
     def project_axes(self, pose: RigidPose) -> np.ndarray:
-        """Pixels (4, 2) of the thing's origin and of a point on its x, y and z axis, as far as it reaches."""
+        """Pixels (4, 2) of the object's origin, and of its x, y and z axis at the object's extent."""
         reach = np.abs(self.points).max()
         return project(np.concatenate([np.zeros((1, 3)), reach * np.eye(3)]), pose, self.camera)
 
@@ -35,8 +35,8 @@ def read_object_model(path: str | Path, names: Sequence[str]) -> ObjectModel:
     """Read a JSON file ``{"keypoints": .., "camera": ..}`` for keypoints of these names.
 
     ``keypoints`` are [x, y, z] by name, or a list of them in the order of the names. ``camera`` is
-    ``{"cameraMatrix": 3 x 3, "distCoeffs": [..]}``, or the name of such a file beside this one, as SPEED+ has
-    it; the distortion may be left out. Raises DataError that names the file and what is wrong with it.
+    ``{"cameraMatrix": 3 x 3, "distCoeffs": [..]}``, or the name of such a file beside this one, as in SPEED+;
+    the distortion is optional. Raises DataError that names the file and the fault.
     """
     path = Path(path)
     content = read_json(path, "3D model")
@@ -45,7 +45,7 @@ def read_object_model(path: str | Path, names: Sequence[str]) -> ObjectModel:
         raise DataError(f'{path}: expected {{"keypoints": .., "camera": ..}}, it has no {", ".join(missing)}')
     points = _read_points(content["keypoints"], names, path)
     if len(points) < 4 or is_flat(points):
-        raise DataError(f"{path}: its {len(points)} keypoints lie in one plane: no pose follows from them")
+        raise DataError(f"{path}: its {len(points)} keypoints lie in one plane: they determine no pose")
     camera, camera_file = content["camera"], path
     if isinstance(camera, str):
         camera_file = path.parent / camera
@@ -63,9 +63,9 @@ def _read_points(given: Any, names: Sequence[str], path: Path) -> np.ndarray:
         given = [given[name] for name in names]
     points = _to_array(given)
     if points is None or points.ndim != 2 or points.shape[1] != 3:
-        raise DataError(f"{path}: keypoints are not [x, y, z] each, in numbers")
+        raise DataError(f"{path}: expected keypoints as [x, y, z] in numbers")
     if len(points) != len(names):
-        raise DataError(f"{path} has {len(points)} keypoints, the model's network finds {len(names)}")
+        raise DataError(f"{path} has {len(points)} keypoints, the network finds {len(names)}")
     return points
 
 
@@ -80,13 +80,13 @@ def _read_camera(given: Any, path: Path) -> Camera:
 
 
 def _is_of_pinhole(matrix: np.ndarray) -> bool:
-    """Whether a camera's matrix (3, 3) has nothing that OpenCV passes over, such as a skew."""
+    """Whether a camera's matrix (3, 3) has no entry that OpenCV ignores, such as a skew."""
     others = matrix[[0, 1, 2, 2, 2], [1, 0, 0, 1, 2]]
     return min(matrix[0, 0], matrix[1, 1]) > 0 and bool((others == [0, 0, 0, 0, 1]).all())
 
 
 def _to_array(given: Any) -> np.ndarray | None:
-    """An array of finite numbers; None for what is none."""
+    """An array of finite numbers; None if it is none."""
     try:
         array = np.array(given, np.float64)
     except (ValueError, TypeError, OverflowError):

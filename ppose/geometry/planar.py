@@ -16,9 +16,9 @@ def bbox_xywh_to_center_scale(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return center (..., 2) and scale (..., 2) in image pixels (w, h) of boxes (..., 4).
 
-    The box grows around its center to the aspect ratio (w / h) in the side that is too short, then by
-    ``padding`` in both; the center is (x + w / 2, y + h / 2) as in the official HRNet code. Raises DataError
-    for a box without extent.
+    The side that is too short for the aspect ratio (w / h) grows around the center, then both sides by
+    ``padding``; the center is (x + w / 2, y + h / 2) as in the official HRNet code. Raises DataError for a
+    box without extent.
 
     >>> bbox_xywh_to_center_scale([10, 20, 30, 80], aspect_ratio=0.75)
     (array([25., 60.]), array([ 75., 100.]))
@@ -34,23 +34,23 @@ def bbox_xywh_to_center_scale(
 
 
 def bbox_xywh_to_xyxy(bbox_xywh: ArrayLike) -> np.ndarray:
-    """Left, top, right, bottom of boxes (..., 4), from the form that files have to the one used inside."""
+    """Left, top, right, bottom of boxes (..., 4): from the form in files to the internal one."""
     corner, size = np.split(np.asarray(bbox_xywh, np.float64), 2, axis=-1)
     return np.concatenate([corner, corner + size], axis=-1)
 
 
 def bbox_xyxy_to_xywh(bbox_xyxy: ArrayLike) -> np.ndarray:
-    """The inverse of `bbox_xywh_to_xyxy`, as far as rounding lets it be."""
+    """The inverse of `bbox_xywh_to_xyxy`, up to rounding."""
     first, last = np.split(np.asarray(bbox_xyxy, np.float64), 2, axis=-1)
     return np.concatenate([first, last - first], axis=-1)
 
 
 def clip_boxes_xywh(bbox_xywh: ArrayLike, image_size: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """Return boxes (..., 4) cut to images of size (..., 2), and (...,) which of them have something left.
+    """Return boxes (..., 4) clipped to images of size (..., 2), and (...,) which of them are valid.
 
-    As the official HRNet code prepares COCO: the last pixel covered is x + w - 1 and the result's width is
-    the distance of the first and the last, so a box inside the image becomes one pixel smaller. A box that
-    lies outside of the image is invalid; here, so is one of a single pixel, which has no extent.
+    As the official HRNet code prepares COCO: the last covered pixel is x + w - 1, and the result's width is
+    the distance between the first and the last pixel, so a box inside the image shrinks by one pixel. A box
+    outside of the image is invalid; here, so is a box of a single pixel, which then has no extent.
     """
     corner, size = np.split(np.asarray(bbox_xywh, np.float64), 2, axis=-1)
     first = np.maximum(corner, 0)
@@ -65,8 +65,8 @@ def get_warp_matrix(
 ) -> np.ndarray:
     """Return the matrix (..., 2, 3) from image pixels to input pixels.
 
-    ``center`` (..., 2) goes to output_size / 2, and the width of ``scale`` (..., 2) becomes the output's; the
-    height follows, as pixels stay square. A positive ``rotation`` (...,) in degrees turns the person
+    ``center`` (..., 2) maps to output_size / 2, and the width of ``scale`` (..., 2) to the output's; the
+    height follows, since pixels stay square. A positive ``rotation`` (...,) in degrees rotates the person
     counter-clockwise in the output. As in the official HRNet code.
     """
     center, scale, radians = _as_warp_arrays(center, scale, rotation)
@@ -81,9 +81,9 @@ def get_udp_warp_matrix(
 ) -> np.ndarray:
     """Return the matrix (..., 2, 3) from image pixels to input pixels that is exact under mirroring.
 
-    The box's sides go to the centers of the border pixels, 0 and output_size - 1, x and y each for itself
-    (UDP, Huang et al., CVPR 2020). A positive ``rotation`` (degrees) turns clockwise in the output, the
-    other way round than in `get_warp_matrix`; both are as published.
+    The box's sides map to the centers of the border pixels, 0 and output_size - 1, separately in x and y
+    (UDP, Huang et al., CVPR 2020). A positive ``rotation`` (degrees) rotates clockwise in the output, unlike
+    in `get_warp_matrix`; both are as published.
     """
     center, scale, radians = _as_warp_arrays(center, scale, rotation)
     last = np.asarray(output_size, np.float64) - 1
@@ -101,7 +101,7 @@ def invert_warp(matrix: ArrayLike) -> np.ndarray:
 
 
 def transform_points(points: ArrayLike, matrix: ArrayLike) -> np.ndarray:
-    """Map points (..., 2) by one matrix (2, 3), or points (N, K, 2) by a matrix of their own (N, 2, 3)."""
+    """Map points (..., 2) by one matrix (2, 3), or points (N, K, 2) by one matrix each (N, 2, 3)."""
     points, matrix = np.asarray(points, np.float64), np.asarray(matrix, np.float64)
     if matrix.ndim == 3 and points.ndim != 3:
         raise ValueError(f"got points {points.shape} for matrices {matrix.shape}, expected (N, K, 2)")
@@ -110,12 +110,12 @@ def transform_points(points: ArrayLike, matrix: ArrayLike) -> np.ndarray:
 
 
 def mirror_warp(warp: np.ndarray, x: float) -> np.ndarray:
-    """Return the warp (2, 3) of an image that is first mirrored at the vertical line at x: p -> 2 x - p."""
+    """Return the warp (2, 3) of an image first mirrored at the vertical line at x: p -> 2 x - p."""
     return warp @ np.array([[-1.0, 0.0, 2 * x], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
 
 
 def warp_of_reduced(warp: np.ndarray, reduction: int) -> np.ndarray:
-    """Return the warp (2, 3) of an image with one pixel for each r x r: pixel i is at r i + (r - 1) / 2."""
+    """Return the warp (2, 3) of an image with one pixel per r x r: pixel i is at r i + (r - 1) / 2."""
     offset = (reduction - 1) / 2
     return warp @ np.array([[reduction, 0.0, offset], [0.0, reduction, offset], [0.0, 0.0, 1.0]])
 

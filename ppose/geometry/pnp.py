@@ -1,7 +1,8 @@
-"""The pose in space, of six degrees of freedom, of a rigid thing whose keypoints are found in an image.
+"""Solves the 6-DoF pose in space of a rigid object from its keypoints in an image.
 
-A pose maps points of the thing to the camera's frame: p_camera = R p + t. It looks along z; x is right
-and y down, as in the image. Quaternions are (w, x, y, z), scalar first, as in SPEED (Kisantal et al., 2020).
+A pose maps points of the object to the camera's frame: p_camera = R p + t. The camera looks along z; x is
+right and y down, as in the image. Quaternions are (w, x, y, z), scalar first, as in SPEED (Kisantal et al.,
+2020).
 """
 
 from dataclasses import dataclass
@@ -13,10 +14,10 @@ from numpy.typing import ArrayLike
 from ppose.errors import DataError
 
 _FEWEST = 4
-# The thing's extent across a plane, in parts of its largest, below which it counts as flat.
+# The object counts as flat if its extent across a plane is below this share of its largest extent.
 _FLATNESS = 1e-3
 _RANSAC_ROUNDS, _CONFIDENCE = 300, 0.999
-# Of the extent of the keypoints in the image: how far off one may be that agrees with a pose.
+# Largest distance of a keypoint that agrees with a pose, as a share of the keypoints' extent in the image.
 _TOLERANCE, _LEAST_TOLERANCE = 0.05, 2.0
 _STEPS, _SMALLEST_GAIN = 50, 1e-12  # of Levenberg-Marquardt
 
@@ -31,11 +32,11 @@ class Camera:
 
 @dataclass(frozen=True, eq=False)
 class RigidPose:
-    """A pose with how sure it is: ``quaternion`` (4,), ``translation`` (3,) in the model's unit of length.
+    """A pose and its uncertainty: ``quaternion`` (4,), ``translation`` (3,) in the model's unit of length.
 
-    ``covariance`` (6, 6) is that of the rotation vector (radians) and the translation, by the keypoints'
-    distances from where the pose puts them. ``inliers`` (K,) are the keypoints that it was taken from,
-    ``error`` is the root mean square of their distances in pixels.
+    ``covariance`` (6, 6) is that of the rotation vector (radians) and the translation, from the keypoints'
+    reprojection errors. ``inliers`` (K,) are the keypoints that it was computed from, ``error`` is the root
+    mean square of their reprojection errors in pixels.
     """
 
     quaternion: np.ndarray
@@ -53,7 +54,7 @@ class RigidPose:
 
 
 def to_quaternion(rotation: ArrayLike) -> np.ndarray:
-    """The quaternion (4,), its scalar not below 0, of a rotation: a matrix (3, 3), or axis times angle (3,).
+    """The quaternion (4,), with a scalar >= 0, of a rotation: a matrix (3, 3), or axis times angle (3,).
 
     >>> to_quaternion([np.pi, 0, 0]).round(6) + 0
     array([0., 1., 0., 0.])
@@ -66,7 +67,7 @@ def to_quaternion(rotation: ArrayLike) -> np.ndarray:
 
 
 def project(points: ArrayLike, pose: RigidPose, camera: Camera) -> np.ndarray:
-    """Pixels (N, 2) of points (N, 3) of a thing in that pose."""
+    """Pixels (N, 2) of points (N, 3) of an object in that pose."""
     points = np.asarray(points, np.float64)
     pixels, _ = cv2.projectPoints(
         points, pose.rotation_vector, pose.translation, camera.matrix, camera.distortion
@@ -83,13 +84,13 @@ def solve_pose(
     least_score: float = 0.2,
     tolerance: float | None = None,
 ) -> RigidPose:
-    """The pose in which points (K, 3) of a thing are seen as keypoints (K, 2), in pixels, with scores (K,).
+    """The pose that maps points (K, 3) of an object to keypoints (K, 2), in pixels, with scores (K,).
 
-    EPnP (Lepetit et al., IJCV 2009) in RANSAC over the keypoints with ``least_score`` finds those that agree
-    within ``tolerance`` pixels, by default 5 % of the keypoints' extent, 2 at least. Levenberg-Marquardt then
-    makes the sum over these of score * distance^2 least. Raises DataError, in one line, for other shapes, and
-    where fewer than four are left, where these lie in one plane, which leaves two poses, where less than half
-    of them agree, or these within the tolerance of each other.
+    EPnP (Lepetit et al., IJCV 2009) in RANSAC over the keypoints with ``least_score`` or more finds those
+    that agree within ``tolerance`` pixels (default: 5 % of the keypoints' extent, at least 2).
+    Levenberg-Marquardt then minimises the sum over these of score * distance^2. Raises DataError, in one
+    line, for other shapes; if fewer than four are left; if these lie in one plane, which leaves two poses; if
+    less than half of them agree; or if these are within the tolerance of each other.
     """
     keypoints, scores = np.asarray(keypoints, np.float64), np.asarray(scores, np.float64)
     points = np.asarray(points, np.float64)
@@ -105,16 +106,16 @@ def solve_pose(
     if tolerance is None:
         tolerance = max(_TOLERANCE * _extent(keypoints[usable]), _LEAST_TOLERANCE)
     pose, inliers = _find_inliers(keypoints, points, usable, camera, tolerance)
-    for _ in range(2):  # the second time with the keypoints that agree with the first time's pose
+    for _ in range(2):  # the second time with the keypoints that agree with the first pose
         _check_points(points[inliers], "keypoints that agree on a pose")
         if (np.ptp(keypoints[inliers], axis=0) <= tolerance).all():
             raise DataError(
-                f"the {inliers.sum()} keypoints that agree on a pose are at one place of the image"
+                f"the {inliers.sum()} keypoints that agree on a pose are all at one place in the image"
             )
         try:
             pose, hessian, cost = _refine(points[inliers], keypoints[inliers], scores[inliers], pose, camera)
             spread = np.linalg.inv(hessian)
-        except np.linalg.LinAlgError:  # of numbers beyond all images
+        except np.linalg.LinAlgError:  # for numbers far beyond any image
             spread = np.full((6, 6), np.nan)
         if not np.isfinite(np.append(spread, pose)).all():
             raise DataError(f"no pose fits the {inliers.sum()} keypoints that agree on one")
@@ -134,7 +135,7 @@ def solve_pose(
 
 
 def is_flat(points: np.ndarray) -> bool:
-    """Whether points (N, 3) lie in one plane, or in a line."""
+    """Whether points (N, 3) lie in one plane or on one line."""
     spread = np.linalg.svd(points - points.mean(axis=0), compute_uv=False)
     return bool(spread[2] <= _FLATNESS * spread[0])
 
@@ -147,7 +148,7 @@ def _check_points(points: np.ndarray, what: str) -> None:
 
 
 def _extent(keypoints: np.ndarray) -> float:
-    """How large the keypoints (N, 2) are together, a few outliers apart."""
+    """The extent of the keypoints (N, 2), without a few outliers."""
     return 3 * float(np.median(np.linalg.norm(keypoints - np.median(keypoints, axis=0), axis=1)))
 
 
@@ -158,7 +159,7 @@ def _fewest_inliers(usable: np.ndarray) -> int:
 def _find_inliers(
     keypoints: np.ndarray, points: np.ndarray, usable: np.ndarray, camera: Camera, tolerance: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A first pose (6,), rotation vector and translation, and which of the K keypoints agree with it."""
+    """An initial pose (6,), rotation vector and translation, and which of the K keypoints agree with it."""
     inliers = np.zeros(len(points), bool)
     try:
         found, rotation, translation, rows = cv2.solvePnPRansac(
@@ -171,7 +172,7 @@ def _find_inliers(
             confidence=_CONFIDENCE,
             flags=cv2.SOLVEPNP_EPNP,
         )
-    except cv2.error:  # of samples that no pose fits
+    except cv2.error:  # for samples that no pose fits
         found, rows = False, None
     if found and rows is not None:
         inliers[np.flatnonzero(usable)[rows.ravel()]] = True
@@ -208,13 +209,13 @@ def _refine(
 def _linearise(
     points: np.ndarray, keypoints: np.ndarray, pose: np.ndarray, camera: Camera
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What is missing of the keypoints (2 N,), and the derivative (2 N, 6) of where the pose puts them."""
+    """The residuals of the keypoints (2 N,), and the derivative (2 N, 6) of their projection by the pose."""
     pixels, jacobian = cv2.projectPoints(points, pose[:3], pose[3:], camera.matrix, camera.distortion)
     return (keypoints - pixels.reshape(-1, 2)).ravel(), jacobian[:, :6]
 
 
 def _distances(keypoints: np.ndarray, points: np.ndarray, pose: np.ndarray, camera: Camera) -> np.ndarray:
-    """How far keypoints (K, 2) are from where the pose puts them, in pixels; infinite behind the camera."""
+    """The reprojection errors of keypoints (K, 2) in pixels; infinite behind the camera."""
     residuals, _ = _linearise(points, keypoints, pose, camera)
     distances = np.linalg.norm(residuals.reshape(-1, 2), axis=1)
     depths = points @ cv2.Rodrigues(pose[:3])[0][2] + pose[5]

@@ -1,4 +1,4 @@
-"""Keypoint sets: what the keypoints of a dataset are called, how they mirror, connect and count in OKS."""
+"""Keypoint sets: names, mirror pairs, skeletons and OKS sigmas of a dataset's keypoints."""
 
 from ppose.keypoints.builtin import BUILTIN_SETS, get_keypoint_set
 from ppose.keypoints.keypoint_set import KeypointSet, make_keypoint_set

@@ -1,4 +1,4 @@
-"""The built-in keypoint sets by their names."""
+"""The built-in keypoint sets by name."""
 
 from collections.abc import Mapping
 from types import MappingProxyType

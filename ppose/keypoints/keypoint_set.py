@@ -1,4 +1,4 @@
-"""What a keypoint set is, and how a config describes its own."""
+"""Keypoint sets, and how a config describes its own."""
 
 import math
 from collections import Counter
@@ -12,7 +12,7 @@ from ppose.errors import ConfigError
 from ppose.workspace import register
 from ppose.workspace.registry import suggest
 
-# Between the eyes (0.025) and the shoulders (0.079) of COCO, for keypoints nobody has measured.
+# Between the eyes (0.025) and the shoulders (0.079) of COCO, for keypoints without measured sigmas.
 DEFAULT_SIGMA = 0.05
 
 
@@ -20,12 +20,11 @@ DEFAULT_SIGMA = 0.05
 class KeypointSet:
     """The K keypoints of a dataset; their order is the order of every keypoint array and heatmap.
 
-    ``flip_pairs`` are index pairs (left, right) that change places in a mirrored image, ``skeleton`` the
-    index pairs to draw as limbs, ``upper_body`` the indexes above the hips. ``sigmas`` are the K constants of
-    OKS: the annotators' spread, in units of the person's size (COCO keypoint evaluation; k_i = 2 sigma_i).
-    ``can_flip`` is false for things whose mirror image does not exist, as most spacecraft: training and the
-    flip test then refuse to flip.
-    Raises ConfigError where these do not fit together.
+    ``flip_pairs`` are index pairs (left, right) that swap in a mirrored image, ``skeleton`` the index pairs
+    to draw as limbs, ``upper_body`` the indexes above the hips. ``sigmas`` are the K constants of OKS: the
+    annotators' spread, in units of the person's size (COCO keypoint evaluation; k_i = 2 sigma_i).
+    ``can_flip`` is false for objects that differ from their mirror image, as most spacecraft: training and
+    the flip test then refuse to flip. Raises ConfigError if these are inconsistent.
     """
 
     name: str
@@ -43,18 +42,18 @@ class KeypointSet:
         self._check_indexes("upper_body", self.upper_body)
         paired = [index for pair in self.flip_pairs for index in pair]
         if (index := _first_twice(paired)) is not None:
-            raise self._error(f"flip_pairs has '{self.names[index]}' ({index}) twice, expected once at most")
+            raise self._error(f"flip_pairs has '{self.names[index]}' ({index}) twice, expected at most once")
         if len(self.sigmas) != self.num_keypoints:
             raise self._error(f"{len(self.sigmas)} sigmas for {self.num_keypoints} keypoints")
         if self.flip_pairs and not self.can_flip:
-            raise self._error("it has flip_pairs, and can_flip is false")
+            raise self._error("it has flip_pairs, but can_flip is false")
         for index, sigma in enumerate(self.sigmas):
             if not (math.isfinite(sigma) and sigma > 0):
                 raise self._error(f"sigmas[{index}] is {sigma}, expected a number above 0")
 
     @property
     def num_keypoints(self) -> int:
-        """How many keypoints there are, K."""
+        """The number of keypoints, K."""
         return len(self.names)
 
     @property
@@ -66,9 +65,9 @@ class KeypointSet:
         return indices
 
     def check_flip(self, key: str, off: str) -> None:
-        """Raise ConfigError unless there are mirror images; the config's ``key`` flips, ``off`` stops it."""
+        """Raise ConfigError unless the set can flip; the config's ``key`` flips, but not with ``off``."""
         if not self.can_flip:
-            raise self._error(f"{key} flips images of what has no mirror image; set it to {off}")
+            raise self._error(f"can_flip is false, but {key} flips images; set it to {off}")
 
     def has_flip_pairs(self, pairs: Sequence[Sequence[int]]) -> bool:
         """Whether these are the set's own flip pairs, in any order."""
@@ -90,7 +89,7 @@ class KeypointSet:
 
 
 def _first_twice(values: Sequence[Any]) -> Any:
-    """The first value that comes again; None where all differ."""
+    """The first repeated value; None if all differ."""
     counts = Counter(values)
     return next((value for value in values if counts[value] > 1), None)
 
@@ -107,12 +106,12 @@ def make_keypoint_set(
 ) -> KeypointSet:
     """A config's own keypoint set: keypoints in pairs, limbs and upper_body by name or by index from 0.
 
-    ``flip_pairs`` may be empty where no keypoint changes its name in a mirrored image; where no such image
-    exists ``can_flip`` is false. Without ``sigmas`` every keypoint has 0.05: OKS then
+    ``flip_pairs`` may be empty if all keypoints keep their names in a mirrored image; ``can_flip`` is false
+    for objects that differ from their mirror image. Without ``sigmas`` every keypoint has 0.05: OKS then
     compares models on this data, but is not on COCO's scale. Raises ConfigError.
     """
     if isinstance(names, str):
-        raise ConfigError(f"keypoint set '{name}': names is the text '{names}', expected a list of names")
+        raise ConfigError(f"keypoint set '{name}': names is '{names}', expected a list of names")
     names = tuple(names)
     places = {keypoint: index for index, keypoint in reversed([*enumerate(names)])}
     return KeypointSet(

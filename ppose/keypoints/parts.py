@@ -1,6 +1,6 @@
-"""COCO-WholeBody's keypoints (Jin et al., ECCV 2020): a hand's, a face's, and all of a person.
+"""COCO-WholeBody's keypoints (Jin et al., ECCV 2020): of a hand, a face, and a whole person.
 
-Names as mmpose has them, sigmas of the evaluation code published with the annotations.
+Names are mmpose's, sigmas those of the evaluation code published with the annotations.
 """
 
 from ppose.keypoints.keypoint_set import KeypointSet
@@ -10,7 +10,7 @@ _FINGERS = ("thumb", "forefinger", "middle_finger", "ring_finger", "pinky_finger
 _FINGER_JOINTS = tuple(f"{finger}{joint}" for finger in _FINGERS for joint in range(1, 5))
 _FINGER_LIMBS = tuple((joint - 1 if joint % 4 != 1 else 0, joint) for joint in range(1, 21))
 
-# A mirrored left hand is a right one: no keypoint changes its name.
+# A mirrored left hand is a right one: all keypoints keep their names.
 HAND21 = KeypointSet(
     name="hand21",
     names=("wrist", *_FINGER_JOINTS),
@@ -23,7 +23,7 @@ HAND21 = KeypointSet(
     upper_body=(),
 )
 
-# The 68 points of the 300-W faces: contour, eyebrows, nose, eyes, mouth, the right side of the face first.
+# The 68 points of 300-W faces: contour, eyebrows, nose, eyes, mouth; the right side of the face first.
 FACE68 = KeypointSet(
     name="face68",
     names=tuple(f"face-{index}" for index in range(68)),
@@ -45,7 +45,7 @@ FACE68 = KeypointSet(
 )
 
 _FEET = ("big_toe", "small_toe", "heel")
-_FACE, _LEFT_HAND, _RIGHT_HAND = 23, 91, 112  # where they begin among the 133
+_FACE, _LEFT_HAND, _RIGHT_HAND = 23, 91, 112  # their first indexes among the 133
 
 
 def _hand_limbs(wrist: int, hand: int) -> tuple[tuple[int, int], ...]:

@@ -24,7 +24,7 @@ COCO17 = KeypointSet(
     upper_body=tuple(range(11)),
 )
 
-# MPII is measured with PCKh and has no sigmas of its own: these are mmpose's, which it took over from COCO.
+# MPII uses PCKh and has no sigmas: these are mmpose's, taken from COCO.
 # Flip pairs and upper body as in the official HRNet code.
 MPII16 = KeypointSet(
     name="mpii16",
@@ -58,9 +58,9 @@ CROWDPOSE14 = KeypointSet(
     upper_body=(0, 1, 2, 3, 4, 5, 12, 13),
 )
 
-# PoseTrack18 writes 17 keypoints in COCO's layout but annotates 15: the ears are in its files, so they keep
-# their places, always with visibility 0. They count neither in a loss nor in OKS against annotations, and a
-# network's ears mean nothing, so no limb is drawn to them. Sigmas are mmpose's, COCO's by position.
+# PoseTrack18 writes 17 keypoints in COCO's layout but annotates 15: its files have the ears, always with
+# visibility 0. They count neither in a loss nor in OKS against annotations, and predicted ears are
+# meaningless, so no limb is drawn to them. Sigmas are mmpose's: COCO's by position.
 POSETRACK18 = KeypointSet(
     name="posetrack18",
     names=("nose", "head_bottom", "head_top", "left_ear", "right_ear", *_COCO_LIMBS),
@@ -88,7 +88,7 @@ HALPE26 = KeypointSet(
     upper_body=(*range(11), 17, 18),
 )
 
-# AI Challenger's 14. Sigmas are half the deltas of its evaluation code, measured for each side apart.
+# AI Challenger's 14. Sigmas are half the deltas of its evaluation code, measured separately for each side.
 AIC14 = KeypointSet(
     name="aic14",
     names=(

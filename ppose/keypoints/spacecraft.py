@@ -1,7 +1,7 @@
-"""The keypoints of two spacecraft, which have numbers for names, and no mirror images.
+"""The keypoints of two spacecraft, named by numbers, which cannot flip.
 
-Counts and skeletons as in HRNet for spacecraft (kuldeepbrd1/HRNet-spacecraft-pose), which has no skeleton of
-Envisat's 12. Nobody has measured how exactly people label them, so that all have one sigma.
+Counts and skeletons are those of HRNet for spacecraft (kuldeepbrd1/HRNet-spacecraft-pose), which has no
+skeleton for Envisat's 12. All have the same sigma, since the spread of their labels was never measured.
 """
 
 from ppose.keypoints.keypoint_set import DEFAULT_SIGMA, KeypointSet

@@ -1,4 +1,4 @@
-"""How good poses are."""
+"""Metrics of poses and tracks."""
 
 from ppose.metrics.coco import CocoKeypointMetric, format_table
 from ppose.metrics.coco_evaluation import evaluate_results

@@ -1,4 +1,4 @@
-"""Who is whom, with the least cost over all."""
+"""Optimal assignment: pairs with the least total cost."""
 
 import lap
 import numpy as np
@@ -7,10 +7,11 @@ _DEAR = 1e9
 
 
 def assign(costs: np.ndarray, limit: float = np.inf) -> np.ndarray:
-    """Rows and columns (P, 2) of the pairs of costs (M, N) whose sum, ``limit`` for all others, is least.
+    """Rows and columns (P, 2) of the pairs of costs (M, N) with the least sum.
 
-    No pair costs more than the limit; without a limit the smaller side is taken whole. What is no number
-    costs 1e9. By Jonker's and Volgenant's algorithm (Computing 1987), of the package lap.
+    An unpaired row and column together cost ``limit``, so no pair costs more; without a limit all of the
+    smaller side are paired. NaN costs 1e9. Uses the algorithm of Jonker and Volgenant (Computing 1987) in the
+    package lap.
 
     >>> assign(np.array([[1.0, 2.0], [0.0, 4.0], [9.0, 9.0]])).tolist()
     [[0, 1], [1, 0]]

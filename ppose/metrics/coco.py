@@ -1,4 +1,4 @@
-"""COCO's keypoint metric: people with scores, rescored and without doubles, against annotations."""
+"""COCO's keypoint metric: compares people, rescored and without duplicates, with annotations."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -25,12 +25,12 @@ _logger = logging.getLogger(__name__)
 class CocoKeypointMetric:
     """AP and AR over OKS thresholds 0.50 .. 0.95, of people with scores.
 
-    ``annotations`` is a COCO keypoint file, its content, or what was read of it; None where there are none
-    (test-dev), for results only. A person's score is its box's score, with ``rescore`` times the mean of the
-    keypoint scores above ``visible_threshold``; then ``nms`` (see `oks_nms`, `soft_oks_nms`) takes out
-    doubles within an image, at an OKS of 0.9. Both thresholds are those of the official HRNet code and of
-    PaddleDetection, by which published tables are made. Raises DataError for annotations without keypoints or
-    with another number of them.
+    ``annotations`` is a COCO keypoint file, its content, or its `Annotations`; None if there are none
+    (test-dev), to write results only. A person's score is the box's score, with ``rescore`` times the mean of
+    the keypoint scores above ``visible_threshold``; then ``nms`` (see `oks_nms`, `soft_oks_nms`) removes
+    duplicates within an image, at an OKS of 0.9. Both thresholds are those of the official HRNet code and of
+    PaddleDetection, with which published tables are made. Raises DataError for annotations without keypoints
+    or with another number of them.
     """
 
     default_keypoint_set = "coco17"
@@ -57,7 +57,7 @@ class CocoKeypointMetric:
         self._keypoint_set = keypoint_set
         self.annotations = as_annotations(annotations, keypoint_set)
         if self.annotations is not None:
-            make_truth(self.annotations)  # or says what is missing
+            make_truth(self.annotations)  # raises if something is missing
         self._nms = {None: None, "oks": oks_nms, "soft_oks": soft_oks_nms}[nms]
         self._oks_threshold, self._visible_threshold = oks_threshold, visible_threshold
         self._rescore = rescore
@@ -78,8 +78,8 @@ class CocoKeypointMetric:
     ) -> None:
         """Add N people: keypoints (N, K, 2) in image pixels, scores (N, K), the others (N,).
 
-        ``area`` is that of the padded box, in square image pixels; ``category_id`` goes into the results, by
-        default that of people in COCO.
+        ``area`` is that of the padded box, in square image pixels; ``category_id`` goes into the results
+        (default: that of people in COCO).
         """
         if category_id is None:
             category_id = np.full(len(keypoints), PERSON)
@@ -109,21 +109,21 @@ class CocoKeypointMetric:
         ]
 
     def write_results(self, path: str | Path) -> None:
-        """Write `results()` as a JSON file, whole or not at all; for COCO's server, or for a look."""
+        """Write `results()` as a JSON file, whole or not at all; for COCO's server, for instance."""
         write_json(path, self.results())
 
     def compute(self) -> dict[str, float]:
-        """AP, AP50, AP75, APm, APl, AR, AR50, AR75, ARm, ARl in 0 .. 1, or -1 where nobody has that size."""
+        """AP, AP50, AP75, APm, APl, AR, AR50, AR75, ARm, ARl in 0 .. 1, or -1 if nobody has that size."""
         return self.measure(self.results())
 
     def measure(self, results: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-        """What `compute` gives, of results such as `results()`."""
+        """Like `compute`, for given results in the form of `results()`."""
         return evaluate_results(require(self.annotations), results, self._keypoint_set)
 
     def _keep(
         self, keypoints: np.ndarray, person_score: np.ndarray, image_id: np.ndarray, area: np.ndarray
     ) -> np.ndarray:
-        """Indexes of the people that the NMS leaves, image after image."""
+        """Indexes of the people that NMS keeps, image by image."""
         by_image = np.argsort(image_id, kind="stable")
         if self._nms is None:
             return by_image
@@ -138,23 +138,23 @@ class CocoKeypointMetric:
 
 
 def _finite(keypoints: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Without NaN, which JSON and sorting do not take."""
+    """Replace NaN, which JSON and sorting cannot handle."""
     broken = ~(np.isfinite(keypoints).all(axis=-1) & np.isfinite(scores))
     if broken.any():
-        _logger.warning("%d of %d keypoints are not finite: not found", broken.sum(), broken.size)
+        _logger.warning("%d of %d keypoints are not finite: treated as not found", broken.sum(), broken.size)
     return np.where(broken[..., None], 0, keypoints), np.where(broken, 0, scores)
 
 
 def _mean_above(scores: np.ndarray, threshold: float) -> np.ndarray:
-    """Mean over the last axis of the scores above a threshold; 0 where none is."""
+    """Mean over the last axis of the scores above a threshold; 0 if there is none."""
     above = scores > threshold
     return np.where(above, scores, 0).sum(axis=-1) / np.maximum(above.sum(axis=-1), 1)
 
 
 def format_table(metrics: Mapping[str, float], title: str) -> str:
-    """The metrics as a table under a line that says what of; `-` is no value (-1).
+    """The metrics as a table under the line ``title``; `-` is no value (-1).
 
-    It goes on below where it would become wider than 110 letters.
+    Wraps if it would be wider than 110 characters.
     """
     names, values = [""], [""]
     for name, value in metrics.items():

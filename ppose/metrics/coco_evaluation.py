@@ -1,4 +1,4 @@
-"""COCO's evaluation of found people against annotations: pairs, matching, and its ten numbers.
+"""COCO's evaluation of predicted people against annotations: pairs, matching, and its ten numbers.
 
 The numbers are pycocotools' to the last digit, with the keypoint set's own sigmas.
 """
@@ -37,7 +37,7 @@ class FoundPeople:
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """People found against the true ones: what pairs there are, and their OKS (P,)."""
+    """Found people against true ones: their pairs, and the pairs' OKS (P,)."""
 
     found: FoundPeople
     truth: Truth
@@ -53,25 +53,25 @@ class Evaluation:
         return cls(found, truth, keypoint_set, pairs, oks)
 
     def with_keypoints(self, keypoints: np.ndarray) -> "Evaluation":
-        """As if these keypoints (D, K, 2) had been found."""
+        """The same evaluation with these keypoints (D, K, 2) instead."""
         oks = pair_oks(keypoints, self.truth, self.pairs, np.array(self.keypoint_set.sigmas))
         return replace(self, found=replace(self.found, keypoints=keypoints), oks=oks)
 
     def best_oks(self) -> np.ndarray:
-        """The OKS (D,) of each found person with whom it is most like in its image; 0 with nobody."""
+        """The OKS (D,) of each found person with the most similar true one of its image; 0 without one."""
         best = np.zeros(len(self.found.scores))
         np.maximum.at(best, self.pairs.found, self.oks)
         return best
 
     def match(self, thresholds: np.ndarray, ignored: np.ndarray | None = None) -> np.ndarray:
-        """Whom each is matched with, (D, T), see `match_people`."""
+        """The match of each found person, (D, T), see `match_people`."""
         ignored = self.truth.ignored if ignored is None else ignored
         return match_people(self.pairs, self.oks, self.truth.is_crowd, ignored, thresholds)
 
     def outcome(self, ignored: np.ndarray | None = None, spare: np.ndarray | None = None) -> Outcome:
-        """What counts, at OKS 0.50 to 0.95.
+        """The true and false positives at OKS 0.50 to 0.95.
 
-        ``ignored`` (G,) true people and ``spare`` (D,) found ones that match nobody do not count.
+        ``ignored`` (G,) true people, and ``spare`` (D,) found ones that match nobody, do not count.
         """
         ignored = self.truth.ignored if ignored is None else ignored
         spare = np.zeros(len(self.found.scores), bool) if spare is None else spare
@@ -80,7 +80,7 @@ class Evaluation:
         return find_outcome(self.found.images, self.found.scores, ranks, matched, self.truth, ignored, spare)
 
     def table(self) -> dict[str, float]:
-        """AP, AP50, AP75, APm, APl, AR, AR50, AR75, ARm, ARl in 0 .. 1, or -1 where nobody has that size."""
+        """AP, AP50, AP75, APm, APl, AR, AR50, AR75, ARm, ARl in 0 .. 1, or -1 if nobody has that size."""
         areas = np.ptp(self.found.keypoints, axis=1).prod(axis=1)
         found = {}
         for name, (low, high) in SIZES.items():
@@ -98,7 +98,7 @@ class Evaluation:
 
 
 def image_rows(annotations: Annotations) -> np.ndarray:
-    """Rows of annotations.images in the order of their ids, which is that of `Truth`'s numbers."""
+    """Rows of annotations.images in the order of their ids, as `Truth` numbers them."""
     keys: list[Any] = [match_key(image) for image in annotations.images.ids.tolist()]
     if not all(isinstance(key, int) for key in keys):
         keys = [str(key) for key in keys]
@@ -112,13 +112,13 @@ def number_images(annotations: Annotations) -> dict[Any, int]:
 
 
 def make_truth(annotations: Annotations) -> Truth:
-    """The people of annotations; DataError where none has keypoints.
+    """The people of annotations; DataError if nobody has keypoints.
 
-    Who is left out there, and so is no sample of a dataset, is ignored: neither missed nor wrongly found.
+    People left out there, which are no samples of a dataset, are ignored: neither missed nor false positives.
     """
     people = annotations.people
     if people is None:
-        raise DataError(f"{annotations.where}: no annotation has keypoints; there is nothing to compare with")
+        raise DataError(f"{annotations.where}: no annotation has keypoints: there is nothing to compare with")
     number = np.empty(len(annotations.images), np.int64)
     number[image_rows(annotations)] = np.arange(len(number))
     counts = np.where(people.is_crowd | (people.left_out == 0), people.num_keypoints, 0)
@@ -140,7 +140,7 @@ def evaluate_results(
 ) -> dict[str, float]:
     """AP and AR, see `Evaluation.table`, of results in COCO's format: image_id, keypoints, score.
 
-    All annotated images count, also those without a result; all categories are one. Raises DataError for
+    All annotated images count, even without a result; categories are not distinguished. Raises DataError for
     results of other images, and for annotations without keypoints.
     """
     truth = make_truth(annotations)

@@ -1,4 +1,4 @@
-"""CrowdPose's metric: COCO's, and AP by how crowded the images are."""
+"""CrowdPose's metric: COCO's, and AP by crowding of the images."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from ppose.metrics.coco_evaluation import evaluate_results
 from ppose.metrics.metric import Metric
 from ppose.workspace import register
 
-# From which crowd index on an image is of that kind, as CrowdPose's evaluation code has it.
+# Lowest crowd index of each kind of image, as in CrowdPose's evaluation code.
 _KINDS = {"AP easy": (-np.inf, 0.2), "AP medium": (0.2, 0.8), "AP hard": (0.8, np.inf)}
 
 
@@ -26,7 +26,7 @@ class CrowdPoseMetric(CocoKeypointMetric):
     headline = ("AP", "AP easy", "AP medium", "AP hard")
 
     def measure(self, results: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-        """COCO's numbers, then AP easy, AP medium and AP hard, -1 where there are no such images."""
+        """COCO's numbers, then AP easy, AP medium and AP hard, -1 if there are no such images."""
         metrics = super().measure(results)
         annotations = self.annotations
         if annotations is None:
@@ -35,7 +35,7 @@ class CrowdPoseMetric(CocoKeypointMetric):
         if np.isnan(indexes).any():
             raise DataError(
                 f"{annotations.where}: {np.isnan(indexes).sum()} of {len(indexes)} images have no "
-                "crowdIndex: is it CrowdPose's?"
+                "crowdIndex: is it a file of CrowdPose?"
             )
         for name, (low, high) in _KINDS.items():
             rows = np.flatnonzero((low <= indexes) & (indexes < high))

@@ -1,4 +1,4 @@
-"""PaddleDetection's metric of COCO-WholeBody's hands."""
+"""PaddleDetection's metric for COCO-WholeBody's hands."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,12 +19,11 @@ _SHARE, _REACH = 0.2, 30.0  # of the box's longer side for PCK; pixels for AUC
 
 @register(Metric, names=("KeyPointTopDownCOCOWholeBadyHandEval",))
 class WholeBodyHandMetric:
-    """PCK, AUC and EPE of hands with their own boxes, as PaddleDetection and mmpose count them.
+    """PCK, AUC and EPE of hands with annotated boxes, as PaddleDetection and mmpose compute them.
 
-    PCK is the share of keypoints nearer than 0.2 of the box's longer side, in the mean over the keypoints;
-    AUC the mean of PCK at 20 distances from 0 to under 30 pixels, 0.95 at best; EPE the mean distance of the
-    labelled keypoints in pixels. ``annotations`` are COCO's with a person for each hand, or what was read of
-    them.
+    PCK is the share of keypoints closer than 0.2 of the box's longer side, averaged over the keypoints; AUC
+    the mean of PCK at 20 distances from 0 to under 30 pixels, 0.95 at best; EPE the mean distance of the
+    labelled keypoints in pixels. ``annotations`` are COCO's with a person per hand, or their `Annotations`.
     """
 
     default_keypoint_set = "hand21"

@@ -1,4 +1,4 @@
-"""HOTA: how well people are found, and how well they keep their numbers, in one figure."""
+"""HOTA: one figure for the quality of detection and of identities."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,15 +7,15 @@ import numpy as np
 
 from ppose.metrics.assignment import assign
 
-ALPHAS = np.arange(0.05, 0.99, 0.05)  # of the similarity from which on somebody is found
+ALPHAS = np.arange(0.05, 0.99, 0.05)  # similarity thresholds from which on a person counts as found
 _EPSILON = np.finfo(float).eps
 
 
 @dataclass(frozen=True, eq=False)
 class TrackedFrame:
-    """A frame: who is there (ids (M,)), who was found (ids (N,)), and how similar they are (M, N), 0 to 1.
+    """A frame: ids (M,) of annotated people, ids (N,) of tracks, and their similarity (M, N), 0 to 1.
 
-    Ids are of all videos together, so that no two people of different videos have the same.
+    Ids are unique over all videos.
     """
 
     truth: np.ndarray
@@ -26,10 +26,10 @@ class TrackedFrame:
 def compute_hota(frames: Sequence[TrackedFrame]) -> dict[str, float]:
     """HOTA, DetA and AssA, each the mean over `ALPHAS` (Luiten et al., IJCV 2021).
 
-    In each frame the assignment is sought that makes similarity times the alignment of the two tracks in all
-    frames largest; pairs from alpha on are true positives. DetA = TP / (TP + FN + FP); AssA is the mean over
-    these of how much the pair's tracks have in common, TPA / (TPA + FNA + FPA); HOTA = sqrt(DetA AssA). As
-    TrackEval computes it; its figure of several videos is that of their frames together.
+    In each frame the assignment maximises similarity times the alignment of the two tracks over all frames;
+    pairs with a similarity of alpha or more are true positives. DetA = TP / (TP + FN + FP); AssA is the mean
+    over these of the overlap of the pair's tracks, TPA / (TPA + FNA + FPA); HOTA = sqrt(DetA AssA). As
+    TrackEval computes it; several videos count as all their frames together.
     """
     if not frames:
         return {"HOTA": 0.0, "DetA": 0.0, "AssA": 0.0}
@@ -59,6 +59,6 @@ def compute_hota(frames: Sequence[TrackedFrame]) -> dict[str, float]:
 
 
 def _number(ids: Sequence[np.ndarray]) -> tuple[list[np.ndarray], np.ndarray]:
-    """The ids of each frame, counted from 0, and how often each comes."""
+    """The ids of each frame, renumbered from 0, and how often each occurs."""
     _, numbers, counts = np.unique(np.concatenate(ids), return_inverse=True, return_counts=True)
     return np.split(numbers, np.cumsum([len(each) for each in ids])[:-1]), counts

@@ -1,4 +1,4 @@
-"""People whom a metric compares one by one with the annotated ones of their image."""
+"""Collects people that a metric compares one by one with the annotated people of their image."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from ppose.metrics.oks_matching import rank_in_images
 
 
 class Found:
-    """Keypoints of people as they come, ``keypoints`` (N, K, 2) and ``scores`` (N, K) of all so far."""
+    """Collects keypoints of people: ``keypoints`` (N, K, 2) and ``scores`` (N, K) of all so far."""
 
     def __init__(self, keypoint_set: KeypointSet) -> None:
         self._keypoint_set = keypoint_set
@@ -40,21 +40,21 @@ class Found:
 
     @property
     def image_ids(self) -> np.ndarray:
-        """(N,) as the dataset has them."""
+        """(N,) as in the dataset."""
         return np.concatenate([batch[2] for batch in self._batches])
 
     def match(self, annotations: Annotations | None) -> People:
-        """Who of the annotated people were found, one for each found, see `rows_in`; raises DataError."""
+        """The annotated person for each found one, see `rows_in`; raises DataError."""
         annotations = require(annotations)
         people = require(annotations.people)
         people = people.take(people.used)
         return people.take(self.rows_in(annotations.images.ids[people.images], annotations.where))
 
     def rows_in(self, true_image_ids: np.ndarray, where: str) -> np.ndarray:
-        """Rows (N,) of the annotated people, of these images (T,), who are those found.
+        """Rows (N,) of the annotated people, of these images (T,), that correspond to the found ones.
 
-        The first that was found of an image is its first annotated, and so on. Raises DataError where an
-        image has other numbers of both, as with detected boxes.
+        The first person found in an image is its first annotated one, and so on. Raises DataError if an image
+        has different numbers of both, as with detected boxes.
         """
         own, truth = self.image_ids, np.asarray(true_image_ids)
         of_truth = np.argsort(truth, kind="stable")
@@ -64,8 +64,8 @@ class Found:
         is_known[is_known] = truth[of_truth[rows[is_known]]] == own[is_known]
         if not is_known.all():
             raise DataError(
-                f"image {own[~is_known][0]} has more people than {where} knows; this metric needs the "
-                "people's own boxes (use_gt_bbox: true)"
+                f"image {own[~is_known][0]} has more people than in {where}; this metric needs the "
+                "annotated boxes (use_gt_bbox: true)"
             )
         return of_truth[rows]
 

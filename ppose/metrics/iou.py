@@ -4,7 +4,7 @@ import numpy as np
 
 
 def ious(bboxes_xyxy: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """The IoU (N, M) of boxes (N, 4) with others (M, 4), 0 between two without extent.
+    """The IoU (N, M) of boxes (N, 4) with others (M, 4), 0 if both have no extent.
 
     >>> ious(np.array([[0, 0, 2, 2]]), np.array([[1, 0, 3, 2], [5, 5, 6, 6]])).round(3).tolist()
     [[0.333, 0.0]]

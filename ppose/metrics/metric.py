@@ -1,4 +1,4 @@
-"""What a metric is."""
+"""The protocol of metrics."""
 
 import math
 from collections.abc import Mapping
@@ -15,11 +15,10 @@ Known = TypeVar("Known")
 
 
 class Metric(Protocol):
-    """How good the poses of a dataset's people are; built with its annotations and its keypoint set.
+    """Measures the poses of a dataset's people; built with its annotations and keypoint set.
 
-    ``default_keypoint_set`` names the built-in set of a config that has this metric and names none.
-    ``headline`` are the numbers that the log of a training shows; by the first of them, the higher the
-    better, training keeps the best network.
+    ``default_keypoint_set`` names the built-in set for a config with this metric that names none.
+    ``headline`` are the numbers in the training log; training keeps the network with the highest first one.
     """
 
     default_keypoint_set: ClassVar[str]
@@ -39,31 +38,31 @@ class Metric(Protocol):
     ) -> None:
         """Add N people: keypoints (N, K, 2) in image pixels, scores (N, K); of the dataset, the others (N,).
 
-        ``area`` is that of the padded box, in square image pixels; image_id and category_id are what results
-        files say.
+        ``area`` is that of the padded box, in square image pixels; image_id and category_id go into results
+        files.
         """
 
     def compute(self) -> dict[str, float]:
-        """The numbers by name; -1 stands for one that there is nothing to compute from."""
+        """The numbers by name; -1 for one without data."""
 
     def write_results(self, path: str | Path) -> None:
-        """Write the people to a file, for others to evaluate."""
+        """Write the people to a file, to be evaluated elsewhere."""
 
 
 def to_record(metrics: Mapping[str, float]) -> dict[str, float | None]:
-    """The numbers as files have them: None where there is none (NaN, infinity)."""
+    """The numbers in the form for files: None for NaN and infinity."""
     return {name: value if math.isfinite(value) else None for name, value in metrics.items()}
 
 
 def as_annotations(
     given: str | Path | Mapping[str, Any] | Annotations | None, keypoint_set: KeypointSet
 ) -> Annotations | None:
-    """What a metric was given to evaluate against, read where that is a COCO keypoint file or its content."""
+    """The ground truth given to a metric; reads it if it is a COCO keypoint file or its content."""
     return given if isinstance(given, Annotations | None) else read_annotations(given, keypoint_set)
 
 
 def require(annotations: Known | None) -> Known:
-    """What a metric evaluates against; DataError where it has nothing."""
+    """The ground truth of a metric; DataError if it has none."""
     if annotations is None:
         raise DataError("no annotations to evaluate against; results can be written without them")
     return annotations

@@ -1,4 +1,4 @@
-"""MPII's metric, PCKh, with the conventions of its official code."""
+"""MPII's metric, PCKh, by the conventions of its official code."""
 
 from pathlib import Path
 from typing import Any
@@ -32,13 +32,13 @@ _MEANS = {"PCKh@0.5": 0.5, "PCKh@0.1": 0.1, "PCKh@0.1 as the official code print
 class KeyPointTopDownMPIIEval:
     """PCKh in percent: the share of keypoints within 0.5 and 0.1 of the head's size (Andriluka et al., 2014).
 
-    ``annotations`` are what `ppose.mpii_format.read_people` reads, or its file. Head boxes come with the
-    release's `.mat`; for JSON they, and the truth, are those of ``truth_file``, by default `gt_valid.mat` or
-    `mpii_gt_val.mat` beside the annotations, whose people are the annotations' in their order.
+    ``annotations`` are the people of `ppose.mpii_format.read_people`, or their file. The release's `.mat` has
+    head boxes; for JSON, head boxes and ground truth come from ``truth_file``, by default `gt_valid.mat` or
+    `mpii_gt_val.mat` beside the annotations, with the same people in the same order.
 
-    As the official code does: predictions, which count from 0, are moved by 1 to the truth's pixels; a head's
-    size is 0.6 of its box's diagonal; means weigh each keypoint by how often it is labelled, without pelvis
-    and thorax. Raises DataError where head boxes are missing or of other people.
+    As in the official code, predictions, which count from 0, are shifted by 1 to the truth's pixels; a head's
+    size is 0.6 of its box's diagonal; means weight each keypoint by how often it is labelled, without pelvis
+    and thorax. Raises DataError if head boxes are missing or belong to other people.
     """
 
     default_keypoint_set = "mpii16"
@@ -79,11 +79,11 @@ class KeyPointTopDownMPIIEval:
         bbox_score: np.ndarray,
         category_id: np.ndarray | None = None,
     ) -> None:
-        """Add N people, those of an image in the annotations' order: see `Metric`."""
+        """Add N people, those of an image in the order of the annotations: see `Metric`."""
         self._found.add(keypoints, scores, image_id)
 
     def compute(self) -> dict[str, float]:
-        """PCKh@0.5 by groups of keypoints, then the means, in 0 .. 100; -1 for what nobody has labelled."""
+        """PCKh@0.5 by groups of keypoints, then the means, in 0 .. 100; -1 if nobody has it labelled."""
         people = require(self._people)
         rows = self._found.rows_in(people.image_ids, people.where)
         distances = head_distances(self._found.keypoints + 1, self._truth[rows], self._head_boxes[rows])
@@ -101,7 +101,7 @@ class KeyPointTopDownMPIIEval:
         return {**groups, **means}
 
     def write_results(self, path: str | Path) -> None:
-        """Write the people as JSON in COCO's results form, with the names of their images."""
+        """Write the people as JSON in COCO's results format, with the names of their images."""
         results = self._found.results()
         if self._people is not None:
             names = dict(zip(self._people.image_ids.tolist(), self._people.image_files, strict=True))

@@ -1,4 +1,4 @@
-"""Object keypoint similarity, and non-maximum suppression between the people of one image by it."""
+"""Object keypoint similarity (OKS), and non-maximum suppression of an image's people by OKS."""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 def similarity(squared: np.ndarray, areas: ArrayLike, sigmas: ArrayLike) -> np.ndarray:
     """exp(-d^2 / (2 area (2 sigma)^2)) of squared distances (..., K), areas (...,) and sigmas (K,).
 
-    Lengths are in pixels. The order of the operations is pycocotools', so that the last digits are, too.
+    Lengths are in pixels. The order of operations is pycocotools', so that all digits agree.
     """
     spread = (2 * np.asarray(sigmas)) ** 2
     return np.exp(-squared / spread / (np.asarray(areas, np.float64)[..., None] + np.spacing(1)) / 2)
@@ -30,8 +30,8 @@ def oks_nms(
 ) -> np.ndarray:
     """Return the indexes of the people to keep, by falling score.
 
-    Of keypoints (N, K, 2), scores (N,) and areas (N,), a person goes who has an OKS above the threshold with
-    a kept one of higher score. Two people's area is the mean of both, as in the official HRNet code.
+    Takes keypoints (N, K, 2), scores (N,) and areas (N,). Removes a person whose OKS with a kept person of
+    higher score is above the threshold. OKS uses the mean of both areas, as in the official HRNet code.
     """
     order = _by_falling(scores)
     kept: list[int] = []
@@ -52,9 +52,9 @@ def soft_oks_nms(
 ) -> np.ndarray:
     """Return the indexes of the at most ``max_dets`` people to keep, by falling rescored score.
 
-    Whoever is kept multiplies the others' scores by exp(-oks^2 / threshold), and the best of the rest is next
-    (Soft-NMS, Bodla et al., ICCV 2017, with OKS for IoU). Arrays as in `oks_nms`; the scores of the kept are
-    not changed, as in the official HRNet code.
+    Each kept person multiplies the others' scores by exp(-oks^2 / threshold); the best of the rest is kept
+    next (Soft-NMS, Bodla et al., ICCV 2017, with OKS instead of IoU). Arrays as in `oks_nms`; the output
+    scores of kept people stay unchanged, as in the official HRNet code.
     """
     order, rescored = np.arange(len(scores)), np.array(scores, np.float64)
     kept: list[int] = []

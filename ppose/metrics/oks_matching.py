@@ -1,7 +1,7 @@
 """COCO's matching of found and true people by OKS, and AP of it, over whole files at once.
 
-The rules are pycocotools', and so are the numbers; what stands here can also match a part of the people, or
-weigh the images, thousands of times. Arrays are over all images: D people found, G true ones, T thresholds.
+Rules and numbers are pycocotools'; this code can also match a part of the people, or weight the images,
+thousands of times. Arrays are over all images: D found people, G true ones, T thresholds.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ import numpy as np
 
 from ppose.metrics.oks import similarity
 
-MOST_PER_IMAGE = 20  # found people that count, those with the highest scores
+MOST_PER_IMAGE = 20  # found people that count: those with the highest scores
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
 _RECALLS = np.linspace(0, 1, 101)
 _CHUNK = 1 << 15  # pairs whose distances are in memory at a time
@@ -21,8 +21,8 @@ SIZES = {"all": (0.0, 1e10), "medium": (32.0**2, 96.0**2), "large": (96.0**2, 1e
 class Truth:
     """G true people: images (G,) numbers of images, 0 to M - 1; keypoints (G, K, 2), labelled (G, K) bool.
 
-    bboxes_xywh (G, 4), areas (G,), is_crowd (G,), ignored (G,): who is neither to be found nor wrongly found;
-    ids (G,) as the file has them.
+    bboxes_xywh (G, 4), areas (G,), is_crowd (G,), ignored (G,): people who count neither as missed nor as
+    false positives; ids (G,) as in the file.
     """
 
     images: np.ndarray
@@ -38,9 +38,9 @@ class Truth:
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """Each found person with each true one of its image: found (P,), true (P,), grouped by found.
+    """All pairs of a found and a true person of one image: found (P,), true (P,), grouped by found.
 
-    ranks (D,) is a found person's place in its image by falling score, from 0.
+    ranks (D,) is a found person's rank in its image by descending score, from 0.
     """
 
     found: np.ndarray
@@ -49,7 +49,7 @@ class Pairs:
 
 
 def rank_in_images(images: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """The place (D,) of each person among those of its image (D,), by falling score, from 0."""
+    """The rank (D,) of each person among those of its image (D,), by descending score, from 0."""
     order = np.lexsort((-scores, images))  # stable
     counts = np.bincount(images, minlength=1)
     starts = np.cumsum(counts) - counts
@@ -59,7 +59,7 @@ def rank_in_images(images: np.ndarray, scores: np.ndarray) -> np.ndarray:
 
 
 def pair_people(images: np.ndarray, scores: np.ndarray, truth: Truth) -> Pairs:
-    """All pairs within an image, of people found in images (D,) with scores (D,), the first 20 of each."""
+    """All pairs within an image, for people found in images (D,) with scores (D,), the best 20 of each."""
     ranks = rank_in_images(images, scores)
     kept = np.flatnonzero(ranks < MOST_PER_IMAGE)
     found, true = pair_in_images(images[kept], truth.images, truth.num_images)
@@ -67,7 +67,7 @@ def pair_people(images: np.ndarray, scores: np.ndarray, truth: Truth) -> Pairs:
 
 
 def pair_in_images(images: np.ndarray, others: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows (P,) of images (N,) and of others (M,), each with each that is of the same of ``count`` images."""
+    """Rows (P,) of images (N,) and of others (M,): all pairs with the same image, of ``count`` images."""
     order = np.argsort(others, kind="stable")
     counts = np.bincount(others, minlength=count)
     starts, partners = np.cumsum(counts) - counts, counts[images]
@@ -79,7 +79,7 @@ def pair_in_images(images: np.ndarray, others: np.ndarray, count: int) -> tuple[
 def pair_oks(keypoints: np.ndarray, truth: Truth, pairs: Pairs, sigmas: np.ndarray) -> np.ndarray:
     """OKS (P,) of the pairs; keypoints (D, K, 2). Only labelled keypoints count.
 
-    Where a true person has none, the distance is that to twice its box, as in COCO's evaluation.
+    If a true person has none, distances are measured to its doubled box, as in COCO's evaluation.
     """
     parts = [
         _oks_of(keypoints[pairs.found[at]], truth, pairs.true[at], sigmas)
@@ -103,10 +103,10 @@ def _oks_of(keypoints: np.ndarray, truth: Truth, true: np.ndarray, sigmas: np.nd
 def match_people(
     pairs: Pairs, oks: np.ndarray, is_crowd: np.ndarray, ignored: np.ndarray, thresholds: np.ndarray
 ) -> np.ndarray:
-    """Whom each found person is matched with, (D, T), -1 for nobody.
+    """The true person that each found one is matched with, (D, T), -1 for nobody.
 
-    By falling score each takes the free true person of the highest OKS (P,) from the threshold on; ignored
-    ones (G,) only where there is no other, and crowds as often as it comes.
+    By descending score each takes the free true person with the highest OKS (P,) at or above the threshold.
+    Ignored people (G,) are taken only if there is no other, and crowds any number of times.
     """
     limits = np.minimum(thresholds, 1 - 1e-10)
     matched = np.full((len(pairs.ranks), len(limits)), -1)
@@ -132,9 +132,9 @@ def match_people(
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What counts of D found people, by falling score: images (D,), scores (D,), right and wrong (D, T).
+    """D found people by descending score: images (D,), scores (D,), right and wrong (D, T).
 
-    Neither is true of who is ignored. positives (M,): how many were to be found in each image.
+    Ignored people are neither right nor wrong. positives (M,): the number of people to find in each image.
     """
 
     images: np.ndarray
@@ -164,7 +164,7 @@ class Outcome:
         return np.take_along_axis(padded, at, axis=1), recall[:, -1]
 
     def average_precision(self, weights: np.ndarray | None = None) -> float:
-        """AP, the mean over thresholds and recalls; -1 where nobody was to be found."""
+        """AP, the mean over thresholds and recalls; -1 if there is nobody to find."""
         return float(self.precision_recall(weights)[0].mean())
 
 
@@ -179,10 +179,10 @@ def find_outcome(
 ) -> Outcome:
     """The outcome of a matching (D, T); ``ranks`` (D,) are those of `Pairs`.
 
-    ``ignored`` (G,) true people do not count, nor do ``spare`` (D,) found ones that are matched with nobody.
+    ``ignored`` (G,) true people do not count, nor do ``spare`` (D,) found ones without a match.
     """
     kept = np.flatnonzero(ranks < MOST_PER_IMAGE)
-    kept = kept[np.lexsort((ranks[kept], images[kept]))]  # as pycocotools meets them, for ties of scores
+    kept = kept[np.lexsort((ranks[kept], images[kept]))]  # pycocotools' order, for ties of scores
     kept = kept[np.argsort(-scores[kept], kind="stable")]
     partner = matched[kept]
     is_matched = partner >= 0

@@ -1,9 +1,9 @@
-"""Shares of keypoints that are found near enough, and distances to them."""
+"""PCK: shares of keypoints within a distance, and the distances."""
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-_HEAD = 0.6  # of the head box's diagonal is the head's size in PCKh
+_HEAD = 0.6  # head size in PCKh, as a share of the head box's diagonal
 
 
 def share_within(
@@ -11,7 +11,7 @@ def share_within(
 ) -> np.ndarray:
     """The share (K,) of the visible keypoints (N, K) whose distance (N, K) is at most the threshold.
 
-    ``strict``: below it. NaN for a keypoint that nobody has visible.
+    ``strict``: below it. NaN for a keypoint that is visible for nobody.
     """
     near = distances < threshold if strict else distances <= threshold
     with np.errstate(invalid="ignore"):
@@ -19,7 +19,7 @@ def share_within(
 
 
 def head_distances(keypoints: ArrayLike, truth: ArrayLike, head_boxes: ArrayLike) -> np.ndarray:
-    """Distances (N, K) of keypoints (N, K, 2) to the truth in head sizes, of boxes (N, 2, 2), their corners.
+    """Distances (N, K) of keypoints (N, K, 2) to the truth in head sizes; head boxes (N, 2, 2) are corners.
 
     PCKh (Andriluka et al., CVPR 2014): a head's size is 0.6 of its box's diagonal.
     """
@@ -30,14 +30,14 @@ def head_distances(keypoints: ArrayLike, truth: ArrayLike, head_boxes: ArrayLike
 
 
 def mean_of_keypoints(shares: np.ndarray) -> float:
-    """The mean over the keypoints that somebody has visible; 0 where there is none."""
+    """The mean over the keypoints that are visible for anybody; 0 if there is none."""
     return float(np.nanmean(shares)) if np.isfinite(shares).any() else 0.0
 
 
 def area_under_pck(distances: np.ndarray, visible: np.ndarray, reach: float, steps: int = 20) -> float:
     """The mean of PCK below ``steps`` thresholds of distances (N, K), from 0 to just under ``reach``.
 
-    As mmpose and PaddleDetection count it, with 30 pixels; exact keypoints have (steps - 1) / steps.
+    As in mmpose and PaddleDetection, with 30 pixels; exact keypoints have (steps - 1) / steps.
     """
     thresholds = reach * np.arange(steps) / steps
     shares = [mean_of_keypoints(share_within(distances, visible, t, strict=True)) for t in thresholds]

@@ -1,4 +1,4 @@
-"""How many pixels keypoints are off."""
+"""Errors of keypoints in pixels."""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -9,9 +9,9 @@ def pixel_errors(
 ) -> dict[str, np.ndarray]:
     """The errors of N images' keypoints (N, K, 2), (N,) each; ``scales`` (N, 2) are 1 / 200 of padded boxes.
 
-    error_px is the mean distance to the truth (N, K, 2) over all keypoints, as HRNet for spacecraft counts
-    it, those that are not visible too; error_px_visible leaves these out (NaN where there is none);
-    error_over_scale is error_px with x and y divided by the image's scale first.
+    error_px is the mean distance to the truth (N, K, 2) over all keypoints, visible or not, as in HRNet for
+    spacecraft; error_px_visible is the mean over visible ones (NaN if there is none); error_over_scale is
+    error_px after dividing x and y by the image's scale.
     """
     off = np.asarray(keypoints, np.float64) - np.asarray(truth, np.float64)
     distances = np.linalg.norm(off, axis=-1)

@@ -1,4 +1,4 @@
-"""MOTA of keypoints, as PoseTrack's judge computes it."""
+"""MOTA of keypoints, as PoseTrack's official evaluation computes it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ import motmetrics
 import numpy as np
 
 _THRESHOLD = 0.5  # of head sizes
-# The judge's keypoints in its groups; others, such as ears, do not count.
+# The evaluated keypoints, in groups; others, such as ears, do not count.
 GROUPS = {
     "Head": ("head_top", "head_bottom", "nose"),
     **{
@@ -23,7 +23,7 @@ KEYPOINTS = tuple(name for group in GROUPS.values() for name in group)
 
 @dataclass(frozen=True, eq=False)
 class TrackedPoses:
-    """People in a frame: ids (M,), keypoints (M, 15, 2) in the order of `KEYPOINTS`, and which are there."""
+    """People in a frame: ids (M,), keypoints (M, 15, 2) in the order of `KEYPOINTS`, and which ones exist."""
 
     ids: np.ndarray
     keypoints: np.ndarray
@@ -32,7 +32,7 @@ class TrackedPoses:
 
 @dataclass(frozen=True, eq=False)
 class PoseFrame:
-    """A frame with annotated people, whose head_sizes (M,) are in pixels, and those that were found."""
+    """A frame with annotated people, their head_sizes (M,) in pixels, and found people."""
 
     truth: TrackedPoses
     head_sizes: np.ndarray
@@ -42,11 +42,11 @@ class PoseFrame:
 def score_keypoint_tracks(videos: Sequence[Sequence[PoseFrame]]) -> dict[str, float]:
     """MOTA of each of `GROUPS` and of all keypoints ("Total"), MOTP, precision and recall, in percent.
 
-    A keypoint of a track is found where it is half a head's size at most from the annotated; MOTA is that of
-    each of the 15 keypoints alone, means are over keypoints that are annotated at all. As in the official
-    code (leonid-pishchulin/poseval), whose two oddities are kept, as published figures have them: the last
-    frame of each video does not count, but for a video of one, and a frame in which nobody was found is one
-    missed and one false keypoint of each kind. MOTP is that of matched keypoints alone.
+    A track's keypoint counts as found if it is at most half a head size from the annotated one. MOTA is
+    computed for each of the 15 keypoints alone; means are over keypoints that are annotated at all. As in the
+    official code (leonid-pishchulin/poseval), with its two oddities, which published figures include: the
+    last frame of each video does not count, unless it is the only one, and a frame in which nobody was found
+    is one missed and one false keypoint of each kind. MOTP is that of matched keypoints only.
     """
     names = ["num_misses", "num_switches", "num_false_positives", "num_objects", "num_detections"]
     counts, off = np.zeros((len(KEYPOINTS), len(names))), np.zeros(len(KEYPOINTS))
@@ -79,7 +79,7 @@ def _mean(values: np.ndarray) -> float:
 
 
 def _compare(frame: PoseFrame, keypoint: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Who has this keypoint in truth, in what was found, and the distances in head sizes, NaN too far."""
+    """The annotated and the found people with this keypoint, and distances in head sizes, NaN if too far."""
     if not len(frame.truth.ids) or not len(frame.found.ids):
         return np.zeros(1, np.int64), np.zeros(1, np.int64), np.full((1, 1), np.nan)
     truth, found = frame.truth.there[:, keypoint], frame.found.there[:, keypoint]

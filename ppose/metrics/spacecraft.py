@@ -1,4 +1,4 @@
-"""The metric of spacecraft: COCO's, errors in pixels, and the scores of poses in space."""
+"""The metric for spacecraft: COCO's, errors in pixels, and the scores of poses in space."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,14 +22,13 @@ _SCALE = 200.0  # pixels that a scale of the official HRNet code stands for
 
 @register(Metric, names=("KeyPointTopDownSpacecraftEval",))
 class SpacecraftMetric:
-    """COCO's AP and AR, pixel errors and, with a 3D ``model``, SPEED's score of the poses that follow.
+    """COCO's AP and AR, pixel errors and, with a 3D ``model``, SPEED's score of the poses from keypoints.
 
-    ``annotations`` are those of `CocoKeypointMetric`, with things' own boxes. error_px is the mean over
-    images of a mean over keypoints, those that are not visible too, as HRNet for spacecraft counts it, and
-    error_px_visible without these; error_over_scale is the first in scales of the padded box (see
-    `pixel_errors`). Then both errors of each keypoint. ``model`` is a file of `read_object_model`; the
-    annotations then need poses in space. Scores are means over the things whose keypoints give a pose, and
-    `poses` is the share of these.
+    ``annotations`` are as in `CocoKeypointMetric`, with annotated boxes. error_px is the mean over images of
+    the mean over keypoints, visible or not, as in HRNet for spacecraft; error_px_visible uses visible ones
+    only; error_over_scale is error_px in scales of the padded box (see `pixel_errors`). Then both errors of
+    each keypoint. ``model`` is a file of `read_object_model`; the annotations then need poses in space.
+    Scores are means over the objects whose keypoints give a pose, and `poses` is their share.
     """
 
     default_keypoint_set = "tango11"
@@ -51,7 +50,7 @@ class SpacecraftMetric:
         self._areas: list[np.ndarray] = []
 
     def reset(self) -> None:
-        """Forget all things."""
+        """Forget all objects."""
         self._coco.reset()
         self._found.reset()
         self._areas = []
@@ -65,7 +64,7 @@ class SpacecraftMetric:
         bbox_score: np.ndarray,
         category_id: np.ndarray | None = None,
     ) -> None:
-        """Add N things, those of an image in the annotations' order: see `Metric`."""
+        """Add N objects, those of an image in the order of the annotations: see `Metric`."""
         self._coco.update(keypoints, scores, image_id, area, bbox_score, category_id)
         self._found.add(keypoints, scores, image_id)
         self._areas.append(np.asarray(area, np.float64))
@@ -80,7 +79,7 @@ class SpacecraftMetric:
         return metrics
 
     def write_results(self, path: str | Path) -> None:
-        """Write the things as JSON in COCO's results format."""
+        """Write the objects as JSON in COCO's results format."""
         self._coco.write_results(path)
 
     def _measure_pixels(self, truth: People) -> dict[str, float]:
@@ -99,8 +98,8 @@ class SpacecraftMetric:
         if np.isnan(truth.poses).any():
             missing = np.isnan(truth.poses).any(axis=1).sum()
             raise DataError(
-                f'{missing} of {len(truth)} annotations have no pose {{"quaternion", "translation"}} to hold'
-                " against: leave out KeyPointTopDownSpacecraftEval.model"
+                f'{missing} of {len(truth)} annotations have no pose {{"quaternion", "translation"}} to '
+                "compare with: leave out KeyPointTopDownSpacecraftEval.model"
             )
         poses = np.full((len(truth), 7), np.nan)
         for row, (keypoints, scores) in enumerate(
@@ -118,7 +117,7 @@ class SpacecraftMetric:
 
 
 def _mean(values: np.ndarray) -> float:
-    """The mean of those that are numbers; -1 where none is."""
+    """The mean without NaN; -1 if there is no number."""
     known = np.asarray(values, np.float64)
     known = known[np.isfinite(known)]
     return float(known.mean()) if len(known) else -1.0

@@ -1,9 +1,9 @@
-"""The scores of poses in space of ESA's pose estimation challenges."""
+"""The scores of ESA's pose estimation challenges for poses in space."""
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-# SPEED+ counts errors below the calibration of its testbed as none (Park et al., 2022).
+# SPEED+ treats errors below the accuracy of its testbed as 0 (Park et al., 2022).
 _LEAST_POSITION, _LEAST_ANGLE = 2.173e-3, np.deg2rad(0.169)
 
 
@@ -14,7 +14,7 @@ def speed_scores(
 
     error_t_m = |t - t'|; error_t_normalised = |t - t'| / |t'|; error_q_deg = 2 arccos(min(1, |<q, q'>|)) in
     degrees; speed = error_t_normalised + the same angle in radians (SPEC2019, Kisantal et al., 2020);
-    speedplus: the same, each term 0 below what SPEED+ calls perfect (SPEC2021). Means over N are the scores.
+    speedplus: the same, each term 0 below SPEED+'s thresholds (SPEC2021). The scores are means over N.
     """
     quaternions, truth = np.asarray(quaternions, np.float64), np.asarray(true_quaternions, np.float64)
     norms = np.linalg.norm(quaternions, axis=-1) * np.linalg.norm(truth, axis=-1)

@@ -1,4 +1,4 @@
-"""MOTA and IDF1: what motmetrics says of tracks."""
+"""MOTA and IDF1 of tracks, by motmetrics."""
 
 from collections.abc import Sequence
 
@@ -14,11 +14,11 @@ _NAMES = {
 
 
 def score_tracks(frames: Sequence[TrackedFrame], threshold: float = 0.5) -> dict[str, float]:
-    """MOTA, IDF1, the counts they are made of, and HOTA of frames; a pair from ``threshold`` on may match.
+    """MOTA, IDF1, their counts, and HOTA of frames; pairs match at a similarity of ``threshold`` or more.
 
-    MOTA is 1 - (missed + false + switches) / people (Bernardin and Stiefelhagen, JIVP 2008): who was matched
-    with a track stays so while that is possible. IDF1 is F1 of the one assignment of tracks to people over
-    all frames that is best (Ristani et al., ECCVW 2016).
+    MOTA is 1 - (missed + false + switches) / people (Bernardin and Stiefelhagen, JIVP 2008); a person stays
+    matched with its track as long as possible. IDF1 is F1 of the best single assignment of tracks to people
+    over all frames (Ristani et al., ECCVW 2016).
     """
     events = motmetrics.MOTAccumulator(auto_id=True)
     for frame in frames:

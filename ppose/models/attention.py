@@ -1,4 +1,4 @@
-"""Attention by a conditional random field over a map: where the body is, and where each of its parts is.
+"""Attention by a conditional random field over a map, for the whole body and for each of its parts.
 
 After Chu et al., Multi-Context Attention for Human Pose Estimation, CVPR 2017, section 3, in the form of the
 published code (github.com/akmeraki/Pose_estimation).
@@ -16,7 +16,7 @@ Kind = Literal["none", "holistic", "part", "as_published"]
 
 
 def _free_weight() -> paddle.ParamAttr:
-    """A weight that no decay reaches, which starts as the published code's."""
+    """A weight without decay, initialised as in the published code."""
     return paddle.ParamAttr(initializer=XavierNormal(), regularizer=paddle.regularizer.L2Decay(0.0))
 
 
@@ -30,7 +30,7 @@ def _conv2d(in_channels: int, kernel_size: int) -> nn.Conv2D:
 class Pair(nn.Layer):
     """The convolution of one channel that all steps share.
 
-    It is no `nn.Conv2D`, of which each that is quantized stands once in a graph; and eight bits gain nothing.
+    It is no `nn.Conv2D`: a quantized one must occur once in a graph, and int8 would gain nothing here.
     """
 
     def __init__(self, kernel_size: int) -> None:
@@ -43,10 +43,10 @@ class Pair(nn.Layer):
 
 
 class Attention(nn.Layer):
-    """Map (N, C, H, W) -> where to look (N, 1, H, W), 0 to 1: mean-field steps over neighbouring pixels.
+    """Map (N, C, H, W) -> attention (N, 1, H, W), 0 to 1: mean-field steps over neighbouring pixels.
 
     U = conv3x3(x); Q_0 = sigmoid(pair(U) + U), Q_t = sigmoid(pair(Q_t-1) + U), all with the same kernel; the
-    last of ``iterations`` of them counts.
+    result is the last of ``iterations`` steps.
     """
 
     def __init__(self, channels: int, pair_kernel: int = 1, iterations: int = 3) -> None:
@@ -64,10 +64,10 @@ class Attention(nn.Layer):
 
 
 class HolisticAttention(nn.LayerList):
-    """Maps, each of twice the size of the one before -> the attended maps' sum, at the last one's size.
+    """Maps, each twice the size of the one before -> the attended maps' sum, at the last one's size.
 
-    ``first_twice``: the first counts twice and the second not at all, as the published code has it; that
-    one's weights stay what they are.
+    ``first_twice``: the first map counts twice and the second not at all, as in the published code; the
+    second one's weights are never trained.
     """
 
     def __init__(self, channels: int, count: int, *, first_twice: bool = False) -> None:
@@ -101,7 +101,7 @@ class Part(Attention):
 
 
 class PartAttention(nn.LayerList):
-    """Map (N, C, H, W) -> (N, parts, H, W), a channel for each part."""
+    """Map (N, C, H, W) -> (N, parts, H, W), one channel per part."""
 
     def __init__(self, channels: int, parts: int) -> None:
         super().__init__([Part(channels) for _ in range(parts)])

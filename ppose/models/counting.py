@@ -1,4 +1,4 @@
-"""How large a network is: its parameters, and the multiplications of a pass."""
+"""The size of a network: its parameters, and the multiply-accumulates of a forward pass."""
 
 import math
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ _GIBI = 1024**3
 class NetworkSize:
     """Parameters, and the multiply-accumulates of convolutions for one image.
 
-    ``macs`` are those that are needed. ``table_macs`` are counted as the published tables of HRNet and
-    SimpleBaseline do: a transposed convolution as if each weight met each pixel of its output.
+    ``macs`` are the true ones. ``table_macs`` are counted as in the published tables of HRNet and
+    SimpleBaseline: a transposed convolution as if each weight were applied at each output pixel.
     """
 
     parameters: int
@@ -30,9 +30,9 @@ class NetworkSize:
 
 @paddle.no_grad()
 def measure_size(network: nn.Layer, size: tuple[int, int]) -> NetworkSize:
-    """The size of a network with an input of ``size`` (w, h); it is left in eval mode.
+    """Measure a network with an input of ``size`` (w, h); leaves it in eval mode.
 
-    Statistics of batch norms are no parameters. A layer counts as often as it is called.
+    Batch norm statistics are no parameters. A layer counts as often as it is called.
     """
     counts = [0, 0]
 
@@ -57,6 +57,6 @@ def measure_size(network: nn.Layer, size: tuple[int, int]) -> NetworkSize:
 
 
 def count_parameters(network: nn.Layer) -> int:
-    """The parameters of a network; Paddle counts a batch norm's statistics among them, the field does not."""
+    """The number of parameters of a network, without batch norm statistics, which Paddle counts too."""
     statistics = ("._mean", "._variance")
     return sum(int(p.size) for name, p in network.named_parameters() if not name.endswith(statistics))

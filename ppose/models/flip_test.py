@@ -1,4 +1,4 @@
-"""The flip test: an image and its mirror image, averaged."""
+"""The flip test: averages the heatmaps of an image and its mirror image."""
 
 from collections.abc import Callable, Sequence
 
@@ -13,14 +13,13 @@ def flip_test(
 ) -> paddle.Tensor:
     """Heatmaps (N, K, H, W) of images (N, 3, h, w), averaged with those of the mirrored images.
 
-    The model, in evaluation mode, sees both in one batch; the images stay as they are. flip_pairs holds
-    pairs of keypoint indices that change places in the mirror. shift_heatmap moves the mirrored heatmaps one
-    pixel to the right, their first column stays: with plain targets, mirrored maps lie off by
-    (stride - 1) / stride of a heatmap pixel (SHIFT_HEATMAP of the official HRNet code; UDP, Huang et al.,
-    CVPR 2020, section 3).
+    The model, in evaluation mode, gets both in one batch; the images stay unchanged. flip_pairs holds pairs
+    of keypoint indices that swap in the mirror image. shift_heatmap shifts the mirrored heatmaps one pixel to
+    the right and keeps their first column: with plain targets, mirrored maps are off by (stride - 1) / stride
+    of a heatmap pixel (SHIFT_HEATMAP of the official HRNet code; UDP, Huang et al., CVPR 2020, section 3).
     """
     heatmaps = model(paddle.concat([images, images.flip(axis=3)]))
-    # In an exported graph the batch has no size yet, so that it cannot be cut in two; but it can be folded.
+    # In an exported graph the batch size is unknown, so the batch cannot be split, but it can be reshaped.
     plain, mirrored = heatmaps.reshape([2, -1, *heatmaps.shape[1:]]).unbind()
     order = list(range(heatmaps.shape[1]))
     for left, right in flip_pairs:

@@ -32,10 +32,10 @@ _TF_MOMENTUM = 0.997
 
 
 class HighResolutionModule(nn.Layer):
-    """Parallel branches of basic blocks, then an exchange between all; gives the `outputs` branches.
+    """Parallel branches of basic blocks, then a fusion of all; returns the `outputs` branches.
 
-    ``inputs`` are the channels of the branches before it, ``projects`` says of each whether its first block
-    has a convolution on its shortcut where channel counts agree, too. ``as_tf``: see `HRNet`.
+    ``inputs`` are the branches' input channels; ``projects`` tells for each branch whether its first block
+    has a convolution on its shortcut even if channel counts agree. ``as_tf``: see `HRNet`.
     """
 
     def __init__(
@@ -79,16 +79,16 @@ def _conv_step(in_channels: int, out_channels: int, stride: int, relu: bool) -> 
 class HRNet(nn.Layer):
     """Image (N, 3, h, w), h and w multiples of 32 -> a list of the maps of the branches in return_idx.
 
-    Branch i has stride 4 * 2**i and width * 2**i channels. Stages 2 to 4 have so many ``modules``, whose
-    branches have so many ``blocks``. freeze_at stops the gradients of the stages up to it: 0 the stem, 1
-    `layer1`, 2 to 4 `stage2` to `stage4` with the transitions before them, -1 none. freeze_norm holds all
-    batch norms.
+    Branch i has stride 4 * 2**i and width * 2**i channels. ``modules`` are the numbers of modules in stages 2
+    to 4, ``blocks`` the number of blocks in each branch of a module. freeze_at stops the gradients of the
+    stages up to it: 0 the stem, 1 `layer1`, 2 to 4 `stage2` to `stage4` with the transitions before them, -1
+    none. freeze_norm freezes all batch norms.
 
-    ``variant`` tf is the HRNet of a TensorFlow code (bearcatt/tf-pose-tmp). Its transitions make the new
-    branch alone, so that `layer1`'s 256 channels enter branch 0; modules of the newest branch, and branch 0's
-    in stage 2, begin with a projection; the exchange is that of `make_fuse_layers` with as_tf; batch norms
-    keep 0.997 of their statistics at a step. Raises ConfigError for another input size or an unknown branch
-    or stage, and for modules or blocks below 1.
+    ``variant`` tf is the HRNet of a TensorFlow code (bearcatt/tf-pose-tmp). Its transitions only make the new
+    branch, so that `layer1`'s 256 channels enter branch 0; modules of the newest branch, and branch 0's in
+    stage 2, start with a projection; branches are fused by `make_fuse_layers` with as_tf; batch norms keep
+    0.997 of their statistics per step. Raises ConfigError for another input size or an unknown branch or
+    stage, and for modules or blocks below 1.
     """
 
     input_multiple = 32

@@ -1,9 +1,9 @@
-"""HSRNet and HSR-MSNet: high spatial resolution by dilation in place of stride 32, and multi-scale blocks.
+"""HSRNet and HSR-MSNet: high spatial resolution by dilation instead of stride 32, and multi-scale blocks.
 
 Shi et al., Deep High Spatial Resolution and Multi-scale Features for Multi-Person Pose Estimation
 (github.com/Shiyijie66/HSR-MSNet); the dilated blocks are those of DetNet (Li et al., ECCV 2018), the
 multi-scale ones of Res2Net (Gao et al., TPAMI 2021). Parameter names are those of the published PyTorch code,
-but that a dilated block's `extra_conv` is its `downsample`.
+except that a dilated block's `extra_conv` is called `downsample`.
 """
 
 import re
@@ -25,7 +25,7 @@ _DILATION, _DECONVS, _SPLITS = 2, 2, 4
 
 
 class SqueezeExcitation(nn.Layer):
-    """Weights the channels of a map by their means over it (Hu et al., CVPR 2018)."""
+    """Weights the channels of a map by their spatial means (Hu et al., CVPR 2018)."""
 
     def __init__(self, channels: int, ratio: int = 16) -> None:
         super().__init__()
@@ -39,11 +39,11 @@ class SqueezeExcitation(nn.Layer):
 
 
 class MultiScaleBottleneck(nn.Layer):
-    """A bottleneck whose 3x3 of stride 1 is a chain over a quarter of the channels each, then weighted.
+    """A bottleneck whose 3x3 of stride 1 is a chain over quarters of the channels, then weighted.
 
     With the quarters x0 to x3: y0 = x0, y1 = f1(x1), y2 = f2(y1 + x2), y3 = f3(y2 + x3), where f is a 3x3
-    convolution and a norm, and the concatenation of all y goes through one ReLU. With a ``dilation``
-    y0 = f0(x0), and all four are dilated. A block with a stride has a plain 3x3.
+    convolution and a norm; one ReLU follows the concatenation of all y. With a ``dilation`` y0 = f0(x0), and
+    all four are dilated. A block with a stride has a plain 3x3.
     """
 
     expansion = 4
@@ -92,8 +92,8 @@ class HSRNet(nn.Layer):
 
     A ResNet up to stride 16, two stages of dilated bottlenecks there, two transposed convolutions of stride
     2, a 1x1 convolution. ``multi_scale``: HSR-MSNet. ``width`` is the channels of the first stage, doubled by
-    each of the next two; those of the transposed convolutions are ``deconv_channels``. Raises ConfigError for
-    another input size, and for channels that cannot be.
+    each of the next two; ``deconv_channels`` those of the transposed convolutions. Raises ConfigError for
+    another input size, and for invalid channels.
     """
 
     stride, input_multiple = 4, 16
@@ -114,7 +114,7 @@ class HSRNet(nn.Layer):
                 f"{_SPLITS} and 1 or more"
             )
         block = MultiScaleBottleneck if multi_scale else Bottleneck
-        if multi_scale:  # the published code has both kinds of 3x3 in every block, and computes one
+        if multi_scale:  # every block of the published code has both kinds of 3x3, and uses one
             self.dead_weights = re.compile(r"layer\d\.\d+\.(conv2|bn2|conv_split\d|bn_split\d)\.")
         counts = _BLOCKS[depth]
         self.conv1 = conv2d(3, width, 7, stride=2)
@@ -139,7 +139,7 @@ class HSRNet(nn.Layer):
 def _make_dilated_blocks(
     block: type[Bottleneck] | type[MultiScaleBottleneck], channels: int, count: int
 ) -> nn.Sequential:
-    """DetNet's stage: bottlenecks that keep size and channels, the first with a convolution as shortcut."""
+    """DetNet's stage: bottlenecks that keep size and channels; the first has a convolution as shortcut."""
     outputs = channels * block.expansion
     return nn.Sequential(
         *[block(outputs, channels, dilation=_DILATION, projects=k == 0) for k in range(count)]

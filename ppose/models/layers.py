@@ -1,7 +1,7 @@
-"""Parts that several networks share.
+"""Layers that several networks share.
 
-Weights start as in the official HRNet and SimpleBaseline pose code: convolutions from a normal distribution
-with standard deviation 0.001, biases at 0, batch norms at scale 1 and shift 0.
+Weights are initialised as in the official HRNet and SimpleBaseline pose code: convolutions from a normal
+distribution with standard deviation 0.001, biases 0, batch norms with scale 1 and shift 0.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,12 +16,12 @@ from paddle.nn.initializer import Constant, Normal
 from ppose.errors import ConfigError
 from ppose.paddle_internals import use_running_statistics
 
-# step(in_channels, out_channels, stride, relu): a convolution between two branches, with its norm.
+# step(in_channels, out_channels, stride, relu): makes a convolution between two branches, with its norm.
 Step = Callable[[int, int, int, bool], nn.Sequential]
 
 
 def initial_weight() -> paddle.ParamAttr:
-    """A convolution's weight starts as normal noise, standard deviation 0.001 (official HRNet code)."""
+    """Initialise a convolution's weight as normal noise, standard deviation 0.001 (official HRNet code)."""
     return paddle.ParamAttr(initializer=Normal(0.0, 0.001))
 
 
@@ -51,7 +51,7 @@ def conv2d(
 class BasicBlock(nn.Layer):
     """Two 3x3 convolutions with a residual connection and the stride on the first (He et al., 2016).
 
-    ``projects``: the shortcut has a 1x1 convolution also where the shapes agree.
+    ``projects``: the shortcut has a 1x1 convolution even if the shapes agree.
     """
 
     expansion = 1
@@ -103,7 +103,7 @@ class Bottleneck(nn.Layer):
 def make_shortcut(
     in_channels: int, out_channels: int, stride: int, projects: bool = False
 ) -> nn.Sequential | None:
-    """What brings a block's input to its output's shape; None where it has that, unless it ``projects``."""
+    """The layers that bring a block's input to its output's shape; None if equal, unless it ``projects``."""
     if stride == 1 and in_channels == out_channels and not projects:
         return None
     return nn.Sequential(conv2d(in_channels, out_channels, 1, stride), nn.BatchNorm2D(out_channels))
@@ -134,9 +134,9 @@ def make_residual_blocks(
 
 
 class Transition(nn.LayerDict):
-    """Opens one more branch, from the last, at half its resolution; `step` where channel counts change.
+    """Adds one branch, made from the last one at half its resolution; `step` where channel counts change.
 
-    ``only_new``: the other branches pass as they are.
+    ``only_new``: the other branches pass unchanged.
     """
 
     def __init__(
@@ -156,7 +156,7 @@ class Transition(nn.LayerDict):
 def make_fuse_layers(
     channels: Sequence[int], outputs: Sequence[int], step: Step, *, as_tf: bool = False
 ) -> nn.LayerDict:
-    """Layers [str(i)][str(j)] that bring branch j to the channels and the size of branch i, for i in outputs.
+    """Layers [str(i)][str(j)] that bring branch j to the channels and size of branch i, for i in outputs.
 
     Upwards: 1x1 convolution, norm, nearest upsampling. Downwards: steps of stride 2, all but the last with
     ReLU and with branch j's channels (Sun et al., CVPR 2019, section 3). ``as_tf`` (see `HRNet`): upwards
@@ -186,10 +186,10 @@ def _fuse_path(source: int, target: int, halvings: int, step: Step, as_tf: bool)
 def freeze(
     name: str, stages: Sequence[Sequence[nn.Layer]], freeze_at: int, network: nn.Layer, freeze_norm: bool
 ) -> None:
-    """Stop the gradients of stages 0 to freeze_at (-1: none), and with freeze_norm hold all batch norms.
+    """Stop the gradients of stages 0 to freeze_at (-1: none), and with freeze_norm freeze all batch norms.
 
-    A held batch norm has no gradients and uses its running statistics, which do not move, in training too.
-    Raises ConfigError for a stage that is not there.
+    A frozen batch norm has no gradients and uses its fixed running statistics in training too. Raises
+    ConfigError for an unknown stage.
     """
     if not -1 <= freeze_at < len(stages):
         raise ConfigError(
@@ -199,7 +199,7 @@ def freeze(
     if freeze_norm:
         norms = [layer for layer in network.sublayers() if isinstance(layer, nn.BatchNorm2D)]
         for norm in norms:
-            use_running_statistics(norm)  # here, so that no builder has to pass it through
+            use_running_statistics(norm)  # here, so that no builder must pass it on
         held += norms
     for layer in held:
         for parameter in layer.parameters():
@@ -217,11 +217,11 @@ def check_return_idx(name: str, return_idx: Sequence[int]) -> None:
 def check_input(image: paddle.Tensor, multiple: int = 1) -> None:
     """Raise ConfigError unless it is (N, 3, h, w), in floats, with sides that ``multiple`` divides.
 
-    That is a network's deepest stride, where every map is doubled back from the deepest one.
+    ``multiple`` is the network's deepest stride, if it upsamples its deepest map by doubling.
     """
     if image.shape[1] != 3 or "float" not in str(image.dtype):
         raise ConfigError(
-            f"the network's input is {image.shape}, {image.dtype}, expected (N, 3, h, w) in floats; "
+            f"the network's input is {image.shape}, {image.dtype}, expected float (N, 3, h, w); "
             "do the reader's transforms end with NormalizeImage and Permute?"
         )
     height, width = image.shape[2], image.shape[3]

@@ -14,7 +14,7 @@ from ppose.workspace import register
 
 _STEM_CHANNELS = 32
 _BLOCKS = 2  # of each module
-# Channels are reduced by these within the cross-resolution and the spatial weighting.
+# Channel reductions within the cross-resolution and the spatial weighting.
 _CROSS_RATIO, _SPATIAL_RATIO = 8, 4
 
 
@@ -35,7 +35,7 @@ _VARIANTS = {
 
 
 class ConvNorm(nn.Layer):
-    """Convolution, batch norm (without it the convolution has a bias), activation."""
+    """Convolution (with a bias if there is no norm), batch norm, activation."""
 
     def __init__(
         self,
@@ -100,7 +100,7 @@ class Stem(nn.Layer):
 
 
 class CrossResolutionWeighting(nn.Layer):
-    """Weights each position and channel of a branch by what all branches see there (section 3.2)."""
+    """Weights each position and channel of a branch, computed from all branches (section 3.2)."""
 
     def __init__(self, channels: Sequence[int]) -> None:
         super().__init__()
@@ -126,7 +126,7 @@ class CrossResolutionWeighting(nn.Layer):
 
 
 class SpatialWeighting(nn.Layer):
-    """Weights the channels of a map by their means over it (section 3.2), as squeeze and excitation."""
+    """Weights the channels of a map by their spatial means (section 3.2), as squeeze and excitation."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -176,7 +176,7 @@ class ShuffleUnit(nn.Layer):
 
 
 class LiteModule(nn.Layer):
-    """Blocks over parallel branches, then an exchange between all of them."""
+    """Blocks over parallel branches, then a fusion of all of them."""
 
     layers: Any
     fuse_layers: Any
@@ -201,9 +201,9 @@ class LiteModule(nn.Layer):
         return [F.relu(x) for x in self._fuse(maps)]
 
     def _fuse(self, maps: list[paddle.Tensor]) -> list[paddle.Tensor]:
-        # The official code sums in place: branch 0 is added to itself, the other branches then see it
-        # already fused, and twice. The published weights were trained so. The order of the sums is the
-        # published one too: float32 sums in another order differ, and deep down the difference grows.
+        # The official code sums in place: branch 0 is added to itself, and the other branches then see it
+        # already fused, and twice. The published weights depend on that. The order of the sums is the
+        # published one too: float32 sums in another order differ, and the difference grows with depth.
         first = 2 * maps[0]
         for j, layer in self.fuse_layers["0"].items():
             first = first + layer(maps[int(j)])
@@ -231,7 +231,7 @@ class SeparableConv(nn.Layer):
 
 
 class IterativeHead(nn.Layer):
-    """Brings the branches together from the deepest up: upsampled, added to the next, projected."""
+    """Fuses the branches from the deepest up: upsamples, adds to the next, projects."""
 
     def __init__(self, channels: Sequence[int]) -> None:
         super().__init__()
@@ -252,11 +252,11 @@ class IterativeHead(nn.Layer):
 class LiteHRNet(nn.Layer):
     """Image (N, 3, h, w), h and w multiples of 32 -> a list of the maps of the branches in return_idx.
 
-    lite_18 and lite_30 are the paper's; lite_8 has one module a stage, counted like those, for small budgets.
-    With w = 40 (`naive`: 30), the maps' channels are w, w, 2w, 4w at strides 4, 8, 16, 32. freeze_at stops
-    the gradients of the stages up to it: 0 the stem, 1 to 3 `stage0` to `stage2` with the transitions before
-    them, -1 none. freeze_norm holds all batch norms. Raises ConfigError for another input size or an unknown
-    branch or stage.
+    lite_18 and lite_30 are the paper's; lite_8, named in the same way, has one module per stage, for small
+    budgets. With w = 40 (`naive`: 30), the maps' channels are w, w, 2w, 4w at strides 4, 8, 16, 32. freeze_at
+    stops the gradients of the stages up to it: 0 the stem, 1 to 3 `stage0` to `stage2` with the transitions
+    before them, -1 none. freeze_norm freezes all batch norms. Raises ConfigError for another input size or an
+    unknown branch or stage.
     """
 
     input_multiple = 32

@@ -1,6 +1,6 @@
-"""Losses between heatmaps (N, K, H, W): predicted, target, and a target_weight (N, K, 1) of each keypoint.
+"""Losses between predicted and target heatmaps (N, K, H, W), with a target_weight (N, K, 1) per keypoint.
 
-Each gives ``loss_scale`` times a mean; without ``use_target_weight`` every keypoint weighs 1.
+Each returns ``loss_scale`` times a mean; without ``use_target_weight`` every keypoint has weight 1.
 """
 
 from typing import Protocol
@@ -13,7 +13,7 @@ from ppose.workspace import register
 
 
 class Loss(Protocol):
-    """How far heatmaps are from their targets."""
+    """A distance of heatmaps from their targets."""
 
     def __call__(
         self, heatmaps: paddle.Tensor, target: paddle.Tensor, target_weight: paddle.Tensor
@@ -50,7 +50,7 @@ class KeyPointOHKMMSELoss:
 
     Chen et al., Cascaded Pyramid Network, CVPR 2018: with e[n,k] = mean_yx (w[n,k] * (p - t)[n,k,y,x])**2,
     loss = loss_scale / N * sum_n mean of the ``topk`` largest e[n,:]. The official HRNet code's
-    JointsOHKMMSELoss with loss_scale 0.5; gradients reach the chosen keypoints only.
+    JointsOHKMMSELoss with loss_scale 0.5; only the chosen keypoints get gradients.
     """
 
     def __init__(self, use_target_weight: bool = True, loss_scale: float = 0.5, topk: int = 8) -> None:
@@ -78,10 +78,10 @@ class KeyPointOHKMMSELoss:
 
 @register(Loss)
 class KeyPointSmoothL1Loss:
-    """Smooth L1 loss of heatmaps (Girshick, Fast R-CNN, ICCV 2015): outliers pull less than with squares.
+    """Smooth L1 loss of heatmaps (Girshick, Fast R-CNN, ICCV 2015): outliers count less than with squares.
 
     loss = loss_scale * mean w[n,k] * f(p - t) with f(d) = d**2 / (2 beta) where |d| < beta, |d| - beta / 2
-    elsewhere. Heatmaps lie in 0 to 1, so from beta 1 on this is half the squared error over beta.
+    elsewhere. Heatmaps lie in 0 to 1, so with beta >= 1 this is half the squared error over beta.
     """
 
     def __init__(self, use_target_weight: bool = True, loss_scale: float = 1.0, beta: float = 0.1) -> None:
@@ -95,7 +95,7 @@ class KeyPointSmoothL1Loss:
         self, heatmaps: paddle.Tensor, target: paddle.Tensor, target_weight: paddle.Tensor
     ) -> paddle.Tensor:
         """Heatmaps and target (N, K, H, W), target_weight (N, K, 1) -> a scalar."""
-        # Paddle's is Huber's, beta times as large.
+        # Paddle computes Huber's loss, which is beta times as large.
         loss = F.smooth_l1_loss(heatmaps, target, reduction="none", delta=self.beta) / self.beta
         if self.use_target_weight:
             loss = loss * target_weight.unsqueeze(-1)
@@ -111,8 +111,8 @@ class KeyPointAdaptiveWingLoss:
         f(d, t) = omega * ln(1 + (d / epsilon)**(alpha - t))    where d < theta
                   A * d - C                                     elsewhere
 
-    A(t) is the first line's slope at d = theta, and C makes the two meet there. The paper's weight map, which
-    adds weight around the peaks, is not part of it.
+    A(t) is the first line's slope at d = theta, and C makes the two lines meet there. The paper's weight map,
+    which adds weight around the peaks, is not included.
     """
 
     def __init__(
@@ -141,8 +141,8 @@ class KeyPointAdaptiveWingLoss:
         """Heatmaps and target (N, K, H, W), target_weight (N, K, 1) -> a scalar."""
         exponent = self.alpha - target
         distance = (heatmaps - target).abs()
-        # The second line is the first one's value at theta, plus slope * (distance - theta): each is computed
-        # of its own part of the distance, so that neither overflows where the other holds.
+        # The second line is the first one's value at theta, plus slope * (distance - theta). Each line gets
+        # only its own part of the distance, so that neither overflows where the other one applies.
         within = distance.clip(max=self.theta)
         beyond = distance - within
         at_theta = (self.theta / self.epsilon) ** exponent

@@ -1,4 +1,4 @@
-"""What a pose network and its backbone are."""
+"""The protocols of pose networks and their backbones."""
 
 from typing import Protocol
 

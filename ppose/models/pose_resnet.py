@@ -39,15 +39,15 @@ _DECONVS, _DECONV_PARTS = 3, 3  # a deconvolution is three layers
 class PoseResNet(nn.Layer):
     """Image (N, 3, h, w), h and w multiples of 32 -> heatmaps (N, num_joints, h / 4, w / 4).
 
-    ResNet of so many layers with the stride on the 3x3, three transposed convolutions of stride 2, a 1x1
-    convolution. ``width`` is the channels of the first stage, doubled by each of the next; those of the
-    transposed convolutions are ``deconv_channels``. A ``stem_kernel`` of 3 makes the first convolution
-    quicker to train; ``norm_epsilon`` is what batch norms add to the variance.
+    A ResNet of ``depth`` layers with the stride on the 3x3, three transposed convolutions of stride 2, a 1x1
+    convolution. ``width`` is the channels of the first stage, doubled by each of the next;
+    ``deconv_channels`` those of the transposed convolutions. A ``stem_kernel`` of 3 makes the first
+    convolution faster to train; ``norm_epsilon`` is the epsilon of the batch norms.
 
-    ``attention`` (see `ppose.models.attention`) is over what the transposed convolutions give: "holistic"
-    adds their attended maps, "part" attends to each keypoint in that sum as well, "as_published" is that with
-    the first map twice and the second not at all. Raises ConfigError for another input size, channels below
-    1, or an epsilon that is not above 0.
+    ``attention`` (see `ppose.models.attention`) works on the outputs of the transposed convolutions:
+    "holistic" adds their attended maps, "part" also attends to each keypoint in that sum, "as_published" is
+    "part" with the first map twice and the second not at all. Raises ConfigError for another input size,
+    channels below 1, or an epsilon that is not above 0.
     """
 
     stride, input_multiple = 4, 32
@@ -83,7 +83,7 @@ class PoseResNet(nn.Layer):
             self.attention = HolisticAttention(deconv_channels, _DECONVS, first_twice=first_twice)
         if attention in ("part", "as_published"):
             self.part = PartAttention(deconv_channels, num_joints)
-            self.final_layer = nn.Conv2D(num_joints, num_joints, 1)  # its start is of order one
+            self.final_layer = nn.Conv2D(num_joints, num_joints, 1)  # weights start at order one
         else:
             self.final_layer = conv2d(deconv_channels, num_joints, 1, bias=True)
         for layer in self.sublayers():
@@ -102,7 +102,7 @@ class PoseResNet(nn.Layer):
         return self.final_layer(x if self.part is None else self.part(x))
 
     def _deconvolve(self, x: paddle.Tensor) -> list[paddle.Tensor]:
-        """What each transposed convolution gives, with its norm and ReLU."""
+        """The output of each transposed convolution, with its norm and ReLU."""
         maps = []
         for index, layer in enumerate(self.deconv_layers):
             x = layer(x)

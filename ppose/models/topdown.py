@@ -18,8 +18,8 @@ from ppose.workspace import register
 class TopDownSettings:
     """Keys of a pose network's config block that training and evaluation read, not the network.
 
-    The defaults are PaddleDetection's, but for shift_heatmap and use_dark: None leaves them to the codec, and
-    to DARK where the config has no `codec`. flip_perm pairs the left with the right keypoints.
+    The defaults are PaddleDetection's, except that None lets the codec decide on the shift of heatmaps and on
+    DARK, which is on if the config has no `codec`. flip_perm pairs left with right keypoints.
     """
 
     loss: Annotated[object, Loss] = "KeyPointMSELoss"
@@ -33,7 +33,8 @@ class TopDownSettings:
 class TopDownHRNet(nn.Layer):
     """Image (N, 3, h, w) -> heatmaps (N, num_joints, h / s, w / s), in training and evaluation alike.
 
-    They are of the backbone's first map, of stride s. Raises ConfigError if `width` is not its channel count.
+    They come from the backbone's first map, of stride s. Raises ConfigError if `width` is not its channel
+    count.
     """
 
     def __init__(self, backbone: Backbone, num_joints: int, width: int) -> None:
@@ -41,8 +42,8 @@ class TopDownHRNet(nn.Layer):
         self.stride, self.input_multiple = backbone.strides[0], backbone.input_multiple
         if backbone.out_channels[0] != width:
             raise ConfigError(
-                f"TopDownHRNet.width: got {width}, expected {backbone.out_channels[0]}, the channels that "
-                f"{type(backbone).__name__} gives"
+                f"TopDownHRNet.width: got {width}, expected {backbone.out_channels[0]}, the channels of "
+                f"{type(backbone).__name__}"
             )
         self.backbone = backbone
         self.final_conv = conv2d(width, num_joints, 1, bias=True)

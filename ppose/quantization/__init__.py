@@ -1,1 +1,1 @@
-"""Quantization to eight bits: after training, in training, and the int8 forms of convolutions for export."""
+"""Quantization to int8: after training, in training, and int8 convolutions for export."""

@@ -1,4 +1,4 @@
-"""Post-training quantization: a trained network's convolutions in eight bits, by what goes through them."""
+"""Post-training quantization: converts a trained network's convolutions to int8, calibrated on images."""
 
 import copy
 from collections.abc import Iterable, Mapping
@@ -27,9 +27,9 @@ class PTQ:
 
     ``method`` chooses the range of each convolution's input (see `input_range`). ``not_quantized`` keeps
     convolutions in float, ``weights_only`` their inputs, by name or pattern (see `match_convs`). Inputs of
-    1x1 pixels are in float: rounding them takes longer than it saves. Depthwise convolutions, one channel of
-    which may be far smaller than the next, are in float unless ``depthwise``. ``weights`` is portable for the
-    same results on every processor, or full (see `scheme`).
+    1x1 pixels stay in float: rounding them takes longer than it saves. Depthwise convolutions, whose channels
+    may differ widely in range, stay in float unless ``depthwise``. ``weights`` is portable for the same
+    results on every processor, or full (see `scheme`).
     """
 
     method: Method = "mse"
@@ -42,8 +42,8 @@ class PTQ:
 def quantize_network(model: nn.Layer, images: Iterable[paddle.Tensor], how: PTQ) -> nn.Layer:
     """A copy of a network, in eval mode, equalized (see `equalize`) and quantized (see `quantize_conv2d`).
 
-    ``images`` are batches (N, 3, h, w) of what the network will see, which are gone through twice; the
-    network itself is left in eval mode. Raises what `calibrate` does.
+    ``images`` are typical batches (N, 3, h, w), which are iterated over twice; the network itself is left in
+    eval mode. Raises as `calibrate`.
     """
     model = copy.deepcopy(model)
     return quantized_copy(model, equalize_and_calibrate(model, images, how))
@@ -52,21 +52,21 @@ def quantize_network(model: nn.Layer, images: Iterable[paddle.Tensor], how: PTQ)
 def equalize_and_calibrate(
     model: nn.Layer, images: Iterable[paddle.Tensor], how: PTQ
 ) -> dict[str, ConvQuantization]:
-    """`calibrate` of a network that is equalized before, in place (see `equalize`); raises the same."""
-    choose_convs(model, how)  # raises before the images are gone through
+    """Equalize a network in place (see `equalize`), then `calibrate` it; raises as that."""
+    choose_convs(model, how)  # raises before the images are read
     equalize(model, images)
     return calibrate(model, images, how)
 
 
 def choose_convs(model: nn.Layer, how: PTQ) -> list[str]:
-    """The names of the convolutions that are not to stay in float.
+    """The names of the convolutions to quantize.
 
-    Raises ConfigError for a pattern that no convolution's name matches, or where nothing is left to quantize,
+    Raises ConfigError for a pattern that matches no convolution's name, or if nothing is left to quantize,
     and CheckpointError for weights that are not finite.
     """
     if is_quantization_aware(model):
         raise ConfigError(
-            "PTQ: this network was trained for eight bits (slim: QAT); tools/export_model.py exports it"
+            "PTQ: this network was trained for int8 (slim: QAT); export it with tools/export_model.py"
         )
     kept = match_convs(model, how.not_quantized or [], "PTQ.not_quantized")
     match_convs(model, how.weights_only or [], "PTQ.weights_only")
@@ -82,11 +82,10 @@ def choose_convs(model: nn.Layer, how: PTQ) -> list[str]:
 
 
 def calibrate(model: nn.Layer, images: Iterable[paddle.Tensor], how: PTQ) -> dict[str, ConvQuantization]:
-    """How to quantize each of the convolutions of `choose_convs` that runs, by name.
+    """The quantization of each convolution of `choose_convs` that runs, by name.
 
-    ``images`` are batches (N, 3, h, w), from which the ranges of the convolutions' inputs are taken; the
-    network is left in eval mode. Raises what `choose_convs` does, and DataError for values that are not
-    finite.
+    ``images`` are batches (N, 3, h, w), which determine the ranges of the convolutions' inputs; the network
+    is left in eval mode. Raises as `choose_convs`, and DataError for values that are not finite.
     """
     names = choose_convs(model, how)
     weights_only = match_convs(model, how.weights_only or [], "PTQ.weights_only")
@@ -100,7 +99,7 @@ def calibrate(model: nn.Layer, images: Iterable[paddle.Tensor], how: PTQ) -> dic
 def observe_inputs(
     model: nn.Layer, images: Iterable[paddle.Tensor], names: Iterable[str]
 ) -> dict[str, InputRange]:
-    """What goes into the convolutions of those names, of those that run; the network is left in eval mode.
+    """Observe the inputs of the convolutions of those names that run; the network is left in eval mode.
 
     Raises DataError for values that are not finite.
     """
@@ -112,18 +111,18 @@ def observe_inputs(
 
 
 def find_clipping(model: nn.Layer, images: Iterable[paddle.Tensor]) -> dict[str, float]:
-    """The clipping of each convolution's input that rounding changes least, by name; see `choose_mse`.
+    """The clipping of each convolution's input with the least rounding error, by name; see `choose_mse`.
 
-    ``images`` are batches (N, 3, h, w) for a network in float, which is left in eval mode. Largest magnitudes
-    are outliers: levels that reach them are too coarse for the rest. Raises DataError for values that are not
-    finite.
+    ``images`` are batches (N, 3, h, w) for a float network, which is left in eval mode. The largest
+    magnitudes are outliers: levels that reach them are too coarse for the rest. Raises DataError for values
+    that are not finite.
     """
     observed = observe_inputs(model, images, find_convs(model))
     return {name: choose_mse(seen).largest for name, seen in observed.items()}
 
 
 def begin_alphas(model: nn.Layer, clipping: dict[str, float]) -> None:
-    """Set the alphas of a network with fake quantizers; those that are not named stay as they are."""
+    """Set the alphas of a network with fake quantizers; those not named stay unchanged."""
     for name, alpha in clipping_alphas(model).items():
         if name in clipping:
             alpha.set_value(paddle.full([1], clipping[name]))
@@ -140,7 +139,7 @@ def quantized_copy(model: nn.Layer, quantizations: Mapping[str, ConvQuantization
 
 
 def _check_weights(model: nn.Layer) -> None:
-    """ReLU turns NaN into 0 on some devices, so what goes through the network does not show it."""
+    """Check the weights for NaN: ReLU turns it into 0 on some devices, so activations do not show it."""
     for key, value in model.state_dict().items():
         if not bool(paddle.isfinite(value).all()):
             raise CheckpointError(f"the weights are broken: {key} holds values that are not finite")

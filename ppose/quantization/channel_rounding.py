@@ -1,4 +1,4 @@
-"""The rounding of several convolutions' inputs as one, where the convolutions are merged."""
+"""Rounds the inputs of several merged convolutions at once."""
 
 from collections.abc import Sequence
 
@@ -9,13 +9,13 @@ from paddle import nn
 from ppose.quantization.int8_graph import level_range
 from ppose.quantization.scheme import ConvQuantization
 
-# Whole numbers of it are all floats that matter, so that rounding to it changes nothing.
+# A step so fine that rounding to multiples of it changes no relevant float.
 _FINEST = 2.0**-40
 _FLOAT = (-1e30, 1e30)
 
 
 class ChannelRounding(nn.Layer):
-    """Rounds each channel of a map (N, C, H, W) with a step of its own and cuts its levels.
+    """Rounds each channel of a map (N, C, H, W) with its own step and clips its levels.
 
     ``step``, ``low`` and ``high`` are (C,): x becomes clip(round(x / step), low, high) * step.
     """
@@ -26,7 +26,7 @@ class ChannelRounding(nn.Layer):
             self.register_buffer(name, paddle.to_tensor(value.reshape(1, -1, 1, 1), dtype="float32"))
 
     def double(self, channels: int) -> None:
-        """Fit it to inputs whose first channels are twice as large."""
+        """Adapt it to inputs whose first ``channels`` channels are twice as large."""
         step = self.step.numpy()
         step[:, :channels] *= 2
         self.step.set_value(step)
@@ -40,7 +40,7 @@ class ChannelRounding(nn.Layer):
 def merge_roundings(
     quantizations: Sequence[ConvQuantization | None], places: Sequence[np.ndarray], channels: int
 ) -> ChannelRounding | None:
-    """The rounding of convolutions' inputs, each at its places among the channels; None: none is rounded."""
+    """The rounding of convolutions' inputs, each at its channel indexes; None if none is rounded."""
     roundings = [None if how is None else how.input for how in quantizations]
     if not any(roundings):
         return None

@@ -1,4 +1,4 @@
-"""A network's convolutions, their weights, and what goes into them."""
+"""A network's convolutions, their weights and their inputs."""
 
 from collections.abc import Callable, Iterable, Sequence
 from fnmatch import fnmatchcase
@@ -13,15 +13,15 @@ from ppose.workspace.registry import suggest
 
 
 def find_convs(model: nn.Layer) -> dict[str, nn.Conv2D]:
-    """The convolutions of a network by name; transposed ones are not among them."""
+    """The convolutions of a network by name, without transposed ones."""
     return {name: layer for name, layer in model.named_sublayers() if isinstance(layer, nn.Conv2D)}
 
 
 def match_convs(model: nn.Layer, patterns: Sequence[str], key: str) -> dict[str, nn.Conv2D]:
     """The convolutions of a network that match one of ``patterns``, by name.
 
-    A pattern is the name of a convolution or of a layer that holds some, as in `backbone.stem`, with `*`, `?`
-    and `[...]` for parts of it. Raises ConfigError, which names the config's ``key``, for one that is none.
+    A pattern is the name of a convolution or of a layer that holds some, such as `backbone.stem`; `*`, `?`
+    and `[...]` are wildcards. Raises ConfigError, which names the config's ``key``, if one matches nothing.
     """
     convolutions = find_convs(model)
     matched: dict[str, nn.Conv2D] = {}
@@ -35,7 +35,7 @@ def match_convs(model: nn.Layer, patterns: Sequence[str], key: str) -> dict[str,
 
 
 def weights_of(layer: nn.Conv2D) -> tuple[np.ndarray, np.ndarray]:
-    """A convolution's weight and its bias, zeros where it has none, in float64."""
+    """A convolution's weight and bias (zeros without one) in float64."""
     weight, bias = layer.weight.numpy().astype(np.float64), getattr(layer, "bias", None)
     if bias is None:
         return weight, np.zeros(weight.shape[output_axis(layer)])
@@ -43,7 +43,7 @@ def weights_of(layer: nn.Conv2D) -> tuple[np.ndarray, np.ndarray]:
 
 
 def output_axis(layer: nn.Layer) -> int:
-    """The axis of a convolution's weight that counts its outputs."""
+    """The axis of output channels in a convolution's weight."""
     return 1 if isinstance(layer, nn.Conv2DTranspose) else 0
 
 
@@ -54,7 +54,7 @@ def watch_inputs(
     names: Iterable[str],
     see: Callable[[str, np.ndarray], None],
 ) -> None:
-    """Give ``see`` each input (N, C, H, W) of the convolutions of those names, with the name.
+    """Call ``see`` with the name and each input (N, C, H, W) of the convolutions of those names.
 
     ``images`` are batches (N, 3, h, w); the network is left in eval mode. Raises DataError for values that
     are not finite.
@@ -65,7 +65,7 @@ def watch_inputs(
     try:
         for image in images:
             if not bool(paddle.isfinite(model(image)).all()):
-                raise DataError("calibration: the network gives heatmaps that are not finite")
+                raise DataError("calibration: the network's heatmaps are not finite")
     finally:
         for hook in hooks:
             hook.remove()

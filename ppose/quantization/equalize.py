@@ -1,10 +1,10 @@
-"""Channels of one range before a rounding: its step is the largest channel's, whatever the others need.
+"""Equalizes the channels' ranges before a rounding, whose one step must cover the largest channel.
 
 After Nagel et al., "Data-free quantization through weight equalization and bias correction", ICCV 2019,
-section 4.1: what a depthwise convolution's norm gives is divided by a factor for each channel, and the
-weights of the dense convolution that takes it are multiplied with it. There both weights' ranges make the
-factor; here it is the range of what is rounded, on images, and the depthwise weights are in float or have a
-step for each channel.
+section 4.1: the output of a depthwise convolution's norm is divided by a factor per channel, and the weights
+of the following dense convolution are multiplied by it. The paper computes the factor from both weights'
+ranges; here it comes from the range of the rounded values on images, and the depthwise weights are in float
+or have a step per channel.
 """
 
 from collections.abc import Iterable, Iterator
@@ -18,18 +18,18 @@ from ppose.models.lite_hrnet import ConvNorm, SeparableConv
 from ppose.paddle_internals import conv_groups
 from ppose.quantization.convolutions import watch_inputs
 
-# Of the largest channel's range, what the range of one is taken to be at least: some are always 0.
+# Lower limit of a channel's range, as a share of the largest one: some channels are always 0.
 _LEAST = 1e-3
-# What runs its layers in order, each on what the one before it gives, which nothing else takes.
+# Layers that run their sublayers in order, each on the output of the previous one, which nothing else uses.
 _CHAINS = (nn.Sequential, SeparableConv)
 
 
 def equalize(model: nn.Layer, images: Iterable[paddle.Tensor]) -> None:
     """Give all channels between a depthwise and a dense convolution the same range on images, in place.
 
-    The network computes what it did, in training and in eval mode; in the latter it is left. ``images`` are
-    batches (N, 3, h, w), which do not matter where the network has no such pair. Raises DataError for values
-    that are not finite.
+    The network's function stays the same, in training and in eval mode; it is left in eval mode. ``images``
+    are batches (N, 3, h, w), unused if the network has no such pair. Raises DataError for values that are not
+    finite.
     """
     norms: dict[str, Any] = dict(_norms_before(model))
     if not norms:
@@ -53,7 +53,7 @@ def equalize(model: nn.Layer, images: Iterable[paddle.Tensor]) -> None:
 
 
 def _norms_before(model: nn.Layer) -> Iterator[tuple[str, nn.BatchNorm2D]]:
-    """The names of dense convolutions that take what a depthwise one gives, with the norm between them."""
+    """The names of dense convolutions that follow a depthwise one, with the norm between them."""
     names = {layer: name for name, layer in model.named_sublayers()}
     for chain in model.sublayers():
         if not isinstance(chain, _CHAINS):
@@ -71,7 +71,7 @@ def _norms_before(model: nn.Layer) -> Iterator[tuple[str, nn.BatchNorm2D]]:
 
 
 def _in_order(layer: nn.Layer) -> list[nn.Layer | None]:
-    """What a layer of a chain computes, one after the other; None stands for an activation function."""
+    """The sublayers of a chain's layer in order; None stands for an activation function."""
     if not isinstance(layer, ConvNorm):
         return [layer]
     norm = [] if layer.norm is None else [layer.norm]

@@ -9,17 +9,17 @@ from paddle.autograd import PyLayer
 from ppose.paddle_internals import MovingAverageQuantizer
 from ppose.quantization.scheme import PAIR_LEVELS, WEIGHT_LEVELS, WeightRange
 
-# Of 8 bits Paddle's operator has the levels -127 to 127, of 9 -255 to 255, whose upper half are the unsigned.
+# Paddle's operator has levels -127 to 127 for 8 bits, -255 to 255 for 9, whose upper half serves as unsigned.
 _SIGNED_BITS, _UNSIGNED_BITS = 8, 9
 
 
 class InputQuantizer(MovingAverageQuantizer):
     """Rounds a tensor of any shape to eight bits in the forward pass; gradients pass the rounding unchanged.
 
-    Until it sees a value below 0 in training mode it is unsigned, with the levels 0 to 255: outputs of ReLU
-    have no use for others. What is below 0 then becomes 0, and gets no gradient. From then on it is signed,
-    with the levels -127 to 127. The value of the highest level is Paddle's moving average of the largest
-    magnitude. ``_signed`` (1,) is above 0 if signed, also a part of 1, as in a moving average of networks.
+    Until it sees a value below 0 in training mode it is unsigned, with levels 0 to 255, which suffice for
+    outputs of ReLU; values below 0 become 0 and get no gradient. Afterwards it is signed, with levels -127 to
+    127. The value of the highest level is Paddle's moving average of the largest magnitude. ``_signed`` (1,)
+    is above 0 if signed; it may be a fraction, as in a moving average of networks.
     """
 
     def __init__(self) -> None:
@@ -42,8 +42,8 @@ class InputQuantizer(MovingAverageQuantizer):
 class WeightQuantizer(nn.Layer):
     """Rounds a weight (C, ...) as `quantize_weight` does; gradients pass the rounding unchanged.
 
-    ``_scale`` (C,) is the value of the level 127, as in paddleslim's own. ``_portable`` (1,) is 1 for
-    portable weights, 0 for full ones, so that a checkpoint says how it was trained.
+    ``_scale`` (C,) is the value of the level 127, as in paddleslim. ``_portable`` (1,) is 1 for portable
+    weights, 0 for full ones, so that a checkpoint records how it was trained.
     """
 
     def __init__(self, channels: int, kind: WeightRange) -> None:
@@ -53,11 +53,11 @@ class WeightQuantizer(nn.Layer):
         self.set_range(kind)
 
     def set_range(self, kind: WeightRange) -> None:
-        """Round in this way from now on."""
+        """Set the kind of rounding."""
         self._portable.set_value(paddle.full([1], float(kind == "portable")))
 
     def range(self) -> WeightRange:
-        """How it rounds."""
+        """The kind of rounding."""
         return "portable" if self._portable.item() > 0.5 else "full"
 
     def forward(self, weight: paddle.Tensor) -> paddle.Tensor:

@@ -1,4 +1,4 @@
-"""What values a convolution's input takes, and which of them eight bits should cover."""
+"""Histograms of a convolution's input, and the choice of the range that int8 covers."""
 
 from collections.abc import Callable
 
@@ -7,23 +7,22 @@ import numpy as np
 from ppose.quantization.scheme import InputQuantization
 
 _BINS = 4096
-# Of all values, those that `choose_percentile` covers.
+# Share of the values that `choose_percentile` covers.
 _COVERED = 0.9999
-# `choose_entropy` looks at every this many bins.
+# `choose_entropy` tries every range of this many bins.
 _STRIDE = 8
-# Of the largest magnitude, those that `choose_mse` tries, the whole first.
+# Shares of the largest magnitude that `choose_mse` tries, the whole first.
 _PARTS = np.arange(100, 9, -1) / 100
-# Steps below this are no numbers of float32 with all their digits.
+# Smaller steps are denormal in float32, with fewer digits.
 _SMALLEST = 255 * float(np.finfo(np.float32).tiny)
 
 
 class InputRange:
-    """A histogram of the magnitudes of a tensor's values that is filled batch by batch.
+    """A histogram of the magnitudes of a tensor's values, filled batch by batch.
 
-    Its bins are equal and begin at 0; they double where a value lies beyond, so that one pass does. Bin i
-    counts magnitudes from i * width to (i + 1) * width. At least half of the bins reach the largest magnitude
-    of the first batch or a later one, so a bin is 1/2048 of the range or finer. ``is_vector`` says that all
-    tensors (N, C, H, W) were of 1x1 pixels.
+    Its bins are equal and start at 0; their width doubles if a value lies beyond, so that one pass suffices.
+    Bin i counts magnitudes from i * width to (i + 1) * width. The largest magnitude lies in the upper half of
+    the bins, so a bin is 1/2048 of the range or finer. ``is_vector``: all tensors (N, C, H, W) were 1x1.
     """
 
     def __init__(self) -> None:
@@ -43,7 +42,7 @@ class InputRange:
         self.is_vector &= values.shape[2:] == (1, 1)
         self.lowest, self.highest = min(self.lowest, lowest), max(self.highest, highest)
         self._widen()
-        # In float64, in which one over the least width is finite.
+        # In float64, where 1 / (smallest width) is finite.
         per_value = np.float64(1 / self.width if self.width else 0)
         bins = np.minimum((np.abs(values.ravel()) * per_value).astype(np.int32), _BINS - 1)
         self.counts += np.bincount(bins, minlength=_BINS)
@@ -57,25 +56,24 @@ class InputRange:
 
 
 def choose_minmax(observed: InputRange) -> InputQuantization:
-    """Cover every value that was seen."""
+    """Cover all observed values."""
     return _quantization(observed, observed.largest)
 
 
 def choose_percentile(observed: InputRange) -> InputQuantization:
-    """Cover 99.99 % of the values by magnitude, to a bin's width; the outliers are cut off."""
+    """Cover 99.99 % of the values by magnitude, to a bin's width; clip the outliers."""
     covered = np.cumsum(observed.counts) >= _COVERED * observed.counts.sum()
     return _quantization(observed, min((int(covered.argmax()) + 1) * observed.width, observed.largest))
 
 
 def choose_entropy(observed: InputRange) -> InputQuantization:
-    """Cover the values whose distribution loses least information by cutting and rounding.
+    """Cover the range whose distribution loses least information by clipping and rounding.
 
-    Of the ranges 0 .. i * width it takes that with the least Kullback-Leibler divergence of the rounded
-    histogram from the cut one (Migacz, "8-bit inference with TensorRT", 2017): cut, what lies beyond counts
-    in the last bin; rounded, the bins are merged to as many as there are levels, and each merged one is
-    spread evenly over those of its bins that hold anything. As in NVIDIA's pytorch-quantization, the first
-    bin counts as its neighbour: the zeros that ReLU leaves are a level whatever the range, and so many that
-    nothing else would matter.
+    Of the ranges 0 .. i * width it takes the one with the least Kullback-Leibler divergence of the rounded
+    histogram from the clipped one (Migacz, "8-bit inference with TensorRT", 2017). Clipped: values beyond
+    count in the last bin. Rounded: bins are merged to the number of levels, and each merged bin is spread
+    evenly over its nonempty bins. As in NVIDIA's pytorch-quantization, the first bin gets the count of its
+    neighbour: ReLU's zeros are a level in any range, and so frequent that they would outweigh everything.
     """
     counts = np.trim_zeros(observed.counts, "b").copy()
     counts[:1] = counts[1:2].sum()
@@ -88,10 +86,10 @@ def choose_entropy(observed: InputRange) -> InputQuantization:
 
 
 def choose_mse(observed: InputRange) -> InputQuantization:
-    """Cover the values that cutting and rounding change least, in mean squared error.
+    """Cover the range with the least mean squared error of clipping and rounding.
 
-    As in Nagel et al., "A White Paper on Neural Network Quantization", 2021, section 3.1, by trying 10 % to
-    100 % of the largest magnitude; the values of a bin count as its middle.
+    As in Nagel et al., "A White Paper on Neural Network Quantization", 2021, section 3.1. Tries 10 % to 100 %
+    of the largest magnitude; a bin's values count as its middle.
     """
     counts = np.trim_zeros(observed.counts, "b")
     values = (np.arange(len(counts)) + 0.5) * observed.width
@@ -112,7 +110,7 @@ CHOICES: dict[str, Callable[[InputRange], InputQuantization]] = {
 
 
 def _divergence(counts: np.ndarray, end: int, levels: int) -> float:
-    """The divergence of bins 0 .. end - 1, merged to ``levels`` and spread again, from the cut histogram."""
+    """The divergence of bins 0 .. end - 1, merged to ``levels`` and spread, from the clipped histogram."""
     cut = counts[:end].astype(np.float64)
     filled = cut > 0
     starts = np.arange(levels) * end // levels
@@ -121,12 +119,12 @@ def _divergence(counts: np.ndarray, end: int, levels: int) -> float:
     rounded = np.repeat(share, np.diff(starts, append=end))[filled]
     beyond = counts[end:].sum()
     if beyond and not filled[-1]:
-        return np.inf  # the last bin holds something after cutting, and nothing after rounding
+        return np.inf  # the last bin is nonempty after clipping, and empty after rounding
     cut[-1] += beyond
     cut = cut[filled]
     return float((cut * np.log(cut / rounded)).sum() / cut.sum() + np.log(rounded.sum() / cut.sum()))
 
 
 def _quantization(observed: InputRange, largest: float) -> InputQuantization:
-    """Unsigned where nothing below 0 was seen. An input that is always 0 may have any step."""
+    """Unsigned if no value was below 0. An input that is always 0 may have any step."""
     return InputQuantization(float(largest) if largest >= _SMALLEST else 1.0, signed=observed.lowest < 0)

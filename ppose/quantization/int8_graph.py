@@ -1,9 +1,9 @@
 """Quantized convolutions (`ppose.quantization.scheme`) as layers whose weights are int8, for Paddle's graph.
 
-The rounding is written in plain operators: scale, floor, clip; the weight is a cast and a product, which
-Paddle Inference does once, when it loads the graph. Paddle has `quantize_linear` and `dequantize_linear` too,
-but in the graphs of 3.2.2 the second computes the first; and beside oneDNN its `round` takes 15 ms for a map
-of 32x64x48, its `floor` 0.2.
+Rounding is written in plain operators: scale, floor, clip; the weight is a cast and a product, which Paddle
+Inference computes once, on loading the graph. Paddle also has `quantize_linear` and `dequantize_linear`, but
+in graphs of 3.2.2 the second computes the first; and with oneDNN its `round` takes 15 ms for a map of
+32x64x48, its `floor` 0.2 ms.
 """
 
 import copy
@@ -25,12 +25,12 @@ from ppose.quantization.scheme import (
     stop_rounding,
 )
 
-# What the operators and names of a packed weight take of the graph's file, about, in bytes.
+# Approximate size of a packed weight's operators and names in the graph's file, in bytes.
 _PACKING_COST = 1000
 
 
 class Int8Conv2D(nn.Layer):
-    """A quantized convolution with the weight's levels in int8; computes what `conv` does."""
+    """A quantized convolution with the weight's levels in int8; computes the same as `conv`."""
 
     def __init__(self, conv: nn.Conv2D) -> None:
         super().__init__()
@@ -39,8 +39,8 @@ class Int8Conv2D(nn.Layer):
         levels, steps = quantize_weight(weight, quantization.weights)
         self._rounding = quantization.input
         self._layout = conv_layout(conv)
-        # Buffers, since there are no int8 parameters; in the shapes that the operators take them.
-        if self._rounding is not None:  # the convolution sees levels
+        # Buffers, since there are no int8 parameters; in the shapes that the operators take.
+        if self._rounding is not None:  # the convolution gets levels
             steps = steps * np.float32(self._rounding.step)
         self.levels = Levels(levels)
         self.register_buffer("steps", paddle.to_tensor(steps.reshape(-1, 1, 1, 1)))
@@ -54,10 +54,10 @@ class Int8Conv2D(nn.Layer):
 
 
 class Levels(nn.Layer):
-    """A weight's ``levels`` (out, in, h, w) int8; of a 1x1 weight that is mostly zeros, its blocks alone.
+    """A weight's ``levels`` (out, in, h, w) int8; of a 1x1 weight with mostly zeros, only its blocks.
 
-    A block is what connects some outputs with some inputs; all else is zero. Merged convolutions have
-    such weights (see `lite_blocks`).
+    A block connects some outputs with some inputs; everything else is zero. Merged convolutions have such
+    weights (see `lite_blocks`).
     """
 
     def __init__(self, levels: np.ndarray) -> None:
@@ -83,10 +83,10 @@ class Levels(nn.Layer):
 
 
 def find_blocks(filled: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(out, in) bool -> the number of each output's block (out,) and of each input's (in,), int16.
+    """(out, in) bool -> the block number of each output (out,) and of each input (in,), int16.
 
-    Outputs and inputs that ``filled`` connects, also by way of others, have the same number; an output
-    without any has -1, such an input 0.
+    Outputs and inputs that ``filled`` connects, directly or indirectly, have the same number; an unconnected
+    output has -1, an unconnected input 0.
     """
     outputs = np.arange(1, len(filled) + 1)
     while True:
@@ -98,29 +98,29 @@ def find_blocks(filled: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def level_range(rounding: InputQuantization) -> tuple[int, int]:
-    """The lowest and the highest level that are used: rounding what was clipped is clipping the levels."""
+    """The lowest and highest used level: clipping, then rounding, is the same as clipping the levels."""
     low, high = rounding.levels
     if rounding.clip is None:
         return low, high
-    # Half a level up is rounded as Paddle does, away from zero.
+    # Half levels are rounded away from zero, as in Paddle.
     edge = int(np.floor(rounding.clip / rounding.step + 0.5))
     return max(low, -edge), min(high, edge)
 
 
 def quantized_convolutions(network: nn.Layer) -> dict[str, nn.Conv2D]:
-    """The convolutions of a network that are quantized, by name; none of a float network."""
+    """The quantized convolutions of a network, by name; empty for a float network."""
     return {name: conv for name, conv in find_convs(network).items() if quantization_of(conv) is not None}
 
 
 def weight_range(network: nn.Layer) -> WeightRange | None:
-    """How the weights of a quantized network are rounded, full if any is; None for a float network."""
+    """The kind of rounding of a network's weights, full if any is full; None for a float network."""
     found = map(quantization_of, quantized_convolutions(network).values())
     ranges = {quantization.weights for quantization in found if quantization is not None}
     return max(ranges, key=("portable", "full").index, default=None)
 
 
 def digest_quantization(network: nn.Layer) -> str | None:
-    """A checksum (sha256) of all that quantization has done to a network; None for a float network."""
+    """A checksum (sha256) of a network's whole quantization; None for a float network."""
     convolutions = quantized_convolutions(network)
     digest = hashlib.sha256()
     for name, conv in convolutions.items():
@@ -130,7 +130,7 @@ def digest_quantization(network: nn.Layer) -> str | None:
 
 
 def without_rounding(network: nn.Layer) -> nn.Layer:
-    """A copy of a network whose convolutions do not round their inputs; their weights are as they were."""
+    """A copy of a network whose convolutions do not round their inputs; the weights are the same."""
     copied = copy.deepcopy(network)
     for conv in quantized_convolutions(copied).values():
         stop_rounding(conv)

@@ -1,4 +1,4 @@
-"""The integers in an exported file: the self-check of portable weights (`ppose.quantization.scheme`)."""
+"""Checks the integers in an exported file: are portable weights portable (`ppose.quantization.scheme`)?"""
 
 import re
 from collections.abc import Iterator
@@ -12,14 +12,14 @@ from ppose.quantization.scheme import PAIR_LEVELS, two_largest
 
 
 def check_portable(folder: Path) -> None:
-    """Raise ExportError where two weights of a channel in a folder's file are more than 128 together."""
+    """Raise ExportError if two levels of a channel in a folder's file exceed 128 together."""
     read = read_onnx_levels if (folder / "model.onnx").is_file() else read_paddle_levels
     for name, levels in read(folder):
         largest = int(np.add(*two_largest(levels.astype(np.int32))).max())
         if largest > PAIR_LEVELS:
             raise ExportError(
-                f"the int8 weight {name} has levels that are {largest} together, portable ones have "
-                f"{PAIR_LEVELS} at most; nothing was written"
+                f"int8 weight {name} has two levels that sum to {largest}, expected at most {PAIR_LEVELS} "
+                "for portable weights; nothing was written"
             )
 
 
@@ -50,7 +50,7 @@ def read_paddle_levels(folder: Path) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def _unpack(values: np.ndarray, blocks: Iterator[np.ndarray]) -> np.ndarray:
-    """The levels (out, in) of a packed weight (see `int8_graph.Levels`), zeros between blocks included."""
+    """The levels (out, in) of a packed weight (see `int8_graph.Levels`), including zeros between blocks."""
     outputs, inputs = next(blocks), next(blocks)
     filled = outputs[:, None] == inputs
     levels = np.zeros(filled.shape, np.int8)

@@ -1,8 +1,8 @@
 """Quantized convolutions (see `scheme`) in ONNX: QuantizeLinear and DequantizeLinear before each.
 
-This is the QDQ form that ONNX Runtime, OpenVINO and TensorRT take for int8 arithmetic. paddle2onnx 2.1.0
-converts no quantized graph (its mappers know float8 alone), so the float form is converted, in which the
-weights of quantized convolutions bear names.
+This is the QDQ form, which ONNX Runtime, OpenVINO and TensorRT run in int8. paddle2onnx 2.1.0 cannot convert
+quantized graphs (its mappers know only float8), so the float form is converted, with named weights for the
+quantized convolutions.
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,13 +18,13 @@ from ppose.quantization.scheme import ConvQuantization, InputQuantization, quant
 if TYPE_CHECKING:
     import onnx
 
-# ONNX Runtime rounds biases to int32 with the product of the input's step and the weight's, and loses what is
-# beyond. A channel whose weights are next to nothing gets a larger step, so that 1e-4 of its bias is lost.
+# ONNX Runtime rounds biases to int32, with the product of the input's and the weight's step, and clips them.
+# A channel with tiny weights gets a larger step, so that only 1e-4 of its bias is lost.
 _BIAS_LEVELS = 2.0**30
 
 
 def take_quantizations(network: nn.Layer) -> dict[str, ConvQuantization]:
-    """Make a network round no inputs, in place; returns how to quantize, by the names of its weights."""
+    """Stop a network's input rounding, in place; return the quantizations by the names of its weights."""
     quantizations = {}
     for index, conv in enumerate(quantized_convolutions(network).values()):
         conv.weight.name = f"int8_{index}"
@@ -34,7 +34,7 @@ def take_quantizations(network: nn.Layer) -> dict[str, ConvQuantization]:
 
 
 def insert_quantizations(model: "onnx.ModelProto", quantizations: Mapping[str, ConvQuantization]) -> None:
-    """Quantize the convolutions with these weights, in place; ExportError where one is not found once."""
+    """Quantize the convolutions with these weights, in place; ExportError unless each is found once."""
     graph = _Int8Graph(model.graph)
     nodes: list[Any] = []
     found: list[str] = []
@@ -56,9 +56,9 @@ def insert_quantizations(model: "onnx.ModelProto", quantizations: Mapping[str, C
 
 
 class _Int8Graph:
-    """Makes the operators and constants of quantized convolutions; inputs that are alike share theirs.
+    """Makes the operators and constants of quantized convolutions; equal inputs share them.
 
-    ``gone`` are outputs of operators that went into a convolution.
+    ``gone`` are outputs of operators that were merged into a convolution.
     """
 
     def __init__(self, graph: "onnx.GraphProto") -> None:
@@ -72,7 +72,7 @@ class _Int8Graph:
         self.gone: set[str] = set()
 
     def take_bias(self, conv: "onnx.NodeProto") -> None:
-        """Put the sum with a bias, which stands apart, into a convolution: runtimes want it there."""
+        """Merge a separate addition of a bias into the convolution, where runtimes expect it."""
         from onnx import numpy_helper
 
         takers = self._takers.get(conv.output[0], [])
@@ -92,7 +92,7 @@ class _Int8Graph:
         self.gone.add(add.output[0])
 
     def quantize(self, conv: "onnx.NodeProto", quantization: ConvQuantization) -> Iterator["onnx.NodeProto"]:
-        """What comes before a convolution, whose inputs are changed."""
+        """Yield the operators before a convolution, and change its inputs."""
         from onnx import helper, numpy_helper
 
         source, name = conv.input[:2]
@@ -121,8 +121,8 @@ class _Int8Graph:
         step = np.float32(rounding.step)
         kind = np.int8 if rounding.signed else np.uint8
         low, high = level_range(rounding)
-        # Also of signed inputs without PACT: to leave out the level -128, and since OpenVINO 2026.4 is wrong
-        # where such a QuantizeLinear follows a Concat.
+        # Also for signed inputs without PACT: to exclude the level -128, and since OpenVINO 2026.4 computes
+        # wrong results if such a QuantizeLinear follows a Concat.
         if (low, high) != (np.iinfo(kind).min, np.iinfo(kind).max):
             self._add(f"{name}_low", np.float32(low * step))
             self._add(f"{name}_high", np.float32(high * step))

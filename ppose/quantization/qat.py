@@ -1,9 +1,9 @@
-"""Quantization-aware training: fake quantizers of paddleslim in the network that is trained, and out again.
+"""Quantization-aware training: adds paddleslim's fake quantizers to a network, and removes them again.
 
 Each convolution's input is clipped at a learnt alpha (PACT: Choi et al., "PACT: Parameterized Clipping
 Activation for Quantized Neural Networks", 2018), then it and the weight are rounded to eight bits; gradients
-pass the rounding unchanged. The highest level of inputs is a moving average of their largest magnitude; those
-that are never negative have levels from 0 to 255 (`InputQuantizer`).
+pass the rounding unchanged. The highest level of inputs is a moving average of their largest magnitude;
+inputs that are never negative have levels from 0 to 255 (`InputQuantizer`).
 """
 
 import copy
@@ -37,24 +37,24 @@ from ppose.workspace import register
 
 _logger = logging.getLogger(__name__)
 
-# Of a wrapped convolution, but no sublayer of it: the convolution that it replaced, with the same weight.
+# Attribute of a wrapped convolution, not a sublayer: the convolution that it replaced, with the same weight.
 _PLAIN = "_ppose_plain"
-# Where the moving average's sum and count begin: not at 0, which Paddle would not move from, nor at 1, as
-# Paddle has it, which for trained weights cuts large inputs and drops small ones in the first steps.
+# Start of the moving average's sum and count. 0 would never change in Paddle; Paddle's own 1 clips large
+# inputs and loses small ones in the first steps of trained weights.
 _BEGIN = 1e-8
-# Of the layers that stay in float, as many are logged by name.
+# How many of the layers that stay in float are logged by name.
 _LISTED = 10
-# An input that was always 0 has had 0 as its largest magnitude; a step cannot be 0.
+# For an input that was always 0: a step cannot be 0.
 _LEAST = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
 class QuantConfig:
-    """The keys of `quant_config`, as paddleslim has them, with the values that mean eight bits here.
+    """The keys of paddleslim's `quant_config`, with the values that mean int8 here.
 
     ``activation_preprocess_type`` PACT clips inputs, None does not; ``moving_rate`` is the decay of the
-    moving average. ``window_size`` (of a quantizer that is not offered), ``onnx_format`` (of paddleslim's
-    export) and Linear, which no network here has, are accepted and change nothing.
+    moving average. ``window_size`` (of an unsupported quantizer), ``onnx_format`` (of paddleslim's export)
+    and Linear, which no network here has, are accepted without effect.
     """
 
     activation_preprocess_type: Literal["PACT"] | None = None
@@ -76,10 +76,10 @@ class QuantConfig:
                 f"quant_config.moving_rate is {self.moving_rate}, expected a number from 0 to below 1"
             )
         if "Conv2D" not in self.quantizable_layer_type:
-            raise ConfigError("quant_config.quantizable_layer_type: Conv2D is missing, nothing else is there")
+            raise ConfigError("quant_config.quantizable_layer_type: expected Conv2D, networks have no other")
         if self.fuse_conv_bn:
             raise ConfigError(
-                "quant_config.fuse_conv_bn is true: batch norms are trained here, and folded at export"
+                "quant_config.fuse_conv_bn is true, expected false: the export folds batch norms"
             )
 
 
@@ -90,22 +90,22 @@ L = TypeVar("L", bound=nn.Layer)
 
 @register(names=("QAT",))
 class QuantizationAwareTraining:
-    """The `QAT` block: what `slim: QAT` does to a network.
+    """The `QAT` block: the effect of `slim: QAT` on a network.
 
     ``print_model`` logs how many convolutions are quantized. ``not_quantized`` keeps convolutions in float,
     by name or pattern (see `match_convs`). From epoch ``freeze_epoch`` on, counted from 0, the highest levels
-    of inputs and the batch norms' statistics are held (Krishnamoorthi, 2018); None: never. With
-    ``calibration_images`` PACT's alphas begin, for weights in float, where that many training images put them
-    (see `find_clipping`), and not at 100. Without ``depthwise`` depthwise convolutions are in float: one
-    channel of their input may be far smaller than the next, and they hold few weights. ``weights`` is
-    portable for the same results on every processor, or full (see `scheme`).
+    of inputs and the batch norms' statistics are frozen (Krishnamoorthi, 2018); None: never. With
+    ``calibration_images`` that many training images determine the start of PACT's alphas for float weights
+    (see `find_clipping`), instead of 100. Without ``depthwise`` depthwise convolutions stay in float: their
+    input channels may differ widely in range, and they hold few weights. ``weights`` is portable for the same
+    results on every processor, or full (see `scheme`).
     """
 
     def __init__(
         self,
         quant_config: QuantConfig = _DEFAULT,
         print_model: bool = False,
-        not_quantized: list[str] | None = None,  # a Sequence[str] would be a text, too
+        not_quantized: list[str] | None = None,  # a Sequence[str] would accept a text
         freeze_epoch: int | None = None,
         calibration_images: int = 0,
         depthwise: bool = True,
@@ -115,11 +115,9 @@ class QuantizationAwareTraining:
             raise ConfigError(f"QAT.calibration_images is {calibration_images}, expected 0 or more")
         if calibration_images and quant_config.activation_preprocess_type is None:
             raise ConfigError(
-                "QAT.calibration_images is for PACT: set activation_preprocess_type, or take it away"
+                "QAT.calibration_images needs PACT: set activation_preprocess_type, or remove it"
             )
-        if (
-            freeze_epoch is not None and freeze_epoch < 1
-        ):  # ranges that were never measured let nothing through
+        if freeze_epoch is not None and freeze_epoch < 1:  # unmeasured ranges would clip everything
             raise ConfigError(f"QAT.freeze_epoch is {freeze_epoch}, expected 1 or more")
         self.freeze_epoch, self.calibration_images = freeze_epoch, calibration_images
         self.weights = weights
@@ -129,9 +127,9 @@ class QuantizationAwareTraining:
     def wrap(self, model: nn.Layer) -> None:
         """Replace the convolutions of a network by ones with fake quantizers, in place.
 
-        Weights keep their names; those of the quantizers follow, as `conv._fake_quant_input._scale` and
-        `conv._act_preprocess.alpha`. PACT is paddleslim's: alpha begins at 100, and learns 1000 times as
-        fast as the rest. Ranges of inputs begin with that of the first batch. Raises ConfigError.
+        Weights keep their names; the quantizers add `conv._fake_quant_input._scale`,
+        `conv._act_preprocess.alpha` and others. PACT is paddleslim's: alpha starts at 100, and learns 1000
+        times as fast as the rest. Input ranges start with that of the first batch. Raises ConfigError.
         """
         kept = match_convs(model, self._not_quantized, "QAT.not_quantized")
         plain = dict(model.named_sublayers())
@@ -146,17 +144,17 @@ class QuantizationAwareTraining:
             )
             slim.quantize(model)
         for name, measured in _find(model, MAOutputScaleLayer):
-            _put(model, name, observed_layer(measured))  # paddleslim's exporter needs the observer, not ours
+            _put(model, name, observed_layer(measured))  # only paddleslim's exporter needs the observer
         wrapped = _find(model, QuantizedConv2D)
         if not wrapped:
             raise ConfigError(f"slim: QAT: no convolution is left to quantize, {len(kept)} are not_quantized")
         for name, layer in wrapped:
             vars(layer)[_PLAIN] = plain[name]
             set_weight_quantizer(layer, WeightQuantizer(layer.weight.shape[0], self.weights))
-            input_quantizer(layer).begin(config["moving_rate"], _BEGIN)  # paddleslim hands no rate on
+            input_quantizer(layer).begin(config["moving_rate"], _BEGIN)  # paddleslim does not pass the rate
         if self._print:
             _logger.info(
-                "slim: QAT: %d convolutions in eight bits%s; in float: %s",
+                "slim: QAT: %d convolutions in int8%s; in float: %s",
                 len(wrapped),
                 "" if self._config.activation_preprocess_type is None else " with PACT",
                 ", ".join(kept) or "none" if len(kept) <= _LISTED else len(kept),
@@ -174,7 +172,7 @@ def is_quantizer_key(key: str) -> bool:
 
 
 def complete_quantizers(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """A checkpoint's arrays; quantizers in it that do not tell are as paddleslim's: signed, of full range."""
+    """A checkpoint's arrays; quantizers without these flags get paddleslim's: signed, full range."""
     added: dict[str, np.ndarray] = {}
     for last, name, value in (("input", "_signed", 1.0), ("weight", "_portable", 0.0)):
         scales = [key for key in arrays if key.endswith(f"._fake_quant_{last}._scale")]
@@ -183,21 +181,21 @@ def complete_quantizers(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarra
 
 
 def weight_ranges(model: nn.Layer) -> set[WeightRange]:
-    """How the weights of a network with fake quantizers are rounded."""
+    """The kinds of weight rounding in a network with fake quantizers."""
     return {layer.range() for _, layer in _find(model, WeightQuantizer)}
 
 
 def set_weight_range(model: nn.Layer, kind: WeightRange) -> None:
-    """Round all weights of a network with fake quantizers in this way."""
+    """Set the kind of weight rounding of a network with fake quantizers."""
     for _, layer in _find(model, WeightQuantizer):
         layer.set_range(kind)
 
 
 def convert_qat(model: nn.Layer) -> nn.Layer:
-    """A network with fake quantizers as a plain one of the same class, which computes the same in eval mode.
+    """Convert a network with fake quantizers to a plain one of the same class that is equal in eval mode.
 
-    Its convolutions are plain again, and quantized by `quantize_conv2d` with the scales and alphas that were
-    learnt. The given network stays as it is. Raises CheckpointError where a quantizer has seen no input.
+    Its convolutions are plain again, quantized by `quantize_conv2d` with the learnt scales and alphas. The
+    given network stays unchanged. Raises CheckpointError if a quantizer has seen no input.
     """
     model = copy.deepcopy(model)
     for name, layer in _find(model, QuantizedConv2D):
@@ -217,7 +215,7 @@ def clipping_alphas(model: nn.Layer) -> dict[str, paddle.Tensor]:
 
 
 def input_observers(model: nn.Layer) -> list[nn.Layer]:
-    """The layers that follow the range of inputs while they are in training mode."""
+    """The layers that update the range of inputs in training mode."""
     return [layer for _, layer in _find(model, InputQuantizer)]
 
 
@@ -233,7 +231,7 @@ def _input_quantization(name: str, layer: QuantizedConv2D) -> InputQuantization:
         return InputQuantization(largest, observer.is_signed())
     alpha = float(learnt.numpy()[0])
     if alpha <= 0:
-        raise CheckpointError(f"PACT's alpha of {name} is {alpha:.3g}, expected above 0: train it again")
+        raise CheckpointError(f"PACT's alpha of {name} is {alpha:.3g}, expected above 0: repeat the training")
     return InputQuantization(largest, observer.is_signed(), clip=alpha if alpha < largest else None)
 
 
@@ -242,7 +240,7 @@ def _find(model: nn.Layer, kind: type[L]) -> list[tuple[str, L]]:
 
 
 def _put(model: nn.Layer, name: str, layer: Any) -> None:
-    """Put a layer in the place of that name."""
+    """Replace the layer of that name."""
     holder, _, last = name.rpartition(".")
     for part in holder.split(".") if holder else ():
         model = getattr(model, part) if not isinstance(model, nn.LayerDict) else model[part]
@@ -262,7 +260,7 @@ def _import_qat() -> type:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the warnings of paddleslim and Paddle about parts of theirs that are not used here."""
+    """Silence warnings of paddleslim and Paddle about parts that are not used here."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

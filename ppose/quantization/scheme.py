@@ -1,14 +1,14 @@
-"""What "int8" means here: how a convolution's weights and input are rounded to eight bits.
+"""The int8 scheme: how a convolution's weights and input are rounded to eight bits.
 
-Weights have one step for each output channel, from their own largest magnitudes, and levels -127 to 127;
-inputs have one step for the whole tensor (Krishnamoorthi, "Quantizing deep convolutional networks for
-efficient inference", 2018). Zero is always a level, so that padding is exact. A convolution says how it is
-quantized by its attribute `quantization`; one without the attribute is in float.
+Weights have one step per output channel, from its largest magnitudes, and levels -127 to 127; inputs have one
+step for the whole tensor (Krishnamoorthi, "Quantizing deep convolutional networks for efficient inference",
+2018). Zero is always a level, so that padding is exact. A convolution's attribute `quantization` holds its
+quantization; without the attribute it is in float.
 
-Weights are "portable" or "full". x86 processors without VNNI add two products of an input and a weight in
-sixteen bits, which saturate at 32,767: of portable weights no two levels of a channel exceed 128 together, so
-that 255 * 128 = 32,640 is the largest sum, wherever a runtime puts its pairs. Channels with one large weight
-keep a fine step, those with two alike have levels to 64. (ONNX Runtime's `reduce_range` has 64 for all.)
+Weights are "portable" or "full". x86 processors without VNNI add two products of an input and a weight in 16
+bits, which saturates at 32,767. Portable weights have no two levels of a channel that exceed 128 together, so
+the largest sum is 255 * 128 = 32,640, whichever pairs a runtime forms. Channels with one large weight keep a
+fine step, those with two equally large ones have levels to 64. (ONNX Runtime's `reduce_range`: 64 for all.)
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ ATTRIBUTE = "quantization"
 
 WeightRange = Literal["portable", "full"]
 
-# The highest level of a weight, and what the two largest portable levels of a channel are together at most.
+# The highest level of a weight, and the limit for the sum of a channel's two largest portable levels.
 WEIGHT_LEVELS, PAIR_LEVELS = 127, 128
 
 
@@ -30,9 +30,9 @@ WEIGHT_LEVELS, PAIR_LEVELS = 127, 128
 class InputQuantization:
     """The rounding of a convolution's input.
 
-    ``largest`` is the value of the highest level, which is 127 of signed inputs (the lowest is -127), 255 of
-    unsigned ones (the lowest is 0); what lies beyond is cut off. ``clip`` is PACT's alpha (Choi et al.,
-    2018): inputs are cut to -clip ... clip before they are rounded.
+    ``largest`` is the value of the highest level, which is 127 for signed inputs (the lowest is -127), 255
+    for unsigned ones (the lowest is 0); values beyond are clipped. ``clip`` is PACT's alpha (Choi et al.,
+    2018): inputs are clipped to -clip ... clip before rounding.
     """
 
     largest: float
@@ -46,7 +46,7 @@ class InputQuantization:
 
     @property
     def step(self) -> float:
-        """The difference of two levels' values; 1 where the input is always 0."""
+        """The difference between the values of adjacent levels; 1 if the input is always 0."""
         return self.largest / self.levels[1] if self.largest else 1.0
 
     def __call__(self, x: paddle.Tensor) -> paddle.Tensor:
@@ -58,7 +58,7 @@ class InputQuantization:
 
 @dataclass(frozen=True)
 class ConvQuantization:
-    """How a convolution is quantized; its weight holds rounded values. ``input`` None: weights alone."""
+    """The quantization of a convolution; its weight holds rounded values. ``input`` None: weights only."""
 
     input: InputQuantization | None
     weights: WeightRange = "portable"
@@ -67,9 +67,9 @@ class ConvQuantization:
 def quantize_weight(weight: np.ndarray, kind: WeightRange) -> tuple[np.ndarray, np.ndarray]:
     """A weight (C, ...) as levels (C, ...) int8 and steps (C,) float32; weight = levels * steps.
 
-    The weight may be rounded already, in the same way: each channel's largest magnitude is the level 127, or,
-    if portable, that of the two largest together may be 128 instead. So levels and steps come back from
-    rounded values, also after a channel was multiplied with a factor. A channel of zeros has step 1.
+    The weight may already be rounded in the same way: each channel's largest magnitude is the level 127 or,
+    if portable, the two largest together may be the level 128. So rounded values give the same levels again,
+    even after a channel was multiplied by a factor. A channel of zeros has step 1.
     """
     flat = weight.reshape(len(weight), -1)
     largest, second = two_largest(flat)
@@ -84,14 +84,14 @@ def quantize_weight(weight: np.ndarray, kind: WeightRange) -> tuple[np.ndarray, 
 
 
 def two_largest(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The largest and the second largest magnitude (C,) of each row of values (C, n); 0 where n is 1."""
+    """The largest and second largest magnitude (C,) of each row of values (C, n); the latter 0 if n is 1."""
     padded = np.pad(np.abs(values), ((0, 0), (1, 0)))
     second, largest = np.partition(padded, -2, axis=1)[:, -2:].T
     return largest, second
 
 
 def _keep_pairs(levels: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Levels (C, n) whose two largest are 128 together, also where both are half-way between levels."""
+    """Levels (C, n) whose two largest are 128 together, even if both lie half-way between levels."""
     rows, order = np.arange(len(levels)), np.argsort(-np.abs(values), axis=1, kind="stable")
     first, second = order[:, 0], order[:, 1]
     top = levels[rows, first]
@@ -103,14 +103,14 @@ def _keep_pairs(levels: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 
 def quantize_conv2d(conv: nn.Conv2D, quantization: ConvQuantization) -> None:
-    """Round a convolution's weight, in place, and from now on its input whenever it is called."""
+    """Round a convolution's weight, in place, and from now on its input at each call."""
     levels, steps = quantize_weight(conv.weight.numpy().astype(np.float64), quantization.weights)
     conv.weight.set_value(levels * steps.reshape(-1, 1, 1, 1))
     mark_quantized(conv, quantization)
 
 
 def mark_quantized(conv: nn.Conv2D, quantization: ConvQuantization) -> None:
-    """Say how a convolution with a rounded weight is quantized: it rounds its input from now on."""
+    """Set the quantization of a convolution with a rounded weight: it rounds its input from now on."""
     setattr(conv, ATTRIBUTE, quantization)
     if quantization.input is not None:
         conv.rounds_input = True
@@ -118,12 +118,12 @@ def mark_quantized(conv: nn.Conv2D, quantization: ConvQuantization) -> None:
 
 
 def stop_rounding(conv: nn.Conv2D) -> None:
-    """Make a quantized convolution take its input as it is; its weight stays rounded."""
-    conv.rounds_input = False  # a hook's own handle would not follow a copy of the network
+    """Make a quantized convolution stop rounding its input; its weight stays rounded."""
+    conv.rounds_input = False  # removing the hook by its handle would not work in a copy of the network
 
 
 def quantization_of(layer: nn.Layer) -> ConvQuantization | None:
-    """How a layer is quantized; None: it is not."""
+    """The quantization of a layer; None if it has none."""
     return getattr(layer, ATTRIBUTE, None)
 
 

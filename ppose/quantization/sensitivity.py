@@ -1,4 +1,4 @@
-"""How sensitive a network is to the quantization of each of its convolutions."""
+"""Measures a network's sensitivity to the quantization of each convolution."""
 
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,7 +13,7 @@ from ppose.quantization.calibrate import quantized_copy
 from ppose.quantization.convolutions import find_convs
 from ppose.quantization.scheme import ConvQuantization, quantize_conv2d
 
-# What stands in the place of a layer's name.
+# Placeholders for a layer's name.
 NOTHING, EVERYTHING = "(nothing)", "(everything)"
 
 _TINY = 1e-30
@@ -21,7 +21,7 @@ _TINY = 1e-30
 
 @dataclass(frozen=True)
 class LayerSensitivity:
-    """A network with one convolution quantized, none or all: heatmap error, and AP where it was measured."""
+    """A network with one, no or all convolutions quantized: heatmap error, and AP if measured."""
 
     layer: str
     error: float
@@ -35,11 +35,11 @@ def measure_sensitivity(
     measure_ap: Callable[[nn.Layer], float] | None = None,
     ap_layers: int = 0,
 ) -> list[LayerSensitivity]:
-    """What quantizing nothing, everything, then each convolution alone does, the most sensitive one first.
+    """Measure the effect of quantizing nothing, everything, then each convolution alone, the worst first.
 
-    ``images`` are batches (N, 3, h, w); the error is `heatmap_error`'s. ``measure_ap`` gives the AP of a
-    network; it is called for the first two and for the ``ap_layers`` most sensitive convolutions. The network
-    runs on the images once for each convolution; it is left in eval mode. Shows progress bars.
+    ``images`` are batches (N, 3, h, w); the error is that of `heatmap_error`. ``measure_ap`` returns the AP
+    of a network; it is called for the first two and for the ``ap_layers`` most sensitive convolutions. The
+    network runs on the images once per convolution; it is left in eval mode. Shows progress bars.
     """
     errors = _errors_alone(model, images, quantizations)
     everything = quantized_copy(model, quantizations)
@@ -64,7 +64,7 @@ def heatmap_error(quantized: nn.Layer, model: nn.Layer, images: Sequence[paddle.
 
 @contextmanager
 def quantized_alone(model: nn.Layer, name: str, quantization: ConvQuantization) -> Iterator[None]:
-    """Within it, the network runs with this one convolution quantized."""
+    """Context in which only this convolution of the network is quantized."""
     conv = find_convs(model)[name]
     quantized = copy.deepcopy(conv)
     quantize_conv2d(quantized, quantization)

@@ -1,4 +1,4 @@
-"""The sensitivity of a network's layers as a table, a file and a picture."""
+"""Writes the sensitivity of a network's layers as a table, a file and a picture."""
 
 import csv
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ _LISTED = 30
 
 
 def write_report(folder: Path, rows: Sequence[LayerSensitivity]) -> None:
-    """Write `analysis.csv`, a line a row, and `analysis.png`, the worst layers as bars, to a folder."""
+    """Write `analysis.csv`, one line per row, and `analysis.png`, the worst layers as bars, to a folder."""
     with replacing(folder / CSV_FILE) as temporary, temporary.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["layer", "heatmap_error", "AP"])
@@ -28,15 +28,15 @@ def write_report(folder: Path, rows: Sequence[LayerSensitivity]) -> None:
 
 
 def format_report(rows: Sequence[LayerSensitivity]) -> str:
-    """The worst layers as a table: heatmap error and, where it was taken, AP of each quantized alone."""
+    """The worst layers as a table: heatmap error and, if measured, AP of each layer quantized alone."""
     lines = [f"{row.error:>13.4f}  {_ap(row, '-'):>6}  {row.layer}" for row in rows[:_LISTED]]
     more = [f"and {len(rows) - _LISTED} more"] if len(rows) > _LISTED else []
     return "\n".join([f"{'heatmap error':>13}  {'AP':>6}  quantized", *lines, *more])
 
 
 def plot_sensitivity(rows: Sequence[LayerSensitivity]) -> "Figure":
-    """The heatmap errors of the worst layers as bars, the AP written beside them."""
-    from matplotlib.figure import Figure  # without pyplot it needs no display, and keeps no state
+    """The heatmap errors of the worst layers as bars, with the AP beside them."""
+    from matplotlib.figure import Figure  # without pyplot it needs no display and keeps no state
 
     shown = [row for row in rows if row.layer != NOTHING][:_LISTED][::-1]
     figure = Figure(figsize=(10, 1.2 + 0.24 * len(shown)), layout="constrained")
@@ -44,7 +44,7 @@ def plot_sensitivity(rows: Sequence[LayerSensitivity]) -> "Figure":
     colours = ["tab:grey" if row.layer == EVERYTHING else "tab:blue" for row in shown]
     bars = axes.barh([row.layer for row in shown], [row.error for row in shown], color=colours)
     axes.bar_label(bars, [_ap(row, "", "AP ") for row in shown], padding=3, fontsize=8)
-    axes.set_xlabel("relative error of the heatmaps with this convolution alone in eight bits")
+    axes.set_xlabel("relative error of the heatmaps with only this convolution in int8")
     axes.tick_params(axis="y", labelsize=8)
     axes.margins(x=0.12, y=0.01)
     axes.grid(axis="x", alpha=0.3)

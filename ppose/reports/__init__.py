@@ -1,1 +1,1 @@
-"""Reports on results and runs: their numbers, and pages that hold all they need."""
+"""Reports on results and runs: their numbers, and self-contained pages."""

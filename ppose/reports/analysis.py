@@ -1,4 +1,4 @@
-"""The numbers of a report on a results file."""
+"""Computes the numbers of a report on a results file."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,20 +12,20 @@ from ppose.metrics.oks_matching import Truth, pair_in_images
 from ppose.metrics.pck import share_within
 from ppose.reports.error_kinds import BACKGROUND, KINDS, find_costs, find_kinds, similarities
 
-PCK_THRESHOLDS = np.linspace(0, 0.3, 61)  # of the longer side of a person's box
+PCK_THRESHOLDS = np.linspace(0, 0.3, 61)  # shares of the longer side of a person's box
 SIMILARITIES = np.linspace(0, 1, 61)
 _RESAMPLES = 300
 _SCORE_BINS = 10
-_CORRECT = 0  # index of the threshold 0.5, from which on somebody counts as found
+_CORRECT = 0  # index of the threshold 0.5, from which on a person counts as found
 
 
 @dataclass(frozen=True, eq=False)
 class Analysis:
-    """What was found out about results.
+    """The analysis of a results file.
 
-    table are COCO's numbers, partners (D,) whom each found person is matched with at an OKS of 0.1, -1 for
-    nobody, oks (D,) the OKS with it; kinds (D, K) see `find_kinds`, costs see `find_costs`; groups are AP, AR
-    and people by a group's name, by what they are grouped by.
+    table are COCO's numbers; partners (D,) the true person that each found one matches at an OKS of 0.1, -1
+    for nobody, oks (D,) the OKS with it; for kinds (D, K) see `find_kinds`, for costs `find_costs`; groups
+    hold AP, AR and people by group name, for each criterion.
     """
 
     evaluation: Evaluation
@@ -37,13 +37,13 @@ class Analysis:
     groups: dict[str, dict[str, tuple[float, float, int]]]
 
     def kind_counts(self) -> np.ndarray:
-        """How many of each keypoint are of each kind, (K, 5)."""
+        """The number of each keypoint in each kind, (K, 5)."""
         return np.stack([(self.kinds == kind).sum(axis=0) for kind in range(len(KINDS))], axis=1)
 
     def similarity(self) -> tuple[np.ndarray, np.ndarray]:
-        """Mean similarity (K,) with the true keypoints, and shares (61, K) from `SIMILARITIES` on.
+        """Mean similarity (K,) with the true keypoints, and shares (61, K) at `SIMILARITIES` or more.
 
-        They are keypoints' parts of OKS, of the labelled ones of found people; NaN where there are none.
+        Similarities are the keypoints' terms of OKS, for labelled keypoints of found people; NaN without any.
         """
         truth, rows = self.evaluation.truth, np.flatnonzero(self.partners >= 0)
         near, labelled = similarities(self.evaluation, rows, self.partners[rows]), truth.labelled
@@ -61,7 +61,7 @@ class Analysis:
 
 
 def analyse(evaluation: Evaluation) -> Analysis:
-    """All the numbers of one results file."""
+    """Compute all numbers of one results file."""
     partners = evaluation.match(np.array([BACKGROUND]))[:, 0]
     partners = np.where((partners >= 0) & ~evaluation.truth.ignored[partners], partners, -1)
     oks = np.zeros(len(partners))
@@ -83,10 +83,9 @@ def analyse(evaluation: Evaluation) -> Analysis:
 def _of_groups(
     evaluation: Evaluation, groups: Mapping[str, np.ndarray]
 ) -> dict[str, tuple[float, float, int]]:
-    """AP, AR and number of the true people of each group (G,) bool.
+    """AP, AR and number of true people of each group (G,) bool.
 
-    Who is found and is nobody counts where the true person is whom it is most like, in all groups where that
-    is nobody.
+    A false positive counts in the group of the most similar true person; in all groups if there is none.
     """
     truth, pairs = evaluation.truth, evaluation.pairs
     best = evaluation.best_oks()
@@ -134,7 +133,7 @@ _GROUPINGS: dict[str, Callable[[Truth], dict[str, np.ndarray]]] = {
 
 
 def count_overlapping(truth: Truth, threshold: float = 0.1) -> np.ndarray:
-    """How many others' boxes overlap a true person's with an IoU above the threshold, (G,)."""
+    """For each true person the number of other boxes with an IoU above the threshold, (G,)."""
     first, second = pair_in_images(truth.images, truth.images, truth.num_images)
     boxes = bbox_xywh_to_xyxy(truth.bboxes_xywh)
     low = np.maximum(boxes[first, :2], boxes[second, :2])
@@ -147,10 +146,10 @@ def count_overlapping(truth: Truth, threshold: float = 0.1) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """Scores against being right (OKS from 0.5): per tenth mean score, share that is right, and people.
+    """Scores against correctness (OKS of 0.5 or more): per tenth mean score, share correct, and people.
 
-    error is the mean difference of the first two (expected calibration error); precision and recall (D,) by
-    falling score; threshold has the best F1, with its f1, at the place ``best`` of these two.
+    error is the mean difference of the first two (expected calibration error); precision and recall (D,) are
+    by descending score; threshold has the best F1, f1, at the index ``best`` of these two.
     """
 
     mean_scores: np.ndarray
@@ -165,7 +164,7 @@ class Calibration:
 
 
 def calibrate(evaluation: Evaluation) -> Calibration | None:
-    """How far scores say who is right; None where nobody counts."""
+    """How well scores predict correctness; None if nobody counts."""
     outcome = evaluation.outcome()
     right, wrong = outcome.right[:, _CORRECT], outcome.wrong[:, _CORRECT]
     counts = right | wrong
@@ -181,7 +180,7 @@ def calibrate(evaluation: Evaluation) -> Calibration | None:
     precision = hits / np.arange(1, len(hits) + 1)
     recall = hits / outcome.positives.sum()
     f1 = 2 * precision * recall / np.maximum(precision + recall, np.spacing(1))
-    last = np.append(scores[1:] < scores[:-1], True)  # of equal scores all are taken, or none
+    last = np.append(scores[1:] < scores[:-1], True)  # equal scores are taken together
     best = int(np.argmax(np.where(last, f1, -1)))
     error = float((np.abs(means - shares) * people[used]).sum() / people.sum())
     return Calibration(
@@ -191,9 +190,9 @@ def calibrate(evaluation: Evaluation) -> Calibration | None:
 
 @dataclass(frozen=True)
 class Comparison:
-    """AP of two results on the same images, the second less the first, with a 95 % interval of resampling.
+    """AP difference of two results on the same images (second minus first), with a 95 % bootstrap interval.
 
-    share is the part of the resamples in which the second is better; intervals are of each one's AP.
+    share is the share of resamples in which the second is better; intervals are those of each AP.
     """
 
     difference: float
@@ -203,7 +202,7 @@ class Comparison:
 
 
 def compare(first: Evaluation, second: Evaluation, seed: int = 0) -> Comparison:
-    """The bootstrap over images (Efron, 1979), drawn with replacement, the same images for both."""
+    """Bootstrap over images (Efron, 1979), drawn with replacement, the same images for both."""
     rng = np.random.default_rng(seed)
     outcomes = (first.outcome(), second.outcome())
     images = first.truth.num_images

@@ -1,4 +1,4 @@
-"""The curves of training runs."""
+"""Plots the curves of training runs."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -10,8 +10,8 @@ if TYPE_CHECKING:  # importing it takes most of a second
 # Key in metrics.jsonl, label.
 _CURVES = (
     ("loss", "loss (mean of its steps)"),
-    ("student_loss", "of it: the student's"),
-    ("distillation_loss", "of it: distillation"),
+    ("student_loss", "student loss"),
+    ("distillation_loss", "distillation loss"),
     ("lr", "learning rate"),
 )
 _COLOURS = (
@@ -31,11 +31,11 @@ Records = Sequence[dict[str, Any]]
 def plot_curves(
     records: Records, steps_per_epoch: float, measure: str, others: Mapping[str, Records] | None = None
 ) -> "Figure":
-    """Loss, learning rate and, where it was evaluated, ``measure`` over steps (below) and epochs (above).
+    """Loss, learning rate and, if evaluated, ``measure`` over steps (lower axis) and epochs (upper axis).
 
-    ``others`` are further runs by their names, drawn over it; the first of them is ``records``' own.
+    ``others`` are further runs by name, drawn over it; the first name is that of ``records``.
     """
-    from matplotlib.figure import Figure  # without pyplot it needs no display, and keeps no state
+    from matplotlib.figure import Figure  # without pyplot it needs no display and keeps no state
 
     runs = {"": records} if others is None else others
     found = [
@@ -67,10 +67,10 @@ def plot_curves(
 def _plot(axes: "Axes", key: str, records: Records, name: str, colour: str) -> None:
     points = [(record["step"], record[key]) for record in records if key in record]
     if points:
-        marker = "." if len(points) < 50 else None  # a line through one point alone is not seen
+        marker = "." if len(points) < 50 else None  # a line with a single point is invisible
         axes.plot(*zip(*points, strict=True), marker=marker, color=colour, label=plain_label(name))
 
 
 def plain_label(name: str) -> str:
-    """A name without what matplotlib takes for a formula, or for a line not to be named; 40 letters of it."""
+    """A name without matplotlib's markup for formulas and hidden labels; at most 40 characters."""
     return name.replace("$", r"\$").lstrip("_")[:40]

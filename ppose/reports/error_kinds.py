@@ -1,8 +1,8 @@
-"""What is wrong with the keypoints found, after Ruggero Ronchi and Perona (ICCV 2017).
+"""Classifies errors of found keypoints, after Ruggero Ronchi and Perona (ICCV 2017).
 
 By the similarity ks = exp(-d^2 / (2 area (2 sigma)^2)) with the true keypoint: *good* from 0.85 on, *jitter*
-from 0.5 on. Below that, *inversion* where it is 0.5 or more with the mirror twin on the same person, *swap*
-where it is that with the keypoint or its twin on somebody else (the more similar counts), else *miss*.
+from 0.5 on. Below that: *inversion* if it is 0.5 or more with the mirror twin on the same person, *swap* if
+it is so with the keypoint or its twin on another person (the more similar one counts), else *miss*.
 """
 
 from dataclasses import replace
@@ -14,14 +14,14 @@ from ppose.metrics.oks import similarity
 
 KINDS = ("good", "jitter", "inversion", "swap", "miss")
 GOOD, JITTER, INVERSION, SWAP, MISS = range(len(KINDS))
-UNKNOWN = -1  # of keypoints that are not labelled, and of people whom nobody was matched with
-BACKGROUND = 0.1  # the OKS below which somebody is matched with nobody
+UNKNOWN = -1  # for unlabelled keypoints, and for unmatched people
+BACKGROUND = 0.1  # the OKS below which a person matches nobody
 
 _GOOD_FROM, _NEAR_FROM = 0.85, 0.5
 
 
 def find_kinds(evaluation: Evaluation, partners: np.ndarray) -> np.ndarray:
-    """The kind (D, K) of each keypoint found, for people matched with ``partners`` (D,), -1 nobody."""
+    """The kind (D, K) of each found keypoint, for people matched with ``partners`` (D,), -1 for nobody."""
     truth, points = evaluation.truth, evaluation.found.keypoints
     twins = np.array(evaluation.keypoint_set.flip_indices)
     rows = np.flatnonzero(partners >= 0)
@@ -52,7 +52,7 @@ def find_kinds(evaluation: Evaluation, partners: np.ndarray) -> np.ndarray:
 def similarities(
     evaluation: Evaluation, found: np.ndarray, true: np.ndarray, which: np.ndarray | slice = slice(None)
 ) -> np.ndarray:
-    """ks (N, K) of people found (N,) with true ones (N,), or ``which`` of their keypoints; 0 unlabelled."""
+    """ks (N, K) of found people (N,) with true ones (N,) or ``which`` of their keypoints; 0: unlabelled."""
     truth, sigmas = evaluation.truth, np.array(evaluation.keypoint_set.sigmas)
     off = evaluation.found.keypoints[found] - truth.keypoints[true][:, which]
     near = similarity((off**2).sum(axis=-1), truth.areas[true], sigmas[which])
@@ -60,10 +60,10 @@ def similarities(
 
 
 def find_costs(evaluation: Evaluation, partners: np.ndarray, kinds: np.ndarray) -> dict[str, float]:
-    """AP that would be won if one kind of error were put right, everything else as it is.
+    """The gain in AP if one kind of error were corrected and everything else stayed the same.
 
-    Keypoints are put where the true ones are; then there are scores in the order of the OKS, nobody found
-    where nobody is, and nobody missed.
+    Corrected keypoints are moved to the true ones. Further cases: scores in the order of OKS, no false
+    positives, and nobody missed.
     """
     truth, found = evaluation.truth, evaluation.found
     before = evaluation.outcome().average_precision()

@@ -1,4 +1,4 @@
-"""The page of an error analysis, put together of its numbers and of pictures of the worst people."""
+"""Makes the page of an error analysis from its numbers and pictures of the worst people."""
 
 from collections.abc import Callable, Sequence
 
@@ -16,7 +16,7 @@ from ppose.reports.plots import plot_calibration, plot_costs, plot_keypoints, pl
 from ppose.visualize import crop_person, draw_poses, encode_picture
 
 WORST = 40
-_TILE = (200, 240)  # width, height of one picture of a person; annotated and found stand side by side
+_TILE = (200, 240)  # width, height of one picture of a person; annotated and found are side by side
 _QUALITY = 85
 
 ReadImage = Callable[[int], np.ndarray]
@@ -30,9 +30,9 @@ def make_page(
     annotations: Annotations,
     read_image: ReadImage,
 ) -> Page:
-    """The page of one results file, or of two that are compared; ``names`` are theirs.
+    """The page of one results file, or of two in comparison; ``names`` are their names.
 
-    ``read_image`` gives the image of a row of annotations.images, or raises DataError.
+    ``read_image`` returns the image of a row of annotations.images, or raises DataError.
     """
     page = Page(title)
     page.sections["AP and AR"] = [_ap_table(names, analyses), *_comparison(names, comparison)]
@@ -60,14 +60,12 @@ def _comparison(names: Sequence[str], found: Comparison | None) -> list[Block]:
     if found is None:
         return []
     (low, high), ((a, b), (c, d)) = found.interval, found.intervals
-    surely = (
-        "the interval does not hold 0" if low > 0 or high < 0 else "the interval holds 0: it may be chance"
-    )
+    surely = "the interval excludes 0" if low > 0 or high < 0 else "the interval contains 0: may be chance"
     return [
         Text(
-            f"{names[1]} less {names[0]}: {100 * found.difference:+.2f} AP, 95 % interval {100 * low:+.2f} "
+            f"{names[1]} minus {names[0]}: {100 * found.difference:+.2f} AP, 95 % interval {100 * low:+.2f} "
             f"to {100 * high:+.2f} ({surely}); better in {found.share:.0%} of the resamples of the images. "
-            f"Each one's own AP: {100 * a:.1f} to {100 * b:.1f}, and {100 * c:.1f} to {100 * d:.1f}."
+            f"95 % intervals of each AP: {100 * a:.1f} to {100 * b:.1f}, and {100 * c:.1f} to {100 * d:.1f}."
         )
     ]
 
@@ -87,10 +85,10 @@ def _kinds(analysis: Analysis, keypoint_set: KeypointSet) -> list[Block]:
     rows += [[kind, "", "", f"{100 * v:.2f}"] for kind, v in analysis.costs.items() if kind not in KINDS]
     return [
         Text(
-            "After Ruggero Ronchi and Perona (ICCV 2017), of the keypoints of people found with an OKS of "
-            "0.1 or more: jitter has a similarity of 0.5 to 0.85 with the true keypoint; inversion lies at "
-            "the twin of the same person (left for right), swap at somebody else's, miss nowhere. What a "
-            "kind costs is the AP that would be won if it alone were put right; the costs do not add up."
+            "After Ruggero Ronchi and Perona (ICCV 2017), for keypoints of people found with an OKS of 0.1 "
+            "or more: jitter has a similarity of 0.5 to 0.85 with the true keypoint; inversion is at the "
+            "twin of the same person (left for right), swap at another person's keypoint, miss at none. The "
+            "cost of a kind is the AP gained if it alone were corrected; costs do not add up."
         ),
         Table(["kind", "keypoints", "share", "AP points it costs"], rows),
         show_figure(plot_costs(analysis.costs)),
@@ -109,8 +107,8 @@ def _keypoints(analysis: Analysis, keypoint_set: KeypointSet) -> list[Block]:
     header = ["keypoint", "labelled", "mean similarity", "PCK@0.05", "PCK@0.1", "PCK@0.2"]
     return [
         Text(
-            "Of people found with an OKS of 0.1 or more. The similarity is the keypoint's part of OKS, PCK "
-            "the share within so many longer sides of the person's box."
+            "For people found with an OKS of 0.1 or more. The similarity is the keypoint's term of OKS, PCK "
+            "the share within this fraction of the longer side of the person's box."
         ),
         Table(header, rows),
         show_figure(plot_keypoints(shares, similar_shares, keypoint_set.names)),
@@ -129,18 +127,18 @@ def _groups(analysis: Analysis) -> list[Block]:
 
 def _scores(found: Calibration | None) -> list[Block]:
     if found is None:
-        return [Text("Nobody was found, or nobody was to be found.")]
+        return [Text("Nobody was found, or nobody is annotated.")]
     return [
         Text(
-            f"Best F1 at OKS 0.5: {found.f1:.4f}, with the people of a score of {found.threshold:.4f} or "
-            f"more. Expected calibration error: {found.error:.4f}."
+            f"Best F1 at OKS 0.5: {found.f1:.4f}, for people with a score of {found.threshold:.4f} or more. "
+            f"Expected calibration error: {found.error:.4f}."
         ),
         show_figure(plot_calibration(found)),
     ]
 
 
 def _worst(analysis: Analysis, annotations: Annotations, read_image: ReadImage) -> list[Block]:
-    """Pictures of the people whose OKS is lowest, of those that were found at all."""
+    """Pictures of the found people with the lowest OKS."""
     rows = np.flatnonzero(analysis.partners >= 0)
     rows = rows[np.argsort(analysis.oks[rows], kind="stable")][:WORST]
     pictures: list[Block] = []
@@ -152,7 +150,7 @@ def _worst(analysis: Analysis, annotations: Annotations, read_image: ReadImage) 
             problem = str(error)
     if problem:
         pictures.append(Text(f"{len(rows) - len(pictures)} pictures could not be made: {problem}"))
-    return [Text("Annotated at the left, found at the right, by rising OKS."), *pictures]
+    return [Text("Left: annotated, right: found; sorted by OKS, lowest first."), *pictures]
 
 
 def _draw(analysis: Analysis, row: int, image: int, name: str, read_image: ReadImage) -> Picture:

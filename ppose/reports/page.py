@@ -1,6 +1,6 @@
-"""Pages that hold all they need: one HTML file, without scripts, readable without a network.
+"""Self-contained pages: one HTML file without scripts that needs no network.
 
-Texts are escaped, pictures stand in it as data. `page.html` is the template of all reports.
+Texts are escaped, pictures are embedded. `page.html` is the template of all reports.
 """
 
 import base64
@@ -26,7 +26,7 @@ class Text:
 
 @dataclass(frozen=True)
 class Code:
-    """Lines as they are."""
+    """Preformatted lines."""
 
     text: str
     kind: str = "code"
@@ -34,7 +34,7 @@ class Code:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of texts; the first column is read as names, the others as numbers."""
+    """Rows of texts; the first column has names, the others numbers."""
 
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -43,7 +43,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture as a data URL, and what stands below it."""
+    """A picture as a data URL, and its caption."""
 
     url: str
     caption: str = ""
@@ -55,7 +55,7 @@ Block = Text | Code | Table | Picture
 
 @dataclass
 class Page:
-    """A title, and sections by their heading, each of several blocks."""
+    """A title, and sections by heading, each with several blocks."""
 
     title: str
     sections: dict[str, list[Block]] = field(default_factory=dict)
@@ -73,7 +73,7 @@ class Page:
 
 
 def show_number(value: float | None) -> str:
-    """A metric for a table; `-` for none, be it None, NaN or -1."""
+    """A metric for a table; `-` for None, NaN or -1."""
     return f"{value:.4f}" if value is not None and value >= 0 else "-"
 
 

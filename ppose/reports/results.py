@@ -1,4 +1,4 @@
-"""Results files in COCO's format."""
+"""Reads results files in COCO's format."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from ppose.paths import show_name
 def read_results(path: str | Path, annotations: Annotations, keypoint_set: KeypointSet) -> FoundPeople:
     """The people of a results file: a list of {"image_id", "keypoints" (x, y, score)..., "score"}.
 
-    Raises DataError that names the entry which is wrong, and for images that are not annotated.
+    Raises DataError that names the wrong entry, and for images that are not annotated.
     """
     where, entries = show_name(path), read_json(path, "results file")
     if not isinstance(entries, list):

@@ -1,4 +1,4 @@
-"""The page of a training run, alone or beside others."""
+"""Makes the page of a training run, alone or beside others."""
 
 import json
 import statistics
@@ -16,12 +16,12 @@ from ppose.paths import hide_secrets, show_name
 from ppose.reports.curves import Records, plot_curves
 from ppose.reports.page import Block, Code, Page, Table, Text, show_figure, show_number, show_picture
 
-_PICTURES = 3  # of samples, the newest
+_PICTURES = 3  # the newest pictures of samples
 
 
 @dataclass(frozen=True)
 class Run:
-    """What a run's folder holds: config.yml, run.json, the lines of metrics.jsonl, pictures in vis/."""
+    """The content of a run's folder: config.yml, run.json, the lines of metrics.jsonl, pictures in vis/."""
 
     name: str
     config: str
@@ -41,7 +41,7 @@ class Run:
 
     @property
     def measure(self) -> str:
-        """The number by which networks are compared."""
+        """The name of the number that compares networks."""
         numbers = [
             name for record in self.evaluations[:1] for name in record if name not in ("epoch", "step")
         ]
@@ -55,13 +55,13 @@ class Run:
 
     @property
     def steps_per_epoch(self) -> float:
-        """About, where no epoch was ended."""
+        """Steps per epoch; an estimate if no epoch was finished."""
         last = self.records[-1]
         return max(last["step"] / max(last["epoch"], 1), 1)
 
 
 def read_run(folder: str | Path) -> Run:
-    """A run's folder; DataError where it is none."""
+    """Read a run's folder; DataError if it is none."""
     folder, where = Path(folder), show_name(folder)
     try:
         config = (folder / "config.yml").read_text("utf-8", "replace")
@@ -73,13 +73,13 @@ def read_run(folder: str | Path) -> Run:
     about = read_json(folder / "run.json", "run's description")
     records = [record for line in lines if (record := _read_line(line)) is not None]
     if not records:
-        raise DataError(f"{where}: metrics.jsonl has no line yet: nothing was logged before the run ended")
+        raise DataError(f"{where}: metrics.jsonl is empty: the run has logged nothing yet")
     pictures = sorted((folder / "vis").glob("epoch_*.png"))[-_PICTURES:]
     return Run(folder.resolve().name, config, about if isinstance(about, dict) else {}, records, pictures)
 
 
 def _read_line(line: str) -> dict[str, Any] | None:
-    """A line's values; None for half of one, of a run that was killed."""
+    """A line's values; None for half a line of a killed run."""
     try:
         record = json.loads(line)
         numbers = {name: value for name, value in record.items() if isinstance(value, int | float)}
@@ -89,7 +89,7 @@ def _read_line(line: str) -> dict[str, Any] | None:
 
 
 def make_run_page(runs: Sequence[Run]) -> Page:
-    """The page of the first run; the others stand beside it in tables and curves."""
+    """The page of the first run, with the others beside it in tables and curves."""
     names = _tell_apart(runs)
     page = Page(f"Training run {names[0]}" + (f" beside {', '.join(names[1:])}" if len(runs) > 1 else ""))
     page.sections["Results"] = [*_results(names, runs)]
@@ -111,9 +111,9 @@ def _tell_apart(runs: Sequence[Run]) -> list[str]:
 def _results(names: Sequence[str], runs: Sequence[Run]) -> Iterator[Block]:
     evaluated = [(name, run) for name, run in zip(names, runs, strict=True) if run.best is not None]
     if not evaluated:
-        yield Text("It was not evaluated: `ppose train --eval` does so every snapshot_epoch epochs.")
+        yield Text("Not evaluated; `ppose train --eval` evaluates every snapshot_epoch epochs.")
         return
-    yield Text("The best evaluation of each, by its first number.")
+    yield Text("The best evaluation of each run, by the first number.")
     numbers = list(
         dict.fromkeys(n for _, run in evaluated for n in run.best or {} if n not in ("epoch", "step"))
     )
@@ -130,8 +130,8 @@ def _results(names: Sequence[str], runs: Sequence[Run]) -> Iterator[Block]:
         ]
         yield Table(["epoch", *numbers], history)
     yield Text(
-        "What the network gets wrong: `ppose analyse_errors RUN/result/keypoints_results.json --dataset "
-        "RUN/config.yml`, of the last evaluation."
+        "To see the errors of the last evaluation: `ppose analyse_errors RUN/result/keypoints_results.json "
+        "--dataset RUN/config.yml`."
     )
 
 
@@ -154,8 +154,8 @@ def _time(names: Sequence[str], runs: Sequence[Run]) -> Table:
                 *(_most(run, key) for key in ("memory_mb", "gpu_memory_mb")),
             ]
         )
-    header = ["run", "steps", "time in steps", "of it waiting for data", "images/s (median)"]
-    return Table([*header, "memory, MB (most)", "GPU memory, MB (most)"], rows)
+    header = ["run", "steps", "time in steps", "share waiting for data", "images/s (median)"]
+    return Table([*header, "peak memory, MB", "peak GPU memory, MB"], rows)
 
 
 def _most(run: Run, key: str) -> str:

@@ -1,4 +1,4 @@
-"""Images with their people as annotated, and beside them as found in each of several results files."""
+"""Draws images with annotated people beside the people of several results files."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ _GAP = 4
 
 
 def mean_oks(evaluation: Evaluation) -> np.ndarray:
-    """The mean OKS (M,) of the people to be found in each image, 0 for who is missed; NaN without people."""
+    """The mean OKS (M,) over the annotated people of each image, 0 for missed ones; NaN without people."""
     truth = evaluation.truth
     partners = evaluation.match(np.array([BACKGROUND]))[:, 0]
     own = evaluation.pairs.true == partners[evaluation.pairs.found]
@@ -37,9 +37,9 @@ def draw_side_by_side(
     threshold: float,
     score_threshold: float,
 ) -> np.ndarray:
-    """The image (H, W, 3) uint8, RGB, of that number in `Truth`: its true people, then those found by each.
+    """Draw the image (H, W, 3) uint8, RGB, of that number in `Truth`: true people, then those of each file.
 
-    Keypoints and people found with lower scores than the thresholds are not drawn.
+    Skips found keypoints and people with scores below the thresholds.
     """
     truth, keypoint_set = evaluations[0].truth, evaluations[0].keypoint_set
     rows = np.flatnonzero((truth.images == number) & ~truth.ignored)

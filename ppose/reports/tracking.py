@@ -1,4 +1,4 @@
-"""Found tracks against annotated ones: MOTA, IDF1 and HOTA of people, PoseTrack's MOTA of keypoints."""
+"""Compares found tracks with annotated ones: MOTA, IDF1, HOTA of people, PoseTrack's MOTA of keypoints."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -34,7 +34,7 @@ _SIGMAS = {
 
 @dataclass(frozen=True, eq=False)
 class TrackedVideo:
-    """Annotated and found tracks of one video; ``frames`` are those that count."""
+    """Annotated and found tracks of one video; ``frames`` are the evaluated frames."""
 
     truth: Tracks
     found: Tracks
@@ -44,18 +44,18 @@ class TrackedVideo:
 def pair_videos(
     truth: Mapping[str, Tracks], found: Mapping[str, Tracks], threshold: float
 ) -> list[TrackedVideo]:
-    """Each annotated video with what was found in it, without what is not to be counted.
+    """Pair each annotated video with its tracks, without the parts that do not count.
 
-    Those are frames that nobody annotated, and keypoints in regions that were not. Keypoints with a score
-    below ``threshold`` were not found. Two single videos are one whatever they are called. Raises DataError
-    where nothing was found of an annotated video; found ones that are not annotated are counted in a warning.
+    These are frames without annotation, and keypoints in ignored regions. Keypoints with a score below
+    ``threshold`` count as not found. If there is one video on each side, their names need not agree. Raises
+    DataError if an annotated video has no tracks; a warning counts videos that are not annotated.
     """
     if len(truth) == len(found) == 1:
         found = dict(zip(truth, found.values(), strict=True))
     if missing := [name for name in truth if name not in found]:
         raise DataError(
             f"{len(missing)} of {len(truth)} videos have no tracks: {show_name(missing[0])}; "
-            f"there are those of {', '.join(map(show_name, list(found)[:3])) or 'none'}"
+            f"found tracks of {', '.join(map(show_name, list(found)[:3])) or 'no video'}"
         )
     if strange := [name for name in found if name not in truth]:
         _logger.warning(
@@ -76,7 +76,7 @@ def _pair(truth: Tracks, found: Tracks, threshold: float) -> TrackedVideo:
 
 
 def _leave_out(tracks: Tracks, ignored: Mapping[int, list[np.ndarray]]) -> Tracks:
-    """Without the keypoints in ignored regions, and the people who have no others."""
+    """Drop keypoints in ignored regions, and people who have no others."""
     keypoints, keep = tracks.keypoints.copy(), np.ones(len(tracks), bool)
     for row in np.flatnonzero(np.isin(tracks.frames, list(ignored))):
         regions = ignored[int(tracks.frames[row])]
@@ -95,7 +95,7 @@ def _leave_out(tracks: Tracks, ignored: Mapping[int, list[np.ndarray]]) -> Track
 
 
 def _are_inside(points: np.ndarray, regions: Sequence[np.ndarray]) -> np.ndarray:
-    """Which points (N, 2) are in one of the polygons (V, 2), by how often a ray to the right leaves it."""
+    """Which points (N, 2) are in one of the polygons (V, 2), by the crossings of a ray to the right."""
     inside = np.zeros(len(points), bool)
     x, y = points.T[..., None]
     for region in regions:
@@ -108,14 +108,15 @@ def _are_inside(points: np.ndarray, regions: Sequence[np.ndarray]) -> np.ndarray
 
 
 def evaluate_people(videos: Sequence[TrackedVideo], similarity: Similarity) -> dict[str, float]:
-    """`score_tracks` of all videos; pairs from a similarity of 0.5 on may match.
+    """`score_tracks` of all videos; pairs with a similarity of 0.5 or more may match.
 
-    OKS is over a person's annotated keypoints, of which one that was not found counts 0, by the sigmas of
-    COCO and PoseTrack18 and 0.53 of the box as area; who has none annotated goes by IoU.
+    OKS is the mean over a person's annotated keypoints; one that was not found counts 0. It uses the sigmas
+    of COCO and PoseTrack18 and 0.53 of the box as area. People without annotated keypoints are compared by
+    IoU.
     """
     frames = []
     for number, video in enumerate(videos):
-        first = number << 40  # so that no two videos have an id in common
+        first = number << 40  # makes ids unique over all videos
         truth, found = (_by_frame(tracks, video.frames) for tracks in (video.truth, video.found))
         for a, b in zip(truth, found, strict=True):
             alike = _compare(video, a, b, similarity)
@@ -145,27 +146,27 @@ def _compare(video: TrackedVideo, a: np.ndarray, b: np.ndarray, similarity: Simi
 
 
 def _shared_keypoints(truth: Tracks, found: Tracks) -> tuple[tuple[list[int], list[int]], np.ndarray]:
-    """Where the annotated keypoints are in both, and their sigmas, as COCO's of that name, or 0.05."""
+    """The indexes of the annotated keypoints in both, and their sigmas: COCO's for that name, or 0.05."""
     names = [name for name in truth.names if name in found.names]
     if not names:
         raise DataError(
             f"no keypoint is in both: annotated are {', '.join(truth.names)}; "
-            f"found {', '.join(found.names) or 'none'} (--similarity iou compares boxes)"
+            f"found are {', '.join(found.names) or 'none'} (--similarity iou compares boxes)"
         )
     sigmas = np.array([_SIGMAS.get(name, DEFAULT_SIGMA) for name in names])
     return ([truth.names.index(name) for name in names], [found.names.index(name) for name in names]), sigmas
 
 
 def evaluate_keypoints(videos: Sequence[TrackedVideo]) -> dict[str, float] | None:
-    """PoseTrack's MOTA, see `score_keypoint_tracks`; None where no head sizes are annotated.
+    """PoseTrack's MOTA, see `score_keypoint_tracks`; None if no head sizes are annotated.
 
-    Keypoints that the found tracks have not at all are missed, and a warning names them.
+    Keypoints that the tracks do not have at all count as missed, and a warning names them.
     """
     if not any(np.isfinite(video.truth.head_sizes).any() for video in videos):
         return None
     missing = {name for video in videos for name in KEYPOINTS if name not in video.found.names}
     if missing:
-        _logger.warning("the tracks have no %s, which count as missed", ", ".join(sorted(missing)))
+        _logger.warning("the tracks have no %s: these count as missed", ", ".join(sorted(missing)))
     return score_keypoint_tracks([_pose_frames(video) for video in videos])
 
 
@@ -184,7 +185,7 @@ def _pose_frames(video: TrackedVideo) -> list[PoseFrame]:
 
 
 def _in_judges_order(tracks: Tracks) -> np.ndarray:
-    """The keypoints (N, 15, 3) of `KEYPOINTS`, 0 where the tracks have none of that name."""
+    """The keypoints (N, 15, 3) of `KEYPOINTS`, 0 if the tracks have none of that name."""
     points = np.zeros((len(tracks), len(KEYPOINTS), 3))
     for place, name in enumerate(KEYPOINTS):
         if name in tracks.names:
@@ -195,13 +196,13 @@ def _in_judges_order(tracks: Tracks) -> np.ndarray:
 def format_scores(
     count: int, similarity: Similarity, people: Mapping[str, float], keypoints: Mapping[str, float] | None
 ) -> str:
-    """The figures of so many videos for a terminal: shares of 1 in percent, counts as they are."""
+    """The figures of ``count`` videos for a terminal: shares in percent, and counts."""
     shares = ("MOTA", "IDF1", "HOTA", "DetA", "AssA")
     shown = {name: f"{100 * people[name]:.1f}" for name in shares}
     shown |= {name: f"{value:.0f}" for name, value in people.items() if name not in shares}
-    lines = [f"videos: {count}; people matched by {'OKS' if similarity == 'oks' else 'IoU'} from 0.5 on"]
+    lines = [f"videos: {count}; people matched by {'OKS' if similarity == 'oks' else 'IoU'} >= 0.5"]
     lines += align_columns([list(shown), list(shown.values())])
     if keypoints is not None:
-        lines += ["keypoints (PoseTrack), MOTA, then of all MOTP, precision and recall"]
+        lines += ["keypoints (PoseTrack): MOTA, then MOTP, precision and recall over all"]
         lines += align_columns([list(keypoints), [f"{value:.1f}" for value in keypoints.values()]])
     return "\n".join(lines)

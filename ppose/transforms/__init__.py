@@ -1,4 +1,4 @@
-"""Steps over a sample: a dict that each reads and changes. Each class's docstring lists the keys."""
+"""Transforms of samples, which are dicts. Each class's docstring lists the keys it reads and changes."""
 
 from ppose.transforms.affine import TopDownAffine, TopDownEvalAffine
 from ppose.transforms.appearance import ColorJitter, GaussianBlur

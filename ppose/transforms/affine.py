@@ -1,4 +1,4 @@
-"""The one warp that moves the image and the keypoints from the image to the network's input."""
+"""The warp of image and keypoints to the network's input."""
 
 import math
 from collections.abc import Sequence
@@ -26,17 +26,17 @@ from ppose.workspace import Given, register
 
 @register(Transform)
 class TopDownAffine:
-    """Cuts the person out: warps the image, and the keypoints with it, to the network's input.
+    """Crops the person: warps the image and the keypoints to the network's input.
 
     Reads image (H, W, 3), center, scale (image pixels) and, where present, rotation (degrees), flip (bool),
     keypoints (K, 2), visible (K,); a flip mirrors the image at the center and swaps left and right.
     Replaces image by (h, w, 3), moves keypoints to input pixels; adds warp (2, 3), image to input pixels.
 
     ``use_udp``: pixel centers of the borders map to each other (UDP, Huang et al., CVPR 2020).
-    ``partial_decoding``: of an image that nobody has read yet, only what the warp needs is decoded: rows down
-    to the lowest that it sees, at 1/2, 1/4 or 1/8 where there is still a pixel or more for each of the
-    input's. That is quicker, and smoother where a warp of all pixels would skip some. People of one image
-    that come one after the other are quicker without it, since the image is then decoded once for all.
+    ``partial_decoding``: decodes only what the warp needs of an image that is not read yet: rows down to the
+    lowest one used, reduced to 1/2, 1/4 or 1/8 as long as each input pixel still has one pixel or more. That
+    is faster, and smoother where a warp of all pixels would skip some. For consecutive people of one image it
+    is slower, since without it the image is decoded only once.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class TopDownAffine:
         if image.shape[0] * image.shape[1] > LARGEST_LIMIT:
             raise DataError(
                 f"an image of {image.shape[1]} x {image.shape[0]} pixels is too large for OpenCV's warp: "
-                f"expected {LARGEST_LIMIT:,} at most"
+                f"expected at most {LARGEST_LIMIT:,}"
             )
         warp = warp_of_reduced(warp, reduction)
         image = cv2.warpAffine(image, warp, self._size, flags=cv2.INTER_LINEAR)
@@ -82,11 +82,11 @@ class TopDownAffine:
 
 
 def _find_part(warp: np.ndarray, size: tuple[int, int]) -> tuple[int, int]:
-    """How many of the image's rows the warp reads, and the largest reduction that it does not undo."""
+    """How many of the image's rows the warp reads, and the largest reduction that loses no detail."""
     (a, b, c), (d, e, f) = warp.tolist()
     enlargement = max(math.hypot(a, b), math.hypot(d, e))
     reduction = max((r for r in REDUCTIONS if r * enlargement <= 1), default=1)
-    # y of the input's corners in the image, by the inverse of the warp.
+    # y of the input's corners in the image, by the inverse warp.
     corners = ((x - c, y - f) for x in (0, size[0] - 1) for y in (0, size[1] - 1))
     lowest = max((a * y - d * x) / (a * e - b * d) for x, y in corners)
     # An interpolated point lies between two pixels, of r rows each.
@@ -95,9 +95,9 @@ def _find_part(warp: np.ndarray, size: tuple[int, int]) -> tuple[int, int]:
 
 @register(Transform)
 class TopDownEvalAffine:
-    """TopDownAffine for inference: a sample without a box is the whole image as one person.
+    """TopDownAffine for inference: treats the whole image as one person if the sample has no box.
 
-    Reads and writes what TopDownAffine does; adds center and scale where they are missing.
+    Reads and writes the keys of TopDownAffine; adds center and scale if missing.
     """
 
     def __init__(

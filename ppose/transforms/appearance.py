@@ -1,4 +1,4 @@
-"""Random colour and sharpness of the image; keypoints are as they were."""
+"""Random colour and sharpness of the image; keypoints stay unchanged."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,28 +12,28 @@ from ppose.transforms.transform import Transform
 from ppose.workspace import register
 
 _LEVELS = np.arange(256, dtype=np.float64)
-_HUES = 180  # OpenCV's 8-bit hue is in steps of 2 degrees
-_GREY = np.array([0.299, 0.587, 0.114])  # of R, G and B (ITU-R BT.601), as in OpenCV's grey pictures
+_HUES = 180  # OpenCV's 8-bit hue has steps of 2 degrees
+_GREY = np.array([0.299, 0.587, 0.114])  # weights of R, G and B (ITU-R BT.601), as in OpenCV's grey pictures
 
 
 def adjust_brightness(image: np.ndarray, factor: float) -> np.ndarray:
-    """Each value of an image (H, W, 3) uint8 times the factor, cut off at 255."""
+    """Multiply each value of an image (H, W, 3) uint8 by the factor, clipped at 255."""
     return cv2.LUT(image, _as_pixels(_LEVELS * factor))
 
 
 def adjust_contrast(image: np.ndarray, factor: float) -> np.ndarray:
-    """Each value's distance from the picture's mean grey times the factor; image (H, W, 3) uint8, RGB."""
+    """Multiply each value's distance from the image's mean grey; image (H, W, 3) uint8, RGB."""
     mean = _GREY @ np.array(cv2.mean(image)[:3])
     return cv2.LUT(image, _as_pixels((_LEVELS - mean) * factor + mean))
 
 
 def adjust_saturation(image: np.ndarray, factor: float) -> np.ndarray:
-    """Each value's distance from its pixel's grey times the factor; image (H, W, 3) uint8, RGB."""
+    """Multiply each value's distance from its pixel's grey; image (H, W, 3) uint8, RGB."""
     return cv2.transform(image, factor * np.eye(3) + (1 - factor) * _GREY[None])
 
 
 def adjust_hue(image: np.ndarray, turn: float) -> np.ndarray:
-    """Turn the hues of an image (H, W, 3) uint8, RGB by that part of the circle: 1/3 makes red to green."""
+    """Rotate the hues of an image (H, W, 3) uint8, RGB by a share of the circle: 1/3 turns red to green."""
     hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
     table = ((np.arange(256) + round(turn * _HUES)) % _HUES).astype(np.uint8)
     hsv[..., 0] = cv2.LUT(hsv[..., 0], table)
@@ -48,13 +48,13 @@ def _as_pixels(values: np.ndarray) -> np.ndarray:
 class ColorJitter:
     """Changes brightness, contrast, saturation and hue at random, in random order.
 
-    Reads image (H, W, 3) uint8, RGB and the sample's generator; replaces image. Stands after the warp, where
-    the picture is smallest, and before NormalizeImage.
+    Reads image (H, W, 3) uint8, RGB and the sample's generator; replaces image. Place it after the warp,
+    where the picture is smallest, and before NormalizeImage.
 
-    The keys mean what they do in albumentations: with probability ``p``, each of ``brightness``, ``contrast``
-    and ``saturation`` b draws a factor from [max(0, 1 - b), 1 + b], and ``hue`` h a turn of the colour circle
-    from [-h, h], h at most 0.5; 0 leaves that one out. The default of hue is smaller than theirs, which
-    turns faces green.
+    The keys are those of albumentations: with probability ``p``, each of ``brightness``, ``contrast`` and
+    ``saturation`` b draws a factor from [max(0, 1 - b), 1 + b], and ``hue`` h a rotation of the colour circle
+    from [-h, h], h at most 0.5; 0 turns a change off. The default of hue is smaller than theirs, which turns
+    faces green.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class ColorJitter:
 class GaussianBlur:
     """Blurs the image at random.
 
-    Reads image (H, W, 3) uint8 and the sample's generator; replaces image. Stands after the warp: the blur
+    Reads image (H, W, 3) uint8 and the sample's generator; replaces image. Place it after the warp: the blur
     is in pixels of the network's input.
 
     With probability ``p``, the Gaussian's deviation is drawn from ``sigma_limit`` [smallest, largest], in

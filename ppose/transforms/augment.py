@@ -1,4 +1,4 @@
-"""Random choices of flip, scale, rotation, half body and shift: they edit numbers, one warp follows."""
+"""Random flip, scale, rotation, half body and shift: they only set numbers for the one warp that follows."""
 
 from collections.abc import Callable, Sequence
 from statistics import NormalDist
@@ -13,28 +13,28 @@ from ppose.transforms.ranges import check_probability
 from ppose.transforms.transform import Transform
 from ppose.workspace import Given, register
 
-_HALF_BODY_PADDING = 1.5  # the official HRNet code's, around the tight box of the chosen half's keypoints
-# How often the lower body is the half that is taken first.
+_HALF_BODY_PADDING = 1.5  # as in the official HRNet code, of the tight box of the chosen half's keypoints
+# How often the lower body is chosen first.
 _LOWER_BODY_PROBABILITY = {"fair": 0.5, "published": 1 - NormalDist().cdf(0.5)}
 
 
 @register(Transform, ignored=("pixel_std",))
 class RandomFlipHalfBodyTransform:
-    """Chooses at random a half body, scale, rotation and flip, as the official HRNet code does.
+    """Chooses half body, scale, rotation and flip at random, as the official HRNet code does.
 
     Reads keypoints (K, 2), visible (K,), center, scale and the sample's generator; changes center and scale,
     adds rotation (degrees, normal with deviation ``rot``, at most 2 ``rot``, in 60 % of samples) and flip,
-    with probability ``prob_flip``: 0 for things unlike their mirror image. ``scale`` is the deviation of the
-    scale factor, at most that much off 1.
+    with probability ``prob_flip``; use 0 for objects that differ from their mirror image. ``scale`` is the
+    deviation of the scale factor, which differs from 1 by at most that much.
 
-    With probability ``prob_half_body``, where more than ``num_joints_half_body`` keypoints are visible, the
-    crop shrinks to the upper or the lower body's visible keypoints; to the other half where the chosen one
-    shows fewer than three. Which of the two it is, ``half_body_choice`` says: "fair" tosses a fair coin,
-    "published" takes the upper body in 69 % of cases, as the official code does. That code and those that
-    took it over draw a standard normal number, not a uniform one, and compare it to 0.5.
+    With probability ``prob_half_body``, if more than ``num_joints_half_body`` keypoints are visible, the crop
+    shrinks to the visible keypoints of the upper or the lower body, or of the other half if the chosen one
+    has fewer than three. ``half_body_choice``: "fair" chooses each half with probability 1/2, "published"
+    takes the upper body in 69 % of cases, as the official code does. That code and its copies draw a standard
+    normal number instead of a uniform one, and compare it to 0.5.
 
-    ``upper_body_ids`` and ``flip_pairs``, where given, must be the keypoint set's own. A set without
-    upper body has no halves to shrink to.
+    ``upper_body_ids`` and ``flip_pairs``, if given, must be the keypoint set's own. A set without an upper
+    body has no half-body crops.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class RandomFlipHalfBodyTransform:
 def _scale_and_turn(
     sample: dict[str, Any], rng: np.random.Generator, scale: float, rotation: float, probability: float
 ) -> None:
-    """Change scale by a factor and set rotation, both normal, cut at one and at two deviations."""
+    """Change scale by a factor and set rotation, both normal, clipped at one and two deviations."""
     factor = 1 + scale * min(max(rng.standard_normal(), -1.0), 1.0)
     sample["scale"] = sample["scale"] * factor
     turn = rotation * min(max(rng.standard_normal(), -2.0), 2.0)
@@ -110,9 +110,9 @@ def _scale_and_turn(
 class TopDownGetRandomScaleRotation:
     """Chooses scale and rotation at random, as mmpose and PaddleDetection do.
 
-    Reads scale and the sample's generator; changes scale by a normal factor of deviation ``scale_factor``, at
-    most that much off 1, and adds rotation in degrees: with probability ``rot_prob`` normal of deviation
-    ``rot_factor``, at most twice that.
+    Reads scale and the sample's generator; multiplies scale by a normal factor of deviation ``scale_factor``,
+    which differs from 1 by at most that much, and adds rotation in degrees: with probability ``rot_prob``
+    normal of deviation ``rot_factor``, at most twice that.
     """
 
     def __init__(self, rot_factor: float = 40, scale_factor: float = 0.5, rot_prob: float = 0.6) -> None:
@@ -129,7 +129,7 @@ class TopDownGetRandomScaleRotation:
 class TopDownRandomFlip:
     """Mirrors with probability ``flip_prob``: reads the sample's generator, adds flip.
 
-    ``flip_perm``, where given, must be the keypoint set's flip pairs.
+    ``flip_perm``, if given, must be the keypoint set's flip pairs.
     """
 
     def __init__(
@@ -155,9 +155,9 @@ class TopDownRandomFlip:
 
 @register(Transform)
 class TopDownRandomShiftBboxCenter:
-    """Moves the crop at random: as `RandomShift`, but evenly up to ``shift_factor`` of the crop's size.
+    """Shifts the crop at random, as `RandomShift`, but uniformly up to ``shift_factor`` of the crop's size.
 
-    PaddleDetection's, and mmpose's of before 1.0. Reads center, scale and the generator; changes center.
+    As in PaddleDetection, and in mmpose before 1.0. Reads center, scale and the generator; changes center.
     """
 
     def __init__(self, shift_factor: float = 0.16, shift_prob: float = 0.3) -> None:
@@ -171,14 +171,15 @@ class TopDownRandomShiftBboxCenter:
 
 @register(Transform)
 class RandomShift:
-    """Moves the crop at random, as a box that a detector has put beside the person.
+    """Shifts the crop at random, like a box of an inaccurate detector.
 
-    Reads center, scale and the sample's generator; changes center, so it stands before TopDownAffine, and
-    after RandomFlipHalfBodyTransform, whose half body sets center anew.
+    Reads center, scale and the sample's generator; changes center. Place it before TopDownAffine, and after
+    RandomFlipHalfBodyTransform, whose half body sets a new center.
 
-    With probability ``shift_prob`` the center moves by ``shift_factor`` times the crop's size (w, h) times
-    a normal number, truncated to -1 to 1, in x and another in y. mmpose's RandomBBoxTransform draws the same
-    numbers, but times the padded box before it has the input's aspect ratio: a narrow box moves less there.
+    With probability ``shift_prob`` the center moves by ``shift_factor`` times the crop's size (w, h) times a
+    normal number, truncated to -1 to 1, one for x and one for y. mmpose's RandomBBoxTransform draws the same
+    numbers, but multiplies by the padded box before it has the input's aspect ratio: a narrow box moves less
+    there.
     """
 
     def __init__(self, shift_factor: float = 0.16, shift_prob: float = 0.3) -> None:
@@ -196,7 +197,7 @@ def _shift(
     factor: float,
     draw: Callable[[np.random.Generator], np.ndarray],
 ) -> dict[str, Any]:
-    """Move center, with this probability, by what is drawn for x and y times factor and crop size."""
+    """Move center, with this probability, by the numbers drawn for x and y, times factor and crop size."""
     rng: np.random.Generator = sample["generator"]
     if rng.random() < probability:
         sample["center"] = sample["center"] + factor * draw(rng) * sample["scale"]
@@ -204,7 +205,7 @@ def _shift(
 
 
 def _draw_truncated_normal(rng: np.random.Generator) -> np.ndarray:
-    """Two normal numbers between -1 and 1, of uniform ones between the two ends' quantiles."""
+    """Two normal numbers between -1 and 1, from uniform ones between the quantiles of both ends."""
     normal = NormalDist()
     quantiles = rng.uniform(normal.cdf(-1), normal.cdf(1), 2)
     return np.array([normal.inv_cdf(quantile) for quantile in quantiles])

@@ -1,4 +1,4 @@
-"""From samples to the batch that a network takes; the same for training, evaluation and prediction."""
+"""Makes batches from samples, in the same way for training, evaluation and prediction."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -11,7 +11,7 @@ _STACKED = ("index", "image", "warp", "heatmaps", "target_weight")
 
 
 def apply_transforms(transforms: Iterable[Transform], sample: dict[str, Any]) -> dict[str, Any]:
-    """A sample, or a batch, after one transform after the other."""
+    """Apply the transforms in order to a sample, or to a batch."""
     for transform in transforms:
         sample = transform(sample)
     return sample

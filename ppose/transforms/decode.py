@@ -1,4 +1,4 @@
-"""Reading images, turned as they are shown or as their annotations know them."""
+"""Reads images, rotated as displayed or as annotated."""
 
 import logging
 from collections.abc import Callable
@@ -23,17 +23,17 @@ from ppose.workspace import register
 _logger = logging.getLogger(__name__)
 
 _PNG_START, _PNG_END = b"\x89PNG", b"IEND"
-# A scan may be empty and still goes over all pixels; editors write ten or so.
+# Even an empty scan costs a pass over all pixels; editors write about ten.
 _MOST_SCANS = 100
-_MOST_BYTES = 16  # of a file a pixel of the limit: four channels of floats
+_MOST_BYTES = 16  # of a file, per pixel of the limit: four channels of floats
 
 
 def read_image(path: str | Path, *, use_exif: bool = False) -> np.ndarray:
     """Read an image file as (H, W, 3) uint8, RGB; grey and transparent images become RGB.
 
-    Of the formats of `find_stated_size`; HEIC where pillow-heif is installed. ``use_exif`` turns a photo as
-    its EXIF data say; for annotated images see `read_annotated`. Raises DataError that names a missing,
-    truncated or unreadable file, and one of more pixels than `max_pixels`, before it is decoded.
+    Reads the formats of `find_stated_size`; HEIC if pillow-heif is installed. ``use_exif`` rotates a photo by
+    its EXIF orientation; for annotated images see `read_annotated`. Raises DataError that names a missing,
+    truncated or unreadable file, and, before decoding, one with more pixels than `max_pixels`.
     """
     return _decode(_read_whole_file(path), path, use_exif)
 
@@ -41,17 +41,17 @@ def read_image(path: str | Path, *, use_exif: bool = False) -> np.ndarray:
 def read_annotated(
     path: str | Path, size: tuple[int, int] = (0, 0), *, use_exif: bool = True
 ) -> tuple[np.ndarray, bool]:
-    """Read an image as its annotations know it, (H, W, 3) uint8, RGB, and say whether its size is theirs.
+    """Read an image as annotated, (H, W, 3) uint8, RGB, and tell whether it has the annotated size.
 
-    ``size`` is width and height as annotated, 0 where that is unknown. A photo is turned as its EXIF
-    orientation says, unless its stored form alone has that size, or, where neither has, is upright or lying
-    as that is; without ``use_exif`` it never is. Raises as `read_image`.
+    ``size`` is width and height as annotated, 0 if unknown. A photo is rotated by its EXIF orientation,
+    unless only the stored form has that size, or, if neither has, that size's orientation (portrait or
+    landscape); without ``use_exif`` it is never rotated. Raises as `read_image`.
     """
     return _decode_annotated(_read_whole_file(path), path, size, use_exif)
 
 
 def decode_annotated(data: bytes, name: str, size: tuple[int, int] = (0, 0)) -> np.ndarray:
-    """The image of `read_annotated`, of a file's content; ``name`` is for messages."""
+    """The image of `read_annotated`, from a file's content; ``name`` is for messages."""
     _check_whole(data, name)
     return _decode_annotated(data, name, size, use_exif=True)[0]
 
@@ -71,7 +71,7 @@ def _decode_annotated(
 
 
 def read_image_size(path: str | Path, *, use_exif: bool = True) -> tuple[int, int]:
-    """Width and height that `read_image` would give; a JPEG is not decoded for that. Raises as that."""
+    """Width and height that `read_image` would return; does not decode a JPEG. Raises as `read_image`."""
     data = _read_whole_file(path)
     orientation = jpeg.find_orientation(data) if data.startswith(jpeg.START) else None
     size = jpeg.find_size(data) if orientation else (0, 0)
@@ -85,9 +85,9 @@ def _size(image: np.ndarray) -> tuple[int, int]:
 
 
 class ImageReader:
-    """Reads the images of a dataset by `read_annotated`; one of another size than annotated is told of, once.
+    """Reads the images of a dataset by `read_annotated`; warns once if a size differs from the annotated one.
 
-    People of one image follow each other: the last image read serves them all.
+    People of one image are consecutive, so the last image read serves them all.
     """
 
     def __init__(self, *, use_exif: bool = True) -> None:
@@ -96,7 +96,7 @@ class ImageReader:
         self._has_warned = False
 
     def __call__(self, path: str, size: tuple[int, int] = (0, 0)) -> np.ndarray:
-        """The image (H, W, 3) uint8, RGB, of a file whose annotations say this size; 0 is unknown."""
+        """The image (H, W, 3) uint8, RGB, of a file with this annotated size; 0 if unknown."""
         return self._read(path, size)
 
     def _read_file(self, path: str, size: tuple[int, int]) -> np.ndarray:
@@ -104,7 +104,7 @@ class ImageReader:
         if not agrees and not self._has_warned:
             self._has_warned = True
             _logger.warning(
-                "%s has %d x %d pixels, its annotations say %d x %d: `ppose check` lists all that differ",
+                "%s has %d x %d pixels, its annotations say %d x %d: `ppose check` lists all such images",
                 show_name(path), *_size(image), *size,
             )  # fmt: skip
         return image
@@ -115,10 +115,10 @@ def read_image_part(
 ) -> tuple[np.ndarray, int] | None:
     """Read at least the first ``rows`` rows of an image file; of a JPEG at 1 / ``reduction`` (1, 2, 4, 8).
 
-    Returns the image (h, w, 3 or 4) uint8, RGB first, in the stored orientation, and the reduction that it
-    has: `jpeg.decode_part` gives it, and says where its pixels are, or `read_image` in full. With ``size``,
-    that of the annotations (see `read_annotated`), None for what that would turn or has to look at. Raises as
-    `read_image`.
+    Returns the image (h, w, 3 or 4) uint8, RGB first, in the stored orientation, and its reduction: from
+    `jpeg.decode_part`, which documents where its pixels are, or in full from `read_image`. With ``size``, the
+    annotated one (see `read_annotated`), returns None for an image that `read_annotated` would rotate or must
+    examine. Raises as `read_image`.
     """
     data = _read_whole_file(path)
     if size is not None and not jpeg.is_upright(data, size):
@@ -138,7 +138,7 @@ def _read_whole_file(path: str | Path) -> bytes:
 
 def _check_whole(data: bytes, path: str | Path) -> None:
     if _is_truncated(data):
-        raise DataError(f"image is cut short: {show_name(path)} ({len(data)} bytes)")
+        raise DataError(f"image is truncated: {show_name(path)} ({len(data)} bytes)")
 
 
 def _decode(data: bytes, path: str | Path, use_exif: bool = False) -> np.ndarray:
@@ -155,7 +155,7 @@ def _decode(data: bytes, path: str | Path, use_exif: bool = False) -> np.ndarray
 
 
 def _check_cost(data: bytes, path: str | Path) -> bool:
-    """Whether it is known how large the image is; DataError where decoding would take too much."""
+    """Whether the image's size is known; DataError if decoding would take too much memory or time."""
     size = find_stated_size(data)
     if size is None:
         return False
@@ -169,7 +169,7 @@ def _check_cost(data: bytes, path: str | Path) -> bool:
 
 
 def _decode_heif(data: bytes, path: str | Path) -> np.ndarray | None:
-    """A photo in HEIC or HEIF, as phones write it; turned as it is shown, which this format says itself."""
+    """Decode a photo in HEIC or HEIF, as phones write it, rotated as the format itself says."""
     try:
         import pillow_heif
     except ImportError:
@@ -190,7 +190,7 @@ def _decode_heif(data: bytes, path: str | Path) -> np.ndarray | None:
 
 
 def _is_truncated(data: bytes) -> bool:
-    """Decoders fill what is missing with grey and go on; compressed data itself never holds a marker."""
+    """Whether the end marker, which compressed data never holds, is missing; decoders then fill in grey."""
     if data.startswith(jpeg.START):
         # Searched from the end, where it nearly always is.
         return data.rfind(jpeg.END, jpeg.find_segment(data, (jpeg.SCAN,))) < 0
@@ -198,9 +198,9 @@ def _is_truncated(data: bytes) -> bool:
 
 
 class LazySample(dict[str, Any]):
-    """A sample whose image is read when somebody first asks for it; ``"image" in sample``: somebody has.
+    """A sample whose image is read on first access; ``"image" in sample`` tells whether it has been read.
 
-    So a warp that is the first may read only what it needs of image_file. ``read`` gives the whole image.
+    So a warp that comes first may read only the part it needs of image_file. ``read`` gives the whole image.
     """
 
     def __init__(self, read: Callable[[str], np.ndarray], **items: Any) -> None:
@@ -216,9 +216,9 @@ class LazySample(dict[str, Any]):
 
 @register(Transform)
 class Decode:
-    """Reads the image of a sample that has none yet, turned as its EXIF orientation says.
+    """Reads the image of a sample that has none yet, rotated by its EXIF orientation.
 
-    Reads image_file; adds image. People of one image follow each other: the last image read serves them all.
+    Reads image_file; adds image. People of one image are consecutive, so the last image read serves them all.
     A `LazySample` reads its own image, in the orientation of its dataset's annotations.
     """
 

@@ -1,6 +1,6 @@
-"""Parts of the image made black at random, as if something stood before them; keypoints are as they were.
+"""Blackens random parts of the image, as if something hid them; keypoints stay unchanged.
 
-A hidden keypoint still counts in the loss: the network is to find it from what surrounds it.
+A hidden keypoint still counts in the loss: the network must infer it from its surroundings.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from ppose.transforms.ranges import check_probability, check_range
 from ppose.transforms.transform import Transform
 from ppose.workspace import register
 
-_SMALLEST_RADIUS, _LARGEST_RADIUS = 0.1, 0.2  # PaddleDetection's, of the width of trainsize
+_SMALLEST_RADIUS, _LARGEST_RADIUS = 0.1, 0.2  # as in PaddleDetection, of the width of trainsize
 
 
 @register(Transform, names=("AugmentationbyInformantionDropping",))
@@ -22,9 +22,9 @@ class InformationDropping:
 
     Reads image (H, W, 3), keypoints (K, 2), visible (K,) and the sample's generator; replaces image.
 
-    With probability ``prob_cutout``, ``num_patch`` times: a visible keypoint is drawn, a center beside it
+    With probability ``prob_cutout`` it draws ``num_patch`` times a visible keypoint, a center beside it
     (normal in x and y with deviation ``offset_factor`` times the width of ``trainsize`` (w, h)) and a radius
-    from 0.1 to 0.2 of that width. The pixels are those of the image as it is: PP-TinyPose's configs have this
+    from 0.1 to 0.2 of that width. These are pixels of the image at this step: PP-TinyPose's configs have this
     before TopDownAffine, so that the discs are smaller on large people; the paper has it after the warp.
     """
 
@@ -51,7 +51,7 @@ class InformationDropping:
         rng: np.random.Generator = sample["generator"]
         points = sample["keypoints"][sample["visible"] > 0]
         if rng.random() < self._probability and len(points):
-            sample["image"] = sample["image"].copy()  # the dataset may hand the same one out again
+            sample["image"] = sample["image"].copy()  # the dataset may return the same array again
             for _ in range(self._num_patch):
                 center = rng.choice(points) + self._offset * rng.standard_normal(2)
                 _blacken_disc(sample["image"], center, rng.uniform(*self._radii))
@@ -70,11 +70,11 @@ def _blacken_disc(image: np.ndarray, center: np.ndarray, radius: float) -> None:
 class CoarseDropout:
     """Blackens rectangles anywhere in the image (Cutout, DeVries and Taylor, arXiv:1708.04552).
 
-    Reads image (H, W, 3) and the sample's generator; replaces image. Stands after TopDownAffine.
+    Reads image (H, W, 3) and the sample's generator; replaces image. Place it after TopDownAffine.
 
-    The keys mean what they do in albumentations: with probability ``p``, as many rectangles as drawn from
+    The keys are those of albumentations: with probability ``p``, a number of rectangles from
     ``num_holes_range``, each with a height from ``hole_height_range`` and a width from ``hole_width_range``,
-    in parts of the image's, wholly inside it; each range is [smallest, largest].
+    as shares of the image's, wholly inside it; each range is [smallest, largest].
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class CoarseDropout:
         """See the class."""
         rng: np.random.Generator = sample["generator"]
         if rng.random() < self._probability:
-            image = sample["image"].copy()  # the dataset may hand the same one out again
+            image = sample["image"].copy()  # the dataset may return the same array again
             shape = np.array(image.shape[:2])
             for _ in range(rng.integers(*self._counts, endpoint=True)):
                 hole = np.maximum(1, np.rint(shape * rng.uniform(self._smallest, self._largest))).astype(int)

@@ -1,4 +1,4 @@
-"""Training targets: the codec that encodes here also decodes the network's output."""
+"""Training targets: the same codec encodes them and decodes the network's output."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +11,7 @@ from ppose.workspace import Given, register
 
 @dataclass(frozen=True)
 class HeatmapTargets:
-    """Keys of `ToHeatmapsTopDown` that say which codec a config means, where it has no `codec`.
+    """Keys of `ToHeatmapsTopDown`, which determine the codec of a config without `codec`.
 
     Plain Gaussians, centred on whole heatmap pixels (Xiao et al., ECCV 2018). ``hmsize`` (W, H) and ``sigma``
     are in heatmap pixels, ``peak`` is their height.
@@ -38,9 +38,9 @@ class UDPTargets(HeatmapTargets):
     """`ToHeatmapsTopDown_UDP`: UDP's coordinates (Huang et al., CVPR 2020), as the warp's: use_udp: true."""
 
     def make_codec(self, input_size: tuple[int, int]) -> Codec:
-        """See `HeatmapTargets`; ConfigError for a peak, which UDP's have at 1."""
+        """See `HeatmapTargets`; ConfigError for a peak other than 1, UDP's."""
         if self.peak != 1:
-            raise ConfigError(f"ToHeatmapsTopDown_UDP: peak is {self.peak}, but UDP's heatmaps are 1 high")
+            raise ConfigError(f"ToHeatmapsTopDown_UDP: peak is {self.peak}, expected 1 for UDP's heatmaps")
         return UDPHeatmap(input_size, self.hmsize, self.sigma)
 
 
@@ -49,9 +49,9 @@ class UDPTargets(HeatmapTargets):
 @register(Transform, names=("ToHeatmapsTopDown_DARK",), settings=UnbiasedTargets)
 @register(Transform, names=("ToHeatmapsTopDown_UDP",), settings=UDPTargets)
 class EncodeHeatmaps:
-    """Adds heatmaps (K, H, W), target_weight (K, 1) of keypoints (K, 2) in input pixels, visible (K,).
+    """Reads keypoints (K, 2) in input pixels, visible (K,); adds heatmaps (K, H, W), target_weight (K, 1).
 
-    The codec is the config's: its `codec`, or the one that the published name of this transform asks for.
+    The codec is the config's `codec`, or the one that the published name of this transform stands for.
     """
 
     def __init__(self, codec: Given[Codec]) -> None:

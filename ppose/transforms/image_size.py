@@ -1,4 +1,4 @@
-"""The size that an image file states, read from its first bytes: nothing is decoded for that."""
+"""Reads the size that an image file states from its first bytes, without decoding."""
 
 import re
 import struct
@@ -8,9 +8,9 @@ from ppose.transforms import jpeg
 
 Size = tuple[int, int]  # width, height
 
-ISO_START = b"ftyp"  # of ISO files, HEIC and AVIF among them, after four bytes of length
+ISO_START = b"ftyp"  # of ISO files such as HEIC and AVIF, after four bytes of length
 _JP2_START = b"\x00\x00\x00\x0cjP  "
-_CODESTREAM = b"\xff\x4f\xff\x51"  # of JPEG 2000: its start, and the segment with its size
+_CODESTREAM = b"\xff\x4f\xff\x51"  # of JPEG 2000: start marker, and marker of the size segment
 _MOST_BOXES = 10_000
 # Netpbm's: a letter and a number, then width and height between blanks and comments.
 _BLANK = rb"(?:[ \t\r\n\v\f]|#[^\r\n]*[\r\n])+"
@@ -19,17 +19,17 @@ _NETPBM_HEAD = 4096
 
 
 def find_stated_size(data: bytes) -> Size | None:
-    """Width and height of an image as stored; None where the content is none of the formats that are read.
+    """Width and height of an image as stored; None if the content is of no known format.
 
-    These are JPEG, PNG, BMP, WebP, TIFF, GIF, JPEG 2000, Netpbm, AVIF and HEIC. Of an ISO file (the last two)
-    it is the largest width and the largest height of all that are in it.
+    The formats are JPEG, PNG, BMP, WebP, TIFF, GIF, JPEG 2000, Netpbm, AVIF and HEIC. For an ISO file (the
+    last two) it is the largest width and the largest height of all its images.
     """
     find = next((find for start, find in _FORMATS if data.startswith(start)), None)
     if find is None and data[4:8] == ISO_START:
         find = _find_iso
     try:
         size = None if find is None else find(data)
-    except (struct.error, LookupError):  # shorter than its head
+    except (struct.error, LookupError):  # shorter than its header
         return None
     return size if size is not None and min(size) > 0 else None
 
@@ -67,7 +67,7 @@ def _find_webp(data: bytes) -> Size | None:
 
 
 def _find_tiff(data: bytes) -> Size:
-    """Of the first picture, or of its tiles where these are larger (TIFF 6.0, and BigTIFF)."""
+    """The size of the first picture, or of its tiles if larger (TIFF 6.0, and BigTIFF)."""
     order = "<" if data.startswith(b"II") else ">"
     is_big = data[2:4] in (b"+\x00", b"\x00+")
     count, length, number, value_at = ("Q", 20, "Q", 12) if is_big else ("H", 12, "I", 8)
@@ -104,7 +104,7 @@ def _find_codestream(data: bytes, start: int = 0) -> Size | None:
 
 
 def _find_iso(data: bytes) -> Size | None:
-    """ISO/IEC 23008-12: meta holds iprp, that ipco, and that an ispe for each size that there is."""
+    """ISO/IEC 23008-12: meta holds iprp, which holds ipco, which holds an ispe for each size."""
     places = [(0, len(data))]
     for name, skipped in ((b"meta", 4), (b"iprp", 0), (b"ipco", 0)):
         places = [

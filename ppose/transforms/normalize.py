@@ -1,4 +1,4 @@
-"""From uint8 pixels to the network's float input; for one sample and for a batch alike."""
+"""Converts uint8 pixels to the network's float input, for a sample or a batch."""
 
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -15,11 +15,11 @@ ChannelOrder = Literal["rgb", "bgr"]
 
 @register(Transform)
 class NormalizeImage:
-    """(image / 255 - mean) / std per channel; without ``is_scale`` the division by 255 is left out.
+    """(image / 255 - mean) / std per channel; without ``is_scale`` there is no division by 255.
 
-    Reads image (.., H, W, 3) uint8, RGB; replaces it by float32 that lies in memory as `Permute` wants it:
-    channels in ``channel_order``, which is also that of ``mean`` and ``std``, times ``factor`` plus
-    ``offset``, each (3,). The config's top-level key `channel_order` says what its network takes.
+    Reads image (.., H, W, 3) uint8, RGB; replaces it by float32 in the memory layout of `Permute`: channels
+    in ``channel_order``, which is also that of ``mean`` and ``std``, times ``factor`` plus ``offset``, each
+    (3,). The config's top-level key `channel_order` is the order that its network takes.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class NormalizeImage:
         image = sample["image"]
         *lead, height, width, _ = image.shape
         planes = np.empty((*lead, 3, height, width), np.float32)
-        # Image by image, which stays in the processor's cache; OpenCV takes the channels apart quickest.
+        # Image by image, to stay in the processor's cache; OpenCV splits the channels fastest.
         images = image.reshape(-1, height, width, 3)
         for one, out in zip(images, planes.reshape(-1, 3, height, width), strict=True):
             for channel, plane in enumerate(self._reorder(cv2.split(one))):

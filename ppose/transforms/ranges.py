@@ -1,4 +1,4 @@
-"""Checks of the numbers that a config gives to random transforms."""
+"""Checks the numbers that a config gives to random transforms."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ from ppose.errors import ConfigError
 
 
 def check_probability(name: str, value: float) -> None:
-    """Raise ConfigError unless the value is one of 0 to 1; ``name`` is the config key."""
+    """Raise ConfigError unless the value is from 0 to 1; ``name`` is the config key."""
     if not 0 <= value <= 1:
         raise ConfigError(f"{name}: got {value}, expected a probability from 0 to 1")
 

@@ -1,13 +1,13 @@
-"""What a transform is."""
+"""The protocol of transforms."""
 
 from typing import Any, Protocol
 
 
 class Transform(Protocol):
-    """A step over a sample, or over a stacked batch; its docstring lists the keys that it reads and writes.
+    """A step on a sample, or on a stacked batch; its docstring lists the keys that it reads and writes.
 
-    Random ones take the sample's `generator` (numpy), so that results do not depend on who makes the sample.
+    Random ones use the sample's `generator` (numpy), so that results do not depend on which worker runs them.
     """
 
     def __call__(self, sample: dict[str, Any]) -> dict[str, Any]:
-        """The sample, changed in place or another one."""
+        """Return the sample, changed in place or new."""

@@ -1,4 +1,4 @@
-"""Commands and experiment files of other pose codes, as those of ppose."""
+"""Translates commands and experiment files of other pose codes to those of ppose."""
 
 from ppose.translate.command import translate_command
 from ppose.translate.experiment import translate_experiment

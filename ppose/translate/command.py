@@ -1,4 +1,4 @@
-"""A command of other pose codes as a command of ours."""
+"""Translates a command of another pose code to ours."""
 
 import argparse
 import json
@@ -16,7 +16,7 @@ from ppose.translate.settings import KEYS, STRUCTURE, check_setting, read_gpus, 
 from ppose.translate.shell import read_call, split_line
 
 _TENSORFLOW, _ATTENTION = "tf_hrnet_w32_256x192_coco", "attention_pose_resnet_50_256x192_coco"
-# What these codes say and our configs do not: the channels of ResNet's weights, and boxes for tests.
+# Settings of these codes that our configs lack: the channels of ResNet's weights, and boxes for tests.
 _OF_BGR = r"configs/pose_resnet_\d+_\w+_coco\.yml"
 _OF_DETECTIONS = {
     _TENSORFLOW: "dataset/COCO/dets/human_detection.json",
@@ -24,13 +24,13 @@ _OF_DETECTIONS = {
     "hsrnet_161_256x192_coco": None,
     "hsr_msnet_161_256x192_coco": None,
 }
-# Theirs have paths and choices within; what stands in capitals is to be filled in.
+# Their scripts contain paths and choices; the user must fill in the capitals.
 _CONVERTERS = {
     "mpii2coco.py": ("mpii2coco", "--split train"),
     "posetrack2coco.py": ("posetrack2coco", ""),
     "convert2COCO.py": ("spacecraft2coco", "--keypoint_set envisat16"),
 }
-# What has no counterpart, and why, or what does its work here.
+# Scripts without a counterpart, and why, or what to use instead.
 _NONE = {
     "setup.py": "there is nothing to build",
     "demo.py": "tools/infer.py -c CONFIG --infer_dir DIR, and deploy/infer.py for videos",
@@ -42,27 +42,27 @@ _COMMANDS = {
     "mkdir": "output and log are made when needed",
     "sed": "there is nothing to change in other packages",
 }
-_PLOTTED = "hrnet_w32_256x192"  # a config of COCO's people, whose results their script draws
+_PLOTTED = "hrnet_w32_256x192"  # a config for COCO's people, whose results their script draws
 _OWN = re.compile(r"(tools/(train|eval|infer|export_model)|deploy/infer|dataset/download_coco)\.py$")
-# Their flags without a value, and those with one that ppose need not be told.
-_NO_FLIP_TEST = "--no-flip-test"  # none of theirs: what leaving out --flip-test means
+# Their flags without a value, and flags with a value that ppose does not need.
+_NO_FLIP_TEST = "--no-flip-test"  # not one of theirs: stands for the absence of --flip-test
 _SWITCHES = (
     _NO_FLIP_TEST,
     *("--post-process", "--shift-heatmap", "--flip-test", "--use-detect-bbox", "--continue"),
 )
 _WITHOUT_EFFECT = ("--frequent", "--workers", "--modelDir", "--logDir", "--dataDir", "--prevModelDir")
-# Settings beside those of KEYS: flags of eval.py, keys, and those that change nothing or are read elsewhere.
+# Settings beside KEYS: flags of eval.py, keys, and settings without effect or read elsewhere.
 _EVAL_FLAGS = {"TEST.OKS_THRE": "--oks_thre", "TEST.IN_VIS_THRE": "--in_vis_thre"}
 _SCHEDULE = "LearningRate.schedulers.PiecewiseDecay"
 _COMMAND_KEYS = {**KEYS, "TRAIN.LR_STEP": f"{_SCHEDULE}.milestones", "TRAIN.LR_FACTOR": f"{_SCHEDULE}.gamma"}
 _MOOT = (
     *("TEST.POST_PROCESS", "TEST.SOFT_NMS", "DATASET.DATA_FORMAT", "DATASET.IMG_PREFIX"),
-    *("TRAIN.WD", "TRAIN.MOMENTUM", "TRAIN.NESTEROV"),  # SGD's; their files have Adam
+    *("TRAIN.WD", "TRAIN.MOMENTUM", "TRAIN.NESTEROV"),  # for SGD; their files use Adam
 )
 
 
 def translate_command(text: str) -> str:
-    """A command line of another pose code as one of ours; ConfigError for what is none.
+    """Translate a command line of another pose code to ours; ConfigError for anything else.
 
     >>> translate_command("python test.py --gpu 0-1 --test_epoch 140").split(" -c ")[1]
     'configs/attention_pose_resnet_50_256x192_coco.yml --test_epoch 140'
@@ -91,7 +91,7 @@ def translate_command(text: str) -> str:
 
 
 def _translate_other(text: str, words: list[str]) -> str:
-    """What calls no script of theirs: what sets up their code, most of which ours does without."""
+    """Translate other commands, which set up their code; most are not needed here."""
     if words[-2:-1] == ["-r"] and {"pip", "pip3", "install"} & set(words):
         return "pip install -r requirements.txt"
     reason = next((reason for word, reason in _COMMANDS.items() if word in words), None)
@@ -101,14 +101,14 @@ def _translate_other(text: str, words: list[str]) -> str:
 
 
 def _translate_plot(arguments: Sequence[str]) -> str:
-    """Of plot_coco.py: pictures of a results file."""
+    """Translate plot_coco.py: pictures of a results file."""
     results, folder = (_value_of(arguments, flag) for flag in ("--prediction", "--save-path"))
     line = ["python", "tools/visualize_coco.py", results or "RESULTS", "--dataset", f"configs/{_PLOTTED}.yml"]
     return shlex.join(line + (["--output_dir", folder] if folder else []))
 
 
 def _value_of(arguments: Sequence[str], flag: str) -> str:
-    """A flag's value, after it or after its =; '' where there is none."""
+    """A flag's value, after it or after its =; '' if there is none."""
     for word, after in pairwise([*arguments, ""]):
         if word == flag or word.startswith(f"{flag}="):
             return word.partition("=")[2] or after
@@ -131,7 +131,7 @@ class _Call:
             self._overrides.append("channel_order=bgr")
 
     def translate(self) -> str:
-        """The line of ours."""
+        """Our command line."""
         while self._arguments:
             word = self._arguments.pop(0)
             if word.startswith("-"):
@@ -144,7 +144,7 @@ class _Call:
         return self._join()
 
     def _add_detections(self) -> None:
-        """What these codes are tested on where nothing is said of boxes."""
+        """Add the boxes that these codes are tested on by default."""
         name = self._config.removeprefix("configs/").removesuffix(".yml")
         if name not in _OF_DETECTIONS:
             return
@@ -159,7 +159,7 @@ class _Call:
                 raise ConfigError(f"{flag}: expected a value after it")
             value = self._arguments.pop(0)
         readers: dict[str, Callable[[str], None]] = {
-            "--cfg": lambda _: None,  # read before
+            "--cfg": lambda _: None,  # already read
             "--gpu": self._read_gpus,
             "--gpus": self._read_gpus,
             "--weights": lambda file: self._options.extend(["--weights", file]),
@@ -176,7 +176,7 @@ class _Call:
             self._overrides.append(f"{_network_of(self._config)}.shift_heatmap=true")
         elif flag in ("--flip-test", "--use-detect-bbox", "--continue"):
             self._options.append(flag)
-        elif flag not in (*_WITHOUT_EFFECT, "--post-process"):  # a quarter pixel is what we decode with
+        elif flag not in (*_WITHOUT_EFFECT, "--post-process"):  # we also decode with a quarter pixel
             raise ConfigError(f"{flag}: no flag of these codes")
 
     def _read_gpus(self, text: str) -> None:
@@ -186,7 +186,7 @@ class _Call:
             raise ConfigError(f"--gpu: {error}") from None
 
     def _read_setting(self, setting: str) -> None:
-        """A setting of the experiment file and its value, as in TEST.USE_GT_BBOX False."""
+        """Read a setting of the experiment file and its value, as in TEST.USE_GT_BBOX False."""
         check_setting(setting)
         if not self._arguments:
             raise ConfigError(f"{setting}: expected a value after it")
@@ -196,7 +196,7 @@ class _Call:
             check_value(setting, value)
         if setting == "GPUS":
             self._gpus = read_gpus(text)
-        elif setting == "TEST.MODEL_FILE" and not text:  # that of the run's end, which is ours as well
+        elif setting == "TEST.MODEL_FILE" and not text:  # the run's final model, also our default
             return
         elif self._command == "eval" and (flags := _to_eval_flags(setting, text, value)):
             self._options += flags
@@ -204,7 +204,7 @@ class _Call:
             self._overrides += self._to_overrides(setting, value)
         elif setting.startswith(STRUCTURE) and setting not in (*_MOOT, *_EVAL_FLAGS):
             raise ConfigError(
-                f"{setting}: no override of ours; change it in the experiment file and translate that"
+                f"{setting}: we have no override for it; change the experiment file and translate that"
             )
 
     def _to_overrides(self, setting: str, value: Any) -> list[str]:
@@ -228,7 +228,7 @@ class _Call:
 
 
 def _to_eval_flags(setting: str, text: str, value: Any) -> list[str]:
-    """The flags of eval.py that are a setting, if any are."""
+    """The flags of eval.py for a setting, if any."""
     if setting == "TEST.MODEL_FILE":
         return ["--model-file", text]
     if setting == "TEST.SOFT_NMS" and value is True:
@@ -240,7 +240,7 @@ def _to_eval_flags(setting: str, text: str, value: Any) -> list[str]:
 
 
 def _guess_config(before: list[str], arguments: list[str]) -> str:
-    """Our config: of the experiment file, or by the flags and folders of the two codes that have none."""
+    """Our config: that of the experiment file; without one, guessed from flags and folders."""
     if _has(arguments, "--cfg"):
         path = _value_of(arguments, "--cfg")
         if not path.endswith((".yaml", ".yml")):
@@ -259,7 +259,7 @@ def _guess_config(before: list[str], arguments: list[str]) -> str:
 
 
 def _network_of(config: str) -> str:
-    """The block of a config's architecture, by its name."""
+    """The name of the block of a config's architecture."""
     name = config.rpartition("/")[2]
     for start, network in (("hsr", "HSRNet"), ("pose_resnet", "PoseResNet"), ("attention", "PoseResNet")):
         if name.startswith(start):

@@ -1,4 +1,4 @@
-"""An experiment file of the official HRNet code's line as a config of ours."""
+"""Translates an experiment file of the official HRNet code, or a descendant, to our config."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +11,7 @@ from ppose.translate.kinds import check_value
 from ppose.translate.networks import read_network
 from ppose.translate.settings import KEYS, check_setting, flatten, read_gpus, to_our_value
 
-# What the published code takes where a file says nothing (lib/config/default.py, lib/core/config.py).
+# Defaults of the published code (lib/config/default.py, lib/core/config.py).
 _DEFAULTS: dict[str, Any] = {
     "DATASET.COLOR_RGB": False,
     "DATASET.FLIP": True,
@@ -27,7 +27,7 @@ _DEFAULTS: dict[str, Any] = {
     "TRAIN.LR_FACTOR": 0.1,
     "TRAIN.LR_STEP": [90, 110],
 }
-# The older of the two has these settings in other places, and one that differs.
+# The older of the two has these settings under other keys, and one different default.
 _OLDER = ("MODEL.EXTRA.HEATMAP_SIZE", "MODEL.EXTRA.SIGMA", "TRAIN.BATCH_SIZE", "TEST.BATCH_SIZE")
 _OLDER_DEFAULTS = {"TRAIN.BATCH_SIZE": 32, "TEST.SHIFT_HEATMAP": True}
 _NEWER_DEFAULTS = {"TRAIN.BATCH_SIZE_PER_GPU": 32, "TEST.SHIFT_HEATMAP": False}
@@ -37,9 +37,9 @@ _SPACECRAFT = {11: "tango11", 12: "envisat12", 16: "envisat16"}
 
 
 def translate_experiment(file: str | Path, name: str) -> str:
-    """The text of a config that means what an experiment file does, and is to be saved as ``name``.yml.
+    """The text of a config equivalent to an experiment file, to be saved as ``name``.yml.
 
-    Raises ConfigError for what is no such file, and for what our networks and datasets cannot be.
+    Raises ConfigError for another file, and for settings that our networks and datasets do not have.
     """
     flat = _read(Path(file))
     is_older = any(key in flat for key in _OLDER)
@@ -77,7 +77,7 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _read_data(flat: Mapping[str, Any], network: str) -> tuple[list[str], dict[str, Any]]:
-    """The file of defaults of a kind of data, if any, and the datasets' own places of files."""
+    """The file of defaults for a kind of data, if any, and the paths of the datasets."""
     kind, count = flat["DATASET.DATASET"], flat["MODEL.NUM_JOINTS"]
     sets = {"TrainDataset": flat.get("DATASET.TRAIN_SET"), "EvalDataset": flat.get("DATASET.TEST_SET")}
     if kind == "mpii":
@@ -94,7 +94,7 @@ def _read_data(flat: Mapping[str, Any], network: str) -> tuple[list[str], dict[s
             f"DATASET.DATASET is {kind} with {count} keypoints, expected coco with {_PEOPLE}, mpii with 16, "
             f"or the spacecraft's with {', '.join(map(str, _SPACECRAFT))}"
         )
-    # No mirroring, whatever the file says: a spacecraft is not its own mirror image.
+    # No flips, whatever the file says: a spacecraft differs from its mirror image.
     blocks: dict[str, Any] = {"keypoint_set": _SPACECRAFT[count], "prob_flip": 0, network: {"flip": False}}
     blocks |= {key: {"image_dir": part, "anno_path": f"{part}.json"} for key, part in sets.items()}
     return ["_base_/spacecraft.yml"], blocks
@@ -105,7 +105,7 @@ def _coco_annotations(part: str) -> str:
 
 
 def _read_keys(flat: Mapping[str, Any], network: str) -> dict[str, Any]:
-    """The settings that stand for one key of ours each; empty texts say nothing."""
+    """The settings that correspond to one key of ours each; empty texts are skipped."""
     cfg: dict[str, Any] = {}
     loss = "KeyPointOHKMMSELoss" if flat.get("LOSS.USE_OHKM") else "KeyPointMSELoss"
     has_boxes = flat["DATASET.DATASET"] != "mpii"
@@ -141,7 +141,7 @@ def _read_training(flat: Mapping[str, Any], network: str) -> dict[str, Any]:
         optimizer["use_nesterov"] = bool(flat.get("TRAIN.NESTEROV"))
         decay = {"type": "L2", "factor": flat.get("TRAIN.WD", 1e-4)}
         cfg["OptimizerBuilder"] = {"optimizer": optimizer, "regularizer": decay}
-    elif kind != "adam":  # whose weight decay the published code leaves out
+    elif kind != "adam":  # the published code uses no weight decay with it
         raise ConfigError(f"TRAIN.OPTIMIZER: got {kind}, expected adam or sgd")
     if flat.get("LOSS.USE_OHKM"):
         cfg[network] = {"loss": "KeyPointOHKMMSELoss"}
@@ -156,7 +156,7 @@ def _read_training(flat: Mapping[str, Any], network: str) -> dict[str, Any]:
 
 
 def _merge(cfg: dict[str, Any], part: Mapping[str, Any]) -> None:
-    """Lay blocks over those of a config, in place."""
+    """Merge blocks into those of a config, in place."""
     for key, value in part.items():
         if isinstance(value, dict) and isinstance(cfg.get(key), dict):
             _merge(cfg[key], value)

@@ -1,4 +1,4 @@
-"""Which values the settings of the official HRNet code's line have."""
+"""The kinds of values of the official HRNet code's settings."""
 
 import math
 from collections.abc import Callable
@@ -42,7 +42,7 @@ _EXPECTED = {setting: (words, test) for words, test, settings in _KINDS for sett
 
 
 def check_value(setting: str, value: Any) -> None:
-    """Raise ConfigError where a setting's value is of another kind than that setting's."""
+    """Raise ConfigError if a value has the wrong kind for its setting."""
     words, test = _EXPECTED.get(setting, ("", lambda _: True))
     if not test(value):
         raise ConfigError(f"{setting}: got {value!r:.60}, expected {words}")

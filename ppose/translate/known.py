@@ -1,8 +1,8 @@
-"""Experiment files of the official HRNet code's line that come as configs of ours."""
+"""Experiment files of the official HRNet code and its descendants that we have as configs."""
 
 import re
 
-# The experiment files that come as configs of ours, by the end of their path.
+# The experiment files that we have as configs, by the end of their path.
 _SIZE = r"(?P<size>256x192|384x288)"
 _EXPERIMENTS = [
     (rf"coco/hsrnet(?P<n>59|110|161)/{_SIZE}_d256x3_adam_lr1e-3", "hsrnet_{n}_{size}_coco"),
@@ -19,7 +19,7 @@ _EXPERIMENTS = [
 
 
 def find_experiment(path: str) -> str | None:
-    """The name of the config of ours that is that experiment; None where none is."""
+    """The name of our config for that experiment; None if there is none."""
     posix = _bare(path)
     for pattern, template in _EXPERIMENTS:
         match = re.search(rf"(^|/){pattern}$", posix)
@@ -29,7 +29,7 @@ def find_experiment(path: str) -> str | None:
 
 
 def name_experiment(path: str) -> str:
-    """The name of our config of an experiment file: ours that it is, or the last two parts of its path."""
+    """The name of our config for an experiment file: the one we have, or the last two parts of its path."""
     return find_experiment(path) or "_".join(_bare(path).split("/")[-2:])
 
 

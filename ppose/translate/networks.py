@@ -1,4 +1,4 @@
-"""The network of an experiment file, as the blocks of ours."""
+"""Translates the network of an experiment file to our blocks."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,7 +7,7 @@ from ppose.errors import ConfigError
 
 _HSRNETS = {"pose_hsrnet": False, "pose_hsr_msnet": True}
 _DECONVS = {"pose_resnet": 3, "pose_hsrnet": 2, "pose_hsr_msnet": 2}
-# What our networks are and no key of theirs changes.
+# Fixed properties of our networks.
 _FIXED = {
     "MODEL.STYLE": "pytorch",  # caffe's ResNet strides elsewhere
     "MODEL.TARGET_TYPE": "gaussian",
@@ -20,9 +20,9 @@ _STAGES = {f"MODEL.EXTRA.STAGE{branches}": branches for branches in (2, 3, 4)}
 
 
 def read_network(flat: Mapping[str, Any]) -> tuple[str, str, dict[str, Any]]:
-    """The architecture, the file of its defaults, and what differs from these.
+    """The architecture, the file of its defaults, and the differences from these.
 
-    Raises ConfigError for what our networks cannot be.
+    Raises ConfigError for settings that our networks do not support.
     """
     for setting, value in _FIXED.items():
         if flat.get(setting, value) != value:
@@ -55,7 +55,7 @@ def _read_deconvs(flat: Mapping[str, Any], count: int) -> int:
 
 
 def _read_stages(flat: Mapping[str, Any]) -> dict[str, Any]:
-    """HRNet's width, and how many modules and blocks its stages have."""
+    """HRNet's width, and the numbers of modules and blocks in its stages."""
     stages = {name: flat.get(name) for name in _STAGES}
     if not all(isinstance(stage, dict) for stage in stages.values()):
         raise ConfigError("MODEL.EXTRA: expected STAGE2, STAGE3 and STAGE4")
@@ -80,19 +80,19 @@ def _read_stages(flat: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _numbers(name: str, values: Any, count: int) -> list[int]:
-    """The values as whole numbers from 1 on, so many of them."""
+    """The values as ``count`` whole numbers of 1 or more."""
     if (
         not isinstance(values, list)
         or len(values) != count
         or not all(isinstance(value, int) and not isinstance(value, bool) and value > 0 for value in values)
     ):
-        raise ConfigError(f"{name}: got {values}, expected {count} whole numbers from 1 on")
+        raise ConfigError(f"{name}: got {values}, expected {count} whole numbers of 1 or more")
     return values
 
 
 def _one(name: str, values: Sequence[Any], count: int | None = None) -> Any:
-    """The number that all values are."""
+    """The number that all values equal."""
     numbers = _numbers(name, values, count or len(values)) if len(values) > 1 or count is None else values
     if len(set(numbers)) != 1:
-        raise ConfigError(f"{name}: got {list(values)}, expected one number throughout")
+        raise ConfigError(f"{name}: got {list(values)}, expected equal numbers")
     return numbers[0]

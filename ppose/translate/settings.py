@@ -1,4 +1,4 @@
-"""The settings of the official HRNet code's line (YAML with DATASET, MODEL, TRAIN, TEST) as keys of ours.
+"""Translates settings of the official HRNet code (YAML with DATASET, MODEL, TRAIN, TEST) to our keys.
 
 Files of deep-high-resolution-net.pytorch, human-pose-estimation.pytorch, HSR-MSNet and HRNet for spacecraft.
 """
@@ -12,7 +12,7 @@ import yaml
 from ppose.errors import ConfigError
 from ppose.workspace.registry import suggest
 
-# A setting -> our key; "{network}" stands for the block of the architecture, "{data}" for both datasets.
+# Setting -> our key; "{network}" stands for the architecture's block, "{data}" for both datasets.
 KEYS = {
     "OUTPUT_DIR": "save_dir",
     "PRINT_FREQ": "log_iter",
@@ -46,7 +46,7 @@ KEYS = {
     "TEST.IMAGE_THRE": "EvalDataset.image_thre",
     "TEST.MODEL_FILE": "weights",
 }
-# What the rest of a file says, and this package reads as a whole: the network, the schedule, the loss.
+# The other settings, which this package reads as a whole: the network, the schedule, the loss.
 STRUCTURE = (
     "GPUS", "DATASET.DATASET", "DATASET.TRAIN_SET", "DATASET.TEST_SET", "DATASET.DATA_FORMAT",
     "DATASET.IMG_PREFIX", "MODEL.NAME", "MODEL.INIT_WEIGHTS",
@@ -54,7 +54,7 @@ STRUCTURE = (
     "TRAIN.OPTIMIZER", "TRAIN.LR_STEP", "TRAIN.LR_FACTOR", "TRAIN.WD", "TRAIN.MOMENTUM", "TRAIN.NESTEROV",
     "TEST.IN_VIS_THRE", "TEST.OKS_THRE", "TEST.SOFT_NMS", "TEST.POST_PROCESS",
 )  # fmt: skip
-# Nothing that ppose would have to be told.
+# Settings that ppose does not need.
 _WITHOUT_EFFECT = (
     "AUTO_RESUME", "CUDNN", "DATA_DIR", "LOG_DIR", "PIN_MEMORY", "RANK", "DEBUG", "MODEL.TAG_PER_JOINT",
     "DATASET.HYBRID_JOINTS_TYPE", "DATASET.SELECT_DATA", "LOSS.USE_DIFFERENT_JOINTS_WEIGHT", "MODEL.STYLE",
@@ -78,7 +78,7 @@ def to_our_value(setting: str, value: Any) -> Any:
 
 
 def check_setting(setting: str) -> None:
-    """Raise ConfigError for a setting that no code of this line has, with the nearest one that is known."""
+    """Raise ConfigError for a setting that none of these codes has, with the nearest known one."""
     known = (*KEYS, *STRUCTURE, *_WITHOUT_EFFECT)
     if not any(setting == name or setting.startswith(f"{name}.") for name in known):
         raise ConfigError(f"{setting}: no setting of an experiment file{suggest(setting, known)}")
@@ -98,7 +98,7 @@ def flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _read_text(value: Any) -> Any:
-    """The value, but numbers and lists of such that YAML takes for a text, as in 1e-3 or (32, 64)."""
+    """The value; parses numbers and lists of numbers that YAML reads as text, such as 1e-3 or (32, 64)."""
     if isinstance(value, dict):
         return {key: _read_text(part) for key, part in value.items()}
     if isinstance(value, str) and _NUMERIC.fullmatch(value.replace(" ", "")):
@@ -107,7 +107,7 @@ def _read_text(value: Any) -> Any:
 
 
 def read_value(text: str) -> Any:
-    """A value as it stands on a command line: true, 1e-3, [1, 2], (0,1) or a text."""
+    """Parse a value of a command line: true, 1e-3, [1, 2], (0,1) or a text."""
     if _SEQUENCE.fullmatch(text.replace(" ", "")):
         return [read_value(part) for part in text.strip("() ").split(",") if part.strip()]
     try:
@@ -116,13 +116,13 @@ def read_value(text: str) -> Any:
         return text
     if isinstance(value, str):
         try:
-            return float(value)  # YAML 1.1 takes 1e-3 for a text
+            return float(value)  # YAML 1.1 reads 1e-3 as text
         except ValueError:
             return {"True": True, "False": False}.get(value, value)
     return value
 
 
 def read_gpus(value: Any) -> list[int]:
-    """GPUS as these files write them: (0,1,2,3), '0,1' or 0."""
+    """Parse GPUS as these files write them: (0,1,2,3), '0,1' or 0."""
     parts = str(value).strip("()[] ").split(",")
     return [int(part) for part in parts if part.strip().isdecimal()]

@@ -1,4 +1,4 @@
-"""Which Python script a line of a shell calls, how, and on how many processes."""
+"""Parses a shell line: which Python script it calls, how, and on how many processes."""
 
 import re
 import shlex
@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from ppose.errors import ConfigError
 
-_ENDS = re.compile(r"[;&|<>]+$")  # of a command: what is after it is another one, or where its output goes
-_VARIABLE = re.compile(r"[A-Za-z_]\w*=.*")  # of the environment, before a command
+_ENDS = re.compile(r"[;&|<>]+$")  # end of a command; another command or a redirection follows
+_VARIABLE = re.compile(r"[A-Za-z_]\w*=.*")  # environment variable before a command
 _REWRITES = (
-    (r"\\\s*(\n|$)", " "),  # a line that goes on
+    (r"\\\s*(\n|$)", " "),  # a continued line
     (r"(?m)(^|(?<=\s))#.*$", ""),
     (r"(?<=\s)\d(?=>)", ""),  # as in 2>&1
     (r"(?<=[\w.])\\(?=[\w.])", "/"),
@@ -19,7 +19,7 @@ _PROCESSES = re.compile(r"--?(nproc_per_node|nproc-per-node|num_processes)(=(.*)
 
 @dataclass(frozen=True)
 class ShellCall:
-    """A script's name, the words before it (of its own command and those before that) and its arguments."""
+    """A script's name, the words before it (of its command and earlier ones) and its arguments."""
 
     before: tuple[str, ...]
     script: str
@@ -32,7 +32,7 @@ class ShellCall:
 
     @property
     def variables(self) -> list[str]:
-        """Variables of the environment that are set for it, as in A=1."""
+        """Environment variables that are set for it, as in A=1."""
         return [word for word in self.before if _VARIABLE.fullmatch(word)]
 
     @property
@@ -43,7 +43,7 @@ class ShellCall:
 
     @property
     def processes(self) -> int:
-        """How many a launcher is to start, such as torch.distributed's; 1 without one."""
+        """The number of processes that a launcher such as torch.distributed's starts; 1 without one."""
         for i, word in enumerate(self.before):
             match = _PROCESSES.match(word)
             value = (match[3] or " ".join(self.before[i + 1 : i + 2])) if match else ""
@@ -55,7 +55,7 @@ class ShellCall:
 
 
 def split_line(text: str) -> list[str]:
-    """The words of a line of a shell, or of several; backslashes within words are a path's of Windows."""
+    """The words of one or several shell lines; backslashes within words belong to Windows paths."""
     for pattern, new in _REWRITES:
         text = re.sub(pattern, new, text)
     lexer = shlex.shlex(text, posix=True, punctuation_chars=";&|<>")
@@ -67,7 +67,7 @@ def split_line(text: str) -> list[str]:
 
 
 def read_call(words: list[str]) -> ShellCall | None:
-    """The first call of a script among the words; None where there is none."""
+    """The first call of a script among the words; None if there is none."""
     start = next((i for i, word in enumerate(words) if word.endswith(".py")), None)
     if start is None:
         return None

@@ -1,1 +1,1 @@
-"""Weights files: found or downloaded, read, and loaded into a network; imported without Paddle."""
+"""Finds or downloads weights files, reads them, and loads them into a network; imports without Paddle."""

@@ -1,4 +1,4 @@
-"""Servers' answers to requests for files: asked for with limits, and refused where they are no file."""
+"""Requests files from servers, with limits, and refuses answers that are no file."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,7 +21,7 @@ _A_PAGE = "the server answered with a web page, not with a file"
 
 @contextmanager
 def ask(url: str, headers: Mapping[str, str] | None = None) -> "Iterator[requests.Response]":
-    """The answer to a request, whose content is not read yet; it is to be what the file has, uncompressed."""
+    """The answer to a request, its content still unread; requests the file's bytes uncompressed."""
     import requests
 
     with requests.Session() as session:
@@ -34,7 +34,7 @@ def ask(url: str, headers: Mapping[str, str] | None = None) -> "Iterator[request
 
 
 def chunks(response: "requests.Response") -> Iterator[bytes]:
-    """What comes, as it comes: a server that sends a byte now and then is seen at each."""
+    """Yield the content as it arrives, so that the caller notices a server that sends only single bytes."""
     import requests
     import urllib3
 
@@ -50,19 +50,19 @@ def chunks(response: "requests.Response") -> Iterator[bytes]:
 def check_answer(
     url: str, response: "requests.Response", most_bytes: int, statuses: Sequence[int] = (200,)
 ) -> int | None:
-    """The announced length of the file; requests' errors for an answer that is no file."""
+    """The announced length of the file; raises errors of requests for an answer that is no file."""
     import requests
 
     response.raise_for_status()
     refuse = requests.exceptions.InvalidURL
     if url.startswith("https:") and not response.url.startswith("https:"):
-        raise refuse("the server sends us on to plain http")
+        raise refuse("the server redirects to plain http")
     if response.status_code not in statuses:
-        raise refuse(f"the server answered {response.status_code}, which brings no whole file")
+        raise refuse(f"the server answered {response.status_code}, not with a whole file")
     if response.headers.get("Content-Type", "").startswith("text/html"):
         raise refuse(_A_PAGE)
     if response.headers.get("Content-Encoding", "identity") not in ("", "identity"):
-        raise refuse("the server compressed the file, which it was asked not to")
+        raise refuse("the server compressed the file against our request")
     length = response.headers.get("Content-Length")
     if length is None:
         return None
@@ -74,7 +74,7 @@ def check_answer(
 
 
 def check_head(chunk: bytes) -> None:
-    """requests' error where a file begins as a web page does."""
+    """Raise an error of requests if a file starts like a web page."""
     import requests
 
     if chunk[:100].lstrip().lower().startswith((b"<!doctype html", b"<html")):
@@ -93,7 +93,7 @@ def may_pass(error: Exception) -> bool:
 
 
 def reason(error: Exception, url: str) -> str:
-    """What went wrong, in one line without credentials."""
+    """The cause of an error, in one line without credentials."""
     import requests
 
     if isinstance(error, requests.HTTPError):
@@ -104,7 +104,7 @@ def reason(error: Exception, url: str) -> str:
     while (cause := innermost.__cause__ or innermost.__context__) is not None:
         innermost = cause
     text = " ".join(str(innermost).split()) or type(innermost).__name__
-    parts = urlsplit(url)  # which errors tell in parts, too
+    parts = urlsplit(url)  # errors may quote parts of it
     for secret in filter(None, (parts.query, parts.password, parts.username)):
         text = text.replace(secret, "***")
     return show_text(hide_secrets(text), 200)

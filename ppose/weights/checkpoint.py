@@ -1,4 +1,4 @@
-"""Weights of a network: found, loaded with a report of what matched, and saved."""
+"""Finds, loads and saves a network's weights; loading reports what matched."""
 
 import logging
 import pickle
@@ -28,7 +28,7 @@ _ENDINGS = (".pdparams", ".safetensors")
 
 
 class Misshaped(NamedTuple):
-    """A parameter whose shape in the file is not the network's."""
+    """A parameter with another shape in the file than in the network."""
 
     name: str
     got: tuple[int, ...]
@@ -37,7 +37,7 @@ class Misshaped(NamedTuple):
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What of a weights file went into a network: own names, and for ``unexpected`` the file's keys."""
+    """The result of loading a weights file: names of the network, and for ``unexpected`` keys of the file."""
 
     source: str
     matched: tuple[str, ...]
@@ -55,7 +55,7 @@ class LoadReport:
         return "; ".join(parts)
 
     def problems(self) -> list[str]:
-        """What the network did not get: a text for the missing and one for the misshaped, if any."""
+        """What the network did not get: a text for missing arrays and one for misshaped ones, if any."""
         parts = []
         if self.missing:
             parts.append(f"{len(self.missing)} missing in the file: {_list(self.missing)}")
@@ -68,11 +68,11 @@ class LoadReport:
 
 
 def find_weights(source: str | Path) -> Path:
-    """The local file of a URL or name (fetched if need be), a file, a path without its ending, or a folder.
+    """The local file of a URL or name (downloaded if needed), a file, a path without its ending, or a folder.
 
     A folder stands for its ``model_final``. Endings are ``.pdparams`` and ``.safetensors``. Names are those
-    of published models (`ppose models`). Raises CheckpointError with what was tried, and DownloadError for
-    what cannot be had.
+    of published models (`ppose models`). Raises CheckpointError with the tried paths, and DownloadError if a
+    download fails.
     """
     if not str(source):
         raise CheckpointError(
@@ -104,14 +104,14 @@ def find_weights(source: str | Path) -> Path:
 
 @dataclass(frozen=True)
 class WeightsFile:
-    """A weights file that has been read: its local path, and its arrays by the file's keys."""
+    """A loaded weights file: its local path, and its arrays by the file's keys."""
 
     path: Path
     arrays: Mapping[str, np.ndarray]
 
 
 def open_weights(source: str | Path) -> WeightsFile:
-    """Find and read a weights file; the errors of ``find_weights`` and ``read_weights``."""
+    """Find and read a weights file; raises as ``find_weights`` and ``read_weights``."""
     path = find_weights(source)
     return WeightsFile(path, read_weights(path))
 
@@ -120,13 +120,13 @@ def load_weights(model: "nn.Layer", source: str | Path | WeightsFile, *, strict:
     """Load weights, under own or published key names, into a network; nothing is set on an error.
 
     ``strict`` (evaluation): every parameter and buffer of the network must be in the file with its shape.
-    Not strict (pre-training: another head, a backbone alone): what is missing or misshaped keeps its
-    initial value, with a warning that lists it. Values are cast to the network's dtype. What matches the
-    network's ``dead_weights`` (a pattern of keys) and has no place in it is passed over.
+    Not strict (pre-training: another head, only a backbone): missing or misshaped arrays keep their initial
+    values, with a warning that lists them. Values are cast to the network's dtype. Keys that match the
+    network's ``dead_weights`` (a pattern) and have no place in it are skipped.
 
-    Raises CheckpointError where nothing matches, where a loaded value is not finite, and, with ``strict``,
-    for anything missing or misshaped and for the weights of a network that has more in its blocks, or more
-    of them; the errors of ``open_weights`` pass through.
+    Raises CheckpointError if nothing matches, if a loaded value is not finite, and, with ``strict``, for
+    anything missing or misshaped and for weights of a network with more or larger blocks. Raises also as
+    ``open_weights``.
     """
     file = source if isinstance(source, WeightsFile) else open_weights(source)
     path, arrays = file.path, file.arrays
@@ -150,7 +150,7 @@ def load_weights(model: "nn.Layer", source: str | Path | WeightsFile, *, strict:
     layers = {key: names[key] for key in unexpected if arrays[key].ndim > 1}
     if strict and (beyond := find_beyond(layers, state)):
         raise CheckpointError(
-            f"{report.source} is of a larger network, such as one of another depth: {len(beyond)} of its "
+            f"{report.source} is of a larger network, for instance of another depth: {len(beyond)} of its "
             f"weights have no place here: {_list(beyond, 3)}"
         )
     values = {name: arrays[keys[name]] for name in report.matched}
@@ -158,7 +158,7 @@ def load_weights(model: "nn.Layer", source: str | Path | WeightsFile, *, strict:
         if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
             raise CheckpointError(
                 f"{show_name(path)}: '{show_text(keys[name])}' holds NaN or infinite values; "
-                "the file is of no use"
+                "the file is unusable"
             )
     _set(state, values)
     _log(report, strict)
@@ -166,7 +166,7 @@ def load_weights(model: "nn.Layer", source: str | Path | WeightsFile, *, strict:
 
 
 def _set(state: Mapping[str, "Tensor"], values: Mapping[str, np.ndarray]) -> None:
-    import paddle  # not at import: what only looks for or reads weights needs none
+    import paddle  # here, since finding and reading weights works without it
 
     for name, array in values.items():
         # ascontiguousarray makes a scalar one-dimensional.
@@ -192,7 +192,7 @@ def _misfit(report: LoadReport, arrays: Iterable[str], state: Mapping[str, "Tens
             f"{report.source} looks like a checkpoint of another network: its keys are {_list(arrays, 3)}, "
             f"the network's are {_list(state, 3)}"
         )
-    # Another head, or a backbone alone, leaves a few arrays over.
+    # With another head, or only a backbone, a few arrays do not match.
     other = len(report.matched) < 0.9 * len(state)
     looks = " (it looks like a checkpoint of another network)" if other else ""
     return f"{report.source} does not fit the network{looks}: {'; '.join(report.problems())}"
@@ -212,8 +212,8 @@ def _list(names: Iterable[str], count: int = _LISTED) -> str:
 def save_weights(model: "nn.Layer", path: str | Path) -> None:
     """Save parameters and buffers under their own names, in a form that ``paddle.load`` reads too.
 
-    The file is written beside its final name and renamed when it is whole: an earlier file of that name stays
-    as it was where the disk is full. Raises CheckpointError where it cannot be written.
+    The file is written beside its final name and renamed when it is whole, so that an earlier file survives a
+    full disk. Raises CheckpointError if it cannot be written.
     """
     arrays = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
     try:

@@ -1,4 +1,4 @@
-"""Files by URL: fetched once into a cache folder, and used from there without a network.
+"""Downloads files by URL once into a cache folder, and uses them from there without a network.
 
 The cache is the folder named by the environment variable ``PPOSE_HOME``, else the user's cache folder.
 """
@@ -28,13 +28,13 @@ _LIMITS = Limits(bytes=4 << 30, seconds=2 * 3600, waits=(1, 3))
 def fetch(url: str, *, sha256: str | None = None, source: str | None = None, way_out: str = "") -> Path:
     """The local file of a URL: the cached copy, else a download (http, https), or the file itself (file).
 
-    ``source`` is another URL of the same file, to take it from. ``sha256`` (hexadecimal) is checked at every
-    call; without one, that of the first download is written beside it and checked ever after. A cached copy
-    that fails it is fetched again. Processes that ask for one URL at the same time download it once. A file
-    gets its final name only when it is whole; what came of a download that broke off is gone on with.
+    ``source`` is another URL to download the same file from. ``sha256`` (hexadecimal) is checked at every
+    call; without one, the digest of the first download is stored beside it and checked from then on. A cached
+    copy with another digest is downloaded again. Concurrent processes download a URL only once. A file gets
+    its final name only when it is whole; an interrupted download is resumed.
 
-    A file is 4 GB at most and comes within two hours. Raises DownloadError, with the URL (without its
-    credentials) and the ``way_out``, where the file cannot be had.
+    A file may have 4 GB and take two hours. Raises DownloadError, with the URL (without its credentials) and
+    the ``way_out``, if the download fails.
     """
     source = source or url
     is_local = _scheme(source) == "file"
@@ -58,7 +58,7 @@ def fetch(url: str, *, sha256: str | None = None, source: str | None = None, way
 
 
 def cached_path(url: str) -> Path:
-    """Where the download of a URL lies, or will lie; no two URLs share a file."""
+    """The path of a URL's download, existing or not; no two URLs share a file."""
     name = unquote(urlsplit(url).path).rstrip("/").rsplit("/", 1)[-1]
     name = re.sub(r"[^\w.-]", "_", name, flags=re.ASCII)[-100:]
     digest = hashlib.sha256(url.encode()).hexdigest()[:16]
@@ -66,13 +66,13 @@ def cached_path(url: str) -> Path:
 
 
 def known_digest(url: str) -> str:
-    """The sha256 of the file of a URL, as its first download had it; empty where there was none."""
+    """The sha256 of a URL's first download; empty if there was none."""
     return _noted_digest(cached_path(url))
 
 
 @contextmanager
 def locked(target: Path, what: str) -> Iterator[None]:
-    """Within it, no other process is; ``what`` such a one does is said while it is waited for."""
+    """Exclude other processes; while waiting for one, log ``what`` it does."""
     import filelock
 
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -89,7 +89,7 @@ def locked(target: Path, what: str) -> Iterator[None]:
 
 
 def take(file: Path, url: str, sha256: str) -> Path:
-    """Move a file, whose digest is known to be right, to where the download of a URL would lie."""
+    """Move a file with a verified digest to the place of a URL's download."""
     target = cached_path(url)
     with locked(target, f"downloads {hide_secrets(url)}"):
         os.replace(file, target)
@@ -110,7 +110,7 @@ def _scheme(url: str) -> str:
 
 
 def _local_file(source: str, url: str, sha256: str) -> Path:
-    # Used in place: a copy in the cache would go stale when the file is written again.
+    # Used in place: a copy in the cache would be stale after the file changes.
     parts = urlsplit(source)
     path = Path(url2pathname(unquote(parts.path)))
     if parts.netloc not in ("", "localhost") or not path.is_file():
@@ -126,17 +126,17 @@ def _is_good(path: Path, sha256: str) -> bool:
     if not path.is_file():
         return False
     if sha256 and file_digest(path) != sha256:
-        _logger.warning("%s does not have the sha256 %s", path, sha256)
+        _logger.warning("%s does not have the expected sha256 %s", path, sha256)
         return False
     return True
 
 
 def _retrieve(url: str, target: Path, sha256: str, way_out: str) -> None:
-    """Download, check, put in place: pooch's way, with our receiving; the caller holds the target's lock."""
+    """Download, check and store as pooch does, with our own `receive`; the caller holds the target's lock."""
     import pooch
 
     if urlsplit(url).scheme == "http" and not sha256:
-        _logger.warning("%s comes over plain http, where anybody on the way can change it", hide_secrets(url))
+        _logger.warning("%s comes over plain http, where anybody in between can change it", hide_secrets(url))
 
     def download(_: str, file: str, __: Any) -> None:
         part = receive(url, target, _LIMITS, way_out)
@@ -145,7 +145,7 @@ def _retrieve(url: str, target: Path, sha256: str, way_out: str) -> None:
         os.replace(part.file, file)
         part.drop()
 
-    pooch.get_logger().setLevel(logging.ERROR)  # what it says, and more, is said here
+    pooch.get_logger().setLevel(logging.ERROR)  # ours says more
     known = f"sha256:{sha256}" if sha256 else None
     try:
         pooch.retrieve(url, known, target.name, target.parent, downloader=download)
@@ -171,7 +171,7 @@ def _note_of(target: Path) -> Path:
 
 
 def _disk_failure(url: str, target: Path, error: OSError) -> DownloadError:
-    way_out = f"set PPOSE_HOME to a folder that can be written (now {show_name(cache_folder())})"
+    way_out = f"set PPOSE_HOME to a writable folder (now {show_name(cache_folder())})"
     if error.errno == errno.ENOSPC:
         way_out = (
             f"free some space, or set PPOSE_HOME to a folder on another disk than {show_name(cache_folder())}"

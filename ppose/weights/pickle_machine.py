@@ -1,9 +1,9 @@
-"""A reader of pickles that holds nothing back: a small machine with bounds, in place of Python's own.
+"""A bounded machine that reads pickles of weights, instead of Python's own.
 
-A pickle is a program of one-byte operations on a stack. Python's own machine trusts it with memory and time:
-a memo of any size, tuples that hold each other and are hashed without end, numbers of any length. This one
-knows the operations that weights files use; it hashes and prints nothing that a file made but short texts
-and numbers, takes bytes as views of the file, and ends after a bounded number of operations.
+A pickle is a program of one-byte operations on a stack. Python's machine lets it use any memory and time: a
+memo of any size, nested tuples that are hashed endlessly, numbers of any length. This one knows only the
+operations that weights files use. It hashes and prints only short texts and numbers from the file, takes
+bytes as views of the file, and stops after a bounded number of operations.
 """
 
 import pickle
@@ -13,22 +13,22 @@ from typing import Any
 
 from ppose.errors import CheckpointError
 
-# HRNet-W48 with two arrays of an optimizer a weight needs half. But for texts, what an operation makes takes
-# some 100 bytes.
+# HRNet-W48 with two optimizer arrays per weight needs half of them. Apart from texts, the result of an
+# operation takes about 100 bytes.
 _MOST_OPERATIONS = 300_000
-_MOST_TEXT = 4 << 20  # bytes of all texts together that are made at once
-_LONG_TEXT = 1000  # bytes; what is longer is no name, but bytes of an array, and is kept as a view
+_MOST_TEXT = 4 << 20  # bytes of all texts together
+_LONG_TEXT = 1000  # bytes; a longer text is no name but an array's bytes, and stays a view
 _LONGEST_NUMBER = 16  # bytes
 
 
 class PickleMachine:
-    """Runs the pickles of a file's content, one after the other.
+    """Runs the pickles of a file's content in order.
 
-    ``find`` gives the stand-in for a name (module, name), ``find_storage`` that for a persistent id, and both
-    raise for what they do not know. A stand-in is called with its arguments if it is callable, and changed
-    by its own ``set_state`` alone. What a pickle makes: dicts, lists and tuples (sets are lists and tuples
-    too), texts, numbers, and what stand-ins give; bytes and long texts are views of the content. Entries of a
-    dict whose key is no text and no number are left out.
+    ``find`` returns the stand-in for a name (module, name), ``find_storage`` that for a persistent id; both
+    raise for unknown ones. A stand-in is called with its arguments if it is callable, and changed only by its
+    own ``set_state``. A pickle can make dicts, lists and tuples (also for sets), texts, numbers, and the
+    results of stand-ins; bytes and long texts are views of the content. Dict entries whose key is neither a
+    text nor a number are dropped.
     """
 
     def __init__(
@@ -41,10 +41,10 @@ class PickleMachine:
         self.position = 0
 
     def load(self) -> Any:
-        """The value of the pickle at ``position``, which goes to its end.
+        """The value of the pickle at ``position``, which moves to the pickle's end.
 
-        Raises EOFError, UnpicklingError, LookupError, TypeError or ValueError where it is damaged, and
-        CheckpointError where it needs more than it may.
+        Raises EOFError, UnpicklingError, LookupError, TypeError or ValueError if it is damaged, and
+        CheckpointError if it exceeds the limits.
         """
         data, size, operations = self._data, len(self._data), _OPERATIONS
         stack: list[Any] = []
@@ -57,7 +57,7 @@ class PickleMachine:
                 raise EOFError("it ends within its pickle")
             code = data[position]
             position += 1
-            # Nine in ten operations are one of these; a call for each would make reading four times as long.
+            # Nine in ten operations are one of these; a call for each would make reading four times slower.
             if code == _MEMOIZE:
                 memo.append(stack[-1])
             elif code == _BINGET:
@@ -161,7 +161,7 @@ class PickleMachine:
     def _push_tuple(self, count: int) -> None:
         stack = self._stack
         if len(stack) < count:
-            raise pickle.UnpicklingError("a tuple of more than there is")
+            raise pickle.UnpicklingError("a tuple of more than the stack has")
         items = tuple(stack[-count:])
         del stack[-count:]
         stack.append(items)
@@ -188,11 +188,11 @@ class PickleMachine:
 
     def _plain(self, kind: type) -> Any:
         if not isinstance(self._stack[-1], kind):
-            raise pickle.UnpicklingError(f"items for what is no {kind.__name__}")
+            raise pickle.UnpicklingError(f"items for something other than a {kind.__name__}")
         return self._stack[-1]
 
     def _keep(self, place: int, value: Any) -> None:
-        """Put a value into the memo, whose places are taken in order; Python 2 begins with the second."""
+        """Put a value into the memo, whose places are filled in order; Python 2 starts with the second."""
         memo = self._memo
         if place == len(memo):
             memo.append(value)
@@ -201,7 +201,7 @@ class PickleMachine:
         elif place == 1:
             memo += (None, value)
         else:
-            raise pickle.UnpicklingError("a place in the memo before those that come first")
+            raise pickle.UnpicklingError("memo places out of order")
 
     def _global(self) -> None:
         module = self._line()
@@ -216,20 +216,20 @@ class PickleMachine:
     def _reduce(self) -> None:
         arguments = self._stack.pop()
         if not isinstance(arguments, tuple) or not callable(self._stack[-1]):
-            raise pickle.UnpicklingError("a call of what is no function")
+            raise pickle.UnpicklingError("a call of something other than a function")
         self._stack[-1] = self._stack[-1](*arguments)
 
     def build(self) -> None:
-        """BUILD: the object below the top of the stack takes the state that is the top."""
+        """BUILD: set the state of the object below the top of the stack to the top."""
         state = self._stack.pop()
         set_state = getattr(self._stack[-1], "set_state", None)
         if set_state is None:
-            raise pickle.UnpicklingError("the pickle tries to change what it may not")
+            raise pickle.UnpicklingError("a state for an object that has none")
         set_state(state)
 
 
 def _pairs(items: list[Any]) -> dict[Any, Any]:
-    """Keys and values in turn as a dict, without those whose keys would have to be hashed with care."""
+    """A dict of alternating keys and values, without keys that are unsafe to hash."""
     keys, values = items[::2], items[1::2]
     return {
         key: value
@@ -241,7 +241,7 @@ def _pairs(items: list[Any]) -> dict[Any, Any]:
 _STOP, _MARK, _TUPLE, _TUPLE1 = (code[0] for code in (pickle.STOP, pickle.MARK, pickle.TUPLE, pickle.TUPLE1))
 _MEMOIZE, _BINGET, _LONG_BINGET = (code[0] for code in (pickle.MEMOIZE, pickle.BINGET, pickle.LONG_BINGET))
 _BININT1, _TUPLE3 = pickle.BININT1[0], pickle.TUPLE3[0]
-# How many bytes say the place in the memo, the length of a text.
+# How many bytes encode the place in the memo, or the length of a text.
 _PUTS = {pickle.BINPUT[0]: 1, pickle.LONG_BINPUT[0]: 4}
 _TEXTS = {pickle.SHORT_BINUNICODE[0]: 1, pickle.BINUNICODE[0]: 4}
 

@@ -1,22 +1,22 @@
-"""Parameter names of published checkpoints, as names of the networks here.
+"""Maps parameter names of published checkpoints to those of our networks.
 
-Known: own names, also as paddleslim wraps them; HRNet and Lite-HRNet of PaddleDetection and
+Known are our own names, also as paddleslim wraps them; HRNet and Lite-HRNet of PaddleDetection and
 PaddlePaddle/models; the official PyTorch HRNet and SimpleBaseline; HSRNet and HSR-MSNet; mmpose 0.x and 1.x;
-backbone-only files of these and torchvision's ResNets.
+backbone-only files of these, and torchvision's ResNets.
 """
 
 import re
 from collections.abc import Collection, Iterable, Mapping
 
-# Whole-name rules for PaddleDetection's HRNet, which counts from 1. In a template, {n} is a group as it
-# stands and {n0} the same less one; {part} is conv or bn; {index} is the place of either in a Sequential.
+# Whole-name rules for PaddleDetection's HRNet, which counts from 1. In a template, {n} is a group unchanged
+# and {n0} the group minus one; {part} is conv or bn; {index} is the index of either in a Sequential.
 _STAGE = r"st(?P<n>\d)\.stage_st\d_(?P<m>\d)\."
 _KIND = r"(?P<kind>conv|norm)"
 _PADDLE_HRNET = [
     (rf"conv_layer1_(?P<d>\d)\.{_KIND}", "{part}{d}"),
     (rf"la1\.block_layer2_(?P<k>\d)\.conv(?P<d>\d)\.{_KIND}", "layer1.{k0}.{part}{d}"),
     (rf"la1\.block_layer2_(?P<k>\d)\.conv_down\.{_KIND}", "layer1.{k0}.downsample.{index}"),
-    # The first branch of tr1 keeps its stride; all other transitions open a branch.
+    # The first branch of tr1 keeps its stride; all other transitions add a branch.
     (rf"tr1\.transition_tr1_layer_1\.{_KIND}", "transition1.0.{index}"),
     (rf"tr(?P<n>\d)\.transition_tr\d_layer_(?P<i>\d)\.{_KIND}", "transition{n}.{i0}.0.{index}"),
     (
@@ -34,7 +34,7 @@ _PADDLE_HRNET = [
 ]
 _RULES = [(re.compile(pattern), template) for pattern, template in _PADDLE_HRNET]
 
-# Rules for parts of a name, one after the other.
+# Rules for parts of a name, applied in order.
 _PARTS = [
     (re.compile(r"^module\."), ""),  # PyTorch's DataParallel
     (re.compile(r"\.running_mean$"), "._mean"),
@@ -46,14 +46,14 @@ _PARTS = [
 _LAST_NUMBER = re.compile(r"\d+\.$")
 _PREFIX = re.compile(r"^(backbone|head|keypoint_head)\.")
 
-# PyTorch's counters of batches, and what Paddle observed of outputs.
+# PyTorch's counters of batches, and output scales observed by Paddle.
 _USELESS = re.compile(r"num_batches_tracked$|\._ma_output_scale\.")
 
 
 def own_names(keys: Iterable[str], wanted: Collection[str]) -> dict[str, str]:
     """Map a checkpoint's keys to parameter names of the model, whose names are `wanted`.
 
-    A key that fits nowhere maps to a name that is not in `wanted`. Keys that no network needs
+    A key without a counterpart maps to a name that is not in `wanted`. Keys that no network needs
     (`num_batches_tracked`, `_ma_output_scale`) are skipped.
 
     >>> own_names(["la1.block_layer2_1.conv1.norm._mean"], {"backbone.layer1.0.bn1._mean"})
@@ -64,7 +64,7 @@ def own_names(keys: Iterable[str], wanted: Collection[str]) -> dict[str, str]:
 
 
 def find_beyond(names: Mapping[str, str], wanted: Iterable[str]) -> list[str]:
-    """Of keys and `own_names` that the model has not: those in one of its blocks, or in one more of them.
+    """Of keys and `own_names` that the model lacks, those in one of its blocks, or in a further block.
 
     >>> find_beyond({"a": "layer1.2.conv1.weight", "b": "fc.weight"}, ["backbone.layer1.0.conv1.weight"])
     ['a']
@@ -80,7 +80,7 @@ def find_beyond(names: Mapping[str, str], wanted: Iterable[str]) -> list[str]:
 
 
 def _find_blocks(name: str) -> list[str]:
-    """The parts of a name up to each number in it, as in layer1.0. and layer1.0.downsample.1."""
+    """The prefixes of a name up to each number in it, such as layer1.0. and layer1.0.downsample.1."""
     bare = _PREFIX.sub("", name)
     return [bare[: match.end()] for match in re.finditer(r"(?<=\.)\d+\.", bare)]
 
@@ -107,7 +107,7 @@ def _fill(template: str, groups: dict[str, str]) -> str:
 
 
 def _place(name: str, wanted: frozenset[str]) -> str:
-    """The first of the name, without and with a prefix, that the model has; else the name itself."""
+    """The first variant of the name, without and with a prefix, that the model has; else the name itself."""
     bare = _PREFIX.sub("", name)
     head = re.sub(r"^final_layer\.", "final_conv.", bare)
     return next((c for c in (name, bare, f"backbone.{bare}", head) if c in wanted), name)

@@ -1,7 +1,7 @@
 """Reads weights files of Paddle, PyTorch and safetensors as numpy arrays, without running code from them.
 
-Nothing that a file announces is believed: arrays are views of its bytes, each is copied once at most, and
-reading takes three times the file's size and 100 MB at most.
+Nothing that a file states is trusted: arrays are views of its bytes, each is copied at most once, and reading
+takes at most three times the file's size plus 100 MB.
 """
 
 import math
@@ -25,32 +25,32 @@ from ppose.weights.restricted_pickle import (
 )
 from ppose.weights.safetensors_file import HEADER_LIMIT, read_safetensors
 
-# Written first by torch.save before PyTorch 1.6 (torch/serialization.py).
+# The first bytes of torch.save before PyTorch 1.6 (torch/serialization.py).
 _TORCH_LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
-# Written by paddle.save where one array has 2**30 bytes or more (paddle/framework/io_utils.py).
+# Written by paddle.save if an array has 2**30 bytes or more (paddle/framework/io_utils.py).
 _PADDLE_SLICES = "UnpackBigParamInfor@@"
-# Where publishers put the state dict: mmpose's and HRNet's checkpoint.pth, DETR-like files.
+# Keys under which publishers put the state dict: mmpose's and HRNet's checkpoint.pth, DETR-like files.
 _WRAPPERS = ("state_dict", "model")
 
 
 def read_weights(path: str | Path) -> dict[str, np.ndarray]:
     """Read the state dict of a weights file as ``{key: array}``, in the file's order and under its keys.
 
-    The format is found from the content, not from the name: pickles of ``paddle.save``, files of
-    ``torch.save`` (the zip format and the one before PyTorch 1.6), safetensors. The state dict is at the top
-    or under ``state_dict`` or ``model``; entries that are no arrays are skipped. bfloat16 becomes float32
-    (Paddle stores it as uint16); other dtypes are kept. Arrays may be read-only views that share memory.
+    The content, not the name, determines the format: pickles of ``paddle.save``, files of ``torch.save`` (the
+    zip format and the one before PyTorch 1.6), safetensors. The state dict is at the top or under
+    ``state_dict`` or ``model``; entries that are no arrays are skipped. bfloat16 becomes float32 (Paddle
+    stores it as uint16); other dtypes stay. Arrays may be read-only views that share memory.
 
-    Raises CheckpointError, with the file and its size, for anything that cannot be read, for a pickle that
-    names anything but arrays and tensors, and for float64 beyond float32; nothing from the file is ever run.
+    Raises CheckpointError, with the file and its size, for anything unreadable, for a pickle that names
+    anything but arrays and tensors, and for float64 beyond float32; never runs anything from the file.
     """
     path = Path(path)
     name = show_name(path)
     if path.exists() and not path.is_file() and not path.is_dir():
-        raise CheckpointError(f"{name} is no file but a pipe or a device")
+        raise CheckpointError(f"{name} is a pipe or device, not a file")
     try:
         content = path.read_bytes()
-    except (OSError, MemoryError, ValueError) as error:  # the last: a NUL in the name
+    except (OSError, MemoryError, ValueError) as error:  # ValueError: a NUL in the name
         reason = getattr(error, "strerror", None) or str(error) or "it is larger than this machine's memory"
         raise CheckpointError(f"{name} cannot be read: {reason}") from error
     try:
@@ -82,7 +82,7 @@ def _check_range(arrays: Mapping[str, np.ndarray]) -> None:
             for largest in (float(array.max()), -float(array.min())):
                 if float(np.finfo(np.float32).max) < largest < math.inf:
                     raise CheckpointError(
-                        f"holds {largest:.3g} in '{show_text(key)}', which float32 does not: no network here "
+                        f"holds {largest:.3g} in '{show_text(key)}', too large for float32: no network here "
                         "computes in float64"
                     )
 
@@ -103,7 +103,7 @@ def _describe(head: bytes, tail: bytes) -> str:
     if head.startswith(b"\x1f\x8b"):
         return "a gzip archive; unpack it first"
     if tail == _TABLE_END:
-        return "a checkpoint of TensorFlow, which is not read here"
+        return "a checkpoint of TensorFlow, which is not supported"
     if head.startswith(bytes(16)):
         return "parameters of an exported graph (.pdiparams), which have no names; give the .pdparams file"
     if all(byte in b"\t\n\r" or byte >= 0x20 for byte in head):
@@ -131,14 +131,14 @@ def _strided(flat: np.ndarray, tensor: Tensor) -> np.ndarray:
 
 
 class _Copies:
-    """Arrays of the pickle in this machine's order of bytes, bfloat16 as float32: each is made once."""
+    """Arrays of the pickle in this machine's byte order, bfloat16 as float32: each is made once."""
 
     def __init__(self, size: int) -> None:
         self._left, self._made = size, dict[int, np.ndarray]()
 
     def __call__(self, source: Array) -> np.ndarray:
         array = source.array
-        # Paddle has no numpy type for bfloat16, and no weights of its own are uint16.
+        # Paddle has no numpy type for bfloat16, and none of its own weights are uint16.
         if array.dtype.isnative and array.dtype != np.uint16:
             return array
         if id(source) not in self._made:
@@ -151,11 +151,11 @@ class _Copies:
         """Count the bytes of a copy; CheckpointError beyond those of the file."""
         self._left -= array.nbytes
         if self._left < 0:
-            raise CheckpointError("is refused: it has the same bytes as more arrays than it has room for")
+            raise CheckpointError("is refused: it uses the same bytes for more arrays than it could hold")
 
 
 def _collect(content: object, size: int, read_storage: _ReadStorage | None = None) -> dict[str, np.ndarray]:
-    """The arrays of the state dict within an unpickled object of a file of that many bytes."""
+    """The arrays of the state dict within an unpickled object; the file has ``size`` bytes."""
     if not isinstance(content, dict):
         raise CheckpointError(f"holds no state dict but a {type(content).__name__.lstrip('_')}")
     state: Mapping = content
@@ -187,13 +187,13 @@ def _collect(content: object, size: int, read_storage: _ReadStorage | None = Non
 
 
 def _join_slices(state: Mapping[str, Any], copies: _Copies) -> dict[str, np.ndarray | None]:
-    """The large arrays that Paddle has cut, by key; None for the parts."""
+    """The large arrays that Paddle split, by key; None for the parts."""
     joined: dict[str, np.ndarray | None] = {}
     for key, entry in state.get(_PADDLE_SLICES, {}).items():
         names, shape = entry["slices"], entry["OriginShape"]
         parts = [state[name].array for name in names]
         if {part.dtype for part in parts} != {parts[0].dtype} or any(name in joined for name in names):
-            raise ValueError("parts of an array that do not fit together")
+            raise ValueError("parts of an array that do not match")
         is_bfloat16 = parts[0].dtype == np.uint16
         if sum(part.size for part in parts) != count_elements(shape):
             raise ValueError("parts of an array that do not fill it")
@@ -223,7 +223,7 @@ def _read_pickle(content: bytes) -> dict[str, np.ndarray]:
 
 
 def _read_torch_legacy(pickles: ArrayPickles, content: bytes) -> dict[str, np.ndarray]:
-    """torch.save before PyTorch 1.6: magic, version, system, content, storage keys, then the storages."""
+    """Read torch.save before PyTorch 1.6: magic, version, system, content, storage keys, storages."""
     pickles.load()
     if not pickles.load().get("little_endian", True):
         raise CheckpointError("was written on a big-endian machine; save it again on another")
@@ -239,7 +239,7 @@ def _read_torch_legacy(pickles: ArrayPickles, content: bytes) -> dict[str, np.nd
 
 
 def _read_torch_zip(content: bytes) -> dict[str, np.ndarray]:
-    """torch.save since PyTorch 1.6: an archive of ``<name>/data.pkl`` and ``<name>/data/<key>``, stored."""
+    """Read torch.save since PyTorch 1.6: an archive of ``<name>/data.pkl`` and ``<name>/data/<key>``."""
     archive = StoredZip(content)
     pickles = [name for name in archive if name.split("/")[-1] == "data.pkl"]
     if len(pickles) != 1:

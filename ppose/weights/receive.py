@@ -1,4 +1,4 @@
-"""Large files by URL, received in as many goes as it takes."""
+"""Downloads large files by URL, in several tries if needed."""
 
 import hashlib
 import json
@@ -26,9 +26,9 @@ _pause = time.sleep
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What a download may take: bytes, seconds (None: any), and ``waits``.
+    """Limits of a download: bytes, seconds (None: any), and ``waits``.
 
-    These are seconds after each try that brought nothing; one that brought something counts anew.
+    ``waits`` are the seconds after each try without data; a try with data resets the count.
     """
 
     bytes: int
@@ -37,20 +37,20 @@ class Limits:
 
 
 def download(url: str, target: Path, *, limits: Limits, md5: str | None = None) -> None:
-    """Fetch a file to ``target``, which is there when it is whole and not before; one that is there stays.
+    """Download a file to ``target``, which appears only when it is whole; an existing file stays.
 
-    Goes on where an earlier call broke off, see `receive`. Raises DownloadError, with the URL and the way
-    out, as `receive` does, and for another ``md5``.
+    Resumes an interrupted download, see `receive`. Raises DownloadError, with the URL and the way out, as
+    `receive` does, and for another ``md5``.
     """
     if target.exists():
         return
     target.parent.mkdir(parents=True, exist_ok=True)
-    way_out = f"call this again to go on, or download it by hand and put it at {show_name(target)}"
+    way_out = f"repeat the command to resume, or download it by hand and put it at {show_name(target)}"
     part = receive(url, target, limits, way_out)
     if md5 is not None and (got := file_digest(part.file, "md5")) != md5:
         part.drop()
         raise DownloadError(
-            f"cannot download {hide_secrets(url)}: the file that came has the md5 {got}, expected {md5}; "
+            f"cannot download {hide_secrets(url)}: the received file has the md5 {got}, expected {md5}; "
             f"{way_out}"
         )
     os.replace(part.file, target)
@@ -60,10 +60,10 @@ def download(url: str, target: Path, *, limits: Limits, md5: str | None = None) 
 def receive(url: str, target: Path, limits: Limits, way_out: str) -> "PartialFile":
     """The whole file of a URL under its temporary name beside ``target``.
 
-    What came of a try that broke off, or was killed, lies there and is gone on with, if the server still has
-    the same file and can send a part of it; otherwise it begins anew. The caller moves `PartialFile.file` to
-    its place and then drops the rest. Raises DownloadError that ends with ``way_out``, after several tries
-    without a byte, and beyond the ``limits``; OSError of the disk.
+    It resumes the part of an interrupted or killed try if the server still has the same file and can send a
+    part of it; otherwise it starts over. The caller moves `PartialFile.file` to its place and then drops the
+    rest. Raises DownloadError that ends with ``way_out`` after several tries without a byte, and beyond the
+    ``limits``; OSError of the disk.
     """
     import requests
     import urllib3
@@ -75,7 +75,7 @@ def receive(url: str, target: Path, limits: Limits, way_out: str) -> "PartialFil
         try:
             _go_on(url, part, limits, deadline)
             return part
-        # The second and third: of redirects and headers that make no sense.
+        # The second and third: for senseless redirects and headers.
         except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
             reason = answers.reason(error, url)
             if part.size > before:
@@ -84,18 +84,18 @@ def receive(url: str, target: Path, limits: Limits, way_out: str) -> "PartialFil
                 part.drop()
             if not answers.may_pass(error) or not waits:
                 raise DownloadError(f"cannot download {hide_secrets(url)}: {reason}; {way_out}") from error
-            _logger.warning("%s: %s; going on in %d s", part.label, reason, waits[0])
+            _logger.warning("%s: %s; resuming in %d s", part.label, reason, waits[0])
             _pause(waits.pop(0))
 
 
 class PartialFile:
-    """What there is of a file, ``.part``, and what the server said of the whole, ``.part.json``."""
+    """The received part of a file, ``.part``, and the server's data on the whole file, ``.part.json``."""
 
     def __init__(self, url: str, target: Path) -> None:
         self.file = target.with_name(f"{target.name}.part")
         self._note = target.with_name(f"{target.name}.part.json")
         self.label = show_name(Path(urlsplit(url).path).name)
-        self._url = hashlib.sha256(url.encode()).hexdigest()  # which may have credentials in it
+        self._url = hashlib.sha256(url.encode()).hexdigest()  # it may contain credentials
         self.said = self._read()
         if not self.said:
             self.drop()
@@ -109,13 +109,13 @@ class PartialFile:
         return self.said.get("total")
 
     def begin(self, total: int | None, validator: str | None) -> None:
-        """A new file, of which the server said this."""
+        """Start a new file with these data of the server."""
         self.drop()
         self.said = {"url": self._url, "total": total, "validator": validator}
         write_json(self._note, self.said)
 
     def drop(self) -> None:
-        """Nothing is left."""
+        """Remove both files."""
         self.said = {}
         self.file.unlink(missing_ok=True)
         self._note.unlink(missing_ok=True)
@@ -130,7 +130,7 @@ class PartialFile:
 
 
 def _go_on(url: str, part: PartialFile, limits: Limits, deadline: float | None) -> None:
-    """One request, for what is missing; requests' errors where it does not bring all of it."""
+    """Request the missing part; raise errors of requests unless all of it arrives."""
     import requests
 
     start = part.size
@@ -155,7 +155,7 @@ def _go_on(url: str, part: PartialFile, limits: Limits, deadline: float | None) 
         start = _append(response, part, most, deadline)
     if start > most:
         part.drop()
-        raise requests.exceptions.InvalidURL(f"more than {most:,} bytes came")
+        raise requests.exceptions.InvalidURL(f"got more than {most:,} bytes")
     if part.total is not None and start != part.total:
         raise requests.ConnectionError(f"the connection ended after {start:,} of {part.total:,} bytes")
     if not start:
@@ -163,7 +163,7 @@ def _go_on(url: str, part: PartialFile, limits: Limits, deadline: float | None) 
 
 
 def _append(response: "requests.Response", part: PartialFile, most: int, deadline: float | None) -> int:
-    """Write what comes behind what is there, up to ``most`` bytes and a chunk; returns the file's size."""
+    """Append the received bytes, up to ``most`` bytes and a chunk; return the file's size."""
     import requests
     from tqdm import tqdm
 
@@ -181,7 +181,7 @@ def _append(response: "requests.Response", part: PartialFile, most: int, deadlin
             if size > most:
                 break
             if deadline is not None and time.monotonic() > deadline:
-                raise requests.exceptions.InvalidURL("not all came in the time that there is for it")
+                raise requests.exceptions.InvalidURL("the time limit of the download is over")
         file.flush()
         os.fsync(file.fileno())
     return size
@@ -192,12 +192,12 @@ def _open_no_link(path: str, flags: int) -> int:
 
 
 def _fits(response: "requests.Response", part: PartialFile) -> bool:
-    """Whether a partial answer begins where our part ends, and is of a file of the same length."""
+    """Whether a partial answer starts where our part ends, and belongs to a file of the same length."""
     given = re.fullmatch(r"bytes (\d{1,19})-\d{1,19}/(\d{1,19})", response.headers.get("Content-Range", ""))
     return given is not None and int(given[1]) == part.size and int(given[2]) == part.total
 
 
 def _validator(response: "requests.Response") -> str | None:
-    """What says that a file is still the same: an ETag, unless it is a weak one, or its time."""
+    """The validator that tells whether a file is still the same: a strong ETag, or its time."""
     tag = response.headers.get("ETag", "W/")
     return response.headers.get("Last-Modified") if tag.startswith("W/") else tag

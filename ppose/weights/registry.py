@@ -1,7 +1,7 @@
-"""Published models by name, as `models.yml` lists them, and their files.
+"""Published models by name, as listed in `models.yml`, and their files.
 
-The environment variable ``PPOSE_MIRROR`` names another place for the same files, a URL or a folder: there
-they lie below their publisher's host and path, as in `$PPOSE_MIRROR/bj.bcebos.com/v1/paddledet/models/...`.
+The environment variable ``PPOSE_MIRROR`` names a mirror of these files, a URL or a folder. It has them under
+their publisher's host and path, such as `$PPOSE_MIRROR/bj.bcebos.com/v1/paddledet/models/...`.
 """
 
 import os
@@ -29,8 +29,8 @@ class Model:
     """A published file: weights of a keypoint network, or the archive of a detector's export.
 
     ``config`` and ``keypoints`` are those of a keypoint network. ``input`` is width x height; ``parameters``
-    and ``macs`` are millions, and thousand millions for one image. ``result`` is what ``publisher`` says of
-    it on ``page``. None: not known.
+    are in millions, ``macs`` in thousand millions per image. ``result`` is the figure that ``publisher``
+    states on ``page``. None: unknown.
     """
 
     name: str
@@ -50,23 +50,23 @@ class Model:
     macs: float | None = None
 
     def fetch(self) -> Path:
-        """The local file: of the cache, the mirror or the publisher; DownloadError where none has it."""
+        """The local file, from the cache, the mirror or the publisher; DownloadError if none has it."""
         mirror = os.environ.get("PPOSE_MIRROR")
         carry = f"`ppose models pack {self.name} -o models.zip` there, `ppose models unpack models.zip` here"
         way_out = f"check the network (HTTPS_PROXY, PPOSE_MIRROR); from a machine that has one: {carry}"
         if mirror:
-            way_out = f"see what lies in PPOSE_MIRROR={mirror}, or unset it"
+            way_out = f"check the files of PPOSE_MIRROR={mirror}, or unset it"
         return fetch(self.url, sha256=self.sha256, source=_mirrored(self.url, mirror), way_out=way_out)
 
     @property
     def digest(self) -> str:
-        """The sha256 of the file, as listed or as it was downloaded first; empty where it is not known."""
+        """The sha256 of the file, as listed or of its first download; empty if unknown."""
         return self.sha256 or known_digest(self.url)
 
 
 @cache
 def list_models() -> dict[str, Model]:
-    """All published models by their names."""
+    """All published models by name."""
     content = yaml.safe_load(_FILE.read_bytes())
     models: dict[str, Model] = {}
     kinds: tuple[tuple[Kind, str], ...] = (("pose", "poses"), ("detector", "detectors"))
@@ -79,7 +79,7 @@ def list_models() -> dict[str, Model]:
 
 
 def find_model(name: str, kind: Kind) -> Model:
-    """The published model of a name; ConfigError, with the nearest name, where there is none."""
+    """The published model of a name; ConfigError with the nearest name if there is none."""
     if os.sep in name:
         raise ConfigError(f"there is no {show_name(name)}: expected a folder, or a name of `ppose models`")
     models = list_models()
@@ -108,7 +108,7 @@ def suggest_name(source: str) -> str:
 
 
 def mirror_path(url: str) -> str:
-    """Where the file of a URL lies in a mirror: its publisher's host (and `_PORT`) and path."""
+    """The path of a URL's file in a mirror: its publisher's host (and `_PORT`) and path."""
     parts = urlsplit(url)
     return f"{parts.netloc.replace(':', '_')}{parts.path}"
 

@@ -1,7 +1,7 @@
-"""What a pickle of weights may name: arrays and tensors only; no name in a file reaches a real function.
+"""Restricts pickles of weights to arrays and tensors; no name in a file reaches a real function.
 
-A pickle names functions and calls them. Behind each name of a fixed list stands a stand-in of this file, not
-the function that the name means elsewhere: nothing of numpy or PyTorch can be reached from a file.
+A pickle names functions and calls them. Each name of a fixed list is replaced by a stand-in from this module,
+so that a file cannot reach any function of numpy or PyTorch.
 """
 
 import codecs
@@ -39,7 +39,7 @@ class _Dict(dict):
     __slots__ = ()
 
     def set_state(self, state: object) -> None:
-        """Nothing."""
+        """Ignore the state."""
 
 
 class _Dtype:
@@ -48,7 +48,7 @@ class _Dtype:
     __slots__ = ("dtype",)
 
     def __init__(self, code: str, *_: object) -> None:
-        # Objects and records are not for weights: an object array would hold whatever the pickle makes.
+        # No objects and records: an object array would hold whatever the pickle makes.
         if not isinstance(code, str) or not re.fullmatch(r"b1|[if][1248]|u[12]", code):
             raise CheckpointError(
                 f"holds an array of dtype '{show_text(code)}'; weights are bool, int or float"
@@ -56,9 +56,9 @@ class _Dtype:
         self.dtype = np.dtype(code)
 
     def set_state(self, state: tuple[Any, Any]) -> None:
-        """The order of bytes."""
+        """Set the byte order."""
         if state[1] not in ("<", ">", "|"):
-            raise ValueError("an order of bytes that there is not")
+            raise ValueError("an unknown byte order")
         self.dtype = self.dtype.newbyteorder(state[1])
 
 
@@ -68,7 +68,7 @@ _NOTHING = np.empty(0)
 class Array:
     """A numpy array of the pickle, filled by its state as ``numpy.ndarray.__setstate__`` would be.
 
-    ``array`` is a view of the file, in the file's order of bytes.
+    ``array`` is a view of the file, in the file's byte order.
     """
 
     __slots__ = ("array",)
@@ -77,7 +77,7 @@ class Array:
         self.array = _NOTHING
 
     def set_state(self, state: tuple) -> None:
-        """Version, shape, dtype, whether it is in Fortran's order, bytes."""
+        """Set version, shape, dtype, whether it is in Fortran order, bytes."""
         _, shape, dtype, is_fortran, raw = state
         raw = raw.encode("latin-1") if isinstance(raw, str) else raw  # Python 2 wrote bytes as str
         kind, count = dtype.dtype, count_elements(shape)
@@ -112,7 +112,7 @@ def _scalar(dtype: _Dtype, raw: Any) -> Array:
 
 def _same_tuple(items: tuple = ()) -> tuple:
     if not isinstance(items, tuple):
-        raise TypeError("a tuple of what is none")
+        raise TypeError("a tuple of something else")
     return items
 
 
@@ -128,10 +128,10 @@ for _package in ("numpy.core.multiarray", "numpy._core.multiarray"):
     _ALLOWED[_package, "scalar"] = lambda *args: _scalar(*args)
 for _package in ("builtins", "__builtin__"):
     _ALLOWED[_package, "tuple"] = _same_tuple  # paddle.save writes a tensor as tuple((name, array))
-    _ALLOWED[_package, "bytes"] = lambda: b""  # protocol 2 writes empty bytes so
+    _ALLOWED[_package, "bytes"] = lambda: b""  # how protocol 2 writes empty bytes
 
 
-# The entry of a state dict as protocol 4 writes each but the first: its key, numpy's call for an empty array,
+# An entry of a state dict in protocol 4 (all but the first): its key, numpy's call for an empty array,
 # version, shape and dtype, up to the bytes.
 _NUMBER = rb"(?:K.|M..|J...[\x00-\x7f])"
 _ENTRY = re.compile(
@@ -141,7 +141,7 @@ _ENTRY = re.compile(
 )
 _ENTRY_END = b"\x94t\x94b"
 _TEXT_AT_ONCE = 1 << 20  # bytes; a letter of a text may need four
-_MOST_ENTRIES = 10_000  # what is beyond is read, and counted, operation by operation
+_MOST_ENTRIES = 10_000  # further ones are read, and counted, operation by operation
 
 
 @lru_cache(maxsize=1024)
@@ -156,7 +156,7 @@ def _read_shape(operations: bytes) -> tuple[tuple[int, ...], int]:
 
 
 class ArrayPickles(PickleMachine):
-    """The pickles of a file, of arrays and tensors; any other name ends the reading before it is called.
+    """Reads a file's pickles of arrays and tensors; raises for any other name before it is called.
 
     ``storages`` collects the storages that the pickles name, by key: the oldest format of PyTorch does not
     write the elements' type beside their bytes.
@@ -164,7 +164,7 @@ class ArrayPickles(PickleMachine):
 
     def __init__(self, content: bytes) -> None:
         super().__init__(content, self._stand_in, self._storage)
-        self._copies_left = len(content)  # what is in a file once needs to be copied once
+        self._copies_left = len(content)  # bytes that are in a file once need to be copied only once
         self._entries_left = _MOST_ENTRIES
         self.storages: dict[str, Storage] = {}
 
@@ -195,13 +195,13 @@ class ArrayPickles(PickleMachine):
         return storage
 
     def build(self) -> None:
-        """See `PickleMachine`; the entries of an array that is built are read at once."""
+        """See `PickleMachine`; after an array it reads the following entries at once."""
         super().build()
         if isinstance(self._stack[-1], Array):
             self._read_entries()
 
     def _read_entries(self) -> None:
-        """Read what follows an array as long as it is `_ENTRY`: as its 24 operations would be, at once."""
+        """Read the entries after an array while they match `_ENTRY`: the effect of 24 operations at once."""
         data, memo, stack, position = self._data, self._memo, self._stack, self.position
         content, entries = self._content, 0
         while entries < self._entries_left and (found := _ENTRY.match(data, position)):
@@ -220,7 +220,7 @@ class ArrayPickles(PickleMachine):
             array, name = Array(), key.decode("ascii")
             array.array = np.ndarray(shape, dtype.dtype, data, start)
             stack += (name, array)
-            # Of all single bytes there is one in Python, and others refer to it; the rest is nobody else's.
+            # Python shares one object per single byte, so others refer to it; longer bytes belong only to us.
             raw = content[start : start + size] if size < 2 else None
             memo += (name, None, None, array, None, raw, None)
             position = start + size + len(_ENTRY_END)
@@ -230,7 +230,7 @@ class ArrayPickles(PickleMachine):
 
     def _encode(self, text: Any, encoding: str) -> bytes | bytearray:
         if encoding not in ("latin1", "latin-1"):
-            raise pickle.UnpicklingError("bytes in an encoding that nobody writes")
+            raise pickle.UnpicklingError("bytes in an unknown encoding")
         self._copy(len(text))
         return _encode_text(text)
 
@@ -245,7 +245,7 @@ class ArrayPickles(PickleMachine):
 
 
 def _encode_text(text: str | memoryview) -> bytes | bytearray:
-    """The bytes that a text stands for, one a letter: so protocol 2 writes those of an array."""
+    """The bytes of a text, one per character: how protocol 2 writes an array's bytes."""
     if isinstance(text, str):
         return text.encode("latin-1")
     if len(text) <= _TEXT_AT_ONCE:
@@ -259,14 +259,14 @@ def _encode_text(text: str | memoryview) -> bytes | bytearray:
 
 
 def itemsize(code: str) -> int:
-    """Bytes of one element of a storage."""
+    """The size of one element of a storage in bytes."""
     return 2 if code == BFLOAT16 else np.dtype(code).itemsize
 
 
 def array_from_bytes(raw: Any, code: str, count: int) -> np.ndarray:
-    """``count`` elements, flat, of exactly their bytes, as a view; bfloat16 becomes float32.
+    """``count`` elements, flat, as a view of exactly their bytes; bfloat16 becomes float32.
 
-    Raises EOFError where the bytes are fewer or more.
+    Raises EOFError if there are fewer or more bytes.
     """
     if count < 0 or count * itemsize(code) != len(raw):
         raise EOFError(f"{len(raw):,} bytes where {count:,} elements of {code} were announced")

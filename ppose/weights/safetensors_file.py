@@ -1,6 +1,6 @@
-"""The safetensors format: a header of names, types, shapes and places, then the bytes of the arrays.
+"""The safetensors format: a header of names, types, shapes and offsets, then the bytes of the arrays.
 
-github.com/huggingface/safetensors says what a file is: arrays lie one after the other without gaps.
+As specified by github.com/huggingface/safetensors, arrays follow each other without gaps.
 """
 
 import json
@@ -32,10 +32,10 @@ _TYPES = {np.dtype(code): name for name, code in _CODES.items() if code != BFLOA
 
 
 def read_safetensors(content: bytes) -> dict[str, np.ndarray]:
-    """The arrays of a file's content, as views of it but for bfloat16, which becomes float32.
+    """The arrays of a file's content, as views of it, except bfloat16, which becomes float32.
 
-    Raises ValueError, EOFError, KeyError or TypeError where it is damaged, CheckpointError for types of
-    elements that no network has.
+    Raises ValueError, EOFError, KeyError or TypeError if it is damaged, CheckpointError for element types
+    that no network has.
     """
     start = 8 + int.from_bytes(content[:8], "little")
     if start > len(content):
@@ -46,7 +46,7 @@ def read_safetensors(content: bytes) -> dict[str, np.ndarray]:
     for key, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"][0]):
         begin, end = entry["data_offsets"]
         if begin != at or not begin <= end <= len(data):
-            raise EOFError(f"array '{show_text(key)}' does not lie behind the one before it")
+            raise EOFError(f"array '{show_text(key)}' does not start at the end of the previous one")
         code = _CODES.get(entry["dtype"])
         if code is None:  # unsigned numbers, complex numbers, floats of 8 bits and less
             raise CheckpointError(
@@ -56,12 +56,12 @@ def read_safetensors(content: bytes) -> dict[str, np.ndarray]:
         arrays[key] = flat.reshape(entry["shape"])
         at = end
     if at != len(data):
-        raise EOFError(f"{len(data) - at:,} bytes that are of no array")
+        raise EOFError(f"{len(data) - at:,} bytes that belong to no array")
     return arrays
 
 
 def write_safetensors(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write arrays, or leave what was there; OSError names the file."""
+    """Write arrays; on an error the old file stays. OSError names the file."""
     header, at = {}, 0
     for key, array in arrays.items():
         end = at + array.nbytes

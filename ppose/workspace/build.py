@@ -1,4 +1,4 @@
-"""Builds the objects that a checked config names."""
+"""Builds the objects of a checked config."""
 
 from dataclasses import fields
 from typing import Any
@@ -12,9 +12,9 @@ from ppose.workspace.spec import read_spec
 def create(name_or_spec: Any, cfg: dict[str, Any], **given: Any) -> Any:
     """Build a component from its spec and from the blocks of the config.
 
-    ``name_or_spec`` is `"Name"` (its arguments stand in ``cfg["Name"]``), ``{"type": "Name", ..}`` or
+    ``name_or_spec`` is `"Name"` (with its arguments in ``cfg["Name"]``), ``{"type": "Name", ..}`` or
     ``{"Name": {..}}``. Arguments that are components themselves are built first. ``given`` is offered to
-    every component on the way: each takes those that its signature marks as `Given`.
+    every component on the way: each takes the parameters that its signature marks as `Given`.
     """
     entry, block = _find(name_or_spec, cfg)
     arguments = {key: given[key] for key in given_names(entry) if key in given}
@@ -37,7 +37,7 @@ def create(name_or_spec: Any, cfg: dict[str, Any], **given: Any) -> Any:
 
 
 def create_settings(name_or_spec: Any, cfg: dict[str, Any]) -> Any:
-    """The settings object of a component: the keys of its block that others than its constructor read.
+    """The settings object of a component: the keys of its block that its constructor does not read.
 
     None for a component without such keys.
     """
@@ -49,7 +49,7 @@ def create_settings(name_or_spec: Any, cfg: dict[str, Any]) -> Any:
 
 
 def _find(name_or_spec: Any, cfg: dict[str, Any]) -> tuple[Entry, dict[str, Any]]:
-    """The component that a spec names, and the arguments that the spec or the config's block of it has."""
+    """The component of a spec, and its arguments from the spec or from the config's block of that name."""
     spec = read_spec(name_or_spec)
     if spec is None:
         raise ConfigError(f"got {name_or_spec!r}, expected a component: Name, !Name {{..}} or Name: {{..}}")

@@ -1,7 +1,7 @@
-"""Cells: values of a config that know their file and line, shared wherever an alias stands.
+"""Cells: values of a config that know their file and line; an alias shares the cell of its anchor.
 
-Aliases are kept as references until the end, so that changing an anchored value (by a config that inherits
-it, or by an override) changes every place that refers to it.
+Aliases stay references until the end, so that changing an anchored value (by an inheriting config or an
+override) changes every place that refers to it.
 """
 
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from typing import Any
 
 from ppose.errors import ConfigError
 
-MAX_VALUES = 100_000  # far more than any config has, and read in a second
+MAX_VALUES = 100_000  # far more than any config has; reading them takes a second
 
 Places = dict[int, tuple[int, str | int]]
 
@@ -21,7 +21,7 @@ class Cell:
 
     value: Any
     source: str  # "configs/a.yml:12", or "-o a.b"
-    has_alias: bool = False  # stands, or once stood, in more than one place
+    has_alias: bool = False  # is, or once was, in more than one place
 
     def take(self, other: "Cell") -> None:
         """Become a copy of the other cell; whoever refers to this one sees the new value."""
@@ -38,7 +38,7 @@ def children(cell: Cell) -> Iterator[tuple[str | int, Cell]]:
 
 
 def first_places(root: Cell) -> Places:
-    """For every cell, the place (parent's id, key) where it stands first: its anchor; others are aliases."""
+    """For every cell the place (parent's id, key) where it occurs first: its anchor; others are aliases."""
     places: Places = {}
 
     def visit(cell: Cell) -> None:
@@ -52,7 +52,7 @@ def first_places(root: Cell) -> Places:
 
 
 def copy_cells(cell: Cell) -> Cell:
-    """The cell with all below it as new ones, aliases as before."""
+    """A deep copy of the cell, with the same aliases."""
     copies: dict[int, Cell] = {}
 
     def copy(old: Cell) -> Cell:

@@ -1,4 +1,4 @@
-"""Checks a config against the components that it names, before anything is built; all errors at once."""
+"""Checks a config against its components before anything is built; reports all errors at once."""
 
 import logging
 from collections.abc import Callable
@@ -24,8 +24,8 @@ _logger = logging.getLogger(__name__)
 
 _MOST_ERRORS = 30
 
-# Keys of the published vocabulary without a use here: accepted, with one warning that lists them. Those of
-# PaddleDetection's runtime.yml, of its mixed precision and moving average, and of PaddleX.
+# Keys of published configs without an effect here: accepted, with one warning that lists them. They come from
+# PaddleDetection's runtime.yml, its mixed precision and moving average, and from PaddleX.
 _IGNORED_KEYS = {
     "num_classes": "there is one class, person",
     "pixel_std": "scale is in image pixels",
@@ -56,9 +56,7 @@ def check_config(root: Cell, name: str) -> None:
     if check.errors:
         raise ConfigError("\n".join(check.errors))
     if check.ignored:
-        _logger.warning(
-            "%s: accepted, but without effect here: %s", name, ", ".join(dict.fromkeys(check.ignored))
-        )
+        _logger.warning("%s: keys without effect here: %s", name, ", ".join(dict.fromkeys(check.ignored)))
 
 
 def check_block(cell: Cell, component: Callable[..., Any]) -> None:
@@ -76,7 +74,7 @@ class _Check:
         self._root = root
 
     def run(self) -> None:
-        """Check every key of the config; what is found is in errors and ignored."""
+        """Check every key of the config; fills ``errors`` and ``ignored``."""
         root = self._root
         keys = block_keys(get_entry(CONFIG))
         places = first_places(root)
@@ -88,7 +86,7 @@ class _Check:
             elif (entry := find_entry(name)) is not None:
                 self._block(entry, cell, name)
             elif not (cell.has_alias and places[id(cell)] == (id(root), name)):
-                # Anchors may be of any name: they are there for the values that refer to them.
+                # Anchors may have any name: other values refer to them.
                 self._error(cell, name, f"unknown key{suggest(name, [*keys, *registered_names()])}")
         for name, key in keys.items():
             if key.required and name not in root.value:
@@ -99,7 +97,7 @@ class _Check:
         self._block(entry, cell, "")
 
     def _block(self, entry: Entry, cell: Cell, path: str) -> None:
-        """Check a component's arguments; `type`, where the block names its component, is not one."""
+        """Check a component's arguments; `type`, which names the component, is none of them."""
         if cell.value is None:
             cell.value = {}
         if not isinstance(cell.value, dict):

@@ -1,4 +1,4 @@
-"""Loads a config file, with what it inherits and the overrides, into a checked plain dict."""
+"""Loads a config file, with its inherited files and overrides, into a checked plain dict."""
 
 import json
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from ppose.workspace.registry import suggest
 from ppose.workspace.yaml_file import read_cells
 
 _BASE = "_BASE_"
-_MOST_BASES = 200  # files that are laid over each other
+_MOST_BASES = 200  # inherited files
 _DISTILL_LOSS = "distill_loss"
 _PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -49,9 +49,9 @@ def _expand_paths(value: Any) -> Any:
 
 
 def find_config(path: Path) -> Path:
-    """The config file at that path, or else the one of that name (`.yml` may be left out) in `BUILTIN`.
+    """The config file at that path, or else the one of that name (with or without `.yml`) in `BUILTIN`.
 
-    Raises ConfigError where there is neither, with the nearest name.
+    Raises ConfigError with the nearest name if there is neither.
     """
     if path.is_file():
         return path
@@ -64,7 +64,7 @@ def find_config(path: Path) -> Path:
 
 
 def _list_distill_loss(root: Cell) -> None:
-    """The published `distill_loss: {name: X, ..}` means the list `[{type: X, ..}]`."""
+    """Turn the published form `distill_loss: {name: X, ..}` into the list `[{type: X, ..}]`."""
     cell = root.value.get(_DISTILL_LOSS)
     if cell is None:
         return
@@ -77,14 +77,14 @@ def _list_distill_loss(root: Cell) -> None:
 
 
 class _Files:
-    """Reads a config with its `_BASE_` files, each once, however many inherit it."""
+    """Reads a config with its `_BASE_` files, each file only once."""
 
     def __init__(self) -> None:
         self._whole: dict[Path, Cell] = {}
         self._laid = 0
 
     def read(self, path: Path, children: tuple[Path, ...]) -> Cell:
-        """The config at that path over what it inherits; ``children`` are the files that inherit it."""
+        """The config at that path merged with its bases; ``children`` are the files that inherit it."""
         place = path.resolve()
         if place in children:
             raise ConfigError(f"{show_name(path)}: inherits itself through its {_BASE} files")
@@ -115,7 +115,7 @@ class _Files:
 
 
 def _find_base(folder: Path, name: str, source: str) -> Path:
-    """A config that is inherited: beside the one that inherits it, or else of those that come with ppose."""
+    """Find an inherited config: beside the inheriting one, or else among those that come with ppose."""
     name = expand_path(name)
     file = folder / name
     try:

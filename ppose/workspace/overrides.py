@@ -14,12 +14,12 @@ def apply_override(root: Cell, text: str) -> None:
     """Apply one override, in place.
 
     ``text`` is `path=value` with the value in YAML. The path's parts are keys, indexes into lists, or the
-    name of a component in a list. The key must stand in the config or be a parameter of the component whose
-    block it is; `+path=value` adds a key, and the blocks above it, that are not there. Where the value is
-    anchored its aliases move with it; where it is an alias only this place changes.
+    name of a component in a list. The key must be in the config or be a parameter of the block's component;
+    `+path=value` adds a missing key, and the missing blocks above it. If the value is anchored, its aliases
+    change with it; if it is an alias, only this place changes.
 
-    Raises ConfigError for a path that leads nowhere, with the nearest known key, and for a key at the top
-    that nothing refers to any more, as where a config that inherits it has transforms of its own.
+    Raises ConfigError for an unknown path, with the nearest known key, and for a top-level key that nothing
+    refers to any more, for instance because an inheriting config has its own transforms.
     """
     path, equals, value_text = text.partition("=")
     adds = path.startswith("+")
@@ -29,7 +29,7 @@ def apply_override(root: Cell, text: str) -> None:
             f"override '{text}': expected key=value or key.sub=value, such as -o weights=model.pdparams"
         )
     source = f"-o {path}"
-    # YAML takes no bytes that are no UTF-8, which a path may have.
+    # YAML accepts only UTF-8, but a path may have other bytes.
     value = parse_cells(value_text, source, lines=False) if is_text(value_text) else Cell(value_text, source)
     places = first_places(root)
     holder = root
@@ -79,7 +79,7 @@ def _step(root: Cell, holder: Cell, part: str, path: list[str], places: Places, 
 
 
 def _find(holder: Cell, part: str) -> str | int | None:
-    """The key, index or list item that the part of a path names; None where there is none."""
+    """The key, index or list item that the part of a path names; None if there is none."""
     if isinstance(holder.value, dict):
         return part if part in holder.value else None
     if not isinstance(holder.value, list):
@@ -96,7 +96,7 @@ def _find(holder: Cell, part: str) -> str | int | None:
 
 
 def _known_keys(path: list[str], holder: Cell) -> list[str]:
-    """The keys that the block at this path may hold beside those that it does hold."""
+    """The keys that the block at this path may hold, without those it already holds."""
     name = path[-1] if path else CONFIG
     if isinstance(holder.value, dict) and "type" in holder.value:
         name = str(holder.value["type"].value)
@@ -132,7 +132,7 @@ def _nowhere(root: Cell, holder: Cell, path: list[str]) -> ConfigError:
     where = ".".join(path)
     if isinstance(holder.value, dict):
         known = {*holder.value, *_known_keys(path[:-1], holder)} - {path[-1]}
-        hint = suggest(path[-1], known) or f" (+{where}=... adds one)"
+        hint = suggest(path[-1], known) or f" (+{where}=... adds it)"
         return ConfigError(f"override '{where}': no such key in this config{hint}")
     if isinstance(holder.value, list):
         return ConfigError(f"override '{where}': no such item in a list of {len(holder.value)}")

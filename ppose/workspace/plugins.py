@@ -1,4 +1,4 @@
-"""Components of third parties: in modules that the user names, and in installed packages."""
+"""Loads third-party components: from modules that the user names, and from installed packages."""
 
 import importlib
 import logging
@@ -11,7 +11,7 @@ from ppose.errors import ConfigError
 
 GROUP = "ppose.components"
 
-# The modules that `load_plugin` has imported, for the processes that this one starts.
+# The modules that `load_plugin` has imported, for child processes.
 loaded_plugins: list[str] = []
 
 _logger = logging.getLogger(__name__)
@@ -20,23 +20,22 @@ _logger = logging.getLogger(__name__)
 def load_plugin(name: str) -> None:
     """Import the module of that name, which registers components.
 
-    It is looked for where Python finds modules, then in the current folder. Raises ConfigError where it
-    cannot be imported.
+    Searches Python's path, then the current folder. Raises ConfigError if the import fails.
     """
     if not all(part.isidentifier() for part in name.split(".")):
         raise ConfigError(f"--plugin {name}: expected the name of a module, such as my_package.losses")
     if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())  # at the end, where it hides nobody's modules
+        sys.path.append(os.getcwd())  # at the end, where it hides no other module
     try:
         importlib.import_module(name)
     except ImportError as error:
-        raise ConfigError(f"--plugin {name}: it cannot be imported: {error}") from None
+        raise ConfigError(f"--plugin {name}: cannot import it: {error}") from None
     loaded_plugins.append(name)
 
 
 @cache
 def load_entry_points() -> None:
-    """Import once what installed packages have in the group `ppose.components`; a warning for what fails."""
+    """Import the entry points `ppose.components` of installed packages, once; warn of those that fail."""
     for point in entry_points(group=GROUP):
         try:
             point.load()

@@ -1,6 +1,6 @@
-"""The registry: names that a config may use, and the classes or functions behind them.
+"""The registry: names that a config may use, and their classes or functions.
 
-It holds classes only; configs are values that are passed along.
+It holds no configs: these are values that are passed along.
 """
 
 import difflib
@@ -18,14 +18,14 @@ C = TypeVar("C", bound=Callable[..., Any])
 
 GIVEN = "ppose: given by the code that builds the component"
 
-# `keypoint_set: Given[KeypointSet]` - never a config key; the caller of `create` hands it over.
+# `keypoint_set: Given[KeypointSet]` - never a config key; the caller of `create` passes it.
 Given = Annotated[T, GIVEN]
 
-# The class whose fields are the keys at a config's top level is registered by this name.
+# The registered name of the class whose fields are a config's top-level keys.
 CONFIG = "<config>"
 
-# Where components live, in the order of the import direction. Imported only when a name is looked up that
-# is not known yet, so that reading an inference config does not import networks or datasets.
+# The packages of components, in the order of the import direction. They are imported only to look up an
+# unknown name, so that reading an inference config does not import networks or datasets.
 _COMPONENT_PACKAGES = (
     "ppose.keypoints",
     "ppose.schedules",
@@ -44,7 +44,7 @@ _COMPONENT_PACKAGES = (
 
 @dataclass(frozen=True)
 class Entry:
-    """A registered component; ``settings`` is the class of the keys in its block that others read."""
+    """A registered component; ``settings`` is the class of the block's keys that other code reads."""
 
     name: str
     target: Callable[..., Any]
@@ -66,12 +66,12 @@ def register(
 ) -> Callable[[C], C]:
     """Mark a class or function as a component that configs may name; its parameters are its block's keys.
 
-    ``kind`` is the type that it gives, by default its own: where a parameter has that type, as in
-    `backbone: Backbone`, or in a list of it, a config names a component of the kind (`HRNet`, `!HRNet {..}`
-    or `HRNet: {..}`) and the constructor gets the object. ``Annotated[str, Backbone]`` is for code that wants
-    the spec and not the object. ``names`` replaces the component's own name. ``settings`` is a dataclass of
-    keys that stand in the same block but are read by others (a network's block says whether to flip at test
-    time). ``ignored`` keys are accepted in the block, with a warning that they have no effect.
+    ``kind`` is the type that it creates, by default its own: for a parameter of that type, as in
+    `backbone: Backbone`, or a list of it, a config names a component of the kind (`HRNet`, `!HRNet {..}` or
+    `HRNet: {..}`) and the constructor gets the object. ``Annotated[str, Backbone]`` is for code that wants
+    the spec instead of the object. ``names`` replaces the component's own name. ``settings`` is a dataclass
+    of keys in the same block that other code reads (a network's block says whether to flip at test time).
+    ``ignored`` keys are accepted in the block, with a warning that they have no effect.
     """
 
     def mark(component: C) -> C:
@@ -90,12 +90,12 @@ def register(
 
 
 def is_kind(annotation: Any) -> bool:
-    """Whether an annotation is a type that registered components give."""
+    """Whether an annotation is a type that registered components create."""
     return isinstance(annotation, type) and annotation in _kinds
 
 
 def describe_kind(kind: type) -> str:
-    """A kind in words: `DistillationLoss` is a "distillation loss"."""
+    """A kind as text: `DistillationLoss` is a "distillation loss"."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", kind.__name__).lower()
 
 
@@ -130,7 +130,7 @@ def registered_names(kind: type | None = None) -> list[str]:
 
 
 def describe_unknown(name: str, kind: type | None = None) -> str:
-    """What is wrong with a name that is no component's: the nearest, or all of the kind; what is missing."""
+    """The message for an unknown component: the nearest name or all of the kind, and missing packages."""
     hint = suggest(name, registered_names())
     if not hint and kind is not None:
         hint = f"; expected one of {', '.join(registered_names(kind))}, or one of a --plugin"
@@ -140,7 +140,7 @@ def describe_unknown(name: str, kind: type | None = None) -> str:
 
 
 def _import_package(package: str) -> str | None:
-    """Import a component package; returns the name of a third party's that it needs and that is missing."""
+    """Import a component package; return the name of a missing third-party package that it needs, or None."""
     try:
         importlib.import_module(package)
     except ModuleNotFoundError as error:
@@ -150,7 +150,7 @@ def _import_package(package: str) -> str | None:
     return None
 
 
-_LONGEST_WORD = 80  # of those that are compared with what is known
+_LONGEST_WORD = 80  # longer words are not compared with known ones
 
 
 def suggest(word: str, known: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""What a component's config block may hold, read from its signature and annotations."""
+"""The keys of a component's config block, from its signature and annotations."""
 
 import inspect
 from dataclasses import dataclass, is_dataclass
@@ -14,18 +14,18 @@ from ppose.workspace.registry import GIVEN, Entry, is_kind
 
 @dataclass(frozen=True)
 class Key:
-    """One key of a block: its type, whether it must be there, who reads it."""
+    """One key of a block: its type, whether it is required, who reads it."""
 
     annotation: Any
     required: bool = False
-    kind: type | None = None  # of the component that its spec names; with `many`, of each in a list of specs
+    kind: type | None = None  # of the component in its spec; with `many`, of each in a list of specs
     many: bool = False
     block: type | None = None  # the dataclass whose fields are the keys of a block within the block
 
 
 @cache
 def block_keys(entry: Entry) -> dict[str, Key]:
-    """The keys of a component's block: constructor parameters, settings of other readers, ignored keys."""
+    """The keys of a component's block: constructor parameters, settings for other code, ignored keys."""
     keys = dict.fromkeys(entry.ignored, Key(Any))
     for target in (entry.settings, entry.target) if entry.settings else (entry.target,):
         hints = _type_hints(target)
@@ -38,7 +38,7 @@ def block_keys(entry: Entry) -> dict[str, Key]:
 
 @cache
 def given_names(entry: Entry) -> tuple[str, ...]:
-    """The constructor's parameters that the caller of `create` hands over."""
+    """The constructor's parameters that the caller of `create` passes."""
     hints = _type_hints(entry.target)
     return tuple(
         name for name in inspect.signature(entry.target).parameters if _marked(hints.get(name), GIVEN)
@@ -71,7 +71,7 @@ def _kind(annotation: Any) -> type | None:
 
 
 def type_error(value: Any, annotation: Any) -> str | None:
-    """What is wrong with a plain config value for this annotation: "got .., expected ..", or None."""
+    """The error of a plain config value for this annotation: "got .., expected ..", or None."""
     try:
         if isinstance(value, bool) and not _admits_bool(annotation):
             raise typeguard.TypeCheckError("a boolean is not a number here")
@@ -86,12 +86,12 @@ def type_error(value: Any, annotation: Any) -> str | None:
 
 
 def mismatch(value: Any, expected: str) -> str:
-    """What is said of a plain config value that is not what was expected."""
+    """The message for a plain config value that differs from the expected one."""
     return f"got {show_text(repr(value), 200)}, expected {expected}"
 
 
 def to_argument(value: Any, annotation: Any) -> Any:
-    """A plain config value as the parameter has it: YAML has lists, where a constructor may want a tuple."""
+    """A plain config value in the parameter's type: YAML has lists where a constructor may want a tuple."""
     return tuple(value) if isinstance(value, list) and get_origin(annotation) is tuple else value
 
 
@@ -102,7 +102,7 @@ def _admits_bool(annotation: Any) -> bool:
 
 
 def describe(annotation: Any) -> str:
-    """An annotation in words that a config's author knows."""
+    """An annotation as text for the author of a config."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         return describe(arguments[0])

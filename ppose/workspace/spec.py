@@ -1,4 +1,4 @@
-"""The three ways in which a config names a component, and its arguments."""
+"""The three ways a config names a component and its arguments."""
 
 from typing import Any
 
@@ -6,8 +6,8 @@ from typing import Any
 def read_spec(value: Any) -> tuple[Any, Any] | None:
     """(name, arguments) of `Name`, `{type: Name, ..}` (as written by `!Name {..}`) or `{Name: {..}}`.
 
-    Arguments are None for a bare name: they stand in the config's block of that name. None where the value
-    is no spec. Works on plain values and on cells alike.
+    Arguments are None for a bare name: they are in the config's block of that name. None if the value is no
+    spec. Works on plain values and on cells.
     """
     if isinstance(value, str):
         return value, None

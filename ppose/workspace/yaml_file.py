@@ -12,12 +12,12 @@ from ppose.paths import show_name, show_text
 from ppose.workspace.cells import MAX_VALUES, Cell, children
 
 _STANDARD = "tag:yaml.org,2002:"
-# What a config may be: far more than any is, and read in a second.
+# Limits of a config: far above any real one; reading that much takes a second.
 _MAX_BYTES = 4 << 20
 _MAX_DEPTH = 50
 _LONGEST_NUMBER = 100  # characters
 
-_Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the one in C where there is one
+_Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C version if available
 
 _TEXTS = (_STANDARD + "str", _STANDARD + "timestamp")
 
@@ -44,7 +44,7 @@ def read_cells(path: Path) -> Cell:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read config file {shown}: {error}") from None
     if len(raw) > _MAX_BYTES:
-        raise ConfigError(f"{shown}: larger than {_MAX_BYTES:,} bytes, which no config is")
+        raise ConfigError(f"{shown}: larger than {_MAX_BYTES:,} bytes; is it a config?")
     root = parse_cells(text, shown)
     if root.value is None:
         root.value = {}
@@ -67,7 +67,7 @@ def parse_cells(text: str, name: str, *, lines: bool = True) -> Cell:
 
 
 def _check_depth(text: str, name: str) -> None:
-    """Raise ConfigError before levels in levels are composed: the parser in C would run out of stack."""
+    """Raise ConfigError for deep nesting before it is parsed: the C parser would run out of stack."""
     depth = 0
     for event in yaml.parse(text, Loader=_Loader):
         if isinstance(event, yaml.CollectionStartEvent):
@@ -79,14 +79,14 @@ def _check_depth(text: str, name: str) -> None:
             depth -= 1
 
 
-_TOO_DEEP = f"nested too deeply, expected {_MAX_DEPTH} levels at most"
+_TOO_DEEP = f"nested too deeply, expected at most {_MAX_DEPTH} levels"
 
 
 class _CellBuilder:
     def __init__(self, name: str, lines: bool) -> None:
         self._name, self._lines = name, lines
         self._built: dict[int, Cell] = {}
-        self._sizes: dict[int, tuple[int, int]] = {}  # values and levels of each cell, with its aliases' own
+        self._sizes: dict[int, tuple[int, int]] = {}  # values and levels of each cell, including its aliases
         self._merged_left = MAX_VALUES
         self._open: set[int] = set()
         self._scalars = _Loader("")
@@ -167,7 +167,7 @@ class _CellBuilder:
             if kind == "int"
             else math.isinf(value) and "inf" not in shown.lower()
         ):
-            raise ConfigError(f"{source}: '{shown}' is beyond the numbers of 64 bits")
+            raise ConfigError(f"{source}: '{shown}' does not fit into 64 bits")
         return value
 
     def _mapping(self, node: yaml.MappingNode) -> dict[str, Cell]:
@@ -182,7 +182,7 @@ class _CellBuilder:
                 raise ConfigError(f"{source}: a key must be a word")
             key = str(self._scalar(key_node, source))
             if key in own:
-                raise ConfigError(f"{source}: the key '{show_text(key)}' stands twice in one block")
+                raise ConfigError(f"{source}: the key '{show_text(key)}' occurs twice in one block")
             own[key] = self.build(value_node)
         return {**merged, **own}
 
@@ -195,6 +195,6 @@ class _CellBuilder:
                 raise ConfigError(f"{source}: '<<' takes a mapping or a list of mappings")
             self._merged_left -= len(value)
             if self._merged_left < 0:
-                raise ConfigError(f"{source}: '<<' takes in more than {MAX_VALUES} values")
+                raise ConfigError(f"{source}: '<<' inserts more than {MAX_VALUES} values")
             merged.update(value)
         return merged

@@ -1,4 +1,4 @@
-"""Published detectors as folders: fetched, unpacked once, and kept in the cache."""
+"""Published detectors as folders: downloaded, unpacked once, and kept in the cache."""
 
 import logging
 from pathlib import Path
@@ -20,10 +20,10 @@ _MOST_BYTES = 2 << 30  # of an unpacked archive
 
 
 def find_detector(detector: str | Path) -> Path:
-    """The folder or file of a detector: the one given, or that of the published one of this name.
+    """The folder or file of a detector: the given one, or that of the published detector of this name.
 
-    Raises ConfigError where there is neither, DownloadError, and DataError where the archive that came holds
-    no detector.
+    Raises ConfigError if there is neither, DownloadError, and DataError if the downloaded archive holds no
+    detector.
     """
     path = Path(expand_path(str(detector)))
     if path.exists():
@@ -40,18 +40,18 @@ def find_detector(detector: str | Path) -> Path:
 
 
 def detectors_folder() -> Path:
-    """Where the folders of published detectors lie."""
+    """The parent folder of published detectors."""
     return cache_folder() / "detectors"
 
 
 def unpacked_folder(model: Model) -> Path:
-    """The folder of a detector whose archive is here, or has been."""
+    """The folder of a detector whose archive is, or was, here."""
     return detectors_folder() / f"{model.name}-{model.digest[:16]}"
 
 
 def open_named(detector: str | Path, threshold: float, **options: Any) -> PersonDetector:
-    """The detector of a name or folder, with ``options`` of it; errors as of `find_detector`, and its own."""
-    # Not above: it brings what reads videos.
+    """The detector of a name or folder, with its ``options``; raises as `find_detector`, and its own."""
+    # Imported here, since it imports the readers of videos.
     from ppose.inference.command import open_detector
 
     return open_detector(find_detector(detector), threshold, **options)
@@ -70,7 +70,7 @@ def _unpack(archive: Path, folder: Path) -> None:
 
 
 def _add_onnx(folder: Path) -> None:
-    """Put the graph as ONNX beside Paddle's, if that can be done here: it needs no Paddle."""
+    """Convert the graph to ONNX, which runs without Paddle, beside Paddle's, if possible here."""
     export = find_paddle_export(folder)
     if export is None or not can_make("onnx"):
         return
@@ -78,5 +78,5 @@ def _add_onnx(folder: Path) -> None:
 
     try:
         convert_graph(*export.find_graph(), folder / "model.onnx")
-    except PposeError as error:  # Paddle's graph remains
+    except PposeError as error:  # use Paddle's graph
         _logger.info("%s stays in Paddle's format: %s", show_name(folder.name), error)

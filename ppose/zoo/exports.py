@@ -1,7 +1,7 @@
-"""Published keypoint networks as folders that run: fetched and exported once, and kept in the cache.
+"""Published keypoint networks as runnable folders: downloaded and exported once, and kept in the cache.
 
-A folder's name says what made it and in what it was checked, as in
-`tinypose_256x192-onnx-ppose1.0.0-onnxruntime1.31.1`: with another version of either it is exported anew.
+A folder's name states the versions that made and checked it, as in
+`tinypose_256x192-onnx-ppose1.0.0-onnxruntime1.31.1`; another version of either exports it again.
 """
 
 import importlib.util
@@ -25,19 +25,19 @@ from ppose.weights.registry import Model, find_model
 _logger = logging.getLogger(__name__)
 
 Format = Literal["paddle", "onnx"]
-# What an export to a format takes, beside ppose.
+# Packages that an export to a format needs, beside ppose.
 _MAKERS: dict[Format, tuple[str, ...]] = {
     "paddle": ("paddle",),
     "onnx": ("paddle", "paddle2onnx", "onnx", "onnx_graphsurgeon", "onnxslim", "onnxruntime"),
 }
-# What reads a format: the first is what an export is checked in.
+# Runtimes that read a format; the first one checks an export.
 _RUNTIMES: dict[Format, tuple[str, ...]] = {"paddle": ("paddle",), "onnx": ("onnxruntime", "openvino")}
 
 
 def find_folder(model: str | Path, runtime: RuntimeName = "auto") -> Path:
-    """The folder of an exported model: the one given, or that of the published model of this name.
+    """The folder of an exported model: the given one, or that of the published model of this name.
 
-    Errors as of `find_export`, and ConfigError where there is neither folder nor name.
+    Raises as `find_export`, and ConfigError if there is neither folder nor name.
     """
     folder = Path(expand_path(str(model)))
     if folder.is_dir():
@@ -46,11 +46,11 @@ def find_folder(model: str | Path, runtime: RuntimeName = "auto") -> Path:
 
 
 def find_export(model: Model, runtime: RuntimeName = "auto") -> Path:
-    """The folder of a published model's export for a runtime, by default the fastest that is installed.
+    """The folder of a published model's export for a runtime, by default the fastest installed one.
 
-    It is made where there is none by these versions of ppose and the runtime; processes that ask for it at
-    the same time make it once. Where Paddle, which makes it, is missing, one by other versions will do, with
-    a warning. Raises DownloadError, DeviceError without a runtime, ExportError without Paddle.
+    Exports the model if there is no export by these versions of ppose and the runtime; concurrent processes
+    export it once. Without Paddle, which the export needs, it uses an export by other versions, with a
+    warning. Raises DownloadError, DeviceError without a runtime, ExportError without Paddle.
     """
     for form in _list_formats(runtime):
         folder = exports_folder() / _name_folder(model, form)
@@ -65,14 +65,14 @@ def find_export(model: Model, runtime: RuntimeName = "auto") -> Path:
 
 
 def exports_folder() -> Path:
-    """Where the exports of published models lie."""
+    """The parent folder of published models' exports."""
     return cache_folder() / "exports"
 
 
 def list_exports(
     model: Model, forms: Iterable[Format] = ("paddle", "onnx"), within: Path | None = None
 ) -> list[Path]:
-    """The folders that hold sound exports of the model, by whatever versions; by default the cache's."""
+    """The folders with valid exports of the model, by any version; by default those in the cache."""
     prefixes = tuple(f"{model.name}-{form}-ppose" for form in forms)
     within = within or exports_folder()
     folders = sorted(within.iterdir()) if within.is_dir() else []
@@ -80,14 +80,14 @@ def list_exports(
 
 
 def is_export(folder: Path, model: Model) -> bool:
-    """Whether all of an export is there, and it is of the weights that are published."""
+    """Whether an export is complete, and made from the published weights."""
     with suppress(PposeError):
         return read_model_folder(folder).weights_sha256 == (model.digest or None)
     return False
 
 
 def _list_formats(runtime: RuntimeName) -> list[Format]:
-    """The formats that the installed runtimes read, the fastest one's first."""
+    """The formats that the installed runtimes read, that of the fastest first."""
     files = list_installed(runtime).values()
     return list(dict.fromkeys("onnx" if names == ONNX_FILES else "paddle" for names in files))
 
@@ -98,14 +98,14 @@ def _name_folder(model: Model, form: Format) -> str:
 
 
 def can_make(form: Format) -> bool:
-    """Whether all is installed that an export to a format takes."""
+    """Whether all packages for an export to a format are installed."""
     return all(importlib.util.find_spec(package) for package in _MAKERS[form])
 
 
 def _make(model: Model, folder: Path, form: Format) -> None:
     silence_tracing()
     weights = model.fetch()
-    _logger.info("%s: exporting it to %s, once", model.name, show_name(folder))
+    _logger.info("%s: exporting it once to %s", model.name, show_name(folder))
     from ppose.engine.device import select_device
     from ppose.engine.task import Task
     from ppose.export.export import Options, export_model
@@ -113,7 +113,7 @@ def _make(model: Model, folder: Path, form: Format) -> None:
 
     task = Task({**load_config(str(model.config)), "weights": str(weights)})
     select_device(task.settings.use_gpu)
-    shutil.rmtree(folder, ignore_errors=True)  # of somebody who has spoilt it
+    shutil.rmtree(folder, ignore_errors=True)  # a damaged one
     export_model(task, model.name, folder, Options(format=form))
     for older in list_exports(model, [form]):
         if older != folder:
@@ -122,14 +122,14 @@ def _make(model: Model, folder: Path, form: Format) -> None:
 
 def _find_older(model: Model, runtime: RuntimeName) -> Path:
     for folder in list_exports(model, [*_list_formats(runtime)]):
-        _logger.warning("%s: made by other versions, and there is no Paddle to make it anew", folder.name)
+        _logger.warning("%s: made by other versions; a new export needs Paddle", folder.name)
         return folder
     pack, unpack = f"`ppose models pack {model.name} -o models.zip`", "`ppose models unpack models.zip`"
     form: Format = "paddle" if runtime == "paddle" else "onnx"
     extras = "paddle" if form == "paddle" else "paddle,onnx"
     missing = ", ".join(package for package in _MAKERS[form] if not importlib.util.find_spec(package))
     raise ExportError(
-        f"{model.name} is published as Paddle's weights alone, which are to be exported once; {missing} is "
-        f"missing for it: pip install 'ppose[{extras}]' (it may go afterwards); or take it from a machine "
-        f"that has all: {pack} there, {unpack} here"
+        f"{model.name} is published only as Paddle's weights, which must be exported once; this needs "
+        f"{missing}: pip install 'ppose[{extras}]' (you may remove it afterwards); or take the export from a "
+        f"machine that has it: {pack} there, {unpack} here"
     )

@@ -1,8 +1,7 @@
-"""Published models in an archive, for machines without a network.
+"""Packs published models into an archive, for machines without a network.
 
-A ZIP archive of `models.json` (names, and the sha256 of each file), the published files as they lie in a
-mirror (`registry.mirror_path`), and the folders of the cache that were made of them: in ONNX these need no
-Paddle.
+It is a ZIP archive of `models.json` (names, and the sha256 of each file), the published files with the paths
+of a mirror (`registry.mirror_path`), and the cache folders made from them, which need no Paddle in ONNX.
 """
 
 import json
@@ -25,7 +24,7 @@ _MOST_BYTES = 64 << 30
 
 
 def pack_models(models: Sequence[Model], archive: Path) -> list[str]:
-    """Write an archive of these models, fetched and exported if need be; returns a line about each."""
+    """Write an archive of these models, downloaded and exported if needed; return a line about each."""
     lines, contents = [], {}
     with replacing(archive) as temporary, zipfile.ZipFile(temporary, "w") as opened:
         for model in models:
@@ -46,11 +45,10 @@ def pack_models(models: Sequence[Model], archive: Path) -> list[str]:
 
 
 def unpack_models(archive: Path) -> list[str]:
-    """Put the models of an archive into the cache, each after a look at its checksum; a line about each.
+    """Put the models of an archive into the cache, after checking their checksums; return a line about each.
 
-    Raises DownloadError for a damaged archive, DataError where it is none of `pack_models`, or a file is not
-    the one that it was, or not the published one. Models that this version does not know are left out, and
-    said.
+    Raises DownloadError for a damaged archive, DataError if it is none of `pack_models`, or if a file differs
+    from the packed or the published one. Models unknown to this version are skipped and reported.
     """
     cache_folder().mkdir(parents=True, exist_ok=True)
     with temporary_folder(cache_folder(), ".models-") as folder:
@@ -59,14 +57,14 @@ def unpack_models(archive: Path) -> list[str]:
 
 
 def _find_folders(model: Model) -> tuple[list[Path], list[str]]:
-    """The folders of a model in the cache, the quickest runtime's made if need be; and what is to be said."""
+    """The folders of a model in the cache, made for the fastest runtime if needed; and notes to report."""
     if model.kind == "detector":
         folders = [find_detector(model.name)]
     else:
         try:
             find_export(model)
         except (DeviceError, ExportError):
-            return [], ["without an export, which needs Paddle: that machine will need it, too"]
+            return [], ["without an export, which needs Paddle: the other machine will need it too"]
         folders = list_exports(model)
     return folders, [folder.name for folder in folders]
 
@@ -80,18 +78,18 @@ def _read_contents(folder: Path, archive: Path) -> list[tuple[str, dict[str, str
 
 
 def _take_model(folder: Path, name: str, files: dict[str, str], archive: Path) -> str:
-    """Put a model's file, and its folders, into the cache: those whose files all have their checksums."""
+    """Put a model's file into the cache, and those of its folders whose files all match their checksums."""
     model = list_models().get(name)
     if model is None:
-        return f"{show_text(name)}: left out, this version of ppose does not know it"
+        return f"{show_text(name)}: skipped, unknown to this version of ppose"
     published = mirror_path(model.url)
     found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
     digests = {member: file_digest(found[member]) for member in files if member in found}
     digest = digests.get(published, "")
     if digests != files or not digest or digest != (model.digest or digest):
         raise DataError(
-            f"{show_name(archive)}: files of {name} are missing, or not those that were packed and "
-            "published: pack it anew"
+            f"{show_name(archive)}: files of {name} are missing, or differ from the packed or published "
+            "ones: pack it again"
         )
     take(found[published], model.url, digest)
     if model.kind == "detector":
@@ -101,7 +99,7 @@ def _take_model(folder: Path, name: str, files: dict[str, str], archive: Path) -
     folders = [path for path in folders if path.is_dir()]
     for path in folders:
         if any(file.relative_to(folder).as_posix() not in files for file in path.iterdir()):
-            raise DataError(f"{show_name(archive)}: {path.name} holds more than was packed: pack it anew")
+            raise DataError(f"{show_name(archive)}: {path.name} holds more than was packed: pack it again")
         place = cache_folder() / path.relative_to(folder)
         place.parent.mkdir(exist_ok=True)
         shutil.rmtree(place, ignore_errors=True)

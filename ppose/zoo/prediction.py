@@ -1,4 +1,4 @@
-"""What `ppose predict` opens and does with images, by its parsed options."""
+"""Opens models for `ppose predict` from its parsed options, and runs it on images."""
 
 import argparse
 import os
@@ -22,21 +22,21 @@ _TENSORRT_BATCH = 16
 
 
 def _predictor_options(args: argparse.Namespace) -> dict[str, Any]:
-    """What the options of runtimes mean to `Predictor.from_dir`."""
+    """The arguments of `Predictor.from_dir` for the runtime options."""
     options = {"batch_size": args.batch_size, "use_dark": args.use_dark}
     runtime = args.runtime or "auto"
     if args.run_mode != "paddle":
         precision = args.run_mode.removeprefix("trt_")
         batch = args.batch_size or _TENSORRT_BATCH
         return {"runtime": "paddle", "precision": precision, "tensorrt_batch": batch, **options}
-    if not args.enable_mkldnn:  # which says something about Paddle only
+    if not args.enable_mkldnn:  # which applies only to Paddle
         runtime = "paddle" if runtime == "auto" else runtime
         options["enable_mkldnn"] = False
     return {"runtime": runtime, "precision": args.precision, **options}
 
 
 def open_predictor(args: argparse.Namespace) -> Predictor:
-    """The predictor of --model, as the options of runtimes ask for it."""
+    """The predictor of --model with the runtime options."""
     options = _predictor_options(args)
     folder = find_folder(args.model, options["runtime"])
     is_long = args.image_dir is not None or args.video_file is not None
@@ -45,7 +45,7 @@ def open_predictor(args: argparse.Namespace) -> Predictor:
 
 
 def open_detector(args: argparse.Namespace, *, hint: Hint = "latency") -> PersonDetector | None:
-    """The detector that is asked for, if any; where it cannot be had, the error says what goes without."""
+    """The requested detector, if any; if it is unavailable, the error names the ways without one."""
     if args.detector in (None, NO_DETECTOR):
         return None
     lowest = args.det_threshold if args.low_threshold is None else min(args.low_threshold, args.det_threshold)
@@ -55,13 +55,13 @@ def open_detector(args: argparse.Namespace, *, hint: Hint = "latency") -> Person
         return open_named(args.detector, lowest, **options)
     except (DeviceError, DownloadError) as error:
         raise type(error)(
-            f"{error}; without a detector: --boxes FILE says where people are, --detector {NO_DETECTOR} "
-            "takes a picture as one person"
+            f"{error}; without a detector: give people with --boxes FILE, or treat an image as one person "
+            f"with --detector {NO_DETECTOR}"
         ) from None
 
 
 def _python_options(args: argparse.Namespace) -> dict[str, Any]:
-    """The options of `ppose.Predictor` for what the flags say."""
+    """The options of `ppose.Predictor` for the flags."""
     options = {} if args.detector in (None, NO_DETECTOR) else {"detector": args.detector}
     if args.det_threshold != DET_THRESHOLD:
         options["det_threshold"] = args.det_threshold
@@ -79,9 +79,9 @@ def _open_writers(args: argparse.Namespace) -> list[Any]:
 
 
 def predict_images(args: argparse.Namespace, opening: tuple[Any, Any], results: dict[str, Any]) -> None:
-    """Pictures, and what else is asked for, of image files; of FILE|DIR who is where, and how to go on."""
+    """Predict image files, and write pictures and other outputs; for FILE|DIR print people and next steps."""
     files = [args.image_file] if args.image_dir is None else list_images(args.image_dir)
-    if args.image_dir is None and not os.path.lexists(args.image_file):  # before models are fetched
+    if args.image_dir is None and not os.path.lexists(args.image_file):  # before downloading models
         raise DataError(f"image not found: {show_name(args.image_file)}")
     boxes = {"classes": args.det_class, "threshold": args.det_threshold}
 

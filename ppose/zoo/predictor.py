@@ -1,4 +1,4 @@
-"""The library's door: from images to poses in three lines."""
+"""The library's entry point: from images to poses in three lines."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,25 +32,25 @@ class Predictor(predictor.Predictor):
         use_dark: bool | None = None,
         **options: Any,
     ) -> None:
-        """The predictor of a model by its name (`ppose models`), which is fetched and exported once.
+        """The predictor of a model by name (`ppose models`), which is downloaded and exported once.
 
-        ``detector`` is the name, or the folder, of what finds the people in images without boxes, with scores
-        of ``det_threshold`` and more; None takes each image as one person. Other arguments, ``options`` among
-        them, and errors are those of `from_dir`; ConfigError for an unknown name, DownloadError without a
-        network, ExportError where Paddle is needed for the export. A `PoseSpec` goes with its `Runtime`.
+        ``detector`` is the name or folder of the detector for images without boxes; it finds people with
+        scores of ``det_threshold`` or more. None treats each image as one person. Other arguments, including
+        ``options``, and errors are those of `from_dir`; also ConfigError for an unknown name, DownloadError
+        without a network, ExportError if the export needs Paddle. A `PoseSpec` needs its `Runtime`.
 
         >>> predictor = ppose.Predictor("tinypose_256x192")  # doctest: +SKIP
         >>> poses = predictor("photo.jpg", [[48.0, 20.0, 210.0, 390.0]])  # doctest: +SKIP
         """
         if isinstance(model, PoseSpec):
             if isinstance(runtime, str) or options:
-                raise ConfigError("a PoseSpec goes with a Runtime that is open, without options of one")
+                raise ConfigError("a PoseSpec needs an open Runtime, and takes no options of one")
             spec, opened, batch = model, runtime, default_batch(1)
         elif isinstance(runtime, str):
             folder = find_folder(model, "auto" if runtime == "measure" else runtime)
             spec, opened, batch = open_folder(folder, runtime, **options)
         else:
-            raise ConfigError("a model's name or folder goes with the name of a runtime")
+            raise ConfigError("with a model's name or folder, give the runtime by name")
         find_people = None
         if detector is not None:
             device = {name: options[name] for name in ("device", "cpu_threads") if name in options}
@@ -68,15 +68,15 @@ class Predictor(predictor.Predictor):
         batch_size: int = 16,
         use_dark: bool | None = None,
     ) -> "Predictor":
-        """The predictor of a trained network, not exported; arguments as of `ppose.load_model`.
+        """The predictor of a trained network without export; arguments as in `ppose.load_model`.
 
-        TestReader's transforms prepare people; the config says whether there is a flip test. Paddle runs
-        the network on its current device. Raises ConfigError and CheckpointError.
+        TestReader's transforms prepare people; the config decides on the flip test. Paddle runs the network
+        on its current device. Raises ConfigError and CheckpointError.
 
         >>> predictor = ppose.Predictor.from_config("configs/hrnet.yml", "a.pdparams")  # doctest: +SKIP
         >>> poses = predictor("photo.jpg", [[48.0, 20.0, 210.0, 390.0]])  # doctest: +SKIP
         """
-        # Not above: Paddle takes seconds to load, and an exported model may need none.
+        # Imported here: Paddle takes seconds to load, and an exported model may not need it.
         from ppose.engine.load import load_trained
         from ppose.engine.network_runtime import network_runtime
         from ppose.engine.task import Task

@@ -262,7 +262,7 @@ def test_ultralytics_labels_of_no_image_are_said(tmp_path, caplog):
         (tmp_path / "labels" / f"{stem}.txt").write_text(" ".join(map(str, values)))
     (tmp_path / "labels" / "classes.txt").write_text("person")
     assert len(open_dataset(tmp_path, COCO17, "labels")) == 1
-    assert "labels: 1 files are of no image in" in caplog.text
+    assert "labels: 1 files belong to no image in" in caplog.text
     assert "such as b.txt" in caplog.text
 
 

@@ -229,7 +229,7 @@ def test_who_is_left_out_is_counted_and_no_miss(content, open_dataset, measure, 
     assert len(dataset) == 5
     assert dataset.annotations.left_out == {reason[:-2]: 1}
     (line,) = caplog.messages
-    assert line.endswith(f"ann.json: 5 of 6 annotated are used, in 4 of 4 images; left out: {reason}")
+    assert line.endswith(f"ann.json: 5 of 6 annotated people are used, in 4 of 4 images; left out: {reason}")
     assert 104 not in _table(dataset).ids
     everybody = measure(open_dataset({**content, "annotations": content["annotations"][:4]}))[0]
     assert measure(dataset)[0] < 1
@@ -277,7 +277,7 @@ ODD = {
     ),
     "corners": (
         lambda p: p.update(bbox=[190, 210, 380, 420], keypoints=[200, 220, 2] * 17),
-        "boxes reach beyond their images: are they x, y, width, height, and no corners?",
+        "boxes reach beyond their images: are they x, y, width, height, not corners?",
     ),
 }  # fmt: skip
 
@@ -297,7 +297,7 @@ def test_boxes_in_parts_of_the_image_are_said(content, open_dataset, caplog):
     of_people(lambda p: p.update(bbox=[v / 640 for v in p["bbox"]]))(content)
     with caplog.at_level("INFO", "ppose"), pytest.raises(DataError, match="box outside of the image 6"):
         open_dataset(content)
-    assert "all boxes are from 0 to 1: they are to be in pixels" in caplog.text
+    assert "all boxes are from 0 to 1: they must be in pixels" in caplog.text
 
 
 def test_one_name_of_two_images_is_an_error_or_said(content, open_dataset, caplog):
@@ -342,7 +342,7 @@ def test_people_annotated_twice_and_unlisted_categories_are_said(content, open_d
     content["annotations"] += [{**person, "category_id": 0} for person in content["annotations"][:2]]
     with caplog.at_level("INFO", "ppose"):
         assert len(open_dataset(content)) == 8
-    assert "category 0 is not listed: taken for 1 person" in caplog.text
+    assert "category 0 is not listed: read as 1 person" in caplog.text
     assert "2 are annotated twice" in caplog.text
 
 
@@ -353,7 +353,7 @@ def test_a_missing_box_is_made_of_the_keypoints(content, open_dataset, caplog):
     content["annotations"][3].pop("bbox")
     with caplog.at_level("INFO", "ppose"):
         dataset = open_dataset(content, clip_bbox=False)
-    assert "boxes of 4 made of their keypoints" in caplog.text
+    assert "boxes of 4 computed from their keypoints" in caplog.text
     people = dataset.annotations.people
     for number in range(4):
         points = people.keypoints[number][people.visibility[number] > 0]
@@ -422,7 +422,7 @@ def test_two_exports_put_together_are_an_error_where_sizes_or_categories_tell(co
 def test_ids_that_match_no_image_are_an_error(content, open_dataset):
     of_people(lambda p: p.update(image_id=f"{p['image_id']:012d}.jpg"))(content)
     with pytest.raises(
-        DataError, match=r"100 is of image 0+36.jpg, which is not listed, .* have ids such as 36"
+        DataError, match=r"100 is of image 0+36.jpg, which is not listed; .* have ids such as 36"
     ):
         open_dataset(content)
 

@@ -30,6 +30,8 @@ def test_the_command_works(call, pictures, tmp_path):
 def test_problems_in_one_line(call, pictures, pack, tmp_path, monkeypatch):
     folder = pictures()
     pa.parquet.write_table(pa.table({"image": [1, 2], "photo": ["a", "b"]}), tmp_path / "a.parquet")
+    twice = pa.Table.from_arrays([pa.array([b"a"]), pa.array([b"a"])], ["image", "image"])
+    pa.parquet.write_table(twice, tmp_path / "twice.parquet")
     (tmp_path / "b.parquet").write_bytes(b"none")
     (tmp_path / "mixed").mkdir()
     (tmp_path / "mixed" / "a.png").write_bytes(b"")
@@ -48,12 +50,13 @@ def test_problems_in_one_line(call, pictures, pack, tmp_path, monkeypatch):
             ["--input", table, "--image_column", "photo", "--boxes_column", "photo"],
             "the column 'photo' is string, expected lists of [x, y, width, height]",
         ),
+        (["--input", tmp_path / "twice.parquet"], "has several columns 'image', it has image, image"),
         (["--input", tmp_path / "b.parquet"], "is no parquet file"),
         (["--input", table, "--boxes", "a.json"], "--boxes is for image files"),
         (["--input", folder, "--boxes_column", "a"], "--boxes_column is of tables and shards"),
         (["--input", folder, "--output_dir", folder / "out"], "lies in the input"),
         (["--input", folder, "--model_dir", folder], "holds no exported model"),
-        (["--input", folder, "--engine", "ray"], "ray is not installed, which this needs: pip install"),
+        (["--input", folder, "--engine", "ray"], "ray is needed and not installed: pip install"),
     ):
         code, said = call(*arguments)
         (line,) = [line for line in said.splitlines() if line.startswith("error: ")]

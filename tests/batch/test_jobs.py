@@ -1,7 +1,9 @@
 """Jobs in this process: a row an image, whatever the images are in, and however often a job is started."""
 
+import io
 import json
 import os
+import tarfile
 import threading
 import time
 from dataclasses import replace
@@ -81,7 +83,17 @@ def test_shards_with_boxes_beside_their_images(settings, shard, predictor, draw,
     np.testing.assert_array_equal(keypoints(rows[4]), as_predicted(poses))
 
 
-@pytest.mark.parametrize("cut", ["in a member", "between members", "in a header"])
+def _pack_sparse():
+    """A member whose map, which is to be before its content, is none."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        about = tarfile.TarInfo("a.png")
+        about.size, about.pax_headers = 5, {"GNU.sparse.major": "1", "GNU.sparse.minor": "0"}
+        tar.addfile(about, io.BytesIO(b"image"))
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("cut", ["in a member", "between members", "in a header", "sparse"])
 def test_what_a_damaged_shard_lost_is_a_row(settings, shard, tmp_path, cut):
     whole = shard(0, 5)
     start = whole.index(b"set/0003.png")
@@ -89,6 +101,7 @@ def test_what_a_damaged_shard_lost_is_a_row(settings, shard, tmp_path, cut):
         "in a member": whole[: start + 512 + 100],
         "between members": whole[:start],
         "in a header": whole[: start + 40] + b"\xff" * 400 + whole[start + 440 :],
+        "sparse": whole[:start] + _pack_sparse(),
     }[cut]
     (tmp_path / "a.tar").write_bytes(data)
     rows = batch_jobs.run(settings(tmp_path / "a.tar"))
@@ -136,23 +149,33 @@ def test_the_rows_of_a_damaged_table_say_so(settings, draw, tmp_path):
     assert rows[1]["error"].startswith("a.parquet cannot be read: ")
 
 
+_OF_THIS_MACHINE = (
+    *("/etc/hostname", "file:///etc/hostname", "local:///etc/hostname"),
+    *("simplecache::file:///etc/hostname", "zip://a::/etc/hostname"),
+)
+
+
 def test_an_object_store_and_its_table_of_urls(settings, draw, pack):
     store = open_place("memory://bucket")
     store.write("one.png", draw(1))
     store.write("two.tar", pack([("a.png", draw(2))]))
     sink = pa.BufferOutputStream()
-    pa.parquet.write_table(pa.table({"image": ["memory://bucket/one.png", "one.png", "/etc/hostname"]}), sink)
+    urls = ["memory://bucket/one.png", "one.png", *_OF_THIS_MACHINE]
+    pa.parquet.write_table(pa.table({"image": urls}), sink)
     store.write("three.parquet", sink.getvalue().to_pybytes())
-    for source, images in (("one.png", 1), ("*.tar", 1), ("three.parquet", 3)):
+    for source, images in (("one.png", 1), ("*.tar", 1), ("three.parquet", len(urls))):
         about = settings(f"memory://bucket/{source}", output=f"memory://results/{source.strip('*.')}")
         engines_run = partial(engines.run_in_threads, concurrency=1)
         batch_jobs.run_batch(about, engines_run)
-        place = open_place(about.output)
-        with place.open("part-00000000.parquet") as file:
-            rows = pa.parquet.read_table(file).to_pylist()
+        place, rows = open_place(about.output), []
+        for entry in place.list_files():
+            if entry.name.startswith("part-"):
+                with place.open(entry.name) as file:
+                    rows += pa.parquet.read_table(file).to_pylist()
         assert len(rows) == images
         assert [row["error"] for row in rows[:2]] == [None] * min(images, 2)
-    assert "is on the machine that" in rows[2]["error"]
+    assert all("is on the machine that" in row["error"] for row in rows[2:5])
+    assert all("is a chain of stores" in row["error"] for row in rows[5:])
 
 
 def test_a_job_goes_on_with_what_is_missing(settings, pictures, monkeypatch, tmp_path):

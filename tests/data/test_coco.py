@@ -78,7 +78,8 @@ def test_drops_boxes_without_extent_and_says_so(coco_folder, caplog):
     with caplog.at_level("INFO", "ppose"):
         assert make(coco_folder).image_ids.tolist() == [2, 2, 3, 3]
     (line,) = caplog.messages
-    assert "4 of 12 annotated are used, in 2 of 3 images; left out: crowd 3, no labelled keypoint 3, " in line
+    assert "4 of 12 annotated people are used, in 2 of 3 images; left out: crowd 3, " in line
+    assert "no labelled keypoint 3, " in line
     assert "box without extent 1, box outside of the image 1; area of 1 is 0: taken from their boxes" in line
 
 

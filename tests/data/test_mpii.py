@@ -77,7 +77,7 @@ def test_the_release_itself(reference, entries):
     ("change", "words"),
     [
         (lambda e: {"images": e}, "expected MPII's JSON, a list"),
-        (lambda e: [], "nobody to look at"),
+        (lambda e: [], "no usable person"),
         (lambda e: [{k: v for k, v in e[0].items() if k != "center"}], "[0]: has no center"),
         (lambda e: [{k: v for k, v in e[0].items() if k != "joints"}], "[0]: has no joints"),
         (lambda e: [e[0], {**e[1], "joints": e[1]["joints"][:14]}], "[1] has 14 joints and 16 joints_vis"),
@@ -111,12 +111,12 @@ def test_another_keypoint_count_and_a_missing_image(tmp_path, entries):
 
 def test_a_truth_file_of_others(reference, tmp_path):
     file = reference / "reference/evaluators/mpii/detections_our_format.mat"
-    with pytest.raises(DataError, match="is of 2958 people, the annotations have 5"):
+    with pytest.raises(DataError, match="has 2958 people, the annotations have 5"):
         read_truth(file, 5)
     content = {name: value for name, value in loadmat(file).items() if not name.startswith("_")}
     del content["headboxes_src"]
     savemat(tmp_path / "truth.mat", content)
-    with pytest.raises(DataError, match="has no headboxes_src of 2 x 2 numbers"):
+    with pytest.raises(DataError, match="has no headboxes_src with 2 x 2 numbers"):
         read_truth(tmp_path / "truth.mat", 2958)
 
 
@@ -126,5 +126,5 @@ def test_a_truth_file_of_a_single_person_or_with_texts(tmp_path):
     keypoints, visible, heads = read_truth(tmp_path / "truth.mat", 1)
     assert (keypoints.shape, visible.sum(), heads.shape) == ((1, 16, 2), 15, (1, 2, 2))
     savemat(tmp_path / "truth.mat", {**truth, "jnt_missing": "none"})
-    with pytest.raises(DataError, match="has no jnt_missing of 16 numbers a person"):
+    with pytest.raises(DataError, match="has no jnt_missing with 16 numbers per person"):
         read_truth(tmp_path / "truth.mat", 1)

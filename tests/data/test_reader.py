@@ -83,7 +83,7 @@ def test_a_fault_of_the_code_is_an_error_and_no_hang(dataset, workers):
 def test_a_corrupt_image_is_one_line_that_names_it(dataset, coco_folder, workers):
     file = coco_folder / "images" / "000000000003.jpg"
     file.write_bytes(file.read_bytes()[:900])
-    with pytest.raises(DataError, match=r"^image is cut short: .*000000000003\.jpg \(900 bytes\)$"):
+    with pytest.raises(DataError, match=r"^image is truncated: .*000000000003\.jpg \(900 bytes\)$"):
         collect(make_reader().batches(dataset, workers=workers))
 
 
@@ -104,7 +104,7 @@ def _raise(error):
         (RuntimeError("name \udcd6"), r"name \\udcd6"),
         (_Mute(), "_Mute"),
         (type("MuteData", (_Mute, DataError), {})(), "MuteData without a text"),
-        (SystemExit(3), "the process was to end: 3"),
+        (SystemExit(3), "called exit: 3"),
     ],
 )
 def test_errors_without_a_text_that_can_be_sent_are_no_hang(dataset, workers, error, words):

@@ -1,4 +1,4 @@
-"""The made-up satellite: its annotations agree with rays, with projections by hand, and with the files."""
+"""The synthetic satellite: its annotations agree with rays, with projections by hand, and with the files."""
 
 import itertools
 import json

@@ -116,7 +116,7 @@ def test_near_duplicates_stay_together(tmp_path, capsys):
         content["images"].append({"id": 900 + number, "file_name": name, "width": 200, "height": 150})
     (tmp_path / "annotations.json").write_text(json.dumps(content))
     run_command("split", [str(tmp_path / "annotations.json"), "--parts", "train=0.5", "val=0.5"])
-    assert "3 pairs of pictures are nearly the same" in capsys.readouterr().out
+    assert "3 pairs of near-duplicate pictures" in capsys.readouterr().out
     names = [
         {image["file_name"] for image in part["images"]} for part in read_parts(tmp_path, "train", "val")
     ]
@@ -129,9 +129,9 @@ def test_near_duplicates_stay_together(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--parts", "train"], "expected a part as in val=0.2"),
+        (["--parts", "train"], "expected a part such as val=0.2"),
         (["--by", "video"], "no image and no annotation has a 'video'"),
-        ([], "--image_dir says where they are"),
+        ([], "set --image_dir"),
     ],
 )
 def test_split_says_what_is_wrong(options, words, tmp_path, capsys):
@@ -174,7 +174,7 @@ def test_merge_of_one_image_in_two_files_and_of_two_images_with_one_name(tmp_pat
     merged, shared = merge_contents([("a", one), ("b", other)])
     assert (len(merged["images"]), len(merged["annotations"]), shared) == (2, 4, 2)
     other["images"][0]["width"] = 999
-    with pytest.raises(DataError, match=r"v0/0.jpg has another width than in a file before.*--root"):
+    with pytest.raises(DataError, match=r"v0/0.jpg has another width than in an earlier file.*--root"):
         merge_contents([("a", one), ("b", other)])
     for name, content in (("a", one), ("b", other)):
         (tmp_path / name / "images").mkdir(parents=True)
@@ -188,7 +188,7 @@ def test_merge_of_one_image_in_two_files_and_of_two_images_with_one_name(tmp_pat
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda c: c["categories"][0].update(keypoints=["a", "b", "c"]), "in a file before they are tip"),
+        (lambda c: c["categories"][0].update(keypoints=["a", "b", "c"]), "in an earlier file they are tip"),
         (lambda c: c["annotations"][0].update(image_id=1), "is of an image that is not listed"),
         (lambda c: c.update(images=[3]), "'images' is not a list of objects"),
         (lambda c: c["images"][0].pop("id"), "has no id"),

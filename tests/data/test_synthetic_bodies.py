@@ -1,4 +1,4 @@
-"""Bodies of made-up people: angles within their limits, and points where those lead."""
+"""Bodies of synthetic people: angles within their limits, and points where those lead."""
 
 from dataclasses import replace
 

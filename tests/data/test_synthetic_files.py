@@ -1,6 +1,7 @@
 """Made-up people as files in COCO's format, and as samples on the fly."""
 
 import json
+import os
 
 import cv2
 import numpy as np
@@ -9,7 +10,7 @@ from pycocotools.coco import COCO
 
 from ppose.data import KeypointTopDownCocoDataset
 from ppose.data.synthetic import SyntheticPeopleDataset, render_scene, write, write_dataset
-from ppose.errors import DataError
+from ppose.errors import DataError, DeviceError
 from ppose.keypoints import get_keypoint_set
 
 COCO17 = get_keypoint_set("coco17")
@@ -117,3 +118,9 @@ def test_the_command_writes_both_parts(tmp_path, run_script):
     failed = run_script("dataset/make_synthetic.py", "--output", tmp_path, "--images", -1)
     assert failed.returncode == 1
     assert failed.stderr.strip().splitlines()[-1].startswith("error: got -1 images")
+
+
+def test_a_process_that_is_killed_is_told_of(tmp_path):
+    """A pool of multiprocessing's waits for ever then."""
+    with pytest.raises(DeviceError, match="a process that draws images has ended"):
+        write._write_scenes(tmp_path, 4, 0, 0, {}, os._exit, 2)

@@ -42,7 +42,7 @@ def test_an_image_that_cannot_be_read_does_not_cost_the_others(infer_here, photo
     result = infer_here("--image_dir", tmp_path / "in", *found)
     assert result.returncode == 1
     assert "2 people in 2 images" in result.stdout
-    assert result.stderr.splitlines()[-1].startswith("error: 1 of 3 images were skipped: image is cut short:")
+    assert result.stderr.splitlines()[-1].startswith("error: 1 of 3 images were skipped: image is truncated:")
     assert [entry["image"] for entry in read_poses()] == ["a.png", "c.png"]
     pictures = sorted(path.name for path in (tmp_path / "out").glob("*.png"))
     assert pictures == ["a.png", "c.png"]
@@ -206,19 +206,22 @@ runpy.run_path("{INFER}", run_name="__main__")
     ("arguments", "expected"),
     [
         (["--use_dark", "maybe"], "got 'maybe', expected true or false"),
-        (["--run_mode", "trt_int8", "--runtime", "openvino", "--device", "gpu"], "is Paddle's"),
+        (
+            ["--run_mode", "trt_int8", "--runtime", "openvino", "--device", "gpu"],
+            "needs --runtime paddle, got openvino",
+        ),
         (["--run_mode", "trt_fp16"], "needs --device gpu"),
         (["--trt_calib_mode"], "--trt_calib_mode"),
         (["--image_dir", "x"], "not allowed with"),
-        (["--batch_size", "0"], "got '0', expected a whole number from 1 on"),
+        (["--batch_size", "0"], "got '0', expected a whole number of 1 or more"),
         (["--every", "2"], "--start, --end, --every and --fps are for videos"),
-        (["--start", "1:2:3:4"], "got '1:2:3:4', expected seconds, or a time as in 0:01:30.5"),
-        (["--fps", "0/1"], "got '0/1', expected frames a second as in 25 or 30000/1001"),
+        (["--start", "1:2:3:4"], "got '1:2:3:4', expected seconds, or a time such as 0:01:30.5"),
+        (["--fps", "0/1"], "got '0/1', expected frames per second as in 25 or 30000/1001"),
         (["--codec", "x264"], "invalid choice: 'x264'"),
-        (["--tiles", "2x2"], "--tiles is of the detector of --detector"),
-        (["--tiles", "2x"], "got '2x', expected columns and rows as in 2x2"),
+        (["--tiles", "2x2"], "--tiles needs a --detector"),
+        (["--tiles", "2x"], "got '2x', expected columns and rows such as 2x2"),
         (["--smooth", "much"], "got 'much', expected one_euro, savgol or rts"),
-        (["--fill_gaps", "-1"], "got '-1', expected seconds from 0 on"),
+        (["--fill_gaps", "-1"], "got '-1', expected seconds, 0 or more"),
         (["--fill_gaps", "0.5"], "--fill_gaps and --save_tracks are for videos"),
         (["--low_threshold", "0.3"], "--low_threshold is for videos with --detector"),
         (["--save_tracks", "mot"], "--fill_gaps and --save_tracks are for videos"),
@@ -237,7 +240,7 @@ sys.modules["av"] = None
 sys.argv = ["{INFER}", "--model_dir", "{model_dir}", "--video_file", "a.mp4", "--output_dir", "{tmp_path}"]
 runpy.run_path("{INFER}", run_name="__main__")
 """
-    expected = "av is not installed, which this needs: pip install 'ppose[video]'"
+    expected = "av is needed and not installed: pip install 'ppose[video]'"
     assert_one_line(run_script("-c", script), expected)
 
 
@@ -259,11 +262,11 @@ def test_a_part_of_a_video_as_it_is_asked_for(infer_here, tmp_path):
 def test_of_a_camera_nobody_knows_what_comes(infer_here, arguments):
     result = infer_here("--camera_id", "0", *arguments)
     assert result.returncode == 2
-    assert "need what comes after: they are for video files" in result.stderr
+    assert "need a video file: they use later frames" in result.stderr
 
 
 def test_a_camera_has_a_number_from_0_on(infer_here):
     """OpenCV takes -1 for a request to choose, and crashes where there is none to choose from."""
     result = infer_here("--camera_id=-1")
     assert result.returncode == 2
-    assert "got '-1', expected a whole number from 0 on" in result.stderr
+    assert "got '-1', expected a whole number of 0 or more" in result.stderr

@@ -198,4 +198,4 @@ def test_boxes_obey_threshold_and_class(infer, photo, read_poses, tmp_path):
         assert len(read_poses()) == count
     result = infer("--image_file", photo, "--det_class", "car")
     assert result.returncode == 2
-    assert "--det_class is of the detector" in result.stderr
+    assert "--det_class needs" in result.stderr

@@ -207,5 +207,5 @@ def test_maps_of_another_size_are_one_line():
 
 
 def test_a_network_without_a_backbone():
-    with pytest.raises(ConfigError, match="the teacher's network has no backbone; take DistMSELoss"):
+    with pytest.raises(ConfigError, match="the teacher's network has no backbone; use DistMSELoss"):
         DistFeatureLoss(4, None)

@@ -93,10 +93,10 @@ def test_a_useless_cache_is_told_once(tmp_path, images, caplog):
     for answers in ("0 of the 5", "5 of the 5"):  # the first epoch fills it
         look_up(cache, images)
         cache.end_epoch()
-        assert f"the teacher's cache had {answers} answers of this epoch" in caplog.text
-    assert "nothing" not in caplog.text
+        assert f"the teacher's cache had {answers} images of this epoch" in caplog.text
+    assert "no hit" not in caplog.text
     for shift in (1, 2, 3):
         look_up(cache, images + shift)
         cache.end_epoch()
-    assert caplog.text.count("nothing of the teacher's cache was used in this epoch") == 1
+    assert caplog.text.count("the teacher's cache had no hit in this epoch") == 1
     assert len(list(tmp_path.rglob("*.npz"))) == 15  # no longer filled

@@ -40,7 +40,7 @@ def test_the_largest_that_fits_is_found_in_few_tries(caplog, at_start, each, blo
     assert memory(found, at_start, each, block) <= budget < memory(found + 1, at_start, each, block)
     assert max(tries) <= 2 * found + 1
     assert len(tries) < 26
-    assert f"batch_size auto: {found} images a step take" in caplog.text
+    assert f"batch_size auto: {found} images per step take" in caplog.text
 
 
 def test_a_small_dataset_and_a_small_memory(caplog):
@@ -87,12 +87,12 @@ def test_a_run_that_goes_on_keeps_its_number(settle, tmp_path):
 
 
 def test_what_cannot_be_found_out_is_said(settle, monkeypatch):
-    with pytest.raises(ConfigError, match=r"how much memory .* on the CPU, in MiB"):
+    with pytest.raises(ConfigError, match=r"on the CPU set the memory .* in MiB"):
         settle()
     with pytest.raises(ConfigError, match=r"more than 105 MiB \(memory_mb\)"):
         settle("memory_mb=105")
     monkeypatch.setattr(batch_size, "rank_count", lambda: 2)
-    with pytest.raises(ConfigError, match="let one find it first"):
+    with pytest.raises(ConfigError, match="find it with one process first"):
         settle("memory_mb=150")
 
 
@@ -115,7 +115,7 @@ def test_a_run_fills_its_memory_and_no_more(run_script, write_coco, tmp_path):
 
     said = train("TrainReader.batch_size=auto", "memory_mb=900")
     kept = yaml.safe_load((tmp_path / CONFIG / "config.yml").read_text())["TrainReader"]["batch_size"]
-    assert f"batch_size auto: {kept} images a step take" in said
+    assert f"batch_size auto: {kept} images per step take" in said
     assert 4 < kept < 120
     train(f"TrainReader.batch_size={kept}")
     lines = (tmp_path / CONFIG / "metrics.jsonl").read_text().splitlines()

@@ -143,7 +143,7 @@ def test_hands_that_are_off(write_coco, tmp_path):
 @pytest.mark.parametrize("name", ["hrnet_w32_256x192_wholebody", "tinypose_256x256_hand"])
 def test_another_file_than_whole_bodies(coco_folder, name):
     with pytest.raises(
-        DataError, match=r"annotations\.json: annotation 10: has no \w+_kpts; is it COCO-Whole"
+        DataError, match=r"annotations\.json: annotation 10: has no \w+_kpts; is it a COCO-Whole"
     ):
         open_dataset(name, coco_folder)
 

@@ -214,7 +214,7 @@ def test_a_run_goes_on_with_its_own_teacher(small, overrides, tmp_path):
         trainer.hooks.insert(0, StopAt(1))
         trainer.fit()
     alone, distilled = (read_state(tmp_path / name) for name in ("alone", "distilled"))
-    with pytest.raises(CheckpointError, match=r"the run had a teacher; give its --distill_config again"):
+    with pytest.raises(CheckpointError, match=r"the run had a teacher; give its --distill_config"):
         make(overrides, tmp_path, None, state=distilled)
     with pytest.raises(CheckpointError, match=r"the run had no teacher; leave --distill_config out"):
         make(overrides, tmp_path, small(), state=alone)
@@ -300,7 +300,7 @@ ARROW = "+KeypointSet={name: arrow, names: [tip, left, right], flip_pairs: [[lef
         (["trainsize=[96,128]", "hmsize=[24,32]"], r"trainsize is \[64, 64\], the teacher's \[96, 128\]"),
         (
             ["global_std=[0.2,0.2,0.2]"],
-            "NormalizeImage of the student's TrainReader is not that of the teacher's",
+            "NormalizeImage of the student's TrainReader differs from the teacher's",
         ),
         (["EvalReader.batch_transforms=[]"], "NormalizeImage of the student's TrainReader"),
         (["freeze_parameters=false"], "freeze_parameters is false, but a teacher never trains"),

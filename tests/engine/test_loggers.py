@@ -147,7 +147,7 @@ assert not heavy, heavy
 @pytest.mark.parametrize(("name", "package"), [("TensorBoardLog", "tensorboardX"), ("WandbLog", "wandb")])
 def test_what_is_not_installed_is_said(monkeypatch, name, package):
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(ConfigError, match=f"{name} is asked for, but {package} .*pip install {package}"):
+    with pytest.raises(ConfigError, match=f"{name} needs {package}, .*pip install {package}"):
         create({name: {}}, {}, run="run")
 
 

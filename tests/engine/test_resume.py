@@ -88,7 +88,7 @@ def test_with_another_number_of_ranks_an_epoch_begins_anew(overrides, tmp_path, 
         load_config(CONFIG, overrides), tmp_path / "run", seed=3, evaluates=False, state=state
     )
     assert (trainer.progress.epoch, trainer.progress.step_in_epoch) == (1, 0)
-    assert "had 2 ranks and 3 steps an epoch, and has 1 and 3 now: epoch 2 begins anew" in caplog.text
+    assert "had 2 ranks and 3 steps per epoch, and has 1 and 3 now: epoch 2 starts over" in caplog.text
 
 
 def test_other_settings_of_the_processor_are_told_of(overrides, tmp_path, caplog, monkeypatch):

@@ -26,7 +26,7 @@ def test_the_second_run_is_refused_and_a_dead_one_is_taken_over(tmp_path, caplog
     assert held.wait(30)
     whose = f"process {first.pid} on {socket.gethostname()}"
     with (
-        pytest.raises(ConfigError, match=f"another run is at work in .*: {whose}; wait"),
+        pytest.raises(ConfigError, match=f"another run is active in .*: {whose}; wait"),
         own_folder(tmp_path / "run"),
     ):
         pass

@@ -88,7 +88,7 @@ def test_compressed_states_and_pipes_are_refused(tmp_path):
     np.savez_compressed(tmp_path / "a.npz", **{"model/a": np.zeros(10**6, np.float32)})
     with pytest.raises(CheckpointError, match="compressed"):
         read_state(tmp_path / "a.npz")
-    with pytest.raises(CheckpointError, match="a pipe or a device"):
+    with pytest.raises(CheckpointError, match="a pipe or device"):
         read_state("/dev/zero")
 
 

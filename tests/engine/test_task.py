@@ -113,7 +113,7 @@ def test_the_network_says_how_large_heatmaps_are():
     assert model.stride == 8
     assert model(paddle.zeros([1, 3, 256, 192])).shape == [1, 17, *task.codec.heatmap_size[::-1]]
     with pytest.raises(
-        ConfigError, match=r"hmsize \[48, 64\]; .* multiples of 32 .* heatmaps of 1/8 of that"
+        ConfigError, match=r"hmsize \[48, 64\]; .* multiples of 32 .* heatmaps of 1/8 of the size"
     ):
         Task(load_config(CONFIG, branch)).model()
 
@@ -196,6 +196,6 @@ def test_parts_that_disagree_are_named(overrides, expected):
 
 def test_the_flip_test_is_refused_for_what_has_no_mirror_image():
     changes = ["keypoint_set=tango11", "num_joints=11", "TopDownHRNet.num_joints=11"]
-    with pytest.raises(ConfigError, match=r"TopDownHRNet.flip flips images .* set it to false"):
+    with pytest.raises(ConfigError, match=r"TopDownHRNet.flip flips images; set it to false"):
         Task(load_config(CONFIG, [*changes, "+TopDownHRNet.flip=true"])).pose_spec()
     assert not Task(load_config(CONFIG, [*changes, "+TopDownHRNet.flip=false"])).pose_spec().flip_test

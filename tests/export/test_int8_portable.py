@@ -56,7 +56,7 @@ def test_the_integers_in_a_file_are_checked(tmp_path, form, read):
     check_portable(tmp_path / "portable")
     _write(tmp_path / "full_range", "full", form)
     with pytest.raises(
-        ExportError, match=r"has levels that are 2\d\d together, portable ones have 128 at most"
+        ExportError, match=r"has two levels that sum to 2\d\d, expected at most 128 for portable"
     ):
         check_portable(tmp_path / "full_range")
 

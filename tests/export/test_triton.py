@@ -64,7 +64,7 @@ def test_the_command_takes_onnx_alone(capsys):
     with pytest.raises(SystemExit) as leave:
         run_command("export", ["-c", "tinypose_128x96", "--triton", "models"])
     assert leave.value.code == 2
-    assert "--triton takes --format onnx" in capsys.readouterr().err
+    assert "--triton needs --format onnx" in capsys.readouterr().err
 
 
 def test_a_model_without_onnx_is_an_error(model_dir, tmp_path):

@@ -67,11 +67,11 @@ def test_what_cannot_be_held_is_said_with_its_number(labels_of):
     labels = labels_of()
     assert find_losses(labels, FORMATS["coco"].holds) == []
     lost = find_losses(labels, FORMATS["deeplabcut"].holds)
-    assert lost[0] == "the boxes of 4 people (made of the keypoints where they are read again)"
+    assert lost[0] == "the boxes of 4 people (on reading, computed from the keypoints)"
     assert any("keypoints of 4 people are hidden" in words for words in lost)
     assert any("the 2 categories" in words for words in lost)
-    assert not any("who is who" in words for words in lost)
-    assert any("who is who" in words for words in find_losses(labels, FORMATS["labelme"].holds))
+    assert not any("track ids" in words for words in lost)
+    assert any("track ids" in words for words in find_losses(labels, FORMATS["labelme"].holds))
 
 
 def test_ultralytics_gets_nothing_beyond_the_image(labels_of, image_dir, tmp_path):
@@ -79,7 +79,7 @@ def test_ultralytics_gets_nothing_beyond_the_image(labels_of, image_dir, tmp_pat
     labels = labels_of()
     labels.people.bboxes_xywh[0] = -10, 30, 60, 300
     labels.people.keypoints[0, 0] = -5, 40
-    assert "what is beyond the image, of 1 people" in find_losses(labels, FORMATS["yolo"].holds)
+    assert "the parts outside of the image, of 1 people" in find_losses(labels, FORMATS["yolo"].holds)
     assert find_losses(labels, FORMATS["coco"].holds) == []
     FORMATS["yolo"].write(tmp_path, labels)
     for file in (tmp_path / "labels").rglob("*.txt"):

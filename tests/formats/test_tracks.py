@@ -144,7 +144,7 @@ def test_what_is_no_file_of_tracks(tmp_path, table):
         (tmp_path / "none.csv", "file of tracks not found: .*none.csv"),
         (tmp_path / "none.json", "not found"),
         (write("a.pkl", ""), r"not a file of tracks: expected .json \(PoseTrack18\), .csv or .txt"),
-        (tmp_path / "folder", "has no tracks: expected files .json, .csv, .txt"),
+        (tmp_path / "folder", "has no tracks: expected .json, .csv, .txt files"),
         (tmp_path / "binary.csv", "not a file of text"),
         (write("b.csv", "a,b\n1,2\n"), "no column frame, time, track"),
         (write("c.csv", lines[0] + "0,0,x,1,1,1,1,1,0,nose,1,1,1\n"), "c.csv: line 2: got '0,0,x"),
@@ -155,7 +155,7 @@ def test_what_is_no_file_of_tracks(tmp_path, table):
         (write("h.txt", "1,1,0,0,5,5\n1,1,9,0,5,5\n"), "track 1 is in frame 0 twice"),
         (tmp_path / "twice.json", "track 3 is in frame 0 twice"),
         (tmp_path / "nobody.json", "annotation 1 has no track_id"),
-        (tmp_path / "regions.json", "ignore_regions_x and _y of .* do not fit"),
+        (tmp_path / "regions.json", "ignore_regions_x and _y of .* differ in length"),
         (write("list.json", "[]"), "not PoseTrack18's"),
     ):
         with pytest.raises(DataError, match=expected) as caught:

@@ -185,8 +185,8 @@ def test_a_model_file_by_names_by_order_and_with_a_camera_file(tmp_path):
     [
         ({"camera": None}, "it has no camera"),
         ({"keypoints": None}, "it has no keypoints"),
-        ({"keypoints": POINTS[:5].tolist()}, "has 5 keypoints, the model's network finds 11"),
-        ({"keypoints": [[1, 2]] * 11}, "keypoints are not [x, y, z] each"),
+        ({"keypoints": POINTS[:5].tolist()}, "has 5 keypoints, the network finds 11"),
+        ({"keypoints": [[1, 2]] * 11}, "expected keypoints as [x, y, z]"),
         ({"keypoints": {"0": [0, 0, 1]}}, "no keypoint '1' (10 of 11 are missing)"),
         ({"keypoints": (POINTS * [1, 1, 0]).tolist()}, "its 11 keypoints lie in one plane"),
         ({"camera": "nowhere.json"}, "camera file not found"),
@@ -209,7 +209,9 @@ def test_a_wrong_model_file(tmp_path, changes, words):
 def test_keypoints_at_one_place_have_no_pose():
     """As of a network that has learnt nothing; far away all of them would agree."""
     for place in (500.0, 501.0):
-        with pytest.raises(DataError, match="keypoints that agree on a pose are at one place of the image"):
+        with pytest.raises(
+            DataError, match="keypoints that agree on a pose are all at one place in the image"
+        ):
             solve_pose(np.full((11, 2), place), np.ones(11), POINTS, CAMERA)
 
 

@@ -52,6 +52,18 @@ def test_a_loop_in_onnx_and_in_openvinos_format(tmp_path, nested):
         refuse_loops(tmp_path / "model.xml")
 
 
+@pytest.mark.parametrize(("version", "ends"), [(21, True), (10**9, False)])
+def test_operators_of_the_far_future(tmp_path, version, ends):
+    model = _make_endless("Foop")
+    model.opset_import.insert(0, helper.make_opsetid("some.domain", version))
+    onnx.save(model, tmp_path / "model.onnx")
+    if ends:
+        refuse_loops(tmp_path / "model.onnx")
+    else:
+        with pytest.raises(DataError, match=r"model.onnx needs version 1000000000 of ONNX's operators"):
+            refuse_loops(tmp_path / "model.onnx")
+
+
 def test_the_word_alone_is_no_loop(tmp_path):
     """As in the names of nodes that another tool has unrolled."""
     file = tmp_path / "model.onnx"

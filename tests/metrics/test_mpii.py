@@ -84,7 +84,7 @@ def test_people_of_an_image_come_in_the_annotations_order():
         found.add(np.zeros((1, 16, 2)), np.zeros((1, 16)), np.array([image]))
     assert found.rows_in(np.array([1, 3, 2, 3, 1]), "the file").tolist() == [1, 0, 3, 2]
     found.add(np.zeros((1, 16, 2)), np.zeros((1, 16)), np.array([3]))
-    with pytest.raises(DataError, match="image 3 has more people than the file knows"):
+    with pytest.raises(DataError, match="image 3 has more people than in the file"):
         found.rows_in(np.array([1, 3, 2, 3, 1]), "the file")
     with pytest.raises(ConfigError, match="expected"):
         found.add(np.zeros((1, 17, 2)), np.zeros((1, 17)), np.array([3]))
@@ -100,7 +100,7 @@ def test_results_name_the_images(tmp_path):
 
 
 def test_missing_head_boxes_are_said(tmp_path):
-    with pytest.raises(DataError, match=r"mpii_val\.json has no head boxes, which PCKh is measured by"):
+    with pytest.raises(DataError, match=r"mpii_val\.json has no head boxes, which PCKh needs"):
         KeyPointTopDownMPIIEval(make_people(2), MPII16)
     with pytest.raises(DataError, match="not found"):
         KeyPointTopDownMPIIEval(make_people(2), MPII16, truth_file=str(tmp_path / "none.mat"))

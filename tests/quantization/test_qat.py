@@ -213,9 +213,7 @@ def test_layers_are_kept_in_float_by_name(patterns, count, caplog):
     assert len(kept) == count
     assert len(names_of(model, QuantizedConv2D)) == 129 - count
     shown = ", ".join(kept) if count <= 10 else count
-    assert (
-        f"slim: QAT: {129 - count} convolutions in eight bits with PACT; in float: {shown}\n" in caplog.text
-    )
+    assert f"slim: QAT: {129 - count} convolutions in int8 with PACT; in float: {shown}\n" in caplog.text
 
 
 def test_depthwise_convolutions_are_kept_in_float():
@@ -262,12 +260,12 @@ QAT: {quant_config: {%s}, %s}
         ("activation_preprocess_type: PAC", "", "got 'PAC', expected one of PACT or nothing"),
         ("weight_preprocess_type: PACT", "", "weight_preprocess_type: got 'PACT', expected nothing"),
         ("quantizable_layer_type: [Conv3D]", "", "expected a list of one of Conv2D, Linear"),
-        ("quantizable_layer_type: [Linear]", "", "quantizable_layer_type: Conv2D is missing"),
+        ("quantizable_layer_type: [Linear]", "", "quantizable_layer_type: expected Conv2D"),
         ("moving_rate: 1", "", "moving_rate is 1, expected a number from 0 to below 1"),
         ("fuse_conv_bn: true", "", "fuse_conv_bn is true"),
         ("type: PACT", "", "quant_config.type: unknown key"),
         ("", "freeze_epoch: 0", "freeze_epoch is 0, expected 1 or more"),
-        ("", "calibration_images: 8", "calibration_images is for PACT"),
+        ("", "calibration_images: 8", "calibration_images needs PACT"),
         ("", "calibration_images: -8", "calibration_images is -8, expected 0 or more"),
         ("", "freeze: 1", "QAT.freeze: unknown key; did you mean 'freeze_epoch'?"),
         ("", "not_quantized: stem", "not_quantized: got 'stem', expected a list of text"),

@@ -27,8 +27,8 @@ def test_the_page_of_two_results(people_folder, capsys):
     assert any(HOSTILE_FILE in line for line in read.texts)
     assert read.rows[0] == list(METRIC_NAMES)
     assert read.rows[1] == ["good.json", *["1.0000"] * 3, "-", *["1.0000"] * 4, "-", "1.0000"]
-    assert "worse.json less good.json: -" in text
-    assert "the interval does not hold 0" in text
+    assert "worse.json minus good.json: -" in text
+    assert "the interval excludes 0" in text
     assert text.count("data:image/jpeg") == 2 * 9  # of 3 of the 4 images
     assert text.count("3 pictures could not be made: image not found") == 2
 

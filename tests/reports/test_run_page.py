@@ -40,7 +40,7 @@ def write_run(tmp_path):
 def test_a_run_on_a_page(write_run, capsys):
     folder = write_run("one", "weights: https://me:key@a.org/w?token=key\nepoch: 4\n", command="train <b>")
     run_command("report", [str(folder)])
-    assert capsys.readouterr().out == f"the page: {folder / 'report.html'}\n"
+    assert capsys.readouterr().out == f"page: {folder / 'report.html'}\n"
     page = PageReader(folder / "report.html")
     assert ["one", "2", "0.5000", "-", "0.2500"] in page.rows  # the best, of epoch 2
     assert ["4", "0.4000", "-", "0.2500"] in page.rows
@@ -78,7 +78,7 @@ def test_a_run_that_was_not_evaluated(write_run):
     for file in (folder / "vis").iterdir():
         file.unlink()
     page = make_run_page([read_run(folder)])
-    assert "not evaluated" in page.sections["Results"][0].text
+    assert "Not evaluated" in page.sections["Results"][0].text
     assert "no pictures" in page.sections["Samples"][0].text
 
 
@@ -87,7 +87,7 @@ def test_what_is_no_run_is_one_line(write_run, tmp_path):
         read_run(tmp_path)
     folder = write_run("one")
     (folder / "metrics.jsonl").write_text("{\n[]\nnonsense")
-    with pytest.raises(DataError, match="has no line yet"):
+    with pytest.raises(DataError, match="is empty"):
         read_run(folder)
     (folder / "run.json").write_text("{")
     with pytest.raises(DataError, match="not a JSON file"):

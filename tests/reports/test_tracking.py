@@ -175,7 +175,7 @@ def test_the_command(call, planted, tmp_path):
     done = call("--annotations", annotated, "--tracks", found, "--json", tmp_path / "scores.json")
     assert done.returncode == 0
     lines = done.stdout.splitlines()
-    assert lines[0] == "videos: 2; people matched by OKS from 0.5 on"
+    assert lines[0] == "videos: 2; people matched by OKS >= 0.5"
     assert lines[1].split()[:3] == ["MOTA", "IDF1", "HOTA"]
     assert dict(zip(lines[4].split(), lines[5].split(), strict=True))["Total"] == "9.7"
     written = json.loads((tmp_path / "scores.json").read_text())
@@ -190,7 +190,7 @@ def test_two_single_videos_are_one_whatever_they_are_called(call, tmp_path):
     )
     done = call("--annotations", tmp_path / "gt.txt", "--tracks", tmp_path / "walk.txt")
     assert done.returncode == 0
-    assert done.stdout.splitlines()[0] == "videos: 1; people matched by IoU from 0.5 on"
+    assert done.stdout.splitlines()[0] == "videos: 1; people matched by IoU >= 0.5"
     assert done.stdout.splitlines()[2].split()[0] == "87.5"  # one switch in eight
     assert "keypoints" not in done.stdout
 
@@ -200,7 +200,7 @@ def test_what_does_not_fit_is_one_line(call, planted, tmp_path):
     (tmp_path / "one").mkdir()
     (tmp_path / "one" / f"{VIDEOS[0]}.txt").write_text("1,1,0,0,5,5\n")
     done = call("--annotations", annotated, "--tracks", tmp_path / "one")
-    problem = "1 of 2 videos have no tracks: 000522_mpii_test; there are those of 000342_mpii_test"
+    problem = "1 of 2 videos have no tracks: 000522_mpii_test; found tracks of 000342_mpii_test"
     assert (done.returncode, done.stderr) == (1, f"error: {problem}\n")
     done = call("--annotations", tmp_path / "none.json", "--tracks", found)
     problem = f"file of tracks not found: {tmp_path / 'none.json'}"
@@ -221,7 +221,7 @@ def test_without_motmetrics_a_line_says_how_to_get_it(call, planted, monkeypatch
     monkeypatch.setitem(sys.modules, "motmetrics", None)
     done = call("--annotations", planted[0], "--tracks", planted[1])
     assert done.returncode == 1
-    assert done.stderr == "error: motmetrics is not installed, which this needs: pip install 'ppose[track]'\n"
+    assert done.stderr == "error: motmetrics is needed and not installed: pip install 'ppose[track]'\n"
 
 
 def test_posetracks_own_sequences(reference):

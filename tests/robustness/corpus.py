@@ -4,7 +4,7 @@ import io
 import json
 import pickle
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +56,8 @@ def whole_files(kind: str, folder: Path) -> list[bytes]:
     if kind == "safetensors":
         write_safetensors(folder / "whole.safetensors", _ARRAYS)
         return [(folder / "whole.safetensors").read_bytes()]
+    if kind == "cuts":
+        return [file for each in ("pickles", "archives", "safetensors") for file in whole_files(each, folder)]
     if kind == "states":
         state = TrainState(
             Progress(1, 0), 3, 0, "Adam", _ARRAYS, optimizer={"a|moment1": _ARRAYS["conv.bias"]}
@@ -83,7 +85,7 @@ def whole_files(kind: str, folder: Path) -> list[bytes]:
     return [json.dumps(content).encode()]
 
 
-def mutate(files: list[bytes], count: int, seed: int) -> Iterator[bytes]:
+def mutate(files: list[bytes], count: int, seed: int | Sequence[int]) -> Iterator[bytes]:
     """Files with a few faults each: bytes changed, cut out, doubled, put in; the same for the same seed."""
     rng = np.random.default_rng(seed)
     for _ in range(count):
@@ -106,3 +108,11 @@ def mutate(files: list[bytes], count: int, seed: int) -> Iterator[bytes]:
             elif rng.integers(4) == 0:
                 del content[at:]
         yield bytes(content)
+
+
+def cut(files: list[bytes], count: int, seed: int | Sequence[int]) -> Iterator[bytes]:
+    """Files that end too soon; the same for the same seed."""
+    rng = np.random.default_rng(seed)
+    for _ in range(count):
+        content = files[rng.integers(len(files))]
+        yield content[: rng.integers(len(content))]

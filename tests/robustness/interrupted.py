@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SECONDS = 2.0  # from the signal to the end
 _AT_ONCE = 0.5  # from the second one
+_RAY_SECONDS = 4.0  # of Ray, which ends its processes one after the other
 START = "import sys; from ppose.cli import main; main()"
 _ENDS = {"train": (130, 143, 129)}
 
@@ -80,8 +81,11 @@ def interrupt(arguments: list[str], folder: Path, whole: float, rng: np.random.G
             _, errors = process.communicate()
             errors += "\nhung"
         seconds = time.monotonic() - sent
-    faults = list(_find_faults(arguments[0], process.returncode, errors, seconds, folder, len(told) > 1))
-    if alive := _session(process.pid):
+    is_again, is_ray = len(told) > 1, "ray" in arguments
+    limit = _RAY_SECONDS if is_ray else _AT_ONCE if is_again else SECONDS
+    faults = list(_find_faults(arguments[0], process.returncode, errors, seconds, folder, limit, is_again))
+    # After a second signal Ray's own may stay for half a minute, until they miss Ray.
+    if alive := _find_processes(folder, (60 if is_again else 10) if is_ray else 1):
         faults.append(f"processes are left: {alive}")
     if left := [name for name in _shared_memory() - shared if f"_{process.pid}_" in name]:
         faults.append(f"shared memory is left: {left}")
@@ -89,11 +93,10 @@ def interrupt(arguments: list[str], folder: Path, whole: float, rng: np.random.G
 
 
 def _find_faults(
-    command: str, code: int, errors: str, seconds: float, folder: Path, is_again: bool
+    command: str, code: int, errors: str, seconds: float, folder: Path, limit: float, is_again: bool
 ) -> Iterator[str]:
     if "Traceback" in errors or "Exception" in errors or "terminate called" in errors:
         yield "a traceback"
-    limit = _AT_ONCE if is_again else SECONDS
     if seconds > limit:
         yield f"{seconds:.1f} s, expected {limit} at most"
     if is_again:
@@ -105,6 +108,8 @@ def _find_faults(
         yield f"ends with {last!r}"
     if code and errors.count("interrupted") > 1:
         yield "says it twice"
+    if left := [file.name for file in (folder / "tmp").iterdir() if file.name != "ray"]:  # whose logs stay
+        yield f"leaves {left} for temporary files"
     yield from find_leftovers(folder)
 
 
@@ -137,8 +142,8 @@ def _read(file: Path) -> None:
 def _started(arguments: list[str], folder: Path) -> Iterator[subprocess.Popen]:
     temporary = folder / "tmp"
     temporary.mkdir()
-    environment = {**os.environ, "TMPDIR": str(temporary), "PPOSE_HOME": str(folder / "home")}
-    environment["PYTHONPATH"] = str(ROOT)
+    environment = {**os.environ, "TMPDIR": str(temporary), "PYTHONPATH": str(ROOT)}
+    environment.update([_home(folder).split("=", 1)])
     with subprocess.Popen(
         [sys.executable, "-c", START, *[text.replace("OUT", str(folder / "out")) for text in arguments]],
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder,
@@ -154,23 +159,30 @@ def _start_seconds() -> float:
     return 2 * (time.monotonic() - begin)
 
 
-def _session(leader: int) -> list[str]:
-    """The processes of a session that are still there after a moment."""
-    end = time.monotonic() + 1
-    while alive := [text for text in map(_describe, Path("/proc").glob("[0-9]*")) if text[0] == leader]:
+def _find_processes(folder: Path, seconds: float) -> list[str]:
+    """The processes of a command in a folder that are still there after so long, also its daemons'."""
+    end = time.monotonic() + seconds
+    home = _home(folder)
+    while alive := [name for name, known in map(_describe, Path("/proc").glob("[0-9]*")) if home in known]:
         if time.monotonic() > end:
-            return [name for _, name in alive]
+            return alive
         time.sleep(0.02)
     return []
 
 
-def _describe(process: Path) -> tuple[int, str]:
+def _home(folder: Path) -> str:
+    """What stands in the environment of all of a command's processes, and of no others."""
+    return f"PPOSE_HOME={folder / 'home'}"
+
+
+def _describe(process: Path) -> tuple[str, list[str]]:
+    """A process's name, and its environment; that of one that has ended is empty."""
     try:
-        name, _, rest = (process / "stat").read_text().rpartition(")")
-        state, _, _, session, *_ = rest.split()
-        return (int(session), name) if state != "Z" else (0, "")
+        return (process / "comm").read_text().strip(), (process / "environ").read_text(
+            errors="replace"
+        ).split("\0")
     except OSError:
-        return 0, ""
+        return "", []
 
 
 def _shared_memory() -> set[str]:

@@ -2,6 +2,7 @@
 
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ from robustness.interrupted import ROOT, START, find_leftovers
 
 _SECONDS = 40
 _GB = 1 << 30
+_CAPABILITIES = ("bounding-set", "inh-caps", "ambient-caps")  # to read what is root's, and no more
 KINDS = ("descriptors", "memory", "threads", "shared memory", "read-only home", "read-only output")
 
 
@@ -21,12 +23,17 @@ def starve(kind: str, arguments: list[str], folder: Path, rng: np.random.Generat
     (folder / "out").mkdir(parents=True)
     (folder / "home").mkdir()
     limits: dict[int, int] = {}
-    mount = ""
+    mount, before = "", list[str]()
     what = kind
     if kind == "descriptors":
         limits[resource.RLIMIT_NOFILE] = int(rng.integers(8, 40))  # with fewer, Python does not find ppose
     elif kind == "memory":
         limits[resource.RLIMIT_AS] = int(rng.uniform(0.3, 5) * _GB)
+    elif kind == "threads" and os.geteuid() == 0 and shutil.which("setpriv"):  # as a user who may have few
+        count = int(rng.integers(1, 25))
+        user = ["--reuid", str(20_000 + count), *(f"--{of}=-all,+dac_override" for of in _CAPABILITIES)]
+        before = ["setpriv", *user, "prlimit", f"--nproc={count}:{count}"]
+        what = f"{count} threads"
     elif kind == "threads":  # whose stacks find no room
         limits[resource.RLIMIT_STACK] = _GB
         limits[resource.RLIMIT_AS] = int(rng.uniform(4, 8) * _GB)
@@ -42,12 +49,8 @@ def starve(kind: str, arguments: list[str], folder: Path, rng: np.random.Generat
         for number, value in limits.items():
             resource.setrlimit(number, (value, value))
 
-    command = [
-        sys.executable,
-        "-c",
-        START,
-        *[text.replace("OUT", str(folder / "out")) for text in arguments],
-    ]
+    command = [sys.executable, "-c", START, *[text.replace("OUT", str(folder / "out")) for text in arguments]]
+    command = [*before, *command]
     if mount:
         command = ["unshare", "-m", "sh", "-c", f'{mount} exec "$@"', "sh", *command]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PPOSE_HOME": str(folder / "home" / "ppose")}

@@ -2,12 +2,13 @@
 
     python runner.py MODULE ... < lines of JSON, each a list of arguments; > a line of JSON for each
 
-The modules are imported once; then each run is a fork, without a network but this machine's own where asked.
+The modules are imported once; then each run is a fork, without a network from the first one without a URL on.
 """
 
 import contextlib
 import ctypes
 import dataclasses
+import gc
 import importlib
 import json
 import os
@@ -21,6 +22,7 @@ from pathlib import Path
 
 SECONDS, MEMORY = 20, 6 << 30  # of the processor, of addresses: Paddle's libraries alone take 2 GB
 _CLONE_NEWNET = 0x40000000
+_ALWAYS = ("ppose.commandline", "ppose.options", "ppose.pixel_limit", "encodings.unicode_escape")
 
 
 @contextlib.contextmanager
@@ -61,11 +63,18 @@ def main() -> None:
     from ppose.weights import download
 
     download._LIMITS = dataclasses.replace(download._LIMITS, waits=(0, 0))
-    for module in sys.argv[1:]:
+    for module in (*_ALWAYS, *sys.argv[1:]):
         importlib.import_module(module)
+    gc.freeze()  # else each child copies what it looks through for garbage
     answers = os.fdopen(os.dup(1), "w")
+    is_apart = False
     for line in sys.stdin:
-        answers.write(json.dumps(_run(cli, json.loads(line))) + "\n")
+        arguments = json.loads(line)
+        if not is_apart and not any("://" in argument for argument in arguments):
+            is_apart = True
+            with contextlib.suppress(AttributeError):
+                ctypes.CDLL(None).unshare(_CLONE_NEWNET)  # where we may
+        answers.write(json.dumps(_run(cli, arguments)) + "\n")
         answers.flush()
 
 
@@ -90,9 +99,6 @@ def _become(cli: object, arguments: list[str], output: int, errors: int) -> None
     os.dup2(errors, 2)
     resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    if not any("://" in argument for argument in arguments):
-        with contextlib.suppress(AttributeError):
-            ctypes.CDLL(None).unshare(_CLONE_NEWNET)  # where we may
     sys.argv = ["ppose", *arguments]
     code = 70
     try:

@@ -14,6 +14,7 @@ from inference.constant_graphs import write_detector
 from onnx import TensorProto, helper, numpy_helper
 from robustness.changed_graphs import change_nodes, change_values
 from robustness.corpus import mutate
+from robustness.effort import tries
 
 from ppose.files import file_digest
 
@@ -59,6 +60,10 @@ _SETTINGS: list[tuple[str, Any]] = [
     ("versions", {"a": [1]}), ("int8_weights", "full"), ("int8_weights", "most"),
     ("quantization_sha256", "0" * 64), (_FORGED, 1),
 ]  # fmt: skip
+_VALUES = (
+    NAN, -INF, -1, 0, 2**63, 1e-320, 1e38, 0.5, True, None, "", "x", _FORGED, "\u202e\0", [], [[]],
+    [0] * 4000, {}, {"MSRAHeatmap": {}}, DROPPED,
+)  # fmt: skip
 _TEXTS = {
     "empty": b"", "binary": bytes(range(256)), "a list": b"[1, 2]", "a tag": b"!!python/object:os.system x",
     "deep": b"[" * 3000, "aliases": b"a: &a [x, x]\nb: &b [*a, *a]\n" * 3, "a scalar": b"5",
@@ -96,7 +101,8 @@ def spoilt_exports(
 
 
 def _export_faults(whole: Path, seed: int) -> Iterator[tuple[str, str, Callable[[Path], None]]]:
-    for index, (path, value) in enumerate(_SETTINGS):
+    settings = [*_SETTINGS, *_other_settings(yaml.safe_load((whole / "infer_cfg.yml").read_text()), seed)]
+    for index, (path, value) in enumerate(settings):
         shown = "dropped" if value is DROPPED else str(value)[:30]
         runtime = ("onnxruntime", "openvino", "paddle")[index % 3]
         yield runtime, f"{path}: {shown}", lambda made, p=path, v=value: _edit(made, p, v)
@@ -112,6 +118,22 @@ def _export_faults(whole: Path, seed: int) -> Iterator[tuple[str, str, Callable[
     for name in ("model.onnx", "model.json", "model.pdiparams", "infer_cfg.yml"):
         yield "auto", f"without {name}", lambda made, n=name: (made / n).unlink()
         yield "auto", f"{name} of one byte more", _put(name, (whole / name).read_bytes() + b"\0")
+
+
+def _other_settings(cfg: dict[str, Any], seed: int) -> Iterator[tuple[str, Any]]:
+    """Any of the keys with any of the values."""
+    paths, left = [], [("", cfg)]
+    while left:
+        path, block = left.pop()
+        for key, value in block.items() if isinstance(block, dict) else enumerate(block):
+            paths.append(f"{path}{key}")
+            if isinstance(value, dict | list):
+                left.append((f"{path}{key}.", value))
+    rng = np.random.default_rng(seed)
+    for _ in range(tries(12)):
+        path = paths[rng.integers(len(paths))]
+        if not path.startswith("files."):
+            yield path, _VALUES[rng.integers(len(_VALUES))]
 
 
 def _onnx_faults(content: bytes, seed: int) -> dict[str, Callable[[Path], None]]:
@@ -175,10 +197,11 @@ def _mutated(content: bytes, count: int, seed: int) -> dict[str, bytes]:
 def _edit(folder: Path, path: str, value: Any) -> None:
     """Set a value in infer_cfg.yml, by the path of its keys, or drop it."""
     cfg = yaml.safe_load((folder / "infer_cfg.yml").read_text())
-    *parents, last = [path] if path.startswith("files.") else path.split(".")
+    keys = [path] if path.startswith("files.") else path.split(".")
+    *parents, last = [int(key) if key.isdecimal() else key for key in keys]
     block: Any = cfg
     for key in parents:
-        block = block[int(key) if key.isdecimal() else key]
+        block = block[key]
     if path.startswith("files."):
         cfg["files"] = dict.fromkeys(cfg["files"], value)
     elif value is DROPPED:

@@ -6,21 +6,35 @@ import zlib
 from pathlib import Path
 
 import pytest
-from robustness.corpus import mutate, whole_files
+from robustness.corpus import cut, mutate, whole_files
+from robustness.effort import SEED, tries
 from robustness.runner import MEMORY, running
 
 _WEIGHTS = ("ppose.commands.weights", "ppose.weights.checkpoint", "ppose.weights.safetensors_file")
-_PADDLE = ("ppose.engine.train", "ppose.data.inspection.findings", "ppose.commands.check")
+_CHECK = (
+    "ppose.engine.task",
+    "ppose.data.inspection.findings",
+    "ppose.data.inspection.sheet",
+    "ppose.commands.check",
+)
+_TRAIN = (
+    "ppose.engine.train",
+    "ppose.commands.train",
+    "ppose.engine.run_lock",
+    "filelock",
+    "encodings.cp437",
+)
 _PREDICT = ("ppose.inference.command", "ppose.inference.runtimes.onnx_runtime", "onnxruntime")
 # How many files each kind has in the long run, and what its command imports.
 KINDS = {
     "pickles": (5000, _WEIGHTS),
     "archives": (2000, _WEIGHTS),
     "safetensors": (2000, _WEIGHTS),
+    "cuts": (100, _WEIGHTS),
     "answers": (500, (*_WEIGHTS, "requests", "filelock", "tqdm")),
-    "configs": (500, _PADDLE),
-    "states": (250, _PADDLE),
-    "annotations": (250, _PADDLE),
+    "configs": (500, _CHECK),
+    "states": (250, _TRAIN),
+    "annotations": (250, _CHECK),
     "images": (200, _PREDICT),
     "videos": (60, _PREDICT),
 }
@@ -71,7 +85,8 @@ def _try(
     modules = KINDS[kind][1]
     ending = {"configs": ".yml", "annotations": ".json", "states": ".npz", "images": ".png"}.get(kind, "")
     with running(modules, folder) as run:
-        for number, content in enumerate(mutate(whole_files(kind, folder), count, seed)):
+        spoil = cut if kind == "cuts" else mutate
+        for number, content in enumerate(spoil(whole_files(kind, folder), count, [SEED, seed])):
             file, output = folder / f"input{ending}", folder / "output"
             file.write_bytes(content)
             source: object = file
@@ -104,4 +119,4 @@ def test_a_few_damaged_files(kind, tmp_path, answering, model):
 @pytest.mark.heavy
 @pytest.mark.parametrize("kind", list(KINDS))
 def test_thousands_of_damaged_files(kind, tmp_path, answering, model):
-    _try(kind, KINDS[kind][0], 2, tmp_path, answering, model)
+    _try(kind, tries(KINDS[kind][0]), 2, tmp_path, answering, model)

@@ -6,15 +6,13 @@ import signal
 import subprocess
 import sys
 import time
-import zlib
 
-import numpy as np
 import pytest
+from robustness.effort import generator, tries
 from robustness.interrupted import ROOT, START
 from robustness.poor_machine import KINDS, starve
 from robustness.small_runs import COMMANDS, fill_place, make_arguments
 
-TRIES = int(os.environ.get("PPOSE_TRIES", "3"))  # of each kind
 _LOADING = ("train", "eval")  # what has workers, and shares memory with them
 
 
@@ -26,11 +24,11 @@ def place(tmp_path_factory):
     return folder
 
 
-def _try(kind, names, tries, place, model_dir, folder):
+def _try(kind, names, count, place, model_dir, folder):
     if os.geteuid() != 0 and kind not in ("descriptors", "memory", "threads"):
         pytest.skip("needs a mount")
-    rng = np.random.default_rng(zlib.crc32(kind.encode()))
-    for number in range(tries):
+    rng = generator(kind)
+    for number in range(count):
         name = names[rng.integers(len(names))]
         arguments = make_arguments(name, place, model_dir)
         what, faults = starve(kind, arguments, folder / f"{number}", rng)
@@ -46,12 +44,19 @@ def test_a_few_poor_machines(kind, place, model_dir, tmp_path):
 @pytest.mark.parametrize("kind", KINDS)
 def test_poor_machines(kind, place, model_dir, tmp_path):
     names = _LOADING if kind == "shared memory" else [name for name in COMMANDS if name not in _SLOW]
-    if kind == "threads":
-        names.remove("images paddle")  # Paddle waits for ever for threads that it could not start
-    _try(kind, names, TRIES, place, model_dir, tmp_path)
+    _try(kind, names, tries(3), place, model_dir, tmp_path)
 
 
-_SLOW = ("benchmark", "export onnx", "quantize onnx", "quantize paddle", "export decoding", "train")
+_SLOW = (
+    "batch ray",
+    "benchmark",
+    "tune",
+    "export onnx",
+    "quantize onnx",
+    "quantize paddle",
+    "export decoding",
+    "train",
+)
 
 
 def _start(place, folder, *more):
@@ -74,7 +79,7 @@ def _assert_one_error(process, errors):
 
 
 @pytest.mark.heavy
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(tries(3)))
 def test_the_second_run_in_a_folder_is_refused(seed, place, tmp_path):
     first = _start(place, tmp_path, "epoch=9")
     _wait_for(tmp_path / "naive_lite_hrnet_18_256x192_coco" / "run.pid", first)
@@ -88,11 +93,11 @@ def test_the_second_run_in_a_folder_is_refused(seed, place, tmp_path):
 
 
 @pytest.mark.heavy
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(tries(3)))
 def test_the_run_of_a_killed_one_is_taken_over(seed, place, tmp_path):
     first = _start(place, tmp_path)
     _wait_for(tmp_path / "naive_lite_hrnet_18_256x192_coco" / "run.pid", first)
-    time.sleep(np.random.default_rng(seed).uniform(0, 2))
+    time.sleep(generator(f"{seed}").uniform(0, 2))
     first.kill()
     first.communicate()
     second = _start(place, tmp_path, "epoch=1")
@@ -103,12 +108,12 @@ def test_the_run_of_a_killed_one_is_taken_over(seed, place, tmp_path):
 
 
 @pytest.mark.heavy
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(tries(4)))
 def test_a_folder_that_is_deleted_under_a_run(seed, place, tmp_path):
     run = _start(place, tmp_path, "epoch=9")
     folder = tmp_path / "naive_lite_hrnet_18_256x192_coco"
     _wait_for(folder / "run.pid", run)
-    time.sleep(np.random.default_rng(seed).uniform(0, 2.5))
+    time.sleep(generator(f"{seed}").uniform(0, 2.5))
     shutil.rmtree(folder, ignore_errors=True)
     _, errors = run.communicate(timeout=90)
     if run.returncode:  # else it has made it anew

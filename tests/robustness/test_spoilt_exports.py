@@ -6,6 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from robustness.effort import SEED
 from robustness.runner import check_end, running
 from robustness.spoilt_detectors import spoilt_detectors
 from robustness.spoilt_exports import spoilt_exports
@@ -46,7 +47,7 @@ def _try_exports(model_dir, image, every):
     folder.mkdir()
     codes = []
     with running(_MODULES, image.parent) as run:
-        for name, runtime, made in spoilt_exports(model_dir, folder, every=every):
+        for name, runtime, made in spoilt_exports(model_dir, folder, every=every, seed=1000 * SEED):
             arguments = ["--model_dir", str(made), "--runtime", runtime]
             codes.append(_try(run, f"{runtime}: {name}", image, *arguments))
     return codes
@@ -57,7 +58,7 @@ def _try_detectors(model_dir, image, every):
     folder.mkdir()
     codes = []
     with running(_MODULES, image.parent) as run:
-        for name, made in spoilt_detectors(model_dir, folder, every=every):
+        for name, made in spoilt_detectors(model_dir, folder, every=every, seed=1000 * SEED):
             arguments = [
                 "--model_dir",
                 str(model_dir),

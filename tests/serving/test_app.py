@@ -245,7 +245,7 @@ def test_without_its_packages_the_command_says_what_installs_them(run_script, mo
     start = f"import sys; sys.modules['fastapi'] = None; sys.argv = {arguments}"
     result = run_script("-c", f"{start}\nimport ppose.cli\nppose.cli.main()")
     assert result.returncode == 1
-    expected = "error: fastapi is not installed, which this needs: pip install 'ppose[serve]'"
+    expected = "error: fastapi is needed and not installed: pip install 'ppose[serve]'"
     assert result.stderr.splitlines()[-1] == expected
 
 

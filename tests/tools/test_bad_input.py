@@ -184,7 +184,7 @@ def test_an_image_that_cannot_be_read_does_not_cost_the_others(run_tool, weights
         "--boxes", coco_folder / "annotations.json", "-o", f"weights={weights}/own.pdparams",
     )  # fmt: skip
     assert "6 people in 2 images" in result.stdout
-    runs.assert_one_line(result, "1 of 3 images were skipped: image is cut short:")
+    runs.assert_one_line(result, "1 of 3 images were skipped: image is truncated:")
     others = ["000000000001.jpg", "000000000003.jpg"]
     assert sorted(file.name for file in (tmp_path / "out").iterdir()) == [*others, "keypoints.json"]
     poses = json.loads((tmp_path / "out" / "keypoints.json").read_text())

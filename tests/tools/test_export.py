@@ -71,7 +71,7 @@ def test_bad_exports(run_tool, weights, tmp_path):
 def test_options_of_an_exported_model_alone(run_tool):
     result = run_tool("tools/eval.py", "-c", CONFIG, "--runtime", "paddle")
     assert result.returncode == 2
-    assert "are for an exported model: --model NAME|DIR" in result.stderr
+    assert "need an exported model: --model NAME|DIR" in result.stderr
 
 
 @pytest.mark.heavy

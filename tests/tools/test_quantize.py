@@ -265,10 +265,10 @@ def test_options_that_do_not_go_together(quantize):
     assert "--calib_dir --calib_dataset is required" in quantize().stderr
     boxes = quantize("--calib_dataset", "EvalDataset", "--boxes", "boxes.json")
     assert boxes.returncode == 2
-    assert "--boxes are of the images of --calib_dir" in boxes.stderr
+    assert "--boxes needs --calib_dir" in boxes.stderr
     both = quantize("--calib_dataset", "EvalDataset", "--analyse", "--eval")
-    assert "--eval is of the export, and --analyse exports nothing" in both.stderr
-    assert "--calib_images of 1 or more" in quantize("--calib_dir", ".", "--calib_images", "0").stderr
+    assert "--eval needs an export, but --analyse exports nothing" in both.stderr
+    assert "--calib_images 1 or more" in quantize("--calib_dir", ".", "--calib_images", "0").stderr
 
 
 @pytest.mark.heavy

@@ -122,7 +122,7 @@ def test_eight_bits_stay_near_the_ap_of_float(run_tool, reference, parts_of_coco
         timeout=900,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
-    assert "96 convolutions in eight bits with PACT" in result.stderr
+    assert "96 convolutions in int8 with PACT" in result.stderr
     assert "scipy" not in result.stdout + result.stderr
     folder = tmp_path / "tinypose_256x192_pact"
     after = json.loads((folder / "result" / "metrics.json").read_text())

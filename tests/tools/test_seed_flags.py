@@ -31,7 +31,7 @@ def test_what_are_no_gpus(text, capsys):
     add_gpu_option(parser)
     with pytest.raises(SystemExit):
         parser.parse_args(["--gpu", text])
-    assert f"got '{text}', expected GPUs as in 0, 0,1 or 0-3" in capsys.readouterr().err
+    assert f"got '{text}', expected GPUs such as 0, 0,1 or 0-3" in capsys.readouterr().err
 
 
 def test_continue_is_resume():
@@ -92,7 +92,7 @@ def test_translate_writes_a_config_that_loads(run_tool, tmp_path):
     assert str(tmp_path / "ours.yml") in done.stdout
     assert load_config(tmp_path / "ours.yml")["PoseResNet"]["depth"] == 101
     before = (tmp_path / "ours.yml").read_bytes()
-    assert_one_line(run_tool(*run), "ours.yml is there already")
+    assert_one_line(run_tool(*run), "ours.yml already exists")
     assert (tmp_path / "ours.yml").read_bytes() == before
     assert_one_line(run_tool("tools/translate.py", tmp_path / "none.yaml"), "none.yaml", "cannot be read")
     done = run_tool("tools/translate.py", "python test.py --gpu 0 --test_model a.pth")
@@ -102,4 +102,4 @@ def test_translate_writes_a_config_that_loads(run_tool, tmp_path):
     )
     done = run_tool("tools/translate.py", "python tools/train.py --cfg experiments/a/b.yaml")
     assert done.stdout == "python tools/train.py -c a_b.yml\n"
-    assert "its config is to be written first: ppose translate EXPERIMENT.yaml" in done.stderr
+    assert "write its config first: ppose translate EXPERIMENT.yaml" in done.stderr

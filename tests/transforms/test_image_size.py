@@ -3,6 +3,7 @@
 import io
 import os
 import struct
+import time
 import zlib
 
 import cv2
@@ -143,7 +144,7 @@ def test_scans_of_a_jpeg_have_a_bound(tmp_path, scans):
 def test_what_is_no_file_is_told_of_at_once(tmp_path, name):
     if name == "fifo":
         os.mkfifo(tmp_path / name)
-    words = "no file can have the name" if "." in name or "\0" in name else "no file but a pipe or a device"
+    words = "invalid file name" if "." in name or "\0" in name else "a pipe or device, not a file"
     with pytest.raises(DataError, match=words):
         read_image(tmp_path / name)
 
@@ -171,3 +172,13 @@ def test_what_stands_between_segments_is_passed_over(tmp_path):
     assert find_stated_size(data) == (37, 21)
     (tmp_path / "a.jpg").write_bytes(data)
     assert read_image(tmp_path / "a.jpg").shape == (21, 37, 3)
+
+
+def test_what_a_file_is_filled_up_with_takes_no_time():
+    """A step for each byte took three seconds."""
+    data = save(format="JPEG")
+    begin = time.process_time()
+    assert find_stated_size(data[:2] + b"\xff" * 10_000_000 + data[2:]) == (37, 21)
+    for nothing in (b"\xff\x00", b"\xff\xe1\x00\x02"):
+        assert find_stated_size(data[:2] + nothing * 3_000_000 + data[2:]) in (None, (0, 0))
+    assert time.process_time() - begin < 1

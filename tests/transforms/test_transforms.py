@@ -205,8 +205,8 @@ def test_bad_images_are_named(tmp_path, ending):
     cv2.imwrite(str(good), noise)
     bad = tmp_path / f"bad{ending}"
     for data, expected in (
-        (good.read_bytes()[:-200], "cut short"),
-        (good.read_bytes()[:40], "cut short"),
+        (good.read_bytes()[:-200], "image is truncated"),
+        (good.read_bytes()[:40], "image is truncated"),
         (b"", "not a readable image"),
         (b"<html></html>", "not a readable image"),
     ):

@@ -162,7 +162,7 @@ def test_spacecraft_are_not_mirrored_whatever_the_file_says(translate):
             {"MODEL": {"EXTRA": {"STAGE2": {"NUM_CHANNELS": [48, 64]}}}},
             "expected each branch twice the one before",
         ),
-        ({"MODEL": {"EXTRA": {"STAGE2": {"NUM_BLOCKS": [4, 3]}}}}, "expected one number throughout"),
+        ({"MODEL": {"EXTRA": {"STAGE2": {"NUM_BLOCKS": [4, 3]}}}}, "expected equal numbers"),
     ],
 )
 def test_what_cannot_be_is_one_line(translate, changes, message):

@@ -152,7 +152,7 @@ def test_safetensors_types_that_no_network_has_are_refused(tmp_path, dtype, size
 def test_float64_beyond_float32_is_refused(tmp_path):
     path = tmp_path / "weights"
     path.write_bytes(pickle.dumps({"a": np.array([1.0, -1e39])}))
-    with pytest.raises(CheckpointError, match=r"1e\+39 in 'a', which float32 does not"):
+    with pytest.raises(CheckpointError, match=r"1e\+39 in 'a', too large for float32"):
         read_weights(path)
     path.write_bytes(pickle.dumps({"a": np.array([1.0, -3e38, np.nan])}))
     assert read_weights(path)["a"].dtype == np.float64
@@ -173,5 +173,5 @@ def test_names_of_a_file_forge_no_lines(tmp_path):
 def test_pipes_and_devices_are_refused(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "pipe", "/dev/zero"):
-        with pytest.raises(CheckpointError, match="no file but a pipe or a device"):
+        with pytest.raises(CheckpointError, match="a pipe or device, not a file"):
             read_weights(path)

@@ -104,7 +104,7 @@ def test_a_folder_as_mirror(monkeypatch, tmp_path):
 def test_without_a_network_the_way_out_is_said(server, monkeypatch):
     monkeypatch.setenv("PPOSE_MIRROR", server.url)
     server.stop()
-    with pytest.raises(DownloadError, match=f"see what lies in PPOSE_MIRROR={server.url}, or unset it"):
+    with pytest.raises(DownloadError, match=f"check the files of PPOSE_MIRROR={server.url}, or unset it"):
         list_models()["tinypose_256x192"].fetch()
     monkeypatch.delenv("PPOSE_MIRROR")
     monkeypatch.setenv("HTTPS_PROXY", server.url)  # no test asks a publisher

@@ -191,7 +191,7 @@ def test_all_errors_at_once_with_file_line_key_and_suggestion(write):
         ("num_joints: &num_joints 17", "num_joints: &num_joints '17'", "num_joints: got '17', expected int"),
         ("hmsize: [48, 64]", "hmsize: [48, x]", "hmsize: got [48, 'x'], expected a list of int"),
         ("hmsize: [48, 64]", "hmsise: [48, 64]", "hmsise: unknown key; did you mean 'hmsize'?"),
-        ("batch_size: 16", "batch_size: 16\n  batch_size: 8", "the key 'batch_size' stands twice"),
+        ("batch_size: 16", "batch_size: 16\n  batch_size: 8", "the key 'batch_size' occurs twice"),
         ("anno_path: a.json, ", "", "EvalDataset.anno_path: missing, KeypointTopDownCocoDataset needs it"),
         ("HRNet: {width: *width}", "HRNet: !!python/object:os.system {}", "not allowed in a config"),
         ("hmsize: [48, 64]", "hmsize: [48, 64", "not valid YAML"),
@@ -260,7 +260,7 @@ def test_an_anchor_inside_a_block_is_found_before_its_aliases(write):
 def test_keys_without_use_are_accepted_with_one_warning(write, caplog):
     load_config(write("a.yml", MODEL + "num_classes: 1\nprint_flops: true\n"))
     assert [r.message for r in caplog.records if "without effect" in r.message] == [
-        f"{caplog.records[0].args[0]}: accepted, but without effect here: "
+        f"{caplog.records[0].args[0]}: keys without effect here: "
         "num_classes (there is one class, person), print_flops (not needed)"
     ]
 

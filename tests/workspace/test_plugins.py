@@ -52,8 +52,8 @@ def install(folder, module, text, value):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("nowhere.losses", "--plugin nowhere.losses: it cannot be imported: No module named 'nowhere'"),
-        ("needs", "--plugin needs: it cannot be imported: No module named 'nowhere'"),
+        ("nowhere.losses", "--plugin nowhere.losses: cannot import it: No module named 'nowhere'"),
+        ("needs", "--plugin needs: cannot import it: No module named 'nowhere'"),
         (
             "mine/losses.py",
             "--plugin mine/losses.py: expected the name of a module, such as my_package.losses",

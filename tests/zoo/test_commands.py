@@ -93,7 +93,7 @@ def test_a_photo_that_is_not_there_costs_no_download(run, colours, server, photo
 def test_a_server_of_a_model_by_name_finds_people(run, ready, finder, server, monkeypatch):
     monkeypatch.setattr("ppose.commands.serve.DEFAULT_DETECTOR", "finder")
     server.stop()
-    assert_one_line(run("serve", *ready), "cannot download", "--detector none takes an image as one person")
+    assert_one_line(run("serve", *ready), "cannot download", "--detector none treats an image as one person")
 
 
 def test_no_detector_to_be_had(run, ready, finder, photo, server):
@@ -160,8 +160,8 @@ def test_packs_that_are_not_as_they_were(run, ready, server, tmp_path, monkeypat
     others = hashlib.sha256(b"others").hexdigest()
     wrong = {"models.json": json.dumps({"colours": {path: others}}).encode(), path: b"others"}
     for members, words in (
-        (wrong, "or not those that were packed and published"),
-        ({**wrong, path: b"changed"}, "or not those that were packed and published"),
+        (wrong, "or differ from the packed or published"),
+        ({**wrong, path: b"changed"}, "or differ from the packed or published"),
         ({"models.json": wrong["models.json"]}, "files of colours are missing"),
         ({"models.json": b'{"colours": {}}'}, "files of colours are missing"),
         ({"a.txt": b""}, "is no archive of `ppose models pack`"),
@@ -175,7 +175,7 @@ def test_packs_that_are_not_as_they_were(run, ready, server, tmp_path, monkeypat
     assert_one_line(run("models", "unpack", "bad.zip"), "bad.zip is damaged")
     assert not exports_folder().exists()
     write_zip(tmp_path / "new.zip", {"models.json": b'{"tomorrows": {}}'})
-    assert "tomorrows: left out" in run("models", "unpack", "new.zip").stdout
+    assert "tomorrows: skipped" in run("models", "unpack", "new.zip").stdout
     assert_one_line(run("models", "unpack", "absent.zip"), "absent.zip")
 
 

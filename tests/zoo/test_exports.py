@@ -45,9 +45,9 @@ def test_a_predictor_of_a_name(colours, put_export, crowd):
         np.testing.assert_allclose(pose.keypoints, expected, atol=4)
     assert find_folder(folder) == folder
     assert len(ppose.Predictor(folder, "onnxruntime")(image)) == 1
-    with pytest.raises(ConfigError, match="goes with a Runtime that is open, without options"):
+    with pytest.raises(ConfigError, match="needs an open Runtime, and takes no options"):
         ppose.Predictor(predictor.spec, predictor._runtime, cpu_threads=1)
-    with pytest.raises(ConfigError, match="goes with the name of a runtime"):
+    with pytest.raises(ConfigError, match="give the runtime by name"):
         ppose.Predictor("colours", predictor._runtime)
 
 

@@ -1,1 +1,1 @@
-"""What is wrong or odd with a dataset, found before it is trained on."""
+"""Finds what is wrong or odd in a dataset before training."""

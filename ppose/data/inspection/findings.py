@@ -1,4 +1,4 @@
-"""What is wrong or odd with the people and images of a dataset."""
+"""Finds what is wrong or odd in the people and images of a dataset."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -18,16 +18,16 @@ from ppose.transforms import read_annotated
 Level = Literal["wrong", "odd"]
 
 _TINY = 20**2  # square pixels
-_BEYOND_BOX = 0.1  # of the box's sides, by which a keypoint may be outside of it
+_BEYOND_BOX = 0.1  # share of the box's sides by which a keypoint may lie outside
 _BEYOND_IMAGE = 1.0  # pixels
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One kind of fault: ``examples`` are ids or files, in words.
+    """One kind of fault: ``examples`` are ids or files, as text.
 
-    ``people`` are rows of the people that are used, where it is of people. "wrong" costs quality or ends a
-    training; "odd" may be meant so.
+    ``people`` are rows of the used people, for faults of people. "wrong" costs quality or ends a training;
+    "odd" may be intended.
     """
 
     kind: str
@@ -37,12 +37,12 @@ class Finding:
 
     @property
     def count(self) -> int:
-        """How many people or images it is of."""
+        """The number of people or images with this fault."""
         return len(self.examples)
 
 
 def inspect_people(dataset: KeypointTopDownCocoDataset, keypoint_set: KeypointSet) -> list[Finding]:
-    """What the annotations alone tell of the people that are used."""
+    """Find faults of the used people in the annotations alone."""
     annotations = dataset.annotations
     if annotations.people is None:
         return []
@@ -81,7 +81,7 @@ def inspect_people(dataset: KeypointTopDownCocoDataset, keypoint_set: KeypointSe
 
 
 def _beyond(points: np.ndarray, low: np.ndarray | float, high: np.ndarray) -> np.ndarray:
-    """Whether points (N, K, 2) are beyond corners (N, 2), (N, K)."""
+    """Whether points (N, K, 2) lie outside the corners (N, 2): (N, K)."""
     lowest = low if isinstance(low, float) else low[:, None]
     return np.any((points < lowest) | (points > high[:, None]), axis=-1)
 
@@ -91,7 +91,7 @@ def _any(of_keypoints: np.ndarray) -> np.ndarray:
 
 
 def _repeated(people: People) -> list[int]:
-    """People who have an earlier one's image and keypoints."""
+    """People with the same image and keypoints as an earlier person."""
     first: dict[tuple[int, bytes], int] = {}
     keys = zip(people.images.tolist(), people.keypoints, strict=True)
     return [
@@ -109,7 +109,7 @@ class ImageInspection:
         self.digests: dict[str, list[str]] = {}
 
     def run(self, progress: Callable[[Sequence[int]], Iterable[int]]) -> list[Finding]:
-        """What is wrong with the images that people are on; ``progress`` wraps the iteration over them."""
+        """Find faults in the images with people; ``progress`` wraps the iteration over them."""
         images, unreadable, resized = self._dataset.annotations.images, [], []
         for row in progress(self._dataset.image_rows()):
             name = show_name(images.file_names[row])
@@ -133,6 +133,6 @@ class ImageInspection:
 
 
 def find_shared_images(one: ImageInspection, other: ImageInspection, name: str) -> list[Finding]:
-    """Images of one dataset that are in another too, which has this name, by their content."""
+    """Images of one dataset that are also in another, called ``name``, by content."""
     shared = [one.digests[digest][0] for digest in one.digests if digest in other.digests]
     return [Finding(f"images that are in {name} too", "wrong", shared)] if shared else []

@@ -1,9 +1,9 @@
 """People whose left and right labels contradict those of most others.
 
-A pair of labels (left and right eye) and another point (the nose) are a triangle, which runs clockwise or
-counter-clockwise however the picture is turned. Where nearly all people agree on that, someone whose
-triangles run the other way has left and right swapped. One swapped pair alone points against the person's
-other pairs, and arms and legs are longer than they would be without.
+A pair of labels (left and right eye) and another point (the nose) form a triangle, which runs clockwise or
+counter-clockwise however the picture is rotated. If nearly all people agree on this, a person whose triangles
+run the other way has left and right swapped. A single swapped pair points against the person's other pairs,
+and makes arms and legs longer.
 """
 
 from collections.abc import Iterator
@@ -13,33 +13,32 @@ import numpy as np
 from ppose.annotations import People
 from ppose.keypoints import KeypointSet
 
-_AGREEMENT = 0.93  # of a relation that is believed; one swap in twenty leaves it above
-_LEAST = 20  # people that have to show a relation
-_CONTRADICTED = 0.8  # share of the believed relations
-# Distances between a pair, in parts of the person's size: from which its direction means something, and of
-# shoulders and hips that are not seen from the side.
+_AGREEMENT = 0.93  # lowest agreement of a trusted relation; one swap in twenty leaves it above
+_LEAST = 20  # people that must show a relation
+_CONTRADICTED = 0.8  # share of the trusted relations
+# Distances between a pair, as shares of the person's size: from which its direction is meaningful, and from
+# which shoulders and hips are not seen from the side.
 _SMALLEST, _WIDE = 0.03, 0.15
 _SMALLEST_TURN = 0.2  # sine of the angle in a triangle, cosine between two pairs
-_SHORTER = 0.25  # by how much a swap back shortens the limbs of a pair, in parts of the size
-_LONG = 0.95  # a limb of more than this quantile of its lengths is a long one
+_SHORTER = 0.25  # by how much swapping back shortens the limbs of a pair, as a share of the size
+_LONG = 0.95  # a limb above this quantile of its lengths is long
 
 
 def find_swapped(people: People, keypoint_set: KeypointSet) -> dict[int, str]:
-    """What is swapped, in words, of each row of people whose labels look swapped.
+    """Describe what is swapped, by row, for people whose labels look swapped.
 
-    Who shows too little to tell is taken to be right, and so is everybody where fewer than 20 people can be
-    compared.
+    People who show too little are assumed correct; so is everybody if fewer than 20 people can be compared.
     """
     if not keypoint_set.flip_pairs or not len(people):
         return {}
     geometry = _Geometry(people, keypoint_set)
-    # The pair beside a point without a partner, eyes and nose, has to say so too: who looks back over the
-    # shoulder has all other triangles the other way round.
+    # The pair beside an unpaired point (eyes and nose) must agree too: a person who looks back over the
+    # shoulder has all other triangles reversed.
     all_swapped = _are_contradicted(geometry.turns()) & _are_contradicted(geometry.turns(beside=True))
     swapped = {int(row): "all" for row in np.flatnonzero(all_swapped)}
     for pair, (left, right) in enumerate(keypoint_set.flip_pairs):
         contradicted = _are_contradicted(geometry.directions(pair), least=2)
-        # Wrists and ankles may cross; hips, which are joined, seem to where they are seen from the side only.
+        # Wrists and ankles may cross; hips, which are joined, seem to cross only in a side view.
         is_joined = bool({(left, right), (right, left)} & set(keypoint_set.skeleton))
         is_clear = geometry.is_wide(pair) if is_joined else geometry.shortening(pair) > _SHORTER
         contradicted = contradicted & is_clear
@@ -49,7 +48,7 @@ def find_swapped(people: People, keypoint_set: KeypointSet) -> dict[int, str]:
 
 
 class _Geometry:
-    """Relations between the labels of N people, in parts of each one's size."""
+    """Relations between the labels of N people, as shares of each person's size."""
 
     def __init__(self, people: People, keypoint_set: KeypointSet) -> None:
         self._pairs = np.array(keypoint_set.flip_pairs)
@@ -69,10 +68,10 @@ class _Geometry:
         self._groups = list(self._group_alike(people.visibility))
 
     def _group_alike(self, visibility: np.ndarray) -> Iterator[np.ndarray]:
-        """Masks (N,) of people who look the same way, as far as what is in sight of them tells.
+        """Masks (N,) of people who face the same way, as far as their visible keypoints tell.
 
-        Told by the keypoints without a partner and the pairs beside them: a nose and both eyes in sight are
-        someone from the front.
+        Judged by the unpaired keypoints and the pairs beside them: a visible nose and both eyes mean a person
+        seen from the front.
         """
         in_sight = (visibility == max(visibility.max(initial=0), 1)).astype(int)
         beside = self._pairs[self._beside]
@@ -82,10 +81,10 @@ class _Geometry:
             yield (looks == look).all(axis=1)
 
     def turns(self, *, beside: bool = False) -> Iterator[np.ndarray]:
-        """For each pair and other point: the way (N,) that their triangle runs, 1 or -1, 0 where unclear.
+        """For each pair and other point: the direction (N,) of their triangle, 1 or -1, 0 if unclear.
 
-        Of each group of people who look the same way, with 0 for all others. ``beside``: of pairs that are
-        joined to a point without a partner, with such points.
+        For each group of people who face the same way, with 0 for all others. ``beside``: only pairs that are
+        joined to an unpaired point, with such points.
         """
         for pair in self._beside if beside else range(len(self._pairs)):
             for others, known in self._single_points() if beside else self._other_points(pair):
@@ -108,7 +107,7 @@ class _Geometry:
                 yield self._middles[:, other], self._has_both[:, other]
 
     def directions(self, pair: int) -> Iterator[np.ndarray]:
-        """For each other pair: whether it points the same way as this one, 1 or -1 (N,), 0 where unclear."""
+        """For each other pair: whether it points the same way as this one, 1 or -1 (N,), 0 if unclear."""
         for other in range(len(self._pairs)):
             if other != pair:
                 product = (self._vectors[:, pair] * self._vectors[:, other]).sum(axis=1)
@@ -117,13 +116,13 @@ class _Geometry:
                 yield np.sign(cosine) * (np.abs(cosine) > _SMALLEST_TURN) * known
 
     def is_wide(self, pair: int) -> np.ndarray:
-        """Whether (N,) a pair is so far apart that it is not seen from the side."""
+        """Whether (N,) a pair is too far apart for a side view."""
         return self._lengths[:, pair] > _WIDE
 
     def shortening(self, pair: int) -> np.ndarray:
-        """How much shorter (N,) the limbs at a pair become when its labels change places.
+        """How much shorter (N,) the limbs at a pair become when its labels are swapped.
 
-        0 where none of them is longer than nearly all people's: arms and legs may cross.
+        0 if none of them is longer than nearly all people's: arms and legs may cross.
         """
         partner = np.arange(self._points.shape[1])
         partner[self._pairs[pair]] = self._pairs[pair][::-1]
@@ -141,8 +140,8 @@ class _Geometry:
 
 
 def _are_contradicted(relations: Iterator[np.ndarray], least: int = 1) -> np.ndarray:
-    """Whether (N,) people contradict what most do in nearly all of at least ``least`` relations."""
-    against, count = np.zeros(1), np.zeros(1)  # of nobody, unless a relation says more
+    """Whether (N,) people contradict the majority in nearly all of at least ``least`` relations."""
+    against, count = np.zeros(1), np.zeros(1)  # for nobody, unless there are relations
     for sign in relations:
         shown = np.abs(sign).sum()
         balance = sign.sum()

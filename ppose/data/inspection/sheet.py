@@ -1,4 +1,4 @@
-"""A picture of the people that an inspection found something with."""
+"""Draws the people with findings of an inspection."""
 
 from collections.abc import Sequence
 
@@ -14,15 +14,15 @@ from ppose.keypoints import KeypointSet
 from ppose.visualize import crop_person, draw_poses
 
 _MOST, _COLUMNS = 24, 6
-_TILE, _CAPTION = (200, 240), 34  # width, height of a person's picture, and of what is written below
+_TILE, _CAPTION = (200, 240), 34  # width, height of a person's picture; height of the text below
 
 
 def draw_sheet(
     dataset: KeypointTopDownCocoDataset, keypoint_set: KeypointSet, findings: Sequence[Finding]
 ) -> np.ndarray | None:
-    """Tiles of up to 24 people (H, W, 3) uint8, RGB, what is wrong before what is odd; None of nobody.
+    """Tiles of up to 24 people (H, W, 3) uint8, RGB, wrong before odd; None if there is nobody.
 
-    Each shows the box, the labels and, below, the id and what was found. Left is orange, right is blue.
+    Each shows the box, the labels and, below, the id and the finding. Left is orange, right is blue.
     """
     annotations = dataset.annotations
     if annotations.people is None:
@@ -45,7 +45,7 @@ def draw_sheet(
 
 
 def _choose(findings: Sequence[Finding]) -> list[tuple[Finding, int]]:
-    """In turns from each finding, so that many of one kind leave room for others."""
+    """Choose people from all findings in turn, so that a frequent kind leaves room for others."""
     ordered = sorted((f for f in findings if f.people), key=lambda f: f.level != "wrong")
     most = max((len(f.people) for f in ordered), default=0)
     turns = [(f, f.people[turn]) for turn in range(most) for f in ordered if turn < len(f.people)]

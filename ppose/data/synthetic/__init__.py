@@ -1,4 +1,4 @@
-"""Made-up people and satellites: pictures with exact keypoints, and COCO-format files of them."""
+"""Synthetic people and satellites: pictures with exact keypoints, and COCO-format files of them."""
 
 from ppose.data.synthetic.dataset import SyntheticPeopleDataset
 from ppose.data.synthetic.satellite import render_satellite

@@ -1,4 +1,4 @@
-"""What is behind and in front of made-up people: walls, floors, landscapes, clutter and objects."""
+"""What is behind and in front of synthetic people: walls, floors, landscapes, clutter and objects."""
 
 import cv2
 import numpy as np
@@ -14,7 +14,7 @@ _CIRCLE = np.column_stack([np.cos(_ANGLES), np.sin(_ANGLES)])
 
 def paint_background(size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
     """A new image (H, W, 3) uint8 RGB without people."""
-    if rng.random() < 0.35:  # out of focus, which needs no detail
+    if rng.random() < 0.35:  # out of focus, without detail
         small = _paint_place((-(-size[0] // 2), -(-size[1] // 2)), rng)
         small = cv2.GaussianBlur(small, (0, 0), rng.uniform(0.4, 1.2))
         return cv2.resize(small, size, interpolation=cv2.INTER_CUBIC)
@@ -22,7 +22,7 @@ def paint_background(size: tuple[int, int], rng: np.random.Generator) -> np.ndar
 
 
 def _paint_place(size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-    """Walls, ground and the things that stand about."""
+    """Walls, ground and objects."""
     width, height = size
     image = np.empty((height, width, 3), np.uint8)
     horizon = int(height * rng.uniform(0.25, 0.9)) if rng.random() < 0.75 else height
@@ -40,7 +40,7 @@ def _paint_place(size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
 def paint_object(
     image: np.ndarray, center: np.ndarray, extent: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """Paint one thing, flat or textured, into the image; return its outline (n, 2) in pixels."""
+    """Paint one object, flat or textured, into the image; return its outline (n, 2) in pixels."""
     kind = rng.random()
     if kind < 0.5:
         corners = _SQUARE + rng.normal(0, 0.08, (4, 2))

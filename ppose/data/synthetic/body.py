@@ -1,4 +1,4 @@
-"""The body of a made-up person: proportions, joint angles within their limits, and the points they lead to.
+"""The body of a synthetic person: proportions, joint angles within their limits, and the points they lead to.
 
 Frames: x to the person's left, y down, z to the person's back, in units of the body height. Seen from the
 front with no rotation, these are x right, y down and z away from the camera. Sides are stored left, right.
@@ -9,7 +9,7 @@ from functools import lru_cache
 
 import numpy as np
 
-# Of a limb, in the order of every angle array below; degrees.
+# Angles of a limb, in the order of every angle array below; degrees.
 ANGLES = (
     *("shoulder_flexion", "shoulder_abduction", "shoulder_twist", "elbow_flexion"),
     *("hip_flexion", "hip_abduction", "hip_twist", "knee_flexion", "ankle_flexion"),
@@ -19,12 +19,12 @@ ANGLES = (
 ANGLE_LIMITS = np.array(
     [(-50, 175), (-8, 165), (-70, 75), (0, 145), (-25, 120), (-12, 45), (-40, 40), (0, 135), (-45, 20)], float
 )
-# Of the trunk and of the head against it: forwards, to the left, turned left; degrees.
+# Angles of the trunk, and of the head against it: forwards, to the left, turned left; degrees.
 TRUNK_LIMITS = np.array([(-25, 80), (-25, 25), (-35, 35)], float)
 HEAD_LIMITS = np.array([(-40, 45), (-30, 30), (-70, 70)], float)
 
-# How people hold themselves: for each angle the mean, the swing (left +, right -, by a common phase) and
-# the deviation; then the trunk's mean lean. Chosen by hand after ordinary photographs.
+# Postures: for each angle the mean, the swing (left +, right -, by a common phase) and the deviation; then
+# the trunk's mean lean. Chosen by hand from ordinary photographs.
 _HOLDS: dict[str, tuple[tuple[tuple[float, float, float], ...], float]] = {
     "stand": (
         ((2, 8, 14), (9, 2, 8), (15, 10, 25), (14, 6, 16))
@@ -151,7 +151,7 @@ def sample_shape(rng: np.random.Generator) -> Shape:
 def sample_pose(rng: np.random.Generator, variety: float = 1.0) -> Pose:
     """Draw a pose: one of `HOLDS`, varied, within the limits; two in three are turned by under 60 degrees.
 
-    ``variety`` from 0 to 1 says how far it is from standing still and facing the camera.
+    ``variety`` from 0 to 1 is the distance from standing still and facing the camera.
     """
     hold = int(rng.choice(len(HOLDS), p=_HOLD_WEIGHTS))
     mean, swing, deviation = _HOLD_ANGLES[hold].T

@@ -1,4 +1,4 @@
-"""Made-up people as training samples, drawn when they are asked for."""
+"""Synthetic people as training samples, drawn on access."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,10 +16,10 @@ from ppose.workspace import Given, register
 
 @register(Dataset)
 class SyntheticPeopleDataset:
-    """``num_images`` scenes of the size of ``trainsize`` (w, h), of each the person with the largest area.
+    """``num_images`` scenes of the input's size (w, h); a sample is the largest person of a scene.
 
-    A sample is that of `KeypointTopDownCocoDataset`: image_file (a name for messages, there is no file),
-    image (H, W, 3) RGB, center, scale (image pixels, padded by 1.25 to the aspect ratio of ``trainsize``),
+    A sample is as in `KeypointTopDownCocoDataset`: image_file (a name for messages, there is no file),
+    image (H, W, 3) RGB, center, scale (image pixels, padded by 1.25 to the input's aspect ratio),
     keypoints (17, 2) and visible (17,). Raises DataError for another keypoint set than coco17.
     """
 
@@ -32,7 +32,7 @@ class SyntheticPeopleDataset:
         variety: float = 1.0,
     ) -> None:
         if keypoint_set.names != COCO17.names:
-            raise DataError(f"made-up people have the keypoints of coco17, got the set '{keypoint_set.name}'")
+            raise DataError(f"synthetic people have the set coco17, got the set '{keypoint_set.name}'")
         if num_images < 1:
             raise DataError(f"got num_images {num_images}, expected at least 1")
         self._size = (int(trainsize[0]), int(trainsize[1]))
@@ -48,7 +48,7 @@ class SyntheticPeopleDataset:
         center, scale = bbox_xywh_to_center_scale(person["bbox"], self._size[0] / self._size[1])
         points = np.reshape(person["keypoints"], (-1, 3))
         return {
-            "image_file": f"made-up scene {index} of seed {self._seed}",
+            "image_file": f"synthetic scene {index} of seed {self._seed}",
             "image": image,
             "center": center,
             "scale": scale,

@@ -1,4 +1,4 @@
-"""Solids of flat facets before a pinhole camera: which facet each pixel shows, and what hides a point.
+"""Solids of flat facets in a pinhole camera: which facet each pixel shows, and which points are hidden.
 
 The camera is at the origin and looks along z; x is right and y down, as in the image. A facet is a convex
 quadrilateral whose corners run counter-clockwise seen from outside.
@@ -23,8 +23,8 @@ def rasterize(
 ) -> np.ndarray:
     """For each pixel the nearest facet of (Q, 4, 3) that faces the camera, from 1, or 0: (H, W) uint8.
 
-    A pixel belongs to a facet if its center lies on the inner side of the four edges. Of a plane n . p = d
-    the inverse depth there is n . (u, v, 1) / d, with u = x / z and v = y / z of the pixel.
+    A pixel belongs to a facet if its center lies on the inner side of the four edges. The inverse depth of a
+    plane n . p = d there is n . (u, v, 1) / d, with u = x / z and v = y / z of the pixel.
     """
     width, height = size
     normals = find_normals(corners)
@@ -42,7 +42,7 @@ def rasterize(
         u, v = (x - principal_point[0]) / focal_length, (y - principal_point[1]) / focal_length
         inverse = a * u + b * v + c
         window = slice(low[1], high[1]), slice(low[0], high[0])
-        # From the camera, with y down, the corners run the other way round.
+        # Seen from the camera, with y down, the corners run the other way round.
         nearer = (np.max(sides, axis=0) <= 0) & (inverse > nearest[window])
         nearest[window][nearer] = inverse[nearer]
         shown[window][nearer] = index + 1

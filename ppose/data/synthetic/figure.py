@@ -17,7 +17,7 @@ NOT_LABELLED, HIDDEN, VISIBLE = 0, 1, 2
 
 
 def _sides(*names: str) -> list[frozenset[Part]]:
-    """The parts on which a left keypoint lies and those of its right one."""
+    """The parts that carry a left keypoint, and those of its right one."""
     return [
         frozenset(Part[side + name[1:] if name.startswith("_") else name] for name in names)
         for side in ("LEFT_", "RIGHT_")
@@ -41,9 +41,8 @@ CARRIERS: tuple[frozenset[Part], ...] = (
 class Figure:
     """Spheres (S, 3) and radii (S,), hulls of them, far to near, and keypoints (17, 3); body heights.
 
-    ``turned`` (17,) says how each keypoint stands to the camera if nothing else covers it: `VISIBLE`,
-    `HIDDEN` by the part that carries it, or `NOT_LABELLED`, where an annotator would not guess it: a face
-    from behind.
+    ``turned`` (17,) is the state of each keypoint if nothing else covers it: `VISIBLE`, `HIDDEN` by the part
+    that carries it, or `NOT_LABELLED` if an annotator would not guess it (a face from behind).
     """
 
     centers: np.ndarray
@@ -92,7 +91,7 @@ def build_figure(shape: Shape, pose: Pose, look: Look, camera: np.ndarray) -> Fi
 
 def _find_turned(skeleton: Skeleton) -> np.ndarray:
     turned = np.full(COCO17.num_keypoints, VISIBLE)
-    # z of the outward normals: below 0 they look at the camera. Ears stand out and show a little longer.
+    # z of the outward normals: below 0 they face the camera. Ears stand out and stay visible a little longer.
     away = NORMALS @ skeleton.head_frame[2] - np.array([0.15, 0.1, 0.1, 0.4, 0.4])
     turned[:5] = np.select([away < 0, away < 0.3], [VISIBLE, HIDDEN], NOT_LABELLED)
     # The far shoulder and hip of a person in profile lie behind the trunk.
@@ -136,7 +135,7 @@ def _add_trunk(maker: HullMaker, skeleton: Skeleton, shape: Shape, look: Look) -
 
 
 def _add_front_or_back(maker: HullMaker, skeleton: Skeleton, shape: Shape, look: Look, depth: float) -> None:
-    """What shows on one side of the chest only: it tells front from back."""
+    """Add details on one side of the chest only, which tell front from back."""
     chest = skeleton.chest_frame
     towards = chest[2, 2]
     surface = 0.055 * shape.girth

@@ -6,12 +6,12 @@ from ppose.data.synthetic.body import Skeleton
 from ppose.data.synthetic.look import Look
 from ppose.data.synthetic.parts import HullMaker, Part
 
-# Of the head's frame (x left, y down, z back), body heights at head size 1: nose, eyes, ears.
+# Nose, eyes, ears in the head's frame (x left, y down, z back), in body heights at head size 1.
 KEYPOINTS = np.array(
     [(0, 0.013, -0.066), (0.021, -0.006, -0.046), (-0.021, -0.006, -0.046)]
     + [(0.046, 0.004, 0.004), (-0.046, 0.004, 0.004)]
 )
-# Directions in which these look out of the head; in the same frame.
+# Outward directions of these; in the same frame.
 NORMALS = np.array([(0, 0.1, -1), (0.42, -0.1, -0.9), (-0.42, -0.1, -0.9), (1, 0, 0), (-1, 0, 0)])
 NORMALS /= np.linalg.norm(NORMALS, axis=1, keepdims=True)
 
@@ -118,7 +118,7 @@ def _add_features(head: _Head, look: Look) -> None:
 
 
 def _add_top(head: _Head, look: Look, towards: float) -> None:
-    """The fringe or the hat, over what is there."""
+    """Add the fringe or the hat, over the existing hulls."""
     if look.hat != "none":
         if look.hat == "cap" and towards <= 0.1:
             _add_brim(head, look)

@@ -1,4 +1,4 @@
-"""What a made-up person looks like: skin, hair, clothes and the things they carry."""
+"""The look of a synthetic person: skin, hair, clothes and carried objects."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ _HAIRS = np.array(
     + [(150, 150, 150), (225, 222, 215)],
     float,
 )
-# Black, white, greys, navy, denim, beige, khaki, brown: what most clothes are.
+# Black, white, greys, navy, denim, beige, khaki, brown: the colours of most clothes.
 _PLAIN_CLOTHES = np.array(
     [
         (28, 28, 32),
@@ -63,7 +63,7 @@ class Look:
 
 
 def sample_look(rng: np.random.Generator) -> Look:
-    """An appearance by chance: clothes, skin, hair, and now and then a skirt."""
+    """A random look: clothes, skin, hair, and now and then a skirt."""
     top, bottom = _sample_cloth(rng), _sample_cloth(rng)
     skirt = rng.uniform(0.45, 1.7) if rng.random() < 0.16 else 0.0
     if skirt and rng.random() < 0.5:

@@ -1,4 +1,4 @@
-"""Puts figures into an image: projection, shading, patterns, and the map of what covers each pixel."""
+"""Paints figures into an image: projection, shading, patterns, and the map of what covers each pixel."""
 
 from dataclasses import dataclass
 
@@ -21,7 +21,7 @@ _BOTTOM_IDS = [Part.PELVIS, Part.SKIRT, Part.LEFT_TROUSER, Part.RIGHT_TROUSER]
 
 @dataclass(frozen=True)
 class Light:
-    """Where light comes from in the image (2,), and the tones of the dark, middle and light side."""
+    """The direction of the light in the image (2,), and the tones of the dark, middle and light side."""
 
     direction: np.ndarray
     tones: tuple[float, float, float]
@@ -40,7 +40,7 @@ class PlacedFigure:
 
 
 def project(figure: Figure, distance: float) -> PlacedFigure:
-    """The figure seen from ``distance`` body heights away, at one pixel a body height around (0, 0)."""
+    """The figure seen from ``distance`` body heights away, at one pixel per body height around (0, 0)."""
     near = distance / (distance + figure.centers[:, 2])
     centers, radii = figure.centers[:, :2] * near[:, None], figure.radii * near
     depth = figure.keypoints[:, 2:]

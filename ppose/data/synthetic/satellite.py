@@ -1,10 +1,9 @@
-"""Pictures of a made-up satellite with eleven exact keypoints, and COCO annotations of it.
+"""Pictures of a synthetic satellite with eleven exact keypoints, and COCO annotations of it.
 
-The kind of picture is that of the Satellite Pose Estimation Dataset, SPEED (Kisantal et al., IEEE
-Transactions on Aerospace and Electronic Systems 2020), and the keypoints are such as were chosen on its
-satellite (Chen et al., ICCV Workshops 2019): corners of the body and the solar panel, tips of the antennas.
-The shape here is of its own, and unlike its mirror image: the antennas and what is on the faces tell them
-apart. Nothing throws shadows.
+The pictures resemble those of the Satellite Pose Estimation Dataset, SPEED (Kisantal et al., IEEE
+Transactions on Aerospace and Electronic Systems 2020), and the keypoints those chosen on its satellite (Chen
+et al., ICCV Workshops 2019): corners of the body and the solar panel, tips of the antennas. The shape is
+our own, and differs from its mirror image by the antennas and the marks on the faces. There are no shadows.
 """
 
 from collections.abc import Sequence
@@ -48,7 +47,7 @@ _ROD = 0.014  # their radius
 _RADIUS = 0.65  # of a ball around the origin that nearly holds all
 _SIGNS = np.array([(-1, 1), (1, 1), (1, -1), (-1, -1)])  # of _CORNERS
 
-_FOCAL_LENGTH = 1.56  # of SPEED's camera, in widths of the image: 17.6 mm over 1920 pixels of 5.86 um
+_FOCAL_LENGTH = 1.56  # of SPEED's camera, in image widths: 17.6 mm over 1920 pixels of 5.86 um
 _OVERSAMPLING = 2
 _FEWEST_INSIDE = 6
 
@@ -58,7 +57,7 @@ def _turn(rotation_vector: Sequence[float]) -> np.ndarray:
     return cv2.Rodrigues(np.array(rotation_vector, np.float64))[0]
 
 
-# Approaches are within a cone around this view, on the panel from above and the front, turned by a roll.
+# Approaches lie in a cone around this view, of the panel from above and the front, with a random roll.
 _APPROACH = _turn((np.deg2rad(130), 0, 0)) @ _turn((0, 0, np.deg2rad(155)))
 _CONE, _ROLL = np.deg2rad(60), np.deg2rad(45)
 
@@ -77,19 +76,19 @@ def render_satellite(
 ) -> tuple[np.ndarray, list[dict[str, Any]]]:
     """Return a picture (H, W, 3) uint8 RGB, grey, and the annotation of its satellite, in a list.
 
-    The same ``seed`` and ``index`` (from 0) always give the same; ``size`` is (width, height). The camera
-    is somewhere on an approach to the panel and the front, at distances at which the satellite is from a
-    third of the picture to larger than it; the sun is anywhere. The annotation is COCO's without ids, as
-    `render_scene` gives it; flags: 2 visible, 1 hidden by the satellite itself, 0 outside of the image. Its
+    The same ``seed`` and ``index`` (from 0) always give the same result; ``size`` is (width, height). The
+    camera is on an approach to the panel and the front, at distances where the satellite is a third of the
+    picture or larger, up to beyond its border; the sun is anywhere. The annotation is COCO's without ids, as
+    in `render_scene`; flags: 2 visible, 1 hidden by the satellite itself, 0 outside of the image. Its
     ``pose`` in space is the ``quaternion`` (scalar first) and ``translation`` (metres) of p_camera = R p + t.
-    Raises DataError for arguments that give no picture.
+    Raises DataError for invalid arguments.
     """
     if seed < 0 or index < 0:
         raise DataError(f"got seed {seed} and index {index}, expected 0 or more")
     if min(size) < 32:
-        raise DataError(f"got size {size}, expected sides from 32")
+        raise DataError(f"got size {size}, expected sides of 32 or more")
     attempt = 0
-    while True:  # nearly always once: only where too little of it is inside, another is drawn
+    while True:  # nearly always once: draws again only if too little of it is inside
         rng = np.random.default_rng((seed, index, attempt))
         rotation, position = _sample_pose(size, rng)
         shown, keypoints, hidden = view(rotation, position, size)
@@ -106,7 +105,7 @@ def view(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """What the camera sees of the satellite at an attitude (3, 3) and a position (3,) in metres.
 
-    Returns the facet, from 1, or 0, that each pixel shows of the image at twice its ``size``, (2 H, 2 W); the
+    Returns the facet that each pixel shows, from 1, or 0, at twice the image's ``size``, (2 H, 2 W); the
     keypoints (11, 2) in pixels of the image itself; and which of them the satellite hides, (11,).
     """
     satellite = make_satellite()
@@ -134,7 +133,7 @@ def make_satellite() -> _Satellite:
 
 
 def describe_model(size: tuple[int, int] = (192, 160)) -> dict[str, Any]:
-    """What `read_object_model` reads of the satellite and the camera of pictures of that size."""
+    """The satellite and the camera of pictures of that size, as `read_object_model` reads them."""
     focal_length, (x, y) = _camera(size)
     matrix = [[focal_length, 0.0, float(x)], [0.0, focal_length, float(y)], [0.0, 0.0, 1.0]]
     points = make_satellite().keypoints.tolist()
@@ -216,7 +215,7 @@ def _paint(
     background = paint_space(size, sun, rng)
     light = _shade(shown, rotation, position, sun, rng.uniform(0.05, 0.3))
     image = np.dstack([light, shown > 0]).astype(np.float32)
-    # The camera sets its exposure by the satellite.
+    # Exposure follows the satellite's brightness.
     gain = min(rng.uniform(0.5, 1.1) / max(np.percentile(light[shown > 0], 90), 1e-3), 6.0)
     light, cover = np.moveaxis(cv2.resize(image, size, interpolation=cv2.INTER_AREA), -1, 0)
     return photograph(gain * (background * (1 - cover) + light), rng)
@@ -225,7 +224,7 @@ def _paint(
 def _shade(
     shown: np.ndarray, rotation: np.ndarray, position: np.ndarray, sun: np.ndarray, ambient: float
 ) -> np.ndarray:
-    """The light (2 H, 2 W) from each facet that shows: Lambert's law and a highlight (Blinn 1977)."""
+    """The light (2 H, 2 W) from each visible facet: Lambert's law and a highlight (Blinn 1977)."""
     satellite, albedos = make_satellite(), _make_albedos()
     corners = satellite.corners @ rotation.T + position
     normals = find_normals(corners)
@@ -253,7 +252,7 @@ def _shade(
 
 @lru_cache(maxsize=1)
 def _make_albedos() -> dict[str, np.ndarray]:
-    """The share of light (64, 64) that each surface gives back, with what is mounted on it."""
+    """The share of light (64, 64) that each surface reflects, with the parts mounted on it."""
     foil = cv2.resize(get_noise_tiles()[1], (64, 64)).astype(np.float32) / 255
     plain = {"front": 0.75, "right": 0.6, "back": 0.45, "left": 0.6, "adapter": 0.5, "back of cells": 0.35}
     surfaces = {name: (tone + 0.3 * (foil - 0.5)).astype(np.float32) for name, tone in plain.items()}

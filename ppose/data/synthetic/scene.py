@@ -1,4 +1,4 @@
-"""A picture of made-up people with COCO annotations, decided by a seed and an index."""
+"""A picture of synthetic people with COCO annotations, decided by a seed and an index."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,10 +12,10 @@ from ppose.data.synthetic.paint import Light, PlacedFigure, paint_figure, place,
 from ppose.data.synthetic.textures import get_grain
 from ppose.errors import DataError
 
-# Keypoints in sight without which somebody is not worth annotating; below this share of their silhouette
-# annotators leave out what they cannot see.
+# Fewer visible keypoints are not worth annotating; below this visible share of a silhouette annotators
+# leave out hidden keypoints.
 _FEWEST_VISIBLE, _GUESSABLE_SHARE = 3, 0.3
-# More would leave nobody in front of another, fewer would leave hardly anyone alone.
+# More tries would leave nobody in front of another person, fewer hardly anyone alone.
 _PLACES_TRIED = 3
 # Which of the carriers' parts count for each keypoint, as a table (17, 256).
 _CARRIES = np.zeros((len(CARRIERS), 256), bool)
@@ -48,24 +48,23 @@ def render_scene(
 ) -> tuple[np.ndarray, list[dict[str, Any]]]:
     """Return a picture (H, W, 3) uint8 RGB and the annotations of its people, nearest last; at least one.
 
-    The same ``seed`` and ``index`` (from 0) always give the same, and different ones have nothing to do with
-    each other. ``size`` is (width, height); ``people`` are the fewest and the most that are put in, though
-    some may be covered entirely. ``variety`` from 0 to 1 is how much poses and views differ, and how often
-    things stand before people and the image's border cuts them. An annotation is COCO's without ids:
-    keypoints (x, y, flag of coco17), bbox (xywh) and area of the visible silhouette, num_keypoints, iscrowd,
-    category_id. Flags: 2 visible, 1 hidden by something or by the person, 0 outside of the image or, as
-    annotators of COCO do, not labelled: the face of someone who looks away, and the hidden keypoints of
-    someone of whom hardly anything shows.
-    Raises DataError for arguments that give no scene.
+    The same ``seed`` and ``index`` (from 0) always give the same scene, and different ones are independent.
+    ``size`` is (width, height); ``people`` are the fewest and the most people placed, though some may be
+    covered entirely. ``variety`` from 0 to 1 controls how much poses and views differ, and how often objects
+    or the image's border hide people. An annotation is COCO's without ids: keypoints (x, y, flag of coco17),
+    bbox (xywh) and area of the visible silhouette, num_keypoints, iscrowd, category_id. Flags: 2 visible, 1
+    hidden by an object or by the person, 0 outside of the image or not labelled. As in COCO, the face of a
+    person who looks away and the hidden keypoints of a person who hardly shows are not labelled.
+    Raises DataError for invalid arguments.
     """
     if seed < 0 or index < 0:
         raise DataError(f"got seed {seed} and index {index}, expected 0 or more")
     if min(size) < 32 or not 1 <= people[0] <= people[1] <= 100:
-        raise DataError(f"got size {size} and people {people}, expected sides from 32, 1 to 100 people")
+        raise DataError(f"got size {size} and people {people}, expected sides of 32 or more, 1 to 100 people")
     if not 0 <= variety <= 1:
         raise DataError(f"got variety {variety}, expected a number from 0 to 1")
     attempt = 0
-    while True:  # nearly always once: only where nobody can be seen well enough another is drawn
+    while True:  # nearly always once: draws again only if nobody is visible enough
         rng = np.random.default_rng((seed, index, attempt))
         scene = draw_scene(rng, size, people, variety)
         annotations = annotate(scene)
@@ -104,7 +103,7 @@ def draw_scene(
 
 
 def annotate(scene: Scene) -> list[dict[str, Any]]:
-    """COCO annotations, without ids, of the people of whom enough is seen."""
+    """COCO annotations, without ids, of the people who are visible enough."""
     annotations = []
     height, width = scene.parts.shape
     for position, placed in enumerate(scene.figures):
@@ -141,7 +140,7 @@ def _place_at_random(
     rng: np.random.Generator,
     variety: float,
 ) -> PlacedFigure:
-    """A new figure of ``count``, mostly whole in the image, in one of five cut by its border."""
+    """A new figure, one of ``count``: mostly whole in the image, one in five cut by its border."""
     placed = project(make_figure(rng, variety), rng.uniform(2.2, 9))
     low, high = placed.outline_xyxy[:2], placed.outline_xyxy[2:]
     fit = float((np.array(size) / (high - low)).min())
@@ -167,7 +166,7 @@ def _find_overlap(one: PlacedFigure, other: PlacedFigure) -> float:
 def _paint_occluder(
     image: np.ndarray, parts: np.ndarray, owners: np.ndarray, placed: PlacedFigure, rng: np.random.Generator
 ) -> None:
-    """Put a thing before a person, at any of their keypoints but those of the face."""
+    """Paint an object in front of a person, at any keypoint except those of the face."""
     low, high = placed.outline_xyxy[:2], placed.outline_xyxy[2:]
     breadth = float(np.sqrt((high - low).prod()))
     center = placed.keypoints[rng.integers(5, len(placed.keypoints))] + rng.normal(0, 0.05, 2) * breadth
@@ -179,7 +178,7 @@ def _paint_occluder(
 
 
 def _photograph(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Light that falls unevenly, exposure and colour, blur and the sensor's noise."""
+    """Apply uneven light, exposure and colour, blur and sensor noise."""
     height, width = image.shape[:2]
     if rng.random() < 0.6:
         corners = rng.uniform(0.55, 1.25, (2, 3, 1)) * rng.uniform(0.93, 1.07, 3)

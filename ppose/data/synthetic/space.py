@@ -1,11 +1,11 @@
-"""What a camera in orbit sees behind things: stars, or the lit Earth and its limb."""
+"""The background of a camera in orbit: stars, or the lit Earth and its limb."""
 
 import cv2
 import numpy as np
 
 from ppose.data.synthetic.textures import get_noise_tiles, lay_tiles
 
-_ATMOSPHERE = 0.012  # height at which its glow has faded to 1 / e, in radii of the Earth
+_ATMOSPHERE = 0.012  # height at which its glow falls to 1 / e, in Earth radii
 
 
 def paint_space(size: tuple[int, int], sun: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -27,7 +27,7 @@ def _paint_earth(image: np.ndarray, sun: np.ndarray, rng: np.random.Generator) -
     """A sphere, larger than the image, with clouds, its night side and the air above its limb."""
     height, width = image.shape
     radius = width * rng.uniform(1.2, 5)
-    # From the middle of the image far inside the disc to the limb passing through it.
+    # The image's middle lies between far inside the disc and on its limb.
     angle, inset = rng.uniform(0, 2 * np.pi), rng.uniform(-0.25, 0.9) * width
     distance = max(radius - inset, 0.0)
     center = np.array([width, height]) / 2 + distance * np.array([np.cos(angle), np.sin(angle)])

@@ -1,4 +1,4 @@
-"""Tiles that repeat without a seam, and surfaces laid out with them."""
+"""Seamless tiles, and surfaces made of them."""
 
 from functools import lru_cache
 
@@ -11,7 +11,7 @@ _RAMP = np.linspace(0, 1, 256)[:, None]
 
 @lru_cache(maxsize=1)
 def get_noise_tiles() -> tuple[np.ndarray, ...]:
-    """Tiles (128, 128) uint8 of cloudy, grainy and streaky noise, the same in every process."""
+    """Tiles (128, 128) uint8 of cloudy, grainy and streaky noise, identical in every process."""
     rng = np.random.default_rng(7)
     tiles = []
     for first_octave, last_octave, stretch in (
@@ -58,7 +58,7 @@ def get_grain() -> np.ndarray:
 def lay_tiles(
     tile: np.ndarray, shape: tuple[int, int], zoom: float, rng: np.random.Generator, tilt: float = 0.0
 ) -> np.ndarray:
-    """Cover an area of ``shape`` (h, w) with a tile, ``zoom`` pixels a tile's pixel, turned at random.
+    """Cover an area of ``shape`` (h, w) with a tile, ``zoom`` pixels per tile pixel, randomly rotated.
 
     ``tilt`` makes the tile's rows shrink towards the top, as on a floor.
     """

@@ -3,6 +3,8 @@
 import multiprocessing
 import signal
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -15,12 +17,14 @@ from ppose.data.synthetic import satellite
 from ppose.data.synthetic.figure import COCO17
 from ppose.data.synthetic.satellite import render_satellite
 from ppose.data.synthetic.scene import render_scene
-from ppose.errors import DataError
+from ppose.errors import DataError, DeviceError
 from ppose.files import write_bytes, write_json
 from ppose.interrupts import end_child
+from ppose.processor import check_threads
 from ppose.visualize import encode_picture
 
 IMAGES, ANNOTATIONS, MODEL = "images", "annotations.json", "model.json"
+_POOL_THREADS = 3
 _JPEG_QUALITIES = (60, 96)
 
 # index -> image (H, W, 3) uint8 RGB and its annotations
@@ -40,11 +44,11 @@ def write_dataset(
 ) -> int:
     """Write ``folder``/images/*.jpg and ``folder``/annotations.json; return how many people were annotated.
 
-    The scenes are those of ``seed`` from ``first_index`` on; ``size`` (w, h), ``people`` (fewest, most) and
-    ``variety`` are theirs, see `render_scene`. Equal arguments write equal bytes, whatever the number of
-    ``workers``, processes that share the work. An annotation file that is there goes first and the new one
-    comes last, whole, so that it never speaks of other images than those beside it. Raises DataError for
-    impossible arguments, OSError, which names the file, where it cannot be written.
+    The scenes are those of ``seed`` from ``first_index`` on; see `render_scene` for ``size`` (w, h),
+    ``people`` (fewest, most) and ``variety``. Equal arguments write equal bytes, whatever the number of
+    ``workers`` (processes). An old annotation file is deleted first and the new one is written last, whole,
+    so that it never describes other images than those beside it. Raises DataError for invalid arguments,
+    OSError, which names the file, if it cannot be written.
     """
     category = _make_category("person", COCO17.names, COCO17.skeleton)
     render = partial(render_scene, seed, size=size, people=people, variety=variety)
@@ -56,7 +60,7 @@ def write_satellites(
 ) -> int:
     """Write pictures of a satellite as `write_dataset` does of people; return how many were annotated.
 
-    Beside the annotations, which have the pose in space, is `model.json`, see `read_object_model`.
+    The annotations have the pose in space; beside them it writes `model.json`, see `read_object_model`.
     """
     category = _make_category("satellite", satellite.NAMES, satellite.SKELETON)
     write_json(Path(folder) / MODEL, satellite.describe_model())
@@ -97,7 +101,7 @@ def _write_scenes(
 def _write_image(
     folder: Path, render: Render, seed: int, index: int
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Draw and write a scene; returns COCO's entry of the image, without its id, and its annotations."""
+    """Draw and write a scene; return COCO's image entry, without id, and its annotations."""
     image, annotations = render(index)
     name = f"{index:012d}.jpg"
     write_bytes(folder / name, _encode_jpeg(image, seed, index))
@@ -105,21 +109,27 @@ def _write_image(
 
 
 def _end_quietly() -> None:
-    """Let the signal that ends a pool's processes leave no half file, and no report of Paddle's."""
+    """Let the signal that ends a pool's processes leave no half file, and no crash report of Paddle."""
     signal.signal(signal.SIGTERM, end_child)
 
 
 @contextmanager
 def _mapping(workers: int) -> Iterator[Callable]:
-    """What applies a function to all values, in order: `map`, or that of so many processes."""
+    """Yield a `map` that keeps the order: the built-in one, or that of a pool of processes."""
     if workers == 1:
         yield map
         return
+    check_threads(workers + _POOL_THREADS, "a pool of processes")  # else those it could start stay for ever
     threads = cv2.getNumThreads()
-    cv2.setNumThreads(0)  # a forked process would wait for ever for threads that stay behind
+    cv2.setNumThreads(0)  # a forked process would wait forever for threads that it does not inherit
     try:
-        with multiprocessing.get_context("fork").Pool(workers, _end_quietly) as pool:
-            yield partial(pool.imap, chunksize=16)
+        context = multiprocessing.get_context("fork")
+        with ProcessPoolExecutor(workers, context, _end_quietly) as pool:
+            yield partial(pool.map, chunksize=16)
+    except BrokenProcessPool:
+        raise DeviceError(
+            "a process that draws images has ended; was it killed for its memory? Fewer workers need less"
+        ) from None
     finally:
         cv2.setNumThreads(threads)
 

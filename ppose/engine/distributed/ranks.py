@@ -1,7 +1,7 @@
 """The processes (ranks) of a run that `paddle.distributed.launch` starts, and their collective operations.
 
-In a run of one process every operation returns its input. All ranks call the same operations in the same
-order; where one is missing, the others end with RankError.
+In a run of one process every operation returns its input. All ranks must call the same operations in the same
+order; if one is missing, the others raise RankError.
 """
 
 import json
@@ -24,7 +24,7 @@ _barriers_passed = 0
 
 
 class RankError(PposeError, RuntimeError):
-    """Another process of the run is gone."""
+    """Another process of the run has ended."""
 
 
 def rank_count() -> int:
@@ -33,7 +33,7 @@ def rank_count() -> int:
 
 
 def this_rank() -> int:
-    """The number of this process, from 0 on."""
+    """The number of this process, counted from 0."""
     return dist.get_rank()
 
 
@@ -43,11 +43,11 @@ def is_main() -> bool:
 
 
 def join_ranks(device: str) -> None:
-    """Connect this process, on "gpu" or "cpu", to the others; from here on only the main rank warns."""
+    """Connect this process, on "gpu" or "cpu", to the others; afterwards only the main rank warns."""
     if rank_count() == 1:
         return
     if device == "cpu":
-        os.environ["PADDLE_DISTRI_BACKEND"] = "gloo"  # Paddle built for GPUs would take NCCL
+        os.environ["PADDLE_DISTRI_BACKEND"] = "gloo"  # Paddle built for GPUs would use NCCL
     with _peer_errors():
         dist.init_parallel_env()
     if not is_main():
@@ -55,9 +55,9 @@ def join_ranks(device: str) -> None:
 
 
 def barrier() -> None:
-    """Wait until all ranks are here, however long it takes: gloo's operations give up after 30 s.
+    """Wait for all ranks without a time limit: gloo's operations give up after 30 s.
 
-    It takes about 0.1 s, so it stands where one rank may keep the others waiting, not in every step.
+    It takes about 0.1 s, so call it where one rank may keep the others waiting, not in every step.
     """
     global _barriers_passed
     if rank_count() == 1:
@@ -81,14 +81,14 @@ def all_reduce(array: np.ndarray) -> np.ndarray:
 
 
 def all_gather(value: float | Sequence[float]) -> np.ndarray:
-    """The ranks' values, (ranks,) or, of several each, (ranks, values), float64."""
+    """The ranks' values: (ranks,), or (ranks, values) for several each; float64."""
     values = np.zeros((rank_count(), *np.shape(value)))
     values[this_rank()] = value
     return all_reduce(values)
 
 
 def broadcast(value: Any) -> Any:
-    """The main rank's value, of JSON's types, on every rank; the others wait for it as long as it takes."""
+    """The main rank's value (of JSON's types) on every rank; the others wait without a time limit."""
     if rank_count() == 1:
         return value
     barrier()
@@ -101,7 +101,7 @@ def broadcast(value: Any) -> Any:
 
 @paddle.no_grad()
 def broadcast_state(model: nn.Layer) -> None:
-    """Give the network the weights and statistics of the main rank's."""
+    """Copy the weights and statistics of the main rank's network to the network."""
     _apply_to_all(list(model.state_dict().values()), lambda tensor: dist.broadcast(tensor, 0))
 
 
@@ -113,7 +113,7 @@ def all_reduce_gradients(parameters: Iterable[paddle.Tensor]) -> None:
 
 
 def _apply_to_all(tensors: Sequence[paddle.Tensor], operation: Callable[[paddle.Tensor], Any]) -> None:
-    """Run an operation that works in place once for all tensors of a type; a thousand times is slow."""
+    """Run an in-place operation once for all tensors of a type; one call per tensor is slow."""
     if rank_count() == 1:
         return
     for dtype in dict.fromkeys(tensor.dtype for tensor in tensors):
@@ -128,7 +128,7 @@ def _apply_to_all(tensors: Sequence[paddle.Tensor], operation: Callable[[paddle.
 
 @contextmanager
 def _peer_errors() -> Iterator[None]:
-    """What Paddle raises within means that a rank does not answer; it has many types for that."""
+    """Turn Paddle's many errors for a rank that does not answer into RankError."""
     try:
         yield
     except (RuntimeError, ValueError, SystemError, OSError) as error:

@@ -1,4 +1,4 @@
-"""Batch norms whose statistics are those of all ranks' batches, as if one process had them all.
+"""Batch norms with statistics over the batches of all ranks, as if one process had them all.
 
 y = gamma * (x - mean) / sqrt(var + eps) + beta, with mean and var over the images and pixels of all ranks
 (Ioffe and Szegedy, ICML 2015; across devices: Peng et al., MegDet, CVPR 2018).
@@ -18,9 +18,9 @@ _AXES = (0, 2, 3)
 
 
 def synchronise_norms(model: nn.Layer, device: str) -> None:
-    """Replace the batch norms of a network; those that are held (``freeze_norm``) stay as they are.
+    """Replace the batch norms of a network; frozen ones (``freeze_norm``) stay unchanged.
 
-    Paddle's own layer runs on GPUs only; on the CPU it is `SyncBatchNorm2D`.
+    Paddle's own layer runs on GPUs only; the CPU uses `SyncBatchNorm2D`.
     """
     if rank_count() == 1:
         return
@@ -32,7 +32,7 @@ def synchronise_norms(model: nn.Layer, device: str) -> None:
 
 
 class SyncBatchNorm2D(nn.Layer):
-    """Takes over the arrays of a batch norm, under the same names; (N, C, H, W), whose N may vary by rank."""
+    """Shares a batch norm's arrays under the same names; input (N, C, H, W), N may differ between ranks."""
 
     def __init__(self, norm: nn.BatchNorm2D) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ class SyncBatchNorm2D(nn.Layer):
         self._momentum, self._epsilon = norm_momentum(norm), norm_epsilon(norm)
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
-        """Normalise by the running statistics, or in training by the ranks', which move the running ones."""
+        """Normalise by the running statistics; in training by those of all ranks, which update them."""
         if not self.training:
             return nn.functional.batch_norm(
                 x, self._mean, self._variance, self.weight, self.bias, epsilon=self._epsilon
@@ -71,14 +71,14 @@ class _Normalise(PyLayer):
         normalised, weight, inverse, count = ctx.saved_tensor()
         d_bias, d_weight = dy.sum(_AXES), (dy * normalised).sum(_AXES)
         sums = paddle.stack([d_bias, d_weight])
-        dist.all_reduce(sums)  # only for dx: the parameters' gradients are added up with all others
+        dist.all_reduce(sums)  # only for dx: the parameters' gradients are summed with all others
         means = (sums / count).reshape([2, 1, -1, 1, 1])
         dx = weight.reshape([1, -1, 1, 1]) * inverse * (dy - means[0] - normalised * means[1])
         return dx, d_weight, d_bias
 
 
 def _statistics(x: paddle.Tensor) -> tuple[paddle.Tensor, paddle.Tensor, paddle.Tensor]:
-    """Mean and variance (1, C, 1, 1) over the pixels of all ranks, and the number of these."""
+    """Mean and variance (1, C, 1, 1) over the pixels of all ranks, and the number of pixels."""
     pixels = x.shape[0] * x.shape[2] * x.shape[3]
     sums = paddle.concat([x.sum(_AXES), paddle.full([1], pixels, x.dtype)])
     dist.all_reduce(sums)

@@ -1,1 +1,1 @@
-"""What is done beside the training loop, each a `Hook` of the trainer."""
+"""Work beside the training loop; each part is a `Hook` of the trainer."""

@@ -1,4 +1,4 @@
-"""A picture of a run's curves."""
+"""Draws a run's curves."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ from ppose.reports.curves import plot_curves
 
 
 class DrawCurves(Hook):
-    """At the end of a run, interrupted or not: `curves.png` in its folder, drawn from `metrics.jsonl`.
+    """Draws `curves.png` from `metrics.jsonl` in the run's folder at the end of a run, even if interrupted.
 
     ``measure`` is the number by which networks are compared.
     """
@@ -19,7 +19,7 @@ class DrawCurves(Hook):
         self._folder, self._measure = folder, measure
 
     def after_train(self, trainer: Trainer) -> None:
-        """Draw, once there is something to draw."""
+        """Draw, if there is something to draw."""
         lines = (self._folder / METRICS_FILE).read_bytes().splitlines()
         if lines:
             records = [json.loads(line) for line in lines]

@@ -1,4 +1,4 @@
-"""What quantization-aware training needs beside the loop."""
+"""Hooks of quantization-aware training."""
 
 import logging
 
@@ -17,16 +17,16 @@ _NORMS = (nn.BatchNorm2D, nn.SyncBatchNorm, SyncBatchNorm2D)
 
 
 class HoldRanges(Hook):
-    """From epoch ``start`` on, holds the ranges of inputs and the batch norms' statistics; None: never.
+    """Freezes input ranges and batch norm statistics from epoch ``start`` on; None: never.
 
-    All ranks go on with the main rank's. It is a hook of all ranks.
+    All ranks take over the main rank's values. It is a hook of all ranks.
     """
 
     def __init__(self, start: int | None) -> None:
         self._start = start
 
     def before_epoch(self, trainer: Trainer) -> None:
-        """Hold them for this epoch, where it is time."""
+        """Freeze them for this epoch if it is time."""
         if self._start is None or trainer.progress.epoch < self._start:
             return
         barrier()
@@ -37,10 +37,10 @@ class HoldRanges(Hook):
 
 
 class KeepAlphasPositive(Hook):
-    """Lifts PACT's alphas that a step has carried below 0.001, with one warning for each.
+    """Raises PACT's alphas that fall below 0.001 back to it, with one warning each.
 
-    They learn 1000 times as fast as the weights, so that a step can be longer than what is left; below 0
-    the clipping would turn the input's sign around, and the network with it. It is a hook of all ranks.
+    Alphas learn 1000 times as fast as weights, so a step may be larger than the alpha itself. Below 0 the
+    clipping would flip the input's sign and break the network. It is a hook of all ranks.
     """
 
     def __init__(self) -> None:
@@ -52,7 +52,7 @@ class KeepAlphasPositive(Hook):
         self._alphas = clipping_alphas(trainer.model)
 
     def after_step(self, trainer: Trainer) -> None:
-        """Lift those that are too low."""
+        """Raise those that are too low."""
         if not self._alphas:
             return
         values = paddle.concat(list(self._alphas.values())).numpy()
@@ -65,7 +65,7 @@ class KeepAlphasPositive(Hook):
         if name not in self._lifted:
             self._lifted.add(name)
             _logger.warning(
-                "PACT's alpha of %s fell towards 0 at step %d and is held at %g: alphas learn 1000 times as "
+                "PACT's alpha of %s fell towards 0 at step %d and was set to %g: alphas learn 1000 times as "
                 "fast as weights; lower LearningRate.base_lr, or keep the layer in float (QAT.not_quantized)",
                 name, step, _LEAST_ALPHA,
             )  # fmt: skip

@@ -1,4 +1,4 @@
-"""What is done beside the training loop: log, evaluation, checkpoints."""
+"""Hooks of the training loop: log, evaluation, checkpoints."""
 
 import json
 import time
@@ -22,12 +22,12 @@ from ppose.weights.checkpoint import save_weights
 
 METRICS_FILE = "metrics.jsonl"
 
-# A network's metrics; `Trainer.check_wanted` is to be called now and then.
+# Computes a network's metrics; it must call `Trainer.check_wanted` now and then.
 EvaluateNetwork = Callable[[nn.Layer, Callable[[], None]], dict[str, float]]
 
 
 class RunLog:
-    """The lines of a run: ``log/train.log`` for people, ``metrics.jsonl`` for programs, in its folder.
+    """The logs in a run's folder: ``log/train.log`` for people, ``metrics.jsonl`` for programs.
 
     ``echo`` also prints the lines for people.
     """
@@ -36,7 +36,7 @@ class RunLog:
         self._text, self._metrics, self._echo = folder / "log" / "train.log", folder / METRICS_FILE, echo
 
     def begin(self, step: int) -> None:
-        """Keep what was recorded up to this step, when a run is resumed; drop the rest."""
+        """Keep the records up to this step (of a resumed run), drop the rest."""
         lines = self._metrics.read_bytes().splitlines() if self._metrics.is_file() else []
         kept = [line for line in lines if _step_of(line) <= step] if step else []
         write_bytes(self._metrics, b"".join(line + b"\n" for line in kept))
@@ -48,7 +48,7 @@ class RunLog:
         _append(self._text, f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}")
 
     def record(self, values: dict[str, Any]) -> None:
-        """Add an object for programs; it has the ``step``."""
+        """Add a record for programs; it has the key ``step``."""
         _append(self._metrics, to_json(values, self._metrics.name))
 
 
@@ -65,13 +65,13 @@ def _step_of(line: bytes) -> float:
     try:
         return json.loads(line)["step"]
     except (ValueError, KeyError, TypeError):
-        return float("inf")  # half a line, of a run that was killed
+        return float("inf")  # half a line of a killed run
 
 
 class LogProgress(Hook):
-    """Every ``every`` steps and at the end of an epoch: loss with parts, rate, times, images/s, time to go.
+    """Logs loss with parts, rate, times, images/s and time left, every ``every`` steps and after each epoch.
 
-    Losses and times are means over the last ``every`` steps. On a terminal a bar stands for the lines.
+    Losses and times are means over the last ``every`` steps. A terminal shows a bar instead of lines.
     """
 
     def __init__(self, log: RunLog, every: int) -> None:
@@ -97,7 +97,7 @@ class LogProgress(Hook):
         )
 
     def after_step(self, trainer: Trainer) -> None:
-        """Take in the step, and log where it is time."""
+        """Count the step, and log if it is time."""
         self._window.append(trainer.report)
         self._bar.update()
         step = trainer.progress.step_in_epoch
@@ -144,17 +144,17 @@ class LogProgress(Hook):
 class SaveCheckpoints(Hook):
     """Saves the run in its folder, each file whole or not at all.
 
-    After every epoch `train_state.npz`, from which a run is resumed; every ``every`` epochs and after the
-    last `model_dump/<epoch>.pdparams` and its state, `.npz`, of which the newest ``keep`` stay; at the end
+    After every epoch `train_state.npz`, from which a run resumes. Every ``every`` epochs and after the last
+    `model_dump/<epoch>.pdparams` and its state, `.npz`; the newest ``keep`` stay. At the end
     `model_final.pdparams`. An interrupted run saves `train_state.npz` at its last step. Weights files hold
-    the moving average where there is one.
+    the moving average if there is one.
     """
 
     def __init__(self, folder: Path, *, every: int, keep: int) -> None:
         self._folder, self._dumps, self._every, self._keep = folder, folder / "model_dump", every, keep
 
     def after_epoch(self, trainer: Trainer) -> None:
-        """Save the state and, where it is time, a dump."""
+        """Save the state, and a dump if it is time."""
         trainer.save(self._folder / STATE_FILE)
         if is_due(trainer, self._every):
             with trainer.averaged():
@@ -163,7 +163,7 @@ class SaveCheckpoints(Hook):
             self._rotate(trainer.progress.epoch)
 
     def after_train(self, trainer: Trainer) -> None:
-        """Save the state of an interrupted run, or the weights of one that is done."""
+        """Save the state of an interrupted run, or the weights of a finished one."""
         if trainer.interrupted:
             trainer.save(self._folder / STATE_FILE)
             return
@@ -172,20 +172,20 @@ class SaveCheckpoints(Hook):
 
     def _rotate(self, newest: int) -> None:
         epochs = {int(file.stem) for file in self._dumps.iterdir() if file.stem.isdigit()}
-        # Later ones are of an earlier run in this folder, and no reason to drop this run's own.
+        # Later epochs belong to an earlier run in this folder; they must not push out this run's dumps.
         for epoch in sorted(epoch for epoch in epochs if epoch <= newest)[: -self._keep]:
             for ending in ("pdparams", "npz"):
                 (self._dumps / f"{epoch}.{ending}").unlink(missing_ok=True)
 
 
 class Evaluate(Hook):
-    """Every ``every`` epochs and after the last: metrics of the network, and `best_model.pdparams`.
+    """Evaluates the network every ``every`` epochs and after the last, and keeps `best_model.pdparams`.
 
     ``evaluate`` gives the metrics of a network; the log shows those of ``headline``, and the first of these
-    says which network is best. With ``patience`` the run stops once that many epochs went by without a better
-    one. Stands after SaveCheckpoints, so that an evaluation that fails loses nothing. It is a
-    hook of all ranks, which share the evaluation; the main rank writes. A run that was interrupted or killed
-    between the two has its evaluation made up for as it is resumed.
+    decides which network is best. With ``patience`` the run stops after that many epochs without a better
+    one. Must come after SaveCheckpoints, so that a failing evaluation loses nothing. It is a hook of all
+    ranks, which share the evaluation; the main rank writes. If a run was interrupted or killed between saving
+    and evaluating, resuming it evaluates first.
     """
 
     def __init__(
@@ -203,13 +203,13 @@ class Evaluate(Hook):
         self._every, self._patience = every, patience
 
     def before_train(self, trainer: Trainer) -> None:
-        """Make up for the evaluation of the epoch that was saved last."""
+        """Run the missed evaluation of the last saved epoch."""
         progress = trainer.progress
         if progress.evaluated < progress.epoch and progress.step_in_epoch == 0:
             self.after_epoch(trainer)
 
     def after_epoch(self, trainer: Trainer) -> None:
-        """Evaluate where it is time."""
+        """Evaluate if it is time."""
         if not is_due(trainer, self._every):
             return
         with suppress(Interrupted):
@@ -247,5 +247,5 @@ def _show(value: float | None) -> str:
 
 
 def is_due(trainer: Trainer, every: int) -> bool:
-    """Whether something that is done every so many epochs, and after the last, is to be done now."""
+    """Whether work for every ``every`` epochs, and after the last, is due now."""
     return trainer.progress.epoch % every == 0 or trainer.progress.epoch == trainer.epochs

@@ -1,4 +1,4 @@
-"""Pictures of what a network makes of a few training samples while it learns."""
+"""Draws a network's predictions for a few training samples while it learns."""
 
 from pathlib import Path
 
@@ -14,16 +14,16 @@ from ppose.transforms import NormalizeImage
 from ppose.visualize import draw_heatmaps, draw_poses, draw_titles, encode_picture, enlarge
 
 _SAMPLES, _KEPT = 4, 20
-_HEIGHT = 256  # of a crop in the picture, about
+_HEIGHT = 256  # approximate height of a crop in the picture
 _TITLES = ("target", "predicted", "target", "predicted")
 
 
 class DrawSamples(Hook):
-    """Every ``every`` epochs and after the last: a few training samples as `epoch_<epoch>.png` in its folder.
+    """Draws a few training samples as `epoch_<epoch>.png`, every ``every`` epochs and after the last.
 
-    A row is a sample: its crop with the keypoints of the target, with the predicted ones of those that are
-    labelled, under the heatmaps of the target and under the predicted ones. The crops are the same in all
-    pictures, of which the newest 20 stay. Raises ConfigError for a TrainReader without NormalizeImage.
+    A row is a sample, as four crops: with the target's keypoints, with the predicted ones (of labelled
+    keypoints), with the target's heatmaps, and with the predicted ones. The crops are the same in all
+    pictures; the newest 20 pictures stay. Raises ConfigError for a TrainReader without NormalizeImage.
     """
 
     def __init__(self, folder: Path, task: Task, *, every: int) -> None:
@@ -32,7 +32,7 @@ class DrawSamples(Hook):
         self._normalize = _find_normalize(task)
 
     def before_train(self, trainer: Trainer) -> None:
-        """Choose the samples; pictures of epochs to come are an earlier run's, and go."""
+        """Choose the samples; delete an earlier run's pictures of epochs to come."""
         self._batch = trainer.loader.examples(_SAMPLES)
         for epoch, file in list_pictures(self._folder):
             if epoch > trainer.progress.epoch:
@@ -40,7 +40,7 @@ class DrawSamples(Hook):
 
     @paddle.no_grad()
     def after_epoch(self, trainer: Trainer) -> None:
-        """Draw where it is time."""
+        """Draw if it is time."""
         if not is_due(trainer, self._every):
             return
         trainer.network.eval()
@@ -89,5 +89,5 @@ def list_pictures(folder: Path) -> list[tuple[int, Path]]:
 def _find_normalize(task: Task) -> NormalizeImage:
     normalize = task.reader("TrainReader").normalization
     if normalize is None:
-        raise ConfigError("TrainReader has no NormalizeImage: the network's input is to be in floats")
+        raise ConfigError("TrainReader has no NormalizeImage: the network's input must be float")
     return normalize

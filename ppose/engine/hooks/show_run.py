@@ -1,4 +1,4 @@
-"""A run's curves and sample pictures, shown elsewhere."""
+"""Sends a run's curves and sample pictures to loggers."""
 
 import json
 import os
@@ -14,28 +14,28 @@ from ppose.transforms import read_image
 
 
 class ShowRun(Hook):
-    """Tells loggers what the run's own files hold, `metrics.jsonl` and `vis/`, as it comes.
+    """Sends new content of the run's files, `metrics.jsonl` and `vis/`, to loggers.
 
-    Stands after the hooks that write these files.
+    Must come after the hooks that write these files.
     """
 
     def __init__(self, folder: Path, loggers: Sequence[RunLogger], config: dict[str, Any]) -> None:
         self._folder, self._loggers, self._config = folder, loggers, config
-        self._records: BinaryIO | None = None  # open, and read so far
+        self._records: BinaryIO | None = None  # open, at the position read so far
         self._last_epoch = 0
 
     def before_train(self, trainer: Trainer) -> None:
-        """Begin, with what a resumed run kept."""
+        """Open the loggers, and send what a resumed run kept."""
         for logger in self._loggers:
             logger.begin(self._folder.name, self._config)
         self._tell(self._new_pictures(trainer))
 
     def after_step(self, trainer: Trainer) -> None:
-        """Tell what was recorded."""
+        """Send new records."""
         self._tell([])
 
     def after_epoch(self, trainer: Trainer) -> None:
-        """Tell what was recorded and drawn."""
+        """Send new records and pictures."""
         self._tell(self._new_pictures(trainer))
         for logger in self._loggers:
             logger.flush()
@@ -47,7 +47,7 @@ class ShowRun(Hook):
             logger.close()
 
     def _tell(self, pictures: list[tuple[int, Path]]) -> None:
-        """New numbers and these pictures by rising steps, numbers first."""
+        """Send new numbers and these pictures in the order of steps, numbers first."""
         for record in self._new_records():
             while pictures and pictures[0][0] < record["step"]:
                 self._tell_picture(*pictures.pop(0))
@@ -65,7 +65,7 @@ class ShowRun(Hook):
     def _new_records(self) -> list[dict[str, Any]]:
         path = self._folder / METRICS_FILE
         if self._records is None or not os.path.samestat(os.fstat(self._records.fileno()), path.stat()):
-            self._close()  # the file is another one where somebody deleted the folder
+            self._close()  # the file is a new one if somebody deleted the folder
             self._records = path.open("rb")
         return [json.loads(line) for line in self._records.read().splitlines()]
 
@@ -74,17 +74,17 @@ class ShowRun(Hook):
             self._records.close()
 
     def _new_pictures(self, trainer: Trainer) -> list[tuple[int, Path]]:
-        """Step and file of pictures."""
+        """Step and file of the new pictures."""
         new = [(e, file) for e, file in list_pictures(self._folder / "vis") if e > self._last_epoch]
         self._last_epoch = max([self._last_epoch, *(epoch for epoch, _ in new)])
         return [(epoch * trainer.steps_per_epoch, file) for epoch, file in new]
 
 
 def name_scalars(record: dict[str, Any]) -> dict[str, float]:
-    """Tag and value of everything in a line of `metrics.jsonl`.
+    """Tags and values of a line of `metrics.jsonl`.
 
-    Metrics without a value, and of -1 (nobody of that size), are left out.
-    data_share is the part of a step's time that went by waiting for data.
+    Leaves out metrics without a value, and -1 (nobody of that size).
+    data_share is the share of a step's time spent waiting for data.
     """
     values = {name: value for name, value in record.items() if name not in ("epoch", "step")}
     if "loss" not in values:

@@ -1,9 +1,14 @@
-"""Graphs with loops are refused: they may never end, and no keypoint network or detector needs one."""
+"""Graphs that may never end are refused: those with loops, and those of operators of the far future.
+
+No keypoint network or detector needs a loop. OpenVINO goes through all versions of ONNX's operators, from the
+first to the one that a file names.
+"""
 
 import json
 import mmap
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from xml.parsers import expat
@@ -18,12 +23,14 @@ _FIELDS: dict[str, dict[int, str]] = {
     "node": {4: "type", 5: "attribute"}, "attribute": {6: "graph", 11: "graph"},
     "program": {1: "block"}, "block": {4: "operator"}, "operator": {3: "type"},
 }  # fmt: skip
+_OPSETS, _VERSION = 8, 2  # fields of ONNX's model and of each set of operators that it names
+_MOST_VERSION = 1000
 _OPENVINO_LOOPS = ("Loop", "TensorIterator")
 _PADDLE_LOOP = re.compile(rb'"[\w.]*\bwhile"')
 
 
 def refuse_loops(file: Path) -> None:
-    """Raise DataError for a graph of ONNX, OpenVINO or Paddle with a loop; a damaged one may pass."""
+    """Raise DataError for a graph of ONNX, OpenVINO or Paddle that may never end; a damaged one may pass."""
     looks = {".xml": _loops_in_xml, ".json": _loops_in_json, ".pdmodel": _loops_in_program}
     with open(file, "rb") as opened:
         try:
@@ -31,7 +38,13 @@ def refuse_loops(file: Path) -> None:
         except (ValueError, OSError):  # of an empty file, or of none
             return
         with content:
-            loops = looks.get(file.suffix.lower(), _loops_in_onnx)(content)
+            look = looks.get(file.suffix.lower(), _loops_in_onnx)
+            loops = look(content)
+            version = _newest_opset(content) if look is _loops_in_onnx else 0
+    if version > _MOST_VERSION:
+        raise DataError(
+            f"{show_name(file)} needs version {version} of ONNX's operators, expected {_MOST_VERSION} at most"
+        )
     if loops:
         raise DataError(
             f"{show_name(file)} has a loop, which may never end, and which keypoint networks and detectors "
@@ -64,6 +77,22 @@ def _has_operator(content: mmap.mmap, message: str, name: bytes) -> bool:
         except (IndexError, ValueError):
             return True  # what cannot be read here, and names a loop
     return False
+
+
+def _newest_opset(content: mmap.mmap) -> int:
+    """The largest version of operators that an ONNX file names."""
+    newest = 0
+    with memoryview(content) as view, suppress(IndexError, ValueError):
+        for number, begin, after in _messages(view, 0, len(view)):
+            at = begin
+            while number == _OPSETS and at < after:
+                tag, at = _varint(view, at)
+                value, at = _varint(view, at)
+                if tag == _VERSION << 3:
+                    newest = max(newest, value)
+                elif tag & 7 == 2:
+                    at += value
+    return newest
 
 
 def _messages(view: memoryview, at: int, end: int) -> Iterator[tuple[int, int, int]]:

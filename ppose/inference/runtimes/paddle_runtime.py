@@ -17,12 +17,15 @@ from ppose.inference.runtimes.loops import refuse_loops
 from ppose.inference.runtimes.tensorrt import convert_to_tensorrt
 from ppose.paddle_internals import is_program, is_whole, program_inputs
 from ppose.paths import show_name
+from ppose.processor import check_threads
 
 _GPU_POOL_MB, _GPU = 200, 0
 
 # Paddle aborts where threads share a predictor, and makes predictors and keeps tensors by what is the whole
 # process's. A run takes all the cores that it is given anyway.
 _ONE_AT_A_TIME = threading.Lock()
+# Threads that it starts beside those it is given: one that stays, four while it opens a graph, some to spare.
+_MORE_THREADS = 8
 # It looks for convolutions before sums: 20 s for PP-TinyPose in a `.pdmodel`, which then runs no faster.
 _SLOW_FUSION = "conv_elementwise_add_onednn_fuse_pass"
 _LOADS = "and its weights do not load in Paddle Inference"
@@ -44,6 +47,7 @@ class PaddleGraph:
         with naming(file, _LOADS):
             refuse_loops(file)
             with _ONE_AT_A_TIME:
+                check_threads(config.cpu_math_library_num_threads() + _MORE_THREADS, "Paddle Inference")
                 self._predictor = inference.create_predictor(config)
             names = self._predictor.get_input_names()
             self._inputs = {name: self._predictor.get_input_handle(name) for name in names}

@@ -8,14 +8,17 @@ import tempfile
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any, cast
 
 import numpy as np
 
 from ppose.errors import DeviceError
+from ppose.files import temporary_folder
 from ppose.inference.runtimes.kinds import KINDS
 from ppose.inference.tuning.settings import Settings
+from ppose.interrupts import cleaned, held, without_ctrl_c
 from ppose.workspace.plugins import loaded_plugins
 
 _MAIN = """
@@ -84,25 +87,31 @@ class Processes:
     def __init__(self) -> None:
         self._processes: dict[str, RuntimeProcess] = {}
         self._opened: dict[Settings, RuntimeProcess] = {}
-        self._folder = tempfile.TemporaryDirectory(prefix="ppose_tune_", ignore_cleanup_errors=True)
+        self._running = ExitStack()
 
     def __enter__(self) -> "Processes":
+        folder = temporary_folder(tempfile.gettempdir(), "ppose_tune_")
+        self._folder = self._running.enter_context(folder)
+        self._running.enter_context(cleaned(self._stop))
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._running.close()
+
+    def _stop(self) -> None:
         for process in self._processes.values():
             process.stop()
-        self._folder.cleanup()
 
     def open(self, settings: Settings) -> None:
         """See `Bench`; in a new process where the last one of this runtime has ended."""
         options: dict[str, Any] = {"runtime": settings.runtime, "precision": settings.precision}
         options |= {"cpu_threads": settings.threads, "streams": settings.streams}
         if "cache_dir" in KINDS[settings.runtime].options:
-            options["cache_dir"] = self._folder.name
+            options["cache_dir"] = str(self._folder)
         process = self._processes.get(settings.runtime)
         if process is None or not process.is_alive:
-            process = self._processes[settings.runtime] = RuntimeProcess()
+            with held(), without_ctrl_c():
+                process = self._processes[settings.runtime] = RuntimeProcess()
         self._opened[settings] = process
         try:
             self._ask(
@@ -125,7 +134,7 @@ class Processes:
         self, settings: Settings, scenes: Sequence[tuple[Path, Any]], seconds: float
     ) -> tuple[np.ndarray, np.ndarray]:
         """Keypoints (N, K, 2) and scores (N, K) of the people of image files with boxes."""
-        file = Path(self._folder.name) / "found.npz"
+        file = self._folder / "found.npz"
         plain = [(str(image), None if boxes is None else boxes.tolist()) for image, boxes in scenes]
         self._ask(settings, seconds, do="find", scenes=plain, file=str(file))
         with np.load(file) as found:

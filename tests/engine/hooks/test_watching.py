@@ -109,7 +109,7 @@ def test_a_resumed_run_continues_its_curves(train, tmp_path):
 def test_without_visualdl(train, monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "visualdl", None)
     with pytest.raises(
-        ConfigError, match=r"VisualDLLog is asked for, .*pip install visualdl, or set -o use_vdl=false"
+        ConfigError, match=r"VisualDLLog needs .*pip install visualdl, or set -o use_vdl=false"
     ):
         train("epoch=1")
     folder = train("epoch=1", "use_vdl=false")
