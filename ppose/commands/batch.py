@@ -107,6 +107,7 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
             "runtime": args.runtime,
             "precision": args.precision,
             "batch_size": args.batch_size,
+            "batches": [args.batch_size],
             **device,
         },
         detector=detector,

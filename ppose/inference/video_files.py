@@ -1,10 +1,12 @@
 """Reads frames of video files in any format of FFmpeg, by PyAV."""
 
 import logging
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from fractions import Fraction
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from threading import Lock
 from typing import Any, BinaryIO
@@ -28,6 +30,7 @@ _MOST_RATE = 1000
 _NO_OTHER_FILES = {"protocol_whitelist": "none"}
 _HDR = (ColorTrc.SMPTE2084, ColorTrc.ARIB_STD_B67)  # PQ and HLG
 _TURNS = {1: cv2.ROTATE_90_COUNTERCLOCKWISE, 2: cv2.ROTATE_180, 3: cv2.ROTATE_90_CLOCKWISE}
+_EARLIER = 10.0  # seconds; x264 has a frame that stands for itself so often, at 25 a second
 _MOST_DECODERS = 4  # threads, each of which holds a frame
 _LOST_SECONDS, _LOST_FRAMES = 0.5, 1.5  # what a whole file's length may be off
 
@@ -52,7 +55,9 @@ class VideoFile:
         self._stream: Any = stream
         context = stream.codec_context
         if context is None:
-            raise DataError(f"the video in {show_name(path)} has a codec that is unknown here")
+            raise DataError(
+                f"the video in {show_name(path)} has a codec that is unknown here, or its index was cut off"
+            )
         limit_decoder(context, path)
         context.thread_type, context.thread_count = "AUTO", min(own_cores(), _MOST_DECODERS)
         sound = streams.best("audio", related=stream)
@@ -63,7 +68,9 @@ class VideoFile:
         self._stated = self._stated_end()
         self._zero = (stream.start_time or 0) * self.time_base
         self._sound: list[Any] = []
-        self._end, self._count, self._damaged, self._is_corrupt = 0.0, 0, 0, False
+        self._end, self._last_end = 0.0, 0.0  # of all packets, of those of the video
+        self._count, self._damaged = 0, 0
+        self._cut: set[int] = set()  # streams whose last packet is not whole
         self._to_standard_range = _StandardRange()
         self._frames = self._read_clip()
         first = next(self._frames, None)
@@ -88,7 +95,11 @@ class VideoFile:
         if self._clip.is_cut or not self._count:
             return
         stated, read = self._stated, self._end
-        if self._is_corrupt or stated - read > max(_LOST_SECONDS, _LOST_FRAMES / self.rate):
+        if (
+            "matroska" in self._container.format.name
+        ):  # whose length may count from 0, or from the first frame
+            stated -= max(float(self._zero), 0.0)
+        if self._cut or stated - read > max(_LOST_SECONDS, _LOST_FRAMES / self.rate):
             of_length = f", {read:.1f} of {stated:.1f} s," if stated > read else ""
             raise DataError(
                 f"video is cut short: {show_name(self._path)} ({self._count} frames{of_length} could be read)"
@@ -109,16 +120,12 @@ class VideoFile:
     def _say_empty(self) -> str:
         shown = show_name(self._path)
         if self._count:
-            return f"{shown} has no frame from {self._clip.start:g} s on: it has {self._end:.1f} s"
+            return f"{shown} has no frame from {self._clip.start:g} s on: it has {self._last_end:.1f} s"
         return f"not a readable video: {shown} ({self._path.stat().st_size} bytes)"
 
     def _read_clip(self) -> Iterator[Frame]:
         clip, number = self._clip, 0
-        if clip.start > 0:
-            place = int((clip.start + self._zero) / self.time_base)
-            with suppress(av.FFmpegError):  # else from the beginning
-                self._container.seek(place, stream=self._stream)
-        for time, picture in self._decode():
+        for time, picture in self._decode_from(clip.start):
             if clip.end is not None and time >= clip.end:
                 return
             if time < clip.start - float(self.time_base) / 2:
@@ -127,6 +134,30 @@ class VideoFile:
                 sound, self._sound = self._sound, []
                 yield Frame(time, partial(self._to_image, picture), sound)
             number += 1
+
+    def _decode_from(self, start: float) -> Iterator[tuple[float, Any]]:
+        """Times and decoded pictures, from a frame at ``start`` or before it that stands for itself.
+
+        What has no index, as MPEG-TS, is left at places behind one: then from 10 s earlier, or the beginning.
+        """
+        for place in (start, max(start - _EARLIER, 0), -_EARLIER) if start > 0 else ():
+            with suppress(av.FFmpegError):
+                self._container.seek(int((place + self._zero) / self.time_base), stream=self._stream)
+            decoded = self._decode()
+            time, picture = next(decoded, (math.inf, None))
+            is_early = time <= start + float(self.time_base) / 2
+            is_in_time = is_early and picture is not None and picture.key_frame
+            if place < 0 or is_in_time:
+                yield from () if picture is None else chain([(time, picture)], decoded)
+                return
+            self._forget()
+        yield from self._decode()
+
+    def _forget(self) -> None:
+        """Take back what has been said of packets that are read again."""
+        self._sound, self._end, self._last_end = [], 0.0, 0.0
+        self._count, self._damaged = 0, 0
+        self._cut.clear()
 
     def _decode(self) -> Iterator[tuple[float, Any]]:
         """Times and decoded pictures."""
@@ -151,13 +182,17 @@ class VideoFile:
             try:
                 packet = next(packets, None)
             except (av.FFmpegError, OSError):  # behind the damage there is nothing
-                self._is_corrupt, packet = True, None
+                packet = None
+                self._cut.add(self._stream.index)
             if packet is None:
                 return
-            self._is_corrupt |= packet.is_corrupt
+            if packet.size:  # what matters is a stream's last
+                (self._cut.add if packet.is_corrupt else self._cut.discard)(packet.stream.index)
             if packet.pts is not None and packet.size:
                 end = float((packet.pts + (packet.duration or 0)) * packet.time_base - self._zero)
                 self._end = max(self._end, end)
+                if packet.stream.index == self._stream.index:
+                    self._last_end = max(self._last_end, end)
             if packet.stream.index == self._stream.index:
                 yield packet
             elif self.sound is not None and packet.stream.index == self.sound.index and packet.size:

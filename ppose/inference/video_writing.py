@@ -6,7 +6,7 @@ import logging
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal, TextIO
@@ -14,6 +14,7 @@ from typing import Any, Literal, TextIO
 import av
 import cv2
 import numpy as np
+from av.bitstream import BitStreamFilterContext
 
 from ppose.errors import DataError
 from ppose.paths import show_name
@@ -21,10 +22,12 @@ from ppose.paths import show_name
 _logger = logging.getLogger(__name__)
 
 Codec = Literal["h264", "hevc", "av1", "vp9", "mpeg4"]
-# Encoders, and what they are told: quick ones, since poses take most of the time anyway.
+# Encoders, and what they are told: quick ones, since poses take most of the time anyway. x264 looks for parts
+# of pixels all the same, which halves files. No frames that look ahead (B): an MP4 file's length counts times
+# of decoding, and readers leave out a last frame that lies behind it.
 _ENCODERS: dict[str, tuple[str, dict[str, str]]] = {
-    "h264": ("libx264", {"preset": "superfast", "crf": "22"}),
-    "hevc": ("libx265", {"preset": "superfast", "crf": "22", "x265-params": "log-level=none"}),
+    "h264": ("libx264", {"preset": "ultrafast", "crf": "22", "x264-params": "subme=1"}),
+    "hevc": ("libx265", {"preset": "superfast", "crf": "22", "x265-params": "bframes=0:log-level=none"}),
     "av1": ("libsvtav1", {"preset": "10", "crf": "30", "svtav1-params": "log-level=0"}),
     "vp9": ("libvpx-vp9", {"deadline": "realtime", "cpu-used": "6", "crf": "30", "b": "0", "row-mt": "1"}),
     "mpeg4": ("mpeg4", {"q": "3"}),
@@ -84,6 +87,7 @@ class VideoWriter:
         context.pix_fmt, context.time_base = "yuv420p", time_base
         context.colorspace, context.color_range = _BT601, _LIMITED
         context.gop_size = max(round(_KEY_SECONDS * rate), 1)
+        self._to_mp4: Callable[[Any], Sequence[Any]] = lambda packet: [packet]
         self._sound = self._add_sound(sound)
         try:
             self._container.start_encoding()
@@ -111,9 +115,11 @@ class VideoWriter:
     def write_sound(self, packets: Sequence[Any]) -> None:
         """Append audio packets."""
         for packet in packets if self._sound is not None else ():
-            packet.stream = self._sound
             try:
-                self._mux([packet])
+                done = self._to_mp4(packet)
+                for each in done:
+                    each.stream = self._sound
+                self._mux(done)
             except av.FFmpegError:  # as where its times go back
                 self._lost_sound += 1
 
@@ -147,7 +153,10 @@ class VideoWriter:
                 "%s has no audio: MP4 does not hold %s", show_name(self._target), sound.codec_context.name
             )
             return None
-        return self._container.add_stream_from_template(sound)
+        stream = self._container.add_stream_from_template(sound)
+        if sound.codec_context.name == "aac" and not sound.codec_context.extradata:  # of broadcasts: ADTS
+            self._to_mp4 = BitStreamFilterContext("aac_adtstoasc", sound).filter
+        return stream
 
 
 class _Output:

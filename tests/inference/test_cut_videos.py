@@ -2,6 +2,7 @@
 
 import struct
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -102,6 +103,21 @@ def test_a_file_of_its_full_size_that_is_empty_from_somewhere_on(tmp_path):
     assert count < 0.4 * COUNT
     with pytest.raises(DataError, match=rf"cut short: .* \({count} frames, .* of 3\.0 s, could be read"):
         frames.check_whole()
+
+
+def test_a_file_that_begins_late_is_whole(tmp_path):
+    """Matroska's length counts from 0, whatever the first frame's time."""
+    with av.open(str(tmp_path / "a.mkv"), "w") as container:
+        video = container.add_stream("libx264", rate=10)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        for index in range(20):
+            frame = av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8))
+            frame.pts = 100 + index
+            container.mux(video.encode(frame))
+        container.mux(video.encode(None))
+    count, frames = read_all(tmp_path / "a.mkv")
+    assert count == 20
+    frames.check_whole()
 
 
 def test_sound_that_goes_on_is_no_loss_of_pictures(tmp_path):

@@ -49,6 +49,8 @@ def test_times_are_written_as_they_are(tmp_path):
             video.write(to_picture(image, (64, 48)), time)
     assert read_times(tmp_path / "a.mp4") == times
     np.testing.assert_allclose(times_of_opencv(tmp_path / "a.mp4"), times, atol=1e-6)
+    with av.open(str(tmp_path / "a.mp4")) as container:
+        assert container.duration >= 1e6 * times[-1]  # a player goes on until the last
 
 
 def test_times_of_a_file_without_any_are_counted(tmp_path):
@@ -180,7 +182,8 @@ def test_what_is_no_video(tmp_path):
     (tmp_path / "text.mp4").write_text("this is no video " * 100)
     write_clip(tmp_path / "a.mp4", levels())
     data = (tmp_path / "a.mp4").read_bytes()
-    (tmp_path / "cut.mp4").write_bytes(data[:-500])
+    end = data.rindex(b"moov")
+    (tmp_path / "cut.mp4").write_bytes(data[:end])
     with av.open(str(tmp_path / "sound.m4a"), "w") as container:
         sound = container.add_stream("aac", rate=48000, layout="mono")
         frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
@@ -191,7 +194,7 @@ def test_what_is_no_video(tmp_path):
         ("none.mp4", "video not found"),
         ("empty.mp4", r"\(0 bytes\)"),
         ("text.mp4", "not a readable"),
-        ("cut.mp4", rf"not a readable video: .*\({len(data) - 500} bytes; its index .* it was cut off\)"),
+        ("cut.mp4", rf"not a readable video: .*\({end} bytes; its index .* it was cut off\)"),
         ("sound.m4a", "no video in"),
         ("list.m3u8", "not a readable"),  # it would open other files, and addresses
     ):
@@ -222,6 +225,25 @@ def test_sound_goes_with_the_frames(tmp_path, clip):
     written = read_sound(out)
     assert [data for _, data in written] == [data for _, data in expected]
     np.testing.assert_allclose([t for t, _ in written], [t for t, _ in expected], atol=1e-4)
+
+
+def test_transport_streams(tmp_path):
+    """Their AAC is in another form than MP4's; one frame alone stands for itself, and there is no index."""
+    write_clip(tmp_path / "a.mp4", levels())
+    add_sound(tmp_path / "a.ts", tmp_path / "a.mp4", seconds=2)
+    for clip, count in ((Clip(), 20), (Clip(start=0.5), 15)):
+        frames = VideoFile(tmp_path / "a.ts", clip)
+        like = {"rate": frames.rate, "time_base": frames.time_base, "sound": frames.sound}
+        with writing_video(tmp_path / "b.mp4", frames.size, **like) as video:
+            for frame in frames:
+                video.write(to_picture(frame.read(), frames.size), frame.time - clip.start, frame.sound)
+            video.write_sound(frames.rest_of_sound())
+        assert read_times(tmp_path / "b.mp4") == [index / 10 for index in range(count)]
+        with av.open(str(tmp_path / "b.mp4")) as container:
+            samples = sum(frame.samples for frame in container.decode(audio=0))
+        assert samples / 48000 == pytest.approx(2 - clip.start, abs=0.05)
+    with pytest.raises(DataError, match=r"a\.ts has no frame from 5 s on: it has 1\.9 s"):
+        VideoFile(tmp_path / "a.ts", Clip(start=5))
 
 
 def test_sound_that_mp4_does_not_hold_is_left_out(tmp_path, caplog):

@@ -1,7 +1,7 @@
 """Chooses the reader of a detector from its folder, inputs and outputs."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -49,15 +49,33 @@ def open_detector(
     folder does not say, inputs and outputs do: PicoDet's, YOLOX's, YOLOv5's and YOLOv8's, RTMDet's. People
     have a score of ``threshold`` or more, and are of ``classes`` (names or numbers), by default of the class
     `person`, or of the only class. ``hint`` is that of `open_runtime`. ``runtime`` None runs ONNX in OpenVINO
-    where that is installed, else in ONNX Runtime. Raises DataError for a file that cannot be loaded or is
-    none of these, ConfigError for classes that it has not, and for settings that are unknown here.
+    where that is installed, else in ONNX Runtime, and `.pdmodel` in OpenVINO where that can, else in Paddle.
+    Raises DataError for a file that cannot be loaded or is none of these, ConfigError for classes that it has
+    not, and for settings that are unknown here.
     """
     if not 0 <= threshold <= 1:
         raise ConfigError(f"the threshold of detections is {threshold}, expected 0 to 1")
     files = find_detector_files(path)
     settings = read_paddle_settings(files.export) if files.export else None
-    name, where = runtime or _choose_runtime(files.graph, device), show_name(files.graph)
-    graph = _open_graph(files, name, device=device, threads=cpu_threads or own_cores(), hint=hint)
+    asked = {"device": device, "threads": cpu_threads or own_cores(), "hint": hint}
+    *others, last = (runtime,) if runtime else _choose_runtimes(files.graph, device)
+    for name in others:
+        try:
+            return _open_in(name, files, settings, threshold, classes, asked)
+        except DataError as error:
+            _logger.info("not in %s: %s", name, error)
+    return _open_in(last, files, settings, threshold, classes, asked)
+
+
+def _open_in(
+    runtime: str,
+    files: DetectorFiles,
+    settings: Settings | None,
+    threshold: float,
+    classes: Sequence[int | str] | None,
+    asked: Mapping[str, Any],
+) -> Detector:
+    graph, where = _open_graph(files, runtime, **asked), show_name(files.graph)
     static = _find_size(graph, where)
     settings = settings or files.read_pipeline(static)
     arch = files.export.arch if files.export else ""
@@ -68,7 +86,7 @@ def open_detector(
     source = f"{settings.source}: label_list" if files.export and settings else where
     people = find_classes(labels, classes, source, head.num_classes)
     _logger.info(
-        "detector: %s: %s, %dx%d, %s, people are %s", where, head.name, *size, name,
+        "detector: %s: %s, %dx%d, %s, people are %s", where, head.name, *size, runtime,
         ", ".join(show_text(labels[number]) if labels else str(number) for number in people),
     )  # fmt: skip
     prepare = settings.prepare if settings else _choose_fit(head, size, files.graph)
@@ -94,12 +112,15 @@ def _try_noise(
     return joined or _find_head(outputs, (width, height), where), (width, height)
 
 
-def _choose_runtime(graph: Path, device: str) -> str:
-    if graph.suffix in (".json", ".pdmodel"):
-        return "paddle"
+def _choose_runtimes(graph: Path, device: str) -> Sequence[str]:
+    """What may run a graph, best first; OpenVINO has not all operators of Paddle 2."""
+    if graph.suffix == ".json" or (graph.suffix == ".pdmodel" and device != "cpu"):
+        return ("paddle",)
+    if graph.suffix == ".pdmodel":
+        return [name for name in ("openvino", "paddle") if find_spec(name)] or ("paddle",)
     if graph.suffix == ".xml":
-        return "openvino"
-    return "openvino" if device == "cpu" and find_spec("openvino") else "onnxruntime"
+        return ("openvino",)
+    return ("openvino",) if device == "cpu" and find_spec("openvino") else ("onnxruntime",)
 
 
 def _find_size(graph: Graph, where: str) -> Size | None:

