@@ -45,7 +45,7 @@ class Interrupts:
     def __init__(self, *, at_once: bool = False, is_guest: bool = False) -> None:
         self._at_once, self._is_guest = at_once, is_guest
         self._before: Handlers = {}
-        self.came = self._is_script = False
+        self.came = self.is_script = False
 
     def __enter__(self) -> "Interrupts":
         if Interrupts._active is not None:
@@ -53,22 +53,22 @@ class Interrupts:
         if not _is_main_thread():
             return self
         Interrupts._active = self
-        self._owner, self._is_script = os.getpid(), not self._is_guest and _is_alone()
+        self._owner, self.is_script = os.getpid(), not self._is_guest and _is_alone()
         self._before = handle_interrupts(self._handle)
-        if self._is_script:
+        if self.is_script:
             atexit.register(self._close)
             self._hide_lost()
             self._watch()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if Interrupts._active is self and not self._is_script:
+        if Interrupts._active is self and not self.is_script:
             Interrupts._active = None
             put_back(self._before)
 
     def end(self) -> None:
         """End a script as an interrupt does; elsewhere do nothing."""
-        if self._is_script:
+        if self.is_script:
             with suppress(Exception):  # the signal interrupted a print, or nobody reads the output
                 sys.stdout.flush()
             _end()
@@ -131,7 +131,7 @@ def handle_interrupts(handler: Callable[[int, FrameType | None], object]) -> Han
 
 def let_end(before: Handlers) -> None:
     """Let the next interrupt end a script at once; elsewhere, restore the handlers of ``before``."""
-    is_script = Interrupts._active is not None and Interrupts._active._is_script
+    is_script = Interrupts._active is not None and Interrupts._active.is_script
     put_back(dict.fromkeys(before, signal.SIG_DFL) if is_script else before)
 
 
@@ -235,7 +235,7 @@ def _end() -> NoReturn:
 def _forget() -> None:
     """In a forked process: drop the cleanups and signals of its parent."""
     _CLEANUPS.clear()
-    if Interrupts._active is not None and Interrupts._active._is_script:
+    if Interrupts._active is not None and Interrupts._active.is_script:
         signal.set_wakeup_fd(-1)
 
 

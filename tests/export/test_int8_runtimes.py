@@ -24,7 +24,12 @@ def _folder(path):
     files = {file.name: file_digest(file) for file in path.iterdir()}
     paddle_files = (path / "model.json", path / "model.pdiparams")
     return SimpleNamespace(
-        path=path, files=files, spec=SimpleNamespace(batch=None), paddle_files=paddle_files, is_int8=True
+        path=path,
+        files=files,
+        spec=SimpleNamespace(batch=None),
+        paddle_files=paddle_files,
+        is_int8=True,
+        published=None,
     )
 
 

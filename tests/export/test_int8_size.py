@@ -16,7 +16,9 @@ from ppose.quantization.scheme import ConvQuantization, InputQuantization, quant
 
 def _folder(path):
     """What a runtime asks of a model's folder."""
-    return SimpleNamespace(path=path, paddle_files=(path / "model.json", path / "model.pdiparams"))
+    return SimpleNamespace(
+        path=path, paddle_files=(path / "model.json", path / "model.pdiparams"), published=None
+    )
 
 
 def test_a_compact_graph_is_smaller_and_the_same(branches_files, tmp_path):
