@@ -1,4 +1,4 @@
-"""What there is to do, cut into chunks: of each comes one part of the output."""
+"""Splits the input into chunks; each gives one part of the output."""
 
 import hashlib
 import json
@@ -19,15 +19,15 @@ Kind = Literal["images", "tar", "parquet"]
 
 _TAR_ENDINGS = (".tar", ".tar.gz", ".tgz")
 _TABLE_ENDINGS = (".parquet", ".pq")
-_READERS = 16  # of the tables' footers, at once
+_READERS = 16  # threads that read the tables' footers
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """Images that are done as one: image files by ``names``, a tar ``file``, or rows of a parquet ``file``.
+    """Images processed as one: image files by ``names``, a tar ``file``, or rows of a parquet ``file``.
 
-    ``rows`` are the first and the end of those of a row group, and ``start`` which row of the file the first
-    is. ``boxes_xyxy`` and ``sizes`` are those of each of the image files, where a box file has them.
+    ``rows`` are the first row and the end within a row group, ``start`` is the first row's number in the
+    file. ``boxes_xyxy`` and ``sizes`` hold those of each image file, if a box file gives them.
     """
 
     number: int
@@ -40,18 +40,18 @@ class Chunk:
     start: int = 0
 
     def to_json(self) -> str:
-        """As text, for another process."""
+        """Return the chunk as JSON, for another process."""
         return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> "Chunk":
-        """Of `to_json`."""
+        """Return the chunk from the text of `to_json`."""
         return cls(**json.loads(text))
 
 
 @dataclass(frozen=True)
 class Input:
-    """The chunks, in which the files are of one kind, and a digest of what these are."""
+    """The chunks of files of one kind, the number of files, and a digest of their names, sizes and stamps."""
 
     kind: Kind
     chunks: Sequence[Chunk]
@@ -68,11 +68,11 @@ def find_chunks(
     threshold: float,
     columns: Sequence[str] = (),
 ) -> Input:
-    """The images of a folder, of tar shards or of parquet files, in chunks of so many; a shard is one.
+    """Split the images of a folder, tar shards or parquet files into chunks of ``images_per_part`` images.
 
-    The first of ``columns`` holds the images, a second one the boxes. ``box_file``, ``classes`` and
-    ``threshold`` are of `read_people_boxes`. Raises DataError where there is nothing, or several kinds of
-    files, where a table has no such column, and what `read_people_boxes` raises.
+    A tar shard is one chunk. The first of ``columns`` holds the images, the second, if given, the boxes.
+    ``box_file``, ``classes`` and ``threshold`` are as in `read_people_boxes`. Raises DataError if there are
+    no files or several kinds, or if a table lacks a column, and what `read_people_boxes` raises.
     """
     kind, entries = _choose_kind(place, place.list_files())
     if box_file is not None and kind != "images":
@@ -134,7 +134,7 @@ def _cut_images(
 def _cut_tables(
     place: Place, entries: Sequence[Entry], count: int, columns: Sequence[str]
 ) -> Iterator[Chunk]:
-    """Row groups, in pieces where they have more rows than that."""
+    """Yield row groups as chunks; split those with more than ``count`` rows."""
     number = 0
     with ThreadPoolExecutor(_READERS) as pool:
         for entry, groups in zip(
@@ -150,7 +150,7 @@ def _cut_tables(
 
 
 def _read_groups(place: Place, name: str, columns: Sequence[str]) -> list[int]:
-    """How many rows each row group of a table has, whose columns are checked."""
+    """Check the columns of a table, and return the number of rows of each row group."""
     import pyarrow
     import pyarrow.parquet
 
@@ -158,7 +158,7 @@ def _read_groups(place: Place, name: str, columns: Sequence[str]) -> list[int]:
         try:
             about = pyarrow.parquet.read_metadata(file)
         except pyarrow.ArrowInvalid as error:
-            raise DataError(f"{show_name(name)} of {place} is no parquet file: {error}") from None
+            raise DataError(f"{show_name(name)} of {place} is not a parquet file: {error}") from None
     schema = about.schema.to_arrow_schema()
     for column in columns:
         if schema.names.count(column) != 1:
@@ -174,7 +174,7 @@ def _read_groups(place: Place, name: str, columns: Sequence[str]) -> list[int]:
 
 
 def check_image_type(kind: "pyarrow.DataType", name: str) -> Literal["bytes", "url", "struct"]:
-    """What a column of images holds: files, URLs, or both (Hugging Face's datasets); DataError for others."""
+    """The kind of a column of images: bytes, URLs, or both (Hugging Face datasets); DataError for others."""
     from pyarrow import types
 
     if types.is_binary(kind) or types.is_large_binary(kind):

@@ -1,4 +1,4 @@
-"""What `ppose batch` does with its arguments."""
+"""Runs `ppose batch` with its parsed arguments."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from ppose.files import file_digest
 
 
 def run_batch(settings: Settings, engine: Engine) -> None:
-    """Make what a job's output lacks, and say what it has then. Raises DataError, see `run_job`."""
+    """Write the missing parts of a job's output, and print a summary. Raises DataError, see `run_job`."""
     source, output = open_input(settings.input), open_place(settings.output)
     if not source.pattern and f"{output}/".startswith(f"{source}/"):
         raise DataError(f"{output} lies in the input: choose another --output_dir")
@@ -26,7 +26,7 @@ def run_batch(settings: Settings, engine: Engine) -> None:
         columns=columns,
     )
     if settings.boxes_column and found.kind == "images":
-        raise DataError(f"--boxes_column is of tables and shards, {source} holds images: give --boxes")
+        raise DataError(f"--boxes_column is for tables and shards, {source} holds images: give --boxes")
     models = settings.digest_models()
     job = claim_output(output, describe_job(found, _deciding(settings), models), settings.input)
     task = Task(settings, found.kind, models, job)
@@ -34,7 +34,7 @@ def run_batch(settings: Settings, engine: Engine) -> None:
 
 
 def _deciding(settings: Settings) -> dict[str, Any]:
-    """The options that change what the rows hold, or which part they are in."""
+    """The options that change the content of rows, or the part that holds them."""
     return {
         "images_per_part": settings.images_per_part,
         "image_column": settings.image_column,

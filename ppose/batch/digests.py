@@ -1,4 +1,4 @@
-"""What two runs of a job have in common, as digests."""
+"""Digests by which a run recognizes the job of an earlier run."""
 
 import hashlib
 import json
@@ -11,12 +11,12 @@ from ppose.inference.paddle_pose import read_export
 
 
 def digest(value: Any) -> str:
-    """Of a value as JSON has it."""
+    """Return the SHA-256 digest of a value's JSON form."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def digest_models(model_dir: str | Path, detector_dir: str | Path | None) -> str:
-    """Of the exported model, its settings and the detector; raises what `read_export` raises."""
+    """Return the digest of the exported model, its settings and the detector; raises as `read_export`."""
     folder = read_export(model_dir)
     settings = Path(model_dir) / INFER_CFG
     files = {**folder.files, INFER_CFG: file_digest(settings) if settings.is_file() else ""}

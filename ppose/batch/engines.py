@@ -1,4 +1,4 @@
-"""What runs workers: threads of this process, or Ray Data's actors, here or on a cluster."""
+"""Engines, which run workers: as threads of this process, or as Ray Data actors."""
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -8,12 +8,12 @@ from queue import SimpleQueue
 from ppose.batch.chunks import Chunk
 from ppose.batch.worker import Outcome, Task, Worker
 
-# Of chunks, in any order; what a worker that died had is left out, and is asked for again.
+# Yields outcomes of chunks in any order; it skips the chunk of a worker that died, which `run_job` retries.
 Engine = Callable[[Task, Sequence[Chunk]], Iterator[Outcome]]
 
 
 def run_in_threads(task: Task, chunks: Sequence[Chunk], *, concurrency: int) -> Iterator[Outcome]:
-    """Make the parts in so many threads of this process, each with models of its own."""
+    """Make the parts in ``concurrency`` threads of this process, each with its own models."""
     stop = threading.Event()
     idle: SimpleQueue[Worker] = SimpleQueue()
     for _ in range(concurrency):

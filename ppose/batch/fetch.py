@@ -1,4 +1,4 @@
-"""Images by http."""
+"""Fetches images by HTTP."""
 
 import time
 
@@ -10,7 +10,7 @@ _WAITS = (1, 4)  # seconds before another try
 
 
 def fetch_url(url: str, most_bytes: int) -> bytes:
-    """The file at a URL; DataError with the reason where it does not come, or is larger than that."""
+    """Return the file at a URL. Raises DataError if the download fails or exceeds ``most_bytes``."""
     import requests
     import urllib3
 

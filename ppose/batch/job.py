@@ -1,4 +1,4 @@
-"""A job: its output folder, which says whose it is, and the parts that it still lacks."""
+"""A job: claims its output folder, finds the missing parts, and makes them."""
 
 import json
 import logging
@@ -24,18 +24,18 @@ _logger = logging.getLogger(__name__)
 MANIFEST = "_job.json"
 
 _FORMAT = 1
-_TRIES = 3  # rounds that bring nothing new, before what is left is given up
+_TRIES = 3  # rounds without any new part, before the job gives up
 _WAIT = 5.0  # seconds before such a round
-_UNSEEN = "it was made, but is not here: the output is to be where all machines see it"
-_MOST_CHUNKS = 10_000  # of a round, so that no engine has a list of millions
+_UNSEEN = "a worker wrote it, but it is not here: choose an --output_dir that all machines share"
+_MOST_CHUNKS = 10_000  # per round, so that no engine gets a list of millions
 
 
 @dataclass
 class Report:
-    """What a run of a job has made so far, and in the end what the job's folder has, in ``counts``.
+    """Counts of the parts ``made`` so far in this run, and at the end ``counts`` of all parts in the folder.
 
-    ``seconds`` are those of workers by stage, ``wall`` all that passed. ``error`` is that of an image that
-    could not be read, ``reasons`` are why parts that are not there did not come, by their numbers.
+    ``seconds`` are the workers' times by stage, ``wall`` is the elapsed time. ``error`` is that of an
+    unreadable image; ``reasons`` tell by number why parts are missing.
     """
 
     counts: Counts = field(default_factory=Counts)
@@ -46,7 +46,7 @@ class Report:
     reasons: dict[int, str] = field(default_factory=dict)
 
     def add(self, outcome: Outcome) -> bool:
-        """Take in what became of a chunk, and say whether there is a part; DataError for what is final."""
+        """Add a chunk's outcome; return whether its part was made. DataError for a final failure."""
         name = name_part(outcome.number)
         if outcome.is_final:
             raise DataError(f"{name}: {outcome.failure}")
@@ -62,7 +62,7 @@ class Report:
 
 
 def describe_job(found: Input, options: dict[str, Any], models: str) -> dict[str, Any]:
-    """What decides about the rows of a job, as its manifest has it."""
+    """Return all that determines the rows of a job, for its manifest."""
     return {
         "format": _FORMAT,
         "schema": SCHEMA_VERSION,
@@ -76,15 +76,16 @@ def describe_job(found: Input, options: dict[str, Any], models: str) -> dict[str
 
 
 def claim_output(place: Place, about: dict[str, Any], source: str) -> str:
-    """Make a folder this job's, unless it is; returns the job's digest. ``source`` is noted beside it.
+    """Write the job's manifest into a folder, or check the one there; return the job's digest.
 
-    Raises DataError where it is another job's, holds other parts, or cannot be written.
+    The manifest also names ``source``. Raises DataError if the folder belongs to another job, holds other
+    parts, or cannot be written.
     """
     text = json.dumps({**about, "input": show_name(hide_secrets(source))}, indent=2).encode()
     if not place.exists(MANIFEST):
         if find_parts(place):
             raise DataError(
-                f"{place} holds parts, but no {MANIFEST} that says whose: choose another --output_dir"
+                f"{place} holds parts, but no {MANIFEST} that names their job: choose another --output_dir"
             )
         with reaching(place):
             place.write_first(MANIFEST, text)
@@ -105,22 +106,22 @@ def _show_difference(there: Any, here: Any) -> str:
     if isinstance(there, dict) and isinstance(here, dict):
         keys = [key for key in {**there, **here} if there.get(key) != here.get(key)]
         return " ".join(f"{key} {_show_difference(there.get(key), here.get(key))}" for key in keys)
-    if isinstance(here, str) and len(here) == 64:  # digests say nothing to people
+    if isinstance(here, str) and len(here) == 64:  # a digest, which tells a user nothing
         return "differs"
     return f"is {there!r} there, {here!r} here"
 
 
 def run_job(task: Task, chunks: Sequence[Chunk], output: Place, engine: Engine) -> Report:
-    """Make the parts that are not there yet, and count all. Shows a progress bar.
+    """Make the missing parts, and count the rows of all. Shows a progress bar.
 
-    Raises DataError where an engine's workers cannot work at all, and in the end where parts are missing,
-    after three tries, or where no image could be read.
+    Raises DataError if the workers fail for good, if parts are missing after three tries, or if no image
+    could be read.
     """
     start, report = time.perf_counter(), Report()
     missing = _find_missing(chunks, output)
     there = len(chunks) - len(missing)
     if there:
-        _logger.info("%d of %d parts are there already", there, len(chunks))
+        _logger.info("%d of %d parts exist already", there, len(chunks))
     with tqdm(total=len(chunks), initial=there, unit="part", disable=None) as bar:
         for outcome in _run_rounds(task, missing, output, engine):
             if report.add(outcome):
@@ -133,7 +134,7 @@ def run_job(task: Task, chunks: Sequence[Chunk], output: Place, engine: Engine) 
         raise DataError(
             f"{len(missing)} of {len(chunks)} parts are missing "
             f"({name_part(first)}: {report.reasons.get(first, 'its worker died each time')}); "
-            "call this again for them"
+            "run the command again to make them"
         )
     report.counts = count_parts(output, [chunk.number for chunk in chunks], task.job)
     if report.counts.images == report.counts.bad:
@@ -149,7 +150,7 @@ def _find_missing(chunks: Sequence[Chunk], output: Place) -> list[Chunk]:
 
 
 def _run_rounds(task: Task, missing: Sequence[Chunk], output: Place, engine: Engine) -> Iterator[Outcome]:
-    """Outcomes of all chunks; what a round did not bring is asked for again, up to three times in vain."""
+    """Yield outcomes of all chunks; retry missing ones, and give up after three rounds without a new part."""
     tries = _TRIES
     while missing and tries:
         now, later = missing[:_MOST_CHUNKS], missing[_MOST_CHUNKS:]
@@ -158,7 +159,7 @@ def _run_rounds(task: Task, missing: Sequence[Chunk], output: Place, engine: Eng
         if left:
             tries = _TRIES if len(left) < len(now) else tries - 1
             if tries:
-                _logger.warning("%d parts did not come; trying again", len(left))
+                _logger.warning("%d parts are missing; trying again", len(left))
             if 0 < tries < _TRIES:
                 time.sleep(_WAIT)
         missing = [*later, *left]

@@ -1,8 +1,8 @@
-"""Workers as actors of Ray Data, on this machine or on a cluster.
+"""Runs workers as Ray Data actors, on this machine or on a cluster.
 
-Ray restarts an actor that died, where there is room for it, and does not give it its last chunk again: an
-actor that waits for a node that never comes back would keep that chunk for ever. Such chunks are asked for
-again by `run_job`, which looks at the parts that are there.
+Ray restarts an actor that died, if resources allow, but does not retry its last chunk: an actor that waits
+for a node that never returns would keep that chunk for ever. `run_job`, which checks the existing parts,
+retries such chunks.
 """
 
 import logging
@@ -28,9 +28,9 @@ _CONNECT_SECONDS = 5
 
 @contextmanager
 def connected(address: str | None, cores: int) -> Iterator[None]:
-    """Within it, Ray is a cluster's, or its own on this machine with so many cores.
+    """Within it, Ray uses the cluster at ``address``, or starts its own on this machine with ``cores`` cores.
 
-    Raises DeviceError where there is no cluster.
+    Raises DeviceError if it cannot connect to the cluster.
     """
     import ray
 
@@ -60,7 +60,7 @@ def connected(address: str | None, cores: int) -> Iterator[None]:
 
 
 def _check_port(address: str) -> None:
-    """Raise DeviceError where nobody listens; Ray itself would try for a minute and more."""
+    """Raise DeviceError if nothing listens there; Ray itself would try for over a minute."""
     host, _, port = address.rpartition("://")[2].rpartition(":")
     try:
         socket.create_connection((host.strip("[]"), int(port)), _CONNECT_SECONDS).close()
@@ -75,7 +75,7 @@ def _no_cluster(address: str | None, error: Exception) -> DeviceError:
 
 @contextmanager
 def _environment() -> Iterator[None]:
-    """Within it, processes that are started import this ppose, and Ray's core keeps its log to itself."""
+    """Within it, new processes import this ppose, and Ray's core logs only fatal errors."""
     root = str(Path(__file__).resolve().parents[2])
     known = os.environ.get("PYTHONPATH")
     with environment(
@@ -87,7 +87,7 @@ def _environment() -> Iterator[None]:
 
 @contextmanager
 def _silent_stderr() -> Iterator[None]:
-    """Within it, nobody hears what Ray's core says of its own settings; what is wrong, it raises."""
+    """Within it, stderr is discarded: Ray's core prints its settings there, and raises its errors."""
     sys.stderr.flush()
     kept = os.dup(2)
     nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -101,7 +101,7 @@ def _silent_stderr() -> Iterator[None]:
 
 
 def count_workers(num_cpus: float, num_gpus: float) -> int:
-    """As many as the cluster has cores for now, or GPUs; one at least."""
+    """The number of workers that the cluster's cores, or GPUs, now allow; at least one."""
     import ray
 
     there = ray.cluster_resources()
@@ -111,7 +111,7 @@ def count_workers(num_cpus: float, num_gpus: float) -> int:
 def run_on_ray(
     task: Task, chunks: Sequence[Chunk], *, concurrency: int, num_cpus: float, num_gpus: float
 ) -> Iterator[Outcome]:
-    """Make the parts in so many actors, each with models of its own, on so many cores and GPUs."""
+    """Make the parts in ``concurrency`` actors; each has its own models, ``num_cpus`` and ``num_gpus``."""
     import ray
     import ray.data
     from ray.data import ActorPoolStrategy, DataContext
@@ -143,7 +143,7 @@ def run_on_ray(
 
 
 class _Actor:
-    """A worker in a process of Ray's; errors are values, since an exception would end the whole job."""
+    """A worker in a Ray process; returns errors as values, since an exception would end the whole job."""
 
     def __init__(self, task: Task, version: str) -> None:
         self._work = Worker(task)

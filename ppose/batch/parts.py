@@ -1,4 +1,4 @@
-"""The parts of the output: parquet files with a row for each image, of which readers see whole ones alone."""
+"""The parts of the output: parquet files with one row per image. Readers see only complete files."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 
 _KEY = b"ppose"
-_READERS = 16  # of footers at once
+_READERS = 16  # threads that read footers
 
 
 @dataclass(frozen=True)
 class Row:
-    """An image: its name, its file and which one of it it is; its size and people, or what is wrong."""
+    """An image: its name, its file and its index there; its size and people, or its error."""
 
     image: str
     file: str | None
@@ -32,13 +32,13 @@ class Row:
     people: list[dict[str, Any]] = field(default_factory=list)
 
     def with_people(self, poses: Poses) -> "Row":
-        """With bbox (x, y, width, height), keypoints (x, y, score of each) and score of each person."""
+        """Return the row with each person's bbox (x, y, width, height), keypoints (x, y, score) and score."""
         return replace(self, people=[pose.to_record() for pose in poses])
 
 
 @dataclass(frozen=True)
 class Counts:
-    """How many images parts have, how many of them could not be read, and how many people are in them."""
+    """The number of images in parts, of unreadable ones (``bad``), and of people."""
 
     images: int = 0
     bad: int = 0
@@ -49,18 +49,18 @@ class Counts:
 
 
 def count_rows(rows: Sequence[Row]) -> Counts:
-    """Of a part that has these rows."""
+    """Return the counts of a part with these rows."""
     bad = sum(row.error is not None for row in rows)
     return Counts(len(rows), bad, sum(len(row.people) for row in rows))
 
 
 def name_part(number: int) -> str:
-    """The file of a chunk's part."""
+    """The file name of a chunk's part."""
     return f"part-{number:08d}.parquet"
 
 
 def schema() -> "pyarrow.Schema":
-    """The columns; docs/batch.md says what they mean, and SCHEMA_VERSION changes with them."""
+    """The columns, which docs/batch.md explains. SCHEMA_VERSION changes with them."""
     import pyarrow as pa
 
     numbers = pa.list_(pa.float32())
@@ -76,7 +76,7 @@ def schema() -> "pyarrow.Schema":
 def write_part(
     place: Place, number: int, rows: Iterable[Row], *, job: str, keypoints: Sequence[str]
 ) -> Counts:
-    """Write the part of a chunk, whole; OSError. ``job`` is the digest of whose part it is."""
+    """Write the part of a chunk atomically; OSError. ``job`` is the digest of its job."""
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -95,7 +95,7 @@ def write_part(
 
 
 def find_parts(place: Place) -> set[int]:
-    """The numbers of the parts that are there; DataError for a store that cannot be reached."""
+    """The numbers of the existing parts; DataError if the store cannot be reached."""
     found = set()
     for entry in place.list_files():
         stem, _, ending = entry.name.partition(".")
@@ -105,7 +105,7 @@ def find_parts(place: Place) -> set[int]:
 
 
 def count_parts(place: Place, numbers: Iterable[int], job: str) -> Counts:
-    """What all these parts have, by themselves; DataError for one of another job, and for a damaged one."""
+    """The sum of the counts that these parts store; DataError for a damaged part or one of another job."""
     with ThreadPoolExecutor(_READERS) as pool:
         return sum(pool.map(lambda number: _read_counts(place, number, job), numbers), Counts())
 
@@ -122,7 +122,7 @@ def _read_counts(place: Place, number: int, job: str) -> Counts:
         counts = Counts(**{each.name: int(about[each.name]) for each in fields(Counts)})
     except (pyarrow.ArrowInvalid, ValueError, KeyError, TypeError):
         raise DataError(
-            f"{name} of {place} is none of ours, or damaged: delete it, and start again"
+            f"{name} of {place} is damaged, or not written by ppose: delete it, and run again"
         ) from None
     if about.get("job") != job or footer.num_rows != counts.images:
         raise DataError(f"{name} of {place} is of another job: choose another --output_dir")

@@ -1,4 +1,4 @@
-"""Folders and files wherever they are: on this machine, in memory, in an object store."""
+"""Folders and files on this machine, in memory, or in an object store."""
 
 import logging
 import os
@@ -20,18 +20,18 @@ _logger = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
 LOCAL = ("file", "local")  # this machine's disks, by fsspec's names
-# Through pyarrow, which brings their clients along.
+# Opened by pyarrow, which contains their clients.
 _ARROW = ("s3", "gs", "gcs")
-# What a write puts there is whole or not there at all.
+# Stores whose writes are atomic.
 _WRITES_WHOLE = (*_ARROW, "s3a", "abfs", "abfss", "az", "memory")
-# Of one file, which is no trouble with the store it is in.
+# Errors of one file, not of its store.
 OF_THE_FILE = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
 _WAITS = (0.5, 2.0)  # seconds before another try
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A file of a place: its name below it, its bytes, and what says that it is still the same."""
+    """A file of a place: its name below it, its size in bytes, and a stamp that changes with its content."""
 
     name: str
     size: int
@@ -40,9 +40,9 @@ class Entry:
 
 @dataclass(frozen=True)
 class Place:
-    """A folder or a file in a file system of fsspec's; ``url`` is as it was given.
+    """A folder or file in an fsspec file system; ``url`` is the user's.
 
-    ``pattern`` says which files below a folder are meant: a name, or one with `*`; all without one.
+    ``pattern`` selects files below a folder: a name, or one with `*`. Without it, all files.
     """
 
     url: str
@@ -60,7 +60,7 @@ class Place:
         return show_name(hide_secrets(self.url))
 
     def list_files(self) -> list[Entry]:
-        """The files that are meant, by name; DataError for a store that does not say."""
+        """The selected files, sorted by name; DataError if the store cannot list them."""
         with reaching(self):
             try:
                 entries = [*(self._list_local() if self.is_local else self._list())]
@@ -83,7 +83,7 @@ class Place:
                 yield Entry(name[root:], int(about["size"] or 0), _stamp(about))
 
     def _list_local(self) -> Iterator[Entry]:
-        """Files, and links to files or to nothing, which fsspec does not tell from others."""
+        """Files, links to files, and broken links, which fsspec does not distinguish."""
         folder = Path(self.path)
         paths: Iterable[Path] = folder.glob(self.pattern) if self.pattern else _walk(folder)
         for path in paths:
@@ -94,24 +94,24 @@ class Place:
                 yield Entry(path.relative_to(folder).as_posix(), 0, "")
 
     def exists(self, name: str = "") -> bool:
-        """Whether there is this file, or the place itself."""
+        """Whether this file, or without a name the place itself, exists."""
         with reaching(self):
             return bool(self.system.exists(self.locate(name)))
 
     def locate(self, name: str) -> str:
-        """The path of a file below it, in its file system."""
+        """The path of a file below this place, in its file system."""
         return f"{self.path.rstrip('/')}/{name}" if name else self.path
 
     def open(self, name: str) -> IO[bytes]:
-        """A file to read; OSError."""
+        """Open a file for reading; OSError."""
         return self.system.open(self.locate(name), "rb")
 
     def read(self, name: str) -> bytes:
-        """A file's content, asked for again where the store fails; OSError."""
+        """Return a file's content; retries if the store fails; OSError."""
         return try_again(lambda: self.system.cat_file(self.locate(name)))
 
     def write(self, name: str, data: bytes) -> None:
-        """Write a file whole, or leave what was there; OSError."""
+        """Write a file atomically; OSError."""
         path = self.locate(name)
         if self.is_local:
             write_bytes(path, data)
@@ -124,7 +124,7 @@ class Place:
             self.system.mv(temporary, path)
 
     def write_first(self, name: str, data: bytes) -> None:
-        """Write a file unless it is there: of two who try at once on one machine one writes."""
+        """Write a file unless it exists: of two concurrent writers on one machine, one writes."""
         if not self.is_local:
             if not self.exists(name):
                 self.write(name, data)
@@ -137,8 +137,8 @@ class Place:
 
 
 def open_place(url: str) -> Place:
-    """The place of a path or of a URL of fsspec's; DataError for a kind of store that is not known."""
-    import fsspec.core  # a package that is missing is no store that is
+    """Return the place of a path or an fsspec URL; DataError for an unknown or unreachable store."""
+    import fsspec.core  # here, so that its own ImportError is not reported as a fault of the store
 
     scheme = urlsplit(url).scheme if "://" in url else "file"
     if scheme in LOCAL:
@@ -156,7 +156,7 @@ def open_place(url: str) -> Place:
 
 
 def open_input(url: str) -> Place:
-    """The place of a folder, of one file, or of the files that a URL with `*` names; DataError."""
+    """Return the place of a folder, of one file, or of the files that match a URL with `*`; DataError."""
     place = open_place(url)
     if "*" not in place.path:
         with reaching(place):
@@ -171,7 +171,7 @@ def open_input(url: str) -> Place:
 
 @lru_cache(maxsize=256)
 def _open_bucket(scheme: str, bucket: str, query: str) -> Any:
-    """Of an object store; ``query`` has options of pyarrow's, such as `endpoint_override`."""
+    """Open an object store; ``query`` holds pyarrow options, such as `endpoint_override`."""
     from fsspec.implementations.arrow import ArrowFSWrapper
     from pyarrow.fs import FileSystem
 
@@ -181,7 +181,7 @@ def _open_bucket(scheme: str, bucket: str, query: str) -> Any:
 
 @contextmanager
 def reaching(place: Place) -> Iterator[None]:
-    """Within it, errors of a store are DataError that names it."""
+    """Within it, an OSError becomes a DataError that names the place."""
     try:
         yield
     except OSError as error:
@@ -189,7 +189,7 @@ def reaching(place: Place) -> Iterator[None]:
 
 
 def try_again(work: Callable[[], Result]) -> Result:
-    """What the work gives, which may fail twice for a reason that is not the file's own; OSError."""
+    """Return the result of ``work``; retry twice at an OSError, except those of the file itself; OSError."""
     for wait in _WAITS:
         try:
             return work()
@@ -202,7 +202,7 @@ def try_again(work: Callable[[], Result]) -> Result:
 
 
 def explain(error: BaseException) -> str:
-    """An error of a store in one line without credentials."""
+    """Return a store's error in one line without credentials."""
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return show_text(hide_secrets(" ".join(text.split())), 300)
 
@@ -220,5 +220,5 @@ def _unreachable(url: str, error: BaseException) -> DataError:
 
 
 def _stamp(about: dict[str, Any]) -> str:
-    """What changes with a file's content, as far as its store says: an ETag, or a time."""
+    """A text that changes with a file's content, if the store gives one: an ETag, or a time."""
     return str(next((about[key] for key in ("ETag", "etag", "mtime", "created") if about.get(key)), ""))

@@ -1,4 +1,4 @@
-"""The images of a chunk, one by one: names at once, files and pixels when they are asked for."""
+"""Reads the images of a chunk one by one: names first, files and pixels on demand."""
 
 import json
 import lzma
@@ -24,7 +24,7 @@ from ppose.inference.pose_spec import check_boxes
 from ppose.paths import hide_secrets, show_name
 from ppose.transforms import decode_annotated
 
-_TAR_BLOCK = 4 << 20  # bytes asked for at once
+_TAR_BLOCK = 4 << 20  # bytes per read
 _MOST_BYTES = 256 << 20  # of an image file
 
 Scene = tuple[np.ndarray, np.ndarray | None]
@@ -32,9 +32,9 @@ Scene = tuple[np.ndarray, np.ndarray | None]
 
 @dataclass(frozen=True)
 class Item:
-    """An image: its name, which one of its file it is, and what gives its pixels and bboxes_xyxy or None.
+    """An image: its name, its index in its file, and what loads its pixels and bboxes_xyxy or None.
 
-    ``load`` raises DataError for what is wrong with the image, and OSError for what is with its store.
+    ``load`` raises DataError for a fault of the image, and OSError for one of its store.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Item:
 def read_items(
     place: Place, kind: Kind, chunk: Chunk, image_column: str, boxes_column: str | None
 ) -> Iterator[Item]:
-    """The images of a chunk, in order; OSError where its file cannot be read for now."""
+    """Yield the images of a chunk, in order; OSError if its file is temporarily unreadable."""
     if kind == "images":
         return _read_files(place, chunk)
     if kind == "tar":
@@ -74,7 +74,7 @@ def _read_image_file(place: Place, name: str) -> bytes:
 
 
 class _Header(tarfile.TarInfo):
-    """Tells whether the archive ends as archives do; tarfile itself takes a damaged header for the end."""
+    """Notes whether the archive has an end marker; tarfile itself takes a damaged header for the end."""
 
     @classmethod
     def fromtarfile(cls, tar: tarfile.TarFile) -> "_Header":
@@ -87,7 +87,7 @@ class _Header(tarfile.TarInfo):
 
 
 def _read_tar(place: Place, chunk: Chunk, boxes_key: str | None) -> Iterator[Item]:
-    """The images of a WebDataset's shard; what cannot be read of it is an item that says so."""
+    """Yield the images of a WebDataset shard; an unreadable rest becomes one item with an error."""
     index = 0
     try:
         with (
@@ -128,7 +128,7 @@ def _read_samples(tar: tarfile.TarFile, boxes_key: str | None) -> Iterator[Item]
 
 
 def _sample_key(name: str) -> str:
-    """What the members of a sample share: the name up to the first point after its folders."""
+    """The part of the name that members of a sample share: up to the first point after the folders."""
     folder, slash, base = name.rpartition("/")
     return folder + slash + base.partition(".")[0]
 
@@ -141,7 +141,7 @@ def _load_member(name: str, data: bytes | None, about: bytes | None, boxes_key: 
         try:
             content = json.loads(about)
         except (ValueError, RecursionError):
-            raise DataError(f"the .json beside {name} is none") from None
+            raise DataError(f"the .json beside {name} is not valid JSON") from None
         boxes = _to_xyxy(content.get(boxes_key) if isinstance(content, dict) else None)
     return decode_annotated(data, name), boxes
 
@@ -156,7 +156,7 @@ def _read_rows(place: Place, chunk: Chunk, image_column: str, boxes_column: str 
         with place.open(chunk.file) as file:
             group = pyarrow.parquet.ParquetFile(file).read_row_group(chunk.row_group, columns=columns)
     except (pyarrow.ArrowInvalid, OSError) as error:
-        # Damage may be an OSError too, one without a number; so may be what a store says.
+        # Pyarrow also raises OSError without errno for damage; stores may raise the same.
         if isinstance(error, OSError) and (error.errno is not None or not place.is_local):
             raise
         for index in range(chunk.start, chunk.start + end - first):
@@ -173,7 +173,7 @@ def _read_rows(place: Place, chunk: Chunk, image_column: str, boxes_column: str 
 
 
 def _split(kind: str, value: Any) -> tuple[bytes | None, str | None]:
-    """The bytes and the URL of an image, as a table has them."""
+    """The bytes and the URL of an image in a table's cell."""
     if kind == "struct":
         return (value or {}).get("bytes"), (value or {}).get("path")
     return (value, None) if kind == "bytes" else (None, value)
@@ -190,30 +190,30 @@ def _load_row(
 
 
 def _read_url(place: Place, file: str, name: str, url: str) -> bytes:
-    """The file that a table names: by a URL, or by a path beside the table; DataError, OSError."""
+    """Return the file that a table names by a URL, or by a path relative to the table; DataError, OSError."""
     scheme = urlsplit(url).scheme if "://" in url else ""
     if scheme in ("http", "https"):
         return fetch_url(url, _MOST_BYTES)
-    if "::" in url:  # fsspec would open one store within another, and this machine's files among them
-        raise DataError(f"{name} is a chain of stores, which a table may not name")
+    if "::" in url:  # fsspec would open one store within another, including this machine's files
+        raise DataError(f"{name} is a chain of stores, which tables may not contain")
     if scheme not in ("", *LOCAL):
         return _read_image_file(open_place(url), "")
     path = PurePath(url.removeprefix(f"{scheme}://"))
     if path.is_absolute():
-        if not place.is_local:  # a table from elsewhere has no say over this machine's files
-            raise DataError(f"{name} is on the machine that {place} was written on")
+        if not place.is_local:  # a table from elsewhere must not read this machine's files
+            raise DataError(f"{name} is a local path, but {place} is not on this machine")
         return _read_image_file(open_place(str(path)), "")
     if ".." in path.parts:
-        raise DataError(f"{name} lies outside of the table's folder")
+        raise DataError(f"{name} lies outside the table's folder")
     return _read_image_file(place, str(PurePath(file).parent / path))
 
 
 def _to_xyxy(boxes_xywh: Any) -> np.ndarray:
-    """Boxes (N, 4) of a column, of nobody for a missing value; DataError for what is no list of boxes."""
+    """Boxes (N, 4) from a cell, N = 0 for a missing value; DataError if it is not a list of boxes."""
     try:
         boxes = np.asarray(boxes_xywh or [], np.float64).reshape(-1, 4) if boxes_xywh else np.zeros((0, 4))
     except (ValueError, TypeError):
-        raise DataError("its boxes are no list of [x, y, width, height]") from None
+        raise DataError("its boxes are not a list of [x, y, width, height]") from None
     return check_boxes(bbox_xywh_to_xyxy(boxes))
 
 

@@ -1,4 +1,4 @@
-"""Makes parts: of a chunk's images those with poses, with models that are loaded once."""
+"""Workers: find the poses in a chunk's images and write its part. They load the models once."""
 
 import json
 import time
@@ -20,15 +20,15 @@ from ppose.errors import DataError, PposeError
 from ppose.inference.command import open_detector
 from ppose.inference.predictor import Predictor
 
-_READERS = 4  # threads that read and decode, for as many images ahead
-_STAGES = ("load", "detect", "write")  # beside those of the predictor
+_READERS = 4  # threads that read and decode, and images ahead
+_STAGES = ("load", "detect", "write")  # in addition to the predictor's
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a job is to do, as the options say; in plain values, for workers on any machine.
+    """The options of a job, in plain values, for workers on any machine.
 
-    ``predictor`` are arguments of `Predictor.from_dir`, ``detector`` of `open_detector`, None without one.
+    ``predictor`` holds arguments of `Predictor.from_dir`, ``detector`` of `open_detector` or None.
     """
 
     input: str
@@ -43,17 +43,17 @@ class Settings:
     detector: dict[str, Any] | None
 
     def digest_models(self) -> str:
-        """What changes with the models' files; raises what `read_export` raises."""
+        """Return a digest of the models' files. Raises as `read_export` does."""
         detector_dir = None if self.detector is None else self.detector["model_dir"]
         return digest_models(self.predictor["model_dir"], detector_dir)
 
 
 @dataclass(frozen=True)
 class Task:
-    """What to do with chunks.
+    """The work for chunks.
 
-    ``models`` is the settings' `digest_models` where the job was started, and ``job`` the digest of all that
-    decides about the rows.
+    ``models`` is the settings' `digest_models` on the machine that started the job, ``job`` the digest of
+    all that determines the rows.
     """
 
     settings: Settings
@@ -64,34 +64,34 @@ class Task:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a chunk: counts of its part, or why there is none, for now or for good."""
+    """The result of a chunk: the counts of its part, or the failure, temporary or final."""
 
     number: int
     counts: Counts = field(default_factory=Counts)
-    error: str | None = None  # of the first image that could not be read
+    error: str | None = None  # of the first unreadable image
     failure: str | None = None
     is_final: bool = False
     seconds: dict[str, float] = field(default_factory=dict)
 
     def to_json(self) -> str:
-        """As text, for another process."""
+        """Return the outcome as JSON, for another process."""
         return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> "Outcome":
-        """Of `to_json`."""
+        """Return the outcome from the text of `to_json`."""
         values = json.loads(text)
         return cls(**{**values, "counts": Counts(**values["counts"])})
 
 
 class Stopped(Exception):
-    """Nobody waits for the part any more."""
+    """The job has ended, and no longer needs the part."""
 
 
 class Worker:
-    """Makes one part after the other; its models are opened at the first.
+    """Makes one part after the other; opens its models for the first.
 
-    ``is_stopped`` is asked at each image.
+    It calls ``is_stopped`` before each image.
     """
 
     def __init__(self, task: Task, is_stopped: Callable[[], bool] = lambda: False) -> None:
@@ -100,7 +100,7 @@ class Worker:
         self._seconds = dict.fromkeys(_STAGES, 0.0)
 
     def __call__(self, chunk: Chunk) -> Outcome:
-        """Make the part of a chunk; what goes wrong is in the outcome, and Stopped alone is raised."""
+        """Make the part of a chunk; failures are in the outcome, only Stopped is raised."""
         try:
             return self._make(chunk)
         except Stopped:
@@ -109,7 +109,7 @@ class Worker:
             return Outcome(chunk.number, failure=str(error), is_final=True)
         except OSError as error:
             return Outcome(chunk.number, failure=explain(error))
-        except Exception as error:  # of a package's own kind: the other chunks are to get their parts
+        except Exception as error:  # any other package's: the other chunks still get their parts
             return Outcome(chunk.number, failure=f"{type(error).__name__}: {explain(error)}")
 
     def _make(self, chunk: Chunk) -> Outcome:
@@ -131,12 +131,12 @@ class Worker:
         settings = self._task.settings
         try:
             self._input, self._output = open_input(settings.input), open_place(settings.output)
-        except DataError as error:  # of the store, which may be there for the next chunk
+        except DataError as error:  # the store may be reachable again for the next chunk
             raise OSError(str(error)) from None
         if not self._input.exists():
-            raise DataError(f"{self._input} is not there on every machine that works on it")
+            raise DataError(f"{self._input} does not exist on every machine of the job")
         if settings.digest_models() != self._task.models:
-            raise DataError("the models' folders have other files here than where the job was started")
+            raise DataError("the models' files differ between this machine and the one that started the job")
         predictor = Predictor.from_dir(**settings.predictor)
         self._find_people = None if settings.detector is None else open_detector(**settings.detector)
         self._predictor = predictor
@@ -145,7 +145,7 @@ class Worker:
     def _read(
         self, chunk: Chunk, rows: dict[int, Row]
     ) -> Iterator[tuple[np.ndarray, np.ndarray | None, Row]]:
-        """Scenes for the predictor; images that cannot be read go to ``rows`` at once."""
+        """Yield scenes for the predictor; put unreadable images into ``rows`` directly."""
         settings, kind = self._task.settings, self._task.kind
         items = read_items(self._input, kind, chunk, settings.image_column, settings.boxes_column)
         file = chunk.file or None
@@ -161,7 +161,7 @@ class Worker:
             yield image, boxes, Row(item.name, file, item.index, width, height)
 
     def _load(self, items: Iterator[Item]) -> Iterator[tuple[Item, Scene | str]]:
-        """Each item with its image and boxes, or with what is wrong with them; some are loaded ahead."""
+        """Yield each item with its image and boxes, or with its error; loads a few ahead."""
         waiting: deque[tuple[Item, Future[tuple[Scene | str, float]]]] = deque()
         pool = ThreadPoolExecutor(_READERS)
         try:
@@ -191,7 +191,7 @@ class Worker:
 
 
 def _load(item: Item) -> tuple[Scene | str, float]:
-    """What an item loads, or what is wrong with it, and the processor time that it took; OSError."""
+    """Return an item's image and boxes, or its error, and the processor time; OSError."""
     start = time.thread_time()
     try:
         loaded: Scene | str = item.load()

@@ -1,1 +1,1 @@
-"""Poses over HTTP: the server behind `ppose serve`, and its page."""
+"""The HTTP server behind `ppose serve`, and its web page."""

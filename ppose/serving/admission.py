@@ -1,4 +1,4 @@
-"""No more requests for poses at once than the server has room for."""
+"""Limits the number of concurrent requests for poses."""
 
 import asyncio
 import time
@@ -12,11 +12,11 @@ _LONGEST_HEAD = 32 << 10  # bytes
 
 
 class Admission:
-    """ASGI middleware: what goes to ``path`` is counted and timed; beyond ``most`` at once the answer is 503.
+    """ASGI middleware: counts and times requests to ``path``; beyond ``most`` at once it answers 503.
 
-    A request whose head is longer than 32 KiB gets 431, wherever it goes: the server before this has a limit
-    only on heads that come in parts.
-    Each that is let in holds a body of a limited size for a limited time, so this bounds the memory too.
+    A request to any path whose head is longer than 32 KiB gets 431, since uvicorn limits only heads that
+    arrive in parts. An admitted request holds a body of limited size for a limited time, so ``most`` also
+    bounds the memory.
     """
 
     def __init__(self, app: ASGIApp, *, path: str, most: int, metrics: Metrics) -> None:
@@ -46,9 +46,9 @@ class Admission:
                 await JSONResponse(busy, 503, {"Retry-After": "1"})(scope, receive, note)
             else:
                 await self._app(scope, receive, note)
-        except asyncio.CancelledError:  # the server ends, and waits no longer
+        except asyncio.CancelledError:  # the server ends without waiting any longer
             if not has_begun:
-                await JSONResponse({"detail": "the server ends"}, 503)(scope, receive, note)
+                await JSONResponse({"detail": "the server is shutting down"}, 503)(scope, receive, note)
         finally:
             self._count(-1)
             self._metrics.requests.labels(str(status)).inc()

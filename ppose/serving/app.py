@@ -1,4 +1,4 @@
-"""The web application: routes and what they answer."""
+"""The web application: its routes and responses."""
 
 import asyncio
 import dataclasses
@@ -28,7 +28,7 @@ from ppose.visualize import draw_poses, encode_picture
 POSES = "/v1/poses"
 _PAGE = {"/": ("index.html", "text/html"), "/page.css": ("page.css", "text/css")}
 _PAGE |= {f"/{name}": (name, "text/javascript") for name in ("page.js", "view.js")}
-# Nothing of others' runs in the page, and it is nobody's frame.
+# The page loads nothing from other sites, and no site may frame it.
 _PAGE_HEADERS = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
@@ -45,7 +45,7 @@ class PersonAnswer(BaseModel):
 
 
 class PosesAnswer(BaseModel):
-    """The people of an image of this size, turned as its EXIF orientation says; all in its pixels."""
+    """The people of an image of this size, in pixels of the image after rotation by its EXIF orientation."""
 
     model: str
     width: int
@@ -69,10 +69,10 @@ _REQUEST_BODY = {
 }
 _ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {"model": PosesAnswer, "content": {"image/jpeg": _BINARY}},
-    400: {"description": "not a request that can be read"},
-    408: {"description": "the body did not come in time"},
-    413: {"description": "more bytes or pixels than the server takes"},
-    415: {"description": "not an image, or of another format"},
+    400: {"description": "the request cannot be parsed"},
+    408: {"description": "the body did not arrive in time"},
+    413: {"description": "more bytes or pixels than the server accepts"},
+    415: {"description": "not an image, or an unsupported format"},
     503: {"description": "busy: try again after the seconds of Retry-After"},
 }
 
@@ -85,10 +85,10 @@ def make_app(
     limits: Limits,
     delay: float = 0.005,
 ) -> FastAPI:
-    """The application that serves a predictor under a name; ``find_people`` is for images without boxes.
+    """Return the application that serves a predictor under a name.
 
-    A batch waits ``delay`` seconds at most, see `Batcher`. For `ppose serve` and for other servers of ASGI
-    applications, which then have to limit heads of requests themselves.
+    ``find_people`` finds people in images without boxes. A batch waits at most ``delay`` seconds, see
+    `Batcher`. For `ppose serve` and other ASGI servers, which must limit heads of requests themselves.
     """
     metrics = Metrics()
     batcher = Batcher(
@@ -112,9 +112,9 @@ def make_app(
     @app.head("/healthz", include_in_schema=False)
     @app.get("/healthz")
     async def healthz() -> dict[str, str]:
-        """Whether the server answers, and runs batches: 503 where it does not."""
+        """Whether the server runs batches; 503 if it does not."""
         if not batcher.is_alive:
-            raise HTTPException(503, "no batches are run any more")
+            raise HTTPException(503, "the server no longer runs batches")
         return {"status": "ok"}
 
     @app.get("/metrics")
@@ -124,20 +124,20 @@ def make_app(
 
     @app.get("/v1/models")
     async def models() -> dict[str, Any]:
-        """What is served: keypoints by name, pairs left and right, limbs, size of the input."""
+        """The served model: names of keypoints, left-right pairs, limbs, input size."""
         return {"models": [about]}
 
     @app.post(POSES, responses=_ANSWERS, openapi_extra={"requestBody": _REQUEST_BODY})
     async def find_poses(
         request: Request,
         boxes: Annotated[str | None, Query(description="JSON: [[x, y, width, height], ...]")] = None,
-        draw: Annotated[bool, Query(description="answer with the picture instead, as JPEG")] = False,
+        draw: Annotated[bool, Query(description="answer with the drawn picture, as JPEG")] = False,
         threshold: Annotated[float, Query(ge=0, le=1, description="lowest score drawn")] = 0.2,
     ) -> Response:
-        """The poses of the people in an image: an image as body, a form's part `image`, or JSON.
+        """The poses of the people in an image, sent as the body, as the form part `image`, or in JSON.
 
-        Boxes are in the query, in the form or in the JSON. Without any the server's detector finds people;
-        where it has none, the image is one person.
+        Boxes come in the query, the form or the JSON. Without boxes, the server's detector finds the people;
+        without a detector, the whole image is one person.
         """
         with batcher.reading():
             job = await read_request(request, boxes, limits)
@@ -187,7 +187,7 @@ def _describe(predictor: Predictor, name: str, *, has_detector: bool) -> dict[st
 
 
 def _add_page(app: FastAPI) -> None:
-    """The page's few files, by their names alone: no path of a client's is ever opened."""
+    """Serve the page's files from memory, by fixed paths: no path from a client is ever opened."""
     folder = resources.files("ppose.serving") / "page"
     for path, (file, kind) in _PAGE.items():
         answer = Response((folder / file).read_bytes(), media_type=kind, headers=_PAGE_HEADERS)

@@ -1,4 +1,4 @@
-"""Requests that come at about the same time share the predictor's batches."""
+"""Groups concurrent requests into batches for the predictor."""
 
 import threading
 from collections import deque
@@ -19,10 +19,10 @@ from ppose.transforms import decode_annotated
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """An image file's content and bboxes_xyxy (N, 4) or None; ``pixels`` is how many it has.
+    """An image file's content, its bboxes_xyxy (N, 4) or None, and its number of pixels.
 
-    ``found`` will hold the image (H, W, 3) uint8, RGB, turned as EXIF says, and its people's poses; or
-    DataError for what cannot be decoded.
+    ``found`` will hold the image (H, W, 3) uint8, RGB, rotated by its EXIF orientation, and its people's
+    poses; or DataError if it cannot be decoded.
     """
 
     data: bytes
@@ -32,23 +32,23 @@ class Job:
 
     @property
     def people(self) -> int:
-        """How many places in a batch it takes, as far as one can know before a detector has seen it."""
+        """The number of people for a batch: 1 if a detector has yet to find them."""
         return 1 if self.bboxes_xyxy is None else len(self.bboxes_xyxy)
 
 
 def batch_sizes(most: int) -> list[int]:
-    """How many people there are in batches of up to so many: the powers of two, and the most."""
+    """The batch sizes used up to ``most`` people: the powers of two, and ``most``."""
     return [*(1 << power for power in range(most.bit_length()) if 1 << power < most), most]
 
 
 class Batcher:
-    """Runs jobs in a thread of its own, those in one batch that wait when the batch before is done.
+    """Runs jobs in its own thread; the jobs that wait when a batch is done form the next batch.
 
-    A batch waits for as many requests as there were at once since the one before began, ``delay`` seconds at
-    most: clients that were answered together come again together, and one alone waits for nobody. A batch is
-    full at the predictor's ``batch_size`` people, or at ``pixels``, which bounds the memory of decoded
-    images. ``find_people`` finds those of images without boxes; None takes such an image as one person.
-    ``on_batch`` is told the number of jobs of each batch.
+    A batch waits at most ``delay`` seconds for as many requests as there were at once since the previous
+    batch began: clients answered together usually return together, and a single client does not wait. A
+    batch is full at the predictor's ``batch_size`` people, or at ``pixels``, which bounds the memory of
+    decoded images. ``find_people`` finds the people of images without boxes; None takes such an image as one
+    person. ``on_batch`` gets the number of jobs of each batch.
     """
 
     def __init__(
@@ -62,24 +62,25 @@ class Batcher:
     ) -> None:
         self._predictor, self._find_people = predictor, find_people
         self._delay, self._pixels, self._on_batch = delay, pixels, on_batch
-        self._changed = threading.Condition()  # of what follows
+        self._changed = threading.Condition()  # guards the following attributes
         self._waiting: deque[Job] = deque()
         self._running: list[Job] = []
-        self._reading = self._most = 0  # requests; of these, and jobs, the most at once since a batch began
+        # Requests being read; the most requests and jobs at once since the last batch began.
+        self._reading = self._most = 0
         self._is_closed = False
-        # Of a batch, on all cores: OpenCV decodes an image on one, in a third of a small network's time.
+        # A batch's images on all cores: OpenCV decodes one on one core, in a third of a small network's time.
         self._decoders = ThreadPoolExecutor(own_cores(), "ppose images")
         self._thread = threading.Thread(target=self._work, name="ppose batches", daemon=True)
         self._thread.start()
 
     @property
     def is_alive(self) -> bool:
-        """Whether jobs are run."""
+        """Whether the thread that runs jobs is alive."""
         return self._thread.is_alive()
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        """Within it a request is read, whose job a batch may wait for."""
+        """Within it, the caller reads a request, and a batch may wait for its job."""
         with self._changed:
             self._reading += 1
             running = sum(not job.found.done() for job in self._running)
@@ -91,13 +92,13 @@ class Batcher:
                 self._reading -= 1
 
     def submit(self, job: Job) -> None:
-        """Have a job run, see `Job.found`; one that is cancelled before its turn never is."""
+        """Queue a job; its result comes in `Job.found`. A job cancelled before its turn is skipped."""
         with self._changed:
             self._waiting.append(job)
             self._changed.notify()
 
     def close(self) -> None:
-        """Run what waits, and end."""
+        """Run the waiting jobs, and end the threads."""
         with self._changed:
             self._is_closed = True
             self._changed.notify()
@@ -105,11 +106,11 @@ class Batcher:
         self._decoders.shutdown()
 
     def _work(self) -> None:
-        while self._run_next():  # whose images go before the next is waited for
+        while self._run_next():  # a function of its own, which frees its images before the next wait
             pass
 
     def _run_next(self) -> bool:
-        """Run a batch; whether there was one."""
+        """Run a batch; return whether there was one."""
         gathered = self._gather()
         jobs = [job for job in gathered if job.found.set_running_or_notify_cancel()]
         if jobs:
@@ -119,7 +120,7 @@ class Batcher:
         return bool(gathered)
 
     def _gather(self) -> list[Job]:
-        """The jobs of a batch; none at the end."""
+        """Wait for the jobs of a batch; none at the end."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._is_closed)
             self._changed.wait_for(self._is_enough, self._delay)
@@ -132,13 +133,13 @@ class Batcher:
         return self._is_closed or len(self._waiting) >= self._most or people >= self._predictor.batch_size
 
     def _count(self) -> int:
-        """How many of the waiting jobs are a batch: from the first on, with a power of two people.
+        """The number of waiting jobs for the next batch, whose people are a power of two in number.
 
-        OpenVINO prepares for each size anew: people in batches of any size took it 29 ms of processor time
-        each, in powers of two 18, always eight at once 11 (tinypose_128x96). `batch_sizes` says which sizes
-        there are, so that a runtime can keep a form for each.
+        OpenVINO prepares anew for each batch size: it took 29 ms of processor time per person in batches of
+        any size, 18 in powers of two, 11 in batches of eight (tinypose_128x96). With the sizes of
+        `batch_sizes`, a runtime can keep a compiled form for each.
         """
-        size, sums, pixels = self._predictor.batch_size, [0], 0  # people of 0, 1, 2, ... jobs
+        size, sums, pixels = self._predictor.batch_size, [0], 0  # sums: people of the first 0, 1, 2, ... jobs
         for job in self._waiting:
             pixels += job.pixels
             if sums[-1] >= size or (len(sums) > 1 and pixels > self._pixels):
@@ -152,7 +153,7 @@ class Batcher:
         try:
             for (image, _, job), poses in self._predictor.iter_poses(self._decode(jobs)):
                 job.found.set_result((image, poses))
-        except Exception as error:  # of one of them: the others are to get their poses
+        except Exception as error:  # of one job: the others still get their poses
             rest = [job for job in jobs if not job.found.done()]
             for job in rest:
                 if len(jobs) == 1:
@@ -173,7 +174,7 @@ class Batcher:
 
 
 def _read_image(job: Job) -> np.ndarray | DataError:
-    """The image, or why it is none."""
+    """The image, or the error if it cannot be decoded."""
     try:
         return decode_annotated(job.data, "the image")
     except DataError as error:

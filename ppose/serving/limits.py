@@ -1,14 +1,14 @@
-"""What the server lets a client ask for."""
+"""Limits on the requests of clients."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """Beyond ``requests`` at once the answer is 503, beyond ``bytes`` or ``pixels`` of an image 413.
+    """Beyond ``requests`` at once the server answers 503, beyond ``bytes`` or ``pixels`` of an image 413.
 
-    A request's head, and its body, may each take ``read_seconds`` to come (408), an answer ``answer_seconds``
-    (503). ``people`` are the most boxes in an image (422).
+    A request's head and body must each arrive within ``read_seconds`` (408), and be answered within
+    ``answer_seconds`` (503). An image has at most ``people`` boxes (422).
     """
 
     requests: int = 128

@@ -1,4 +1,4 @@
-"""What the server counts, for Prometheus."""
+"""The server's counters, for Prometheus."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -7,7 +7,7 @@ _SIZES = (1, 2, 4, 8, 16, 32, 64)
 
 
 class Metrics:
-    """Requests for poses by status, their time, how many there are now, and how large batches are."""
+    """Requests for poses by status, their duration, their number now, batch sizes, and people found."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -16,12 +16,10 @@ class Metrics:
         self.seconds = Histogram(
             "ppose_request_seconds", "From a request to its answer", registry=own, buckets=_SECONDS
         )
-        self.in_flight = Gauge("ppose_requests_in_flight", "Requests for poses now", registry=own)
-        self.batch_size = Histogram(
-            "ppose_batch_images", "Images that ran together", registry=own, buckets=_SIZES
-        )
+        self.in_flight = Gauge("ppose_requests_in_flight", "Requests for poses in progress", registry=own)
+        self.batch_size = Histogram("ppose_batch_images", "Images per batch", registry=own, buckets=_SIZES)
         self.people = Counter("ppose_people", "People whose poses were found", registry=own)
 
     def to_text(self) -> bytes:
-        """In Prometheus's text format."""
+        """Return the counters in Prometheus's text format."""
         return generate_latest(self._registry)

@@ -1,4 +1,4 @@
-"""What a client asks for: an image and boxes, as a body, as a form, or as JSON. Nothing is decoded here."""
+"""Reads requests: an image and boxes, as a body, a form or JSON. Does not decode the image."""
 
 import base64
 import io
@@ -27,10 +27,10 @@ from ppose.geometry import bbox_xywh_to_xyxy
 from ppose.serving.batching import Job
 from ppose.serving.limits import Limits
 
-# Of all that OpenCV decodes; the decoders of rare formats have seen less hostile input.
+# OpenCV decodes more formats, but decoders of rare ones are less tested against malicious files.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
 
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # the limit here is another
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # `Limits` has its own limit
 
 _Place = Annotated[float, Field(strict=True, ge=-1e6, le=1e6)]
 _Extent = Annotated[float, Field(strict=True, gt=0, le=1e6)]
@@ -40,11 +40,11 @@ _BOXES: TypeAdapter[Boxes] = TypeAdapter(Boxes)
 
 
 class _Base64(Base64Encoder):
-    """Of either alphabet, or a browser's `data:` URL; what is no base64 is refused, not left out."""
+    """Base64 in either alphabet, or a browser's `data:` URL; rejects other characters instead of skipping."""
 
     @classmethod
     def decode(cls, data: bytes) -> bytes:
-        """The bytes that are meant."""
+        """Return the decoded bytes."""
         text = _DATA_URL.sub(b"", data, count=1).translate(_PLAIN, b"\t\n\r ")
         try:
             return base64.b64decode(text, validate=True)
@@ -60,11 +60,11 @@ class JsonRequest(BaseModel):
     image: Annotated[bytes, EncodedBytes(encoder=_Base64)] = Field(
         description="the image file's content in base64"
     )
-    boxes: Boxes | None = Field(None, description="a person each: x, y, width, height in pixels")
+    boxes: Boxes | None = Field(None, description="one per person: x, y, width, height in pixels")
 
 
 async def read_request(request: Request, boxes: str | None, limits: Limits) -> Job:
-    """Read a request; ``boxes`` are those of its query. HTTPException 4xx for what is not within limits."""
+    """Read a request; ``boxes`` come from its query. HTTPException 4xx if it is invalid or over a limit."""
     body = await _read_body(request, limits)
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     found: Boxes | None = None
@@ -74,7 +74,7 @@ async def read_request(request: Request, boxes: str | None, limits: Limits) -> J
     elif kind == "multipart/form-data":
         data, of_form = await _read_form(request, body)
         boxes = boxes if of_form is None else of_form
-    else:  # whatever it is called: what it is, its content says
+    else:  # whatever the header says: the content tells the format
         data = body
     if boxes is not None:
         found = _validate(lambda: _BOXES.validate_json(boxes))
@@ -86,7 +86,7 @@ async def read_request(request: Request, boxes: str | None, limits: Limits) -> J
 
 
 async def _read_body(request: Request, limits: Limits) -> bytes:
-    # Base64 and the form's own lines make a body larger than its image.
+    # Base64 and the form's boundaries make a body larger than its image.
     most = limits.bytes * 4 // 3 + 4096
     too_large = HTTPException(413, f"the request is larger than {most} bytes")
     declared = request.headers.get("content-length", "0")
@@ -100,14 +100,14 @@ async def _read_body(request: Request, limits: Limits) -> bytes:
                 if len(body) > most:
                     raise too_large
     except TimeoutError:
-        raise HTTPException(408, f"the body did not come within {limits.read_seconds:g} s") from None
-    except ClientDisconnect:  # nobody hears this
+        raise HTTPException(408, f"the body did not arrive within {limits.read_seconds:g} s") from None
+    except ClientDisconnect:  # nobody receives this answer
         raise HTTPException(400, "the body ended early") from None
     return bytes(body)
 
 
 async def _read_form(request: Request, body: bytes) -> tuple[bytes, str | None]:
-    """The parts `image`, and `boxes` if there is one."""
+    """The form's part `image`, and its part `boxes` or None."""
 
     async def receive() -> dict[str, Any]:
         return {"type": "http.request", "body": body, "more_body": False}
@@ -118,12 +118,12 @@ async def _read_form(request: Request, body: bytes) -> tuple[bytes, str | None]:
             if image is None or isinstance(image, str) or not isinstance(boxes, str | None):
                 raise HTTPException(422, "expected a file part called image, and no file called boxes")
             return await image.read(), boxes
-    except (ValueError, KeyError) as error:  # of the parser, which does not wrap all of its own
+    except (ValueError, KeyError) as error:  # the parser does not wrap all its errors
         raise HTTPException(400, f"not a form: {error}") from None
 
 
 def _count_pixels(data: bytes, limits: Limits) -> int:
-    """How many pixels an image says to have, from its first bytes."""
+    """The number of pixels that an image's header states."""
     if len(data) > limits.bytes:
         raise HTTPException(413, f"the image has {len(data)} bytes, expected {limits.bytes} at most")
     if not data:
@@ -141,7 +141,7 @@ def _count_pixels(data: bytes, limits: Limits) -> int:
 
 
 def _validate(read: Callable[[], Any]) -> Any:
-    """What pydantic reads; in 422 the first thing that is wrong."""
+    """The result of ``read``; pydantic's first error becomes an HTTPException 422."""
     try:
         return read()
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""Uvicorn as it runs the application."""
+"""Runs the application in uvicorn."""
 
 import os
 import signal
@@ -17,14 +17,14 @@ _REFUSAL = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that takes connections; port 0 takes a free one. Raises DeviceError."""
+    """Return a socket that accepts connections; port 0 selects a free port. Raises DeviceError."""
     try:
         listener = socket.create_server((host, port), backlog=2048)
     except (OSError, OverflowError) as error:
         reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
         raise DeviceError(f"cannot listen on {host}, port {port}: {reason}") from None
-    # Its connections have it, too. An answer's head and body go apart: the body would wait 40 ms until the
-    # client acknowledges the head. asyncio sets it by itself only where it has made the socket.
+    # Connections inherit it. Head and body of a response are sent apart: without it the body would wait 40 ms
+    # until the client acknowledges the head. asyncio sets it only on sockets that it has created itself.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
 
@@ -32,33 +32,33 @@ def listen(host: str, port: int) -> socket.socket:
 def make_server(
     app: FastAPI, *, read_seconds: float, grace_seconds: float, end: Callable[[], None] = lambda: None
 ) -> uvicorn.Server:
-    """A server, whose ``run(sockets=[listener])`` answers until SIGTERM, which is the end, or SIGINT.
+    """Return a server whose ``run(sockets=[listener])`` answers requests until SIGTERM or SIGINT.
 
-    What has come by then is answered, for ``grace_seconds`` at most, or until a second signal, at which it
-    calls ``end``. A connection that sends no whole head of a request for ``read_seconds``, or up to twice
-    that, is ended.
+    It then answers the requests received so far, for at most ``grace_seconds`` or until a second signal, at
+    which it calls ``end``. After SIGTERM ``run`` returns; SIGINT is raised again. The server closes a
+    connection that sends no complete head of a request within ``read_seconds`` to twice that.
     """
 
     class Server(uvicorn.Server):
-        """With an end at once at a second signal, and none by the signal itself after SIGTERM."""
+        """Ends at once at a second signal; does not raise SIGTERM again at the end."""
 
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
             if self.should_exit:
                 end()
                 self.force_exit = True
-            if sig == signal.SIGINT:  # which uvicorn raises again when all is answered
+            if sig == signal.SIGINT:  # uvicorn raises it again once all requests are answered
                 super().handle_exit(sig, frame)
             self.should_exit = True
 
     class Protocol(H11Protocol):
-        """With a limit on the time of a head, which uvicorn has not."""
+        """Limits the time for a request's head; uvicorn has no such limit."""
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
             self._check(None)
 
         def _check(self, seen: Any) -> None:
-            """End a connection that has begun no request since the last look, and answers none."""
+            """Close a connection that has begun no request since the last check, and is answering none."""
             if self.transport.is_closing():
                 return
             idle = self.cycle is None or self.cycle.response_complete
