@@ -135,10 +135,10 @@ def graph_operators(layer: Any) -> list[Any]:
 
 @contextmanager
 def graphs_of_paddle_2() -> Iterator[None]:
-    """Static graphs that begin inside, in any thread, are those of Paddle 2, which are saved as `.pdmodel`.
+    """Within it, new static graphs of any thread use Paddle 2's format, saved as `.pdmodel`.
 
-    As `FLAGS_enable_pir_api=0` before Paddle's import, and with the functions that Paddle 3.2 has cut to its
-    own graphs ("must be Value, but got Variable"), as far as networks need them.
+    It acts like `FLAGS_enable_pir_api=0` before Paddle's import, and replaces functions that networks need
+    but Paddle 3.2 restricts to its own graphs ("must be Value, but got Variable").
     To check: `DygraphOldIrGuard` of `paddle.pir_utils`; whether the functions still fail without `_append`.
     """
     from paddle.pir_utils import DygraphOldIrGuard
@@ -156,7 +156,7 @@ def graphs_of_paddle_2() -> Iterator[None]:
 
 
 def _append(kind: str, function: Any, x: Any, y: Any = None, **options: Any) -> Any:
-    """What a function computes; in a graph of Paddle 2 as an operator of this kind.
+    """Call a function; in a graph of Paddle 2, append an operator of this kind instead.
 
     To check: `Variable` and `LayerHelper` of `paddle.base`, and that matmul_v2 calls its transpose_x trans_x.
     """

@@ -1,6 +1,6 @@
-"""Keeps Paddle from taking SIGTERM: as it is imported, it puts a report of its own in place of any handler.
+"""Keeps the handler of SIGTERM when Paddle is imported; Paddle replaces it by its own crash report.
 
-A program's own way to end, such as a server's, would be lost by making its first `Predictor`.
+Otherwise a program, such as a server, would lose its own handler by opening its first `Predictor`.
 """
 
 import ctypes
@@ -13,18 +13,18 @@ from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any
 
-_TAKES = "paddle.base"  # the module that takes it
-_SIGACTION = 1024  # bytes, more than any system's
+_TAKES = "paddle.base"  # the module that replaces the handler
+_SIGACTION = 1024  # bytes, larger than any system's struct
 
 
 def keep_sigterm() -> None:
-    """Let the import of Paddle, whoever does it, leave SIGTERM as it is; too late for a loaded Paddle."""
+    """Make any later import of Paddle keep the handler of SIGTERM; no effect if Paddle is loaded already."""
     if os.name == "posix" and _TAKES not in sys.modules and _Finder not in sys.meta_path:
         sys.meta_path.insert(0, _Finder)
 
 
 class _Finder:
-    """Finds that one module, as Python does, and keeps the signal while it is loaded."""
+    """Finds that one module as Python does, and keeps the handler while it loads."""
 
     @staticmethod
     def find_spec(
@@ -44,7 +44,7 @@ class _Finder:
 
 @contextmanager
 def _kept(number: int) -> Iterator[None]:
-    """Within it, compiled code may take a signal; in any thread, while Python sets handlers in one alone."""
+    """Restores a signal's handler after compiled code replaces it. Works in any thread, unlike `signal`."""
     sigaction: Any = ctypes.CDLL(None).sigaction
     before = ctypes.create_string_buffer(_SIGACTION)
     sigaction(number, None, before)

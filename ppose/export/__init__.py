@@ -1,1 +1,1 @@
-"""From a trained network to files that other runtimes run: static graphs of Paddle's and ONNX."""
+"""Exports trained networks as static graphs for other runtimes: Paddle's formats and ONNX."""

@@ -1,4 +1,4 @@
-"""Paddle's `model.json` made small: it takes half of a quantized Lite-HRNet's space otherwise."""
+"""Makes Paddle's `model.json` smaller; it is half of the size of a quantized Lite-HRNet."""
 
 import json
 from pathlib import Path
@@ -6,8 +6,8 @@ from typing import Any
 
 
 def compact_graph(file: Path) -> None:
-    """Leave out of a graph what running it does not need, in place: operators that compute what another
-    one does, such as equal roundings of a map, and attributes of outputs.
+    """Remove from a graph, in place, duplicate operators, such as equal roundings of a map, and attributes
+    of outputs; inference needs neither.
 
     The file is that of `paddle.jit.save`, format version 3 (Paddle 3.2): a list of operators, in which "#" is
     the kind, "A" attributes by name "N", "I" and "O" inputs and outputs by number, "OA" attributes of
@@ -21,11 +21,11 @@ def compact_graph(file: Path) -> None:
 
 
 def _compact(operators: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    known: dict[str, list[int]] = {}  # the outputs of operators by what they compute
-    number: dict[int, int] = {}  # of outputs that go, that of the equal one
+    known: dict[str, list[int]] = {}  # the operators' outputs, by kind, attributes, inputs and types
+    number: dict[int, int] = {}  # by a removed output, the number of the equal one
     kept = []
     for operator in operators:
-        if operator["#"] == "p":  # a weight, which has a form of its own
+        if operator["#"] == "p":  # a weight, which has its own form
             kept.append(operator)
             continue
         operator["OA"] = []

@@ -1,7 +1,7 @@
-"""Decoding as a part of the exported graph: what the codecs do in numpy, in plain operators of float32.
+"""Decoding within the exported graph: the codecs' numpy code as plain float32 operators.
 
-`ppose.codecs.refine` has the formulas and their papers. Logarithms are of values over the peak's, which keeps
-in float32 what numpy computes in float64: they are small where the peak is.
+`ppose.codecs.refine` has the formulas and their papers. Logarithms are taken of values divided by the peak:
+they are small near it, so that float32 suffices where numpy uses float64.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from ppose.codecs.refine import DARK_CUT, UDP_CUT, UDP_FLAT, blur_matrix
 from ppose.errors import ExportError
 
 _LARGEST = float(np.finfo(np.float32).max)
-# Neighbours (dx, dy) that each refinement looks at.
+# Neighbours (dx, dy) that each refinement uses.
 _CROSS = ((1, 0), (-1, 0), (0, 1), (0, -1))
 _UDP = ((0, 0), *_CROSS, (1, 1), (-1, -1))
 _DARK = ((0, 0), *_CROSS, (2, 0), (-2, 0), (0, 2), (0, -2), (1, 1), (1, -1), (-1, 1), (-1, -1))
@@ -27,22 +27,22 @@ _Shift = tuple[paddle.Tensor, paddle.Tensor]
 class Decoding(nn.Layer):
     """Heatmaps (N, K, H, W), inverse_warp (N, 2, 3) -> keypoints (N, K, 3): x, y in image pixels, score.
 
-    As ``codec`` decodes, followed by the matrix from input to image pixels. M = N x K maps inside. Raises
-    ExportError for a codec of somebody else's, ConfigError for heatmaps of another size.
+    Decodes as ``codec``, then applies the matrix from input to image pixels. Inside, M = N x K maps. Raises
+    ExportError for an unknown codec, ConfigError for heatmaps of another size.
     """
 
     def __init__(self, codec: Codec) -> None:
         super().__init__()
         if not isinstance(codec, MSRAHeatmap | UDPHeatmap):
             raise ExportError(
-                f"the codec {type(codec).__name__} has no decoding in a graph: leave out --decode_in_graph"
+                f"the codec {type(codec).__name__} cannot decode in a graph: leave out --decode_in_graph"
             )
         self._codec = codec
         width, height = codec.heatmap_size
         is_udp = isinstance(codec, UDPHeatmap)
         smooths = isinstance(codec, UDPHeatmap) or codec.use_dark
         self._offsets = (_UDP if is_udp else _DARK) if smooths else _CROSS
-        # Buffers: a graph holds other constants as text.
+        # Buffers, since a graph stores other constants as text.
         for axis, name in enumerate(("offsets_x", "offsets_y")):
             of_axis = np.array([[offset[axis] for offset in self._offsets]], np.float32)
             self.register_buffer(name, paddle.to_tensor(of_axis))
@@ -53,11 +53,11 @@ class Decoding(nn.Layer):
         self._shift = self._udp if is_udp else self._dark if smooths else self._quarter
 
     def forward(self, heatmaps: paddle.Tensor, inverse_warp: paddle.Tensor) -> paddle.Tensor:
-        """See the class; all but N are known when the graph is made."""
+        """See the class; all dimensions but N are fixed when the graph is traced."""
         codec, (width, height), count = self._codec, self._codec.heatmap_size, heatmaps.shape[1]
         maps = heatmaps.reshape([-1, height * width])
         scores = paddle.max(maps, 1)
-        # In float32, which is exact here: Paddle gives products and sums of int64 to oneDNN, which errs.
+        # In float32, which is exact here: Paddle runs int64 products and sums in oneDNN, which are wrong.
         index = maps.argmax(axis=1).astype("float32") * (scores > 0).astype("float32")
         y = ((index + 0.5) / width).floor()
         x = index - y * width
@@ -65,7 +65,7 @@ class Decoding(nn.Layer):
         stride = codec.stride.astype(np.float32).tolist()
         axes = [(p + d) * s for p, d, s in zip((x, y), shifts, stride, strict=True)]
         points = paddle.stack(axes, axis=1).reshape([-1, count, 1, 2])
-        # Sums of products and no matrix product, which a runtime may compute in bfloat16.
+        # Sums of products: a runtime may compute matrix products in bfloat16.
         turned = (points * inverse_warp[:, :, :2].unsqueeze(1)).sum(axis=-1)
         points = turned + inverse_warp[:, :, 2].unsqueeze(1)
         return paddle.concat([points, (scores / codec.peak).reshape([-1, count, 1])], axis=-1)
@@ -100,9 +100,9 @@ class Decoding(nn.Layer):
         return _newton_step((right - left, below - above), hessian, scores > 0)
 
     def _smooth(self, maps: paddle.Tensor, scores: paddle.Tensor) -> paddle.Tensor:
-        """The maps smoothed, with their old maxima; none where nothing is left above 0."""
+        """The smoothed maps, scaled to their old maxima; 0 for maps without a value above 0."""
         width, height = self._codec.heatmap_size
-        # Of three dimensions: oneDNN's products of a matrix with four are wrong (see `MatrixUpsample`).
+        # In three dimensions, since oneDNN's products of a matrix with four are wrong (see `MatrixUpsample`).
         blurred = paddle.matmul(self.blur_y, maps.reshape([-1, height, width]))
         blurred = paddle.matmul(blurred, self.blur_x).reshape([-1, height * width])
         highest = paddle.max(blurred, 1, True)
@@ -111,12 +111,12 @@ class Decoding(nn.Layer):
     def _logs(
         self, smoothed: paddle.Tensor, x: paddle.Tensor, y: paddle.Tensor, cut: tuple[float, float]
     ) -> Sequence[paddle.Tensor]:
-        """Logarithms of the neighbours over the middle, which is the first of the offsets; (M,) each."""
+        """Logarithms of the neighbours divided by the middle, which is the first offset; (M,) each."""
         values = self._neighbours(smoothed, x, y).clip(*cut)
         return (values / values[:, :1]).log().unbind(axis=1)[1:]
 
     def _neighbours(self, maps: paddle.Tensor, x: paddle.Tensor, y: paddle.Tensor) -> paddle.Tensor:
-        """Values (M, offsets) around the peaks; outside of a map those of its border."""
+        """Values (M, offsets) around the peaks; outside a map, those of its border."""
         width, height = self._codec.heatmap_size
         columns = (x.unsqueeze(1) + self.offsets_x).clip(0, width - 1)
         rows = (y.unsqueeze(1) + self.offsets_y).clip(0, height - 1)
@@ -127,7 +127,7 @@ class Decoding(nn.Layer):
 def _newton_step(
     slope: _Shift, hessian: tuple[paddle.Tensor, paddle.Tensor, paddle.Tensor], moves: paddle.Tensor
 ) -> _Shift:
-    """-H^-1 g where ``moves`` and it is a number; g is half of ``slope``, H = [[xx, xy], [xy, yy]]."""
+    """-H^-1 g where ``moves`` and finite, else 0; g is half of ``slope``, H = [[xx, xy], [xy, yy]]."""
     (x, y), (xx, xy, yy) = (0.5 * slope[0], 0.5 * slope[1]), hessian
     determinant = xx * yy - xy * xy
     steps = (xy * y - yy * x) / determinant, (xy * x - xx * y) / determinant
@@ -136,5 +136,5 @@ def _newton_step(
 
 
 def _where(condition: paddle.Tensor, value: paddle.Tensor) -> paddle.Tensor:
-    """The value, or 0, also where it is no number."""
+    """The value where the condition holds, else 0, even for a NaN there."""
     return paddle.where(condition, value, paddle.zeros_like(value))

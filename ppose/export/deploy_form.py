@@ -1,4 +1,4 @@
-"""Trained networks made ready for deployment."""
+"""Prepares trained networks for deployment."""
 
 import copy
 
@@ -12,11 +12,11 @@ from ppose.models import HRNet, LiteHRNet
 
 @paddle.no_grad()
 def deploy_form(model: nn.Layer) -> nn.Layer:
-    """A copy of a pose network that is quicker to run: image (N, 3, h, w) -> the same heatmaps (N, K, H, W).
+    """Return a faster copy of a pose network: image (N, 3, h, w) -> the same heatmaps (N, K, H, W).
 
-    It is in eval mode and not to be trained. Batch norms are folded into the convolutions; branches that do
-    not reach the heatmaps are cut; Lite-HRNet's blocks and exchanges are rewritten (see `lite_blocks`). In
-    exact arithmetic the heatmaps are the same; in float32 they differ by rounding.
+    The copy is in eval mode, for inference only. Batch norms are folded into convolutions; branches that do
+    not reach the heatmaps are removed; Lite-HRNet's blocks and exchanges are rewritten (see `lite_blocks`).
+    In exact arithmetic the heatmaps are the same; in float32 they differ by rounding.
     """
     form = copy.deepcopy(model)
     form.eval()
@@ -30,7 +30,7 @@ def deploy_form(model: nn.Layer) -> nn.Layer:
 
 
 def _cut_unused_outputs(network: HRNet) -> None:
-    """Leave the first map alone: TopDownHRNet takes no other."""
+    """Keep only the first output map, the only one that TopDownHRNet uses."""
     last = network.stage4[-1]
     last.outputs = last.outputs[:1]
     last.fuse_layers = nn.LayerDict({str(i): last.fuse_layers[str(i)] for i in last.outputs})

@@ -1,4 +1,4 @@
-"""A metric over what an exported model gives, in the runtime that will run it."""
+"""Evaluates an exported model in the runtime that will run it."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -17,22 +17,22 @@ from ppose.inference.runtimes import RuntimeName, open_runtime
 
 
 def open_exported(task: Task, folder: ModelFolder, runtime: RuntimeName, **options: Any) -> Predictor:
-    """The predictor of an exported model, for batches of EvalReader's size; ``options``: see `open_runtime`.
+    """Return the predictor of an exported model, for batches of EvalReader's size.
 
-    Preprocessing, decoding and the flip test are the export's. Raises ConfigError where the task's data are
-    not for this model.
+    ``options`` are those of `open_runtime`. Preprocessing, decoding and the flip test are the export's.
+    Raises ConfigError if the task's data do not fit this model.
     """
     spec, own = folder.spec, task.keypoint_set
     if folder.published and spec.keypoint_set.num_keypoints == own.num_keypoints:
         spec = replace(spec, keypoint_set=own)
     if spec.keypoint_set != task.keypoint_set:
         raise ConfigError(
-            f"{folder.path} has the keypoint set '{spec.keypoint_set.name}', the config another: "
+            f"{folder.path} has the keypoint set '{spec.keypoint_set.name}', but the config has "
             f"'{task.keypoint_set.name}'; is it the config that it was exported with?"
         )
     if spec.input_size != task.codec.input_size:
         raise ConfigError(
-            f"{folder.path} takes images of {list(spec.input_size)}, the config's trainsize is "
+            f"{folder.path} takes images of {list(spec.input_size)}, but the config's trainsize is "
             f"{list(task.codec.input_size)}; is it the config that it was exported with?"
         )
     batch_size = task.reader("EvalReader").batch_size
@@ -42,9 +42,9 @@ def open_exported(task: Task, folder: ModelFolder, runtime: RuntimeName, **optio
 def compare_ap(
     task: Task, networks: Mapping[str, nn.Layer], exported: Predictor, dataset: Any
 ) -> dict[str, float]:
-    """The AP, or what the metric has first, of networks by their names, and of an exported model.
+    """Return the AP, or else the metric's first value, of networks by name and of an exported model.
 
-    All are with the flip test of the export.
+    All use the flip test if the export does.
     """
     predictors = {}
     for name, network in networks.items():

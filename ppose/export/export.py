@@ -1,4 +1,4 @@
-"""A trained network becomes a folder that other programs run."""
+"""Exports a trained network to a folder that other programs run."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -43,25 +43,25 @@ from ppose.transforms import NormalizeImage
 from ppose.version import VERSION
 from ppose.weights.checkpoint import find_weights
 
-# Of the heatmaps, exported against trained: ||exported - trained|| / ||trained||. In int8, float error takes
-# some values to the next level, and deep down that grows until the roundings of both have nothing in common:
-# they are then as far from each other as two independent errors, each of the size of what rounding does.
+# Bounds on ||exported - trained|| / ||trained|| of the heatmaps. In int8, float errors move some values to
+# the next level. In deep layers this grows until the rounding errors of both networks are independent: their
+# difference is then sqrt(2) times one such error.
 TOLERANCE, INT8_TOLERANCE, _INDEPENDENT = 1e-4, 2e-2, 2**0.5
 
 _SATURATES = (
-    ": its int8 weights have the full range, whose products this processor saturates, as it has no VNNI; "
-    "export with PTQ.weights=portable (QAT.weights for a network trained so), or on another processor"
+    ": its int8 weights have the full range, and this processor without VNNI saturates their products; "
+    "export with PTQ.weights=portable (QAT.weights for a network from QAT), or on another processor"
 )
 
 
 @dataclass(frozen=True)
 class Report:
-    """What an export has given.
+    """The result of an export.
 
-    ``operators`` counts them: in the trained network, in its graph for deployment, and as ONNX if exported
-    so. ``size`` is that of the new files, in bytes. ``difference`` is how far the heatmaps are off (see
-    `TOLERANCE`), ``rounding``, of int8 models, how far they are where no input is rounded, and ``decoding``,
-    of graphs that decode, `compare_decoding`.
+    ``operators`` counts operators: of the trained network, of its graph for deployment, and of the ONNX graph
+    if there is one. ``size`` is that of the new files, in bytes. ``difference`` is the heatmaps' relative
+    error (see `TOLERANCE`), ``rounding`` the change of an int8 model's heatmaps without rounding of inputs,
+    ``decoding`` the result of `compare_decoding` for graphs that decode.
     """
 
     model: ModelFolder
@@ -73,7 +73,7 @@ class Report:
     seconds: float
 
     def describe(self) -> str:
-        """Two lines for the user."""
+        """Return two lines for the user."""
         operators = ", ".join(f"{kind} {count}" for kind, count in self.operators.items())
         difference = f"heatmaps off by {self.difference:.1e} of the trained network's"
         if self.rounding is not None:
@@ -91,7 +91,7 @@ class Report:
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """How to export: ``batch`` None leaves the number of images open; the others as in `ModelFolder`."""
+    """Export options: ``batch`` None allows any number of images; the others as in `ModelFolder`."""
 
     format: Literal["paddle", "onnx", "pdmodel"] = "paddle"
     batch: int | None = None
@@ -103,15 +103,14 @@ class Options:
 def export_model(
     task: Task, name: str, folder: Path, options: Options, trained: nn.Layer | None = None
 ) -> Report:
-    """Export a task's trained network to a folder; ``name`` is its config's.
+    """Export a task's trained network to a folder; ``name`` is that of its config.
 
-    ``trained`` is the network, in eval mode, by default the task's with its weights. Where its convolutions
-    are quantized (`quantization.scheme`), the export is int8. The exported graph runs in a runtime, on two
-    images (a static batch: on one batch), before the folder changes. Raises ExportError where its heatmaps
-    are off by more than 1e-4 of the trained network's (int8: by 2 %, or by more than 1.41 times what rounding
-    the inputs moves them), where keypoints of a graph that decodes are off, where weights in the file are not
-    portable that should be, and where the network cannot be converted, ConfigError, CheckpointError and
-    OSError.
+    ``trained`` is the network in eval mode, by default the task's with its weights. If its convolutions are
+    quantized (`quantization.scheme`), the export is int8. Before the folder changes, the exported graph runs
+    in a runtime on two images, or on one static batch. Raises ExportError if its heatmaps differ by more than
+    1e-4 of the trained network's (int8: more than 2 %, and than 1.41 times the effect of rounding the
+    inputs), if keypoints of a graph that decodes differ, if the file's weights are not portable but should
+    be, or if the network cannot be converted. Also raises ConfigError, CheckpointError and OSError.
     """
     start = time.perf_counter()
     if options.format == "onnx":
@@ -148,10 +147,10 @@ def _write_checked(
     options: Options,
     folder: Path,
 ) -> tuple[dict[str, int], tuple[float, float | None, float | None]]:
-    """Write the files of a graph, with its decoding where there is one.
+    """Write the files of a graph, with decoding if given.
 
-    Returns the numbers of operators, and difference, rounding and decoding as in `Report`: of the graph
-    without decoding its heatmaps are compared, of that with it the keypoints with these heatmaps'.
+    Returns the numbers of operators, and difference, rounding and decoding as in `Report`. The heatmaps of
+    the graph without decoding are compared first, then the keypoints of that with it.
     """
     quantizations = _take_int8(graph.network, options)
     plain = replace(model, spec=replace(model.spec, decode_in_graph=False))
@@ -167,14 +166,14 @@ def _write_checked(
 
 
 def _open(model: ModelFolder, folder: Path, options: Options) -> Predictor:
-    """What has just been written to a folder, in the runtime that checks it."""
+    """Open the files just written to a folder in the runtime that checks them."""
     written = replace(model, path=folder, files={file.name: "" for file in folder.iterdir()})
     runtime = open_runtime(written, "onnxruntime" if options.format == "onnx" else "paddle")
     return Predictor(model.spec, runtime)
 
 
 def _load(task: Task) -> nn.Layer:
-    """The task's trained network; of one trained for eight bits, what is quantized in it."""
+    """Load the task's trained network; convert one from quantization-aware training."""
     trained = load_trained(task)
     return convert_qat(trained) if is_quantization_aware(trained) else trained
 
@@ -188,7 +187,7 @@ def _make_graph(task: Task, trained: nn.Layer, normalize: NormalizeImage, option
 
 
 def _take_int8(network: nn.Layer, options: Options) -> dict[str, ConvQuantization]:
-    """Make a network's eight bits the format's, in place; returns what ONNX gets of them later."""
+    """Convert a network's quantization to the format, in place; returns what is inserted into ONNX later."""
     if options.format == "onnx":
         return take_quantizations(network)
     use_int8_convolutions(network)
@@ -202,7 +201,7 @@ def _write_files(
     options: Options,
     folder: Path,
 ) -> dict[str, int]:
-    """Write a graph's files in the format asked for; returns the numbers of operators."""
+    """Write a graph's files in the format of ``options``; returns the numbers of operators."""
     is_onnx = options.format == "onnx"
     with paddle_2_graphs() if options.format == "pdmodel" else nullcontext():
         traced = trace(graph, model.spec.input_size, model.spec.batch)
@@ -218,7 +217,7 @@ def _write_files(
 
 
 def _describe(task: Task, name: str, folder: Path, options: Options) -> tuple[ModelFolder, NormalizeImage]:
-    """The export's `infer_cfg.yml`, as yet without files, and the normalisation of the image."""
+    """Return the export's `ModelFolder`, without files yet, and the normalisation of the image."""
     spec = task.pose_spec("TestReader", flip=options.flip_test)
     spec = replace(spec, batch=options.batch, decode_in_graph=options.decode_in_graph)
     normalizations = [s for s in spec.sample_steps + spec.batch_steps if isinstance(s, NormalizeImage)]
@@ -249,10 +248,10 @@ def _describe(task: Task, name: str, folder: Path, options: Options) -> tuple[Mo
 
 
 def _compare(predictors: Sequence[Predictor], exported: Predictor, hint: str) -> tuple[float, float | None]:
-    """||exported - trained|| / ||trained|| of the heatmaps of noise; of int8 models, that of `unrounded` too.
+    """||exported - trained|| / ||trained|| of heatmaps of noise; for int8, the same of the unrounded network.
 
-    predictors[0] is of the trained network, of int8 models predictors[1] that without rounding of inputs.
-    Raises ExportError where the export is too far off; ``hint`` ends its message.
+    predictors[0] runs the trained network; for int8 models predictors[1] runs it without rounding of inputs.
+    Raises ExportError if the export's difference is too large; ``hint`` ends its message.
     """
     images = make_noise(exported.spec)
     found = [
@@ -264,8 +263,8 @@ def _compare(predictors: Sequence[Predictor], exported: Predictor, hint: str) ->
     tolerance = TOLERANCE if rounding is None else max(INT8_TOLERANCE, _INDEPENDENT * rounding)
     if not difference <= tolerance:
         raise ExportError(
-            f"the exported heatmaps are off by {difference:.1e} of the trained network's, expected "
-            f"{tolerance:.1e} at most; nothing was written{hint}"
+            f"the exported heatmaps are off by {difference:.1e} of the trained network's, expected at most "
+            f"{tolerance:.1e}; nothing was written{hint}"
         )
     return difference, rounding
 

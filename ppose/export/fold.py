@@ -1,4 +1,4 @@
-"""Convolutions with other weights: batch norms folded in, channels put in another order."""
+"""Changes the weights of convolutions: folds batch norms into them, permutes their channels."""
 
 from typing import Any
 
@@ -13,12 +13,12 @@ _CONVOLUTIONS = (nn.Conv2D, nn.Conv2DTranspose)
 
 
 def fold_norms(network: nn.Layer) -> None:
-    """Put each batch norm, in place, into the convolution that is registered right before it.
+    """Fold each batch norm, in place, into the convolution that is registered right before it.
 
     In eval mode a norm with running mean m, variance v, gain g and shift b gives
     g (x - m) / sqrt(v + eps) + b per channel (Ioffe and Szegedy, ICML 2015): one factor for the weights and
-    one shift for the bias, computed in float64 and rounded once; an Identity stays. Such a norm has to take
-    that convolution's output, as in ppose's networks; one that follows no convolution stays as it is.
+    one shift for the bias, computed in float64 and rounded once. An Identity replaces the norm. The norm must
+    take that convolution's output, as in ppose's networks; a norm after no convolution stays unchanged.
     """
     for parent in network.sublayers(include_self=True):
         before: nn.Layer | None = None
@@ -30,7 +30,7 @@ def fold_norms(network: nn.Layer) -> None:
 
 
 def set_weights(layer: nn.Conv2D, weight: np.ndarray, bias: np.ndarray) -> None:
-    """Give a convolution a weight and a bias, of any shape that its groups allow."""
+    """Set a convolution's weight and bias, of any shape that its groups allow."""
     for name, value in (("weight", weight), ("bias", bias)):
         parameter = layer.create_parameter(value.shape)
         parameter.set_value(value.astype(parameter.numpy().dtype))
@@ -40,8 +40,8 @@ def set_weights(layer: nn.Conv2D, weight: np.ndarray, bias: np.ndarray) -> None:
 def make_conv2d(
     weight: np.ndarray, bias: np.ndarray, groups: int = 1, quantization: ConvQuantization | None = None
 ) -> nn.Conv2D:
-    """A convolution of stride 1 that keeps the map's size; of rounded weights if quantized."""
-    # Made with the least weights: they are replaced.
+    """Return a convolution of stride 1 that keeps the map's size, with rounded weights if quantized."""
+    # Created with the fewest weights, since `set_weights` replaces them.
     layer = nn.Conv2D(groups, groups, weight.shape[-1], padding=weight.shape[-1] // 2, groups=groups)
     set_weights(layer, weight, bias)
     if quantization is not None:
@@ -50,10 +50,11 @@ def make_conv2d(
 
 
 def permute_path(path: nn.Layer, inputs: np.ndarray, outputs: np.ndarray) -> None:
-    """Make a chain of convolutions, in place, take and give its channels in another order.
+    """Permute the input and output channels of a chain of convolutions, in place.
 
-    Channel p of its input is what channel inputs[p] was, and so for its output. Each depthwise convolution
-    hands the order on to the dense one after it; there must be a dense one.
+    Channel p of the new input is channel inputs[p] of the old, and likewise for the output. Depthwise
+    convolutions before the first dense one keep the order of the input, those after the last that of the
+    output; at least one must be dense.
     """
     convs = [layer for layer in path.sublayers() if isinstance(layer, nn.Conv2D)]
     dense = [k for k, conv in enumerate(convs) if conv_groups(conv) == 1]
@@ -70,7 +71,7 @@ def permute_path(path: nn.Layer, inputs: np.ndarray, outputs: np.ndarray) -> Non
 
 
 def scale_conv2d(conv: nn.Conv2D, factor: float) -> None:
-    """Multiply what a convolution gives, in place."""
+    """Multiply a convolution's output by ``factor``, in place."""
     weight, bias = weights_of(conv)
     set_weights(conv, factor * weight, factor * bias)
 

@@ -1,4 +1,4 @@
-"""The graph of an export: the network, with normalisation, flip test and decoding inside where asked for."""
+"""The graph of an export: the network, optionally with normalisation, flip test and decoding."""
 
 import os
 import tempfile
@@ -24,9 +24,9 @@ FlipPairs = Sequence[Sequence[int]]
 class Graph(nn.Layer):
     """image (N, 3, h, w) -> heatmaps (N, K, H, W), as the network, which is in eval mode.
 
-    ``normalization`` is a mean (3,), to be subtracted from the image, which is uint8 then, and a factor (3,)
-    (see `fold_normalization`). ``flip`` holds flip pairs and whether heatmaps shift (see `flip_test`). With
-    ``decoding`` the graph takes inverse_warp (N, 2, 3), too, and gives keypoints (N, K, 3).
+    With ``normalization``, a mean (3,) to subtract and a factor (3,) (see `fold_normalization`), the image is
+    uint8. ``flip`` holds flip pairs and whether heatmaps shift (see `flip_test`). With ``decoding`` the graph
+    also takes inverse_warp (N, 2, 3), and gives keypoints (N, K, 3).
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Graph(nn.Layer):
         self.eval()
 
     def with_decoding(self, decoding: Decoding) -> "Graph":
-        """A graph of the same network that decodes, not static yet."""
+        """Return a graph of the same network with decoding, not static yet."""
         graph = Graph(self.network, None, self.flip, decoding)
         graph.mean, graph.factor = self.mean, self.factor
         return graph
@@ -80,29 +80,29 @@ def trace(graph: Graph, size: tuple[int, int], batch: int | None) -> Graph:
 
 
 def count_operators(traced: Graph) -> int:
-    """How many operators a static graph has, those that make constants among them."""
+    """The number of operators of a static graph, including constants."""
     return len(graph_operators(traced))
 
 
 def save_graph(traced: Graph, folder: Path) -> None:
-    """Write a static graph's `model.json` and `model.pdiparams`; OSError where the disk is full.
+    """Write a static graph's `model.json` and `model.pdiparams`; OSError if the disk is full.
 
-    Within `graphs_of_paddle_2`, where it was traced, too, `model.pdmodel` and `model.pdiparams`.
+    Within `graphs_of_paddle_2`, in which it must also be traced, `model.pdmodel` and `model.pdiparams`.
     """
     paddle.jit.save(traced, str(folder / "model"))
-    (folder / "model.pdiparams.info").unlink(missing_ok=True)  # for training on, in Paddle 2
+    (folder / "model.pdiparams.info").unlink(missing_ok=True)  # only for further training in Paddle 2
     check_room(folder)
 
 
 def check_room(folder: Path) -> None:
-    """Raise OSError where no more can be written, so that the folder's files may have been cut short.
+    """Raise OSError if nothing more can be written, since the folder's files may then be truncated.
 
-    Paddle and paddle2onnx leave half a file on a full disk, and say nothing.
+    On a full disk, Paddle and paddle2onnx truncate files without an error.
     """
     longest = max(file.stat().st_size for file in folder.iterdir())
     try:
         with tempfile.TemporaryFile(dir=folder) as probe:
-            probe.seek(longest)  # which takes no room, but a limit on the size of files counts it
+            probe.seek(longest)  # takes no space, but counts for a limit on file sizes
             probe.write(bytes(_PROBE))
             probe.flush()
             os.fsync(probe.fileno())

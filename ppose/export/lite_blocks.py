@@ -1,10 +1,10 @@
-"""Lite-HRNet's blocks without splits and shuffles: no channel moves, only its number changes.
+"""Lite-HRNet's blocks without splits and shuffles: channels stay in place, only their numbers change.
 
-A block of the trained network works on half of the channels and then interleaves both halves. Here it works
-on the map as a whole, with weights that leave the other half as it is (a gate of 1, a kernel of one 1, a
-mask), and the places of the halves, which the shuffle would have changed, are worked out beforehand. That is
-more arithmetic, on operators whose time is memory and calls, and none of the copies and changes of layout
-that took most of the time.
+A block of the trained network processes half of the channels, then interleaves both halves. Here it processes
+the whole map, with weights that leave the other half unchanged (a gate of 1, an identity kernel, a mask). The
+positions of the halves, which the shuffles would change, are computed in advance. This needs more arithmetic,
+but these operators are limited by memory and calls; it avoids the copies and layout changes that took most of
+the time.
 """
 
 import copy
@@ -22,14 +22,14 @@ from ppose.quantization.channel_rounding import merge_roundings
 from ppose.quantization.convolutions import weights_of
 from ppose.quantization.scheme import quantization_of
 
-_OPEN = 40.0  # the sigmoid of it is 1 in float32
+_OPEN = 40.0  # its sigmoid is 1 in float32
 
 
 def split_and_shuffle(order: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where a block finds the half that it works on, and the order of channels after its shuffle.
+    """Return the places of the half that a block processes, and the channel order after its shuffle.
 
-    order[p] is the number that the channel at place p has in the trained network. Interleaving turns number k
-    of the first half into 2k, and of the second into 2k + 1.
+    order[p] is the number in the trained network of the channel at place p. Interleaving turns number k of
+    the first half into 2k, and of the second into 2k + 1.
     """
     half = len(order) // 2
     places = np.argsort(order)
@@ -38,9 +38,9 @@ def split_and_shuffle(order: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 class StemForm(nn.Layer):
-    """`Stem` whose halves are not interleaved; ``order`` is that of its channels, as of `split_and_shuffle`.
+    """`Stem` without interleaved halves; ``order`` is its channel order, as for `split_and_shuffle`.
 
-    Each half has a first convolution of its own: to take a map apart costs more than to read the image twice.
+    Each half has its own first convolution: splitting a map costs more than reading the image twice.
     """
 
     def __init__(self, stem: Stem) -> None:
@@ -57,7 +57,7 @@ class StemForm(nn.Layer):
 
 
 def _cut(layer: ConvNorm, outputs: slice) -> ConvNorm:
-    """A layer, whose norm is folded, with some of its outputs."""
+    """Return a copy of a layer with a folded norm that has only some of its outputs."""
     part = copy.deepcopy(layer)
     weight, bias = weights_of(layer.conv)
     set_weights(part.conv, weight[outputs], bias[outputs])
@@ -67,9 +67,9 @@ def _cut(layer: ConvNorm, outputs: slice) -> ConvNorm:
 class WeightingForm(nn.Layer):
     """`ConditionalChannelWeighting` over whole maps; ``places`` are those of the weighted half of each.
 
-    The gates (SpatialWeighting) of all branches are computed together, from the pooled maps, whose means are
-    those of the maps. They are not applied to the maps at once, but to the small weights that the next block
-    multiplies its maps with.
+    The gates (SpatialWeighting) of all branches are computed together, from the pooled maps, whose means
+    equal those of the maps. They are not applied to the maps directly, but to the small weights by which the
+    next block multiplies its maps.
     """
 
     def __init__(
@@ -91,17 +91,17 @@ class WeightingForm(nn.Layer):
         )
 
     def double_first(self) -> None:
-        """Make the first branch's map twice as large, and everything else as before."""
+        """Double the values of the first branch's map, and keep everything else."""
         self.depthwise[0].double()
         self.squeeze.double_inputs(self.channels[0])
 
     def forward(
         self, maps: list[paddle.Tensor], gates: paddle.Tensor | None, pooled: paddle.Tensor
     ) -> tuple[list[paddle.Tensor], paddle.Tensor, paddle.Tensor]:
-        """The same for the next block.
+        """Return maps, gates and pooled for the next block.
 
-        maps is one map per branch; gates (N, all channels, 1, 1) are still to be multiplied with them (None:
-        nothing is); pooled is all maps at the size of the last.
+        maps is one map per branch; gates (N, all channels, 1, 1) are factors not yet applied to them, or
+        None; pooled is all maps at the size of the last.
         """
         seen = pooled if gates is None else pooled * gates
         weights = F.sigmoid(self.cross2(F.relu(self.cross1(seen))))
@@ -125,7 +125,7 @@ def pool_to_last(maps: Sequence[paddle.Tensor]) -> paddle.Tensor:
 
 
 class DepthwiseForm(nn.Layer):
-    """A depthwise convolution over a whole map; channels that are not at its ``places`` stay as they are."""
+    """A depthwise convolution over a whole map; channels not at its ``places`` stay unchanged."""
 
     def __init__(self, conv: nn.Conv2D, places: np.ndarray, channels: int) -> None:
         super().__init__()
@@ -135,7 +135,7 @@ class DepthwiseForm(nn.Layer):
         self.kept = None
         if quantization is None or quantization.input is None:
             weight[_others(places, channels), 0, 1, 1] = 1
-        else:  # the other channels are not to be rounded
+        else:  # the other channels must not be rounded
             self.kept = _make_mask(places, channels, conv.weight.dtype)
         self.conv = make_conv2d(weight, bias, groups=channels, quantization=quantization)
 
@@ -151,10 +151,10 @@ class DepthwiseForm(nn.Layer):
 
 
 class MergedConv2D(nn.Layer):
-    """1x1 convolutions as one, each from its own ``inputs`` to its own ``outputs``, channels of the map.
+    """Merges 1x1 convolutions, each from its own ``inputs`` to its own ``outputs``, channels of the map.
 
-    ``bias`` is that of outputs that belong to none. One convolution alone stays quantized as it is. Several
-    round their inputs each in its own way; the weight is quantized if all of theirs are.
+    Outputs of no convolution get ``bias``. A single convolution keeps its quantization. Several keep their
+    own rounding of inputs; the weight is quantized if all of theirs are.
     """
 
     def __init__(
@@ -178,7 +178,7 @@ class MergedConv2D(nn.Layer):
         self.conv = make_conv2d(weight, shift, quantization=quantization)
 
     def double_inputs(self, channels: int) -> None:
-        """Fit it to a map whose first channels are twice as large; each output takes all or none of them."""
+        """Adapt to a map whose first channels have doubled values; each output uses all or none of them."""
         weight, bias = weights_of(self.conv)
         weight[:, :channels] /= 2
         set_weights(self.conv, weight, bias)
@@ -191,7 +191,7 @@ class MergedConv2D(nn.Layer):
 
 
 class ShuffleForm(nn.Layer):
-    """`ShuffleUnit` over a whole map, nowhere below 0; ``places`` are those of the half that it changes."""
+    """`ShuffleUnit` over a whole map without negative values; ``places`` are those of the half it changes."""
 
     def __init__(self, unit: ShuffleUnit, places: np.ndarray, channels: int) -> None:
         super().__init__()
@@ -213,14 +213,14 @@ class ShuffleForm(nn.Layer):
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         """(N, channels, H, W) -> the same shape."""
-        # The half that stays passes the ReLU unchanged, since it comes out of one.
+        # The kept half passes the ReLU unchanged, since it is the output of one.
         return F.relu(self.project(self.depthwise(F.relu(self.expand(x)))) + x * self.kept)
 
 
 def _make_gate(
     gates: Sequence[nn.Layer], places: Sequence[np.ndarray], channels: int
 ) -> tuple[MergedConv2D, MergedConv2D]:
-    """Pairs conv1, conv2 of 1x1 convolutions, each over its own places, as one pair; others get `_OPEN`."""
+    """Merge pairs conv1, conv2 of 1x1 convolutions, each over its own places; other places get `_OPEN`."""
     first, second = ([getattr(gate, name).conv for gate in gates] for name in ("conv1", "conv2"))
     ends = np.cumsum([conv.weight.shape[0] for conv in first])
     inner = [np.arange(end - conv.weight.shape[0], end) for conv, end in zip(first, ends, strict=True)]

@@ -1,4 +1,4 @@
-"""Lite-HRNet for inference: the trained network's function in half of its operators."""
+"""Lite-HRNet for inference: the same function as the trained network with half of the operators."""
 
 from typing import Any
 
@@ -22,9 +22,9 @@ Orders = list[np.ndarray]
 
 
 def rewrite_lite_hrnet(network: LiteHRNet) -> None:
-    """Replace stem and modules, in place, and fit the weights between to the channel order that they leave.
+    """Replace stem and modules, in place, and permute the weights between them to the new channel orders.
 
-    Norms have to be folded before.
+    Norms must be folded before.
     """
     network.stem = StemForm(network.stem)
     orders = [network.stem.order]
@@ -44,13 +44,13 @@ def rewrite_lite_hrnet(network: LiteHRNet) -> None:
 
 
 def _natural(path: nn.Layer, which: int = 0) -> np.ndarray:
-    """The trained network's own order, of what the first (or another) convolution of a path gives."""
+    """The trained network's channel order after the first (or another) convolution of a path."""
     convs = [layer for layer in path.sublayers() if isinstance(layer, nn.Conv2D)]
     return np.arange(convs[which].weight.shape[0])
 
 
 def _cross(transition: nn.LayerDict, orders: Orders) -> Orders:
-    """Fit a transition to the order of its inputs; returns the order of its outputs."""
+    """Permute a transition for the orders of its inputs; returns the orders of its outputs."""
     crossed = []
     for i, order in enumerate([*orders, orders[-1]]):
         if str(i) in transition:
@@ -63,7 +63,7 @@ def _cross(transition: nn.LayerDict, orders: Orders) -> Orders:
 
 
 def _rewrite_module(module: LiteModule, orders: Orders) -> tuple["_WeightingModule | _ShuffleModule", Orders]:
-    """A module's form for inputs in these orders, and the orders of its outputs."""
+    """Return a module's form for inputs in these orders, and the orders of its outputs."""
     rewrite = _rewrite_weighting if module.weighting else _rewrite_shuffles
     form, orders = rewrite(module, orders)
     for i, paths in module.fuse_layers.items():
@@ -129,7 +129,7 @@ class _ShuffleModule(nn.Layer):
 
 
 def _fuse(layers: Any, maps: list[paddle.Tensor]) -> list[paddle.Tensor]:
-    """LiteModule's exchange, of maps whose first is doubled, with layers as `_rewrite_module` leaves them."""
+    """LiteModule's exchange, with the first map doubled and the layers rewritten by `_rewrite_module`."""
     first = maps[0]
     fused = []
     for i, total in enumerate(maps):
@@ -145,11 +145,11 @@ def _fuse(layers: Any, maps: list[paddle.Tensor]) -> list[paddle.Tensor]:
 
 
 def _sum_from_below(paths: Any, maps: list[paddle.Tensor], i: int) -> paddle.Tensor | None:
-    """What the branches of lower resolution give to branch i, None to the last.
+    """The sum over branches of lower resolution for branch i; None for the last.
 
-    maps is one map per branch, each at half the size of the one before; paths are `make_fuse_layers`'s for
-    branch i, with folded norms: [str(j)][0] is the convolution of branch j. The sum is taken at the smallest
-    size that it can be: nearest upsampling by 4 is that by 2, twice.
+    maps is one map per branch, each at half the size of the one before; paths are those of `make_fuse_layers`
+    for branch i, with folded norms: [str(j)][0] is the convolution of branch j. The sum is taken at the
+    smallest possible size: nearest upsampling by 4 equals that by 2, twice.
     """
     total = None
     for j in range(len(maps) - 1, i, -1):

@@ -1,4 +1,4 @@
-"""Normalisation inside the network, which then takes the image's pixels as they are."""
+"""Moves the normalisation into the network, which then takes the image's raw pixels."""
 
 import numpy as np
 import paddle
@@ -12,14 +12,14 @@ from ppose.transforms import NormalizeImage
 
 @paddle.no_grad()
 def fold_normalization(network: nn.Layer, normalize: NormalizeImage) -> tuple[np.ndarray, np.ndarray]:
-    """Scale the weights of what takes the image, in place; returns what is left to do with pixels.
+    """Scale the weights of the convolution that takes the image, in place; returns mean (3,) and factor (3,).
 
-    Normalising is (pixel - mean) * factor per channel, RGB; the two (3,) are returned. The inputs of one that
-    takes BGR change places. The factor goes into the weights exactly, and is 1 then; but not where they
-    are rounded. The mean, in pixel values, cannot go into the bias: the convolution's padding is 0 in the
-    normalised image, which is the mean in the pixels'; so it has to be subtracted before the convolution
-    pads. Raises ExportError where no convolution takes three channels, or several do that are not alike, as
-    the two of a stem without a split are.
+    The graph must still compute (pixel - mean) * factor per channel, RGB. If the network takes BGR, the
+    weights' input channels are reversed. The factor is folded into the weights exactly and returned as 1,
+    except if they are rounded. The mean, in pixel values, cannot go into the bias: the convolution pads with
+    0 in the normalised image, which is the mean in pixels, so it must be subtracted before the padding.
+    Raises ExportError if no convolution takes three channels, or if several do that are not alike; the two of
+    a stem without a split are.
     """
     first: list[nn.Conv2D] = [
         layer
@@ -28,7 +28,7 @@ def fold_normalization(network: nn.Layer, normalize: NormalizeImage) -> tuple[np
     ]
     if len({(*conv.weight.shape, quantization_of(conv)) for conv in first}) != 1:
         raise ExportError(
-            f"the normalisation needs one convolution that takes the image, found {len(first)}; "
+            f"the normalisation needs a single convolution that takes the image, found {len(first)}; "
             "export without --fuse_normalize"
         )
     mean = (-normalize.offset.astype(np.float64) / normalize.factor).astype(np.float32)

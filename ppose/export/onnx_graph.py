@@ -1,4 +1,4 @@
-"""Paddle's saved graph as an ONNX model: converted, made small, checked."""
+"""Converts a saved Paddle graph to an ONNX model, simplifies it, and checks it."""
 
 import subprocess
 import sys
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 OPSET = 17
 
-# `python -m` would look for modules in the current folder first, as `-c` does until its first line is done.
+# `python -m` would import modules from the current folder first, as `-c` does until its first line has run.
 _PADDLE2ONNX = (
     "import sys; sys.path[:] = filter(None, sys.path); import runpy; "
     "runpy.run_module('paddle2onnx.command', run_name='__main__', alter_sys=True)"
@@ -27,10 +27,10 @@ _INSTALL = "pip install 'ppose[onnx]'"
 
 
 def require_onnx() -> None:
-    """Raise ExportError unless all that converts and checks is installed."""
+    """Raise ExportError unless all packages for conversion and checks are installed."""
     try:
         import onnx  # noqa: F401
-        import onnx_graphsurgeon  # noqa: F401  (polygraphy would install it, without asking)
+        import onnx_graphsurgeon  # noqa: F401  (polygraphy would install it without asking)
         import onnxruntime  # noqa: F401
         import onnxslim  # noqa: F401
         import paddle2onnx  # noqa: F401
@@ -43,9 +43,9 @@ def convert_to_onnx(
 ) -> int:
     """Write `model.onnx` beside a saved graph, opset 17; returns the number of operators.
 
-    Its inputs keep their names, its output gets its own; a batch of any size is the dimension `batch`.
-    Convolutions with the weights that ``quantizations`` names become int8. Raises ExportError with the
-    converter's own words, OSError where the disk is full.
+    Inputs keep their names, the output is renamed to ``output``; a dynamic batch is the dimension `batch`.
+    Convolutions whose weights ``quantizations`` names become int8. Raises ExportError with the converter's
+    message, OSError if the disk is full.
     """
     import onnx
     import onnxslim
@@ -67,16 +67,16 @@ def convert_to_onnx(
 
 
 def convert_graph(graph: Path, weights: Path, file: Path) -> None:
-    """Write a graph of Paddle's as ONNX, as the converter gives it; its weights lie in the same folder.
+    """Convert a Paddle graph, whose weights are in the same folder, to an ONNX file, without further changes.
 
-    Raises ExportError with the converter's own words, OSError where the disk is full.
+    Raises ExportError with the converter's message, OSError if the disk is full.
     """
-    # A process of its own: the converter aborts at an operator that it cannot convert.
+    # In its own process, since the converter aborts at an operator that it cannot convert.
     command: list[str | Path] = [
         *(sys.executable, "-c", _PADDLE2ONNX, "--model_dir", graph.parent, "--save_file", file),
         *("--model_filename", graph.name, "--params_filename", weights.name),
         *("--opset_version", str(OPSET), "--enable_auto_update_opset", "False"),
-        *("--optimize_tool", "polygraphy"),  # folds shapes, which onnxslim leaves
+        *("--optimize_tool", "polygraphy"),  # folds shapes; onnxslim does not
     ]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as process, cleaned(process.kill):
@@ -89,7 +89,7 @@ def convert_graph(graph: Path, weights: Path, file: Path) -> None:
 
 
 def _name_ends(model: "onnx.ModelProto", output: str) -> None:
-    """Call the output and the batch by their names, which Paddle's format does not hold."""
+    """Name the output and the batch dimension, since Paddle's format does not store these names."""
     graph = model.graph
     old = graph.output[0].name
     for node in graph.node:

@@ -1,4 +1,4 @@
-"""Post-training quantization of a task's network: from trained weights to an int8 export, or to a report."""
+"""Post-training quantization of a task's network, to an int8 export or to a report on its layers."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from ppose.quantization.convolutions import find_convs
 from ppose.quantization.sensitivity import LayerSensitivity, heatmap_error, measure_sensitivity
 from ppose.quantization.sensitivity_report import CSV_FILE, write_report
 
-# Calibration images for the heatmap error of each layer, and for that of the whole network.
+# Calibration images for the heatmap error per layer, and for that of the whole network.
 _IMAGES_PER_LAYER, _IMAGES_COMPARED = 4, 16
 
 
@@ -35,7 +35,7 @@ class Quantized:
     report: Report
 
     def describe(self) -> str:
-        """Three lines for the user."""
+        """Return three lines for the user."""
         return (
             f"{self.quantized_convs} of {len(find_convs(self.trained))} convolutions in eight bits "
             f"({self.how.method}): heatmaps off by {100 * self.error:.1f} % of the network's in float, on "
@@ -49,7 +49,7 @@ def quantize_and_export(
 ) -> Quantized:
     """Quantize the task's trained network, calibrated on ``images``, and export it to ``folder``.
 
-    Raises what `load_trained`, `calibrate` and `export_model` do.
+    Raises as `load_trained`, `calibrate` and `export_model` do.
     """
     check_writable(folder / "infer_cfg.yml")
     trained = load_trained(task)
@@ -68,7 +68,7 @@ def analyse_layers(
     measure_ap: Callable[[nn.Layer], float] | None = None,
     ap_layers: int = 0,
 ) -> list[LayerSensitivity]:
-    """`measure_sensitivity` of the task's trained network, written to ``folder`` too (see `write_report`)."""
+    """`measure_sensitivity` of the task's trained network; also writes it to ``folder`` (`write_report`)."""
     check_writable(folder / CSV_FILE)
     trained = load_trained(task)
     quantizations = equalize_and_calibrate(trained, images, how)

@@ -1,4 +1,4 @@
-"""Puts an export in its place: whole, or not at all."""
+"""Moves an export to its folder atomically."""
 
 import logging
 import os
@@ -23,18 +23,18 @@ from ppose.interrupts import cleaned, held
 
 _logger = logging.getLogger(__name__)
 
-# Both graphs read these weights, which are in the order of the names that Paddle gave them: the same from one
-# command to the next, but not where a process makes several networks.
+# Both graphs read these weights in the order of the names that Paddle gave them. The order is the same in
+# each command, but not if a process makes several networks.
 _WEIGHTS = PADDLE_FILES[1]
 _PADDLES_GRAPHS = PADDLE_FILES[0], PADDLE_2_FILES[0]
 
 
 @contextmanager
 def staging(folder: Path) -> Iterator[Path]:
-    """Yield a temporary folder within ``folder``, which is made if need be; it goes at the end.
+    """Yield a temporary folder within ``folder``, created if necessary; delete it at the end.
 
-    OSError names ``folder``, before any work where nothing can be written there. If ``folder`` is empty at
-    the end, it goes too, and those that were made for it.
+    Raises OSError that names ``folder``, before any work, if it is not writable. If ``folder`` is empty at
+    the end, it is deleted too, with its parents created here.
     """
     made = [folder, *(parent for parent in folder.parents if not parent.exists())]
     temporary = folder / f".export-{secrets.token_hex(4)}"
@@ -56,22 +56,21 @@ def staging(folder: Path) -> Iterator[Path]:
 def publish(temporary: Path, model: ModelFolder) -> ModelFolder:
     """Move the model files of a temporary folder to ``model.path``, `infer_cfg.yml` last; returns the result.
 
-    ``model.files`` is filled in here. Another format of the same model stays beside the new one; files of
-    another model, which would no longer belong there, go, and so does a graph whose weights the new ones
-    replace.
+    Fills in ``model.files``. Keeps another format of the same model beside the new one; deletes files of
+    another model, and a graph whose weights the new ones replace.
     """
     new = [name for name in MODEL_FILES if (temporary / name).is_file()]
     files = {name: file_digest(temporary / name) for name in new}
     kept = _kept_files(model)
     if kept.get(_WEIGHTS) != files.get(_WEIGHTS, kept.get(_WEIGHTS)):
         for name in kept.keys() & set(_PADDLES_GRAPHS) - set(new):
-            _logger.warning("%s goes: %s is of another order now; export it again", name, _WEIGHTS)
+            _logger.warning("deleting %s, since the order in %s changed; export it again", name, _WEIGHTS)
             del kept[name]
     model = replace(model, files={**kept, **files})
     write_infer_cfg(model, temporary / INFER_CFG)
     for name in new:
         _flush(temporary / name)
-    with held():  # so that files of two exports do not mix
+    with held():  # so that an interrupt does not mix files of two exports
         for name in (*new, INFER_CFG):
             (temporary / name).replace(model.path / name)
         for name in set(MODEL_FILES) - set(model.files):
@@ -80,7 +79,7 @@ def publish(temporary: Path, model: ModelFolder) -> ModelFolder:
 
 
 def _kept_files(model: ModelFolder) -> dict[str, str]:
-    """The files of an earlier export of the same model, by the same versions; none where it is another."""
+    """The files of an earlier export of the same model by the same versions; none if anything differs."""
     with suppress(PposeError):
         earlier = read_model_folder(model.path)
         if replace(earlier, files=model.files) == model:

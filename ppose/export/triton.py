@@ -1,6 +1,6 @@
-"""An exported model as NVIDIA's Triton Inference Server takes it.
+"""Writes an exported model for NVIDIA's Triton Inference Server.
 
-The layout and keys are those of its user guide, "Model Repository" and "Model Configuration".
+The layout and keys follow its user guide, "Model Repository" and "Model Configuration".
 """
 
 import shutil
@@ -21,20 +21,20 @@ input [ {inputs} ]
 output [ {output} ]
 """
 _TENSOR = '{{ name: "{name}" data_type: {type} dims: {dims} }}'
-# Under load batches fill while the one before them runs: the delay is for when there is little to do.
+# Under load, batches fill while the previous one runs; the delay matters only at low load.
 _BATCHING = "dynamic_batching { max_queue_delay_microseconds: 2000 }\n"
 
 
 def write_triton(folder: ModelFolder, repository: Path) -> Path:
     """Write the model's ONNX graph into a model repository, as version 1; returns the model's folder there.
 
-    `infer_cfg.yml` goes beside it: the clients' `PoseSpec`. A graph for any number of images gets Triton's
-    dynamic batching. Raises ExportError for a model that is not exported as ONNX, OSError.
+    Copies `infer_cfg.yml` there too, which gives clients the `PoseSpec`. A graph for any number of images
+    gets Triton's dynamic batching. Raises ExportError for a model not exported as ONNX, and OSError.
     """
     if not set(ONNX_FILES) <= set(folder.files):
         raise ExportError(f"{folder.path} has no {ONNX_FILES[0]}: a Triton repository needs --format onnx")
     spec, model = folder.spec, repository / folder.name
-    # Triton batches no graph of a fixed batch; its dims then have all dimensions.
+    # For a graph with a fixed batch, Triton does not batch, and its dims include the batch.
     batch = [] if spec.batch is None else [spec.batch]
 
     def describe(name: str, kind: str, shape: Sequence[int]) -> str:

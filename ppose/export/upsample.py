@@ -9,14 +9,14 @@ from paddle import nn
 
 
 class MatrixUpsample(nn.Layer):
-    """Doubles a map bilinearly, its corners kept (align_corners); as `nn.Upsample`, by two matrix products.
+    """Doubles a map bilinearly with align_corners, as `nn.Upsample`, by two matrix products.
 
-    Paddle Inference gives that operator to oneDNN, which does not know align_corners: heatmaps of Lite-HRNet
-    were off by 27 % (Paddle 3.2.2). Matrix products are right everywhere, if the operands have three
-    dimensions: oneDNN's products of a matrix with a convolution's output of four are wrong as well.
+    Paddle Inference runs that operator in oneDNN, which ignores align_corners: heatmaps of Lite-HRNet were
+    off by 27 % (Paddle 3.2.2). Matrix products are correct everywhere, if the operands have three dimensions:
+    oneDNN's products of a matrix with a convolution's output of four are wrong as well.
 
-    The matrices are buffers, one for each of the ``sides`` (heights and widths) of the maps that come: a
-    graph holds other constants as text.
+    The matrices are buffers, one for each of the ``sides`` (heights and widths) of the input maps, since a
+    graph stores other constants as text.
     """
 
     def __init__(self, sides: Iterable[int]) -> None:
@@ -25,7 +25,7 @@ class MatrixUpsample(nn.Layer):
             self.register_buffer(f"matrix_{side}", paddle.to_tensor(interpolation_matrix(side)))
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
-        """(N, C, H, W) -> (N, C, 2H, 2W); all but N are known when the graph is made."""
+        """(N, C, H, W) -> (N, C, 2H, 2W); all dimensions but N are fixed when the graph is traced."""
         channels, height, width = x.shape[1:]
         rows, columns = (getattr(self, f"matrix_{side}") for side in (height, width))
         wide = paddle.matmul(x.reshape([-1, channels * height, width]), columns, transpose_y=True)
@@ -34,7 +34,7 @@ class MatrixUpsample(nn.Layer):
 
 
 def interpolation_matrix(count: int) -> np.ndarray:
-    """(2 count, count) float32: twice as many points on a line of ``count``, from its first to its last."""
+    """(2 count, count) float32: interpolates ``count`` points of a line at twice as many, ends included."""
     position = np.linspace(0, count - 1, 2 * count)
     distance = np.abs(position[:, None] - np.arange(count))
     return np.maximum(1 - distance, 0).astype(np.float32)
@@ -44,7 +44,7 @@ def interpolation_matrix(count: int) -> np.ndarray:
 def use_matrix_upsampling(network: nn.Layer, size: tuple[int, int]) -> None:
     """Replace every bilinear `nn.Upsample` of factor 2 with align_corners, in place.
 
-    The network, which is in eval mode, runs once on an image of ``size`` (w, h), which shows the maps' sizes.
+    The network, in eval mode, runs once on an image of ``size`` (w, h) to find the maps' sizes.
     """
     found = [
         (parent, name, layer)

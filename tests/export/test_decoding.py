@@ -116,7 +116,7 @@ def test_a_codec_of_somebody_else(gaussians):
     class Own:
         heatmap_size = (48, 64)
 
-    with pytest.raises(ExportError, match="the codec Own has no decoding in a graph: leave out"):
+    with pytest.raises(ExportError, match="the codec Own cannot decode in a graph: leave out"):
         Decoding(Own())
 
 
