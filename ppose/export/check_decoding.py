@@ -42,7 +42,7 @@ def compare_decoding(decodes: Predictor, exported: Predictor) -> float:
     of_scores = float(np.abs(scores - expected_scores).max() / max(np.abs(expected_scores).max(), 1e-6))
     if not (off <= TOLERANCE and of_scores <= 1e-3):
         raise ExportError(
-            f"the graph's keypoints differ by {off:.1e} pixels, their scores by {of_scores:.1e}, from those "
+            f"the graph's keypoints are off by {off:.1e} pixels, their scores by {of_scores:.1e}, from those "
             f"decoded from its heatmaps, expected {TOLERANCE:.0e} and 1e-03 at most; nothing was written: "
             "export without --decode_in_graph"
         )

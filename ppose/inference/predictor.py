@@ -91,14 +91,14 @@ class Predictor:
         use_dark: bool | None = None,
         **options: Any,
     ) -> "Predictor":
-        """The predictor of a folder that tools/export_model.py, PaddleDetection or PaddleX wrote.
+        """Open a model folder that tools/export_model.py, PaddleDetection or PaddleX wrote.
 
         ``runtime``, ``device`` (cpu, gpu), ``precision`` (None: fp32), ``cpu_threads`` (None: all cores) and
         ``options`` are those of `open_runtime`, which also raises the errors. ``hint`` "throughput" is for
-        many images: it runs as many batches at once as there are threads, while other images are read;
-        "latency" answers a single image soonest. ``batch_size`` people at most are one batch, by default 16,
-        and where batches run at once 8 of 128x96 pixels or 4 of 256x192; a graph exported with a fixed batch
-        keeps its own. ``use_dark`` None decodes as the model was evaluated.
+        many images: it runs as many batches in parallel as there are threads, while it reads other images;
+        "latency" gives the lowest latency for one image. A batch has at most ``batch_size`` people, by
+        default 16; if batches run in parallel, 8 of 128x96 pixels or 4 of 256x192. A graph exported with a
+        fixed batch keeps its own. ``use_dark`` None decodes as the model was evaluated.
 
         If `ppose tune` has measured this model on this machine, ``runtime`` "auto" uses its choice for the
         hint, unless device, ``precision`` or ``cpu_threads`` are given; "measure" measures first if needed,

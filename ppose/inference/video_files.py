@@ -1,4 +1,4 @@
-"""Reads frames of video files in any format of FFmpeg, by PyAV."""
+"""Reads frames of video files in any FFmpeg format, with PyAV."""
 
 import logging
 import math
@@ -26,13 +26,13 @@ _logger = logging.getLogger(__name__)
 
 DEFAULT_RATE = Fraction(25)  # if a source states none
 _MOST_RATE = 1000
-# Do not open what a file refers to, such as a playlist's files and addresses.
+# Do not open references, such as a playlist's files and addresses.
 _NO_OTHER_FILES = {"protocol_whitelist": "none"}
 _HDR = (ColorTrc.SMPTE2084, ColorTrc.ARIB_STD_B67)  # PQ and HLG
 _TURNS = {1: cv2.ROTATE_90_COUNTERCLOCKWISE, 2: cv2.ROTATE_180, 3: cv2.ROTATE_90_CLOCKWISE}
-_EARLIER = 10.0  # seconds; x264 has a frame that stands for itself so often, at 25 a second
+_EARLIER = 10.0  # seconds; x264's longest distance of keyframes at 25 frames per second
 _MOST_DECODERS = 4  # threads, each of which holds a frame
-_LOST_SECONDS, _LOST_FRAMES = 0.5, 1.5  # what a whole file's length may be off
+_LOST_SECONDS, _LOST_FRAMES = 0.5, 1.5  # tolerances of a complete file's length
 
 
 class VideoFile:
@@ -55,9 +55,7 @@ class VideoFile:
         self._stream: Any = stream
         context = stream.codec_context
         if context is None:
-            raise DataError(
-                f"the video in {show_name(path)} has a codec that is unknown here, or its index was cut off"
-            )
+            raise DataError(f"the video in {show_name(path)} has an unknown codec, or its index was cut off")
         limit_decoder(context, path)
         context.thread_type, context.thread_count = "AUTO", min(own_cores(), _MOST_DECODERS)
         sound = streams.best("audio", related=stream)
@@ -68,9 +66,9 @@ class VideoFile:
         self._stated = self._stated_end()
         self._zero = (stream.start_time or 0) * self.time_base
         self._sound: list[Any] = []
-        self._end, self._last_end = 0.0, 0.0  # of all packets, of those of the video
+        self._end, self._last_end = 0.0, 0.0  # of all packets, and of the video's packets
         self._count, self._damaged = 0, 0
-        self._cut: set[int] = set()  # streams whose last packet is not whole
+        self._cut: set[int] = set()  # streams whose last packet is incomplete
         self._to_standard_range = _StandardRange()
         self._frames = self._read_clip()
         first = next(self._frames, None)
@@ -95,9 +93,8 @@ class VideoFile:
         if self._clip.is_cut or not self._count:
             return
         stated, read = self._stated, self._end
-        if (
-            "matroska" in self._container.format.name
-        ):  # whose length may count from 0, or from the first frame
+        # Its length may count from 0, or from the first frame.
+        if "matroska" in self._container.format.name:
             stated -= max(float(self._zero), 0.0)
         if self._cut or stated - read > max(_LOST_SECONDS, _LOST_FRAMES / self.rate):
             of_length = f", {read:.1f} of {stated:.1f} s," if stated > read else ""
@@ -136,9 +133,10 @@ class VideoFile:
             number += 1
 
     def _decode_from(self, start: float) -> Iterator[tuple[float, Any]]:
-        """Times and decoded pictures, from a frame at ``start`` or before it that stands for itself.
+        """Yield times and decoded pictures, from a keyframe at ``start`` or before.
 
-        What has no index, as MPEG-TS, is left at places behind one: then from 10 s earlier, or the beginning.
+        In formats without an index, such as MPEG-TS, a seek may end after it: it then seeks 10 s earlier, or
+        to the beginning.
         """
         for place in (start, max(start - _EARLIER, 0), -_EARLIER) if start > 0 else ():
             with suppress(av.FFmpegError):
@@ -154,7 +152,7 @@ class VideoFile:
         yield from self._decode()
 
     def _forget(self) -> None:
-        """Take back what has been said of packets that are read again."""
+        """Reset the records of packets that are read again."""
         self._sound, self._end, self._last_end = [], 0.0, 0.0
         self._count, self._damaged = 0, 0
         self._cut.clear()
@@ -181,12 +179,12 @@ class VideoFile:
         while True:
             try:
                 packet = next(packets, None)
-            except (av.FFmpegError, OSError):  # behind the damage there is nothing
+            except (av.FFmpegError, OSError):  # nothing can be read after the damage
                 packet = None
                 self._cut.add(self._stream.index)
             if packet is None:
                 return
-            if packet.size:  # what matters is a stream's last
+            if packet.size:  # only the last packet of a stream matters
                 (self._cut.add if packet.is_corrupt else self._cut.discard)(packet.stream.index)
             if packet.pts is not None and packet.size:
                 end = float((packet.pts + (packet.duration or 0)) * packet.time_base - self._zero)
@@ -264,5 +262,5 @@ def _open(path: Path) -> tuple[BinaryIO, Any]:
         file.seek(4)
         has_no_index = file.read(4) == b"ftyp"
         file.close()
-        cut = "; its index is at its end, and lacking: it was cut off" if has_no_index else ""
+        cut = "; it was cut off: the index at its end is missing" if has_no_index else ""
         raise DataError(f"not a readable video: {show_name(path)} ({size} bytes{cut})") from None

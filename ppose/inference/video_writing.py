@@ -22,9 +22,9 @@ from ppose.paths import show_name
 _logger = logging.getLogger(__name__)
 
 Codec = Literal["h264", "hevc", "av1", "vp9", "mpeg4"]
-# Encoders, and what they are told: quick ones, since poses take most of the time anyway. x264 looks for parts
-# of pixels all the same, which halves files. No frames that look ahead (B): an MP4 file's length counts times
-# of decoding, and readers leave out a last frame that lies behind it.
+# Encoders with fast options, since poses take most of the time. x264 still searches motion in fractions of
+# pixels, which halves the files. No B-frames: an MP4 file's length is that of its decoding times, and readers
+# skip a last frame beyond it.
 _ENCODERS: dict[str, tuple[str, dict[str, str]]] = {
     "h264": ("libx264", {"preset": "ultrafast", "crf": "22", "x264-params": "subme=1"}),
     "hevc": ("libx265", {"preset": "superfast", "crf": "22", "x265-params": "bframes=0:log-level=none"}),
@@ -32,7 +32,7 @@ _ENCODERS: dict[str, tuple[str, dict[str, str]]] = {
     "vp9": ("libvpx-vp9", {"deadline": "realtime", "cpu-used": "6", "crf": "30", "b": "0", "row-mt": "1"}),
     "mpeg4": ("mpeg4", {"q": "3"}),
 }
-# Playable fragments while it is written; one piece with an index at the end.
+# Playable fragments while the file is written; a single piece with an index when it is closed.
 _CONTAINER = {
     "movflags": "+hybrid_fragmented+frag_keyframe+delay_moov",
     "frag_duration": "1000000",
@@ -74,7 +74,7 @@ class VideoWriter:
         codec: Codec = "h264",
         sound: Any = None,
     ) -> None:
-        if codec == "mpeg4":  # supports no finer ones
+        if codec == "mpeg4":  # does not support finer ones
             time_base = max(time_base, Fraction(1, 50000))
         self._path, self._target, self._time_base = path, target, time_base
         self._count, self._last, self._lost_sound = 0, -1, 0
@@ -120,7 +120,7 @@ class VideoWriter:
                 for each in done:
                     each.stream = self._sound
                 self._mux(done)
-            except av.FFmpegError:  # as where its times go back
+            except av.FFmpegError:  # such as for times that go back
                 self._lost_sound += 1
 
     def close(self) -> None:
@@ -150,11 +150,11 @@ class VideoWriter:
             return None
         if sound.codec_context.name not in self._container.supported_codecs:
             _logger.warning(
-                "%s has no audio: MP4 does not hold %s", show_name(self._target), sound.codec_context.name
+                "%s has no audio: MP4 cannot contain %s", show_name(self._target), sound.codec_context.name
             )
             return None
         stream = self._container.add_stream_from_template(sound)
-        if sound.codec_context.name == "aac" and not sound.codec_context.extradata:  # of broadcasts: ADTS
+        if sound.codec_context.name == "aac" and not sound.codec_context.extradata:  # ADTS, from broadcasts
             self._to_mp4 = BitStreamFilterContext("aac_adtstoasc", sound).filter
         return stream
 
@@ -169,7 +169,7 @@ class _Output:
         self.seek, self.tell, self.close = self._file.seek, self._file.tell, self._file.close
 
     def write(self, data: bytes) -> int:
-        """Write it all."""
+        """Write all the data."""
         rest = memoryview(data)
         try:
             while rest:

@@ -138,7 +138,7 @@ def test_a_wrong_export_is_refused_and_the_earlier_one_stays(task, tmp_path, mon
         return form
 
     monkeypatch.setattr(export, "deploy_form", deform)
-    with pytest.raises(ExportError, match=r"heatmaps are off by .* expected 1\.0e-04"):
+    with pytest.raises(ExportError, match=r"heatmaps are off by .* expected at most 1\.0e-04"):
         export_model(task, "small", tmp_path, Options())
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
 

@@ -43,15 +43,15 @@ def open_detector(
     hint: Hint = "latency",
     runtime: str | None = None,
 ) -> Detector:
-    """Open the person detector of a folder or file, and log which kind it is.
+    """Open the person detector of a folder or file, and log its kind.
 
-    It is a folder of PaddleDetection, PaddleX or mmdeploy, or a file of ONNX or OpenVINO (`.xml`). What the
-    folder does not say, inputs and outputs do: PicoDet's, YOLOX's, YOLOv5's and YOLOv8's, RTMDet's. People
-    have a score of ``threshold`` or more, and are of ``classes`` (names or numbers), by default of the class
-    `person`, or of the only class. ``hint`` is that of `open_runtime`. ``runtime`` None runs ONNX in OpenVINO
-    where that is installed, else in ONNX Runtime, and `.pdmodel` in OpenVINO where that can, else in Paddle.
-    Raises DataError for a file that cannot be loaded or is none of these, ConfigError for classes that it has
-    not, and for settings that are unknown here.
+    Reads folders of PaddleDetection, PaddleX or mmdeploy, and ONNX or OpenVINO (`.xml`) files. If the folder
+    does not state the kind, inputs and outputs determine it: PicoDet, YOLOX, YOLOv5, YOLOv8 or RTMDet. It
+    returns detections of score ``threshold`` or more, of ``classes`` (names or numbers), by default of the
+    class `person`, or of the only class. ``hint`` is that of `open_runtime`. ``runtime`` None runs ONNX in
+    OpenVINO if installed, else in ONNX Runtime, and `.pdmodel` in OpenVINO if possible, else in Paddle.
+    Raises DataError for a file that cannot be loaded or is none of these, ConfigError for missing classes and
+    unknown settings.
     """
     if not 0 <= threshold <= 1:
         raise ConfigError(f"the threshold of detections is {threshold}, expected 0 to 1")

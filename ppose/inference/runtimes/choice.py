@@ -208,7 +208,7 @@ def _open_first(
 
 
 def _open_guarded(name: str, folder: ModelFolder, settings: Mapping[str, Any]) -> _Guarded:
-    """A runtime with the folder's graph; DataError where it does not load it."""
+    """Open the folder's graph in a runtime; DataError if it does not load."""
     file, open_graph = folder.path / KINDS[name].files_of(folder)[0], import_runtime(name).open_graph
     with naming(file, f"does not load in {name}"):
         return _Guarded(open_graph(folder, **settings), file)

@@ -1,7 +1,7 @@
-"""Graphs that may never end are refused: those with loops, and those of operators of the far future.
+"""Rejects graphs that may never end: those with loops, and ONNX files with a huge operator version.
 
-No keypoint network or detector needs a loop. OpenVINO goes through all versions of ONNX's operators, from the
-first to the one that a file names.
+No keypoint network or detector needs a loop. OpenVINO iterates over all versions of ONNX's operators, from
+the first to the file's.
 """
 
 import json
@@ -23,19 +23,19 @@ _FIELDS: dict[str, dict[int, str]] = {
     "node": {4: "type", 5: "attribute"}, "attribute": {6: "graph", 11: "graph"},
     "program": {1: "block"}, "block": {4: "operator"}, "operator": {3: "type"},
 }  # fmt: skip
-_OPSETS, _VERSION = 8, 2  # fields of ONNX's model and of each set of operators that it names
+_OPSETS, _VERSION = 8, 2  # fields of ONNX's model, and of each of its operator sets
 _MOST_VERSION = 1000
 _OPENVINO_LOOPS = ("Loop", "TensorIterator")
 _PADDLE_LOOP = re.compile(rb'"[\w.]*\bwhile"')
 
 
 def refuse_loops(file: Path) -> None:
-    """Raise DataError for a graph of ONNX, OpenVINO or Paddle that may never end; a damaged one may pass."""
+    """Raise DataError for an ONNX, OpenVINO or Paddle graph that may never end; a damaged one may pass."""
     looks = {".xml": _loops_in_xml, ".json": _loops_in_json, ".pdmodel": _loops_in_program}
     with open(file, "rb") as opened:
         try:
             content = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
-        except (ValueError, OSError):  # of an empty file, or of none
+        except (ValueError, OSError):  # an empty file, or one that cannot be mapped
             return
         with content:
             look = looks.get(file.suffix.lower(), _loops_in_onnx)
@@ -47,8 +47,8 @@ def refuse_loops(file: Path) -> None:
         )
     if loops:
         raise DataError(
-            f"{show_name(file)} has a loop, which may never end, and which keypoint networks and detectors "
-            "need not: export it without"
+            f"{show_name(file)} has a loop, which may never end; keypoint networks and detectors need none: "
+            "export it without"
         )
 
 
@@ -61,7 +61,7 @@ def _loops_in_program(content: mmap.mmap) -> bool:
 
 
 def _has_operator(content: mmap.mmap, message: str, name: bytes) -> bool:
-    if content.find(name) < 0:  # texts stand as they are
+    if content.find(name) < 0:  # strings are stored verbatim
         return False
     with memoryview(content) as view:
         left = [(_FIELDS[message], 0, len(view))]
@@ -75,12 +75,12 @@ def _has_operator(content: mmap.mmap, message: str, name: bytes) -> bool:
                     if kind in _FIELDS:
                         left.append((_FIELDS[kind], begin, after))
         except (IndexError, ValueError):
-            return True  # what cannot be read here, and names a loop
+            return True  # unreadable here, and contains a loop's name
     return False
 
 
 def _newest_opset(content: mmap.mmap) -> int:
-    """The largest version of operators that an ONNX file names."""
+    """The largest operator version that an ONNX file states."""
     newest = 0
     with memoryview(content) as view, suppress(IndexError, ValueError):
         for number, begin, after in _messages(view, 0, len(view)):
@@ -96,7 +96,7 @@ def _newest_opset(content: mmap.mmap) -> int:
 
 
 def _messages(view: memoryview, at: int, end: int) -> Iterator[tuple[int, int, int]]:
-    """Number, begin and end of each field that has a length, of a message of Protocol Buffers."""
+    """Yield number, begin and end of each length-delimited field of a Protocol Buffers message."""
     while at < end:
         tag, at = _varint(view, at)
         kind = tag & 7
@@ -126,7 +126,7 @@ def _varint(view: memoryview, at: int) -> tuple[int, int]:
 
 
 def _loops_in_xml(content: mmap.mmap) -> bool:
-    plain = content.find(b"&#") < 0 and content.find(b"\0") < 0  # texts stand as they are
+    plain = content.find(b"&#") < 0 and content.find(b"\0") < 0  # no escapes, and no UTF-16
     if plain and all(content.find(name.encode()) < 0 for name in _OPENVINO_LOOPS):
         return False
     found: list[str] = []
@@ -150,4 +150,4 @@ def _loops_in_json(content: mmap.mmap) -> bool:
     try:
         return bool(_PADDLE_LOOP.search(json.dumps(json.loads(content[:]), ensure_ascii=False).encode()))
     except (ValueError, RecursionError):
-        return False  # nor can Paddle read it
+        return False  # Paddle cannot read it either

@@ -1,4 +1,4 @@
-"""Graphs of ONNX, OpenVINO or Paddle 2, with any inputs and outputs, in OpenVINO on the CPU."""
+"""Runs ONNX, OpenVINO and Paddle 2 graphs with any inputs and outputs in OpenVINO on the CPU."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +11,7 @@ from ppose.errors import DeviceError
 from ppose.inference.runtimes.faults import naming
 from ppose.inference.runtimes.openvino_runtime import compile_file, make_settings
 
-_METADATA, _KEYS = "framework", ("names", "imgsz")  # where OpenVINO keeps ONNX's metadata
+_METADATA, _KEYS = "framework", ("names", "imgsz")  # where OpenVINO stores ONNX's metadata
 _LOADS, _RUNS = "does not load in OpenVINO", "does not run in OpenVINO"
 
 
@@ -34,7 +34,7 @@ class OpenVinoGraph:
         with naming(self._file, _RUNS):
             given = {name: value.astype(self._dtypes[name], copy=False) for name, value in inputs.items()}
             try:
-                request = self._idle.pop()  # one for each thread that runs at once
+                request = self._idle.pop()  # one per concurrent thread
             except IndexError:
                 request = self._compiled.create_infer_request()
             found = list(request.infer(given, share_inputs=True).values())
@@ -45,7 +45,7 @@ class OpenVinoGraph:
 def open_foreign_graph(
     file: Path, weights: Path | None = None, *, device: str, threads: int, hint: str = "latency"
 ) -> OpenVinoGraph:
-    """A graph that nothing vouches for; DataError where it cannot be loaded, DeviceError for a GPU."""
+    """Open a graph from any source; DataError if it cannot be loaded, DeviceError for a GPU."""
     if device != "cpu":
         raise DeviceError(
             f"device is {device}, but ppose runs OpenVINO on the CPU only: use an ONNX file on GPUs"

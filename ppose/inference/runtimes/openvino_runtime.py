@@ -35,12 +35,12 @@ openvino.Tensor(np.zeros(1, np.float32)).data  # noqa: B018
 class OpenVinoRuntime:
     """A model in OpenVINO; `Runtime`.
 
-    It is compiled, or taken from the cache, at the first batch of a size. With one caller there is a model
-    with fixed shapes for one person and for each of ``batches``, and one for all other sizes; with several
-    callers, whose requests each run in one thread, one for each size. Fixed shapes take a
-    quarter less of Lite-HRNet's time, and a third where sizes change. Threads that run it at once have a
-    request each, and with ``is_apart`` a compiled model each, of which there are as many as callers: OpenVINO
-    (2026.4) spoils int8 weights where several streams of a model share them, in 4 to 18 of 25 compilations.
+    The first batch of a size compiles the model, or loads it from the cache. With one caller, there is a
+    model with fixed shapes for one person and for each of ``batches``, and another for all other sizes; with
+    several callers, whose requests each run in one thread, there is one for each size. Fixed shapes reduce
+    Lite-HRNet's time by a quarter, and by a third if sizes change. Each concurrent thread has its own request
+    and, with ``is_apart``, its own compiled model, at most one per caller: OpenVINO (2026.4) corrupts int8
+    weights that several streams of a model share, in 4 to 18 of 25 compilations.
     """
 
     name = "openvino"
@@ -168,9 +168,9 @@ def make_settings(precision: str, threads: int, streams: int) -> dict[str, Any]:
 def compile_file(
     file: Path, settings: dict[str, Any], weights: Path | None = None
 ) -> tuple[openvino.Model, openvino.CompiledModel]:
-    """A graph of any kind as it stands in its file, or Paddle's with its ``weights``, and compiled.
+    """Read a graph, or with ``weights`` a Paddle graph; return the model, and its compiled form.
 
-    Paddle's takes one image: a size that is fixed takes a fifth less of PicoDet's time.
+    A Paddle graph gets a fixed batch of one image, which reduces PicoDet's time by a fifth.
     """
     refuse_loops(file)
     if weights is None:

@@ -21,10 +21,10 @@ from ppose.processor import check_threads
 
 _GPU_POOL_MB, _GPU = 200, 0
 
-# Paddle aborts where threads share a predictor, and makes predictors and keeps tensors by what is the whole
-# process's. A run takes all the cores that it is given anyway.
+# Paddle aborts if threads share a predictor, and uses global state to create predictors and to keep tensors.
+# One run uses all its cores anyway.
 _ONE_AT_A_TIME = threading.Lock()
-# Threads that it starts beside those it is given: one that stays, four while it opens a graph, some to spare.
+# Threads that it starts beyond its own: one that stays, four while it opens a graph, and a few spare.
 _MORE_THREADS = 8
 # It looks for convolutions before sums: 20 s for PP-TinyPose in a `.pdmodel`, which then runs no faster.
 _SLOW_FUSION = "conv_elementwise_add_onednn_fuse_pass"

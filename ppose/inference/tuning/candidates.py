@@ -1,4 +1,4 @@
-"""Lists what to try with a model: its exports, the runtimes that read them, and precisions."""
+"""Lists the settings to try with a model: its exports, their runtimes, and precisions."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,15 +14,15 @@ _BATCHES = (1, 4, 16)
 
 
 def list_exports(folder: ModelFolder) -> list[ModelFolder]:
-    """The model, and those beside it that differ only in precision."""
+    """The model, and those beside it that differ only in being int8 or float."""
     beside = list_beside(folder)
     return [folder, *(other for other in beside if other.is_int8 != folder.is_int8)]
 
 
 def list_pairs(exports: Sequence[ModelFolder], threads: int) -> tuple[list[Settings], list[str]]:
-    """Each export in each runtime and precision, one person on all threads, in the order of `auto`.
+    """Return each export in each runtime and precision, for one person on all threads, in `auto`'s order.
 
-    Also returns why other combinations are missing, a line each.
+    Also returns one line for each missing combination, with the reason.
     """
     found, problems = [], []
     for folder in exports:
@@ -37,8 +37,8 @@ def list_pairs(exports: Sequence[ModelFolder], threads: int) -> tuple[list[Setti
                 computes = name_precision(folder, precision)
                 if folder.saturates and runtime != IN_FLOATS:
                     problems.append(
-                        f"{folder.path.name} in {runtime}: its int8 weights have the full range, which "
-                        "saturates on this processor"
+                        f"{folder.path.name} in {runtime}: its int8 weights have the full range, and "
+                        "saturate on this processor"
                     )
                     continue
                 spec = folder.spec
@@ -47,13 +47,13 @@ def list_pairs(exports: Sequence[ModelFolder], threads: int) -> tuple[list[Setti
                     batch=spec.batch or 1, is_fixed=spec.batch is not None, input_size=spec.input_size,
                 )  # fmt: skip
                 found.append(settings)
-    # First what `auto` takes by itself; then by export, and by runtime.
+    # First the settings that `auto` uses without a measurement; then by export, and by runtime.
     found.sort(key=lambda s: (s.path != exports[0].path, s.precision != "fp32"))
     return found, list(dict.fromkeys(problems))
 
 
 def default_of(pair: Settings, *, many: bool) -> Settings:
-    """How `auto` runs a pair without a measurement: for one person, or for ``many``."""
+    """The settings with which `auto` runs a pair without a measurement, for one person or for ``many``."""
     if not many:
         return pair
     streams = pair.threads if KINDS[pair.runtime].has_streams else 1

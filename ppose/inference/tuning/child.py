@@ -24,11 +24,11 @@ from ppose.inference.runtimes import Runtime, open_runtime
 from ppose.workspace.plugins import load_plugin
 
 _WARM_UP = 2
-_LEAST = 2  # least calls in a turn of one stream
+_LEAST = 2  # fewest calls in a turn with one stream
 
 
 class _Opened:
-    """A runtime with settings, and noise to run it on."""
+    """A runtime with settings, and noise as its input."""
 
     def __init__(self, folder: ModelFolder, batch: int, options: dict[str, Any]) -> None:
         self.folder, self.batch = folder, batch
@@ -39,7 +39,7 @@ class _Opened:
             self._call_all(0.0)
 
     def measure(self, seconds: float) -> float:
-        """Seconds a person, measured for about so many seconds."""
+        """Return the seconds per person, measured for about ``seconds``."""
         self._call_all(0.0)
         spent = self._call_all(seconds)
         if len(spent) == 1:
@@ -80,7 +80,7 @@ class _Server:
         self._opened: dict[int, _Opened] = {}
 
     def open(self, number: int, path: str, batch: int, options: dict[str, Any]) -> None:
-        """Open and warm up, in place of what has this number; ``options`` are those of `open_runtime`."""
+        """Open and warm up; replaces settings of the same number. ``options`` are those of `open_runtime`."""
         if number in self._opened:
             self.close(number)
         if path not in self._folders:
@@ -88,11 +88,11 @@ class _Server:
         self._opened[number] = _Opened(self._folders[path], batch, options)
 
     def run(self, number: int, seconds: float) -> float:
-        """Seconds a person."""
+        """Return the seconds per person."""
         return self._opened[number].measure(seconds)
 
     def close(self, number: int) -> None:
-        """Forget what was opened."""
+        """Close the settings of this number."""
         self._opened.pop(number).stop()
 
     def find(self, number: int, scenes: Sequence[tuple[str, Any]], file: str) -> None:
@@ -106,7 +106,7 @@ class _Server:
 
 
 def serve() -> None:
-    """Answer requests until they end; arguments are the import paths, already in use, and plugins."""
+    """Answer requests until stdin ends. The arguments are the import paths, already in use, and plugins."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # libraries may print to stdout
     for name in json.loads(sys.argv[2]):

@@ -1,4 +1,4 @@
-"""Runs each runtime in a process of its own: one that aborts, hangs or spins does not disturb others."""
+"""Runs each runtime in its own process, so that one that aborts, hangs or spins does not disturb others."""
 
 import json
 import queue
@@ -48,7 +48,7 @@ class RuntimeProcess:
         threading.Thread(target=self._read, daemon=True).start()
 
     def ask(self, limit: float, /, **request: Any) -> Any:
-        """The answer, within ``limit`` seconds."""
+        """Send a request, and return its answer within ``limit`` seconds."""
         try:
             self._requests.write(json.dumps(request) + "\n")
             self._requests.flush()
@@ -67,7 +67,7 @@ class RuntimeProcess:
 
     @property
     def is_alive(self) -> bool:
-        """Whether it can still be asked."""
+        """Whether the process is running."""
         return self._process.poll() is None
 
     def stop(self) -> None:
@@ -82,7 +82,7 @@ class RuntimeProcess:
 
 
 class Processes:
-    """A `Bench` of processes, one a runtime; a context manager that ends them."""
+    """A `Bench` with one process per runtime; a context manager that ends them."""
 
     def __init__(self) -> None:
         self._processes: dict[str, RuntimeProcess] = {}
@@ -103,7 +103,7 @@ class Processes:
             process.stop()
 
     def open(self, settings: Settings) -> None:
-        """See `Bench`; in a new process where the last one of this runtime has ended."""
+        """See `Bench`; starts a new process if the runtime's last one has ended."""
         options: dict[str, Any] = {"runtime": settings.runtime, "precision": settings.precision}
         options |= {"cpu_threads": settings.threads, "streams": settings.streams}
         if "cache_dir" in KINDS[settings.runtime].options:
@@ -133,7 +133,7 @@ class Processes:
     def find(
         self, settings: Settings, scenes: Sequence[tuple[Path, Any]], seconds: float
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Keypoints (N, K, 2) and scores (N, K) of the people of image files with boxes."""
+        """Return keypoints (N, K, 2) and scores (N, K) of the people in image files with boxes."""
         file = self._folder / "found.npz"
         plain = [(str(image), None if boxes is None else boxes.tolist()) for image, boxes in scenes]
         self._ask(settings, seconds, do="find", scenes=plain, file=str(file))

@@ -1,4 +1,4 @@
-"""Settings to run a model with, and the defaults without a measurement."""
+"""Settings for running a model, and the defaults without a measurement."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,12 +7,12 @@ from ppose.inference.runtimes import Precision, RuntimeName
 from ppose.paths import show_name
 
 _PEOPLE = 16
-# Of batches that run at once (benchmarks/throughput.py); the maps of larger ones do not fit a core's cache.
+# For batches that run in parallel (benchmarks/throughput.py): the maps of larger ones exceed a core's cache.
 _PEOPLE_AT_ONCE, _PIXELS_AT_ONCE = 8, 4 * 192 * 256
 
 
 def default_batch(streams: int, input_size: tuple[int, int]) -> int:
-    """The most people of a batch; fewer where several run at once, and fewer of large ones (w, h)."""
+    """The most people per batch; fewer if several batches run in parallel, and for large inputs (w, h)."""
     if streams == 1:
         return _PEOPLE
     width, height = input_size
@@ -21,10 +21,10 @@ def default_batch(streams: int, input_size: tuple[int, int]) -> int:
 
 @dataclass(frozen=True)
 class Settings:
-    """An export's folder, a runtime, and how it works: ``threads`` of all ``streams`` together.
+    """An export's folder, a runtime and its settings; ``threads`` is the total of all ``streams``.
 
-    A graph with a fixed batch (``is_fixed``) has no other; ``input_size`` is its (w, h). ``precision`` is
-    what `open_runtime` is asked for, ``computes`` what comes of it: int8 of an int8 export.
+    ``is_fixed`` means that the graph has a fixed batch; ``input_size`` is (w, h). ``precision`` is passed to
+    `open_runtime`, ``computes`` is the resulting precision: int8 for an int8 export.
     """
 
     path: Path
@@ -43,7 +43,7 @@ class Settings:
         return self.computes == "fp32"
 
     def describe(self) -> str:
-        """For one line of text."""
+        """Return the settings in words, for one line of text."""
         where = f"{show_name(self.path.name)} in {self.runtime}"
         words = [where, self.computes, _count(self.threads, "thread")]
         if self.streams > 1:

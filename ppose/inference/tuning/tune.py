@@ -26,9 +26,9 @@ _logger = logging.getLogger(__name__)
 
 # The largest loss against the float export: of AP if people are labelled, else of the OKS with its poses.
 MAX_AP_LOSS, MAX_OKS_LOSS = 0.01, 0.03
-_SECONDS, _FOR_LATENCY = 60.0, 0.4  # budget, and its share for one person
+_SECONDS, _FOR_LATENCY = 60.0, 0.4  # the budget, and its share for one person
 _SLOW = 2.5  # ratio to the fastest for one person above which a pair is not tried for many
-_COMPARING = 3.0  # seconds of the default; the people that it finds in them are compared
+_COMPARING = 3.0  # seconds; as many people are compared as the default settings find in them
 _FEWEST, _MOST = 32, 200  # people compared
 _PATIENCE = 60.0  # most seconds to find them
 
@@ -61,12 +61,12 @@ def tune(
 ) -> Tuning:
     """Measure how an exported model runs fastest on this machine, and keep it for `runtime="auto"`.
 
-    It tries the export and the float and int8 exports of the same weights beside it, in all installed
-    runtimes and their precisions, with different threads, and for many people streams and batches. ``images``
-    with ``boxes`` (a file as of `ppose predict`; None: each is one person) test how exact each is: settings
-    that lose more than ``max_loss`` against the float export are rejected. The default is 0.01 of AP if boxes
-    are annotations with keypoints, else 0.03 of the OKS with its poses. Without images it takes only fp32,
-    or int8 for an int8 export. It takes about ``seconds``, after waiting for any other process that measures.
+    It tries the export, and float and int8 exports of the same weights beside it, in all installed runtimes
+    and precisions, with different numbers of threads, and for many people of streams and batches. ``images``
+    with ``boxes`` (a file as for `ppose predict`; None: each is one person) test the accuracy: settings that
+    lose more than ``max_loss`` against the float export are rejected. The default is 0.01 of AP if boxes are
+    annotations with keypoints, else 0.03 of the OKS with its poses. Without images only fp32 is chosen, or
+    int8 for an int8 export. It takes about ``seconds``, after waiting for any other process that measures.
     Raises DataError and ConfigError as `Predictor.from_dir` does, DeviceError if nothing runs, OSError if the
     result cannot be written.
     """
@@ -163,7 +163,7 @@ class _Judge:
         return MAX_AP_LOSS if self.in_ap else MAX_OKS_LOSS
 
     def allows(self, settings: Settings) -> bool:
-        """Whether they may be taken."""
+        """Whether these settings may be chosen."""
         if settings.is_exact:
             return True
         reference = next((pair for pair in self.pairs if pair.is_exact), None)
@@ -188,13 +188,13 @@ class _Judge:
         return 1 - sample.find_oks(found, self._exact)
 
     def _find(self, settings: Settings, sample: Sample) -> Found:
-        # Anew: a contest may have left them behind, or another one's process may have ended with them.
+        # Open them again: a contest may have closed them, or their process may have ended.
         self.bench.open(settings)
         return self.bench.find(settings, sample.scenes, _PATIENCE)
 
 
 def key_of(settings: Settings) -> tuple[Path, str, str]:
-    """The settings that decide how exact a model is."""
+    """The settings that determine a model's accuracy."""
     return settings.path, settings.runtime, settings.precision
 
 
@@ -243,7 +243,7 @@ def _to_choice(folder: ModelFolder, hint: Hint, settings: Settings, why: str) ->
         precision=settings.precision,
         threads=settings.threads,
         streams=settings.streams,
-        # How many people of one image are a batch was not measured.
+        # For one image, batch sizes were not measured.
         batch=settings.batch if hint == "throughput" else default_batch(1, export.spec.input_size),
         why=f"{settings.describe()}: {why}",
     )
