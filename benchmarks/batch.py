@@ -1,27 +1,26 @@
-"""`ppose batch` measured, and what the figures say of fleets that are not here.
+"""Measures `ppose batch`, and simulates fleets of machines from the figures.
 
     python benchmarks/batch.py measure --model_dir output_inference/tinypose_128x96 --images 5000
     python benchmarks/batch.py fleet --images 1e8 --ms 16 --machines 40 --cores 32 --price 1.2
 
-`measure` writes small pictures, 1 % of them broken, and runs jobs on them, in turns: in threads, and in Ray's
-actors. Two runs of one actor, of all pictures and of a fifth of them, give what starting takes and what an
-image takes; with these `simulate` says what 1, 2 and 4 actors take, which stands beside what they took. With
---latency_ms the pictures come by http from a server that waits so long, as a far store does.
-`fleet` is the same for machines that are not here: workers take chunks one after the other, a chunk's time
-spreads (log-normal), some workers are slow, workers die at random and lose their chunk, and all share the
-bandwidth of the object store. It prints hours, machine hours and money. --price, of a machine an hour, is an
-assumption.
+`measure` writes small pictures, 1 % of them broken, and runs jobs on them, in turns: in threads, and in Ray
+actors. Two runs of one actor, on all pictures and on a fifth of them, give the start time and the time per
+image. From these, `simulate` predicts the times of 1, 2 and 4 actors, printed beside the measured ones. With
+--latency_ms the pictures come by HTTP from a server with that latency, like a distant store.
+`fleet` simulates machines that are not available: workers process chunks one after the other, chunk times are
+log-normal, some workers are slow, workers die at random and lose their chunk, and all share the bandwidth of
+the object store. It prints hours, machine hours and cost. --price, per machine hour, is an assumption.
 
-Two cores of an AMD EPYC (AVX512, VNNI) that others used as well, load 7 to 11; `measure --images 2000
---latency_ms 100` without the runs in threads, a network that takes 0.3 ms:
+Two cores of an AMD EPYC (AVX512, VNNI) with other load, 7 to 11; `measure --images 2000 --latency_ms 100`
+without the runs in threads, a network of 0.3 ms:
 
     an actor takes 13.0 s to start and 21.88 ms an image
     1 actors: measured 56.8 s, simulated 56.7 s
     2 actors: measured 38.6 s, simulated 35.1 s
     4 actors: measured 28.8 s, simulated 26.6 s
 
-_START_CORE was chosen after these runs; with the whole start scaled by cores 4 actors came out at 37.3 s.
-Again, at a load of 13: one actor took 95 s, and the comparison was given up. docs/scale.md has what follows.
+_START_CORE was chosen after these runs; with the whole start scaled by cores, the simulation gave 37.3 s for
+4 actors. At a load of 13, one actor took 95 s, and the comparison was stopped. docs/scale.md has conclusions.
 """
 
 import argparse
@@ -50,22 +49,22 @@ from ppose.options import whole_number
 from ppose.processor import own_cores
 
 BATCH = Path(__file__).resolve().parent.parent / "deploy" / "batch.py"
-_DRAWN = 64  # different pictures; the others are the same under other names
-_BROKEN = 100  # every so many is no image
+_DRAWN = 64  # different pictures; the others are copies
+_BROKEN = 100  # one in so many is not an image
 _CHUNK = 100
 _ACTORS = (1, 2, 4)
-_START_CORE = 2.3  # seconds of a core until an actor has its models: imports, and OpenVINO compiles
+_START_CORE = 2.3  # core-seconds until an actor has its models: imports, and compilation in OpenVINO
 
 
 @dataclass(frozen=True)
 class Fleet:
-    """Workers and their chunks. Times are of one worker with a core of its own.
+    """Workers and their chunks. Times are those of one worker with its own core.
 
-    A worker starts after ``start`` seconds and ``start_core`` more of a core; it takes ``image`` seconds an
-    image and ``chunk`` images at a time. Chunk times are log-normal with ``spread`` (sigma); a share of
-    ``slow`` workers takes ``slowness`` times as long. A worker dies ``deaths`` times an hour, loses its chunk
-    and starts again. ``cores`` are for all. Meanwhile the next images come from the store, each ``wait``
-    seconds after the last, or later: it gives ``bandwidth`` bytes a second to all, an image has ``size``.
+    A worker starts after ``start`` seconds and ``start_core`` core-seconds; it takes ``image`` seconds per
+    image, and ``chunk`` images at a time. Chunk times are log-normal with ``spread`` (sigma); a share
+    ``slow`` of workers takes ``slowness`` times as long. A worker dies ``deaths`` times an hour, loses its
+    chunk and restarts. All share ``cores``. Meanwhile images come from the store, at least ``wait`` seconds
+    apart; it gives all workers together ``bandwidth`` bytes per second, an image has ``size`` bytes.
     """
 
     workers: int
@@ -84,7 +83,7 @@ class Fleet:
 
 
 def simulate(fleet: Fleet, images: int, seed: int = 0) -> tuple[float, int]:
-    """Seconds until all images are done, and how many chunks were lost on the way."""
+    """Return the seconds until all images are done, and the number of lost chunks."""
     rng = np.random.default_rng(seed)
     share = max(1.0, fleet.workers / fleet.cores)  # workers that share cores are slower
     slowed = np.where(rng.random(fleet.workers) < fleet.slow, fleet.slowness, 1.0)
@@ -136,7 +135,7 @@ def main() -> None:
 
 
 def plan(args: argparse.Namespace) -> None:
-    """Hours and money of a fleet."""
+    """Print hours and cost of a fleet."""
     workers = args.machines * args.cores
     fleet = Fleet(
         workers=workers, cores=workers, start=args.start, image=args.ms / 1000, chunk=args.chunk,
@@ -155,7 +154,7 @@ def plan(args: argparse.Namespace) -> None:
 
 
 def measure(args: argparse.Namespace) -> None:
-    """Seconds in threads and in actors, and of actors what the simulation says."""
+    """Measure seconds in threads and in actors, and compare actors with the simulation."""
     from machine import processor_name
 
     ways = {"threads, 1": ("--concurrency", "1"), "threads, 2": ("--concurrency", "2")}
@@ -177,7 +176,7 @@ def measure(args: argparse.Namespace) -> None:
 
 
 def tell_fit(seconds: dict[str, float], images: int, is_waiting: bool) -> None:
-    """What starting and an image take in the runs of one actor, and what the simulation makes of it."""
+    """Print the start time and the time per image of one actor, and the resulting simulation."""
     image = (seconds["Ray, 1"] - seconds["Ray, 1, a fifth"]) / (images - images // 5)
     start = max(0.0, seconds["Ray, 1"] - images * image)
     print(f"an actor takes {start:.1f} s to start and {1000 * image:.2f} ms an image")
@@ -191,7 +190,7 @@ def tell_fit(seconds: dict[str, float], images: int, is_waiting: bool) -> None:
 
 @contextmanager
 def serving(folder: Path, latency_ms: float) -> Iterator[Callable[[Path], Path]]:
-    """What to give as input for a folder: itself, or a table of URLs that answer so late."""
+    """Yield a function from a folder to a job's input: the folder, or a table of URLs with that latency."""
     if not latency_ms:
         yield lambda pictures: pictures
         return
@@ -226,7 +225,7 @@ def _serve(folder: Path, latency: float, ports: object) -> None:
 
 
 def write_pictures(folder: Path, count: int) -> None:
-    """Photos of 160x120 pixels: noise that JPEG does not make small, and two discs."""
+    """Write photos of 160x120 pixels: noise, which JPEG compresses badly, and two discs."""
     import cv2
 
     rng = np.random.default_rng(0)
@@ -243,7 +242,7 @@ def write_pictures(folder: Path, count: int) -> None:
 
 
 def run_job(model: str, pictures: Path, output: Path, options: tuple[str, ...]) -> tuple[float, str]:
-    """Seconds of a job without the start of the process and of Ray, and its line on stages."""
+    """Run a job; return its seconds, without the start of the process and of Ray, and its line on stages."""
     command = [sys.executable, BATCH, "--model_dir", model, "--input", pictures, "--output_dir", output]
     command += ["--images_per_part", str(_CHUNK), *options]
     done = subprocess.run([str(each) for each in command], capture_output=True, text=True, check=True)

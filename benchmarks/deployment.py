@@ -1,19 +1,19 @@
-"""What the rewriting at export and int8 bring: against the trained network, exported as it is.
+"""Measures the gain of the export's rewriting and of int8, against the trained network exported unchanged.
 
     python benchmarks/deployment.py -c configs/lite_hrnet_30_256x192_coco.yml [--throughput] -o weights=...
 
-Exports all to a temporary folder, for Paddle and as ONNX, and runs them in turns in every runtime, one
-person at a time. "plain" is the network layer by layer as it is trained, "without oneDNN" Paddle with its own
-kernels, "int8" quantized as the config's `PTQ` says (--depthwise: depthwise convolutions too), with ranges
-taken from noise: times do not depend on them. They do depend on the weights: before training all biases are
-equal, which OpenVINO does not put into their convolutions, and activations run on their own.
+Exports all variants to a temporary folder, for Paddle and as ONNX, and runs them in turns in every runtime,
+one person at a time. "plain" is the trained network layer by layer, "without oneDNN" Paddle with its own
+kernels, "int8" quantized by the config's `PTQ` (--depthwise: depthwise convolutions too), with ranges from
+noise, on which times do not depend. They do depend on the weights: before training, all biases are equal;
+OpenVINO then does not fuse them into the convolutions, and runs activations separately.
 
---throughput is OpenVINO against ONNX Runtime on the plain network: one person on all threads, then as many
-streams of one thread, in batches of one person, of two and of four. Ratios are medians of
-turns, with quartiles, to what is quicker of ONNX Runtime in fp32 and in int8.
+--throughput compares OpenVINO with ONNX Runtime on the plain network: one person on all threads, then as many
+streams of one thread, in batches of one, two and four people. Ratios are medians of turns, with quartiles, to
+the faster of ONNX Runtime in fp32 and int8.
 
-Tried for Lite-HRNet-30 (AMD EPYC with AVX512 and VNNI, OpenVINO 2026.4, fp32, one thread; medians of nine
-turns, beside the exported graph before; other programs ran on the other core):
+Variants of Lite-HRNet-30 (AMD EPYC with AVX512 and VNNI, OpenVINO 2026.4, fp32, one thread; medians of nine
+turns, relative to the exported graph before; other programs ran on the other core):
 
     kept: the stem as two halves, its shuffle in the weights after it       0.953
     its halves by weights of zero: one map of 48 channels, two of 32        0.985, 0.984
@@ -24,12 +24,12 @@ turns, beside the exported graph before; other programs ran on the other core):
     the heatmaps from channels last by Transpose; as a matrix product       0.994, 0.976
     the image padded to 4, 8, 16 channels                                   0.990, 1.05, 1.05
 
-Two streams, beside the stem kept: Transpose at the image and a product at the end 0.98 in fp32; in int8
-Transpose at both ends 1.01, gates by branch 1.03. OpenVINO's profile of 17.2 ms: 1x1 convolutions 8.7, the
-larger at 75 to 95 GFLOP/s, presumably near what the core can do; depthwise ones 2.7, sums and products 1.8,
+With two streams, relative to the kept stem: Transpose at the image and a product at the end 0.98 in fp32; in
+int8 Transpose at both ends 1.01, gates by branch 1.03. OpenVINO's profile of 17.2 ms: 1x1 convolutions 8.7,
+the larger at 75 to 95 GFLOP/s, presumably near the core's peak; depthwise ones 2.7, sums and products 1.8,
 resizing, pooling, splitting and joining 0.6, 0.6, 0.5, 0.4; of 13.9 in int8 4.6, 3.0, 2.4 and the rest as
-before. Not tried: depthwise convolutions and gates over the half that they change, as shuffles spread it over
-all channels, and to gather those is one more pass over the map.
+before. Not tried: depthwise convolutions and gates over only the half that they change; shuffles spread it
+over all channels, and gathering these is another pass over the map.
 """
 
 import argparse
@@ -93,7 +93,7 @@ def main() -> None:
 def export_all(
     task: Any, folder: Path, how: Any, names: Sequence[str], formats: Sequence[Any]
 ) -> dict[str, Path]:
-    """The exports of these names, int8 by `PTQ` ``how``; prints how many operators and bytes each has."""
+    """Write the exports of these names, int8 by `PTQ` ``how``; print the operators and bytes of each."""
     import paddle
 
     from ppose.engine.load import load_trained
@@ -106,7 +106,7 @@ def export_all(
     folders = {name: folder / name.replace(", ", "_") for name in names}
     for name, path in folders.items():
         network = quantized if name in (INT8, PLAIN_INT8) else trained
-        # What is exported is changed in place.
+        # The export changes the network in place.
         form = copy.deepcopy if name in (PLAIN, PLAIN_INT8) else export.deploy_form
         for kind in formats:
             options = export.Options(format=kind)
@@ -118,7 +118,7 @@ def export_all(
 
 
 def show_streams(folders: dict[str, Path], threads: int, streams: int, batch: int, rounds: int) -> None:
-    """Each export of `export_all` in its runtime, in so many streams, in turns."""
+    """Run each export of `export_all` in its runtime with ``streams`` streams, in turns, and print times."""
     from ppose.inference.tuning.processes import Processes
     from ppose.inference.tuning.settings import Settings
 
@@ -143,7 +143,7 @@ def show_streams(folders: dict[str, Path], threads: int, streams: int, batch: in
 
 
 def make_contenders(folders: dict[str, Path], threads: int) -> dict[str, Any]:
-    """By the name that the table has for it."""
+    """Return the contenders by their names in the table."""
     from ppose.inference.benchmark import Contender
 
     contenders = {

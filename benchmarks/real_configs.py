@@ -1,8 +1,8 @@
-"""Configs as they come, on 16 drawn people: learnt by heart, exported in every format, in eight bits.
+"""Tests unchanged configs on 16 drawn people: overfitting, export in every format, quantization to int8.
 
-The network is the config's own, of full depth and width. `overfit` trains it on pictures of a quarter of each
-side (`--shrink`), without augmentation, and leaves its weights in a folder. `export` makes exports of those
-weights at the config's own input size, `int8` one in eight bits at that of the training. Each prints a table:
+The network is the config's, with full depth and width. `overfit` trains it on pictures with sides of a
+quarter (`--shrink`), without augmentation, and writes its weights to a folder. `export` exports those weights
+at the config's input size, `int8` quantizes them at that of the training. Each prints a table:
 
     python benchmarks/real_configs.py overfit hsrnet_59_256x192_coco --folder /tmp/real --steps 120
     python benchmarks/real_configs.py export hsrnet_59_256x192_coco --folder /tmp/real
@@ -44,7 +44,7 @@ WEIGHTS = "weights.pdparams"
 
 
 def write_data(folder: Path, name: str, keypoints: int) -> list[str]:
-    """16 people with as many of COCO's keypoints as the config has, whatever it calls them; overrides."""
+    """Write 16 people with the first ``keypoints`` of COCO's keypoints; return overrides for the config."""
     write_dataset(folder, PICTURES, 0, people=(1, 1), variety=0.25)
     file = folder / "annotations.json"
     content = json.loads(file.read_text())
@@ -64,7 +64,7 @@ def write_data(folder: Path, name: str, keypoints: int) -> list[str]:
 
 
 def to_mpii(person: dict, names: dict) -> dict:
-    """A person as the official HRNet's JSON has it."""
+    """Return a person in the format of the official HRNet's JSON."""
     x, y, width, height = person["bbox"]
     points = np.reshape(person["keypoints"], (-1, 3))
     return {
@@ -77,7 +77,7 @@ def to_mpii(person: dict, names: dict) -> dict:
 
 
 def write_truth(file: Path, people: list[dict]) -> None:
-    """What PCKh is measured by, with heads of a tenth of a person's size."""
+    """Write the ground truth for PCKh, with heads of a tenth of a person's size."""
     places, visible, sizes = (
         np.array([person[key] for person in people]) for key in ("joints", "joints_vis", "scale")
     )
@@ -89,7 +89,7 @@ def write_truth(file: Path, people: list[dict]) -> None:
 
 
 def overrides_of(name: str, folder: Path, shrink: float) -> list[str]:
-    """What is not the config's own: data, and for ``shrink`` above 1 sizes and sigma."""
+    """Return the changes of the config: data, and for ``shrink`` above 1 sizes and sigma."""
     plain = load_config(CONFIGS / f"{name}.yml")
     overrides = [*write_data(folder / "data", name, plain["num_joints"]), "worker_num=0", "use_vdl=false"]
     overrides += ["pretrain_weights=null", f"{plain['architecture']}.flip=false"]
@@ -100,7 +100,7 @@ def overrides_of(name: str, folder: Path, shrink: float) -> list[str]:
 
 
 def overfit(name: str, folder: Path, args: argparse.Namespace) -> dict[str, Any]:
-    """Train a config; the loss as a share of what empty heatmaps cost, and the metric on the 16 pictures."""
+    """Train a config; return the loss relative to that of empty heatmaps, and the metric on the pictures."""
     file = CONFIGS / f"{name}.yml"
     augmentation = "TrainReader.sample_transforms.RandomFlipHalfBodyTransform"
     epochs = args.steps * args.batch // PICTURES
@@ -139,7 +139,7 @@ def overfit(name: str, folder: Path, args: argparse.Namespace) -> dict[str, Any]
 
 
 def measure_norms(network: nn.Layer, task: Task) -> None:
-    """Set the norms' statistics to those of the 16 pictures, where training was too short for them."""
+    """Set the norms' statistics to those of the 16 pictures, if the training was too short for them."""
     images = CalibrationImages.from_dataset(task, "EvalDataset", PICTURES).sample(PICTURES)
     for layer in network.sublayers():
         if isinstance(layer, nn.BatchNorm2D):
@@ -151,14 +151,14 @@ def measure_norms(network: nn.Layer, task: Task) -> None:
 
 
 def cost_of_nothing(task: Task) -> float:
-    """The loss of heatmaps that are 0 everywhere."""
+    """Return the loss of heatmaps of zeros."""
     batch = task.reader("TrainReader").batches(task.dataset("TrainDataset"), workers=0).examples(PICTURES)
     target = batch["heatmaps"]
     return float(task.loss()(paddle.zeros_like(target), target, batch["target_weight"]))
 
 
 def measure(task: Task, predictor: Predictor) -> dict[str, float]:
-    """What the config's metric says of the 16 pictures."""
+    """Return the config's metric on the 16 pictures."""
     dataset = task.dataset("EvalDataset")
     metric = task.metric(dataset)
     metric.reset()
@@ -168,22 +168,22 @@ def measure(task: Task, predictor: Predictor) -> dict[str, float]:
 
 
 def describe(metrics: dict[str, float]) -> str:
-    """As a table has it."""
+    """Return the metrics as text for the table."""
     return ", ".join(f"{key} {value:.3f}" for key, value in metrics.items())
 
 
 def find_keypoints(task: Task, predictor: Predictor, people: int) -> np.ndarray:
-    """The keypoints (people, K, 2) of the first people, in image pixels."""
+    """Return the keypoints (people, K, 2) of the first people, in image pixels."""
     dataset = task.dataset("EvalDataset")
     batches = read_batches(make_reader(task, predictor.spec), dataset, np.arange(people), workers=0)
     return np.concatenate([predictor.find_keypoints(batch)[0] for _, batch in batches])
 
 
 def export(name: str, folder: Path, args: argparse.Namespace) -> dict[str, Any]:
-    """Export a config at its own size: plainly, and with normalisation, flip test and decoding in the graph.
+    """Export a config at its input size: plain, and with normalisation, flip test and decoding in the graph.
 
-    Of each export: how far the heatmaps of noise are off, ||exported - trained|| / ||trained||, and for each
-    runtime the most that a keypoint is off on two of the pictures, in image pixels.
+    For each export: the error of heatmaps of noise, ||exported - trained|| / ||trained||, and per runtime the
+    largest error of a keypoint on two of the pictures, in image pixels.
     """
     task = trained_task(name, folder, 1)
     network = load_trained(task)
@@ -205,13 +205,13 @@ def export(name: str, folder: Path, args: argparse.Namespace) -> dict[str, Any]:
 
 
 def trained_task(name: str, folder: Path, shrink: float) -> Task:
-    """A config with the weights that `overfit` has left."""
+    """Return a config's task with the weights that `overfit` wrote."""
     overrides = [*overrides_of(name, folder, shrink), f"weights={folder / WEIGHTS}"]
     return Task(load_config(CONFIGS / f"{name}.yml", overrides))
 
 
 def int8(name: str, folder: Path, args: argparse.Namespace) -> dict[str, Any]:
-    """Quantize a config's network; the metric before and after, how far keypoints move in image pixels."""
+    """Quantize a config's network; return the metric before and after, and keypoint shifts in pixels."""
     task = trained_task(name, folder, args.shrink)
     images = CalibrationImages.from_dataset(task, "EvalDataset", PICTURES)
     quantized = quantize_and_export(task, images, task.ptq(), folder / "int8", Options(format="onnx"))
@@ -238,7 +238,7 @@ WHAT: dict[str, Callable[[str, Path, argparse.Namespace], dict[str, Any]]] = {
 
 
 def main() -> None:
-    """Try the configs, one after the other; a row of a table each."""
+    """Test the configs one after the other; print a table row for each."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=tuple(WHAT))
     parser.add_argument("configs", nargs="+")

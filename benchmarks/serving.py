@@ -1,17 +1,17 @@
-"""Requests a second, and their times, of `ppose serve`, with and without shared batches.
+"""Measures requests per second and latencies of `ppose serve`, with and without shared batches.
 
     python benchmarks/serving.py --model output_inference/tinypose_256x192 --image_dir DIR --boxes FILE
 
-Each request is an image file with one of its people's boxes. So many clients ask at once, each as soon as it
-has its answer: sockets of one thread on the same machine (`serving_clients.py`), whose share of a core is
-printed. "batches" is the server as it is, "one by one" with --batch_size 1 --delay_ms 0, "Predictor" no
-server: the same files in a process, decoded from memory, as many people at once as there are clients, 16 at
-most. All in turns, every other round backwards; medians over rounds, and of ratios within a round their
-range, too. "cpu ms" is the processor time of that process for each request, which other load on the machine
-changes least.
+Each request is an image file with the box of one of its people. Concurrent clients each send the next request
+once they have their answer; they are sockets of one thread on the same machine (`serving_clients.py`), whose
+share of a core is printed. "batches" is the server with defaults, "one by one" that with --batch_size 1
+--delay_ms 0. "Predictor" is a process without a server: it decodes the same files from memory, with as many
+people per batch as there are clients, at most 16. All run in turns, every other round in reverse order.
+Printed are medians over rounds, and the range of ratios within a round. "cpu ms" is the processor time of
+that process per request, on which other load has the least effect.
 
-What batches can bring at most is what they bring the Predictor: printed beside, with the network alone.
---overload MINUTES asks with more clients than the queue has places, and prints memory and answers by status.
+The gain of the Predictor from batches, printed too, also for the network alone, bounds the server's gain.
+--overload MINUTES uses more clients than the queue has places, and prints memory and answers by status.
 docs/benchmarks.md has figures.
 """
 
@@ -44,13 +44,13 @@ SERVE = Path(__file__).resolve().parent.parent / "deploy" / "serve.py"
 _SERVERS = {"batches": (), "one by one": ("--batch_size", "1", "--delay_ms", "0")}
 _OVERLOAD_CLIENTS = 192  # the queue has 128 places
 _BATCH = 16  # people in one, by the server's default
-_WINDOWS = 6  # of an overload's minute
+_WINDOWS = 6  # in a minute of overload
 
 Scenes = Sequence[tuple[bytes, list[float]]]
 
 
 class Figures(NamedTuple):
-    """Requests, or people, a second; processor milliseconds for each; network milliseconds; p50 and p99."""
+    """Requests or people per second; per request: processor ms, network ms; p50, p99; clients' core share."""
 
     rate: float
     cpu: float
@@ -79,7 +79,7 @@ def main() -> None:
 
 
 def read_scenes(image_dir: Path, boxes: str) -> list[tuple[bytes, list[float]]]:
-    """Content and first box (x, y, width, height) of each image that has people."""
+    """Return content and first box (x, y, width, height) of each image with people."""
     from ppose.image_files import list_images, read_boxes_and_sizes
 
     files = list_images(image_dir)
@@ -92,7 +92,7 @@ def read_scenes(image_dir: Path, boxes: str) -> list[tuple[bytes, list[float]]]:
 
 
 def measure(args: argparse.Namespace, scenes: Scenes) -> None:
-    """Print a table, and the ratios that the docstring above speaks of."""
+    """Print a table, and the ratios of the module's docstring."""
     rows: dict[tuple[str, int], list[Figures]] = {}
     with ExitStack() as stack:
         servers = {
@@ -125,13 +125,13 @@ def measure(args: argparse.Namespace, scenes: Scenes) -> None:
 
 
 def print_ratio(words: str, ours: Sequence[Figures], others: Sequence[Figures], what: str = "rate") -> None:
-    """The median of the rounds' ratios, and their range."""
+    """Print the median of the rounds' ratios, and their range."""
     ratios = [getattr(one, what) / getattr(other, what) for one, other in zip(ours, others, strict=True)]
     print(f"{words}: {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
 
 
 def run_server(port: int, process: subprocess.Popen, scenes: Scenes, clients: int, seconds: float) -> Figures:
-    """Ask it; SystemExit where an answer is another than 200."""
+    """Measure a server with so many clients; SystemExit if a status is not 200."""
     before = cpu_seconds(process)
     answers = ask(port, make_requests(scenes), clients, seconds)
     cpu = 1000 * (cpu_seconds(process) - before) / max(len(answers.times), 1)
@@ -143,7 +143,7 @@ def run_server(port: int, process: subprocess.Popen, scenes: Scenes, clients: in
 
 
 def overload(model: Path, scenes: Scenes, minutes: float) -> None:
-    """Print memory and answers, window by window."""
+    """Print memory and answers per time window."""
     with serving(model) as (port, process):
         watched, seconds = psutil.Process(process.pid), min(60.0, 60 * minutes / _WINDOWS)
         print(f"{watched.memory_info().rss / 1e6:.0f} MB before")
@@ -162,7 +162,7 @@ def overload(model: Path, scenes: Scenes, minutes: float) -> None:
 
 @contextmanager
 def serving(model: Path, *options: str) -> Iterator[tuple[int, subprocess.Popen]]:
-    """Port and process of a server of its own."""
+    """Yield port and process of a new server."""
     command = [sys.executable, str(SERVE), "--model", str(model), "--port", "0"]
     process = subprocess.Popen([*command, *options], stdout=subprocess.PIPE, text=True)
     try:
@@ -173,7 +173,7 @@ def serving(model: Path, *options: str) -> Iterator[tuple[int, subprocess.Popen]
 
 
 def cpu_seconds(process: subprocess.Popen) -> float:
-    """The processor time that it has taken so far."""
+    """The processor time of a process so far."""
     times = psutil.Process(process.pid).cpu_times()
     return times.user + times.system
 
@@ -183,7 +183,7 @@ _predictor: list = []
 
 @contextmanager
 def predicting(model: Path, batch_size: int) -> Iterator[multiprocessing.pool.Pool]:
-    """A process of its own with the Predictor alone."""
+    """Yield a pool of one process with a Predictor."""
     with multiprocessing.get_context("spawn").Pool(1, _open_predictor, (model, batch_size)) as pool:
         pool.apply(_is_open)
         yield pool
@@ -218,7 +218,7 @@ def _run_predictor(scenes: Scenes, seconds: float) -> Figures:
 
 
 def make_requests(scenes: Scenes) -> list[bytes]:
-    """An image and a box each."""
+    """Return HTTP requests with an image and a box each."""
     made = []
     for data, box in scenes:
         boxes = json.dumps([box], separators=(",", ":"))

@@ -1,37 +1,34 @@
-"""People a second through whole folders and videos, against the bound of their parts and another version.
+"""Measures people per second in folders and videos, against the bound of the parts and another version.
 
     python benchmarks/throughput.py --model_dir A B --image_dir DIR --boxes FILE [--base CHECKOUT] [--video]
 
-"folder" writes the pictures and keypoints.json of a folder, as `ppose predict --image_dir` does, each time in
-a process of its own, without its start; "bound" is what the cores could do if they did nothing but the
-network, decoding, cutting out, drawing and encoding, and never waited: core-seconds of each, measured alone,
-over the cores. It leaves out finding keypoints in heatmaps, writing files and JSON, which are shown beside
-it. "start" is the whole command for one image, from the second time on. "video" draws four people in each
-frame of 1280x720, whose boxes are known, and encodes them. --base is a checkout of another version with the
-same functions, measured in turns with this one; medians over --rounds.
+"folder" writes pictures and keypoints.json of a folder like `ppose predict --image_dir`, each time in a new
+process, whose start is not counted. "bound" is the rate of cores that only run network, decoding, cropping,
+drawing and encoding without waiting: core-seconds of each part, measured alone, divided by the cores. It
+excludes finding keypoints in heatmaps and writing files and JSON, which are printed too. "start" is the whole
+command for one image, from the second run on. "video" draws four people with known boxes in frames of
+1280x720, and encodes them. --base is a checkout of another version with the same functions, measured in turns
+with this one; medians over --rounds.
 
 Two cores of an AMD EPYC (AVX512, VNNI), OpenVINO 2026.4, `coco_dev` with its annotated boxes (2026-11-27).
-Against bb4bb7f, which has no pipeline, no streams and functions of other names, in turns with a script of its
-own, alone on both cores, medians and range of five turns: tinypose_128x96 went from 250 to 392 people/s, 1.56
-times (1.55 to 1.57), and from 6.0 to 4.7 core-ms a person; the bound is 446. Beside other programs, core-ms
-in separate runs: Lite-HRNet-30 (30 images) from 29.8 to 18.5, HRNet-W32 (10 images) from 155 to 142.
+Against bb4bb7f, without pipeline and streams, measured by a separate script, in turns, alone on both cores,
+medians and range of five turns: tinypose_128x96 went from 250 to 392 people/s, 1.56 times (1.55 to 1.57), and
+from 6.0 to 4.7 core-ms per person; the bound is 446. With other load, core-ms in separate runs: Lite-HRNet-30
+(30 images) from 29.8 to 18.5, HRNet-W32 (10 images) from 155 to 142.
 
-Of the 4.7 alone: tinypose's network 3.2, decoding images 0.55, cutting out 0.25, drawing 0.20, encoding 0.25;
-outside of the bound writing 0.15, keypoints 0.04, the pipeline 0.03. Encoding took 0.45 as long as OpenCV
-copied reversed channels, with Python's lock held. Without fsync the folder took 1 % less time.
+Parts of the 4.7, alone: tinypose's network 3.2, decoding images 0.55, cropping 0.25, drawing 0.20, encoding
+0.25; outside the bound, writing 0.15, keypoints 0.04, the pipeline 0.03. Encoding took 0.45 while OpenCV
+copied reversed channels with the GIL held. Without fsync the folder took 1 % less time. Batches in two
+streams, core-ms per person: tinypose's network alone 3.24, 3.25, 3.09, 3.20 for sizes 2, 4, 8, 16, its folder
+5.11, 4.87 for 4, 8; Lite-HRNet-30's 18.5, 22.0, HRNet-W32's 142, 155 (35 people padded to 36, 40).
 
-Batches in two streams, core-ms a person: tinypose's network alone 3.24, 3.25, 3.09, 3.20 in 2, 4, 8 and 16,
-and the folder 5.11 in fours and 4.87 in eights; Lite-HRNet-30's folder 18.5 and 22.0, and HRNet-W32's 142 and
-155, where 35 people are filled up to 36 and to 40.
-
-Two threads that meet after every operator spin for half of Lite-HRNet's time. Callers wait in threads for
-their requests, and there is no AsyncInferQueue, so that reading and drawing take turns with the network in as
-many threads as cores. Taking tinypose from the cache is 0.3 s of processor time, reading and compiling 1.1. A
-frame of 1280x720 took x264's veryfast 10.7 ms, superfast 7.7, ultrafast 5.5 in files of 2.5 times the size,
-and OpenCV's mp4v 5.9. With subpixel motion search (subme=1), ultrafast's files are 1.4 times as large as
+Two threads that synchronize after every operator spin for half of Lite-HRNet's time. Callers wait in threads
+for their requests, without AsyncInferQueue, so that reading, drawing and the network share as many threads as
+cores. Loading tinypose from the cache takes 0.3 s of processor time, reading and compiling 1.1. For a frame
+of 1280x720, x264's veryfast took 10.7 ms, superfast 7.7, ultrafast 5.5 with files of 2.5 times the size, and
+OpenCV's mp4v 5.9. With subpixel motion search (subme=1), ultrafast's files are 1.4 times as large as
 superfast's at the same PSNR of 35.1 dB (zooming photos with noise: 5.0 ms against 9.2); CABAC cost 1.6 ms and
-saved a tenth of the size. A video with four people took 33 core-ms a frame, before the pipeline 36; video.py
-measures videos with a detector.
+saved a tenth of the size. A video with four people took 33 core-ms per frame, 36 before the pipeline.
 """
 
 import argparse
@@ -48,7 +45,7 @@ from typing import Any
 from machine import processor_name
 
 ROOT = Path(__file__).resolve().parent.parent
-_BOUND = ("decode", "cut out", "network", "draw", "encode")  # the parts that it is of
+_BOUND = ("decode", "cut out", "network", "draw", "encode")  # the parts of the bound
 _FRAMES, _RATE, _SIZE = 600, 30, (1280, 720)
 
 
@@ -65,7 +62,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=_FRAMES, help="of the video")
     parser.add_argument("--work", help=argparse.SUPPRESS)
     args = parser.parse_args()
-    if args.work:  # in a process of its own
+    if args.work:  # in a child process
         print(json.dumps(WORK[args.work](args)))
         return
     versions = {"now": ROOT, **({"base": args.base.resolve()} if args.base else {})}
@@ -138,7 +135,7 @@ def show_video(args: argparse.Namespace, versions: dict[str, Path]) -> None:
 
 
 def work(root: Path, what: str, model: Path, args: argparse.Namespace) -> Any:
-    """What a part of this script says that runs in a process of its own, with that version of ppose."""
+    """Run a part of this script in a new process with that version of ppose; return its JSON."""
     command = [sys.executable, __file__, "--work", what, "--model_dir", str(model), "--runtime", args.runtime]
     command += ["--image_dir", str(args.image_dir), "--boxes", args.boxes, "--frames", str(args.frames)]
     command += ["--images", str(args.images)] if args.images else []
@@ -175,7 +172,7 @@ def run_folder(args: argparse.Namespace) -> dict[str, float]:
 
 
 def run_parts(args: argparse.Namespace) -> dict[str, Any]:
-    """Core-seconds of each part alone, and of the network in several modes."""
+    """Measure core-seconds of each part alone, and of the network in several modes."""
     import numpy as np
 
     from ppose.files import write_bytes, write_json
@@ -225,7 +222,7 @@ def run_parts(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def measure_modes(args: argparse.Namespace, people: Any) -> dict[str, tuple[float, float]]:
-    """Milliseconds a person of the network alone, and of processor time, by how it is run."""
+    """Measure the network alone by hint and batch size: milliseconds per person, and of processor time."""
     from concurrent.futures import ThreadPoolExecutor
 
     import numpy as np
@@ -276,7 +273,7 @@ def run_video(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def write_source(path: Path, args: argparse.Namespace) -> Path:
-    """A video of the photos, four side by side, which move."""
+    """Write a video of moving photos, four side by side."""
     import av
     import cv2
     import numpy as np

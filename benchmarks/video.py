@@ -1,20 +1,20 @@
-"""Videos as `ppose predict` makes them: milliseconds a frame, beside another version's, and memory.
+"""Measures videos in `ppose predict`: milliseconds per frame, beside another version's, and memory.
 
     python benchmarks/video.py --model_dir DIR --detector DIR --data coco_dev [--base CHECKOUT]
 
-A video of 1280x720 with four people, photos that are moved, goes through deploy/infer.py with a detector,
-OpenVINO, drawing and a line a frame; once of --frames and once of a tenth, whose difference has no start in
-it. Versions and codecs in turns. Memory is that of the process at each tenth of its frames.
+deploy/infer.py processes a video of 1280x720 with four people, moving photos, with a detector, OpenVINO,
+drawing and a line per frame: once with --frames, once with a tenth of them; the difference excludes the
+start. Versions and codecs run in turns. Memory is that of the process at each tenth of its frames.
 
-Two cores of an AMD EPYC (AVX512, VNNI), tinypose_128x96, PicoDet-S 192 of PaddleDetection, ms a frame of a
-core: 64.4 without pipeline and streams, with mp4v (33.6 by the clock), and 51.4 (27.9) with the detector in
-Paddle and x264's superfast, 43.1 (23.8) as mpeg4; two turns, nobody else on the machine. With the detector in
+Two cores of an AMD EPYC (AVX512, VNNI), tinypose_128x96, PicoDet-S 192 of PaddleDetection, core-ms per frame
+(wall ms in brackets): 64.4 (33.6) without pipeline and streams, with mp4v; 51.4 (27.9) with the detector in
+Paddle and x264's superfast, 43.1 (23.8) as mpeg4; two turns, without other load. With the detector in
 OpenVINO and ultrafast with subme=1: 34.1 (18.2), as mpeg4 31.8 (17.4), and without pipeline and streams 79.8
-and 65.5 (42.7 and 44.7) in the same two turns. The start takes 1.8 s in place of 3.8: Paddle is not imported.
+and 65.5 (42.7 and 44.7) in the same two turns. The start takes 1.8 s instead of 3.8: Paddle is not imported.
 
-Of the 51.4 the parts alone are 51.7: the detector 18.4, network and decoding of keypoints 14.3, x264 8.9,
-drawing 2.6, decoding 2.1, to RGB 1.6, and back 1.6, cutting out 1.0, the detector's input 0.7, tracking 0.4.
-Paddle took 11.2 for the detector with one thread, OpenVINO 5.1.
+The parts of the 51.4, measured alone, add up to 51.7: detector 18.4, network and decoding of keypoints 14.3,
+x264 8.9, drawing 2.6, decoding 2.1, to RGB 1.6, and back 1.6, cropping 1.0, the detector's input 0.7,
+tracking 0.4. For the detector with one thread, Paddle took 11.2, OpenVINO 5.1.
 """
 
 import argparse
@@ -36,7 +36,7 @@ import numpy as np
 from machine import processor_name
 
 ROOT = Path(__file__).resolve().parent.parent
-_SIZE, _RATE, _REACH = (320, 720), 30, 40  # of a person's part of the picture, and how far it moves
+_SIZE, _RATE, _REACH = (320, 720), 30, 40  # size of a person's part of the picture, frame rate, movement
 
 
 def main() -> None:
@@ -74,7 +74,7 @@ def main() -> None:
 def run(
     root: Path, model: str, more: tuple[str, ...], video: Path, detector: str, folder: Path
 ) -> tuple[float, float]:
-    """Seconds that a command took, and seconds of a core; its memory is printed."""
+    """Run the command; return its seconds and core-seconds, and print its memory."""
     command = [
         sys.executable,
         "deploy/infer.py",
@@ -105,7 +105,7 @@ def run(
 
 
 def watch(process: "subprocess.Popen[bytes]", output: Path, frames: int) -> Iterator[float]:
-    """The resident megabytes of a process until its end, at each tenth of the lines that it writes."""
+    """Yield the resident megabytes of a process until its end, at each tenth of the lines that it writes."""
     tenth, lines, file = 1, 0, None
     while process.poll() is None:
         time.sleep(0.02)
@@ -119,8 +119,8 @@ def watch(process: "subprocess.Popen[bytes]", output: Path, frames: int) -> Iter
 
 
 def write_video(path: Path, frames: int, data: Path) -> Path:
-    """Four photos of one large person each, side by side, which move by whole pixels."""
-    parts = list(islice(cut_people(data), 4, 8))  # whom PicoDet-S finds in each frame
+    """Write a video of four photos of one large person each, side by side, moving by whole pixels."""
+    parts = list(islice(cut_people(data), 4, 8))  # PicoDet-S finds these people in each frame
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=_RATE, options={"preset": "fast", "crf": "20"})
         (stream.width, stream.height), stream.pix_fmt = (4 * _SIZE[0], _SIZE[1]), "yuv420p"
@@ -138,7 +138,7 @@ def write_video(path: Path, frames: int, data: Path) -> Path:
 
 
 def cut_people(data: Path) -> Iterator[np.ndarray]:
-    """Pictures (h, w, 3), RGB, of people who are alone, large, and upright."""
+    """Yield pictures (h, w, 3), RGB, of people who are alone, large, and upright."""
     annotations = json.loads(next((data / "annotations").glob("*person*.json")).read_text())
     names = {image["id"]: image["file_name"] for image in annotations["images"]}
     people = annotations["annotations"]
