@@ -1,4 +1,4 @@
-"""Graphs that can be parsed, with faults in what they say."""
+"""Makes graphs that can be parsed but have faults in their content."""
 
 import json
 import re
@@ -10,7 +10,7 @@ _VALUES = (-1, 0, 10**9, 2**63, "", "x", None, [], {}, 0.5, True)
 
 
 def change_values(content: bytes, seed: int) -> bytes:
-    """A JSON file with one to three of its values put in place of others, or left out."""
+    """Return a JSON file with one to three of its values replaced or removed."""
     rng, graph = np.random.default_rng(seed), json.loads(content)
     for _ in range(rng.integers(1, 4)):
         blocks, stack = [], [graph]
@@ -29,7 +29,7 @@ def change_values(content: bytes, seed: int) -> bytes:
 
 
 def change_nodes(content: bytes, seed: int) -> bytes:
-    """An ONNX file that can be parsed, with nodes that are of no use."""
+    """Return an ONNX file that can be parsed, but has invalid nodes."""
     rng, model = np.random.default_rng(seed), onnx.load_from_string(content)
     nodes = model.graph.node
     for _ in range(rng.integers(1, 3)):
@@ -51,7 +51,7 @@ def change_nodes(content: bytes, seed: int) -> bytes:
 
 
 def change_numbers(content: bytes, seed: int) -> bytes:
-    """A text with one to three of its numbers, as of an XML file's attributes, in place of others."""
+    """Return a text with one to three of its numbers replaced, such as an XML file's attributes."""
     rng, text = np.random.default_rng(seed), content.decode()
     for _ in range(rng.integers(1, 4)):
         places = list(re.finditer(r'(?<=")\d+(?=")|(?<=>)\d+(?=<)', text))

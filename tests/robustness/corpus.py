@@ -1,4 +1,4 @@
-"""Files that are nearly what readers expect: made from a few whole ones by a seed, none of them stored."""
+"""Makes almost valid files from a few valid ones by a seed; none is stored."""
 
 import io
 import json
@@ -20,7 +20,7 @@ _ARRAYS = {
     "norm.count": np.array(3),
     "mask": np.array([True, False]),
 }
-# What breaks readers more often than chance does: ends of ranges, marks of formats, texts of terminals.
+# Bytes that break readers more often than random ones: ends of ranges, marks of formats, terminal codes.
 _TOKENS = (
     b"\xff" * 4, b"\xff" * 8, b"\x7f" + b"\xff" * 7, b"\x00" * 8, b"\x00\x00\x00\x80", b"PK\x03\x04",
     b"r\xff\xff\xff\xff", b"\x8e" + b"\xff" * 8, b"2\x862\x862\x86", b"(((((((((", b"cos\nsystem\n", b"R.",
@@ -40,7 +40,7 @@ HRNet: {width: *width}
 
 
 def whole_files(kind: str, folder: Path) -> list[bytes]:
-    """The files without fault of a kind, of which others are made; some are written to the folder first."""
+    """Return valid files of a kind, from which others are made; some are first written to the folder."""
     if kind == "pickles":
         return [
             pickle.dumps({"state_dict": _ARRAYS} if n else _ARRAYS, protocol)
@@ -86,7 +86,7 @@ def whole_files(kind: str, folder: Path) -> list[bytes]:
 
 
 def mutate(files: list[bytes], count: int, seed: int | Sequence[int]) -> Iterator[bytes]:
-    """Files with a few faults each: bytes changed, cut out, doubled, put in; the same for the same seed."""
+    """Yield files with a few faults: bytes changed, removed, repeated, inserted; the same for equal seeds."""
     rng = np.random.default_rng(seed)
     for _ in range(count):
         content = bytearray(files[rng.integers(len(files))])
@@ -111,7 +111,7 @@ def mutate(files: list[bytes], count: int, seed: int | Sequence[int]) -> Iterato
 
 
 def cut(files: list[bytes], count: int, seed: int | Sequence[int]) -> Iterator[bytes]:
-    """Files that end too soon; the same for the same seed."""
+    """Yield truncated files; the same for equal seeds."""
     rng = np.random.default_rng(seed)
     for _ in range(count):
         content = files[rng.integers(len(files))]

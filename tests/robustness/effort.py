@@ -1,6 +1,6 @@
-"""How much these tests try, and which inputs: two variables of the environment, for all of them.
+"""Two environment variables set the number of tries and the seed of all these tests.
 
-PPOSE_TRIES=3 makes three times as many of each kind; PPOSE_SEED=17 others, at other moments.
+PPOSE_TRIES=3 makes three times as many inputs of each kind; PPOSE_SEED=17 makes others, at other moments.
 """
 
 import os
@@ -13,10 +13,10 @@ _TIMES = float(os.environ.get("PPOSE_TRIES", "1"))
 
 
 def tries(count: int) -> int:
-    """How many are made where the tests by themselves make ``count``."""
+    """The number of inputs to make instead of the default ``count``."""
     return max(1, round(count * _TIMES))
 
 
 def generator(what: str) -> np.random.Generator:
-    """What decides all that is random about one kind of input."""
+    """The random generator of one kind of input."""
     return np.random.default_rng([SEED, zlib.crc32(what.encode())])

@@ -1,4 +1,4 @@
-"""Real commands that get signals at random moments of their work, and what is left of them."""
+"""Sends signals to real commands at random moments, and checks what they leave."""
 
 import json
 import os
@@ -18,14 +18,14 @@ ROOT = Path(__file__).resolve().parents[2]
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SECONDS = 2.0  # from the signal to the end
 _AT_ONCE = 0.5  # from the second one
-_RAY_SECONDS = 4.0  # of Ray, which ends its processes one after the other
+_RAY_SECONDS = 4.0  # with Ray, which ends its processes one after the other
 START = "import sys; from ppose.cli import main; main()"
 _ENDS = {"train": (130, 143, 129)}
 
 
 @dataclass(frozen=True)
 class Ending:
-    """How a command that got a signal has ended: exit code, seconds since then, output, and what is wrong."""
+    """How a command ended after its signals: exit code, seconds since then, errors, and faults."""
 
     signals: tuple[str, ...]
     moment: float
@@ -36,7 +36,7 @@ class Ending:
 
 
 def measure(arguments: list[str], folder: Path) -> float:
-    """Seconds of a command that nobody disturbs, which ends well."""
+    """Run a command without interrupts; it must succeed. Return its seconds."""
     folder.mkdir(parents=True)
     begin = time.monotonic()
     with _started(arguments, folder) as process:
@@ -46,10 +46,10 @@ def measure(arguments: list[str], folder: Path) -> float:
 
 
 def interrupt(arguments: list[str], folder: Path, whole: float, rng: np.random.Generator) -> Ending:
-    """Run a command in ``folder``, which is made, and send it a signal, now and then a second one soon after.
+    """Run a command in the new ``folder``, and send it a signal, sometimes a second one soon after.
 
-    ``whole`` are the seconds that it takes undisturbed. A terminal sends Ctrl-C to all of its processes,
-    so that every other one gets it so.
+    ``whole`` is its duration without a signal. Half of the Ctrl-C go to all of its processes, as from a
+    terminal.
     """
     folder.mkdir(parents=True)
     number = SIGNALS[rng.integers(len(SIGNALS))]
@@ -84,7 +84,7 @@ def interrupt(arguments: list[str], folder: Path, whole: float, rng: np.random.G
     is_again, is_ray = len(told) > 1, "ray" in arguments
     limit = _RAY_SECONDS if is_ray else _AT_ONCE if is_again else SECONDS
     faults = list(_find_faults(arguments[0], process.returncode, errors, seconds, folder, limit, is_again))
-    # After a second signal Ray's own may stay for half a minute, until they miss Ray.
+    # After a second signal, Ray's processes may stay for half a minute, until they notice that Ray has ended.
     if alive := _find_processes(folder, (60 if is_again else 10) if is_ray else 1):
         faults.append(f"processes are left: {alive}")
     if left := [name for name in _shared_memory() - shared if f"_{process.pid}_" in name]:
@@ -100,7 +100,7 @@ def _find_faults(
     if seconds > limit:
         yield f"{seconds:.1f} s, expected {limit} at most"
     if is_again:
-        return  # which leaves what there is
+        return  # a second signal may leave files
     if code not in (0, *_ENDS.get(command, (130,))):
         yield f"exit code {code}"
     *_, last = errors.splitlines() or [""]
@@ -114,7 +114,7 @@ def _find_faults(
 
 
 def find_leftovers(folder: Path) -> Iterator[str]:
-    """What a command has left in a folder that is for nobody, or is not whole."""
+    """Yield temporary and incomplete files that a command left in a folder."""
     for file in sorted(folder.rglob("*")):
         if ".part" in file.name or (file.name.startswith(".") and file.is_dir()) or file.name == "run.pid":
             yield f"leaves {file.relative_to(folder)}"
@@ -126,7 +126,7 @@ def find_leftovers(folder: Path) -> Iterator[str]:
 
 
 def _read(file: Path) -> None:
-    """Raise anything where a result is not whole."""
+    """Raise any exception if a result is incomplete."""
     if file.suffix == ".json":
         json.loads(file.read_text())
     elif file.suffix == ".jsonl":
@@ -153,14 +153,14 @@ def _started(arguments: list[str], folder: Path) -> Iterator[subprocess.Popen]:
 
 
 def _start_seconds() -> float:
-    """What an interpreter takes before the first line of ours, at this moment."""
+    """Return twice the seconds that Python now takes to start."""
     begin = time.monotonic()
     subprocess.run([sys.executable, "-c", "pass"], check=True)
     return 2 * (time.monotonic() - begin)
 
 
 def _find_processes(folder: Path, seconds: float) -> list[str]:
-    """The processes of a command in a folder that are still there after so long, also its daemons'."""
+    """The processes of a folder's command, including daemons, that still run after ``seconds``."""
     end = time.monotonic() + seconds
     home = _home(folder)
     while alive := [name for name, known in map(_describe, Path("/proc").glob("[0-9]*")) if home in known]:
@@ -171,12 +171,12 @@ def _find_processes(folder: Path, seconds: float) -> list[str]:
 
 
 def _home(folder: Path) -> str:
-    """What stands in the environment of all of a command's processes, and of no others."""
+    """The environment variable that marks all processes of a command, and no others."""
     return f"PPOSE_HOME={folder / 'home'}"
 
 
 def _describe(process: Path) -> tuple[str, list[str]]:
-    """A process's name, and its environment; that of one that has ended is empty."""
+    """A process's name and environment, empty if it has ended."""
     try:
         return (process / "comm").read_text().strip(), (process / "environ").read_text(
             errors="replace"

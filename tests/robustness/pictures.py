@@ -1,4 +1,4 @@
-"""Small images and videos of each format that is read, some of which state far more than they hold."""
+"""Small images and videos of each supported format; some state a far larger size than they have."""
 
 import struct
 import zlib
@@ -13,7 +13,7 @@ _HUGE = (65_000, 60_000)
 
 
 def whole_images() -> list[bytes]:
-    """One of each format, a progressive JPEG, and those that would fill the memory."""
+    """Return one image of each format, a progressive JPEG, and images that would fill the memory."""
     rng = np.random.default_rng(0)
     picture = cv2.resize(rng.integers(0, 256, (6, 8, 3), np.uint8), (48, 36), interpolation=cv2.INTER_CUBIC)
     images = [cv2.imencode(ending, picture)[1].tobytes() for ending in _FORMATS]
@@ -22,7 +22,7 @@ def whole_images() -> list[bytes]:
 
 
 def whole_videos(folder: Path) -> list[bytes]:
-    """A few frames in each container."""
+    """Return videos of a few frames in each container."""
     videos = []
     for code, ending in _VIDEOS:
         file = folder / f"whole{ending}"

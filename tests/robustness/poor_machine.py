@@ -1,4 +1,4 @@
-"""Real commands on machines that lack descriptors, threads, memory, room in /dev/shm, or a place to write."""
+"""Runs real commands without enough descriptors, threads, memory, shared memory, or writable folders."""
 
 import os
 import resource
@@ -14,27 +14,27 @@ from robustness.interrupted import ROOT, START, find_leftovers
 
 _SECONDS = 40
 _GB = 1 << 30
-_CAPABILITIES = ("bounding-set", "inh-caps", "ambient-caps")  # to read what is root's, and no more
+_CAPABILITIES = ("bounding-set", "inh-caps", "ambient-caps")  # only for reading root's files
 KINDS = ("descriptors", "memory", "threads", "shared memory", "read-only home", "read-only output")
 
 
 def starve(kind: str, arguments: list[str], folder: Path, rng: np.random.Generator) -> tuple[str, list[str]]:
-    """Run a command in ``folder``, which is made, on a machine that lacks something; what, and the faults."""
+    """Run a command in the new ``folder`` with too little of a resource; return the limit, and the faults."""
     (folder / "out").mkdir(parents=True)
     (folder / "home").mkdir()
     limits: dict[int, int] = {}
     mount, before = "", list[str]()
     what = kind
     if kind == "descriptors":
-        limits[resource.RLIMIT_NOFILE] = int(rng.integers(8, 40))  # with fewer, Python does not find ppose
+        limits[resource.RLIMIT_NOFILE] = int(rng.integers(8, 40))  # with fewer, Python cannot import ppose
     elif kind == "memory":
         limits[resource.RLIMIT_AS] = int(rng.uniform(0.3, 5) * _GB)
-    elif kind == "threads" and os.geteuid() == 0 and shutil.which("setpriv"):  # as a user who may have few
+    elif kind == "threads" and os.geteuid() == 0 and shutil.which("setpriv"):  # as a user with a low limit
         count = int(rng.integers(1, 25))
         user = ["--reuid", str(20_000 + count), *(f"--{of}=-all,+dac_override" for of in _CAPABILITIES)]
         before = ["setpriv", *user, "prlimit", f"--nproc={count}:{count}"]
         what = f"{count} threads"
-    elif kind == "threads":  # whose stacks find no room
+    elif kind == "threads":  # too little address space for their stacks
         limits[resource.RLIMIT_STACK] = _GB
         limits[resource.RLIMIT_AS] = int(rng.uniform(4, 8) * _GB)
     elif kind == "shared memory":

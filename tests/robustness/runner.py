@@ -1,8 +1,8 @@
-"""Runs the real command on one input after the other, each in a process of its own with limits.
+"""Runs the real command on one input after the other, each in its own process with limits.
 
     python runner.py MODULE ... < lines of JSON, each a list of arguments; > a line of JSON for each
 
-The modules are imported once; then each run is a fork, without a network from the first one without a URL on.
+It imports the modules once; then each run is a fork, without a network from the first run without a URL on.
 """
 
 import contextlib
@@ -20,14 +20,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-SECONDS, MEMORY = 20, 6 << 30  # of the processor, of addresses: Paddle's libraries alone take 2 GB
+SECONDS, MEMORY = 20, 6 << 30  # processor time; address space, of which Paddle's libraries take 2 GB
 _CLONE_NEWNET = 0x40000000
 _ALWAYS = ("ppose.commandline", "ppose.options", "ppose.pixel_limit", "encodings.unicode_escape")
 
 
 @contextlib.contextmanager
 def running(modules: Sequence[str], folder: Path) -> Iterator[Callable[[list[str]], dict]]:
-    """Yield a function that runs a command with its arguments in ``folder``, and says how it ended."""
+    """Yield a function that runs a command with its arguments in ``folder``, and returns how it ended."""
     with subprocess.Popen(
         [sys.executable, __file__, *modules],
         stdin=subprocess.PIPE,
@@ -45,7 +45,7 @@ def running(modules: Sequence[str], folder: Path) -> Iterator[Callable[[list[str
 
 
 def check_end(result: dict, what: str, output: Path) -> None:
-    """Fail unless a command did what was asked, or ended in one line that says why not."""
+    """Fail unless a command succeeded, or ended with a single error line."""
     what = f"{what}: {result}"
     lines = [line for line in result["errors"].splitlines() if "error: " in line]
     assert result["code"] in (0, 1, 2), what
@@ -58,14 +58,14 @@ def check_end(result: dict, what: str, output: Path) -> None:
 
 def main() -> None:
     """Answer every line of the input."""
-    os.environ["OPENCV_LOG_LEVEL"] = "SILENT"  # as commands have it, before OpenCV is imported
+    os.environ["OPENCV_LOG_LEVEL"] = "SILENT"  # as commands set it before they import OpenCV
     from ppose import cli
     from ppose.weights import download
 
     download._LIMITS = dataclasses.replace(download._LIMITS, waits=(0, 0))
     for module in (*_ALWAYS, *sys.argv[1:]):
         importlib.import_module(module)
-    gc.freeze()  # else each child copies what it looks through for garbage
+    gc.freeze()  # else garbage collection copies the pages in each child
     answers = os.fdopen(os.dup(1), "w")
     is_apart = False
     for line in sys.stdin:
@@ -73,7 +73,7 @@ def main() -> None:
         if not is_apart and not any("://" in argument for argument in arguments):
             is_apart = True
             with contextlib.suppress(AttributeError):
-                ctypes.CDLL(None).unshare(_CLONE_NEWNET)  # where we may
+                ctypes.CDLL(None).unshare(_CLONE_NEWNET)  # if permitted
         answers.write(json.dumps(_run(cli, arguments)) + "\n")
         answers.flush()
 

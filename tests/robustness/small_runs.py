@@ -1,4 +1,4 @@
-"""Small runs of the real commands, of a second to ten each, and all that they take."""
+"""Small runs of the real commands, of one to ten seconds each, and their inputs."""
 
 import json
 from pathlib import Path
@@ -23,7 +23,7 @@ _SMALL = (
 
 _IN = ["--image_dir", "IN/images", "--output_dir", "OUT", "--save_json", "--cpu_threads", "1"]
 _EXPORT = ["--output_dir", "OUT", "-c", "CONFIG"]
-# The commands; what they take of the folder `place` is IN, their output is OUT.
+# The commands; IN is the folder `place`, OUT their output.
 COMMANDS = {
     "train": ["train", "-c", "CONFIG", "--eval", "worker_num=1", "epoch=3", "save_dir=OUT"],
     "eval": ["eval", "-c", "CONFIG", "--json", "OUT/ap.json", "worker_num=1", "save_dir=OUT"],
@@ -76,7 +76,7 @@ COMMANDS = {
 
 
 def fill_place(folder: Path) -> None:
-    """Write all that the commands take."""
+    """Write all inputs of the commands."""
     write_dataset(folder / "coco", 8, 0)
     cfg = load_config(CONFIG, [*_SMALL, *data_overrides(folder / "coco")])
     save_weights(Task(cfg).model(), folder / "weights.pdparams")
@@ -103,7 +103,7 @@ def fill_place(folder: Path) -> None:
 
 
 def make_arguments(name: str, place: Path, model_dir: Path) -> list[str]:
-    """A command's arguments, with OUT for its output still in them."""
+    """Return a command's arguments, still with OUT for its output."""
     arguments = []
     for text in COMMANDS[name]:
         text = text.replace("IN/", f"{place}/").replace("MODEL", str(model_dir))

@@ -1,4 +1,4 @@
-"""Detectors that somebody has spoilt, in all formats, made of small whole ones."""
+"""Makes corrupt detectors in all formats from small valid ones."""
 
 import json
 import shutil
@@ -32,9 +32,9 @@ def _yolo(value: float = 0.5, rows: int = 84, columns: int = 5) -> np.ndarray:
 def spoilt_detectors(
     whole: Path, folder: Path, *, every: int = 1, seed: int = 0
 ) -> Iterator[tuple[str, Path]]:
-    """Yield what was done and the folder; ``whole`` is an exported keypoint network.
+    """Yield the fault and the folder; ``whole`` is an exported keypoint network.
 
-    Only ``every`` so many of them are made.
+    Makes only each ``every``-th of them.
     """
     for name, spoil in [*_settings(), *_graphs(seed), *_paddle_files(whole, seed)][::every]:
         made = folder / f"detector{len(list(folder.iterdir()))}"
@@ -44,7 +44,7 @@ def spoilt_detectors(
 
 
 def _settings() -> Iterator[tuple[str, Any]]:
-    """Settings beside a whole graph."""
+    """Corrupt settings beside a valid graph."""
     steps: dict[str, Any] = {
         "no steps": [], "no list": "Resize", "no mapping": [5], "unknown": [{"type": "Mosaic"}],
         "a type that is none": [{"type": [1]}], "no Permute": [_RESIZE],
@@ -93,7 +93,7 @@ def _write_pipeline(folder: Path, text: str) -> None:
 
 
 def _graphs(seed: int) -> Iterator[tuple[str, Any]]:
-    """Graphs alone."""
+    """Corrupt graphs without settings."""
     shapes: dict[str, tuple[list[np.ndarray], dict[str, Any]]] = {
         "scores of NaN": ([_yolo(NAN)], {}), "scores of infinity": ([_yolo(INF)], {}),
         "boxes of NaN": ([_yolo() * NAN], {}), "boxes of 1e38": ([np.where(_yolo() == 20, 1e38, 0.9)], {}),
@@ -159,7 +159,7 @@ def _mutate_openvino(folder: Path, seed: int) -> None:
 
 
 def _paddle_files(whole: Path, seed: int) -> Iterator[tuple[str, Any]]:
-    """PaddleDetection's folders, and files of a keypoint network in their place."""
+    """PaddleDetection's folders, and such with files of a keypoint network."""
     for name, changes in {
         "whole": {}, "rows of five": {"columns": 5}, "a wrong count": {"counts": [3, 9]},
         "NaN": {"score": NAN}, "a negative count": {"counts": [-3, 4]},

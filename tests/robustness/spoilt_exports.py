@@ -1,4 +1,4 @@
-"""Exported models and detectors that somebody has spoilt: folders made of whole ones, the same each time."""
+"""Makes folders with corrupt exported models from valid ones, reproducibly."""
 
 import copy
 import shutil
@@ -22,7 +22,7 @@ NAN, INF = float("nan"), float("inf")
 DROPPED = object()
 _FORGED = "a\nerror: forged\x1b[2J"
 
-# Keys of infer_cfg.yml, by their path, and what they are spoilt with.
+# Keys of infer_cfg.yml, by their path, and their corrupt values.
 _SETTINGS: list[tuple[str, Any]] = [
     ("format", 3), ("format", "2"), ("format", DROPPED), ("format", [_FORGED]), ("name", _FORGED),
     ("input_size", [0, 96]), ("input_size", [-64, 96]), ("input_size", [10**9, 10**9]), ("input_size", [64]),
@@ -90,9 +90,9 @@ _STEPS: dict[str, Any] = {
 def spoilt_exports(
     whole: Path, folder: Path, *, every: int = 1, seed: int = 0
 ) -> Iterator[tuple[str, str, Path]]:
-    """Yield what was done, the runtime to try it in, and the folder; ``whole`` is an export in both formats.
+    """Yield the fault, the runtime to try it in, and the folder; ``whole`` is an export in both formats.
 
-    Only ``every`` so many of them are made.
+    Makes only each ``every``-th of them.
     """
     for runtime, name, spoil in [*_export_faults(whole, seed)][::every]:
         made = Path(shutil.copytree(whole, folder / f"export{len(list(folder.iterdir()))}"))
@@ -121,7 +121,7 @@ def _export_faults(whole: Path, seed: int) -> Iterator[tuple[str, str, Callable[
 
 
 def _other_settings(cfg: dict[str, Any], seed: int) -> Iterator[tuple[str, Any]]:
-    """Any of the keys with any of the values."""
+    """Yield random keys with random values."""
     paths, left = [], [("", cfg)]
     while left:
         path, block = left.pop()
@@ -178,7 +178,7 @@ def _paddle_faults(whole: Path, seed: int) -> dict[str, Callable[[Path], None]]:
 
 
 def _put(name: str, content: bytes) -> Callable[[Path], None]:
-    """What writes this content into that file of an export."""
+    """Return a function that writes this content to that file of an export."""
 
     def write(made: Path) -> None:
         (made / name).write_bytes(content)
@@ -212,13 +212,13 @@ def _edit(folder: Path, path: str, value: Any) -> None:
 
 
 def _become_paddles(folder: Path, steps: Any) -> None:
-    """Settings as PaddleDetection writes them of a keypoint network."""
+    """Write settings as PaddleDetection does for a keypoint network."""
     cfg = {"arch": "HRNet", "metric": "KeyPointTopDownCOCOEval", "Preprocess": steps}
     (folder / "infer_cfg.yml").write_text(yaml.safe_dump(cfg))
 
 
 def _signed(spoil: Callable[[Path], None], folder: Path) -> None:
-    """Spoil files, and let infer_cfg.yml have the checksums of what they are now."""
+    """Corrupt files, and write their new checksums to infer_cfg.yml."""
     spoil(folder)
     cfg = yaml.safe_load((folder / "infer_cfg.yml").read_text())
     cfg["files"] = {name: file_digest(folder / name) for name in cfg["files"]}
@@ -235,7 +235,7 @@ def _write_maps(
     output: str = "heatmaps",
     dtype: int = TensorProto.FLOAT,
 ) -> None:
-    """A graph that gives the same maps for every image."""
+    """Write a graph that gives the same maps for every image."""
     maps = np.full(shape, value, np.float32)
     file = write_detector(folder / "model.onnx", [maps], size=size, batch="N", inputs=inputs, dtype=dtype)
     model = onnx.load(file)
@@ -267,7 +267,7 @@ def _save_paddle(
     size: tuple[int, int] = (64, 96),
     only: str | None = None,
 ) -> None:
-    """A network of one convolution in Paddle's format, in place of the folder's, or a file of it."""
+    """Replace the folder's network, or one of its files, by one convolution in Paddle's format."""
     conv = paddle.nn.Conv2D(3, filters, 7, stride=stride, padding=3, bias_attr=False)
     conv.weight.set_value(np.full(conv.weight.shape, value, np.float32))
     spec = paddle.static.InputSpec([None, 3, size[1], size[0]], "float32", "image")

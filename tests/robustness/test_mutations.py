@@ -1,4 +1,4 @@
-"""The real commands on thousands of damaged files: one line, or what was asked for; never anything else."""
+"""The real commands on thousands of damaged files: they succeed, or print a single error line."""
 
 import http.server
 import threading
@@ -25,7 +25,7 @@ _TRAIN = (
     "encodings.cp437",
 )
 _PREDICT = ("ppose.inference.command", "ppose.inference.runtimes.onnx_runtime", "onnxruntime")
-# How many files each kind has in the long run, and what its command imports.
+# The number of files of each kind in the long run, and the modules that its command imports.
 KINDS = {
     "pickles": (5000, _WEIGHTS),
     "archives": (2000, _WEIGHTS),
@@ -38,13 +38,13 @@ KINDS = {
     "images": (200, _PREDICT),
     "videos": (60, _PREDICT),
 }
-# How many in the short run.
+# The number in the short run.
 _QUICK = {"pickles": 40, "archives": 40, "safetensors": 40, "answers": 15, "images": 15, "videos": 5}
 
 
 @pytest.fixture
 def answering():
-    """Serves one answer, whatever is asked."""
+    """Serves the same answer to every request."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def handle(self):
@@ -63,7 +63,7 @@ def answering():
 
 @pytest.fixture
 def model(request, kind):
-    """The export that images and videos are for."""
+    """The export that runs on images and videos."""
     return request.getfixturevalue("model_dir") if kind in ("images", "videos") else None
 
 
@@ -104,7 +104,7 @@ def _check(result: dict, kind: str, content: bytes, output: Path) -> None:
     assert result["code"] in (0, 1, 2), what
     assert "Traceback" not in result["errors"], what
     assert "\x1b" not in result["errors"], what
-    # A check that finds something wrong has no error of its own, but exit code 1.
+    # A check that finds faults prints no error line, but has exit code 1.
     assert len(lines) == (result["code"] != 0) or (kind in ("annotations", "configs") and not lines), what
     assert result["seconds"] < 20, what
     assert result["megabytes"] < MEMORY / 1e6 / 4, what

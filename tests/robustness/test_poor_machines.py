@@ -1,4 +1,4 @@
-"""Machines without descriptors, threads, memory or room; two runs in a folder, and one without its folder."""
+"""Commands without enough descriptors, threads, memory or space; two runs in a folder; a deleted folder."""
 
 import os
 import shutil
@@ -13,12 +13,12 @@ from robustness.interrupted import ROOT, START
 from robustness.poor_machine import KINDS, starve
 from robustness.small_runs import COMMANDS, fill_place, make_arguments
 
-_LOADING = ("train", "eval")  # what has workers, and shares memory with them
+_LOADING = ("train", "eval")  # commands that share memory with workers
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """Folder with all that the commands take."""
+    """Folder with all inputs of the commands."""
     folder = tmp_path_factory.mktemp("place")
     fill_place(folder)
     return folder
@@ -116,5 +116,5 @@ def test_a_folder_that_is_deleted_under_a_run(seed, place, tmp_path):
     time.sleep(generator(f"{seed}").uniform(0, 2.5))
     shutil.rmtree(folder, ignore_errors=True)
     _, errors = run.communicate(timeout=90)
-    if run.returncode:  # else it has made it anew
+    if run.returncode:  # else it has created the folder again
         _assert_one_error(run, errors)

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGHUP at random moments: one line, soon, and nothing half-done is left."""
+"""Ctrl-C, SIGTERM and SIGHUP at random moments: commands soon end with one line, and leave no partial files."""
 
 from pathlib import Path
 
@@ -7,20 +7,20 @@ from robustness.effort import generator, tries
 from robustness.interrupted import interrupt, measure
 from robustness.small_runs import COMMANDS, fill_place, make_arguments
 
-# Ray takes ten seconds to start and as many for its processes to end: it is signalled where more is tried.
+# Ray takes ten seconds to start and as many to end its processes: only runs with more tries test it.
 _NAMES = [name for name in COMMANDS if name != "batch ray" or tries(1) > 1]
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """Folder with all that the commands take."""
+    """Folder with all inputs of the commands."""
     folder = tmp_path_factory.mktemp("place")
     fill_place(folder)
     return folder
 
 
 def _try(name: str, count: int, place: Path, model_dir: Path, folder: Path) -> int:
-    """How many of the signals ended the command, and did not come when it was done."""
+    """The number of signals that ended the command, and did not come after its end."""
     arguments, rng = make_arguments(name, place, model_dir), generator(name)
     whole = measure(arguments, folder / "undisturbed")
     endings = [interrupt(arguments, folder / f"{number}", whole, rng) for number in range(count)]

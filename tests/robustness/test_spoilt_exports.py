@@ -1,4 +1,4 @@
-"""The real command on exports and detectors that somebody has spoilt: one line, or poses without NaN."""
+"""The real command on corrupt exports and detectors: one error line, or poses without NaN."""
 
 import json
 from pathlib import Path
@@ -18,7 +18,7 @@ _MODULES = (
     "ppose.inference.label_files",
     *(f"ppose.inference.runtimes.{name}" for name in _RUNTIMES),
 )
-_A_FEW = 12  # every so many of them are tried in the short run
+_A_FEW = 12  # the short run tries one in so many
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def image(tmp_path):
 
 
 def _try(run, what: str, image: Path, *arguments: str) -> int:
-    """Run `ppose predict`, and read what it wrote as JSON's standard has it; returns the exit code."""
+    """Run `ppose predict`, and read its output as strict JSON; returns the exit code."""
     output = image.parent / "output"
     always = ["--image_file", str(image), "--output_dir", str(output), "--save_json", "--cpu_threads", "1"]
     result = run(["predict", *always, *arguments])
