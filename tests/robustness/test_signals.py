@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGHUP at random moments: commands soon end with one line, and leave no partial files."""
+"""Ctrl-C, SIGTERM and SIGHUP at random moments: commands end soon with one line, without partial files."""
 
 from pathlib import Path
 
