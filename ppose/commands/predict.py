@@ -112,7 +112,9 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_runtime(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--device", type=str.lower, choices=["cpu", "gpu"], default="cpu")
+    parser.add_argument(
+        "--device", type=str.lower, choices=["cpu", "gpu"], default="cpu", help="processor (default: cpu)"
+    )
     add_runtime_option(parser, default=None)
     add_precision_option(parser, default=None)
     parser.add_argument(
@@ -160,7 +162,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--threshold", type=float, default=0.2, help="lowest keypoint score drawn (default: %(default)s)"
     )
-    parser.add_argument("--output_dir", type=Path, default=Path("output"), metavar="DIR")
+    parser.add_argument(
+        "--output_dir",
+        type=Path,
+        default=Path("output"),
+        metavar="DIR",
+        help="folder for the results (default: %(default)s)",
+    )
     add_pnp_option(parser)
     _add_switch(parser, "--use_dark", None, "decode with DARK's step (default: as the model was evaluated)")
     _add_switch(
