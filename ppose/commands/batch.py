@@ -40,7 +40,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     _add_input(parser)
     parser.add_argument(
         "--images_per_part", type=whole_number(1), default=1000, metavar="N",
-        help="for image files and parquet; a tar shard is one part (default: %(default)s)",
+        help="images per part from image files and parquet; a tar shard is one part (default: %(default)s)",
     )  # fmt: skip
     add_runtime_option(parser)
     add_precision_option(parser)

@@ -28,11 +28,19 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--model_dir", type=Path, required=True, metavar="DIR", help="folder of tools/export_model.py"
     )
     parser.add_argument(
-        "--runtime", type=_names, default=["auto"], help="such as paddle,onnxruntime,openvino"
+        "--runtime",
+        type=_names,
+        default=["auto"],
+        help="runtimes, such as paddle,onnxruntime,openvino (default: auto)",
     )
-    parser.add_argument("--precision", type=_names, default=["fp32"], help="such as fp32,bf16")
     parser.add_argument(
-        "--cpu_threads", type=_counts, default=[None], help="such as 1,2 (default: all cores)"
+        "--precision", type=_names, default=["fp32"], help="number formats, such as fp32,bf16 (default: fp32)"
+    )
+    parser.add_argument(
+        "--cpu_threads",
+        type=_counts,
+        default=[None],
+        help="numbers of threads, such as 1,2 (default: all cores)",
     )
     parser.add_argument("--batch_size", type=_counts, default=[1], help="people per batch, such as 1,8")
     parser.add_argument("--image_dir", type=Path, metavar="DIR", help="images (default: one noise image)")

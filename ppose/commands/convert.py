@@ -36,7 +36,7 @@ def add_label_options(parser: argparse.ArgumentParser) -> None:
         "--image_dir",
         type=Path,
         metavar="DIR",
-        help="folder of the images, for what the labels lack, such as image sizes",
+        help="folder of the images, read for data that the labels lack, such as image sizes",
     )
     parser.add_argument(
         "--keypoint_set",

@@ -9,7 +9,11 @@ _DATASETS = ("coco", "mpii")
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument(
-        "dataset", nargs="?", choices=_DATASETS, default="coco", help="(default: %(default)s)"
+        "dataset",
+        nargs="?",
+        choices=_DATASETS,
+        default="coco",
+        help="dataset to download (default: %(default)s)",
     )
     parser.add_argument(
         "--only",

@@ -12,7 +12,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--split",
         choices=["train", "test"],
         default="train",
-        help="default: train; test images have no people",
+        help="images to convert (default: %(default)s); test images have no people",
     )
 
 

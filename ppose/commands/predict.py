@@ -126,7 +126,7 @@ def _add_runtime(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="people per batch (default: 16; for folders and videos 8 of 128x96, 4 of 256x192)",
     )
-    parser.add_argument("--cpu_threads", type=whole_number(1), metavar="N", help="default: all cores")
+    parser.add_argument("--cpu_threads", type=whole_number(1), metavar="N", help="cores (default: all)")
     words = "use oneDNN in Paddle on the CPU (default: true); false implies --runtime paddle"
     _add_switch(parser, "--enable_mkldnn", True, words)
     for name in ("min", "opt", "max"):

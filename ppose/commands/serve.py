@@ -20,13 +20,17 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         f"{DEFAULT_DETECTOR})",
     )
     parser.add_argument(
-        "--host", default="127.0.0.1", help="0.0.0.0 accepts other machines (default: %(default)s)"
+        "--host",
+        default="127.0.0.1",
+        help="own address; 0.0.0.0 accepts other machines (default: %(default)s)",
     )
     parser.add_argument(
-        "--port", type=whole_number(0), default=8000, help="0: any free port (default: %(default)s)"
+        "--port", type=whole_number(0), default=8000, help="port; 0: any free one (default: %(default)s)"
     )
     add_runtime_option(parser)
-    parser.add_argument("--cpu_threads", type=whole_number(1), metavar="N", help="default: all cores")
+    parser.add_argument(
+        "--cpu_threads", type=whole_number(1), metavar="N", help="threads (default: all cores)"
+    )
     parser.add_argument(
         "--batch_size", type=whole_number(1), default=16, help="people per batch (default: %(default)s)"
     )

@@ -9,7 +9,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     add_conversion_options(parser, "the labels, a JSON list of {filename, bbox, features}, or their folder")
     parser.add_argument(
-        "--keypoint_set", required=True, choices=["tango11", "envisat16", "envisat12"], help="whose keypoints"
+        "--keypoint_set", required=True, choices=["tango11", "envisat16", "envisat12"], help="the spacecraft"
     )
     parser.add_argument(
         "--size",

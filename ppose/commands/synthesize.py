@@ -19,10 +19,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--images", type=int, default=600, help="training images, 0 for none (default: %(default)s)"
     )
     parser.add_argument(
-        "--val_images", type=int, default=150, help="and for validation (default: %(default)s)"
+        "--val_images", type=int, default=150, help="validation images (default: %(default)s)"
     )
     parser.add_argument("--seed", type=int, default=0, help="random seed (default: %(default)s)")
-    parser.add_argument("--most_people", type=int, default=3, help="limit per picture (default: %(default)s)")
+    parser.add_argument(
+        "--most_people", type=int, default=3, help="most people per picture (default: %(default)s)"
+    )
     parser.add_argument(
         "--variety",
         type=float,

@@ -28,7 +28,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--image_dir",
         type=Path,
         metavar="DIR",
-        help="images to check the accuracy of int8 and bf16, which are never chosen without",
+        help="images to check the accuracy of int8 and bf16; without images, these are never chosen",
     )
     parser.add_argument(
         "--boxes",
