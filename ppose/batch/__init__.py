@@ -1,1 +1,1 @@
-"""Poses of more images than one process, or one machine, goes through: parts of a table, made whole, once."""
+"""Finds poses in more images than one process or machine can handle; writes them as parts of a table."""

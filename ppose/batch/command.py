@@ -56,7 +56,7 @@ def _tell(report: Report, parts: int, where: str) -> None:
     if made.images:
         stages = ", ".join(f"{name} {1000 * s / made.images:.2f}" for name, s in report.seconds.items())
         rate = made.images / report.wall
-        print(f"this run: {made.images:,} images in {report.wall:.1f} s, {rate:.1f} a second")
-        print(f"ms an image in a worker: {stages}")
+        print(f"this run: {made.images:,} images in {report.wall:.1f} s, {rate:.1f} per second")
+        print(f"ms per image in a worker: {stages}")
     if report.error is not None:
         print(f"first of the images that could not be read: {report.error}")

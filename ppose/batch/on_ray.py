@@ -154,6 +154,6 @@ class _Actor:
 
     def _make(self, chunk: Chunk) -> Outcome:
         if self._version != VERSION:
-            problem = f"ppose is {VERSION} on a node, {self._version} where the job was started"
+            problem = f"ppose is {VERSION} on a node, but {self._version} on the machine that started the job"
             return Outcome(chunk.number, failure=problem, is_final=True)
         return self._work(chunk)

@@ -98,9 +98,9 @@ def _read_tar(place: Place, chunk: Chunk, boxes_key: str | None) -> Iterator[Ite
                 yield item
                 index = item.index + 1
             if not getattr(tar, "is_whole", False):
-                yield _spoilt(chunk.file, index, "is cut short or damaged: what comes after is lost")
+                yield _spoilt(chunk.file, index, "is cut short or damaged: the rest is lost")
     except (tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, ValueError, LookupError) as error:
-        yield _spoilt(chunk.file, index, f"is damaged, what comes after is lost: {explain(error)}")
+        yield _spoilt(chunk.file, index, f"is damaged, the rest is lost: {explain(error)}")
 
 
 def _read_samples(tar: tarfile.TarFile, boxes_key: str | None) -> Iterator[Item]:

@@ -109,7 +109,7 @@ def test_what_a_damaged_shard_lost_is_a_row(settings, shard, tmp_path, cut):
     assert [row["error"] for row in rows[:3]] == [None] * 3
     assert [row["image"] for row in rows[3:]] == ["a.tar"]
     assert "a.tar is" in rows[3]["error"]
-    assert "what comes after is lost" in rows[3]["error"]
+    assert "the rest is lost" in rows[3]["error"]
 
 
 @pytest.mark.parametrize("kind", ["bytes", "url", "struct"])

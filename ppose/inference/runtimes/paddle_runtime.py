@@ -147,7 +147,7 @@ def open_graph(
     if folder.published is None and graph.suffix == ".pdmodel":
         config.delete_pass(_SLOW_FUSION)
     opened = PaddleGraph(config, graph)
-    # What Paddle says on GPUs, and of TensorRT's graphs, has not been seen.
+    # Whether Paddle states shapes on GPUs, and for TensorRT's graphs, is untested.
     shape = opened.inputs.get("image", ()) if device == "cpu" else (folder.spec.batch,)
     return PaddleRuntime(opened, shape[0] if shape else None)
 
