@@ -42,7 +42,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         default=[None],
         help="numbers of threads, such as 1,2 (default: all cores)",
     )
-    parser.add_argument("--batch_size", type=_counts, default=[1], help="people per batch, such as 1,8")
+    parser.add_argument(
+        "--batch_size", type=_counts, default=[1], help="people per batch, such as 1,8 (default: 1)"
+    )
     parser.add_argument("--image_dir", type=Path, metavar="DIR", help="images (default: one noise image)")
     parser.add_argument(
         "--boxes", metavar="FILE", help="their people: COCO annotations, or a JSON list of {image, bbox}"

@@ -22,10 +22,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--host",
         default="127.0.0.1",
-        help="own address; 0.0.0.0 accepts other machines (default: %(default)s)",
+        help="address to listen on; 0.0.0.0 accepts other machines (default: %(default)s)",
     )
     parser.add_argument(
-        "--port", type=whole_number(0), default=8000, help="port; 0: any free one (default: %(default)s)"
+        "--port",
+        type=whole_number(0),
+        default=8000,
+        help="port to listen on; 0: any free one (default: %(default)s)",
     )
     add_runtime_option(parser)
     parser.add_argument(
@@ -36,7 +39,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--delay_ms", type=whole_number(0), default=5,
-        help="longest wait of a batch for as many requests as there were just before (default: %(default)s)",
+        help="most milliseconds that a batch waits for further requests (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
         "--queue", type=whole_number(1), default=128,

@@ -78,8 +78,8 @@ class Report:
         difference = f"heatmaps off by {self.difference:.1e} of the trained network's"
         if self.rounding is not None:
             difference = (
-                f"heatmaps of noise off by {100 * self.difference:.1f} % of the quantized network's (rounding "
-                f"its inputs changes these by {100 * self.rounding:.1f} %)"
+                f"heatmaps of noise off by {100 * self.difference:.1f} % of the quantized network's "
+                f"(rounding its inputs changes these by {100 * self.rounding:.1f} %)"
             )
         if self.decoding is not None:
             difference += f"; keypoints off by {self.decoding:.1e} pixels from those decoded from heatmaps"
