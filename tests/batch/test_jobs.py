@@ -215,9 +215,7 @@ def test_what_stays_missing_is_an_error(settings, pictures, monkeypatch):
         yield from [Outcome(chunk.number, failure="the store is full") for chunk in chunks[:1]]
 
     about = settings(pictures(9))
-    expected = (
-        r"^1 of 3 parts are missing \(part-00000000.parquet: the store is full\); run the command again"
-    )
+    expected = r"^1 of 3 parts are missing \(part-00000000.parquet: the store is full\); run the command"
     with pytest.raises(DataError, match=expected):
         batch_jobs.run(about, fail)
     assert len(batch_jobs.run(about)) == 9
@@ -300,10 +298,7 @@ def test_another_job_is_refused(settings, pictures, tmp_path):
         with pytest.raises(DataError, match=f"another job: choose another --output_dir .*{words}"):
             batch_jobs.run(other)
     part = tmp_path / "out" / "part-00000000.parquet"
-    for data, words in (
-        (part.read_bytes(), "is of another job"),
-        (b"", "is damaged, or not written by ppose"),
-    ):
+    for data, words in ((part.read_bytes(), "is of another job"), (b"", "is damaged, or not written")):
         batch_jobs.run(replace(about, output=str(tmp_path / "other"), images_per_part=4))
         (tmp_path / "other" / part.name).write_bytes(data)
         with pytest.raises(DataError, match=f"part-00000000.parquet of .*other {words}"):
