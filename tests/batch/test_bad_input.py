@@ -74,5 +74,5 @@ def test_options_that_do_not_go_together(call):
 def test_a_worker_with_other_models_ends_the_job(settings, pictures, monkeypatch):
     digests = iter(["a" * 64, "b" * 64, "c" * 64])
     monkeypatch.setattr("ppose.batch.worker.digest_models", lambda *_: next(digests))
-    with pytest.raises(DataError, match="the models' folders have other files here"):
+    with pytest.raises(DataError, match="the models' files differ between"):
         batch_jobs.run(settings(pictures()))

@@ -174,7 +174,7 @@ def test_an_object_store_and_its_table_of_urls(settings, draw, pack):
                     rows += pa.parquet.read_table(file).to_pylist()
         assert len(rows) == images
         assert [row["error"] for row in rows[:2]] == [None] * min(images, 2)
-    assert all("is on the machine that" in row["error"] for row in rows[2:5])
+    assert all("is a local path, but" in row["error"] for row in rows[2:5])
     assert all("is a chain of stores" in row["error"] for row in rows[5:])
 
 
@@ -227,7 +227,7 @@ def test_parts_that_went_to_another_machines_disk(settings, pictures, monkeypatc
     def make(task, chunks):
         yield from [Outcome(chunk.number) for chunk in chunks]
 
-    with pytest.raises(DataError, match=r"3 of 3 parts are missing .*the output is to be where all machines"):
+    with pytest.raises(DataError, match=r"3 of 3 parts are missing .*an --output_dir that all machines"):
         batch_jobs.run(settings(pictures()), make)
 
 

@@ -121,7 +121,7 @@ def test_a_network_that_no_graph_of_paddle_2_holds():
             return paddle.sin(image)  # Paddle 3.2 has it for its own graphs alone
 
     with (
-        pytest.raises(ExportError, match=r"--format pdmodel: Paddle does not write .* must be Value"),
+        pytest.raises(ExportError, match=r"--format pdmodel: Paddle cannot write .* must be Value"),
         paddle_2_graphs(),
     ):
         count_operators(trace(Graph(Strange()), (8, 8), None))
