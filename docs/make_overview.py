@@ -28,7 +28,7 @@ SCENES = (5, 8, 13)
 SIZE = (190, 300)
 # The rows of the page's table of milliseconds, and what the bars are called.
 BARS = {
-    "plain, `paddle`": "Paddle Inference, as trained",
+    "unoptimized, `paddle`": "Paddle Inference, as trained",
     "exported, `paddle`": "Paddle Inference",
     "exported, `onnxruntime`": "ONNX Runtime",
     "exported, `openvino` (`auto`)": "OpenVINO",

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import pickle
+import signal
 import subprocess
 import sys
 import types
@@ -26,6 +27,11 @@ from ppose.keypoints import make_keypoint_set
 from ppose.weights import receive
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# Child processes inherit ignored signals, as nohup and jobs in the background have them.
+for _number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SECONDS = 2.0  # from the signal to the end
 _AT_ONCE = 0.5  # from the second one
 _RAY_SECONDS = 4.0  # with Ray, which ends its processes one after the other
-START = "import sys; from ppose.cli import main; main()"
+START = "from ppose.cli import main; main()"
 _ENDS = {"train": (130, 143, 129)}
 
 
@@ -54,14 +54,12 @@ def interrupt(arguments: list[str], folder: Path, whole: float, rng: np.random.G
     folder.mkdir(parents=True)
     number = SIGNALS[rng.integers(len(SIGNALS))]
     is_terminal = number == signal.SIGINT and rng.integers(2) == 0
-    moment, second = (
-        rng.uniform(_start_seconds(), whole),
-        rng.uniform(0.05, 0.4) if rng.integers(5) == 0 else None,
-    )
+    moment, second = rng.uniform(0, whole), rng.uniform(0.05, 0.4) if rng.integers(5) == 0 else None
     send: Callable[[int, int], None] = os.killpg if is_terminal else os.kill
     told = [f"{number.name}{' to all' if is_terminal else ''}"]
     shared = _shared_memory()
     with _started(arguments, folder) as process:
+        _wait_for_handlers(process)
         try:
             process.wait(moment)
         except subprocess.TimeoutExpired:
@@ -152,11 +150,14 @@ def _started(arguments: list[str], folder: Path) -> Iterator[subprocess.Popen]:
         yield process
 
 
-def _start_seconds() -> float:
-    """Return twice the seconds that Python now takes to start."""
-    begin = time.monotonic()
-    subprocess.run([sys.executable, "-c", "pass"], check=True)
-    return 2 * (time.monotonic() - begin)
+def _wait_for_handlers(process: subprocess.Popen) -> None:
+    """Return when a command handles SIGTERM, or has ended."""
+    status = Path("/proc", str(process.pid), "status")
+    while process.poll() is None:
+        caught = next(line for line in status.read_text().splitlines() if line.startswith("SigCgt:"))
+        if int(caught.split()[1], 16) >> (signal.SIGTERM - 1) & 1:
+            return
+        time.sleep(0.002)
 
 
 def _find_processes(folder: Path, seconds: float) -> list[str]:
