@@ -86,11 +86,9 @@ def _run(main: Callable[[], None]) -> None:
         where = f": {show_name(place)}" if place else ""
         _leave(f"error: {error.strerror}{where}{_WAYS_OUT.get(error.errno or 0, '')}", 1)
     except (RuntimeError, ImportError) as error:
-        said = str(error)
-        meaning = next((text for words, text in RUNTIME_REASONS.items() if re.search(words, said)), None)
-        if meaning is None:
+        if (lack := find_lack(error)) is None:
             raise
-        _leave(f"error: {meaning}", 1)
+        _leave(f"error: {lack}", 1)
 
 
 # System errors, also those without a file name, and the way out.
@@ -104,7 +102,7 @@ _WAYS_OUT = {
 }
 _SHARED = "/dev/shm"  # noqa: S108 (named, not written)
 # Error texts of the runtimes, and what they mean.
-RUNTIME_REASONS = {
+_LACKS = {
     "(?i)bad_alloc|out of memory|(failed|cannot|can't) (to )?allocate|failed to map segment": (
         "not enough memory (use smaller batches)"
     ),
@@ -113,6 +111,11 @@ RUNTIME_REASONS = {
     ),
     _SHARED: f"{_SHARED} is too small for the loader (set use_shared_memory: false)",
 }
+
+
+def find_lack(error: BaseException) -> str | None:
+    """What the machine lacks, if a runtime's error says so: memory, threads or shared memory."""
+    return next((lack for words, lack in _LACKS.items() if re.search(words, str(error))), None)
 
 
 def _is_full(folder: str) -> bool:

@@ -16,6 +16,7 @@ from ppose.batch.digests import digest_models
 from ppose.batch.parts import Counts, Row, write_part
 from ppose.batch.place import explain, open_input, open_place
 from ppose.batch.reading import Item, Scene, read_items
+from ppose.commandline import find_lack
 from ppose.errors import DataError, PposeError
 from ppose.inference.command import open_detector
 from ppose.inference.predictor import Predictor
@@ -110,7 +111,9 @@ class Worker:
         except OSError as error:
             return Outcome(chunk.number, failure=explain(error))
         except Exception as error:  # any other package's: the other chunks still get their parts
-            return Outcome(chunk.number, failure=f"{type(error).__name__}: {explain(error)}")
+            lack = find_lack(error) if self._predictor is None else None  # runtimes may crash if tried again
+            failure = lack or f"{type(error).__name__}: {explain(error)}"
+            return Outcome(chunk.number, failure=failure, is_final=lack is not None)
 
     def _make(self, chunk: Chunk) -> Outcome:
         predictor = self._predictor or self._open()

@@ -76,3 +76,14 @@ def test_a_worker_with_other_models_ends_the_job(settings, pictures, monkeypatch
     monkeypatch.setattr("ppose.batch.worker.digest_models", lambda *_: next(digests))
     with pytest.raises(DataError, match="the models' files differ between"):
         batch_jobs.run(settings(pictures()))
+
+
+def test_a_machine_without_memory_for_the_models_ends_the_job(settings, pictures, monkeypatch):
+    """OpenVINO may crash where its library is loaded again."""
+
+    def open_none(*_, **__):
+        raise RuntimeError("libopenvino_intel_cpu_plugin.so: failed to map segment from shared object")
+
+    monkeypatch.setattr("ppose.batch.worker.Predictor.from_dir", open_none)
+    with pytest.raises(DataError, match="not enough memory"):
+        batch_jobs.run(settings(pictures()))

@@ -130,7 +130,7 @@ def test_the_decoding_in_a_graph_stays_in_float(tmp_path):
 
 
 @pytest.mark.heavy
-@pytest.mark.parametrize("network_type", ["lite_30", "wider_naive"])
+@pytest.mark.parametrize("network_type", ["lite_30"])
 def test_exports_of_larger_networks(tmp_path, network_type):
     _check_export(tmp_path, network_type, Options())
 

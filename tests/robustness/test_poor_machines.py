@@ -79,7 +79,7 @@ def _assert_one_error(process, errors):
 
 
 @pytest.mark.heavy
-@pytest.mark.parametrize("seed", range(tries(3)))
+@pytest.mark.parametrize("seed", range(tries(1)))
 def test_the_second_run_in_a_folder_is_refused(seed, place, tmp_path):
     first = _start(place, tmp_path, "epoch=9")
     _wait_for(tmp_path / "naive_lite_hrnet_18_256x192_coco" / "run.pid", first)
@@ -93,7 +93,7 @@ def test_the_second_run_in_a_folder_is_refused(seed, place, tmp_path):
 
 
 @pytest.mark.heavy
-@pytest.mark.parametrize("seed", range(tries(3)))
+@pytest.mark.parametrize("seed", range(tries(1)))
 def test_the_run_of_a_killed_one_is_taken_over(seed, place, tmp_path):
     first = _start(place, tmp_path)
     _wait_for(tmp_path / "naive_lite_hrnet_18_256x192_coco" / "run.pid", first)
@@ -108,7 +108,7 @@ def test_the_run_of_a_killed_one_is_taken_over(seed, place, tmp_path):
 
 
 @pytest.mark.heavy
-@pytest.mark.parametrize("seed", range(tries(4)))
+@pytest.mark.parametrize("seed", range(tries(2)))
 def test_a_folder_that_is_deleted_under_a_run(seed, place, tmp_path):
     run = _start(place, tmp_path, "epoch=9")
     folder = tmp_path / "naive_lite_hrnet_18_256x192_coco"

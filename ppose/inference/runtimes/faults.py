@@ -1,11 +1,10 @@
 """Turns a runtime's exception into one line about the file that it reads."""
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ppose.commandline import RUNTIME_REASONS
+from ppose.commandline import find_lack
 from ppose.errors import DataError, PposeError
 from ppose.paths import show_name, show_text
 
@@ -25,7 +24,7 @@ def naming(file: Path, fails: str) -> Iterator[None]:
     except (PposeError, MemoryError):
         raise
     except Exception as error:
-        if any(re.search(words, str(error)) for words in RUNTIME_REASONS):
+        if find_lack(error):
             raise RuntimeError(str(error)) from None
         reason = " ".join(str(error).split())[-_SHOWN:] or type(error).__name__
         raise DataError(f"{show_name(file)} {fails}: {show_text(reason, _SHOWN)}") from None
