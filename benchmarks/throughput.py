@@ -11,12 +11,13 @@ command for one image, from the second run on. "video" draws four people with kn
 with this one; medians over --rounds.
 
 Two cores of an AMD EPYC (AVX512, VNNI), OpenVINO 2026.4, `coco_dev` with its annotated boxes (2026-11-27).
-Against bb4bb7f, without pipeline and streams, measured by a separate script, in turns, alone on both cores,
-medians and range of five turns: tinypose_128x96 went from 250 to 392 people/s, 1.56 times (1.55 to 1.57), and
-from 6.0 to 4.7 core-ms per person; the bound is 446. With other load, core-ms in separate runs: Lite-HRNet-30
-(30 images) from 29.8 to 18.5, HRNet-W32 (10 images) from 155 to 142.
+tinypose_128x96 went through the folder at 402 people/s, 0.94 of the bound of 426; the command for one image
+took 0.73 s. Against bb4bb7f, which has neither pipeline nor streams, by a separate script, in turns, medians
+and ranges: tinypose 391 and 247 people/s, 1.58 (1.53 to 1.61), 4.9 and 6.2 core-ms; Lite-HRNet-30, 30 images,
+99 and 62, 1.61 (1.57 to 1.64), 19.6 and 30.0; HRNet-W32, 30 images, 13.4 and 13.7, 0.98, 140 and 142: its
+time is arithmetic, and at the end one stream waits for the other.
 
-Parts of the 4.7, alone: tinypose's network 3.2, decoding images 0.55, cropping 0.25, drawing 0.20, encoding
+Parts of tinypose's 4.7, alone: network 3.2, decoding images 0.55, cropping 0.25, drawing 0.20, encoding
 0.25; outside the bound, writing 0.15, keypoints 0.04, the pipeline 0.03. Encoding took 0.45 while OpenCV
 copied reversed channels with the GIL held. Without fsync the folder took 1 % less time. Batches in two
 streams, core-ms per person: tinypose's network alone 3.24, 3.25, 3.09, 3.20 for sizes 2, 4, 8, 16, its folder

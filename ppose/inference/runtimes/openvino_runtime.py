@@ -15,6 +15,7 @@ from ppose.inference.pose_spec import name_inputs
 from ppose.inference.runtimes.compiled_cache import CompiledCache
 from ppose.inference.runtimes.loops import refuse_loops
 from ppose.paths import cache_folder
+from ppose.processor import own_cores
 
 _TYPES = {"fp32": "f32", "bf16": "bf16"}
 _ANY = -1  # OpenVINO's value for a dynamic size
@@ -155,13 +156,19 @@ def open_graph(
 
 
 def make_settings(precision: str, threads: int, streams: int) -> dict[str, Any]:
-    """OpenVINO's settings; ``threads`` is the total of all ``streams``."""
+    """OpenVINO's settings; ``threads`` is the total of all ``streams``.
+
+    With fewer threads than cores, several models may share a machine. Threads are not pinned then, since each
+    model would pin its own to the first cores.
+    """
     several = {"NUM_STREAMS": streams} if streams > 1 else {}
+    shared = {"ENABLE_CPU_PINNING": False} if threads < own_cores() else {}
     return {
         "PERFORMANCE_HINT": "THROUGHPUT" if several else "LATENCY",
         "INFERENCE_NUM_THREADS": threads,
         "INFERENCE_PRECISION_HINT": _TYPES[precision],
         **several,
+        **shared,
     }
 
 
