@@ -174,7 +174,7 @@ def test_signals_are_handled_when_a_model_is_given_up(run_script, model_dir, ste
 
 
 def test_threads_are_pinned_only_where_a_model_has_all_cores(monkeypatch):
-    """Several models would pin theirs to the same cores: two workers of one thread took 1.75 times as long."""
+    """Several models would pin theirs to the same cores: two of one thread took 1.75 times as long."""
     monkeypatch.setattr(openvino_runtime, "own_cores", lambda: 4)
     assert openvino_runtime.make_settings("fp32", 3, 1)["ENABLE_CPU_PINNING"] is False
     assert "ENABLE_CPU_PINNING" not in openvino_runtime.make_settings("fp32", 4, 2)
