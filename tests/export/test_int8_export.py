@@ -141,7 +141,6 @@ def test_exports_of_larger_networks(tmp_path, network_type):
     [
         ("lite_hrnet_30_256x192_coco", True, 3.8e6),
         ("lite_hrnet_30_256x192_coco", False, 3.8e6),
-        ("hrnet_w32_256x192", True, 30e6),  # which has no depthwise convolutions
     ],
 )
 def test_size_of_int8_folders(tmp_path, config, depthwise, largest):
