@@ -69,7 +69,6 @@ def _tell(name: str) -> None:
 
 
 def _run_command(name: str, arguments: Sequence[str] | None, prog: str | None) -> None:
-    _check_threads(name)
     from functools import partial
 
     from ppose.commandline import run
@@ -78,6 +77,7 @@ def _run_command(name: str, arguments: Sequence[str] | None, prog: str | None) -
 
 
 def _load_and_run(name: str, arguments: Sequence[str] | None, prog: str | None) -> None:
+    _check_threads(name)  # before anything imports numpy
     import importlib
     from pathlib import Path
 
@@ -102,19 +102,15 @@ def _load_and_run(name: str, arguments: Sequence[str] | None, prog: str | None) 
 
 
 def _check_threads(name: str) -> None:
-    """End in one line where OpenBLAS could not start its threads, since it sends the process SIGINT then."""
+    """Raise DeviceError if OpenBLAS could not start its threads, at which it sends the process SIGINT."""
     import os
 
-    from ppose.errors import DeviceError
     from ppose.processor import check_threads, own_cores
 
     asked = os.environ.get("OPENBLAS_NUM_THREADS") or os.environ.get("OMP_NUM_THREADS", "")
     count = min(own_cores(), _MOST_THREADS, int(asked) if asked.isdecimal() else own_cores())
     if "numpy" not in sys.modules:
-        try:
-            check_threads(_BLAS * (count - 1), f"ppose {name}")
-        except DeviceError as error:
-            sys.exit(f"error: {error}")
+        check_threads(_BLAS * (count - 1), f"ppose {name}")
 
 
 def make_parser(command: "ModuleType", prog: str | None = None) -> argparse.ArgumentParser:

@@ -39,6 +39,7 @@ FAMILIES = {
         *TF, "LearningRate.base_lr=0.004", "peak=1", "OptimizerBuilder.regularizer.factor=0",
     ],
 }  # fmt: skip
+OVERRIDES = {**FAMILIES, "hsrnet_59_256x192_coco": HSR}
 EPOCHS = 60
 SMALL = [
     "trainsize=[64,96]", "hmsize=[16,24]", "sigma=1.5", "batch_size=4", "worker_num=0", "use_vdl=false",
@@ -56,7 +57,7 @@ def people(tmp_path_factory):
 
 def overrides_of(name, people):
     return [
-        *SMALL, *FAMILIES.get(name, HSR), f"TrainDataset.dataset_dir={people}",
+        *SMALL, *OVERRIDES[name], f"TrainDataset.dataset_dir={people}",
         "TrainDataset.image_dir=images",
         "TrainDataset.anno_path=annotations.json", f"EvalDataset.dataset_dir={people}",
         "EvalDataset.image_dir=images", "EvalDataset.anno_path=annotations.json",
