@@ -1,6 +1,7 @@
 """Loads a config file, with its inherited files and overrides, into a checked plain dict."""
 
 import json
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,11 @@ from ppose.errors import ConfigError
 from ppose.paths import expand_path, show_name, show_text
 from ppose.workspace.cells import Cell, copy_cells, overlay, to_plain
 from ppose.workspace.check import check_config
-from ppose.workspace.overrides import apply_override
+from ppose.workspace.overrides import apply_override, has_effect
 from ppose.workspace.registry import suggest
 from ppose.workspace.yaml_file import read_cells
+
+_logger = logging.getLogger(__name__)
 
 _BASE = "_BASE_"
 _MOST_BASES = 200  # inherited files
@@ -31,7 +34,10 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, An
     """
     if isinstance(overrides, str) or not all(isinstance(override, str) for override in overrides):
         raise ConfigError(f"overrides are {overrides!r}, expected a list of texts such as ['epoch=3']")
-    root = _Files().read(find_config(Path(expand_path(str(path)))), ())
+    files = _Files()
+    root = files.read(find_config(Path(expand_path(str(path)))), ())
+    if idle := [key for key in files.own_keys if not has_effect(root, key)]:
+        _logger.warning("%s: values that nothing in this config takes: %s", path, ", ".join(idle))
     for override in overrides:
         apply_override(root, override)
     _list_distill_loss(root)
@@ -77,9 +83,10 @@ def _list_distill_loss(root: Cell) -> None:
 
 
 class _Files:
-    """Reads a config with its `_BASE_` files, each file only once."""
+    """Reads a config with its `_BASE_` files, each file only once; ``own_keys`` are those of the first file."""
 
     def __init__(self) -> None:
+        self.own_keys: list[str] = []
         self._whole: dict[Path, Cell] = {}
         self._laid = 0
 
@@ -95,6 +102,8 @@ class _Files:
     def _over_bases(self, path: Path, children: tuple[Path, ...]) -> Cell:
         cells = read_cells(path)
         bases = cells.value.pop(_BASE, None)
+        if len(children) == 1:
+            self.own_keys = list(cells.value)
         if bases is None:
             return cells
         names = to_plain(bases)

@@ -42,7 +42,7 @@ def _place(root: Cell, holder: Cell, parts: list[str], value: Cell, places: Plac
     key = _find(holder, parts[-1])
     if key is not None:
         old = holder.value[key]
-        if holder is root and old.has_alias and not _has_effect(root, str(key), old):
+        if holder is root and not has_effect(root, str(key)):
             raise ConfigError(
                 f"override '{key}': nothing in this config takes it, its blocks have values of their own"
             )
@@ -104,9 +104,10 @@ def _known_keys(path: list[str], holder: Cell) -> list[str]:
     return list(block_keys(entry)) if entry else []
 
 
-def _has_effect(root: Cell, key: str, cell: Cell) -> bool:
-    """Whether a key at the top is one of the config's own, or a value that still stands elsewhere, too."""
-    if key in _known_keys([], root) or find_entry(key) is not None:
+def has_effect(root: Cell, key: str) -> bool:
+    """Whether a key at the top is a config's or a component's, or an anchored value that others refer to."""
+    cell = root.value[key]
+    if not cell.has_alias or key in _known_keys([], root) or find_entry(key) is not None:
         return True
     return sum(child is cell for child in _list_cells(root)) > 1
 

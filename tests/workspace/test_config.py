@@ -88,6 +88,16 @@ def test_an_override_that_nothing_takes_is_an_error(write):
     assert load_config(child, ["num_joints=16"])["TopDownHRNet"]["num_joints"] == 16
 
 
+def test_a_value_of_a_file_that_nothing_takes_is_named(write, caplog):
+    """Values of a base are not: an inheriting config may leave any of them without a use."""
+    own = MODEL.replace("batch_size: 16", "batch_size: *size").replace("\nTop", "\nsize: &size 16\nTop", 1)
+    write("base.yml", own)
+    load_config(write("quiet.yml", "_BASE_: base.yml\nEvalReader: {batch_size: 4}\n"))
+    assert not caplog.messages
+    load_config(write("child.yml", "_BASE_: base.yml\nsize: 8\nEvalReader: {batch_size: 4}\n"))
+    assert "values that nothing in this config takes: size" in caplog.text
+
+
 def test_several_overrides_under_one_parent_all_hold(write):
     overrides = ["TopDownHRNet.flip=False", "TopDownHRNet.use_dark=true", "EvalDataset.bbox_file=b.json"]
     cfg = load_config(write("a.yml", MODEL), overrides)
