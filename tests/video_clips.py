@@ -15,7 +15,7 @@ def write_clip(path, images, rate=10, codec="h264"):
     size = images[0].shape[1::-1]
     with writing_video(path, size, rate=Fraction(rate), time_base=Fraction(1, 90000), codec=codec) as video:
         for index, image in enumerate(images):
-            video.write(to_picture(image, size), index / rate)
+            video.write(to_picture(image), index / rate)
 
 
 def read_clip(path, clip=None):

@@ -43,7 +43,7 @@ def _time(text: str) -> float:
 
 def _rate(text: str) -> Fraction:
     try:
-        rate = Fraction(text)
+        rate = Fraction(text).limit_denominator(10**6)  # FFmpeg's numbers have 32 bits
     except (ValueError, ZeroDivisionError):
         rate = Fraction(0)
     if not 0 < rate <= 1000:

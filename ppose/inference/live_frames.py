@@ -15,8 +15,9 @@ import cv2
 import numpy as np
 
 from ppose.errors import DataError, DeviceError
-from ppose.inference.video_files import DEFAULT_RATE, limit_decoder, sane_rate, turn_upright
+from ppose.inference.video_files import DEFAULT_RATE, sane_rate
 from ppose.inference.video_frames import Clip, Frame
+from ppose.inference.video_pictures import ToImage, limit_decoder
 from ppose.paths import hide_secrets
 
 _logger = logging.getLogger(__name__)
@@ -40,7 +41,7 @@ class LiveFrames:
     calls it, starting with the iteration. Times are seconds since then.
     """
 
-    is_live, sound, time_base = True, None, _CLOCK
+    is_live, sound, time_base, pixel_aspect = True, None, _CLOCK, Fraction(1)
 
     def __init__(
         self, take: Take, clip: Clip, *, name: str, rate: Fraction, close: Callable[[], Any]
@@ -147,7 +148,7 @@ class _Stream:
             raise DataError(f"{self.name} is no stream: expected {'://, '.join(SCHEMES)}://")
         self._container: Any = None
         self._pictures: Iterator[Any] = iter(())
-        self.rate = DEFAULT_RATE
+        self.rate, self._to_image = DEFAULT_RATE, ToImage()
 
     def open(self) -> None:
         """Connect; DeviceError with the reason if that fails."""
@@ -177,8 +178,7 @@ class _Stream:
             try:
                 picture = next(self._pictures, None)
                 if picture is not None:
-                    image = picture.to_ndarray(format="rgb24", threads=1)
-                    return turn_upright(image, picture.rotation)
+                    return self._to_image(picture)
                 reason = "it ended"
             except (av.FFmpegError, OSError) as error:
                 reason = getattr(error, "strerror", None) or str(error)

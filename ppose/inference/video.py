@@ -1,5 +1,6 @@
 """Finds and tracks the poses of people in videos."""
 
+import logging
 from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack, closing
@@ -19,12 +20,14 @@ from ppose.inference.predictor import Predictor
 from ppose.inference.space_poses import add_space_poses
 from ppose.inference.track_lines import TrackFormat, open_track_lines
 from ppose.inference.tracking import Finish, Found, Tracker, finish_tracks
-from ppose.inference.video_frames import Frame, Frames
+from ppose.inference.video_frames import Fitting, Frame, Frames
 from ppose.inference.video_writing import Codec, to_picture, writing_lines, writing_video
 from ppose.interrupts import saves
 from ppose.keypoints import KeypointSet
 from ppose.paths import show_name
 from ppose.visualize import draw_poses
+
+_logger = logging.getLogger(__name__)
 
 _NO_FINISH = Finish()
 
@@ -44,10 +47,11 @@ class _Following:
 
     find_people: PersonDetector | None
     tracker: Tracker
+    fitting: Fitting
 
     def read(self, frame: Frame) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
         """See `Steps`; the other known data are the boxes' scores."""
-        image = frame.read()
+        image = self.fitting.read(frame)
         return image, *(find_scored(self.find_people, image) if self.find_people else (None, None))
 
     def arrange(self, scene: Scene[Frame]) -> Seen:
@@ -61,10 +65,11 @@ class _Knowing:
     """As `_Following` for frames whose people are already found; takes them from ``found``."""
 
     found: deque[Found]
+    fitting: Fitting
 
     def read(self, frame: Frame) -> tuple[np.ndarray, np.ndarray, None]:
         """See `Steps`; without boxes, since the people are known."""
-        return frame.read(), np.zeros((0, 4)), None
+        return self.fitting.read(frame), np.zeros((0, 4)), None
 
     def arrange(self, scene: Scene[Frame]) -> Seen:
         """See `Steps`; called in the order of the frames."""
@@ -96,17 +101,18 @@ def process_video(
     the tracks, see `open_track_lines`. If interrupted, all files hold the frames done so far. If ``finish``
     needs whole tracks, a first pass finds all people, and ``reopen`` opens the video again to write it.
     """
-    following = _Following(find_people, tracker)
+    fitting = Fitting(frames.size)
+    following = _Following(find_people, tracker, fitting)
     people: _Following | _Knowing = following
     if reopen is not None and finish.needs_all:
-        people = _Knowing(deque(_follow_all(frames, predictor, following, finish)))
+        people = _Knowing(deque(_follow_all(frames, predictor, following, finish)), fitting)
         frames = reopen()
-    drawing = _Drawing(predictor.keypoint_set, threshold, find_people is not None, model, frames.size)
+    drawing = _Drawing(predictor.keypoint_set, threshold, find_people is not None, model)
     steps = Steps(read=people.read, arrange=people.arrange, finish=drawing.draw)
     count = 0
     with ExitStack() as files:
         files.callback(frames.close)
-        like = {"rate": frames.rate, "time_base": frames.time_base, "sound": frames.sound}
+        like = {name: getattr(frames, name) for name in ("rate", "time_base", "pixel_aspect", "sound")}
         video = files.enter_context(writing_video(output, frames.size, codec=codec, **like))
         lines = files.enter_context(writing_lines(output.with_suffix(".jsonl"))) if save_json else None
         write_tracks = open_track_lines(files, save_tracks, output, predictor.keypoint_set.names)
@@ -122,6 +128,11 @@ def process_video(
             write_tracks(count, frame.time, found)
             count += 1
         video.write_sound(frames.rest_of_sound())
+    if fitting.others:
+        _logger.warning(
+            "%s: %d frames of other sizes were fitted into %dx%d pixels",
+            show_name(output), len(fitting.others), *fitting.size,
+        )  # fmt: skip
     return count
 
 
@@ -138,13 +149,12 @@ def _follow_all(frames: Frames, predictor: Predictor, people: _Following, finish
 
 @dataclass(frozen=True)
 class _Drawing:
-    """Draws and describes people in frames of ``size`` (width, height)."""
+    """Draws and describes people in frames."""
 
     keypoint_set: KeypointSet
     threshold: float
     has_boxes: bool
     model: ObjectModel | None
-    size: tuple[int, int]
 
     def draw(self, seen: Seen) -> tuple[Frame, Found, Any, list[dict[str, Any]]]:
         """The frame, its people, its picture for the video, and the people's records for its line."""
@@ -158,4 +168,4 @@ class _Drawing:
             {"track_id": number, **pose.to_record(), **more}
             for (number, pose), more in zip(seen.people, in_space, strict=True)
         ]
-        return seen.frame, seen.people, to_picture(drawn, self.size), records
+        return seen.frame, seen.people, to_picture(drawn), records

@@ -2,24 +2,23 @@
 
 import logging
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from fractions import Fraction
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from threading import Lock
 from typing import Any, BinaryIO
 
 import av
-import cv2
-import numpy as np
-from av.video.reformatter import ColorPrimaries, ColorTrc, VideoReformatter
+from av.stream import Disposition
 
 from ppose.errors import DataError
 from ppose.inference.video_frames import Clip, Frame
+from ppose.inference.video_pictures import ToImage, limit_decoder
 from ppose.paths import show_name
-from ppose.pixel_limit import check_pixels, max_pixels
+from ppose.pixel_limit import check_pixels
 from ppose.processor import own_cores
 
 _logger = logging.getLogger(__name__)
@@ -28,8 +27,6 @@ DEFAULT_RATE = Fraction(25)  # if a source states none
 _MOST_RATE = 1000
 # Do not open references, such as a playlist's files and addresses.
 _NO_OTHER_FILES = {"protocol_whitelist": "none"}
-_HDR = (ColorTrc.SMPTE2084, ColorTrc.ARIB_STD_B67)  # PQ and HLG
-_TURNS = {1: cv2.ROTATE_90_COUNTERCLOCKWISE, 2: cv2.ROTATE_180, 3: cv2.ROTATE_90_CLOCKWISE}
 _EARLIER = 10.0  # seconds; x264's longest distance of keyframes at 25 frames per second
 _MOST_DECODERS = 4  # threads, each of which holds a frame
 _LOST_SECONDS, _LOST_FRAMES = 0.5, 1.5  # tolerances of a complete file's length
@@ -50,8 +47,9 @@ class VideoFile:
         self._file, self._container = _open(path)
         streams = self._container.streams
         stream = streams.best("video")
-        if stream is None:
-            raise DataError(f"no video in {show_name(path)}")
+        if stream is None or _is_cover(stream):
+            what = "no video" if stream is None else "a cover picture, but no video,"
+            raise DataError(f"{what} in {show_name(path)}")
         self._stream: Any = stream
         context = stream.codec_context
         if context is None:
@@ -60,6 +58,9 @@ class VideoFile:
         context.thread_type, context.thread_count = "AUTO", min(own_cores(), _MOST_DECODERS)
         sound = streams.best("audio", related=stream)
         self.sound = None if sound is None or sound.codec_context is None else sound
+        used = {stream.index, -1 if self.sound is None else self.sound.index}
+        others = [each.type for each in streams if each.index not in used and not _is_cover(each)]
+        self._others = {kind: others.count(kind) for kind in ("video", "audio")}
         self.rate = sane_rate(stream.average_rate or stream.guessed_rate)
         self.time_base = stream.time_base or Fraction(1, 90000)
         self.start = self._clip.start
@@ -67,9 +68,10 @@ class VideoFile:
         self._zero = (stream.start_time or 0) * self.time_base
         self._sound: list[Any] = []
         self._end, self._last_end = 0.0, 0.0  # of all packets, and of the video's packets
-        self._count, self._damaged = 0, 0
+        self._count, self._odd = 0, Counter[str]()  # frames, and what is odd about them
+        self._is_at_end = False  # of the clip
         self._cut: set[int] = set()  # streams whose last packet is incomplete
-        self._to_standard_range = _StandardRange()
+        self._to_image = ToImage()
         self._frames = self._read_clip()
         first = next(self._frames, None)
         if first is None:
@@ -77,25 +79,29 @@ class VideoFile:
         self._first: Frame = first
         height, width = first.read().shape[:2]
         self.size = (width, height)
+        aspect = stream.sample_aspect_ratio or Fraction(1)
+        is_turned = self.size != (context.width, context.height)
+        self.pixel_aspect = 1 / aspect if is_turned else aspect
 
     def __iter__(self) -> Iterator[Frame]:
         yield self._first
         yield from self._frames
-        if self._damaged:
-            _logger.warning("%s: %d damaged packets were skipped", show_name(self._path), self._damaged)
 
     def rest_of_sound(self) -> Sequence[Any]:
         """See `Frames`."""
         return self._sound
 
     def check_whole(self) -> None:
-        """Raise DataError if the file ends within a frame, or before its stated length."""
-        if self._clip.is_cut or not self._count:
+        """Warn of what was left out or guessed; DataError if the file ends before its stated length."""
+        self._tell_oddities()
+        if self._is_at_end or not self._count:
             return
         stated, read = self._stated, self._end
         # Its length may count from 0, or from the first frame.
         if "matroska" in self._container.format.name:
             stated -= max(float(self._zero), 0.0)
+        if self._clip.end is not None:
+            stated = min(stated, self._clip.end)
         if self._cut or stated - read > max(_LOST_SECONDS, _LOST_FRAMES / self.rate):
             of_length = f", {read:.1f} of {stated:.1f} s," if stated > read else ""
             raise DataError(
@@ -114,6 +120,18 @@ class VideoFile:
             stated = max(stated, float(self._stream.frames / self.rate))
         return stated
 
+    def _tell_oddities(self) -> None:
+        told = {
+            "damaged": "damaged packets were skipped",
+            "untimed": f"frames without a time after the last one's: placed at {float(self.rate):g} per second",
+            "interlaced": "frames are interlaced, so people in motion have ragged edges: deinterlace it first",
+            "video": "other video streams were left out",
+            "audio": "other audio streams were left out",
+            "silent": "audio packets without a time were left out",
+        }
+        for kind, count in (self._odd + Counter(self._others)).items():
+            _logger.warning("%s: %d %s", show_name(self._path), count, told[kind])
+
     def _say_empty(self) -> str:
         shown = show_name(self._path)
         if self._count:
@@ -124,6 +142,7 @@ class VideoFile:
         clip, number = self._clip, 0
         for time, picture in self._decode_from(clip.start):
             if clip.end is not None and time >= clip.end:
+                self._is_at_end = True
                 return
             if time < clip.start - float(self.time_base) / 2:
                 continue
@@ -138,7 +157,8 @@ class VideoFile:
         In formats without an index, such as MPEG-TS, a seek may end after it: it then seeks 10 s earlier, or
         to the beginning.
         """
-        for place in (start, max(start - _EARLIER, 0), -_EARLIER) if start > 0 else ():
+        has_times = self._stream.start_time is not None  # else a seek leads to an unknown frame
+        for place in (start, max(start - _EARLIER, 0), -_EARLIER) if start > 0 and has_times else ():
             with suppress(av.FFmpegError):
                 self._container.seek(int((place + self._zero) / self.time_base), stream=self._stream)
             decoded = self._decode()
@@ -154,7 +174,8 @@ class VideoFile:
     def _forget(self) -> None:
         """Reset the records of packets that are read again."""
         self._sound, self._end, self._last_end = [], 0.0, 0.0
-        self._count, self._damaged = 0, 0
+        self._count = 0
+        self._odd.clear()
         self._cut.clear()
 
     def _decode(self) -> Iterator[tuple[float, Any]]:
@@ -164,12 +185,13 @@ class VideoFile:
             try:
                 pictures = packet.decode()
             except av.FFmpegError:
-                self._damaged += 1
+                self._odd["damaged"] += 1
                 continue
             for picture in pictures:
                 check_pixels(picture.width, picture.height, self._path)
                 self._count += 1
                 now = -1.0 if picture.pts is None else float(picture.pts * self.time_base - self._zero)
+                self._odd.update({"untimed": now <= before, "interlaced": picture.interlaced_frame})
                 before = now if now > before else max(before, -step) + step
                 yield before, picture
 
@@ -199,6 +221,7 @@ class VideoFile:
     def _keep_sound(self, packet: Any) -> None:
         """Keep a packet if it lies in the clip; its time then counts from the clip's start."""
         if packet.pts is None or packet.dts is None:
+            self._odd["silent"] += 1
             return
         clip, shift = self._clip, int((self._zero + Fraction(self._clip.start)) / packet.time_base)
         time = float(packet.pts * packet.time_base - self._zero)
@@ -206,46 +229,14 @@ class VideoFile:
             packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
             self._sound.append(packet)
 
-    def _to_image(self, picture: Any) -> np.ndarray:
-        if picture.color_trc in _HDR:
-            image = self._to_standard_range(picture)
-        else:
-            image = picture.to_ndarray(format="rgb24", threads=1)
-        return turn_upright(image, picture.rotation)
 
-
-class _StandardRange:
-    """Maps HDR to standard range, one frame at a time; keeps the tables, which take FFmpeg seconds."""
-
-    def __init__(self) -> None:
-        self._reformatter, self._one = VideoReformatter(), Lock()
-
-    def __call__(self, picture: Any) -> np.ndarray:
-        with self._one:
-            done = self._reformatter.reformat(
-                picture,
-                format="rgb24",
-                dst_color_trc=ColorTrc.BT709,
-                dst_color_primaries=ColorPrimaries.BT709,
-            )
-            return done.to_ndarray()
-
-
-def limit_decoder(context: Any, name: object) -> None:
-    """Limit a decoder's pictures to the allowed pixels; DataError if it states larger ones."""
-    check_pixels(context.width, context.height, name)
-    context.options = {"max_pixels": str(max_pixels())}
+def _is_cover(stream: Any) -> bool:
+    return bool(stream.disposition & Disposition.attached_pic)
 
 
 def sane_rate(stated: Fraction | None) -> Fraction:
     """The stated frames per second, or 25 if the value is impossible."""
     return stated if stated is not None and 0 < stated <= _MOST_RATE else DEFAULT_RATE
-
-
-def turn_upright(image: np.ndarray, rotation: int) -> np.ndarray:
-    """Rotate the image counter-clockwise by ``rotation`` degrees, rounded to quarter turns."""
-    quarters = round(rotation / 90) % 4
-    return cv2.rotate(image, _TURNS[quarters]) if quarters else image
 
 
 def _open(path: Path) -> tuple[BinaryIO, Any]:

@@ -1,5 +1,6 @@
 """Opens video sources: files, numbered images, cameras, streams."""
 
+import logging
 import math
 import re
 from collections.abc import Iterator, Sequence
@@ -15,6 +16,8 @@ from ppose.inference.video_files import DEFAULT_RATE, VideoFile
 from ppose.inference.video_frames import Clip, Frame, Frames
 from ppose.paths import show_name
 from ppose.transforms import read_image
+
+_logger = logging.getLogger(__name__)
 
 _NUMBER = re.compile(r"(%0?\d*d)")
 
@@ -53,7 +56,7 @@ class NumberedImages:
     Frames are evenly spaced, even if numbers are missing. Raises DataError if there are none.
     """
 
-    is_live, sound = False, None
+    is_live, sound, pixel_aspect = False, None, Fraction(1)
 
     def __init__(self, pattern: Path, clip: Clip, rate: Fraction) -> None:
         before, _, after = _NUMBER.split(pattern.name, maxsplit=1)
@@ -69,6 +72,9 @@ class NumberedImages:
             raise DataError(f"no image {show_name(pattern)}{of_all}")
         height, width = read_image(self._files[0][1], use_exif=True).shape[:2]
         self.size = (width, height)
+        numbers = {number for number, _ in numbered}
+        self._gaps = max(numbers) - min(numbers) + 1 - len(numbers)
+        self._pattern = pattern
 
     def __iter__(self) -> Iterator[Frame]:
         for time, file in self._files:
@@ -79,7 +85,13 @@ class NumberedImages:
         return ()
 
     def check_whole(self) -> None:
-        """They always are."""
+        """Warn of numbers without an image."""
+        if self._gaps:
+            _logger.warning(
+                "%s: %d numbers in between have no image: times are as if the images were consecutive",
+                show_name(self._pattern),
+                self._gaps,
+            )
 
     def close(self) -> None:
         """Nothing is open."""

@@ -40,15 +40,14 @@ _CONTAINER = {
 }
 _KEY_SECONDS = 2  # between keyframes
 _SHOWN = 40  # characters of the name in the temporary file's name, to limit its length
+_MOST_AV1 = Fraction(240)  # frames per second that SVT-AV1 takes; it only plans with them
 _RESERVE = 4 << 20  # bytes, for the index at a video's end
 os.environ.setdefault("SVT_LOG", "0")  # errors are reported here
 _BT601, _LIMITED = 6, 1  # the matrix and the range of OpenCV's I420, as FFmpeg numbers them
 
 
-def to_picture(image: np.ndarray, size: tuple[int, int]) -> Any:
-    """Convert an image (H, W, 3) uint8, RGB for the encoder, resized to the video's ``size``."""
-    if image.shape[1::-1] != size:  # such as when a stream changes
-        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+def to_picture(image: np.ndarray) -> Any:
+    """Convert an image (H, W, 3) uint8, RGB, of the video's size, for the encoder."""
     height, width = image.shape[:2]
     if height % 2 or width % 2:  # encoders take even sizes
         image = cv2.copyMakeBorder(image, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
@@ -60,7 +59,8 @@ class VideoWriter:
     """Writes an MP4 file: pictures with their own times, and copies of audio packets.
 
     ``size`` is width and height of the images; times are rounded to ``time_base``. ``sound`` is the audio
-    stream; audio that MP4 cannot hold is skipped with a warning. ``target`` is the file's name in messages.
+    stream; audio that MP4 cannot hold is skipped with a warning. ``pixel_aspect`` is a pixel's width by its
+    height. ``target`` is the file's name in messages.
     """
 
     def __init__(
@@ -72,10 +72,13 @@ class VideoWriter:
         rate: Fraction,
         time_base: Fraction,
         codec: Codec = "h264",
+        pixel_aspect: Fraction = Fraction(1),
         sound: Any = None,
     ) -> None:
-        if codec == "mpeg4":  # does not support finer ones
-            time_base = max(time_base, Fraction(1, 50000))
+        if codec == "mpeg4" and time_base.denominator > 65535:  # the standard's limit
+            time_base = Fraction(1, 50000)
+        if codec == "av1":
+            rate = min(rate, _MOST_AV1)
         self._path, self._target, self._time_base = path, target, time_base
         self._count, self._last, self._lost_sound = 0, -1, 0
         encoder, options = _ENCODERS[codec]
@@ -86,6 +89,7 @@ class VideoWriter:
         context.width, context.height = (side + side % 2 for side in size)
         context.pix_fmt, context.time_base = "yuv420p", time_base
         context.colorspace, context.color_range = _BT601, _LIMITED
+        context.sample_aspect_ratio = pixel_aspect
         context.gop_size = max(round(_KEY_SECONDS * rate), 1)
         self._to_mp4: Callable[[Any], Sequence[Any]] = lambda packet: [packet]
         self._sound = self._add_sound(sound)
@@ -154,6 +158,9 @@ class VideoWriter:
             )
             return None
         stream = self._container.add_stream_from_template(sound)
+        layout = sound.codec_context.layout
+        if any(channel.name == "NONE" for channel in layout.channels):  # as in AVI; MP4 must name them
+            stream.codec_context.layout = f"{layout.nb_channels}c"
         if sound.codec_context.name == "aac" and not sound.codec_context.extradata:  # ADTS, from broadcasts
             self._to_mp4 = BitStreamFilterContext("aac_adtstoasc", sound).filter
         return stream

@@ -250,7 +250,7 @@ from ppose.inference.video_writing import to_picture, writing_video
 images = np.random.default_rng(0).integers(0, 256, (8, 48, 64, 3), np.uint8)
 with writing_video(Path(sys.argv[1]), (64, 48), rate=Fraction(10), time_base=Fraction(1, 1000)) as video:
     for index in range(100):
-        video.write(to_picture(images[index % 8], (64, 48)), index / 10)
+        video.write(to_picture(images[index % 8]), index / 10)
     os.kill(os.getpid(), signal.SIGKILL)
 """
 

@@ -46,7 +46,7 @@ def test_times_are_written_as_they_are(tmp_path):
     base = Fraction(1, 1000)
     with writing_video(tmp_path / "a.mp4", (64, 48), rate=Fraction(3), time_base=base) as video:
         for time, image in zip(times, levels(), strict=False):
-            video.write(to_picture(image, (64, 48)), time)
+            video.write(to_picture(image), time)
     assert read_times(tmp_path / "a.mp4") == times
     np.testing.assert_allclose(times_of_opencv(tmp_path / "a.mp4"), times, atol=1e-6)
     with av.open(str(tmp_path / "a.mp4")) as container:
@@ -214,7 +214,7 @@ def test_sound_goes_with_the_frames(tmp_path, clip):
     out = tmp_path / "c.mp4"
     with writing_video(out, frames.size, **like) as video:
         for frame in frames:
-            video.write(to_picture(frame.read(), frames.size), frame.time - frames.start, frame.sound)
+            video.write(to_picture(frame.read()), frame.time - frames.start, frame.sound)
         video.write_sound(frames.rest_of_sound())
     with av.open(str(tmp_path / "b.mp4")) as container:
         stream = container.streams.video[0]
@@ -236,7 +236,7 @@ def test_transport_streams(tmp_path):
         like = {"rate": frames.rate, "time_base": frames.time_base, "sound": frames.sound}
         with writing_video(tmp_path / "b.mp4", frames.size, **like) as video:
             for frame in frames:
-                video.write(to_picture(frame.read(), frames.size), frame.time - clip.start, frame.sound)
+                video.write(to_picture(frame.read()), frame.time - clip.start, frame.sound)
             video.write_sound(frames.rest_of_sound())
         assert read_times(tmp_path / "b.mp4") == [index / 10 for index in range(count)]
         with av.open(str(tmp_path / "b.mp4")) as container:
@@ -253,7 +253,7 @@ def test_sound_that_mp4_does_not_hold_is_left_out(tmp_path, caplog):
     like = {"rate": frames.rate, "time_base": frames.time_base, "sound": frames.sound}
     with writing_video(tmp_path / "c.mp4", frames.size, **like) as video:
         for frame in frames:
-            video.write(to_picture(frame.read(), frames.size), frame.time, frame.sound)
+            video.write(to_picture(frame.read()), frame.time, frame.sound)
     assert "c.mp4 has no audio: MP4 cannot contain pcm_u8" in caplog.text
     assert len(read_times(tmp_path / "c.mp4")) == 5
 
