@@ -21,6 +21,7 @@ from ppose.zoo import DEFAULT_DETECTOR, DEFAULT_POSE, NO_DETECTOR
 
 _VIDEO_ENDINGS = (
     ".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".ts", ".3gp",
+    ".mts", ".m2ts", ".vob", ".asf", ".ogv", ".mxf", ".3g2",
 )  # fmt: skip
 _logger = logging.getLogger(__name__)
 

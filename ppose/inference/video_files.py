@@ -121,10 +121,11 @@ class VideoFile:
         return stated
 
     def _tell_oddities(self) -> None:
+        rate = f"{float(self.rate):g} per second"
         told = {
             "damaged": "damaged packets were skipped",
-            "untimed": f"frames without a time after the last one's: placed at {float(self.rate):g} per second",
-            "interlaced": "frames are interlaced, so people in motion have ragged edges: deinterlace it first",
+            "untimed": f"frames without a time after the last one's, placed at {rate}",
+            "interlaced": "frames are interlaced: people in motion have ragged edges; deinterlace first",
             "video": "other video streams were left out",
             "audio": "other audio streams were left out",
             "silent": "audio packets without a time were left out",
@@ -191,9 +192,13 @@ class VideoFile:
                 check_pixels(picture.width, picture.height, self._path)
                 self._count += 1
                 now = -1.0 if picture.pts is None else float(picture.pts * self.time_base - self._zero)
-                self._odd.update({"untimed": now <= before, "interlaced": picture.interlaced_frame})
-                before = now if now > before else max(before, -step) + step
-                yield before, picture
+                self._odd["interlaced"] += picture.interlaced_frame
+                if now <= before:
+                    self._odd["untimed"] += 1
+                    now = max(before, -step) + step
+                    self._last_end = max(self._last_end, now + step)
+                before = now
+                yield now, picture
 
     def _demux(self) -> Iterator[Any]:
         """Packets of the video; packets of its sound are kept for the next frame."""

@@ -54,7 +54,7 @@ class Frames(Protocol):
         ...
 
     def check_whole(self) -> None:
-        """After the last frame, warn of what was left out or guessed; DataError for a file that was cut off."""
+        """After the last frame, warn of what was left out or guessed; DataError if the file was cut off."""
         ...
 
     def close(self) -> None:

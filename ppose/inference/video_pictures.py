@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from threading import Lock
 from typing import Any
 
-import cv2
 import numpy as np
 from av.sidedata.sidedata import Type
 from av.video.reformatter import ColorPrimaries, ColorTrc, VideoReformatter

@@ -112,7 +112,7 @@ def test_times_that_are_guessed_are_counted(tmp_path, caplog):
     data = (tmp_path / "a.ts").read_bytes()
     (tmp_path / "a.ts").write_bytes(data + data)
     np.testing.assert_allclose(read_all(tmp_path / "a.ts"), np.arange(10) / 10)
-    assert "a.ts: 5 frames without a time after the last one's: placed at 10 per second" in caplog.text
+    assert "a.ts: 5 frames without a time after the last one's, placed at 10 per second" in caplog.text
 
 
 def test_a_part_of_a_file_without_times(tmp_path):
@@ -120,6 +120,8 @@ def test_a_part_of_a_file_without_times(tmp_path):
     seen = read_clip(tmp_path / "a.h264", Clip(start=0.4))
     assert [time for time, _ in seen] == pytest.approx([index / 25 for index in range(10, 20)])
     assert [round(float(image.mean()), -1) for _, image in seen] == [10 * index for index in range(10, 20)]
+    with pytest.raises(DataError, match=r"no frame from 3 s on: it has 0\.8 s"):
+        VideoFile(tmp_path / "a.h264", Clip(start=3))
 
 
 @pytest.mark.parametrize("end", [8.0, 99.0])
