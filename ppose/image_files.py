@@ -58,13 +58,18 @@ def find_image_folder(annotations: Path) -> Path:
 
 def _is_image(file: Path) -> bool:
     is_there = file.is_file() or (file.is_symlink() and not file.exists())
-    # macOS writes metadata of a.jpg to ._a.jpg on other file systems and in archives.
-    return is_there and is_image_name(file.name) and not file.name.startswith("._")
+    return is_there and is_image_name(file.name)
 
 
 def is_image_name(name: str) -> bool:
     """Whether a file with this name is meant to be an image, readable here or not."""
-    return PurePath(name).suffix.lower() in IMAGE_ENDINGS + _UNREAD_ENDINGS
+    path = PurePath(name)
+    return path.suffix.lower() in IMAGE_ENDINGS + _UNREAD_ENDINGS and not is_of_macos(name)
+
+
+def is_of_macos(name: str) -> bool:
+    """Whether it is metadata: macOS writes that of a.jpg to ._a.jpg on other file systems and in archives."""
+    return PurePath(name).name.startswith("._")
 
 
 def read_boxes_and_sizes(

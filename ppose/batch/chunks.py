@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
@@ -14,6 +15,8 @@ from ppose.paths import show_name
 
 if TYPE_CHECKING:
     import pyarrow
+
+_logger = logging.getLogger(__name__)
 
 Kind = Literal["images", "tar", "parquet"]
 
@@ -94,14 +97,14 @@ def _choose_kind(place: Place, entries: Sequence[Entry]) -> tuple[Kind, list[Ent
     found: dict[Kind, list[Entry]] = {"images": [], "tar": [], "parquet": []}
     for entry in entries:
         name = entry.name.lower()
-        if name.rpartition("/")[2].startswith((".", "_")):
-            continue
-        if name.endswith(_TAR_ENDINGS):
-            found["tar"].append(entry)
-        elif name.endswith(_TABLE_ENDINGS):
-            found["parquet"].append(entry)
-        elif is_image_name(name):
+        # Such as Spark's _metadata; cameras call photos _DSC0001.jpg.
+        is_hidden = name.rpartition("/")[2].startswith((".", "_"))
+        if is_image_name(name):
             found["images"].append(entry)
+        elif name.endswith(_TAR_ENDINGS) and not is_hidden:
+            found["tar"].append(entry)
+        elif name.endswith(_TABLE_ENDINGS) and not is_hidden:
+            found["parquet"].append(entry)
     kinds = [kind for kind, files in found.items() if files]
     if not kinds:
         reason = "no image, tar or parquet file in it" if entries else "not found, or empty"
@@ -110,6 +113,9 @@ def _choose_kind(place: Place, entries: Sequence[Entry]) -> tuple[Kind, list[Ent
         raise DataError(
             f"{place} holds {' and '.join(kinds)} files: choose by a pattern, as in '{place}/*.tar'"
         )
+    others = len(entries) - len(found[kinds[0]])
+    if others:
+        _logger.info("%s: left out %d files of another kind", place, others)
     return kinds[0], found[kinds[0]]
 
 
@@ -177,9 +183,11 @@ def check_image_type(kind: "pyarrow.DataType", name: str) -> Literal["bytes", "u
     """The kind of a column of images: bytes, URLs, or both (Hugging Face datasets); DataError for others."""
     from pyarrow import types
 
-    if types.is_binary(kind) or types.is_large_binary(kind):
+    if types.is_dictionary(kind):  # such as categories of pandas
+        kind = kind.value_type
+    if types.is_binary(kind) or types.is_large_binary(kind) or types.is_binary_view(kind):
         return "bytes"
-    if types.is_string(kind) or types.is_large_string(kind):
+    if types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind):
         return "url"
     if types.is_struct(kind) and {"bytes", "path"} <= {field.name for field in kind}:
         return "struct"

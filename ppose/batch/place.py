@@ -1,5 +1,6 @@
 """Folders and files on this machine, in memory, or in an object store."""
 
+import glob
 import logging
 import os
 import time
@@ -72,7 +73,7 @@ class Place:
         path, root = self.locate(self.pattern), len(self.path.rstrip("/")) + 1
         found: dict[str, dict[str, Any]] = {}
         if "*" in self.pattern:
-            found = self.system.glob(path, detail=True, on_error="raise")
+            found = self.system.glob(_only_stars(path), detail=True, on_error="raise")
         elif self.pattern:
             found = {path: self.system.info(path)}
         else:
@@ -85,7 +86,7 @@ class Place:
     def _list_local(self) -> Iterator[Entry]:
         """Files, links to files, and broken links, which fsspec does not distinguish."""
         folder = Path(self.path)
-        paths: Iterable[Path] = folder.glob(self.pattern) if self.pattern else _walk(folder)
+        paths: Iterable[Path] = folder.glob(_only_stars(self.pattern)) if self.pattern else _walk(folder)
         for path in paths:
             if path.is_file():
                 about = path.stat()
@@ -208,11 +209,23 @@ def explain(error: BaseException) -> str:
 
 
 def _walk(folder: Path) -> Iterator[Path]:
+    """The files of a folder and those below, also of linked ones, but not round in a circle."""
+
     def fail(error: OSError) -> None:
         raise error
 
-    for path, _, names in os.walk(folder, onerror=fail):
+    above = {str(folder): {os.path.realpath(folder)}}
+    for path, folders, names in os.walk(folder, onerror=fail, followlinks=True):
+        known = above.pop(path)
+        real = {name: os.path.realpath(os.path.join(path, name)) for name in folders}
+        folders[:] = [name for name in folders if real[name] not in known]
+        above |= {os.path.join(path, name): known | {real[name]} for name in folders}
         yield from (Path(path, name) for name in names)
+
+
+def _only_stars(pattern: str) -> str:
+    """A pattern for glob in which only `*` is special: file names may contain `[` and `?`."""
+    return "*".join(glob.escape(part) for part in pattern.split("*"))
 
 
 def _unreachable(url: str, error: BaseException) -> DataError:

@@ -1,15 +1,16 @@
 """Reads the images of a chunk one by one: names first, files and pixels on demand."""
 
+import gzip
 import json
 import lzma
 import tarfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from pathlib import PurePath
-from typing import Any
+from typing import IO, Any
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -19,13 +20,16 @@ from ppose.batch.fetch import fetch_url
 from ppose.batch.place import LOCAL, OF_THE_FILE, Place, explain, open_place
 from ppose.errors import DataError
 from ppose.geometry import bbox_xywh_to_xyxy
-from ppose.image_files import is_image_name
+from ppose.image_files import is_image_name, is_of_macos
 from ppose.inference.pose_spec import check_boxes
-from ppose.paths import hide_secrets, show_name
+from ppose.paths import hide_secrets, show_name, show_text
 from ppose.transforms import decode_annotated
 
 _TAR_BLOCK = 4 << 20  # bytes per read
 _MOST_BYTES = 256 << 20  # of an image file
+_DAMAGES = (
+    tarfile.TarError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError, ValueError, LookupError,
+)  # fmt: skip
 
 Scene = tuple[np.ndarray, np.ndarray | None]
 
@@ -90,41 +94,54 @@ def _read_tar(place: Place, chunk: Chunk, boxes_key: str | None) -> Iterator[Ite
     """Yield the images of a WebDataset shard; an unreadable rest becomes one item with an error."""
     index = 0
     try:
-        with (
-            place.open(chunk.file) as file,
-            tarfile.open(fileobj=file, mode="r|*", bufsize=_TAR_BLOCK, tarinfo=_Header) as tar,
-        ):
+        with place.open(chunk.file) as file, _unpack(file) as tar:
             for item in _read_samples(tar, boxes_key):
                 yield item
                 index = item.index + 1
             if not getattr(tar, "is_whole", False):
                 yield _spoilt(chunk.file, index, "is cut short or damaged: the rest is lost")
-    except (tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, ValueError, LookupError) as error:
+            elif _has_more(tar):
+                yield _spoilt(chunk.file, index, "goes on after its end: the rest is lost")
+    except _DAMAGES as error:
         yield _spoilt(chunk.file, index, f"is damaged, the rest is lost: {explain(error)}")
 
 
+def _unpack(file: IO[bytes]) -> tarfile.TarFile:
+    is_gzip = file.read(2) == b"\x1f\x8b"
+    file.seek(0)
+    source: Any = gzip.GzipFile(fileobj=file) if is_gzip else file  # tarfile reads a first part only
+    return tarfile.open(fileobj=source, mode="r|*", bufsize=_TAR_BLOCK, tarinfo=_Header)
+
+
+def _has_more(tar: tarfile.TarFile) -> bool:
+    """Whether something follows the end marker, such as a second archive."""
+    rest: Any = tar.fileobj
+    return any(block.strip(b"\0") for block in iter(partial(rest.read, _TAR_BLOCK), b""))
+
+
 def _read_samples(tar: tarfile.TarFile, boxes_key: str | None) -> Iterator[Item]:
-    members = (member for member in tar if member.isreg())
+    members = (member for member in tar if not member.isdir() and not is_of_macos(member.name))
     index = 0
     for _, sample in groupby(members, lambda member: _sample_key(member.name)):
-        images: list[tuple[str, bytes | None]] = []
-        about = b"{}"
+        images: list[tuple[str, bytes | str]] = []
+        about: list[bytes] = []
         for member in sample:
-            is_image = is_image_name(member.name)
-            if not is_image and not (boxes_key and member.name.endswith(".json")):
-                continue
-            data = None
-            if member.size <= _MOST_BYTES and (content := tar.extractfile(member)) is not None:
-                data = content.read()
-            if is_image:
-                images.append((show_name(member.name), data))
-            else:
-                about = data or b""
+            if is_image_name(member.name):
+                images.append((show_name(member.name), _read_member(tar, member)))
+            elif boxes_key and member.name.endswith(".json"):
+                content = _read_member(tar, member)
+                about += [content] if isinstance(content, bytes) else []
         for name, data in images:
-            yield Item(
-                name, index, partial(_load_member, name, data, about if boxes_key else None, boxes_key)
-            )
+            yield Item(name, index, partial(_load_member, name, data, about, boxes_key))
             index += 1
+
+
+def _read_member(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes | str:
+    """A member's content, or why it has none."""
+    if not member.isreg():
+        return "is a link or no file"
+    content = tar.extractfile(member) if member.size <= _MOST_BYTES else None
+    return f"has more than {_MOST_BYTES:,} bytes" if content is None else content.read()
 
 
 def _sample_key(name: str) -> str:
@@ -133,17 +150,23 @@ def _sample_key(name: str) -> str:
     return folder + slash + base.partition(".")[0]
 
 
-def _load_member(name: str, data: bytes | None, about: bytes | None, boxes_key: str | None) -> Scene:
-    if data is None:
-        raise DataError(f"{name} has more than {_MOST_BYTES:,} bytes")
-    boxes = None
-    if about is not None:
+def _load_member(name: str, data: bytes | str, about: Sequence[bytes], boxes_key: str | None) -> Scene:
+    if isinstance(data, str):
+        raise DataError(f"{name} {data}")
+    boxes = None if boxes_key is None else _to_xyxy(_find_boxes(name, about, boxes_key))
+    return decode_annotated(data, name), boxes
+
+
+def _find_boxes(name: str, about: Sequence[bytes], key: str) -> Any:
+    """The value of ``key`` in the .json members beside an image; DataError if none has it."""
+    for text in about:
         try:
-            content = json.loads(about)
+            content = json.loads(text)
         except (ValueError, RecursionError):
             raise DataError(f"the .json beside {name} is not valid JSON") from None
-        boxes = _to_xyxy(content.get(boxes_key) if isinstance(content, dict) else None)
-    return decode_annotated(data, name), boxes
+        if isinstance(content, dict) and key in content:
+            return content[key]
+    raise DataError(f"no .json beside {name}" + (f" has the key {show_text(key)}" if about else ""))
 
 
 def _read_rows(place: Place, chunk: Chunk, image_column: str, boxes_column: str | None) -> Iterator[Item]:
@@ -211,9 +234,13 @@ def _read_url(place: Place, file: str, name: str, url: str) -> bytes:
 def _to_xyxy(boxes_xywh: Any) -> np.ndarray:
     """Boxes (N, 4) from a cell, N = 0 for a missing value; DataError if it is not a list of boxes."""
     try:
-        boxes = np.asarray(boxes_xywh or [], np.float64).reshape(-1, 4) if boxes_xywh else np.zeros((0, 4))
+        boxes = np.atleast_2d(np.asarray([] if boxes_xywh is None else boxes_xywh, np.float64))
     except (ValueError, TypeError):
-        raise DataError("its boxes are not a list of [x, y, width, height]") from None
+        boxes = np.zeros((1, 0, 0))
+    if boxes.shape == (1, 0):
+        boxes = boxes.reshape(0, 4)
+    if boxes.ndim != 2 or boxes.shape[1] != 4:
+        raise DataError("its boxes are not a list of [x, y, width, height]")
     return check_boxes(bbox_xywh_to_xyxy(boxes))
 
 
