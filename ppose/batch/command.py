@@ -1,11 +1,12 @@
 """Runs `ppose batch` with its parsed arguments."""
 
+import os
 from typing import Any
 
 from ppose.batch.chunks import find_chunks
 from ppose.batch.engines import Engine
 from ppose.batch.job import Report, claim_output, describe_job, run_job
-from ppose.batch.place import open_input, open_place
+from ppose.batch.place import Place, open_input, open_place
 from ppose.batch.worker import Settings, Task
 from ppose.errors import DataError
 from ppose.files import file_digest
@@ -14,7 +15,7 @@ from ppose.files import file_digest
 def run_batch(settings: Settings, engine: Engine) -> None:
     """Write the missing parts of a job's output, and print a summary. Raises DataError, see `run_job`."""
     source, output = open_input(settings.input), open_place(settings.output)
-    if not source.pattern and f"{output}/".startswith(f"{source}/"):
+    if not source.pattern and _lies_in(output, source):
         raise DataError(f"{output} lies in the input: choose another --output_dir")
     columns = [settings.image_column, *([settings.boxes_column] if settings.boxes_column else [])]
     found = find_chunks(
@@ -31,6 +32,13 @@ def run_batch(settings: Settings, engine: Engine) -> None:
     job = claim_output(output, describe_job(found, _deciding(settings), models), settings.input)
     task = Task(settings, found.kind, models, job)
     _tell(run_job(task, found.chunks, output, engine), len(found.chunks), str(output))
+
+
+def _lies_in(output: Place, source: Place) -> bool:
+    inner, outer = output.url, source.url
+    if output.is_local and source.is_local:  # links may lead there
+        inner, outer = os.path.realpath(output.path), os.path.realpath(source.path)
+    return f"{inner}/".startswith(f"{outer.rstrip('/')}/")
 
 
 def _deciding(settings: Settings) -> dict[str, Any]:

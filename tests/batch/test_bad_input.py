@@ -37,6 +37,7 @@ def test_problems_in_one_line(call, pictures, pack, tmp_path, monkeypatch):
     (tmp_path / "mixed" / "a.png").write_bytes(b"")
     (tmp_path / "mixed" / "a.tar").write_bytes(pack([]))
     table = tmp_path / "a.parquet"
+    (tmp_path / "link").symlink_to(folder)
     monkeypatch.setitem(sys.modules, "ray", None)
     for arguments, words in (
         (["--input", tmp_path / "none"], "none: not found, or empty"),
@@ -55,6 +56,7 @@ def test_problems_in_one_line(call, pictures, pack, tmp_path, monkeypatch):
         (["--input", table, "--boxes", "a.json"], "--boxes is for image files"),
         (["--input", folder, "--boxes_column", "a"], "--boxes_column is for tables and shards"),
         (["--input", folder, "--output_dir", folder / "out"], "lies in the input"),
+        (["--input", folder, "--output_dir", tmp_path / "link" / "out"], "lies in the input"),
         (["--input", folder, "--model_dir", folder], "holds no exported model"),
         (["--input", folder, "--engine", "ray"], "ray is needed and not installed: pip install"),
     ):
