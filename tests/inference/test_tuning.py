@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from ppose.errors import ConfigError, DeviceError
+from ppose.errors import ConfigError, DataError, DeviceError
 from ppose.inference.model_folder import read_model_folder, write_infer_cfg
 from ppose.inference.predictor import Predictor
 from ppose.inference.runtimes import kinds
@@ -302,6 +302,14 @@ def test_a_model_is_measured_and_then_run_so(folder, crowd, tmp_path, run_script
         predictor = Predictor.from_dir(folder.path, hint=hint)
         assert (predictor.runtime_name, predictor.callers) == (chosen["runtime"], chosen["streams"])
     assert any("no model.json" in line for line in lines)
+
+
+def test_boxes_that_cannot_be_used_are_said_before_it_measures(folder, monkeypatch, tmp_path):
+    monkeypatch.setattr(tune, "_search", lambda *_: pytest.fail("measures"))
+    (tmp_path / "boxes.json").write_text(json.dumps([{"image": "b.png", "bbox": [40, 30, 80, 160]}]))
+    for boxes, expected in (("none.json", "none.json"), ("boxes.json", "none of its boxes can be used")):
+        with pytest.raises(DataError, match=expected):
+            tune.tune(folder.path, [tmp_path / "a.png"], tmp_path / boxes)
 
 
 def test_a_process_that_ends_or_hangs_is_said(folder, monkeypatch):

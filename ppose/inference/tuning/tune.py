@@ -104,6 +104,8 @@ def _tune(
     pairs, missing = list_pairs(list_exports(folder), own_cores())
     if not pairs:
         raise DeviceError(f"nothing runs {show_name(folder.path)}: {'; '.join(missing)}")
+    if files:  # a file of boxes that cannot be used is an error before a minute's work
+        take_sample(files, boxes, folder.spec.keypoint_set, _FEWEST)
     with Processes() as bench:
         contests, left = _search(bench, pairs, seconds)
         judge = _Judge(bench, pairs, _take(folder, files, boxes, contests["latency"]), max_loss)
