@@ -54,15 +54,15 @@ def read_track_table(path: Path) -> Tracks:
     places = [header.index(column) for column in _NUMBERS]
     keypoint = header.index("keypoint")
     names: dict[str, int] = {}
-    people: dict[tuple[int, int], dict[str, Any]] = {}
+    people: dict[tuple[float, float], dict[str, Any]] = {}
     for number, row in enumerate(rows[1:], start=2):
         values = dict(zip(_NUMBERS, _read_numbers(row, places, f"{where}: line {number}"), strict=True))
-        key = (int(values["frame"]), int(values["track"]))
+        key = (values["frame"], values["track"])
         person = people.setdefault(key, {**values, "points": {}})
         place = names.setdefault(row[keypoint], len(names))
         if place in person["points"]:
             raise DataError(
-                f"{where}: line {number}: track {key[1]} has this keypoint in frame {key[0]} twice"
+                f"{where}: line {number}: track {key[1]:g} has this keypoint in frame {key[0]:g} twice"
             )
         person["points"][place] = [values["x"], values["y"], values["keypoint_score"]]
     keypoints = np.zeros((len(people), len(names), 3))
@@ -92,6 +92,8 @@ def read_mot(path: Path) -> Tracks:
             for number, row in enumerate(rows, start=1)
         ]
     ).reshape(-1, _MOT_COLUMNS + 1)
+    if len(values) and values[:, 0].min() < 1:
+        raise DataError(f"{where}: there is a frame {values[:, 0].min():g}, expected frames counted from 1")
     values = values[values[:, 6] != 0]
     columns = {
         "frames": values[:, 0] - 1,
@@ -119,7 +121,7 @@ def _score(row: list[str], where: str, number: int) -> float:
 
 def _read_rows(path: Path) -> list[list[str]]:
     try:
-        return list(csv.reader(path.read_text().splitlines()))
+        return list(csv.reader(path.read_text("utf-8-sig").splitlines()))
     except (UnicodeDecodeError, csv.Error):
         raise DataError(f"{show_name(path)}: not a file of text with commas") from None
 

@@ -43,12 +43,11 @@ class Tracks:
 
 
 def make_tracks(where: str, columns: Mapping[str, Any], names: tuple[str, ...], **more: Any) -> Tracks:
-    """Make tracks of columns as read; DataError if somebody is in a frame twice.
+    """Make tracks of columns as read; DataError if somebody is in a frame twice, or numbers are not whole.
 
     ``columns`` are frames, tracks, bboxes_xywh, and optionally others of `Tracks`.
     """
-    frames = np.asarray(columns["frames"], np.int64)
-    tracks = np.asarray(columns["tracks"], np.int64)
+    frames, tracks = (_whole(where, columns[name]) for name in ("frames", "tracks"))
     count = len(frames)
     places, times = np.unique(np.stack([frames, tracks], axis=1), axis=0, return_counts=True)
     if count and times.max() > 1:
@@ -65,3 +64,10 @@ def make_tracks(where: str, columns: Mapping[str, Any], names: tuple[str, ...], 
         np.asarray(columns.get("head_sizes", np.full(count, np.nan)), np.float64),
         **more,
     )
+
+
+def _whole(where: str, numbers: Any) -> np.ndarray:
+    values = np.asarray(numbers, np.float64)
+    if odd := values[values % 1 != 0].tolist():
+        raise DataError(f"{show_name(where)}: got {odd[0]:g}, expected whole numbers as frames and tracks")
+    return values.astype(np.int64)

@@ -125,6 +125,12 @@ def test_posetracks_files(tmp_path):
     assert read.ignored[1][0].tolist() == [[0, 0], [9, 0], [9, 9]]
 
 
+def test_a_table_that_excel_saved_is_read(table, tmp_path):
+    (tmp_path / "a.csv").write_bytes(b"\xef\xbb\xbf" + table.read_bytes().replace(b"\n", b"\r\n"))
+    (read,), (expected,) = read_tracks(tmp_path / "a.csv").values(), read_tracks(table).values()
+    np.testing.assert_array_equal(read.keypoints, expected.keypoints)
+
+
 def test_what_is_no_file_of_tracks(tmp_path, table):
     lines = table.read_text().splitlines(keepends=True)
     points = np.ones((17, 3))
@@ -153,6 +159,8 @@ def test_what_is_no_file_of_tracks(tmp_path, table):
         (write("f.txt", "1,1,nan,0,5,5\n"), "f.txt: line 1: got '1,1,nan,0,5,5'"),
         (write("g.txt", "1 1 0 0 5 5\n"), "expected numbers with commas"),
         (write("h.txt", "1,1,0,0,5,5\n1,1,9,0,5,5\n"), "track 1 is in frame 0 twice"),
+        (write("i.txt", "1.5,1,0,0,5,5\n"), "i.txt: got 0.5, expected whole numbers"),
+        (write("j.txt", "0,1,0,0,5,5\n"), "j.txt: there is a frame 0, expected frames counted from 1"),
         (tmp_path / "twice.json", "track 3 is in frame 0 twice"),
         (tmp_path / "nobody.json", "annotation 1 has no track_id"),
         (tmp_path / "regions.json", "ignore_regions_x and _y of .* differ in length"),
