@@ -29,6 +29,7 @@ _MOST_RATE = 1000
 _NO_OTHER_FILES = {"protocol_whitelist": "none"}
 _EARLIER = 10.0  # seconds; x264's longest distance of keyframes at 25 frames per second
 _MOST_DECODERS = 4  # threads, each of which holds a frame
+_MOST_DELAY = 3  # frames; some muxers write the time of decoding for that of showing
 _LOST_SECONDS, _LOST_FRAMES = 0.5, 1.5  # tolerances of a complete file's length
 
 
@@ -130,6 +131,11 @@ class VideoFile:
             "audio": "other audio streams were left out",
             "silent": "audio packets without a time were left out",
         }
+        is_late = self._first.time > _MOST_DELAY / self.rate and self._container.format.name != "avi"
+        if is_late and not self._clip.start:
+            _logger.warning(
+                "%s: nothing before %.1f s could be decoded", show_name(self._path), self._first.time
+            )
         for kind, count in (self._odd + Counter(self._others)).items():
             _logger.warning("%s: %d %s", show_name(self._path), count, told[kind])
 

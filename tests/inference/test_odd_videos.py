@@ -115,6 +115,15 @@ def test_times_that_are_guessed_are_counted(tmp_path, caplog):
     assert "a.ts: 5 frames without a time after the last one's, placed at 10 per second" in caplog.text
 
 
+def test_a_recording_that_starts_between_keyframes_says_so(tmp_path, caplog):
+    encode(tmp_path / "a.ts", [levels(40)], options={"x264-params": "keyint=20:scenecut=0"})
+    data = (tmp_path / "a.ts").read_bytes()
+    (tmp_path / "a.ts").write_bytes(data[len(data) // 188 // 4 * 188 :])
+    times = read_all(tmp_path / "a.ts")
+    assert times[0] > 0.3
+    assert f"a.ts: nothing before {times[0]:.1f} s could be decoded" in caplog.text
+
+
 def test_a_part_of_a_file_without_times(tmp_path):
     encode(tmp_path / "a.h264", [levels()])
     seen = read_clip(tmp_path / "a.h264", Clip(start=0.4))
