@@ -47,7 +47,7 @@ def _rate(text: str) -> Fraction:
         rate = Fraction(text).limit_denominator(10**6)  # FFmpeg's numbers have 32 bits
     except (ValueError, ZeroDivisionError):
         rate = Fraction(0)
-    if not 0 < rate <= 1000:
+    if not Fraction(1, 10**5) <= rate <= 1000:
         raise argparse.ArgumentTypeError(f"got '{text}', expected frames per second as in 25 or 30000/1001")
     return rate
 

@@ -41,6 +41,7 @@ _CONTAINER = {
 _KEY_SECONDS = 2  # between keyframes
 _SHOWN = 40  # characters of the name in the temporary file's name, to limit its length
 _MOST_AV1 = Fraction(240)  # frames per second that SVT-AV1 takes; it only plans with them
+_FINEST = Fraction(1, 10**7)  # seconds; MP4 counts the time from a frame to the next in 31 bits
 _RESERVE = 4 << 20  # bytes, for the index at a video's end
 os.environ.setdefault("SVT_LOG", "0")  # errors are reported here
 _BT601, _LIMITED = 6, 1  # the matrix and the range of OpenCV's I420, as FFmpeg numbers them
@@ -77,6 +78,7 @@ class VideoWriter:
     ) -> None:
         if codec == "mpeg4" and time_base.denominator > 65535:  # the standard's limit
             time_base = Fraction(1, 50000)
+        time_base = max(time_base, _FINEST)
         if codec == "av1":
             rate = min(rate, _MOST_AV1)
         self._path, self._target, self._time_base = path, target, time_base
@@ -110,7 +112,14 @@ class VideoWriter:
         """
         if shutil.disk_usage(self._path.parent).free < _RESERVE:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._target))
-        self._last = max(round(Fraction(time) / self._time_base), self._last + 1)
+        ticks = max(round(Fraction(time) / self._time_base), self._last + 1)
+        gap = self._count and (ticks - self._last) * self._time_base
+        if gap >= 2**31 * self._video.time_base:
+            raise DataError(
+                f"{show_name(self._target)} ends at {float(self._last * self._time_base):.1f} s: MP4 cannot "
+                f"hold frames {float(gap):.0f} s apart, choose a part by --start and --end"
+            )
+        self._last = ticks
         picture.pts, picture.time_base = self._last, self._time_base
         self.write_sound(sound)
         self._mux(self._video.encode(picture))
@@ -136,6 +145,8 @@ class VideoWriter:
                 self._mux(self._video.encode(None))
             with contextlib.suppress(*([av.FFmpegError, OSError] if self._file.error else [])):
                 self._container.close()
+        except av.FFmpegError as error:
+            raise DataError(f"cannot finish {show_name(self._target)}: {error.strerror}") from None
         finally:
             self._file.close()
             if not _can_be_played(self._path):

@@ -225,3 +225,21 @@ def test_rates_of_all_kinds_are_written(tmp_path, codec, rate):
         for time, image in zip(times, levels(3), strict=True):
             video.write(to_picture(image), time)
     np.testing.assert_allclose(read_times(tmp_path / "a.mp4"), times, atol=2e-5)
+
+
+@pytest.mark.parametrize(("clock", "gap"), [(Fraction(1, 90000), 25000.0), (Fraction(1, 10**9), 300.0)])
+def test_frames_too_far_apart_for_mp4_are_an_error(tmp_path, clock, gap):
+    """FFmpeg would write other times."""
+
+    def write(times):
+        with writing_video(tmp_path / "a.mp4", SIZE, rate=Fraction(10), time_base=clock) as video:
+            for time, image in zip(times, levels(), strict=False):
+                video.write(to_picture(image), time)
+
+    write([0, 0.1, 0.1 + gap / 2, 0.2 + gap / 2])
+    np.testing.assert_allclose(
+        read_times(tmp_path / "a.mp4"), [0, 0.1, 0.1 + gap / 2, 0.2 + gap / 2], atol=1e-6
+    )
+    with pytest.raises(DataError, match=rf"a.mp4 ends at 0.1 s: MP4 cannot hold frames {gap:.0f} s apart"):
+        write([0, 0.1, 0.1 + gap])
+    assert read_times(tmp_path / "a.mp4") == [0, 0.1]
