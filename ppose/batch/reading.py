@@ -122,17 +122,21 @@ def _has_more(tar: tarfile.TarFile) -> bool:
 def _read_samples(tar: tarfile.TarFile, boxes_key: str | None) -> Iterator[Item]:
     members = (member for member in tar if not member.isdir() and not is_of_macos(member.name))
     index = 0
-    for _, sample in groupby(members, lambda member: _sample_key(member.name)):
+    # Without boxes each member stands alone, so that only one is in memory.
+    for _, sample in groupby(
+        members, lambda member: _sample_key(member.name) if boxes_key else member.offset
+    ):
         images: list[tuple[str, bytes | str]] = []
-        about: list[bytes] = []
+        about: list[tuple[str, bytes]] = []
         for member in sample:
             if is_image_name(member.name):
-                images.append((show_name(member.name), _read_member(tar, member)))
+                images.append((member.name, _read_member(tar, member)))
             elif boxes_key and member.name.endswith(".json"):
                 content = _read_member(tar, member)
-                about += [content] if isinstance(content, bytes) else []
+                about += [(member.name, content)] if isinstance(content, bytes) else []
         for name, data in images:
-            yield Item(name, index, partial(_load_member, name, data, about, boxes_key))
+            load = partial(_load_member, name, data, about, boxes_key)
+            yield Item(show_name(name), index, load)
             index += 1
 
 
@@ -150,23 +154,32 @@ def _sample_key(name: str) -> str:
     return folder + slash + base.partition(".")[0]
 
 
-def _load_member(name: str, data: bytes | str, about: Sequence[bytes], boxes_key: str | None) -> Scene:
+def _load_member(
+    name: str, data: bytes | str, about: Sequence[tuple[str, bytes]], boxes_key: str | None
+) -> Scene:
     if isinstance(data, str):
-        raise DataError(f"{name} {data}")
+        raise DataError(f"{show_name(name)} {data}")
     boxes = None if boxes_key is None else _to_xyxy(_find_boxes(name, about, boxes_key))
-    return decode_annotated(data, name), boxes
+    return decode_annotated(data, show_name(name)), boxes
 
 
-def _find_boxes(name: str, about: Sequence[bytes], key: str) -> Any:
-    """The value of ``key`` in the .json members beside an image; DataError if none has it."""
-    for text in about:
+def _find_boxes(name: str, about: Sequence[tuple[str, bytes]], key: str) -> Any:
+    """The value of ``key`` in the .json of an image's name, else of its sample; DataError unless in one."""
+    own = [text for of, text in about if PurePath(of).stem == PurePath(name).stem]
+    found = []
+    for text in own or [text for _, text in about]:
         try:
             content = json.loads(text)
         except (ValueError, RecursionError):
-            raise DataError(f"the .json beside {name} is not valid JSON") from None
+            raise DataError(f"the .json beside {show_name(name)} is not valid JSON") from None
         if isinstance(content, dict) and key in content:
-            return content[key]
-    raise DataError(f"no .json beside {name}" + (f" has the key {show_text(key)}" if about else ""))
+            found.append(content[key])
+    if len(found) > 1:
+        raise DataError(f"several .json beside {show_name(name)} have the key {show_text(key)}")
+    if not found:
+        has_key = f" has the key {show_text(key)}" if about else ""
+        raise DataError(f"no .json beside {show_name(name)}{has_key}")
+    return found[0]
 
 
 def _read_rows(place: Place, chunk: Chunk, image_column: str, boxes_column: str | None) -> Iterator[Item]:

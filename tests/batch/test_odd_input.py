@@ -61,6 +61,26 @@ def test_images_without_boxes_beside_them_are_errors(settings, draw, pack, tmp_p
     assert [len(row["people"]) for row in rows] == [1, 0, 0, 0, 0, 0, 0, 1]
 
 
+def test_names_with_points_keep_their_own_boxes(settings, draw, pack, tmp_path):
+    """All of them are one sample to WebDataset, whose names end at the first point."""
+    boxes = [[[10, 10, 40, 80]] * number for number in range(3)]
+    members = []
+    for number, of_image in enumerate(boxes):
+        members += [(f"walk.{number}.png", draw(number)), (f"walk.{number}.json", about(of_image))]
+    members += [
+        ("walk.left.png", draw(1)),
+        ("turn.png", draw(1)),
+        ("turn.json", about([])),
+        ("turn.json", about([])),
+    ]
+    (tmp_path / "a.tar").write_bytes(pack(members))
+    rows = batch_jobs.run(settings(tmp_path / "a.tar", boxes_column="boxes"))
+    assert [len(row["people"]) for row in rows] == [0, 1, 2, 0, 0]
+    assert [row["error"] for row in rows[3:]] == [
+        f"several .json beside {name}.png have the key boxes" for name in ("walk.left", "turn")
+    ]
+
+
 def test_links_in_a_shard_are_errors(settings, draw, tmp_path):
     with tarfile.open(tmp_path / "a.tar", "w") as tar:
         for name, kind in (
