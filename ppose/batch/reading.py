@@ -109,8 +109,15 @@ def _read_tar(place: Place, chunk: Chunk, boxes_key: str | None) -> Iterator[Ite
 def _unpack(file: IO[bytes]) -> tarfile.TarFile:
     is_gzip = file.read(2) == b"\x1f\x8b"
     file.seek(0)
-    source: Any = gzip.GzipFile(fileobj=file) if is_gzip else file  # tarfile reads a first part only
+    source: Any = _Gzip(file) if is_gzip else file  # tarfile itself reads the first of several parts
     return tarfile.open(fileobj=source, mode="r|*", bufsize=_TAR_BLOCK, tarinfo=_Header)
+
+
+class _Gzip:
+    """Unpacks a file for tarfile, in small steps, so that all before a damage can be read."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.read = gzip.GzipFile(fileobj=file).read1
 
 
 def _has_more(tar: tarfile.TarFile) -> bool:

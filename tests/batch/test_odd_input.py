@@ -111,12 +111,20 @@ def test_a_second_archive_in_a_file_is_not_lost_silently(settings, draw, pack, t
     assert [row["error"] for row in rows] == [None, f"a.{ending} goes on after its end: the rest is lost"]
 
 
-def test_a_shard_compressed_in_blocks(settings, draw, pack, tmp_path):
+@pytest.mark.parametrize("damage", ["none", "cut", "checksum", "junk"])
+def test_a_shard_compressed_in_blocks(settings, draw, pack, tmp_path, damage):
     data = pack([(f"{number}.png", draw(number)) for number in range(3)])
     blocks = [gzip.compress(data[start : start + 999]) for start in range(0, len(data), 999)]
-    (tmp_path / "a.tar.gz").write_bytes(b"".join(blocks))
+    if damage == "checksum":
+        blocks[-1] = blocks[-1][:-8] + bytes(8)
+    packed = b"".join(blocks)
+    packed = {"cut": packed[:-9], "junk": packed + b"junk"}.get(damage, packed)
+    (tmp_path / "a.tar.gz").write_bytes(packed)
     rows = batch_jobs.run(settings(tmp_path / "a.tar.gz"))
-    assert [(row["image"], row["error"]) for row in rows] == [(f"{number}.png", None) for number in range(3)]
+    assert [(row["image"], row["error"]) for row in rows[:3]] == [
+        (f"{number}.png", None) for number in range(3)
+    ]
+    assert ["is damaged, the rest is lost" in row["error"] for row in rows[3:]] == [True] * (damage != "none")
 
 
 @pytest.mark.parametrize(
