@@ -1,8 +1,10 @@
 """Videos as cameras, editors and broadcasters make them: mirrored, with covers, gaps and changing sizes."""
 
 import itertools
+import json
 import struct
 from fractions import Fraction
+from functools import partial
 
 import av
 import cv2
@@ -13,6 +15,9 @@ from video_clips import read_clip, read_sound, read_times, write_clip
 
 from ppose.commands.predict import _rate
 from ppose.errors import DataError
+from ppose.inference.predictor import Predictor
+from ppose.inference.tracking import Finish, Tracker
+from ppose.inference.video import process_video
 from ppose.inference.video_files import VideoFile
 from ppose.inference.video_frames import Clip, Fitting, Frame
 from ppose.inference.video_sources import open_frames
@@ -178,6 +183,21 @@ def test_frames_of_another_size_are_fitted():
     assert (fitted[:, 16:48] == 200).all()
     assert not fitted[:, :16].any()
     assert not fitted[:, 48:].any()
+
+
+def test_a_video_of_two_sizes_has_one_kind_of_pixels(model_dir, tmp_path, caplog):
+    for number, size in enumerate([SIZE, SIZE, (96, 96), SIZE]):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), levels(1, size)[0])
+    predictor = Predictor.from_dir(model_dir, runtime="onnxruntime", cpu_threads=1)
+    output = tmp_path / "out" / "a.mp4"
+    reopen = partial(open_frames, tmp_path / "%d.png", Clip())
+    tracker = Tracker(predictor.keypoint_set.sigmas)
+    asked = {"threshold": 0.2, "save_json": True, "finish": Finish("rts"), "reopen": reopen}
+    process_video(reopen(), predictor, None, tracker, output, **asked)
+    lines = [json.loads(line) for line in output.with_suffix(".jsonl").read_text().splitlines()]
+    assert [person["bbox"] for line in lines for person in line["people"]] == [[0, 0, *SIZE]] * 4
+    assert {image.shape for _, image in read_clip(output)} == {(48, 64, 3)}
+    assert "a.mp4: 1 frames of other sizes were fitted into 64x48 pixels" in caplog.text
 
 
 def test_missing_numbers_are_counted(tmp_path, caplog):
