@@ -25,7 +25,7 @@ from ppose.inference.pose_spec import check_boxes
 from ppose.paths import hide_secrets, show_name, show_text
 from ppose.transforms import decode_annotated
 
-_TAR_BLOCK = 4 << 20  # bytes per read
+_TAR_BLOCK, _TAR_HEAD = 4 << 20, 512  # bytes per read, and at first
 _MOST_BYTES = 256 << 20  # of an image file
 _DAMAGES = (
     tarfile.TarError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError, ValueError, LookupError,
@@ -107,17 +107,24 @@ def _read_tar(place: Place, chunk: Chunk, boxes_key: str | None) -> Iterator[Ite
 
 
 def _unpack(file: IO[bytes]) -> tarfile.TarFile:
-    is_gzip = file.read(2) == b"\x1f\x8b"
-    file.seek(0)
-    source: Any = _Gzip(file) if is_gzip else file  # tarfile itself reads the first of several parts
+    head = file.read(_TAR_HEAD)
+    source: Any = _Source(file.read, head)
+    if head.startswith(b"\x1f\x8b"):  # tarfile itself reads only the first of several parts
+        # In small steps, so that all before a damage can be read.
+        source = _Source(gzip.GzipFile(fileobj=source).read1)
     return tarfile.open(fileobj=source, mode="r|*", bufsize=_TAR_BLOCK, tarinfo=_Header)
 
 
-class _Gzip:
-    """Unpacks a file for tarfile, in small steps, so that all before a damage can be read."""
+class _Source:
+    """A file that cannot be sought: its ``head``, which is already read, and what ``read`` gives then."""
 
-    def __init__(self, file: IO[bytes]) -> None:
-        self.read = gzip.GzipFile(fileobj=file).read1
+    def __init__(self, read: Callable[[int], bytes], head: bytes = b"") -> None:
+        self._read, self._head = read, head
+
+    def read(self, size: int) -> bytes:
+        """The next bytes, at most ``size``."""
+        head, self._head = self._head[:size], self._head[size:]
+        return head or self._read(size)
 
 
 def _has_more(tar: tarfile.TarFile) -> bool:

@@ -10,6 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
+from ppose.batch.chunks import Chunk
+from ppose.batch.place import Place, open_place
+from ppose.batch.reading import read_items
+
 
 def about(boxes, key="boxes"):
     return json.dumps({key: boxes}).encode()
@@ -125,6 +129,23 @@ def test_a_shard_compressed_in_blocks(settings, draw, pack, tmp_path, damage):
         (f"{number}.png", None) for number in range(3)
     ]
     assert ["is damaged, the rest is lost" in row["error"] for row in rows[3:]] == [True] * (damage != "none")
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz", "w:bz2", "w:xz"])
+def test_a_shard_of_a_server_that_cannot_seek(draw, tmp_path, monkeypatch, mode):
+    """Such as one that streams; the content says how it is compressed, not the name."""
+    with tarfile.open(tmp_path / "a.tar", mode) as tar:
+        member = tarfile.TarInfo("a.png")
+        member.size = len(draw(1))
+        tar.addfile(member, io.BytesIO(draw(1)))
+
+    class Streaming(io.FileIO):
+        def seek(self, *_):
+            raise ValueError("cannot seek")
+
+    monkeypatch.setattr(Place, "open", lambda self, name: Streaming(tmp_path / name))
+    (item,) = read_items(open_place(str(tmp_path)), "tar", Chunk(0, "a.tar"), "image", None)
+    assert item.load()[0].shape == (100, 140, 3)
 
 
 @pytest.mark.parametrize(
