@@ -47,7 +47,8 @@ def name_source(source: Path | int | str) -> str:
         return re.sub(r"[^\w.-]+", "_", f"{parts.hostname or 'stream'}{parts.path}", flags=re.ASCII).strip(
             "_."
         )
-    return _NUMBER.sub("", source.stem).strip("_-. ") or source.parent.name or "images"
+    stem = source.stem if source.is_file() else _NUMBER.sub("", source.stem)
+    return stem.strip("_-. ") or source.parent.name or "images"
 
 
 class NumberedImages:

@@ -20,7 +20,7 @@ from ppose.inference.tracking import Finish, Tracker
 from ppose.inference.video import process_video
 from ppose.inference.video_files import VideoFile
 from ppose.inference.video_frames import Clip, Fitting, Frame
-from ppose.inference.video_sources import open_frames
+from ppose.inference.video_sources import name_source, open_frames
 from ppose.inference.video_writing import to_picture, writing_video
 
 SIZE = (64, 48)
@@ -198,6 +198,13 @@ def test_a_video_of_two_sizes_has_one_kind_of_pixels(model_dir, tmp_path, caplog
     assert [person["bbox"] for line in lines for person in line["people"]] == [[0, 0, *SIZE]] * 4
     assert {image.shape for _, image in read_clip(output)} == {(48, 64, 3)}
     assert "a.mp4: 1 frames of other sizes were fitted into 64x48 pixels" in caplog.text
+
+
+def test_a_file_may_be_called_as_a_pattern(tmp_path):
+    write_clip(tmp_path / "100%d.mp4", levels(2))
+    frames = open_frames(tmp_path / "100%d.mp4", Clip())
+    assert [frame.time for frame in frames] == [0, 0.1]
+    assert name_source(tmp_path / "100%d.mp4") == "100%d"
 
 
 def test_missing_numbers_are_counted(tmp_path, caplog):
