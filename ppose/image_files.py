@@ -1,5 +1,6 @@
 """The image files that a command is given, and the people's boxes in them."""
 
+import logging
 import os
 import unicodedata
 from collections.abc import Sequence
@@ -12,6 +13,8 @@ from ppose.errors import DataError
 from ppose.geometry import bbox_xywh_to_xyxy
 from ppose.paths import show_name
 
+_logger = logging.getLogger(__name__)
+
 IMAGE_ENDINGS = (
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".jp2", ".avif",
     ".pbm", ".pgm", ".ppm", ".heic", ".heif", ".hif",
@@ -19,6 +22,10 @@ IMAGE_ENDINGS = (
 # Picture formats that nothing here reads: they are skipped, but never silently.
 _UNREAD_ENDINGS = (
     ".jxl", ".psd", ".svg", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf",
+)  # fmt: skip
+_VIDEO_ENDINGS = (
+    ".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".ts", ".3gp",
+    ".mts", ".m2ts", ".vob", ".asf", ".ogv", ".mxf", ".3g2",
 )  # fmt: skip
 
 
@@ -65,6 +72,18 @@ def is_image_name(name: str) -> bool:
     """Whether a file with this name is meant to be an image, readable here or not."""
     path = PurePath(name)
     return path.suffix.lower() in IMAGE_ENDINGS + _UNREAD_ENDINGS and not is_of_macos(name)
+
+
+def is_video_name(name: str) -> bool:
+    """Whether a file with this name is meant to be a video."""
+    return PurePath(name).suffix.lower() in _VIDEO_ENDINGS and not is_of_macos(name)
+
+
+def tell_of_videos(folder: Path | None) -> None:
+    """Log a warning if there are videos directly in a folder of images."""
+    files = folder.iterdir() if folder is not None and folder.is_dir() else ()
+    if count := sum(is_video_name(file.name) for file in files):
+        _logger.warning("%s: left out %d videos: name each as --video_file", show_name(folder or ""), count)
 
 
 def is_of_macos(name: str) -> bool:

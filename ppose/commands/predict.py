@@ -19,10 +19,6 @@ from ppose.options import (
 )
 from ppose.zoo import DEFAULT_DETECTOR, DEFAULT_POSE, NO_DETECTOR
 
-_VIDEO_ENDINGS = (
-    ".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".ts", ".3gp",
-    ".mts", ".m2ts", ".vob", ".asf", ".ogv", ".mxf", ".3g2",
-)  # fmt: skip
 _logger = logging.getLogger(__name__)
 
 _RUN_MODES = ("paddle", "trt_fp32", "trt_fp16", "trt_int8")
@@ -255,9 +251,11 @@ def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
 
 def _read_source(args: argparse.Namespace) -> None:
     """Set the option that FILE|DIR stands for; turn on the detector and the JSON file by default."""
+    from ppose.image_files import is_video_name
+
     if args.source.is_dir():
         args.image_dir = args.source
-    elif args.source.suffix.lower() in _VIDEO_ENDINGS:
+    elif is_video_name(args.source.name):
         args.video_file = args.source
     else:
         args.image_file = args.source
@@ -275,6 +273,7 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     if args.trt_min_shape or args.trt_opt_shape or args.trt_max_shape:
         _logger.warning("--trt_*_shape have no effect: the model fixes its input size")
 
+    from ppose.image_files import tell_of_videos
     from ppose.inference import command
     from ppose.inference.video_frames import Clip
     from ppose.zoo.prediction import open_detector, open_predictor, predict_images
@@ -287,6 +286,7 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         "pnp": args.pnp,
     }
     if args.image_file is not None or args.image_dir is not None:
+        tell_of_videos(args.image_dir)
         predict_images(args, opening, results)
         return
     from ppose.inference.tracking import Finish

@@ -59,13 +59,20 @@ def test_a_folder_as_of_a_phone(infer_here, photo, read_poses, tmp_path, monkeyp
     (folder / "IMG_1.HEIC").write_bytes(b"\x00\x00\x00\x18ftypheic0000")
     (folder / "IMG_2.DNG").write_bytes(b"II*\x00")
     (folder / "gone.png").symlink_to("nowhere")
-    for name in ("notes.txt", ".DS_Store", "a.json"):
+    for name in ("notes.txt", ".DS_Store", "a.json", "IMG_3.MOV"):
         (folder / name).write_text("{}")
     result = infer_here("--image_dir", folder, "--save_json", "--runtime", "onnxruntime")
     assert result.returncode == 1
     assert "2 people in 2 images" in result.stdout
     assert "error: 3 of 5 images were skipped" in result.stderr
-    for said in ("IMG_1.HEIC is HEIC", "ppose[heif]", "readable image: " + str(folder), "gone.png"):
+    of_videos = "left out 1 videos: name each as --video_file"
+    for said in (
+        "IMG_1.HEIC is HEIC",
+        "ppose[heif]",
+        "readable image: " + str(folder),
+        "gone.png",
+        of_videos,
+    ):
         assert said in caplog.text
     assert [entry["image"] for entry in read_poses()] == ["a.jpg", "b.gif"]
     assert {"a.jpg", "b.gif.png"} <= {path.name for path in (tmp_path / "out").iterdir()}
