@@ -51,10 +51,10 @@ class OpenVinoRuntime:
         file: Path,
         settings: dict[str, Any],
         *,
-        callers: int = 1,
-        is_apart: bool = False,
-        batches: Sequence[int] = (),
-        cache: CompiledCache | None = None,
+        callers: int,
+        is_apart: bool,
+        batches: Sequence[int],
+        cache: CompiledCache | None,
     ) -> None:
         self.callers, self._is_apart = callers, is_apart
         self._places = threading.BoundedSemaphore(callers) if is_apart else nullcontext()
@@ -173,7 +173,7 @@ def make_settings(precision: str, threads: int, streams: int, *, is_apart: bool 
 
 
 def compile_file(
-    file: Path, settings: dict[str, Any], weights: Path | None = None
+    file: Path, settings: dict[str, Any], weights: Path | None
 ) -> tuple[openvino.Model, openvino.CompiledModel]:
     """Read a graph, or with ``weights`` a Paddle graph; return the model, and its compiled form.
 
