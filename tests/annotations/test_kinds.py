@@ -236,7 +236,7 @@ def test_who_is_left_out_is_counted_and_no_miss(content, open_dataset, measure, 
     assert 0.3 < everybody <= 1
 
 
-def test_area_0_is_taken_from_the_box_and_said(content, open_dataset, measure, caplog):
+def test_area_0_is_taken_from_the_box_and_reported(content, open_dataset, measure, caplog):
     plain = measure(open_dataset(content))[0]
     for person in content["annotations"][::2]:
         person["area"] = 0
@@ -255,7 +255,7 @@ def test_area_0_is_taken_from_the_box_and_said(content, open_dataset, measure, c
         (lambda p: p.update(area=640 * 481), "area of 6 is beyond their box or below 1 % of it"),
     ],
 )
-def test_areas_that_cannot_be_are_said(content, open_dataset, caplog, change, expected):
+def test_areas_that_cannot_be_are_reported(content, open_dataset, caplog, change, expected):
     of_people(change)(content)
     with caplog.at_level("INFO", "ppose"):
         assert len(open_dataset(content)) == 6
@@ -283,7 +283,7 @@ ODD = {
 
 
 @pytest.mark.parametrize("kind", ODD)
-def test_numbers_of_another_meaning_are_said(content, open_dataset, caplog, kind):
+def test_numbers_of_another_meaning_are_reported(content, open_dataset, caplog, kind):
     """Each gives a low AP, or one of nothing, without a word otherwise."""
     change, expected = ODD[kind]
     of_people(change)(content)
@@ -293,14 +293,14 @@ def test_numbers_of_another_meaning_are_said(content, open_dataset, caplog, kind
     assert expected in line
 
 
-def test_boxes_in_parts_of_the_image_are_said(content, open_dataset, caplog):
+def test_boxes_in_parts_of_the_image_are_reported(content, open_dataset, caplog):
     of_people(lambda p: p.update(bbox=[v / 640 for v in p["bbox"]]))(content)
     with caplog.at_level("INFO", "ppose"), pytest.raises(DataError, match="box outside of the image 6"):
         open_dataset(content)
     assert "all boxes are from 0 to 1: they must be in pixels" in caplog.text
 
 
-def test_one_name_of_two_images_is_an_error_or_said(content, open_dataset, caplog):
+def test_one_name_of_two_images_is_an_error_or_reported(content, open_dataset, caplog):
     """Frames of two videos have the same names; here with sizes of their own, or not."""
     images = content["images"]
     images[1]["file_name"] = images[0]["file_name"]
@@ -338,7 +338,7 @@ def test_names_in_the_other_form_of_unicode_are_found(content, open_dataset, tmp
     assert read_people_boxes(tmp_path / "det.json", [name]).rows.tolist() == [0]
 
 
-def test_people_annotated_twice_and_unlisted_categories_are_said(content, open_dataset, caplog):
+def test_people_annotated_twice_and_unlisted_categories_are_reported(content, open_dataset, caplog):
     content["annotations"] += [{**person, "category_id": 0} for person in content["annotations"][:2]]
     with caplog.at_level("INFO", "ppose"):
         assert len(open_dataset(content)) == 8
@@ -407,7 +407,7 @@ def test_an_id_of_two_files_is_an_error_with_both(content, open_dataset):
         open_dataset(content)
 
 
-def test_two_exports_put_together_are_an_error_where_sizes_or_categories_tell(content, open_dataset):
+def test_two_exports_put_together_are_an_error_where_sizes_or_categories_differ(content, open_dataset):
     """Videos' frames have the same names; categories are numbered from 1 by everybody."""
     again = {**content["images"][0], "width": 1920, "height": 1080}
     with pytest.raises(DataError, match=r"36 stands for two sizes of 0+36.jpg, 481 x 640 and 1920 x 1080"):

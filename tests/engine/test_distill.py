@@ -340,6 +340,6 @@ def test_a_distill_loss_that_is_none(loss, expected):
     assert expected in str(error.value)
 
 
-def test_a_students_own_distill_loss_is_told(overrides, tmp_path, caplog):
+def test_a_students_own_distill_loss_is_reported(overrides, tmp_path, caplog):
     make(overrides, tmp_path, None, "distill_loss=DistMSELoss")
     assert "distill_loss has an effect in a teacher's config only" in caplog.text

@@ -406,7 +406,7 @@ def test_adamw_takes_no_regularizer():
         builder(LearningRate()(1), make_model().parameters())
 
 
-def test_a_warm_up_that_is_most_of_the_training_is_said(caplog):
+def test_a_warm_up_that_is_most_of_the_training_is_reported(caplog):
     rate = LearningRate(0.002, [LinearWarmup(steps=500)])
     rate.check(1000)
     assert not caplog.records

@@ -1,4 +1,4 @@
-"""Detectors of all families, told by their outputs: the same two people, one of another class, doubles."""
+"""Detectors of all families, known by their outputs: the same two people, one of another class, doubles."""
 
 import json
 import logging
@@ -214,7 +214,7 @@ def test_mmdeploys_pipeline_says_the_preprocessing(image, tmp_path):
 
 
 def test_paddles_onnx_with_its_settings(image, tmp_path):
-    """Rows in pixels of the image, since the graph is told the scale; names of classes; NMS left out."""
+    """Rows in pixels of the image, since the graph gets the scale; names of classes; NMS left out."""
     rows = np.array([[1, 0.9, 10, 10, 50, 50], [0, 0.8, 20, 5, 40, 55]], np.float32)
     names = ("image", "im_shape", "scale_factor")
     file = write_detector(tmp_path / "a" / "model.onnx", [rows, np.array([2])], inputs=names)

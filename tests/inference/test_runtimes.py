@@ -1,4 +1,4 @@
-"""Which runtime is chosen, what it is told, and that all of them compute the same."""
+"""Which runtime is chosen, with what settings, and that all of them compute the same."""
 
 import dataclasses
 import importlib.util
@@ -193,7 +193,7 @@ def test_a_gpu_is_used_by_the_first_that_can(folder, monkeypatch):
         ({"runtime": "onnxruntime", "enable_mkldnn": True}, (), ConfigError, "takes no enable_mkldnn"),
     ],
 )
-def test_what_cannot_be_is_said_in_one_line(folder, without, arguments, missing, error, expected):
+def test_what_cannot_run_is_reported_in_one_line(folder, without, arguments, missing, error, expected):
     without(*missing)
     with pytest.raises(error) as caught:
         open_runtime(folder, **arguments)

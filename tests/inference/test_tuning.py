@@ -87,7 +87,7 @@ def test_of_equals_the_exact_one_is_taken():
     assert contest.ratio(HALF) < contest.ratio(OTHER)
 
 
-def test_what_does_not_run_is_said_and_the_next_is_the_default():
+def test_what_does_not_run_is_reported_and_the_next_is_the_default():
     contest, faster = compete(FakeBench(lambda s: 0.01, broken=("openvino",)))
     assert contest.default == OTHER
     assert faster == [OTHER]
@@ -169,7 +169,7 @@ def test_auto_takes_what_was_measured_and_says_so(folder, kept, caplog):
         ({"find_version": lambda name: "0.0.1"}, "openvino 1 then, 0.0.1 now"),
     ],
 )
-def test_a_record_of_another_machine_is_ignored_and_said(folder, monkeypatch, caplog, change, expected):
+def test_a_record_of_another_machine_is_ignored_and_reported(folder, monkeypatch, caplog, change, expected):
     monkeypatch.setattr(records, "own_cores", lambda: 2)
     monkeypatch.setattr(records, "find_version", lambda name: "1")
     write_record(folder, {"latency": choose(folder), "throughput": choose(folder)})
@@ -182,7 +182,7 @@ def test_a_record_of_another_machine_is_ignored_and_said(folder, monkeypatch, ca
     assert f"`ppose tune {folder.path}` measures again" in line
 
 
-def test_records_of_other_files_are_ignored_and_said(folder, kept, caplog):
+def test_records_of_other_files_are_ignored_and_reported(folder, kept, caplog):
     other = dataclasses.replace(folder, files={**folder.files, "model.onnx": "0" * 64})
     assert find_choice(other, "latency") is None
     assert "the model's files have changed" in caplog.messages[0]
@@ -304,7 +304,7 @@ def test_a_model_is_measured_and_then_run_so(folder, crowd, tmp_path, run_script
     assert any("no model.json" in line for line in lines)
 
 
-def test_a_process_that_ends_or_hangs_is_said(folder, monkeypatch):
+def test_a_process_that_ends_or_hangs_is_reported(folder, monkeypatch):
     from ppose.inference.tuning import processes
 
     (pair, *_), _ = list_pairs([folder], 1)

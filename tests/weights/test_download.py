@@ -219,7 +219,7 @@ def test_a_link_in_the_place_of_the_temporary_file_is_not_followed(server, tmp_p
     assert not cached_path(url).is_symlink()
 
 
-def test_credentials_of_a_url_are_not_told(server, caplog):
+def test_credentials_of_a_url_are_not_shown(server, caplog):
     host = server.url.partition("//")[2]
     for name in ("missing.bin", "odd-file"):
         server.odd = {name: _ODD["odd-file"][0].replace(b"/etc/passwd", b"//me:secret@a/?t=secret")}

@@ -182,7 +182,7 @@ def test_real_tinypose_weights(reference):
         (pickle.dumps({}), "no arrays; its keys are none"),
     ],
 )
-def test_other_files_are_told_by_what_they_look_like(tmp_path, content, words):
+def test_other_files_are_named_by_what_they_look_like(tmp_path, content, words):
     assert words in refusal(tmp_path, content)
 
 
