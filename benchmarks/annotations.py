@@ -15,7 +15,10 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from machine import processor_name
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from ppose.processor import processor_name
 
 ROOT = Path(__file__).resolve().parent.parent
 PEOPLE_PER_IMAGE = 2.3

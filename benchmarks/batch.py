@@ -46,7 +46,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from ppose.commandline import run
 from ppose.options import whole_number
-from ppose.processor import own_cores
+from ppose.processor import own_cores, processor_name
 
 BATCH = Path(__file__).resolve().parent.parent / "deploy" / "batch.py"
 _DRAWN = 64  # different pictures; the others are copies
@@ -155,8 +155,6 @@ def plan(args: argparse.Namespace) -> None:
 
 def measure(args: argparse.Namespace) -> None:
     """Measure seconds in threads and in actors, and compare actors with the simulation."""
-    from machine import processor_name
-
     ways = {"threads, 1": ("--concurrency", "1"), "threads, 2": ("--concurrency", "2")}
     ways |= {f"Ray, {count}": ("--engine", "ray", "--concurrency", str(count)) for count in _ACTORS}
     found: dict[str, list[float]] = {name: [] for name in ("Ray, 1, a fifth", *ways)}
@@ -172,10 +170,12 @@ def measure(args: argparse.Namespace) -> None:
                 seconds, stages = run_job(args.model_dir, place(pictures), output, options)
                 found[name].append(seconds)
                 print(f"{name:16}{seconds:7.1f} s  {stages}", flush=True)
-    tell_fit({name: float(np.median(runs)) for name, runs in found.items()}, args.images, args.latency_ms > 0)
+    print_fit(
+        {name: float(np.median(runs)) for name, runs in found.items()}, args.images, args.latency_ms > 0
+    )
 
 
-def tell_fit(seconds: dict[str, float], images: int, is_waiting: bool) -> None:
+def print_fit(seconds: dict[str, float], images: int, is_waiting: bool) -> None:
     """Print the start time and the time per image of one actor, and the resulting simulation."""
     image = (seconds["Ray, 1"] - seconds["Ray, 1, a fifth"]) / (images - images // 5)
     start = max(0.0, seconds["Ray, 1"] - images * image)
@@ -184,8 +184,8 @@ def tell_fit(seconds: dict[str, float], images: int, is_waiting: bool) -> None:
     takes |= {"start": start - _START_CORE, "start_core": _START_CORE}
     for count in _ACTORS:
         fleet = Fleet(workers=count, cores=own_cores(), chunk=_CHUNK, **takes)
-        told = float(np.median([simulate(fleet, images, seed)[0] for seed in range(5)]))
-        print(f"{count} actors: measured {seconds[f'Ray, {count}']:.1f} s, simulated {told:.1f} s")
+        simulated = float(np.median([simulate(fleet, images, seed)[0] for seed in range(5)]))
+        print(f"{count} actors: measured {seconds[f'Ray, {count}']:.1f} s, simulated {simulated:.1f} s")
 
 
 @contextmanager

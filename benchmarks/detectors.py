@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from machine import processor_name
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from tqdm import tqdm
@@ -29,6 +28,7 @@ from ppose.inference.detectors.choice import open_detector
 from ppose.inference.detectors.tiles import TiledDetector
 from ppose.metrics.iou import ious
 from ppose.options import read_tiles
+from ppose.processor import processor_name
 from ppose.transforms import read_image
 
 LOWEST_SCORE, SHOWN_SCORE = 0.01, 0.5

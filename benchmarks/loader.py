@@ -192,13 +192,14 @@ def make_matrix(center: np.ndarray, scale: np.ndarray, turn: float, size: tuple[
 
 
 def make_targets(
-    points: np.ndarray, visible: np.ndarray, size: tuple[int, int], sigma: float = 2
+    points: np.ndarray, visible: np.ndarray, size: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A patch of 3 sigma around each keypoint's heatmap pixel, keypoint by keypoint."""
+    """A patch of 3 sigma, of 2 pixels each, around each keypoint's heatmap pixel, keypoint by keypoint."""
     width, height = size[0] // 4, size[1] // 4
     heatmaps = np.zeros((len(points), height, width), np.float32)
     weight = visible.reshape(-1, 1).astype(np.float32)
-    radius = int(3 * sigma)
+    sigma = 2
+    radius = 3 * sigma
     for k in range(len(points)):
         x, y = int(points[k, 0] / 4 + 0.5), int(points[k, 1] / 4 + 0.5)
         left, top, right, bottom = x - radius, y - radius, x + radius + 1, y + radius + 1

@@ -15,7 +15,6 @@ import argparse
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "docs"))
@@ -100,14 +99,12 @@ def describe_run(threads: int) -> str:
     """Where and when the figures were measured."""
     from importlib import metadata
 
-    from ppose.processor import processor_flags
+    from ppose.processor import processor_flags, processor_name
 
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    name: Any = next((line.partition(": ")[2] for line in lines if line.startswith("model name")), "a CPU")
     kinds = {"avx512_vnni": "AVX512, VNNI", "avx512f": "AVX512", "avx2": "AVX2"}
     kind = next((text for flag, text in kinds.items() if flag in processor_flags()), "without AVX2")
     runtime = f"OpenVINO {metadata.version(_RUNTIME)}"
-    return f"{name.strip()} ({kind}), {threads} threads, {runtime}, {time.strftime('%Y-%m-%d')}"
+    return f"{processor_name()} ({kind}), {threads} threads, {runtime}, {time.strftime('%Y-%m-%d')}"
 
 
 if __name__ == "__main__":

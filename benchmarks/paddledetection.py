@@ -18,7 +18,6 @@ person's score is the mean of the keypoints'. docs/benchmarks.md has figures.
 
 import argparse
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -33,19 +32,15 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from throughput import processor_name
-
 from ppose.annotations import read_annotations
 from ppose.image_files import list_images, read_boxes_and_sizes
 from ppose.inference.command import warm_up
 from ppose.inference.pose_files import ImageFiles, write_poses
 from ppose.inference.predictor import Predictor
 from ppose.metrics.coco_evaluation import evaluate_results
+from ppose.processor import own_cores, processor_name
 
-_MEAN, _STD = (
-    [0.485, 0.456, 0.406],
-    [0.229, 0.224, 0.225],
-)  # of its keypoint zoo
+_MEAN, _STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]  # of its keypoint zoo
 
 
 def main() -> None:
@@ -61,7 +56,7 @@ def main() -> None:
     if args.work:  # in a process of its own
         print(json.dumps({"poses": run_poses, "folder": run_folder}[args.work](args)))
         return
-    print(f"{processor_name()}, {len(os.sched_getaffinity(0))} cores; {args.model_dir[0].name}")
+    print(f"{processor_name()}, {own_cores()} cores; {args.model_dir[0].name}")
     with tempfile.TemporaryDirectory() as folder:
         for work in ("poses", "folder"):
             compare(args, work, Path(folder))
@@ -126,14 +121,9 @@ def write_their_export(model: Path, folder: Path) -> Path:
         {"type": "NormalizeImage", "mean": _MEAN, "std": _STD, "is_scale": True},
         {"type": "Permute"},
     ]
-    keys = {
-        "mode": "paddle",
-        "arch": "HRNet",
-        "metric": "COCO",
-        "draw_threshold": 0.5,
-        "min_subgraph_size": 3,
-    }
-    text = {**keys, "use_dynamic_shape": False, "label_list": ["keypoint"], "Preprocess": steps}
+    text = {"mode": "paddle", "arch": "HRNet", "metric": "COCO", "draw_threshold": 0.5}
+    text |= {"min_subgraph_size": 3, "use_dynamic_shape": False, "label_list": ["keypoint"]}
+    text |= {"Preprocess": steps}
     (folder / "infer_cfg.yml").write_text(yaml.safe_dump(text, sort_keys=False))
     return folder
 

@@ -34,11 +34,11 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from machine import processor_name
 from serving_clients import ask
 
 from ppose.commandline import run
 from ppose.options import whole_number
+from ppose.processor import processor_name
 
 SERVE = Path(__file__).resolve().parent.parent / "deploy" / "serve.py"
 _SERVERS = {"batches": (), "one by one": ("--batch_size", "1", "--delay_ms", "0")}

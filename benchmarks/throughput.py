@@ -43,8 +43,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-from machine import processor_name
-
 ROOT = Path(__file__).resolve().parent.parent
 _BOUND = ("decode", "cut out", "network", "draw", "encode")  # the parts of the bound
 _FRAMES, _RATE, _SIZE = 600, 30, (1280, 720)
@@ -66,16 +64,19 @@ def main() -> None:
     if args.work:  # in a child process
         print(json.dumps(WORK[args.work](args)))
         return
+    sys.path.insert(0, str(ROOT))
+    from ppose.processor import own_cores, processor_name
+
     versions = {"now": ROOT, **({"base": args.base.resolve()} if args.base else {})}
-    print(f"{processor_name()}, {len(os.sched_getaffinity(0))} cores; {args.runtime}")
+    print(f"{processor_name()}, {own_cores()} cores; {args.runtime}")
     for model in args.model_dir:
-        show_folder(args, model, versions)
+        show_folder(args, model, versions, own_cores())
     show_start(args, versions)
     if args.video:
         show_video(args, versions)
 
 
-def show_folder(args: argparse.Namespace, model: Path, versions: dict[str, Path]) -> None:
+def show_folder(args: argparse.Namespace, model: Path, versions: dict[str, Path], cores: int) -> None:
     rates: dict[str, list[float]] = {name: [] for name in versions}
     cpu: dict[str, list[float]] = {name: [] for name in versions}
     for turn in range(args.rounds):
@@ -84,7 +85,6 @@ def show_folder(args: argparse.Namespace, model: Path, versions: dict[str, Path]
             rates[name].append(done["people"] / done["seconds"])
             cpu[name].append(1000 * done["cpu"] / done["people"])
     parts = work(ROOT, "parts", model, args)
-    cores = len(os.sched_getaffinity(0))
     bound = parts["people"] / (sum(parts["seconds"][part] for part in _BOUND) / cores)
     now = statistics.median(rates["now"])
     print(f"\n{model.name}: {now:.1f} people/s, {now / bound:.2f} of the bound of {bound:.1f}")
@@ -185,9 +185,9 @@ def run_parts(args: argparse.Namespace) -> dict[str, Any]:
     predictor = open_predictor(args)
     seconds: dict[str, float] = {}
 
-    def count(part: str, work: Any) -> Any:
+    def count(part: str, run: Any) -> Any:
         before = time.process_time()
-        done = work()
+        done = run()
         seconds[part] = time.process_time() - before
         return done
 
@@ -267,10 +267,9 @@ def run_video(args: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         source = write_source(Path(folder) / "in.mp4", args)
         frames, output = VideoFile(source), Path(folder) / "out.mp4"
-        start, cpu = time.perf_counter(), time.process_time()
+        start = time.perf_counter()
         done = process_video(frames, predictor, find_people, tracker, output, threshold=0.2, save_json=True)
-        seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
-        return {"frames": done, "seconds": seconds, "cpu": cpu, "memory": memory}
+        return {"frames": done, "seconds": time.perf_counter() - start, "memory": memory}
 
 
 def write_source(path: Path, args: argparse.Namespace) -> Path:

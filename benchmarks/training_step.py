@@ -83,15 +83,8 @@ def main() -> None:
             if way == "pytorch":
                 command = pytorch_command(args, batch, threads)
             else:
-                command = [
-                    sys.executable,
-                    __file__,
-                    *sys.argv[1:],
-                    "--measure",
-                    way,
-                    str(batch),
-                    str(threads),
-                ]
+                command = [sys.executable, __file__, *sys.argv[1:]]
+                command += ["--measure", way, str(batch), str(threads)]
             done = subprocess.run(command, capture_output=True, text=True)
             if done.returncode:
                 reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
@@ -144,10 +137,8 @@ def measure(
     optimizer = paddle.optimizer.Adam(
         1e-3, parameters=[parameter for parameter in model.parameters() if not parameter.stop_gradient]
     )
-    image, target = (
-        paddle.rand([batch, 3, height, width]),
-        paddle.rand([batch, keypoints, height // 4, width // 4]),
-    )
+    image = paddle.rand([batch, 3, height, width])
+    target = paddle.rand([batch, keypoints, height // 4, width // 4])
     weight = paddle.ones([batch, keypoints, 1])
     network = StaticNetwork(model, (width, height)) if way == "ppose" else model
     network.train()

@@ -33,7 +33,10 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
-from machine import processor_name
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from ppose.processor import own_cores, processor_name
 
 ROOT = Path(__file__).resolve().parent.parent
 _SIZE, _RATE, _REACH = (320, 720), 30, 40  # size of a person's part of the picture, frame rate, movement
@@ -53,7 +56,7 @@ def main() -> None:
     ways = {"h264": (*now, ()), "mpeg4": (*now, ("--codec", "mpeg4"))}
     if args.base:
         ways = {"base": (args.base.resolve(), args.base_model_dir or args.model_dir, ()), **ways}
-    print(f"{processor_name()}, {len(os.sched_getaffinity(0))} cores")
+    print(f"{processor_name()}, {own_cores()} cores")
     with tempfile.TemporaryDirectory() as folder:
         counts = args.frames // 10, args.frames
         videos = [write_video(Path(folder) / f"{count}.mp4", count, args.data) for count in counts]
@@ -75,24 +78,11 @@ def run(
     root: Path, model: str, more: tuple[str, ...], video: Path, detector: str, folder: Path
 ) -> tuple[float, float]:
     """Run the command; return its seconds and core-seconds, and print its memory."""
-    command = [
-        sys.executable,
-        "deploy/infer.py",
-        "--model_dir",
-        str(Path(model).resolve()),
-        "--det_model_dir",
-    ]
-    command += [
-        str(Path(detector).resolve()),
-        "--video_file",
-        str(video),
-        "--runtime",
-        "openvino",
-        "--save_json",
-    ]
+    command = [sys.executable, "deploy/infer.py", "--model_dir", str(Path(model).resolve())]
+    command += ["--det_model_dir", str(Path(detector).resolve()), "--video_file", str(video)]
+    command += ["--runtime", "openvino", "--save_json", "--output_dir", f"{folder}/out", *more]
     environment = {**os.environ, "PYTHONPATH": str(root), "PPOSE_HOME": f"{folder}/home"}
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    command += ["--output_dir", f"{folder}/out", *more]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     process = subprocess.Popen(command, cwd=root, env=environment, **quiet)
     memory = list(watch(process, Path(folder) / "out", int(video.stem)))

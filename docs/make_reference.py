@@ -60,6 +60,8 @@ def _describe_flag(parser: Any, action: Any, others: list[str]) -> tuple[str, st
     text = (action.help or "") % dict(vars(action), prog=parser.prog)
     parts = [text]
     name, takes = _name(action), action.metavar or action.dest.upper()
+    if isinstance(takes, tuple):  # of an option with several values
+        takes = " ".join(takes)
     if action.choices:
         parts += [f"one of {', '.join(f'`{choice}`' for choice in action.choices)}"]
     elif action.option_strings and action.nargs != 0:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ppose.annotations import PERSON, Images, match_key, read_images
+from ppose.annotations.columns import TRUE_TEXTS
 from ppose.annotations.numbers import to_numbers
 from ppose.errors import DataError
 from ppose.files import read_json
@@ -292,7 +293,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _is_true(value: Any) -> bool:
-    return str(value).strip().casefold() in ("1", "1.0", "true", "yes")
+    return str(value).strip().casefold() in TRUE_TEXTS
 
 
 def _list(names: Sequence[str], most: int = _SHOWN) -> str:

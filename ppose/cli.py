@@ -34,20 +34,20 @@ def main() -> None:
         if name in COMMANDS:
             _run_command(name, arguments, f"ppose {name}")
         else:
-            _tell(name)
+            _list_or_reject(name)
 
 
-def run_command(name: str, arguments: Sequence[str] | None = None, prog: str | None = None) -> None:
+def run_command(name: str, arguments: Sequence[str] | None = None) -> None:
     """Run the command of that name with these arguments (default: the process's own).
 
     With arguments, the caller is assumed to have more to do: an interrupt raises KeyboardInterrupt, then
     SystemExit.
     """
     with Interrupts(at_once=True, is_guest=arguments is not None):
-        _run_command(name, arguments, prog)
+        _run_command(name, arguments, None)
 
 
-def _tell(name: str) -> None:
+def _list_or_reject(name: str) -> None:
     """List the commands, or report that there is none of this name."""
     import difflib
 

@@ -1,15 +1,10 @@
 """Shared fixtures: where the published reference figures are, and a scratch cache folder."""
 
-import collections
-import io
 import json
 import os
-import pickle
 import signal
 import subprocess
 import sys
-import types
-import zipfile
 from pathlib import Path
 
 import cv2
@@ -159,64 +154,6 @@ def run_tool(_warm_scripts):
         return _warm_scripts.run(list(map(str, arguments)), timeout, cwd)
 
     return _run
-
-
-class _Call:
-    """Pickles as a call of any function."""
-
-    def __init__(self, function, *args):
-        self.function, self.args = function, args
-
-    def __reduce__(self):
-        return self.function, self.args
-
-
-def _rebuild_tensor_v2(*args):
-    raise AssertionError("only named in the pickle")
-
-
-class _FloatStorage:
-    def __init__(self, key, count):
-        self.key, self.count = key, count
-
-
-_rebuild_tensor_v2.__module__ = "torch._utils"
-_FloatStorage.__module__, _FloatStorage.__qualname__ = "torch", "FloatStorage"
-_FloatStorage.__name__ = "FloatStorage"
-
-
-def _torch_file(tensors: dict, storages: dict) -> bytes:
-    """A zip file of torch.save: tensors as (storage, offset, size, stride), storages as bytes by key."""
-    modules = {name: types.ModuleType(name) for name in ("torch", "torch._utils")}
-    modules["torch._utils"]._rebuild_tensor_v2 = _rebuild_tensor_v2
-    modules["torch"].FloatStorage = _FloatStorage
-
-    class Pickler(pickle.Pickler):
-        def persistent_id(self, obj):
-            if isinstance(obj, _FloatStorage):
-                return "storage", _FloatStorage, obj.key, "cpu", obj.count
-            return None
-
-    with pytest.MonkeyPatch.context() as patch:
-        for name, module in modules.items():
-            patch.setitem(sys.modules, name, module)
-        data = io.BytesIO()
-        hooks = collections.OrderedDict()
-        calls = {key: _Call(_rebuild_tensor_v2, *tensor, False, hooks) for key, tensor in tensors.items()}
-        Pickler(data, 2).dump(calls)
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr("weights/data.pkl", data.getvalue())
-        for key, raw in storages.items():
-            archive.writestr(f"weights/data/{key}", raw)
-    return buffer.getvalue()
-
-
-@pytest.fixture(scope="session")
-def torch_file():
-    """Writes files of torch.save without PyTorch; its ``storage(key, count)`` is that of a tensor."""
-    _torch_file.storage = _FloatStorage
-    return _torch_file
 
 
 RED, BLUE = (220, 30, 30), (30, 30, 220)

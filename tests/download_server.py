@@ -94,3 +94,24 @@ def serving():
     finally:
         if thread.is_alive():
             stop()
+
+
+_NO_BODY = b"\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+# Answers that make no sense, for ``server.odd``, and what the message says of each.
+ODD_ANSWERS = {
+    "odd-204": (b"HTTP/1.1 204 No Content\r\n\r\n", "answered 204"),
+    "odd-206": (b"HTTP/1.1 206 Partial\r\nContent-Length: 2\r\n\r\nab", "answered 206"),
+    "odd-empty": (b"HTTP/1.1 200 OK" + _NO_BODY, "announces 0 bytes"),
+    "odd-nothing": (b"HTTP/1.0 200 OK\r\n\r\n", "empty file"),
+    "odd-length": (b"HTTP/1.1 200 OK\r\nContent-Length: \xb2\r\n\r\nab", "announces a length"),
+    "odd-large": (b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999999\r\n\r\nab", "expected 1 to"),
+    "odd-page": (b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n \n<!DOCTYPE html><htm>", "web page"),
+    "odd-gzip": (b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\nab", "compressed"),
+    "odd-circle": (b"HTTP/1.1 302 Found\r\nLocation: odd-circle" + _NO_BODY, "redirects"),
+    "odd-file": (b"HTTP/1.1 302 Found\r\nLocation: file:///etc/passwd" + _NO_BODY, "file:"),
+    "odd-port": (b"HTTP/1.1 302 Found\r\nLocation: http://a:b" + _NO_BODY, "cannot download"),
+    "odd-host": (b"HTTP/1.1 302 Found\r\nLocation: http://[::" + _NO_BODY, "cannot download"),
+    "odd-words": (b"HTTP/1.1 404 \x1b[2Jerror: x" + _NO_BODY, "x1b"),
+    "odd-binary": (b"\x00\x01\x02\r\n\r\n", "cannot download"),
+    "odd-headers": (b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 200 + b"\r\nab", "cannot download"),
+}

@@ -85,7 +85,7 @@ for ours, expected in zip(own, theirs, strict=True):
     assert result.returncode == 0, result.stderr
 
 
-def test_the_pages_dataset_tells_a_wrong_line(folder):
+def test_the_pages_dataset_names_a_wrong_line(folder):
     (folder / "bad.csv").write_text("person.jpg,1,2,3\n")
     plugins = ["--plugin", "my_pose.losses", "my_pose.backbones", "my_pose.datasets"]
     result = run(

@@ -36,7 +36,7 @@ def test_links_are_followed_and_devices_written_to(tmp_path):
     assert Path("/dev/null").is_char_device()
 
 
-def test_what_cannot_be_written_is_told_beforehand(tmp_path):
+def test_what_cannot_be_written_is_an_error_beforehand(tmp_path):
     check_writable(tmp_path / "new" / "folder" / "a.json")
     assert list(tmp_path.iterdir()) == []  # whatever the work ends with
     with pytest.raises(IsADirectoryError):

@@ -22,7 +22,7 @@ assert not heavy, heavy
     assert result.returncode == 0, result.stderr
 
 
-def test_the_door_for_exports_needs_no_paddle(run_script):
+def test_the_predictor_of_an_export_needs_no_paddle(run_script):
     script = "import sys, ppose; ppose.Predictor.from_dir; assert 'paddle' not in sys.modules"
     result = run_script("-c", script)
     assert result.returncode == 0, result.stderr

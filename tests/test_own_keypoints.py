@@ -94,7 +94,7 @@ def test_the_pages_way_to_switch_flips_off(checkout):
         ("TopDownHRNet.flip_perm=[[0,1]]", "flip_perm is not the flip pairs of the keypoint set 'arrow'"),
     ],
 )
-def test_mistakes_in_the_config_are_told_in_the_pages_words(checkout, override, words):
+def test_mistakes_in_the_config_are_reported_as_the_page_shows(checkout, override, words):
     plus = "" if not override.startswith("TopDownHRNet.flip_perm") else "+"
     with pytest.raises(ConfigError) as error:
         Task(load_arrow(checkout, plus + override))

@@ -1,4 +1,4 @@
-"""What the processor offers, as told by the system."""
+"""The features of the processor, as the system reports them."""
 
 import threading
 from types import SimpleNamespace
@@ -70,11 +70,11 @@ def test_who_is_amd_with_avx2_alone(pretend, vendor, flags, expected):
     assert processor.is_amd_with_avx2_alone() is expected
 
 
-def test_this_processor_tells_its_flags():
+def test_this_processor_has_flags():
     assert processor.processor_flags()
 
 
-def test_cores_are_counted_where_the_system_tells_no_affinity(monkeypatch):
+def test_cores_are_counted_where_the_system_has_no_affinity(monkeypatch):
     """As on macOS and Windows."""
     monkeypatch.delattr(processor.os, "sched_getaffinity", raising=False)
     monkeypatch.setattr(processor.os, "cpu_count", lambda: 6)
@@ -83,7 +83,7 @@ def test_cores_are_counted_where_the_system_tells_no_affinity(monkeypatch):
     assert processor.own_cores() == 1
 
 
-def test_threads_that_cannot_be_started_are_told(monkeypatch):
+def test_threads_that_cannot_be_started_are_an_error(monkeypatch):
     start, left = threading.Thread.start, iter(range(3))
 
     def start_three(thread):

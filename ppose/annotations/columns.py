@@ -20,7 +20,7 @@ AREA_OF_BOX = 0.53
 _BOX_OF_KEYPOINTS = 1.5 / 1.25
 
 _LARGEST_AREA = 1e18
-_TRUE, _FALSE = ("1", "true", "yes", "1.0"), ("", "0", "false", "no", "0.0", "none", "null")
+TRUE_TEXTS, _FALSE_TEXTS = ("1", "true", "yes", "1.0"), ("", "0", "false", "no", "0.0", "none", "null")
 
 
 def find_images(entries: Sequence[Mapping[str, Any]], images: Images, where: str) -> np.ndarray:
@@ -215,9 +215,9 @@ class PersonColumns:
         if value is None or isinstance(value, bool | int):
             return bool(value)
         text = str(value).strip().casefold()
-        if text not in (*_TRUE, *_FALSE):
+        if text not in (*TRUE_TEXTS, *_FALSE_TEXTS):
             raise DataError(f"{self._entry(index)}: iscrowd is {value!r}, expected 0 or 1")
-        return text in _TRUE
+        return text in TRUE_TEXTS
 
 
 def _read_track(value: Any) -> int:

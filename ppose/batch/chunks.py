@@ -66,10 +66,10 @@ def find_chunks(
     place: Place,
     images_per_part: int,
     *,
-    box_file: str | None = None,
-    classes: Sequence[int | str] | None = None,
+    box_file: str | None,
+    classes: Sequence[int | str] | None,
     threshold: float,
-    columns: Sequence[str] = (),
+    columns: Sequence[str],
 ) -> Input:
     """Split the images of a folder, tar shards or parquet files into chunks of ``images_per_part`` images.
 

@@ -31,7 +31,7 @@ def run_batch(settings: Settings, engine: Engine) -> None:
     models = settings.digest_models()
     job = claim_output(output, describe_job(found, _deciding(settings), models), settings.input)
     task = Task(settings, found.kind, models, job)
-    _tell(run_job(task, found.chunks, output, engine), len(found.chunks), str(output))
+    _print_summary(run_job(task, found.chunks, output, engine), len(found.chunks), str(output))
 
 
 def _lies_in(output: Place, source: Place) -> bool:
@@ -57,7 +57,7 @@ def _deciding(settings: Settings) -> dict[str, Any]:
     }
 
 
-def _tell(report: Report, parts: int, where: str) -> None:
+def _print_summary(report: Report, parts: int, where: str) -> None:
     counts, made = report.counts, report.made
     bad = f" ({counts.bad:,} could not be read, see the column `error`)" if counts.bad else ""
     print(f"{counts.images:,} images in {parts:,} parts{bad}, {counts.people:,} people: {where}")

@@ -66,7 +66,7 @@ def name_results(files: list[str]) -> list[str]:
 def open_datasets(
     datasets: Sequence[str], overrides: Sequence[str], image_dir: Path | None, keys: Sequence[str] = _DATASETS
 ) -> list[tuple[str, "KeypointTopDownCocoDataset", "KeypointSet"]]:
-    """Yield name, dataset and keypoint set of annotation files and folders, or of ``keys`` of one config."""
+    """Name, dataset and keypoint set of annotation files and folders, or of ``keys`` of one config."""
     given = [Path(expand_path(text)) for text in datasets]
     if not given[0].is_dir() and given[0].suffix.lower() != ".json":
         return _of_config(expand_path(datasets[0]), overrides, keys)

@@ -21,8 +21,6 @@ from ppose.zoo import DEFAULT_DETECTOR, DEFAULT_POSE, NO_DETECTOR
 
 _logger = logging.getLogger(__name__)
 
-_RUN_MODES = ("paddle", "trt_fp32", "trt_fp16", "trt_int8")
-
 
 def _boolean(text: str) -> bool:
     values = {"true": True, "1": True, "false": False, "0": False}
@@ -115,7 +113,10 @@ def _add_runtime(parser: argparse.ArgumentParser) -> None:
     add_runtime_option(parser, default=None)
     add_precision_option(parser, default=None)
     parser.add_argument(
-        "--run_mode", choices=_RUN_MODES, default="paddle", help="trt_*: Paddle with TensorRT, on a GPU"
+        "--run_mode",
+        choices=["paddle", "trt_fp32", "trt_fp16", "trt_int8"],
+        default="paddle",
+        help="trt_*: Paddle with TensorRT, on a GPU (default: %(default)s)",
     )
     parser.add_argument(
         "--batch_size",

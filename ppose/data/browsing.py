@@ -9,7 +9,6 @@ import numpy as np
 from ppose.codecs import Codec
 from ppose.data.dataset import Dataset
 from ppose.data.reader import PreparedSamples, Reader, spread
-from ppose.errors import ConfigError
 from ppose.keypoints import KeypointSet
 from ppose.transforms import TopDownAffine, Transform
 from ppose.transforms.batch import make_batch
@@ -39,8 +38,7 @@ def draw_samples(
     names and which ones swap. Raises ConfigError for a reader without NormalizeImage, DataError for an image
     that cannot be read.
     """
-    if reader.normalization is None:
-        raise ConfigError("TrainReader has no NormalizeImage: the network's input must be float")
+    reader.require_normalization()  # before any image is read
     steps = list(reader.sample_transforms)
     runs: list[Sequence[Transform]] = [steps]
     warp = next((n for n, step in enumerate(steps) if isinstance(step, TopDownAffine)), None)
@@ -67,8 +65,7 @@ def _draw(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw the sample's input with its keypoints, and with its heatmaps."""
     batch = make_batch([sample], reader.batch_transforms)
-    assert reader.normalization is not None  # noqa: S101 - `draw_samples` says so
-    image = reader.normalization.undo(batch["image"].transpose(0, 2, 3, 1))[0]
+    image = reader.require_normalization().undo(batch["image"].transpose(0, 2, 3, 1))[0]
     factor = max(1, round(_HEIGHT / image.shape[0]))
     learned = sample["target_weight"].reshape(-1) > 0
     points = sample["keypoints"] * factor + (factor - 1) / 2

@@ -89,7 +89,7 @@ class KeypointTopDownCocoDataset:
         )
         report = self.annotations.report()
         if report is not None:
-            _say_once(report)
+            _log_once(report)
         self.boxes = GROUND_TRUTH_BOXES if use_gt_bbox else DETECTED_BOXES
         self._points: np.ndarray | None = None
         if use_gt_bbox:
@@ -193,7 +193,7 @@ class KeypointTopDownCocoDataset:
 
 
 @cache
-def _say_once(report: str) -> None:
+def _log_once(report: str) -> None:
     """Log a line once per process: some commands open a dataset several times."""
     _logger.info("%s", report)
 

@@ -223,6 +223,12 @@ class Reader:
         transforms = (*self.sample_transforms, *self.batch_transforms)
         return next((step for step in transforms if isinstance(step, NormalizeImage)), None)
 
+    def require_normalization(self) -> NormalizeImage:
+        """The `normalization` of a TrainReader; ConfigError without one."""
+        if self.normalization is None:
+            raise ConfigError("TrainReader has no NormalizeImage: the network's input must be float")
+        return self.normalization
+
     def batches(
         self, dataset: Dataset, *, workers: int, seed: int = 0, rank: int = 0, ranks: int = 1
     ) -> Batches:

@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol
 import paddle
 from paddle import nn
 
-from ppose.distillation.teacher_cache import TeacherCache
+from ppose.distillation.teacher_cache import Maps, TeacherCache
 from ppose.errors import ConfigError
 from ppose.models.losses import KeyPointMSELoss
 from ppose.schedules import Schedule, multiply
@@ -19,8 +19,6 @@ from ppose.workspace import Given, register
 
 OUTPUT: Literal["output"] = "output"
 BACKBONE: Literal["backbone"] = "backbone"
-
-Maps = dict[str, paddle.Tensor]
 
 
 class LossWeight:

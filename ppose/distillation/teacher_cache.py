@@ -14,7 +14,7 @@ from ppose.files import write_npz
 
 _logger = logging.getLogger(__name__)
 
-Maps = dict[str, paddle.Tensor]
+Maps = dict[str, paddle.Tensor]  # by name: output, backbone
 
 
 class TeacherCache:

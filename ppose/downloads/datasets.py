@@ -94,7 +94,7 @@ DATASETS = {
 }
 
 
-def fetch_parts(parts: Sequence[Part], folder: Path, mirror: str | None = None) -> list[str]:
+def fetch_parts(parts: Sequence[Part], folder: Path, mirror: str | None) -> list[str]:
     """Download and unpack parts of a dataset into its folder; return the names of those already there.
 
     ``mirror`` is a URL with files of the same names. An archive is deleted once it is unpacked. One process

@@ -26,7 +26,7 @@ class NetworkRuntime:
     callers = 1
     batch: int | None = None
 
-    def __init__(self, network: nn.Layer, flip: tuple[Any, bool] | None = None) -> None:
+    def __init__(self, network: nn.Layer, flip: tuple[Any, bool] | None) -> None:
         network.eval()
         self._network, self._flip = network, flip
 

@@ -121,7 +121,7 @@ class Task:
         return [create(spec, self._cfg, run=run) for spec in (*vdl, *settings.loggers)]
 
     def optimizer(
-        self, parameters: Sequence[paddle.Tensor], steps_per_epoch: int, rate_scale: float = 1.0
+        self, parameters: Sequence[paddle.Tensor], steps_per_epoch: int, rate_scale: float
     ) -> paddle.optimizer.Optimizer:
         """The optimizer of these parameters; its learning rate is the config's times ``rate_scale``."""
         rate = create("LearningRate", self._cfg)
@@ -152,13 +152,11 @@ class Task:
         """Whether the config has that dataset or reader."""
         return self._cfg.get(key) is not None
 
-    def dataset(self, key: str, **given: Any) -> Any:
+    def dataset(self, key: str) -> Any:
         """The dataset of `TrainDataset`, `EvalDataset` or `TestDataset`; the same one when asked again."""
         spec = self._cfg.get(key)
         if spec is None:
             raise ConfigError(f"the config has no {key}")
-        if given:
-            return create(spec, self._cfg, **self._given, **given)
         if key not in self._datasets:
             self._datasets[key] = create(spec, self._cfg, **self._given)
         return self._datasets[key]

@@ -38,7 +38,7 @@ def set_weights(layer: nn.Conv2D, weight: np.ndarray, bias: np.ndarray) -> None:
 
 
 def make_conv2d(
-    weight: np.ndarray, bias: np.ndarray, groups: int = 1, quantization: ConvQuantization | None = None
+    weight: np.ndarray, bias: np.ndarray, *, groups: int = 1, quantization: ConvQuantization | None
 ) -> nn.Conv2D:
     """Return a convolution of stride 1 that keeps the map's size, with rounded weights if quantized."""
     # Created with the fewest weights, since `set_weights` replaces them.

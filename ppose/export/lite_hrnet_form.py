@@ -39,14 +39,14 @@ def rewrite_lite_hrnet(network: LiteHRNet) -> None:
         stage += 1
     for i, project in enumerate(network.head_layer.projects):
         branch = len(orders) - 1 - i
-        outputs = orders[branch - 1] if branch else _natural(project, -1)
+        outputs = orders[branch - 1] if branch else _natural(project)
         permute_path(project, orders[branch], outputs)
 
 
-def _natural(path: nn.Layer, which: int = 0) -> np.ndarray:
-    """The trained network's channel order after the first (or another) convolution of a path."""
+def _natural(path: nn.Layer) -> np.ndarray:
+    """The trained network's channel order after the last convolution of a path."""
     convs = [layer for layer in path.sublayers() if isinstance(layer, nn.Conv2D)]
-    return np.arange(convs[which].weight.shape[0])
+    return np.arange(convs[-1].weight.shape[0])
 
 
 def _cross(transition: nn.LayerDict, orders: Orders) -> Orders:
@@ -55,7 +55,7 @@ def _cross(transition: nn.LayerDict, orders: Orders) -> Orders:
     for i, order in enumerate([*orders, orders[-1]]):
         if str(i) in transition:
             path = transition[str(i)]
-            natural = _natural(path, -1)
+            natural = _natural(path)
             permute_path(path, order, natural)
             order = natural
         crossed.append(order)

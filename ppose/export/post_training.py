@@ -65,8 +65,8 @@ def analyse_layers(
     images: CalibrationImages,
     how: PTQ,
     folder: Path,
-    measure_ap: Callable[[nn.Layer], float] | None = None,
-    ap_layers: int = 0,
+    measure_ap: Callable[[nn.Layer], float] | None,
+    ap_layers: int,
 ) -> list[LayerSensitivity]:
     """`measure_sensitivity` of the task's trained network; also writes it to ``folder`` (`write_report`)."""
     check_writable(folder / CSV_FILE)

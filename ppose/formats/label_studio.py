@@ -104,7 +104,7 @@ def write_label_studio(path: Path, labels: Labels, *, predicted: bool = False) -
     ``predicted``: write predictions, for people to accept or correct. `data.image` is the image's name; the
     project must know the images' place.
     """
-    labels.needs_sizes()
+    labels.require_sizes()
     kind, tasks = "predictions" if predicted else "annotations", []
     for number, (_, name, size, rows) in enumerate(labels.by_image(), 1):
         results: list[dict[str, Any]] = []

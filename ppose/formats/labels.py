@@ -80,7 +80,7 @@ class Labels:
         )
         return [(name, x, y, flag == 1) for name, (x, y), flag in rows if flag > 0]
 
-    def needs_sizes(self) -> None:
+    def require_sizes(self) -> None:
         """Raise DataError if the size of an image with people is unknown."""
         for _, name, size, rows in self.by_image():
             if rows and not all(size):

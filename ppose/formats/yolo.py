@@ -154,7 +154,7 @@ def write_yolo(path: Path, labels: Labels) -> None:
     A line is class, the box's middle and size, and x, y, visibility of each keypoint, as shares of the image.
     Ultralytics refuses values outside of it: boxes are clipped, keypoints there become unlabelled.
     """
-    labels.needs_sizes()
+    labels.require_sizes()
     people, known = labels.people, labels.keypoint_set
     classes = {number: row for row, number in enumerate(labels.annotations.categories)}
     numbers = people.category_ids.tolist()

@@ -19,6 +19,7 @@ _FLATNESS = 1e-3
 _RANSAC_ROUNDS, _CONFIDENCE = 300, 0.999
 # Largest distance of a keypoint that agrees with a pose, as a share of the keypoints' extent in the image.
 _TOLERANCE, _LEAST_TOLERANCE = 0.05, 2.0
+_LEAST_SCORE = 0.2  # of a keypoint that is used
 _STEPS, _SMALLEST_GAIN = 50, 1e-12  # of Levenberg-Marquardt
 
 
@@ -81,12 +82,11 @@ def solve_pose(
     points: ArrayLike,
     camera: Camera,
     *,
-    least_score: float = 0.2,
     tolerance: float | None = None,
 ) -> RigidPose:
     """The pose that maps points (K, 3) of an object to keypoints (K, 2), in pixels, with scores (K,).
 
-    EPnP (Lepetit et al., IJCV 2009) in RANSAC over the keypoints with ``least_score`` or more finds those
+    EPnP (Lepetit et al., IJCV 2009) in RANSAC over the keypoints with a score of 0.2 or more finds those
     that agree within ``tolerance`` pixels (default: 5 % of the keypoints' extent, at least 2).
     Levenberg-Marquardt then minimises the sum over these of score * distance^2. Raises DataError, in one
     line, for other shapes; if fewer than four are left; if these lie in one plane, which leaves two poses; if
@@ -101,8 +101,8 @@ def solve_pose(
             "and (K, 3)"
         )
     usable = np.isfinite(np.column_stack([keypoints, points, scores])).all(axis=1)
-    usable &= (scores >= least_score) & (scores > 0)
-    _check_points(points[usable], f"keypoints with a score of {least_score:g} or more")
+    usable &= scores >= _LEAST_SCORE
+    _check_points(points[usable], f"keypoints with a score of {_LEAST_SCORE:g} or more")
     if tolerance is None:
         tolerance = max(_TOLERANCE * _extent(keypoints[usable]), _LEAST_TOLERANCE)
     pose, inliers = _find_inliers(keypoints, points, usable, camera, tolerance)

@@ -1,4 +1,4 @@
-"""Runs deploy/infer.py's work for parsed arguments."""
+"""Processes images and videos for parsed arguments, and opens the models that this needs."""
 
 from collections.abc import Callable, Sequence
 from fractions import Fraction

@@ -186,10 +186,10 @@ def list_beside(folder: ModelFolder) -> Iterator[ModelFolder]:
 
 def is_same_network(folder: ModelFolder, other: ModelFolder) -> bool:
     """Whether two exports find the same keypoints, up to rounding."""
-    return _tell_apart(folder) == _tell_apart(other)
+    return _identity(folder) == _identity(other)
 
 
-def _tell_apart(folder: ModelFolder) -> tuple[Any, ...]:
+def _identity(folder: ModelFolder) -> tuple[Any, ...]:
     """The values that are equal for exports that find the same keypoints, up to rounding."""
     spec = folder.spec
     return folder.weights_sha256, spec.input_size, spec.codec, spec.keypoint_set, spec.flip_test

@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 _HEAD = 0.6  # head size in PCKh, as a share of the head box's diagonal
+_STEPS = 20  # the number of thresholds that the area under PCK averages
 
 
 def share_within(
@@ -34,11 +35,11 @@ def mean_of_keypoints(shares: np.ndarray) -> float:
     return float(np.nanmean(shares)) if np.isfinite(shares).any() else 0.0
 
 
-def area_under_pck(distances: np.ndarray, visible: np.ndarray, reach: float, steps: int = 20) -> float:
-    """The mean of PCK below ``steps`` thresholds of distances (N, K), from 0 to just under ``reach``.
+def area_under_pck(distances: np.ndarray, visible: np.ndarray, reach: float) -> float:
+    """The mean of PCK below 20 thresholds of distances (N, K), from 0 to just under ``reach``.
 
-    As in mmpose and PaddleDetection, with 30 pixels; exact keypoints have (steps - 1) / steps.
+    As in mmpose and PaddleDetection, with 30 pixels; exact keypoints have 19 / 20.
     """
-    thresholds = reach * np.arange(steps) / steps
+    thresholds = reach * np.arange(_STEPS) / _STEPS
     shares = [mean_of_keypoints(share_within(distances, visible, t, strict=True)) for t in thresholds]
     return float(np.mean(shares))

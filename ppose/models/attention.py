@@ -64,7 +64,7 @@ class HolisticAttention(nn.LayerList):
     second one's weights are never trained.
     """
 
-    def __init__(self, channels: int, count: int, *, first_twice: bool = False) -> None:
+    def __init__(self, channels: int, count: int, *, first_twice: bool) -> None:
         super().__init__([Attention(channels) for _ in range(count)])
         self.order = [0, 0, *range(2, count)] if first_twice else list(range(count))
 

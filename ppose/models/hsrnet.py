@@ -27,9 +27,9 @@ _DILATION, _DECONVS, _SPLITS = 2, 2, 4
 class SqueezeExcitation(nn.Layer):
     """Weights the channels of a map by their spatial means (Hu et al., CVPR 2018)."""
 
-    def __init__(self, channels: int, ratio: int = 16) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
-        inner = max(channels // ratio, 1)
+        inner = max(channels // 16, 1)
         self.fc1 = conv2d(channels, inner, 1, bias=True)
         self.fc2 = conv2d(inner, channels, 1, bias=True)
 

@@ -100,9 +100,7 @@ class Bottleneck(nn.Layer):
         return F.relu(y + (x if self.downsample is None else self.downsample(x)))
 
 
-def make_shortcut(
-    in_channels: int, out_channels: int, stride: int, projects: bool = False
-) -> nn.Sequential | None:
+def make_shortcut(in_channels: int, out_channels: int, stride: int, projects: bool) -> nn.Sequential | None:
     """The layers that bring a block's input to its output's shape; None if equal, unless it ``projects``."""
     if stride == 1 and in_channels == out_channels and not projects:
         return None
@@ -214,7 +212,7 @@ def check_return_idx(name: str, return_idx: Sequence[int]) -> None:
         )
 
 
-def check_input(image: paddle.Tensor, multiple: int = 1) -> None:
+def check_input(image: paddle.Tensor, multiple: int) -> None:
     """Raise ConfigError unless it is (N, 3, h, w), in floats, with sides that ``multiple`` divides.
 
     ``multiple`` is the network's deepest stride, if it upsamples its deepest map by doubling.

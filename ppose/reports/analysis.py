@@ -16,6 +16,7 @@ PCK_THRESHOLDS = np.linspace(0, 0.3, 61)  # shares of the longer side of a perso
 SIMILARITIES = np.linspace(0, 1, 61)
 _RESAMPLES = 300
 _SCORE_BINS = 10
+_OVERLAPPING = 0.1  # IoU above which boxes count as overlapping
 _CORRECT = 0  # index of the threshold 0.5, from which on a person counts as found
 
 
@@ -132,15 +133,15 @@ _GROUPINGS: dict[str, Callable[[Truth], dict[str, np.ndarray]]] = {
 }
 
 
-def count_overlapping(truth: Truth, threshold: float = 0.1) -> np.ndarray:
-    """For each true person the number of other boxes with an IoU above the threshold, (G,)."""
+def count_overlapping(truth: Truth) -> np.ndarray:
+    """For each true person the number of other boxes with an IoU above 0.1, (G,)."""
     first, second = pair_in_images(truth.images, truth.images, truth.num_images)
     boxes = bbox_xywh_to_xyxy(truth.bboxes_xywh)
     low = np.maximum(boxes[first, :2], boxes[second, :2])
     high = np.minimum(boxes[first, 2:], boxes[second, 2:])
     common = np.maximum(high - low, 0).prod(axis=1)
     areas = truth.bboxes_xywh[:, 2:].prod(axis=1)
-    overlaps = common > threshold * (areas[first] + areas[second] - common)
+    overlaps = common > _OVERLAPPING * (areas[first] + areas[second] - common)
     return np.bincount(first[overlaps & (first != second)], minlength=len(truth.images))
 
 

@@ -77,14 +77,14 @@ def show_number(value: float | None) -> str:
     return f"{value:.4f}" if value is not None and value >= 0 else "-"
 
 
-def show_figure(figure: "Figure", caption: str = "") -> Picture:
+def show_figure(figure: "Figure") -> Picture:
     """A figure of matplotlib's, as a drawing (SVG) within an image: nothing of it can act on the page."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None})
-    return _show(buffer.getvalue(), "svg+xml", caption)
+    return _show(buffer.getvalue(), "svg+xml", "")
 
 
-def show_picture(data: bytes, ending: str, caption: str = "") -> Picture:
+def show_picture(data: bytes, ending: str, caption: str) -> Picture:
     """The content of a picture file: ``ending`` is png or jpeg."""
     return _show(data, ending, caption)
 

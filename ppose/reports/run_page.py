@@ -90,7 +90,7 @@ def _read_line(line: str) -> dict[str, Any] | None:
 
 def make_run_page(runs: Sequence[Run]) -> Page:
     """The page of the first run, with the others beside it in tables and curves."""
-    names = _tell_apart(runs)
+    names = _distinct_names(runs)
     page = Page(f"Training run {names[0]}" + (f" beside {', '.join(names[1:])}" if len(runs) > 1 else ""))
     page.sections["Results"] = [*_results(names, runs)]
     curves = dict(zip(names, (run.records for run in runs), strict=True)) if len(runs) > 1 else None
@@ -103,7 +103,7 @@ def make_run_page(runs: Sequence[Run]) -> Page:
     return page
 
 
-def _tell_apart(runs: Sequence[Run]) -> list[str]:
+def _distinct_names(runs: Sequence[Run]) -> list[str]:
     names = [run.name for run in runs]
     return [f"{name} ({row + 1})" if names.count(name) > 1 else name for row, name in enumerate(names)]
 

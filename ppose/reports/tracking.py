@@ -172,7 +172,8 @@ def evaluate_keypoints(videos: Sequence[TrackedVideo]) -> dict[str, float] | Non
 
 def _pose_frames(video: TrackedVideo) -> list[PoseFrame]:
     (truth, of_truth), (found, of_found) = (
-        (_in_judges_order(tracks), _by_frame(tracks, video.frames)) for tracks in (video.truth, video.found)
+        (_in_posetrack_order(tracks), _by_frame(tracks, video.frames))
+        for tracks in (video.truth, video.found)
     )
     return [
         PoseFrame(
@@ -184,7 +185,7 @@ def _pose_frames(video: TrackedVideo) -> list[PoseFrame]:
     ]
 
 
-def _in_judges_order(tracks: Tracks) -> np.ndarray:
+def _in_posetrack_order(tracks: Tracks) -> np.ndarray:
     """The keypoints (N, 15, 3) of `KEYPOINTS`, 0 if the tracks have none of that name."""
     points = np.zeros((len(tracks), len(KEYPOINTS), 3))
     for place, name in enumerate(KEYPOINTS):

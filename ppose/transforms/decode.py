@@ -90,7 +90,7 @@ class ImageReader:
     People of one image are consecutive, so the last image read serves them all.
     """
 
-    def __init__(self, *, use_exif: bool = True) -> None:
+    def __init__(self, *, use_exif: bool) -> None:
         self.use_exif = use_exif
         self._read = lru_cache(maxsize=1)(self._read_file)
         self._has_warned = False

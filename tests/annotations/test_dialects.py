@@ -255,7 +255,7 @@ def test_ultralytics_labels_are_read_to_the_same_table(tmp_path, dimensions):
     check_people(open_dataset(tmp_path, COCO17, "labels"), COCO17, hidden=dimensions == 3)
 
 
-def test_ultralytics_labels_of_no_image_are_said(tmp_path, caplog):
+def test_ultralytics_labels_of_no_image_are_reported(tmp_path, caplog):
     (tmp_path / "labels").mkdir()
     values = [0, 0.5, 0.5, 0.5, 0.5, *[0.5, 0.5, 2] * 17]
     for stem in ("a", "b"):

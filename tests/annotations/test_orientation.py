@@ -79,7 +79,7 @@ def test_a_key_takes_photos_as_they_are_stored(tmp_path, open_dataset):
     assert unsized.annotations.images.sizes.tolist() == [list(STORED)]
 
 
-def test_sizes_that_contradict_each_other_are_told_of_once(tmp_path, open_dataset, caplog):
+def test_sizes_that_contradict_each_other_are_reported_once(tmp_path, open_dataset, caplog):
     """Half of the shown size: lying or upright says that it is the turned photo."""
     write_photo(tmp_path / "images" / "a.jpg", 6)
     dataset = open_dataset(content_of((60, 80)))

@@ -120,7 +120,7 @@ def test_the_command_writes_both_parts(tmp_path, run_script):
     assert failed.stderr.strip().splitlines()[-1].startswith("error: got -1 images")
 
 
-def test_a_process_that_is_killed_is_told_of(tmp_path):
+def test_a_process_that_is_killed_is_reported(tmp_path):
     """A pool of multiprocessing's waits for ever then."""
     with pytest.raises(DeviceError, match="a process that draws images has ended"):
         write._write_scenes(tmp_path, 4, 0, 0, {}, os._exit, 2)

@@ -49,7 +49,7 @@ def test_an_image_that_cannot_be_read_does_not_cost_the_others(infer_here, photo
 
 
 def test_a_folder_as_of_a_phone(infer_here, photo, read_poses, tmp_path, monkeypatch, caplog):
-    """What can be read is done, GIF too; the rest is told of. Notes and labels beside them are no images."""
+    """What can be read is done, GIF too; the rest is reported. Notes and labels beside them are no images."""
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
     folder = tmp_path / "in"
     folder.mkdir()

@@ -19,6 +19,7 @@ from ppose.engine.objective import DistilledObjective
 from ppose.errors import ConfigError
 from ppose.models import KeyPointMSELoss
 from ppose.schedules import CosineDecay, LinearWarmup, PiecewiseDecay, PolynomialDecay
+from ppose.workspace import load_config
 
 N, K, H, W = 2, 3, 4, 5
 TARGET_WEIGHT = np.array([[1, 0, 0.5], [0, 1, 2]])[..., None]
@@ -209,3 +210,19 @@ def test_maps_of_another_size_are_one_line():
 def test_a_network_without_a_backbone():
     with pytest.raises(ConfigError, match="the teacher's network has no backbone; use DistMSELoss"):
         DistFeatureLoss(4, None)
+
+
+@pytest.mark.parametrize(
+    ("loss", "expected"),
+    [
+        ("{name: DistMSELos}", "distill_loss.0: unknown component 'DistMSELos'; did you mean 'DistMSELoss'?"),
+        ("{name: DistMSELoss, wieght: 1.0}", "distill_loss.0.wieght: unknown key; did you mean 'weight'?"),
+        ("{name: DistMSELoss, key: backbone}", "distill_loss.0.key: got 'backbone', expected one of output"),
+        ("{name: KeyPointMSELoss}", "distill_loss.0: got KeyPointMSELoss, which is no distillation loss"),
+        ("7", "distill_loss.0: got 7, expected a component"),
+    ],
+)
+def test_a_distill_loss_that_is_none(loss, expected):
+    with pytest.raises(ConfigError) as error:
+        load_config("configs/hrnet_w32_256x192_teacher.yml", [f"distill_loss={loss}"])
+    assert expected in str(error.value)

@@ -86,7 +86,7 @@ def test_a_disk_that_cannot_be_written_ends_the_filling_alone(tmp_path, images, 
     assert caplog.text.count("the teacher's cache is no longer filled") == 1
 
 
-def test_a_useless_cache_is_told_once(tmp_path, images, caplog):
+def test_a_useless_cache_is_reported_once(tmp_path, images, caplog):
     caplog.set_level("INFO")
     look_up(TeacherCache(tmp_path, limit=10**6), images - 1)  # of other data
     cache = TeacherCache(tmp_path, limit=10**6)

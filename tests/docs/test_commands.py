@@ -9,6 +9,7 @@ from pathlib import Path
 import paddle
 import pytest
 from doc_scripts import load_doc_script
+from torch_files import FloatStorage, make_torch_file
 
 import ppose
 from ppose.cli import COMMANDS, make_parser
@@ -115,7 +116,7 @@ CONFIGS = {
 
 
 @pytest.fixture(scope="module")
-def clone(tmp_path_factory, torch_file):
+def clone(tmp_path_factory):
     """A folder like a clone with data: the pages' files and names, drawn people, small networks."""
     folder = tmp_path_factory.mktemp("clone")
     shutil.copytree(ROOT / "configs", folder / "configs")
@@ -139,7 +140,7 @@ def clone(tmp_path_factory, torch_file):
         shutil.copytree(folder / "drawn", folder / name)
     model = ppose.load_model(folder / "configs" / "tinypose_256x192.yml", False)
     paddle.save(model.state_dict(), str(folder / "tinypose_256x192.pdparams"))
-    weight = torch_file({"w": (torch_file.storage("0", 4), 0, (2, 2), (2, 1))}, {"0": bytes(16)})
+    weight = make_torch_file({"w": (FloatStorage("0", 4), 0, (2, 2), (2, 1))}, {"0": bytes(16)})
     (folder / "hrnet_w32.pth").write_bytes(weight)
     return folder
 

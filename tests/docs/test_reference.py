@@ -21,7 +21,7 @@ def test_every_key_has_a_meaning():
     assert [key for key, meaning in rows if not meaning.strip()] == []
 
 
-def test_sentences_and_types_are_told_apart():
+def test_sentences_and_types_are_distinguished():
     text = "What it is (Sun et al., CVPR 2019). `width` are channels; depth the layers.\n\n>>> f(1)\n2"
     assert make_reference.split_sentences(text)[:2] == [
         "What it is (Sun et al., CVPR 2019).",

@@ -83,7 +83,7 @@ def test_parts_by_name(server, tmp_path, capsys):
     assert "coco has no 'val2014', it has annotations, test-dev" in capsys.readouterr().err
 
 
-def test_a_full_disk_is_said_before_the_first_byte(server, parts, tmp_path, monkeypatch):
+def test_a_full_disk_is_reported_before_the_first_byte(server, parts, tmp_path, monkeypatch):
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage._replace(free=100_000))
     with pytest.raises(DownloadError, match=r"free, annotations, .*train2017 need .* GB.*--only"):
@@ -101,7 +101,7 @@ def test_an_archive_that_is_refused_leaves_no_dataset(server, parts, tmp_path):
     assert not (tmp_path / "coco" / "val2017").exists()
 
 
-def test_another_archive_under_the_name_is_said(server, parts, tmp_path):
+def test_another_archive_under_the_name_is_an_error(server, parts, tmp_path):
     server.files["val2017.zip"] = server.files["image_info_test2017.zip"]
     with pytest.raises(DownloadError, match="had no val2017"):
         fetch_parts([replace(parts[3], md5=None)], tmp_path / "coco", server.url)

@@ -86,7 +86,7 @@ def test_a_run_that_goes_on_keeps_its_number(settle, tmp_path):
     assert settle("memory_mb=150", resumes=True)[1]["TrainReader"]["batch_size"] == 5
 
 
-def test_what_cannot_be_found_out_is_said(settle, monkeypatch):
+def test_what_cannot_be_found_out_is_reported(settle, monkeypatch):
     with pytest.raises(ConfigError, match=r"on the CPU set the memory .* in MiB"):
         settle()
     with pytest.raises(ConfigError, match=r"more than 105 MiB \(memory_mb\)"):

@@ -1,12 +1,10 @@
 """Distillation in whole runs: what trains and what does not, what is logged, resumed and refused."""
 
-import json
-
 import numpy as np
 import paddle
 import pytest
-from paddle import nn
-from runs import StopAt, data_overrides, without_pictures
+from engine.distilled_runs import SIZE, STUDENT, TEACHER, Small, make, records
+from runs import StopAt, data_overrides
 
 from ppose.engine import static_network
 from ppose.engine.distill import TeacherSetup
@@ -22,8 +20,6 @@ from ppose.weights.checkpoint import save_weights
 from ppose.weights.reader import read_weights
 from ppose.workspace import load_config
 
-STUDENT, TEACHER = "configs/naive_lite_hrnet_18_256x192_coco.yml", "configs/hrnet_w32_256x192_teacher.yml"
-SIZE = ["trainsize=[64,64]", "hmsize=[16,16]"]
 BOTH_LOSSES = (
     "distill_loss=[{name: DistMSELoss, weight: 2.0, use_target_weight: false, "
     "schedulers: [!PolynomialDecay {max_epochs: 4, power: 1}]}, !DistFeatureLoss {weight: 0.5}]"
@@ -49,25 +45,6 @@ def teacher(weights):
     return _teacher
 
 
-class Small(nn.Layer):
-    """In place of the real networks, where a test is about the run: 6 channels for HRNet, else 4."""
-
-    def __init__(self, task):
-        super().__init__()
-        channels = 6 if task._cfg["TopDownHRNet"]["backbone"] == "HRNet" else 4
-        self.backbone = nn.Sequential(nn.Conv2D(3, channels, 4, stride=4), nn.BatchNorm2D(channels), AsList())
-        self.backbone.out_channels = [channels]
-        self.final_conv = nn.Conv2D(channels, 17, 1)
-
-    def forward(self, image):
-        return self.final_conv(self.backbone(image)[0])
-
-
-class AsList(nn.Layer):
-    def forward(self, x):
-        return [x]
-
-
 @pytest.fixture
 def small(monkeypatch, teacher, tmp_path):
     """Small networks for both; gives the set-up of the teacher."""
@@ -88,15 +65,6 @@ def overrides(coco_folder):
         "epoch=2", "snapshot_epoch=1", "use_ema=true", "use_vdl=false",
         "LearningRate.schedulers.LinearWarmup.steps=4",
     ]  # fmt: skip
-
-
-def make(overrides, folder, setup, *more, state=None):
-    cfg = load_config(STUDENT, [*overrides, *more])
-    return without_pictures(make_trainer(cfg, folder, seed=3, evaluates=False, state=state, teacher=setup))
-
-
-def records(folder):
-    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
 def test_a_distilled_run(teacher, overrides, tmp_path):
@@ -324,22 +292,6 @@ def test_teacher_weights_that_cannot_be_had(small, weights, overrides, tmp_path)
         make(overrides, tmp_path, small(f"weights={weights}"))
 
 
-@pytest.mark.parametrize(
-    ("loss", "expected"),
-    [
-        ("{name: DistMSELos}", "distill_loss.0: unknown component 'DistMSELos'; did you mean 'DistMSELoss'?"),
-        ("{name: DistMSELoss, wieght: 1.0}", "distill_loss.0.wieght: unknown key; did you mean 'weight'?"),
-        ("{name: DistMSELoss, key: backbone}", "distill_loss.0.key: got 'backbone', expected one of output"),
-        ("{name: KeyPointMSELoss}", "distill_loss.0: got KeyPointMSELoss, which is no distillation loss"),
-        ("7", "distill_loss.0: got 7, expected a component"),
-    ],
-)
-def test_a_distill_loss_that_is_none(loss, expected):
-    with pytest.raises(ConfigError) as error:
-        load_config(TEACHER, [f"distill_loss={loss}"])
-    assert expected in str(error.value)
-
-
-def test_a_students_own_distill_loss_is_told(overrides, tmp_path, caplog):
+def test_a_students_own_distill_loss_is_reported(overrides, tmp_path, caplog):
     make(overrides, tmp_path, None, "distill_loss=DistMSELoss")
     assert "distill_loss has an effect in a teacher's config only" in caplog.text

@@ -1,4 +1,4 @@
-"""Loggers of runs: what they are told, and what TensorBoard and Weights & Biases have of it."""
+"""Loggers of runs: what they get, and what TensorBoard and Weights & Biases have of it."""
 
 import json
 import sys
@@ -20,25 +20,25 @@ CONFIG = "tinypose_128x96"
 
 
 class ToldOf:
-    """A logger that keeps what it is told."""
+    """A logger that keeps what it gets."""
 
     def __init__(self):
-        self.told = []
+        self.calls = []
 
     def begin(self, run, config):
-        self.told.append(("begin", run, config))
+        self.calls.append(("begin", run, config))
 
     def add_scalars(self, values, step):
-        self.told.append((step, *values))
+        self.calls.append((step, *values))
 
     def add_picture(self, name, picture, step):
-        self.told.append((step, name, picture.shape))
+        self.calls.append((step, name, picture.shape))
 
     def flush(self):
-        self.told.append("flush")
+        self.calls.append("flush")
 
     def close(self):
-        self.told.append("close")
+        self.calls.append("close")
 
 
 class Progress:
@@ -64,7 +64,7 @@ def draw(folder, epoch):
 STEP = ("train/loss", "train/lr", "train/data_time", "train/step_time", "train/data_share")
 
 
-def test_a_logger_is_told_all_in_order(tmp_path):
+def test_a_logger_gets_everything_in_order(tmp_path):
     logger = ToldOf()
     hook = ShowRun(tmp_path, [logger], {"epoch": 2})
     for number in (1, 2):  # kept by a run that is resumed
@@ -80,7 +80,7 @@ def test_a_logger_is_told_all_in_order(tmp_path):
     hook.after_epoch(Progress)
     hook.after_train(Progress)
     picture = ("train/samples", (4, 6, 3))
-    assert logger.told == [
+    assert logger.calls == [
         ("begin", tmp_path.name, {"epoch": 2}),
         (1, *STEP), (2, *STEP), (2, "eval/AP"), (2, *picture), (3, *STEP),
         (4, *STEP), (4, "eval/AP"), (4, *picture), "flush", "close",
@@ -145,7 +145,7 @@ assert not heavy, heavy
 
 
 @pytest.mark.parametrize(("name", "package"), [("TensorBoardLog", "tensorboardX"), ("WandbLog", "wandb")])
-def test_what_is_not_installed_is_said(monkeypatch, name, package):
+def test_what_is_not_installed_is_an_error(monkeypatch, name, package):
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ConfigError, match=f"{name} needs {package}, .*pip install {package}"):
         create({name: {}}, {}, run="run")

@@ -91,7 +91,7 @@ def test_with_another_number_of_ranks_an_epoch_begins_anew(overrides, tmp_path, 
     assert "had 2 ranks and 3 steps per epoch, and has 1 and 3 now: epoch 2 starts over" in caplog.text
 
 
-def test_other_settings_of_the_processor_are_told_of(overrides, tmp_path, caplog, monkeypatch):
+def test_other_settings_of_the_processor_are_reported(overrides, tmp_path, caplog, monkeypatch):
     """And the state that was written before there were any speaks of none."""
     monkeypatch.setenv("KMP_BLOCKTIME", "0")
     monkeypatch.delenv("MKL_DEBUG_CPU_TYPE", raising=False)

@@ -157,7 +157,7 @@ def test_its_poses_are_the_predictors(model_dir, decoding_dir, crowd, runtime):
     assert np.abs(shifts - keypoints_of(found)).max() > 0.1
 
 
-def test_what_it_has_not_is_said(decoding_dir):
+def test_what_it_has_not_is_an_error(decoding_dir):
     predictor = Predictor.from_dir(decoding_dir, runtime="onnxruntime", use_dark=True)
     with pytest.raises(ConfigError, match="gives keypoints and no heatmaps: export without"):
         predictor.find_heatmaps({})

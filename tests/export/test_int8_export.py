@@ -76,7 +76,7 @@ def test_an_export_is_int8_in_every_runtime(tmp_path, caplog):
     assert 1e-3 < distance(got, expected) < 0.05
 
 
-def test_full_range_that_is_off_where_it_saturates_is_told_the_way_out(tmp_path, monkeypatch):
+def test_full_range_that_is_off_where_it_saturates_is_reported_with_the_way_out(tmp_path, monkeypatch):
     monkeypatch.setattr("ppose.inference.model_folder.saturates_int8", lambda: True)
     distances = iter([0.5, 0.1])  # of the first runtime
     monkeypatch.setattr("ppose.export.export._distance", lambda heatmaps, expected: next(distances))

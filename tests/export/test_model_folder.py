@@ -1,4 +1,4 @@
-"""The folder of an exported model: what is written is read again, and what is wrong is told in one line."""
+"""The folder of an exported model: what is written is read again, what is wrong is reported in one line."""
 
 from dataclasses import replace
 

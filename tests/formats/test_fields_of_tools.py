@@ -143,7 +143,7 @@ def test_aics_people_without_keypoints_and_openposes_hands(write_text):
     assert "1 people's face_keypoints_2d skipped" in notes
 
 
-def test_labelmes_files_of_one_image_and_other_shapes_are_said(write_text, tmp_path):
+def test_labelmes_files_of_one_image_and_other_shapes_are_reported(write_text, tmp_path):
     """A file that was copied keeps the name of the first one's image."""
     point = {"label": "tip", "points": [[1, 2]], "shape_type": "point"}
     polygon = {"label": "p", "points": [[1, 1], [2, 2], [3, 1]], "shape_type": "polygon"}

@@ -63,7 +63,7 @@ def test_what_a_format_holds_comes_back(name, labels_of, image_dir, tmp_path):
     assert names <= {f"00000{n}.jpg" for n in range(1, 5)}
 
 
-def test_what_cannot_be_held_is_said_with_its_number(labels_of):
+def test_what_cannot_be_held_is_reported_with_its_number(labels_of):
     labels = labels_of()
     assert find_losses(labels, FORMATS["coco"].holds) == []
     lost = find_losses(labels, FORMATS["deeplabcut"].holds)

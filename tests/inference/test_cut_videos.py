@@ -1,4 +1,4 @@
-"""Videos that were cut off are told of; whole ones are not, though their number of frames may be wrong."""
+"""Videos that were cut off are reported; whole ones are not, though their number of frames may be wrong."""
 
 import struct
 

@@ -100,7 +100,7 @@ def test_real_weights_on_real_people(find_keypoints, run_script, reference, tmp_
         compare(find_keypoints, tmp_path / name, image, [[x, y, x + w, y + h]])
 
 
-def test_it_says_in_words_what_its_numbers_mean(model_dir):
+def test_it_explains_its_numbers_in_words(model_dir):
     text = (model_dir / "infer_cfg.yml").read_text()
     cfg = yaml.safe_load(text)
     assert (cfg["input_name"], cfg["output_name"]) == ("image", "heatmaps")

@@ -178,3 +178,5 @@ def test_threads_are_pinned_only_where_a_model_has_all_cores(monkeypatch):
     monkeypatch.setattr(openvino_runtime, "own_cores", lambda: 4)
     assert openvino_runtime.make_settings("fp32", 3, 1)["ENABLE_CPU_PINNING"] is False
     assert "ENABLE_CPU_PINNING" not in openvino_runtime.make_settings("fp32", 4, 2)
+    apart = openvino_runtime.make_settings("fp32", 4, 2, is_apart=True)
+    assert (apart["ENABLE_CPU_PINNING"], apart["INFERENCE_NUM_THREADS"]) == (False, 2)

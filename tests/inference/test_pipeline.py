@@ -138,17 +138,17 @@ def test_what_comes_before_an_error_is_done(callers, where, images_at_once):
 
 
 @pytest.mark.parametrize("callers", [1, 4])
-def test_what_cannot_be_read_is_left_out_and_told_of_in_order(callers):
-    told = []
+def test_what_cannot_be_read_is_left_out_and_reported_in_order(callers):
+    skipped = []
 
     def read(item):
         time.sleep(0.001 * (item % 3))
         if item % 7 == 3:
             raise DataError(f"no {item}")
 
-    found = list(run_pipeline(Finder(callers), range(COUNT), steps(read, skip=told.append)))
+    found = list(run_pipeline(Finder(callers), range(COUNT), steps(read, skip=skipped.append)))
     assert [item for item, _ in found] == [item for item in range(COUNT) if item % 7 != 3]
-    assert list(map(str, told)) == [f"no {item}" for item in range(COUNT) if item % 7 == 3]
+    assert list(map(str, skipped)) == [f"no {item}" for item in range(COUNT) if item % 7 == 3]
     with pytest.raises(DataError, match="no 3"):
         list(run_pipeline(Finder(callers), range(COUNT), steps(read)))
 

@@ -153,7 +153,7 @@ def test_the_networks_input_is_that_of_evaluation(write_coco, tmp_path):
     np.testing.assert_array_equal(runtime.images[0], batch["image"].numpy())
 
 
-def test_decoding_is_the_folders_unless_told_otherwise(model_dir, crowd):
+def test_decoding_is_the_folders_unless_set_otherwise(model_dir, crowd):
     image, _, boxes = crowd
     folder = read_model_folder(model_dir)
     plain = keypoints_of(Predictor.from_dir(model_dir, runtime="onnxruntime")(image, boxes))
@@ -248,7 +248,7 @@ def test_other_boxes_are_refused(predictor, crowd, boxes):
         predictor(crowd[0], boxes)
 
 
-def test_several_images_are_told_from_one(predictor, crowd, tmp_path):
+def test_several_images_are_distinguished_from_one(predictor, crowd, tmp_path):
     image, _, boxes = crowd
     for one in (image, "a.jpg", tmp_path / "a.jpg"):
         with pytest.raises(DataError, match="got one image, expected several"):

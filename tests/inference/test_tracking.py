@@ -86,7 +86,7 @@ def test_back_from_behind_something_with_the_same_number():
     assert {right for _, right in found} == {2, None}
 
 
-def test_of_two_who_come_back_together_the_pose_tells():
+def test_the_pose_distinguishes_two_who_come_back_together():
     tracker = Tracker(SIGMAS)
     for index in range(10):
         tracker.update([pose_at(0, 0), pose_at(40, 0, body=LEAN)], index / 25)

@@ -47,7 +47,7 @@ def test_truth_as_prediction_is_all_right(annotations):
 @pytest.mark.parametrize(
     ("kind", "images"), [("AP easy", (1, 2)), ("AP medium", (3, 4)), ("AP hard", (5, 6))]
 )
-def test_the_kinds_are_told_apart(annotations, kind, images):
+def test_the_kinds_are_distinguished(annotations, kind, images):
     found = evaluate(annotations, move=lambda image: 500.0 * (image in images))
     assert {name: found[name] for name in ("AP easy", "AP medium", "AP hard")} == {
         "AP easy": 1.0, "AP medium": 1.0, "AP hard": 1.0, kind: 0.0,

@@ -99,7 +99,7 @@ def test_results_name_the_images(tmp_path):
     assert first["keypoints"][:3] == [5.0, 5.0, 0.5]
 
 
-def test_missing_head_boxes_are_said(tmp_path):
+def test_missing_head_boxes_are_reported(tmp_path):
     with pytest.raises(DataError, match=r"mpii_val\.json has no head boxes, which PCKh needs"):
         KeyPointTopDownMPIIEval(make_people(2), MPII16)
     with pytest.raises(DataError, match="not found"):

@@ -68,7 +68,7 @@ def test_what_is_not_visible_counts_as_published_and_not_in_the_other(folder, tm
     assert found["error_px_visible panel_front_left"] == -1
 
 
-def test_missing_poses_and_models_are_said(folder, tmp_path):
+def test_missing_poses_and_models_are_reported(folder, tmp_path):
     content = json.loads((folder / "annotations.json").read_text())
     del content["annotations"][1]["pose"]
     (tmp_path / "annotations.json").write_text(json.dumps(content))

@@ -15,6 +15,7 @@ import sys
 import numpy as np
 import paddle
 import pytest
+from torch_files import FloatStorage, make_torch_file
 
 from ppose.models import HRNet, HSRNet, LiteHRNet, PoseResNet, TopDownHRNet
 from ppose.models.attention import Attention, Part, PartAttention
@@ -66,7 +67,7 @@ def _count_trained(model):
     )
 
 
-def _write_checkpoint(file, arrays, torch_file):
+def _write_checkpoint(file, arrays):
     """A file as its publisher writes it: a pickle of Paddle's, or PyTorch's zip format."""
     if file.suffix == ".pdparams":
         file.write_bytes(pickle.dumps({**arrays, "StructuredToParameterName@@": {}}, 2))
@@ -74,13 +75,13 @@ def _write_checkpoint(file, arrays, torch_file):
     tensors, storages = {}, {}
     for number, (name, array) in enumerate(arrays.items()):
         strides = tuple(step // 4 for step in array.strides)
-        tensors[name] = (torch_file.storage(str(number), array.size), 0, array.shape, strides)
+        tensors[name] = (FloatStorage(str(number), array.size), 0, array.shape, strides)
         storages[str(number)] = array.tobytes()
-    file.write_bytes(torch_file(tensors, storages))
+    file.write_bytes(make_torch_file(tensors, storages))
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_published_checkpoint_gives_published_heatmaps(request, reference, torch_file, tmp_path, case):
+def test_published_checkpoint_gives_published_heatmaps(request, reference, tmp_path, case):
     if case == CHAOTIC and os.environ.get("MKL_DEBUG_CPU_TYPE", "0") != "0":
         command = [sys.executable, "-m", "pytest", "-q", request.node.nodeid]
         done = subprocess.run(
@@ -99,7 +100,7 @@ def test_published_checkpoint_gives_published_heatmaps(request, reference, torch
     arrays = {name: weights.named_weight(name, tuple(shape)) for name, shape in stored["names"].items()}
     for ending, factor in stored.get("scale", {}).items():
         arrays |= {name: arrays[name] * np.float32(factor) for name in arrays if name.endswith(ending)}
-    _write_checkpoint(file, arrays, torch_file)
+    _write_checkpoint(file, arrays)
     image = paddle.to_tensor(weights.case_input(*stored["input"][2:], stored["input"][0]))
 
     makers = {output: _VARIANTS.get(output, CASES[case]) for output in expected.files}

@@ -156,7 +156,7 @@ def test_the_clipping_is_that_which_rounding_changes_least(signed):
     assert rounding_error(values, clipping["0"]) < 1.02 * best
 
 
-def test_alphas_begin_where_they_are_told():
+def test_alphas_begin_where_they_are_set():
     model = nn.Sequential(nn.Conv2D(3, 4, 1), nn.Conv2D(4, 2, 1))
     QuantizationAwareTraining(QuantConfig(activation_preprocess_type="PACT")).wrap(model)
     begin_alphas(model, {"1": 2.5, "2": 7.0})

@@ -66,7 +66,7 @@ def test_runs_beside_each_other(write_run):
     assert "2 keys differ." in page.text
 
 
-def test_runs_of_one_name_are_told_apart(write_run, tmp_path):
+def test_runs_of_one_name_are_distinguished(write_run, tmp_path):
     runs = [read_run(write_run(name)) for name in ("a/run", "b/run")]
     assert "run (1) beside run (2)" in make_run_page(runs).title
 

@@ -55,7 +55,7 @@ def test_the_longest_name_of_an_image_is_cut(people_folder):
     assert len(cut.name) == 255
 
 
-def test_what_cannot_be_read_is_said_at_the_end(people_folder, capsys):
+def test_what_cannot_be_read_is_reported_at_the_end(people_folder, capsys):
     with pytest.raises(SystemExit):
         visualize(people_folder, "worse.json", count=4)
     output = capsys.readouterr()

@@ -56,7 +56,7 @@ def interrupt(arguments: list[str], folder: Path, whole: float, rng: np.random.G
     is_terminal = number == signal.SIGINT and rng.integers(2) == 0
     moment, second = rng.uniform(0, whole), rng.uniform(0.05, 0.4) if rng.integers(5) == 0 else None
     send: Callable[[int, int], None] = os.killpg if is_terminal else os.kill
-    told = [f"{number.name}{' to all' if is_terminal else ''}"]
+    signals = [f"{number.name}{' to all' if is_terminal else ''}"]
     shared = _shared_memory()
     with _started(arguments, folder) as process:
         _wait_for_handlers(process)
@@ -69,7 +69,7 @@ def interrupt(arguments: list[str], folder: Path, whole: float, rng: np.random.G
             try:
                 process.wait(second)
             except subprocess.TimeoutExpired:
-                told.append("again")
+                signals.append("again")
                 send(process.pid, number)
                 sent = time.monotonic()
         try:
@@ -79,7 +79,7 @@ def interrupt(arguments: list[str], folder: Path, whole: float, rng: np.random.G
             _, errors = process.communicate()
             errors += "\nhung"
         seconds = time.monotonic() - sent
-    is_again, is_ray = len(told) > 1, "ray" in arguments
+    is_again, is_ray = len(signals) > 1, "ray" in arguments
     limit = _RAY_SECONDS if is_ray else _AT_ONCE if is_again else SECONDS
     faults = list(_find_faults(arguments[0], process.returncode, errors, seconds, folder, limit, is_again))
     # After a second signal, Ray's processes may stay for half a minute, until they notice that Ray has ended.
@@ -87,7 +87,7 @@ def interrupt(arguments: list[str], folder: Path, whole: float, rng: np.random.G
         faults.append(f"processes are left: {alive}")
     if left := [name for name in _shared_memory() - shared if f"_{process.pid}_" in name]:
         faults.append(f"shared memory is left: {left}")
-    return Ending(tuple(told), moment, process.returncode, seconds, errors, tuple(faults))
+    return Ending(tuple(signals), moment, process.returncode, seconds, errors, tuple(faults))
 
 
 def _find_faults(

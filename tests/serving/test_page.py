@@ -138,7 +138,7 @@ def test_the_camera_shows_poses_until_it_is_stopped(page):
     assert page.evaluate("document.getElementById('video').srcObject") is None
 
 
-def test_what_the_server_refuses_is_said(page):
+def test_what_the_server_refuses_is_reported(page):
     with page.expect_console_message(lambda message: message.type == "error"):  # as of every answer of 4xx
         page.evaluate(_DROP, ["AAAA", "drop"])
     playwright.expect(page.locator("#status")).to_contain_text("No poses: ")
@@ -146,7 +146,7 @@ def test_what_the_server_refuses_is_said(page):
     page.problems.clear()
 
 
-def test_nobody_in_the_photo_and_a_server_that_is_gone_are_said(browser, start_server, png, tmp_path):
+def test_nobody_in_the_photo_and_a_server_that_is_gone_are_reported(browser, start_server, png, tmp_path):
     address, stop = start_server(find_people=lambda _: np.zeros((0, 4)))
     page = browser.new_page(viewport={"width": 360, "height": 700})
     page.goto("http://{}:{}/".format(*address))

@@ -114,7 +114,7 @@ def test_other_mistakes(run_tool, weights, data, overrides, expected):
     assert_one_line(run_tool("tools/eval.py", "-c", CONFIG, "-o", *data, own, *overrides), *expected)
 
 
-def test_json_into_a_folder_is_told_before_the_work(run_tool, data, tmp_path):
+def test_json_into_a_folder_is_an_error_before_the_work(run_tool, data, tmp_path):
     result = run_tool("tools/eval.py", "-c", CONFIG, "--json", tmp_path, "-o", *data, "weights=none")
     assert_one_line(result, "this is a folder")
 

@@ -15,7 +15,7 @@ spec.loader.exec_module(check_release)
 
 
 def test_the_version_that_is_here():
-    """CITATION.cff has it too, or it would be told of first."""
+    """CITATION.cff has it too, or that would be reported first."""
     tag = f"v{ppose.__version__}"
     if f"## {ppose.__version__} (unreleased)" in (ROOT / "CHANGELOG.md").read_text():
         with pytest.raises(DataError, match="unreleased"):

@@ -230,7 +230,7 @@ def test_bad_calibration(quantize, coco_folder, weights, tmp_path):
         assert_one_line(quantize(*options, "-o", *overrides), *expected)
 
 
-def test_images_that_cannot_be_read_are_told_of(coco_folder, caplog):
+def test_images_that_cannot_be_read_are_reported(coco_folder, caplog):
     """The others are calibrated on, and the command ends with an error."""
     (coco_folder / "images" / "a.jpg").write_bytes(b"no image")
     images = CalibrationImages.from_folder(make_task(coco_folder), coco_folder / "images", 4)

@@ -59,7 +59,7 @@ def test_poses_that_are_off_fail(self_test, monkeypatch):
         bench.compare(Path("model"), "fp16")
 
 
-def test_a_command_that_fails_is_told(self_test, tmp_path):
+def test_a_command_that_fails_is_reported(self_test, tmp_path):
     bench = self_test.Bench(tmp_path, 1)
     self_test.CHECKS["broken"] = lambda bench: bench.call(ROOT / "tools" / "check_release.py", "v0")
     state, said, _ = self_test.run_check("broken", bench)

@@ -141,7 +141,7 @@ def test_scans_of_a_jpeg_have_a_bound(tmp_path, scans):
 
 
 @pytest.mark.parametrize("name", ["fifo", "/dev/zero", "a\0b", "\ud800.jpg"])
-def test_what_is_no_file_is_told_of_at_once(tmp_path, name):
+def test_what_is_no_file_is_an_error_at_once(tmp_path, name):
     if name == "fifo":
         os.mkfifo(tmp_path / name)
     words = "invalid file name" if "." in name or "\0" in name else "a pipe or device, not a file"

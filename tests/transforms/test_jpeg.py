@@ -39,7 +39,7 @@ def test_first_rows_are_those_of_the_whole(tmp_path, capfd, shape, options):
 
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 @pytest.mark.parametrize("shape", SHAPES)
-def test_reduced_pixels_are_where_they_are_said_to_be(tmp_path, shape, reduction):
+def test_reduced_pixels_are_where_documented(tmp_path, shape, reduction):
     """In a picture that shows each pixel's own x and y, and against OpenCV's decoder."""
     y, x = np.mgrid[: shape[0], : shape[1]]
     ramp = np.stack([x * 200 / shape[1], y * 200 / shape[0], x * 0 + 128], axis=-1).round().astype(np.uint8)

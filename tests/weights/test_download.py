@@ -6,6 +6,7 @@ import socket
 from pathlib import Path
 
 import pytest
+from download_server import ODD_ANSWERS
 
 from ppose.errors import DownloadError
 from ppose.weights import download, receive
@@ -166,30 +167,10 @@ def test_a_wrong_checksum_is_an_error_and_a_stale_copy_is_replaced(server):
     assert fetch(url, sha256=SHA256.upper()).read_bytes() == CONTENT
 
 
-_NO_BODY = b"\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
-_ODD = {
-    "odd-204": (b"HTTP/1.1 204 No Content\r\n\r\n", "answered 204"),
-    "odd-206": (b"HTTP/1.1 206 Partial\r\nContent-Length: 2\r\n\r\nab", "answered 206"),
-    "odd-empty": (b"HTTP/1.1 200 OK" + _NO_BODY, "announces 0 bytes"),
-    "odd-nothing": (b"HTTP/1.0 200 OK\r\n\r\n", "empty file"),
-    "odd-length": (b"HTTP/1.1 200 OK\r\nContent-Length: \xb2\r\n\r\nab", "announces a length"),
-    "odd-large": (b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999999\r\n\r\nab", "expected 1 to"),
-    "odd-page": (b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n \n<!DOCTYPE html><htm>", "web page"),
-    "odd-gzip": (b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\nab", "compressed"),
-    "odd-circle": (b"HTTP/1.1 302 Found\r\nLocation: odd-circle" + _NO_BODY, "redirects"),
-    "odd-file": (b"HTTP/1.1 302 Found\r\nLocation: file:///etc/passwd" + _NO_BODY, "file:"),
-    "odd-port": (b"HTTP/1.1 302 Found\r\nLocation: http://a:b" + _NO_BODY, "cannot download"),
-    "odd-host": (b"HTTP/1.1 302 Found\r\nLocation: http://[::" + _NO_BODY, "cannot download"),
-    "odd-words": (b"HTTP/1.1 404 \x1b[2Jerror: x" + _NO_BODY, "x1b"),
-    "odd-binary": (b"\x00\x01\x02\r\n\r\n", "cannot download"),
-    "odd-headers": (b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 200 + b"\r\nab", "cannot download"),
-}
-
-
-@pytest.mark.parametrize("name", list(_ODD))
+@pytest.mark.parametrize("name", list(ODD_ANSWERS))
 def test_answers_that_make_no_sense_are_one_line_and_never_cached(server, name):
-    server.odd = {name: _ODD[name][0]}
-    with pytest.raises(DownloadError, match=_ODD[name][1]) as caught:
+    server.odd = {name: ODD_ANSWERS[name][0]}
+    with pytest.raises(DownloadError, match=ODD_ANSWERS[name][1]) as caught:
         fetch(f"{server.url}/{name}")
     assert "\n" not in str(caught.value)
     assert "\x1b" not in str(caught.value)
@@ -219,10 +200,10 @@ def test_a_link_in_the_place_of_the_temporary_file_is_not_followed(server, tmp_p
     assert not cached_path(url).is_symlink()
 
 
-def test_credentials_of_a_url_are_not_told(server, caplog):
+def test_credentials_of_a_url_are_not_shown(server, caplog):
     host = server.url.partition("//")[2]
     for name in ("missing.bin", "odd-file"):
-        server.odd = {name: _ODD["odd-file"][0].replace(b"/etc/passwd", b"//me:secret@a/?t=secret")}
+        server.odd = {name: ODD_ANSWERS["odd-file"][0].replace(b"/etc/passwd", b"//me:secret@a/?t=secret")}
         with pytest.raises(DownloadError) as caught:
             fetch(f"http://me:secret@{host}/{name}?token=secret")
         assert "secret" not in str(caught.value)

@@ -10,6 +10,7 @@ import zlib
 
 import numpy as np
 import pytest
+from torch_files import FloatStorage, make_torch_file
 
 from ppose.errors import CheckpointError
 from ppose.weights.reader import read_weights
@@ -182,7 +183,7 @@ def test_real_tinypose_weights(reference):
         (pickle.dumps({}), "no arrays; its keys are none"),
     ],
 )
-def test_other_files_are_told_by_what_they_look_like(tmp_path, content, words):
+def test_other_files_are_named_by_what_they_look_like(tmp_path, content, words):
     assert words in refusal(tmp_path, content)
 
 
@@ -241,10 +242,10 @@ def test_damaged_bytes_never_end_in_another_error(tmp_path, kind):
 # The pickle is written under torch's names by stand-ins.
 
 
-def test_tensors_of_the_stand_in_writer_are_read(tmp_path, torch_file):
-    storage = torch_file.storage("0", 24)
+def test_tensors_of_the_stand_in_writer_are_read(tmp_path):
+    storage = FloatStorage("0", 24)
     tensors = {"a": (storage, 0, (4, 6), (6, 1)), "b": (storage, 7, (2, 3), (6, 2))}
-    content = torch_file(tensors, {"0": BASE.tobytes()})
+    content = make_torch_file(tensors, {"0": BASE.tobytes()})
     assert_same(read_weights(write(tmp_path, content)), {"a": BASE, "b": BASE[1:3, 1::2]})
 
 
@@ -266,16 +267,16 @@ def test_tensors_of_the_stand_in_writer_are_read(tmp_path, torch_file):
         (0.0, (1,), (1,)),
     ],
 )
-def test_tensors_beyond_their_storage_are_refused(tmp_path, torch_file, offset, size, stride):
-    tensors = {"a": (torch_file.storage("0", 24), offset, size, stride)}
-    text = refusal(tmp_path, torch_file(tensors, {"0": BASE.tobytes()}))
+def test_tensors_beyond_their_storage_are_refused(tmp_path, offset, size, stride):
+    tensors = {"a": (FloatStorage("0", 24), offset, size, stride)}
+    text = refusal(tmp_path, make_torch_file(tensors, {"0": BASE.tobytes()}))
     assert "truncated or damaged" in text
 
 
 @pytest.mark.parametrize(
     ("key", "count"), [("0", 25), ("0", 23), ("0", 10**15), ("0", -1), ("1", 24), ("../0", 24)]
 )
-def test_storages_of_another_length_are_refused(tmp_path, torch_file, key, count):
-    tensors = {"a": (torch_file.storage(key, count), 0, (2,), (1,))}
-    text = refusal(tmp_path, torch_file(tensors, {"0": BASE.tobytes()}))
+def test_storages_of_another_length_are_refused(tmp_path, key, count):
+    tensors = {"a": (FloatStorage(key, count), 0, (2,), (1,))}
+    text = refusal(tmp_path, make_torch_file(tensors, {"0": BASE.tobytes()}))
     assert "truncated or damaged" in text

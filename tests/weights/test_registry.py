@@ -101,7 +101,7 @@ def test_a_folder_as_mirror(monkeypatch, tmp_path):
     assert model.digest == hashlib.sha256(b"weights").hexdigest()
 
 
-def test_without_a_network_the_way_out_is_said(server, monkeypatch):
+def test_without_a_network_the_way_out_is_reported(server, monkeypatch):
     monkeypatch.setenv("PPOSE_MIRROR", server.url)
     server.stop()
     with pytest.raises(DownloadError, match=f"check the files of PPOSE_MIRROR={server.url}, or unset it"):

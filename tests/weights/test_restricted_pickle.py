@@ -83,7 +83,7 @@ def test_names_outside_the_list_are_refused_and_nothing_runs(tmp_path, wrap, mod
     assert not witness.exists()
 
 
-def test_the_witness_would_tell(tmp_path):
+def test_the_witness_would_notice(tmp_path):
     pickle.loads(raw_call("posix", "system", f"touch {tmp_path / 'ran'}"))
     assert (tmp_path / "ran").exists()
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from torch_files import FloatStorage, make_torch_file
 
 from ppose.weights.checkpoint import find_weights
 from ppose.weights.reader import read_weights
@@ -25,9 +26,9 @@ def test_what_is_written_is_what_the_formats_own_library_reads(tmp_path):
             np.testing.assert_array_equal(got[key], array, strict=True)
 
 
-def test_weights_are_converted_beside_their_file(tmp_path, call_ppose, torch_file):
-    storage = torch_file.storage("0", 6)
-    content = torch_file({"a": (storage, 0, (3, 2), (1, 3))}, {"0": ARRAYS["a"].T.tobytes()})
+def test_weights_are_converted_beside_their_file(tmp_path, call_ppose):
+    storage = FloatStorage("0", 6)
+    content = make_torch_file({"a": (storage, 0, (3, 2), (1, 3))}, {"0": ARRAYS["a"].T.tobytes()})
     (tmp_path / "best.pth").write_bytes(content)
     done = call_ppose("weights", "convert", tmp_path / "best.pth")
     assert done.stdout == f"{tmp_path / 'best.safetensors'}: 1 arrays\n"

@@ -50,7 +50,7 @@ def finder(publish, tmp_path, monkeypatch):
     return publish("finder", content, kind="detector", ending=".zip")
 
 
-def test_people_are_found_posed_drawn_and_told_of(run, ready, finder, photo, crowd, tmp_path):
+def test_people_are_found_posed_drawn_and_printed(run, ready, finder, photo, crowd, tmp_path):
     result = run("predict", photo, *ready)
     assert result.returncode == 0, result.stderr
     assert "photo.png: 1 person\n  1: from (40, 30) to (120, 190), score " in result.stdout
@@ -69,7 +69,7 @@ def test_people_are_found_posed_drawn_and_told_of(run, ready, finder, photo, cro
     np.testing.assert_allclose(names["poses"][0].keypoints, points[:, :2], atol=1e-4)
 
 
-def test_without_people_the_way_on_is_said(run, ready, finder, photo):
+def test_without_people_the_next_step_is_printed(run, ready, finder, photo):
     result = run("predict", photo, *ready, "--det_threshold", "0.95")
     assert result.returncode == 0, result.stderr
     assert "photo.png: no people\nNobody was found." in result.stdout

@@ -49,6 +49,7 @@ _SIGNS = np.array([(-1, 1), (1, 1), (1, -1), (-1, -1)])  # of _CORNERS
 
 _FOCAL_LENGTH = 1.56  # of SPEED's camera, in image widths: 17.6 mm over 1920 pixels of 5.86 um
 _OVERSAMPLING = 2
+_SIZE = (192, 160)  # of pictures, by default
 _FEWEST_INSIDE = 6
 
 
@@ -72,7 +73,7 @@ class _Satellite:
 
 
 def render_satellite(
-    seed: int, index: int, size: tuple[int, int] = (192, 160)
+    seed: int, index: int, size: tuple[int, int] = _SIZE
 ) -> tuple[np.ndarray, list[dict[str, Any]]]:
     """Return a picture (H, W, 3) uint8 RGB, grey, and the annotation of its satellite, in a list.
 
@@ -132,9 +133,9 @@ def make_satellite() -> _Satellite:
     return _Satellite(np.stack(facets), tuple(surfaces), keypoints)
 
 
-def describe_model(size: tuple[int, int] = (192, 160)) -> dict[str, Any]:
-    """The satellite and the camera of pictures of that size, as `read_object_model` reads them."""
-    focal_length, (x, y) = _camera(size)
+def describe_model() -> dict[str, Any]:
+    """The satellite and the camera of pictures of the default size, as `read_object_model` reads them."""
+    focal_length, (x, y) = _camera(_SIZE)
     matrix = [[focal_length, 0.0, float(x)], [0.0, focal_length, float(y)], [0.0, 0.0, 1.0]]
     points = make_satellite().keypoints.tolist()
     return {
@@ -153,12 +154,12 @@ def _make_sides(top: np.ndarray, base: np.ndarray) -> list[np.ndarray]:
     return list(np.stack([base[after], base, top, top[after]], axis=1))
 
 
-def _make_rod(root: np.ndarray, tip: np.ndarray, sides: int = 6) -> list[np.ndarray]:
-    """The long facets of a prism from ``root`` to ``tip``."""
+def _make_rod(root: np.ndarray, tip: np.ndarray) -> list[np.ndarray]:
+    """The long facets of a prism of six sides from ``root`` to ``tip``."""
     along = (tip - root) / np.linalg.norm(tip - root)
     across = np.cross(along, (0.0, 0.0, 1.0))
     across /= np.linalg.norm(across)
-    angles = np.arange(sides + 1) * (2 * np.pi / sides)
+    angles = np.arange(7) * (np.pi / 3)
     circle = np.outer(np.cos(angles), across) + np.outer(np.sin(angles), np.cross(along, across))
     ring = _ROD * circle
     return [np.stack([root + a, root + b, tip + b, tip + a]) for a, b in pairwise(ring)]

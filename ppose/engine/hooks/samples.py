@@ -8,9 +8,7 @@ import paddle
 from ppose.engine.hooks.run import is_due
 from ppose.engine.task import Task
 from ppose.engine.trainer import Hook, Trainer
-from ppose.errors import ConfigError
 from ppose.files import write_bytes
-from ppose.transforms import NormalizeImage
 from ppose.visualize import draw_heatmaps, draw_poses, draw_titles, encode_picture, enlarge
 
 _SAMPLES, _KEPT = 4, 20
@@ -29,7 +27,7 @@ class DrawSamples(Hook):
     def __init__(self, folder: Path, task: Task, *, every: int) -> None:
         self._folder, self._every = folder, every
         self._codec, self._keypoint_set = task.codec, task.keypoint_set
-        self._normalize = _find_normalize(task)
+        self._normalize = task.reader("TrainReader").require_normalization()
 
     def before_train(self, trainer: Trainer) -> None:
         """Choose the samples; delete an earlier run's pictures of epochs to come."""
@@ -84,10 +82,3 @@ def list_pictures(folder: Path) -> list[tuple[int, Path]]:
     epochs = [file.stem.removeprefix("epoch_") for file in folder.glob("epoch_*.png")]
     numbers = sorted(int(epoch) for epoch in epochs if epoch.isdecimal())
     return [(number, picture_file(folder, number)) for number in numbers]
-
-
-def _find_normalize(task: Task) -> NormalizeImage:
-    normalize = task.reader("TrainReader").normalization
-    if normalize is None:
-        raise ConfigError("TrainReader has no NormalizeImage: the network's input must be float")
-    return normalize

@@ -28,15 +28,15 @@ class ShowRun(Hook):
         """Open the loggers, and send what a resumed run kept."""
         for logger in self._loggers:
             logger.begin(self._folder.name, self._config)
-        self._tell(self._new_pictures(trainer))
+        self._send(self._new_pictures(trainer))
 
     def after_step(self, trainer: Trainer) -> None:
         """Send new records."""
-        self._tell([])
+        self._send([])
 
     def after_epoch(self, trainer: Trainer) -> None:
         """Send new records and pictures."""
-        self._tell(self._new_pictures(trainer))
+        self._send(self._new_pictures(trainer))
         for logger in self._loggers:
             logger.flush()
 
@@ -46,18 +46,18 @@ class ShowRun(Hook):
         for logger in self._loggers:
             logger.close()
 
-    def _tell(self, pictures: list[tuple[int, Path]]) -> None:
+    def _send(self, pictures: list[tuple[int, Path]]) -> None:
         """Send new numbers and these pictures in the order of steps, numbers first."""
         for record in self._new_records():
             while pictures and pictures[0][0] < record["step"]:
-                self._tell_picture(*pictures.pop(0))
+                self._send_picture(*pictures.pop(0))
             scalars = name_scalars(record)
             for logger in self._loggers:
                 logger.add_scalars(scalars, record["step"])
         for step, file in pictures:
-            self._tell_picture(step, file)
+            self._send_picture(step, file)
 
-    def _tell_picture(self, step: int, file: Path) -> None:
+    def _send_picture(self, step: int, file: Path) -> None:
         picture = read_image(file)
         for logger in self._loggers:
             logger.add_picture("train/samples", picture, step)

@@ -28,7 +28,7 @@ def guess_labels(count: int | None) -> tuple[str, ...]:
 
 
 def find_classes(
-    labels: Sequence[str], asked: Sequence[int | str] | None, where: str, count: int | None = None
+    labels: Sequence[str], asked: Sequence[int | str] | None, where: str, count: int | None
 ) -> list[int]:
     """The numbers of the classes that are people: those asked for, `person`, or the only one.
 

@@ -96,8 +96,8 @@ def import_runtime(name: str, *, for_any_graph: bool = False) -> ModuleType:
         ) from None
 
 
-def list_installed(runtime: RuntimeName = "auto") -> dict[str, tuple[str, ...]]:
-    """The files that each installed runtime reads, fastest first; or those of ``runtime`` only.
+def list_installed(runtime: RuntimeName) -> dict[str, tuple[str, ...]]:
+    """The files that each installed runtime reads, fastest first; those of ``runtime`` only, if not auto.
 
     Raises DeviceError if none is installed.
     """

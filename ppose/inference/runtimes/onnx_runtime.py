@@ -19,7 +19,7 @@ class OnnxRuntime:
 
     name = "onnxruntime"
 
-    def __init__(self, session: onnxruntime.InferenceSession, callers: int = 1) -> None:
+    def __init__(self, session: onnxruntime.InferenceSession, callers: int) -> None:
         self._session, self.callers = session, callers
         batch = session.get_inputs()[0].shape[0]
         self.batch = batch if isinstance(batch, int) else None

@@ -20,7 +20,7 @@ class OpenVinoGraph:
 
     name = "openvino"
 
-    def __init__(self, file: Path, settings: dict[str, Any], weights: Path | None = None) -> None:
+    def __init__(self, file: Path, settings: dict[str, Any], weights: Path | None) -> None:
         self._file = file
         with naming(file, _LOADS):
             model, self._compiled = compile_file(file, settings, weights)

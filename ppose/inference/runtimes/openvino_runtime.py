@@ -51,10 +51,10 @@ class OpenVinoRuntime:
         file: Path,
         settings: dict[str, Any],
         *,
-        callers: int = 1,
-        is_apart: bool = False,
-        batches: Sequence[int] = (),
-        cache: CompiledCache | None = None,
+        callers: int,
+        is_apart: bool,
+        batches: Sequence[int],
+        cache: CompiledCache | None,
     ) -> None:
         self.callers, self._is_apart = callers, is_apart
         self._places = threading.BoundedSemaphore(callers) if is_apart else nullcontext()
@@ -142,10 +142,7 @@ def open_graph(
     """
     file = ONNX_FILES[0]
     is_apart = folder.is_int8 and streams > 1  # see `OpenVinoRuntime`
-    if is_apart:
-        settings = {**make_settings(precision, threads // streams, 1), "ENABLE_CPU_PINNING": False}
-    else:
-        settings = make_settings(precision, threads, streams)
+    settings = make_settings(precision, threads, streams, is_apart=is_apart)
     cache = None
     with suppress(ImportError):  # the package that finds the cache folder is missing
         home = cache_folder() / "openvino" if cache_dir is None else Path(cache_dir)
@@ -155,14 +152,17 @@ def open_graph(
     )
 
 
-def make_settings(precision: str, threads: int, streams: int) -> dict[str, Any]:
+def make_settings(precision: str, threads: int, streams: int, *, is_apart: bool = False) -> dict[str, Any]:
     """OpenVINO's settings; ``threads`` is the total of all ``streams``.
 
-    With fewer threads than cores, several models may share a machine. Threads are not pinned then, since each
-    model would pin its own to the first cores.
+    With ``is_apart``, they are for one model per stream, each with its share of the threads. Threads of such
+    models are not pinned, nor those of a model with fewer threads than cores, which may share the machine:
+    each model would pin its own to the first cores.
     """
+    if is_apart:
+        threads, streams = threads // streams, 1
     several = {"NUM_STREAMS": streams} if streams > 1 else {}
-    shared = {"ENABLE_CPU_PINNING": False} if threads < own_cores() else {}
+    shared = {"ENABLE_CPU_PINNING": False} if is_apart or threads < own_cores() else {}
     return {
         "PERFORMANCE_HINT": "THROUGHPUT" if several else "LATENCY",
         "INFERENCE_NUM_THREADS": threads,
@@ -173,7 +173,7 @@ def make_settings(precision: str, threads: int, streams: int) -> dict[str, Any]:
 
 
 def compile_file(
-    file: Path, settings: dict[str, Any], weights: Path | None = None
+    file: Path, settings: dict[str, Any], weights: Path | None
 ) -> tuple[openvino.Model, openvino.CompiledModel]:
     """Read a graph, or with ``weights`` a Paddle graph; return the model, and its compiled form.
 

@@ -94,7 +94,7 @@ def find_choice(folder: ModelFolder, hint: Hint) -> tuple[ModelFolder, Choice] |
         made_for = describe_machine(folder)
         file = _name_file(made_for)
         if not file.is_file():
-            _tell_of_others(folder, made_for)
+            _warn_of_others(folder, made_for)
             return None
     except (ImportError, OSError):  # no cache folder
         return None
@@ -137,7 +137,7 @@ def _open_export(folder: ModelFolder, choice: Choice) -> ModelFolder:
     return export
 
 
-def _tell_of_others(folder: ModelFolder, made_for: dict[str, Any]) -> None:
+def _warn_of_others(folder: ModelFolder, made_for: dict[str, Any]) -> None:
     """Log a warning if a record of a model at this path no longer fits."""
     path, others = _locate(folder), []
     for file in sorted(tuned_folder().glob("*.json"), key=lambda file: -file.stat().st_mtime):
