@@ -209,7 +209,7 @@ def test_a_model_is_measured_and_then_run_so(folder, crowd, tmp_path, run_script
     assert any("no model.json" in line for line in lines)
 
 
-def test_boxes_that_cannot_be_used_are_said_before_it_measures(folder, monkeypatch, tmp_path):
+def test_boxes_that_cannot_be_used_are_reported_before_it_measures(folder, monkeypatch, tmp_path):
     monkeypatch.setattr(tune, "_search", lambda *_: pytest.fail("measures"))
     (tmp_path / "boxes.json").write_text(json.dumps([{"image": "b.png", "bbox": [40, 30, 80, 160]}]))
     for boxes, expected in (("none.json", "none.json"), ("boxes.json", "none of its boxes can be used")):
