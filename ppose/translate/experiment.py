@@ -21,6 +21,8 @@ _DEFAULTS: dict[str, Any] = {
     "LOSS.USE_TARGET_WEIGHT": True,
     "MODEL.INIT_WEIGHTS": True,
     "TEST.FLIP_TEST": False,
+    "TEST.IN_VIS_THRE": 0.0,
+    "TEST.OKS_THRE": 0.5,
     "TEST.USE_GT_BBOX": False,
     "TRAIN.END_EPOCH": 140,
     "TRAIN.LR": 0.001,
@@ -29,8 +31,13 @@ _DEFAULTS: dict[str, Any] = {
 }
 # The older of the two has these settings under other keys, and one different default.
 _OLDER = ("MODEL.EXTRA.HEATMAP_SIZE", "MODEL.EXTRA.SIGMA", "TRAIN.BATCH_SIZE", "TEST.BATCH_SIZE")
-_OLDER_DEFAULTS = {"TRAIN.BATCH_SIZE": 32, "TEST.SHIFT_HEATMAP": True}
-_NEWER_DEFAULTS = {"TRAIN.BATCH_SIZE_PER_GPU": 32, "TEST.SHIFT_HEATMAP": False}
+_OLDER_DEFAULTS = {"TEST.IMAGE_THRE": 0.0, "TEST.SHIFT_HEATMAP": True, "TRAIN.BATCH_SIZE": 32}
+_NEWER_DEFAULTS = {
+    "MODEL.HEATMAP_SIZE": [64, 64],
+    "TEST.IMAGE_THRE": 0.1,
+    "TEST.SHIFT_HEATMAP": False,
+    "TRAIN.BATCH_SIZE_PER_GPU": 32,
+}
 _PEOPLE = 17  # keypoints of COCO's people
 _REQUIRED = ("MODEL.NAME", "MODEL.NUM_JOINTS", "MODEL.IMAGE_SIZE", "DATASET.DATASET")
 _SPACECRAFT = {11: "tango11", 12: "envisat12", 16: "envisat16"}
@@ -108,7 +115,7 @@ def _read_keys(flat: Mapping[str, Any], network: str) -> dict[str, Any]:
     """The settings that correspond to one key of ours each; empty texts are skipped."""
     cfg: dict[str, Any] = {}
     loss = "KeyPointOHKMMSELoss" if flat.get("LOSS.USE_OHKM") else "KeyPointMSELoss"
-    has_boxes = flat["DATASET.DATASET"] != "mpii"
+    has_boxes = flat["DATASET.DATASET"] == "coco"  # the others' code has no detections
     for setting, value in flat.items():
         key = KEYS.get(setting)
         is_of_boxes = setting in ("TEST.USE_GT_BBOX", "TEST.COCO_BBOX_FILE", "TEST.IMAGE_THRE")

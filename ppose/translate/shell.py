@@ -14,6 +14,7 @@ _REWRITES = (
     (r"(?<=\s)\d(?=>)", ""),  # as in 2>&1
     (r"(?<=[\w.])\\(?=[\w.])", "/"),
 )
+_MODULE = re.compile(r"(\w+\.)*(train|test|valid)")  # run with -m
 _PROCESSES = re.compile(r"--?(nproc_per_node|nproc-per-node|num_processes)(=(.*))?$")
 
 
@@ -67,10 +68,22 @@ def split_line(text: str) -> list[str]:
 
 
 def read_call(words: list[str]) -> ShellCall | None:
-    """The first call of a script among the words; None if there is none."""
+    """The one call of a script among the words; None if there is none, ConfigError for several."""
+    words = _name_modules(words)
     start = next((i for i, word in enumerate(words) if word.endswith(".py")), None)
     if start is None:
         return None
     arguments = words[start + 1 :]
     end = next((i for i, word in enumerate(arguments) if _ENDS.match(word)), len(arguments))
+    others = [word for word in arguments[end:] if word.endswith(".py")]
+    if others:
+        raise ConfigError(f"{words[start]} and {others[0]}: translate one command at a time")
     return ShellCall(tuple(words[:start]), words[start], tuple(arguments[:end]))
+
+
+def _name_modules(words: list[str]) -> list[str]:
+    """The words with ``-m tools.train`` as the script tools/train.py."""
+    for i, word in enumerate(words):
+        if word == "-m" and _MODULE.fullmatch(" ".join(words[i + 1 : i + 2])):
+            return [*words[:i], f"{words[i + 1].replace('.', '/')}.py", *words[i + 2 :]]
+    return words
