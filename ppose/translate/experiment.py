@@ -18,6 +18,8 @@ _DEFAULTS: dict[str, Any] = {
     "DATASET.PROB_HALF_BODY": 0,
     "DATASET.ROT_FACTOR": 30,
     "DATASET.SCALE_FACTOR": 0.25,
+    "DATASET.TEST_SET": "valid",
+    "DATASET.TRAIN_SET": "train",
     "LOSS.USE_TARGET_WEIGHT": True,
     "MODEL.INIT_WEIGHTS": True,
     "TEST.FLIP_TEST": False,
@@ -86,16 +88,13 @@ def _read(file: Path) -> dict[str, Any]:
 def _read_data(flat: Mapping[str, Any], network: str) -> tuple[list[str], dict[str, Any]]:
     """The file of defaults for a kind of data, if any, and the paths of the datasets."""
     kind, count = flat["DATASET.DATASET"], flat["MODEL.NUM_JOINTS"]
-    sets = {"TrainDataset": flat.get("DATASET.TRAIN_SET"), "EvalDataset": flat.get("DATASET.TEST_SET")}
+    sets = {"TrainDataset": flat["DATASET.TRAIN_SET"], "EvalDataset": flat["DATASET.TEST_SET"]}
     if kind == "mpii":
         return ["_base_/mpii.yml"], {
             key: {"image_dir": "images", "anno_path": f"annot/{part}.json"} for key, part in sets.items()
         }
     if kind == "coco" and count == _PEOPLE:
-        names = {key: _coco_annotations(str(part)) for key, part in sets.items()}
-        return [], {
-            key: {"image_dir": f"images/{part}", "anno_path": names[key]} for key, part in sets.items()
-        }
+        return [], {key: _coco_paths(part) for key, part in sets.items()}
     if kind not in ("coco", "envisat_coco", "envisat_coco_envisat") or count not in _SPACECRAFT:
         raise ConfigError(
             f"DATASET.DATASET is {kind} with {count} keypoints, expected coco with {_PEOPLE}, mpii with 16, "
@@ -107,8 +106,11 @@ def _read_data(flat: Mapping[str, Any], network: str) -> tuple[list[str], dict[s
     return ["_base_/spacecraft.yml"], blocks
 
 
-def _coco_annotations(part: str) -> str:
-    return f"annotations/{'image_info' if 'test' in part else 'person_keypoints'}_{part}.json"
+def _coco_paths(part: str) -> dict[str, str]:
+    """Images and annotations of a part of COCO; test-dev2017 is a list of images of test2017."""
+    if "test" in part:
+        return {"image_dir": "images/test2017", "anno_path": f"annotations/image_info_{part}.json"}
+    return {"image_dir": f"images/{part}", "anno_path": f"annotations/person_keypoints_{part}.json"}
 
 
 def _read_keys(flat: Mapping[str, Any], network: str) -> dict[str, Any]:

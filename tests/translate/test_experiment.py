@@ -90,6 +90,13 @@ def test_hrnet_on_coco(translate):
     assert cfg["KeyPointTopDownCOCOEval"] == {"visible_threshold": 0.2, "oks_threshold": 0.9}
 
 
+def test_parts_of_coco(translate):
+    cfg = translate({"DATASET": {"TRAIN_SET": None, "TEST_SET": "test-dev2017"}})
+    assert cfg["TrainDataset"]["anno_path"] == "annotations/person_keypoints_train.json"  # its default
+    assert cfg["EvalDataset"]["anno_path"] == "annotations/image_info_test-dev2017.json"
+    assert cfg["EvalDataset"]["image_dir"] == "images/test2017"
+
+
 def test_hsrnet_whose_channels_are_bgr_without_a_word(translate):
     """Older files have SIGMA and HEATMAP_SIZE in EXTRA, BATCH_SIZE for a GPU and no COLOR_RGB."""
     extra = {"NUM_LAYERS": 110, "SIGMA": 3, "HEATMAP_SIZE": [72, 96], "NUM_DECONV_LAYERS": 2, "STAGE2": None}
