@@ -3,16 +3,23 @@
 import json
 import re
 import shlex
-from collections.abc import Callable, Iterable, Sequence
-from itertools import pairwise
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ppose.errors import ConfigError
 from ppose.translate.gpus import apply_visible, choose_gpus
 from ppose.translate.kinds import check_value
 from ppose.translate.known import find_experiment, name_experiment
-from ppose.translate.settings import KEYS, STRUCTURE, check_setting, read_gpus, read_value, to_our_value
-from ppose.translate.shell import ShellCall, read_call, split_line
+from ppose.translate.settings import (
+    KEYS,
+    OF_BOXES,
+    STRUCTURE,
+    check_setting,
+    read_gpus,
+    read_value,
+    to_our_value,
+)
+from ppose.translate.shell import ShellCall, has_flag, read_call, split_line, value_of
 
 _TENSORFLOW, _ATTENTION = "tf_hrnet_w32_256x192_coco", "attention_pose_resnet_50_256x192_coco"
 # Settings of these codes that our configs lack: the channels of ResNet's weights, and boxes for tests.
@@ -81,7 +88,7 @@ def translate_command(text: str) -> str:
     if call is None or "sed" in call.before:
         return _translate_other(text, words)
     arguments = list(call.arguments)
-    if _OWN.search(call.script) and not _has(arguments, "--cfg") and not _lacks_config(call):
+    if _OWN.search(call.script) and not has_flag(arguments, "--cfg") and not _lacks_config(call):
         return shlex.join([*call.variables, *call.interpreter, call.script, *arguments])
     if call.name in _CONVERTERS:
         ours, more = _CONVERTERS[call.name]
@@ -91,10 +98,10 @@ def translate_command(text: str) -> str:
     if call.name not in ("train.py", "test.py", "valid.py"):
         reason = _NONE.get(call.name, "train.py, test.py, valid.py and the converters have one")
         raise ConfigError(f"{call.script}: no counterpart; {reason}")
-    if _OF_EXPERIMENTS.search(call.script) and not _has(arguments, "--cfg"):
+    if _OF_EXPERIMENTS.search(call.script) and not has_flag(arguments, "--cfg"):
         raise ConfigError(f"{call.script}: expected --cfg and an experiment file (.yaml)")
     config = _guess_config([*call.before, call.script], arguments)
-    if call.name == "valid.py" and config.startswith("configs/") and not _has(arguments, "--flip-test"):
+    if call.name == "valid.py" and config.startswith("configs/") and not has_flag(arguments, "--flip-test"):
         arguments.append(_NO_FLIP_TEST)
     command = "train" if call.name == "train.py" else "eval"
     return _Call(command, config, arguments, call).translate()
@@ -116,21 +123,11 @@ def _translate_plot(arguments: Sequence[str]) -> str:
     for word in arguments:
         if word.startswith("-") and word.partition("=")[0] not in flags:
             raise ConfigError(f"{word}: no flag of plot_coco.py")
-    results, folder, truth, images, _ = (_value_of(arguments, flag) for flag in flags)
+    results, folder, truth, images, _ = (value_of(arguments, flag) for flag in flags)
     dataset = truth or (_PLOTTED_FILE if images else f"configs/{_PLOTTED}.yml")
     line = ["python", "tools/visualize_coco.py", results or "RESULTS", "--dataset", dataset]
     line += ["--image_dir", images] if images else []
     return shlex.join(line + (["--output_dir", folder] if folder else []))
-
-
-def _value_of(arguments: Sequence[str], flag: str) -> str:
-    """A flag's last value, after it or after its =; '' if there is none."""
-    values = [
-        word.partition("=")[2] or after
-        for word, after in pairwise([*arguments, ""])
-        if word == flag or word.startswith(f"{flag}=")
-    ]
-    return values[-1] if values else ""
 
 
 def _lacks_config(call: ShellCall) -> bool:
@@ -140,10 +137,6 @@ def _lacks_config(call: ShellCall) -> bool:
     )
 
 
-def _has(arguments: Iterable[str], flag: str) -> bool:
-    return any(word == flag or word.startswith(f"{flag}=") for word in arguments)
-
-
 class _Call:
     """One call of their train.py, test.py or valid.py."""
 
@@ -151,6 +144,7 @@ class _Call:
         self._command, self._config, self._arguments = command, config, list(arguments)
         self._gpus: list[int] = list(range(call.processes)) if call.processes > 1 else []
         self._variables = call.variables
+        self._is_of_mpii = "mpii" in re.split(r"[/\\]", value_of(arguments, "--cfg"))
         self._options: list[str] = []
         self._overrides: list[str] = []
         if re.fullmatch(_OF_BGR, config):
@@ -229,8 +223,8 @@ class _Call:
             check_value(setting, value)
         if setting == "GPUS":
             self._gpus = read_gpus(text)
-        elif setting == "TEST.MODEL_FILE" and not text:  # the run's final model, also our default
-            return
+        elif (self._is_of_mpii and setting in OF_BOXES) or (setting == "TEST.MODEL_FILE" and not text):
+            return  # their code for MPII has no detections; no file is the run's final model, as here
         elif self._command == "eval" and (flags := _to_eval_flags(setting, text, value)):
             self._options += flags
         elif setting in _COMMAND_KEYS:
@@ -270,24 +264,24 @@ def _to_eval_flags(setting: str, text: str, value: Any) -> list[str]:
     if setting in _EVAL_FLAGS:
         return [_EVAL_FLAGS[setting], text]
     flags = {("TEST.USE_GT_BBOX", False): "--use-detect-bbox", ("TEST.FLIP_TEST", True): "--flip-test"}
-    return [flags[setting, value]] if (setting, value) in flags else []
+    return [flags[setting, value]] if isinstance(value, bool) and (setting, value) in flags else []
 
 
 def _guess_config(before: list[str], arguments: list[str]) -> str:
     """Our config: that of the experiment file; without one, guessed from flags and folders."""
-    if _has(arguments, "--cfg"):
-        path = _value_of(arguments, "--cfg")
+    if has_flag(arguments, "--cfg"):
+        path = value_of(arguments, "--cfg")
         if not path.endswith((".yaml", ".yml")):
             raise ConfigError(f"--cfg: got '{path}', expected an experiment file (.yaml)")
         known = find_experiment(path)
         return f"configs/{known}.yml" if known else f"{name_experiment(path)}.yml"
-    gpus = _value_of(arguments, "--gpu")
+    gpus = value_of(arguments, "--gpu")
     folders = {part for word in before for part in re.split(r"[/;\s]", word)}
     is_attention = (
         bool(folders & {"main", "With_Attention"})
         or "-" in gpus
-        or _has(arguments, "--continue")
-        or _has(arguments, "--test_epoch")
+        or has_flag(arguments, "--continue")
+        or has_flag(arguments, "--test_epoch")
     )
     return f"configs/{_ATTENTION if is_attention else _TENSORFLOW}.yml"
 

@@ -9,7 +9,7 @@ import yaml
 from ppose.errors import ConfigError
 from ppose.translate.kinds import check_value
 from ppose.translate.networks import read_network
-from ppose.translate.settings import KEYS, check_setting, flatten, read_gpus, to_our_value
+from ppose.translate.settings import KEYS, OF_BOXES, check_setting, flatten, read_gpus, to_our_value
 
 # Defaults of the published code (lib/config/default.py, lib/core/config.py).
 _DEFAULTS: dict[str, Any] = {
@@ -120,8 +120,7 @@ def _read_keys(flat: Mapping[str, Any], network: str) -> dict[str, Any]:
     has_boxes = flat["DATASET.DATASET"] == "coco"  # the others' code has no detections
     for setting, value in flat.items():
         key = KEYS.get(setting)
-        is_of_boxes = setting in ("TEST.USE_GT_BBOX", "TEST.COCO_BBOX_FILE", "TEST.IMAGE_THRE")
-        if key is None or value in ("", None) or (is_of_boxes and not has_boxes):
+        if key is None or value in ("", None) or (setting in OF_BOXES and not has_boxes):
             continue
         if setting == "MODEL.PRETRAINED" and not flat["MODEL.INIT_WEIGHTS"]:
             value = None

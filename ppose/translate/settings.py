@@ -46,6 +46,7 @@ KEYS = {
     "TEST.IMAGE_THRE": "EvalDataset.image_thre",
     "TEST.MODEL_FILE": "weights",
 }
+OF_BOXES = ("TEST.USE_GT_BBOX", "TEST.COCO_BBOX_FILE", "TEST.IMAGE_THRE")  # for COCO only
 # The other settings, which this package reads as a whole: the network, the schedule, the loss.
 STRUCTURE = (
     "GPUS", "DATASET.DATASET", "DATASET.TRAIN_SET", "DATASET.TEST_SET", "DATASET.DATA_FORMAT",

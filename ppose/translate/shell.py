@@ -2,7 +2,9 @@
 
 import re
 import shlex
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from ppose.errors import ConfigError
 
@@ -87,3 +89,18 @@ def _name_modules(words: list[str]) -> list[str]:
         if word == "-m" and _MODULE.fullmatch(" ".join(words[i + 1 : i + 2])):
             return [*words[:i], f"{words[i + 1].replace('.', '/')}.py", *words[i + 2 :]]
     return words
+
+
+def value_of(arguments: Sequence[str], flag: str) -> str:
+    """A flag's last value, after it or after its =; '' if there is none."""
+    values = [
+        word.partition("=")[2] or after
+        for word, after in pairwise([*arguments, ""])
+        if word == flag or word.startswith(f"{flag}=")
+    ]
+    return values[-1] if values else ""
+
+
+def has_flag(arguments: Iterable[str], flag: str) -> bool:
+    """Whether a flag is among the arguments, with or without a =value."""
+    return any(word == flag or word.startswith(f"{flag}=") for word in arguments)

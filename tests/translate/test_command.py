@@ -118,6 +118,10 @@ COMMANDS = {
     "TEST.FLIP_TEST False": (
         "python tools/eval.py -c my_w32_highres.yml --gpu 3 -o save_dir=out TopDownHRNet.flip=false"
     ),
+    "python tools/test.py --cfg experiments/mpii/hrnet/w32_256x256_adam_lr1e-3.yaml TEST.USE_GT_BBOX False "
+    "TEST.IMAGE_THRE 0.1 MODEL.IMAGE_SIZE 256,256": (
+        "python tools/eval.py -c configs/hrnet_w32_256x256_mpii.yml -o 'trainsize=[256, 256]'"
+    ),
     "CUDA_VISIBLE_DEVICES=3 python train.py --gpu 0": (
         "python tools/train.py -c configs/tf_hrnet_w32_256x192_coco.yml --gpu 0"
     ),
