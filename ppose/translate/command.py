@@ -219,8 +219,7 @@ class _Call:
             raise ConfigError(f"{setting}: expected a value after it")
         text = self._arguments.pop(0)
         value = read_value(text)
-        if value is not None:
-            check_value(setting, value)
+        check_value(setting, value)
         if setting == "GPUS":
             self._gpus = read_gpus(text)
         elif (self._is_of_mpii and setting in OF_BOXES) or (setting == "TEST.MODEL_FILE" and not text):

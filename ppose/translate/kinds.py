@@ -20,7 +20,7 @@ def _is_list_of_whole(value: Any) -> bool:
 
 
 _KINDS: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
-    ("a text", lambda value: isinstance(value, str),
+    ("a text", lambda value: isinstance(value, str | None),
      "OUTPUT_DIR DATASET.ROOT DATASET.DATASET DATASET.TRAIN_SET DATASET.TEST_SET MODEL.NAME MODEL.PRETRAINED "
      "TEST.COCO_BBOX_FILE TEST.MODEL_FILE TRAIN.OPTIMIZER"),
     ("a number", _is_number,

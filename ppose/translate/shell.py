@@ -14,7 +14,7 @@ _REWRITES = (
     (r"\\\s*(\n|$)", " "),  # a continued line
     (r"(?m)(^|(?<=\s))#.*$", ""),
     (r"(?<=\s)\d(?=>)", ""),  # as in 2>&1
-    (r"(?<=[\w.])\\(?=[\w.])", "/"),
+    (r"(?<=[\w.:])\\(?=[\w.])", "/"),
 )
 _MODULE = re.compile(r"(\w+\.)*(train|test|valid)")  # run with -m
 _PROCESSES = re.compile(r"--?(nproc_per_node|nproc-per-node|num_processes)(=(.*))?$")
