@@ -74,6 +74,9 @@ COMMANDS = {
         "'LearningRate.schedulers.PiecewiseDecay.milestones=[170, 200]' pretrain_weights=null"
     ),
     "python tools\\train.py --cfg experiments\\my\\own.yaml | tee log": "python tools/train.py -c my_own.yml",
+    "python tools\\train.py --cfg my/own.yaml MODEL.PRETRAINED C:\\a.pth": (
+        "python tools/train.py -c my_own.yml -o pretrain_weights=C:/a.pth"
+    ),
     "python visualization/plot_coco.py --prediction a.json --save-path b": (
         "python tools/visualize_coco.py a.json --dataset configs/hrnet_w32_256x192.yml --output_dir b"
     ),
@@ -217,6 +220,7 @@ def test_experiments_have_the_names_of_our_configs():
         ("python tools/train.py --cfg a.yaml TRAIN.LR fast", "TRAIN.LR: got 'fast', expected a number"),
         ("python tools/train.py --cfg", "--cfg: got '', expected an experiment file"),
         ("python train.py --gpu", "--gpu: expected a value"),
+        ("python tools/train.py --cfg a.yaml TRAIN.LR null", "TRAIN.LR: got None, expected a number"),
         ("python train.py --fast 1", "--fast: no flag of these codes"),
         ("python visualization/plot_coco.py --fast 1", "--fast: no flag of plot_coco.py"),
         ("python tools/test.py", "tools/test.py: expected --cfg and an experiment file"),
