@@ -20,25 +20,19 @@ def _free_weight() -> paddle.ParamAttr:
     return paddle.ParamAttr(initializer=XavierNormal(), regularizer=paddle.regularizer.L2Decay(0.0))
 
 
-def _conv2d(in_channels: int, kernel_size: int) -> nn.Conv2D:
-    """A convolution to one channel."""
-    return nn.Conv2D(
-        in_channels, 1, kernel_size, padding=kernel_size // 2, weight_attr=_free_weight(), bias_attr=False
-    )
+class FloatConv2D(nn.Layer):
+    """A convolution to one channel without bias that quantization leaves in float, unlike an `nn.Conv2D`.
 
-
-class Pair(nn.Layer):
-    """The convolution of one channel that all steps share.
-
-    It is no `nn.Conv2D`: a quantized one must occur once in a graph, and int8 would gain nothing here.
+    Of the two in an `Attention`, one is applied several times, which a quantized one cannot be. If the other
+    is quantized, OpenVINO (2026.4) gives wrong attentions, between 0.2 and 30 times the right ones.
     """
 
-    def __init__(self, kernel_size: int) -> None:
+    def __init__(self, in_channels: int, kernel_size: int) -> None:
         super().__init__()
-        self.weight = self.create_parameter([1, 1, kernel_size, kernel_size], attr=_free_weight())
+        self.weight = self.create_parameter([1, in_channels, kernel_size, kernel_size], attr=_free_weight())
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
-        """(N, 1, H, W) -> the same shape."""
+        """(N, C, H, W) -> (N, 1, H, W)."""
         return F.conv2d(x, self.weight, padding=self.weight.shape[-1] // 2)
 
 
@@ -51,7 +45,7 @@ class Attention(nn.Layer):
 
     def __init__(self, channels: int, pair_kernel: int = 1, iterations: int = 3) -> None:
         super().__init__()
-        self.unary, self.pair = _conv2d(channels, 3), Pair(pair_kernel)
+        self.unary, self.pair = FloatConv2D(channels, 3), FloatConv2D(1, pair_kernel)
         self.iterations = iterations
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
@@ -93,7 +87,7 @@ class Part(Attention):
 
     def __init__(self, channels: int) -> None:
         super().__init__(channels)
-        self.project = _conv2d(channels, 1)
+        self.project = nn.Conv2D(channels, 1, 1, weight_attr=_free_weight(), bias_attr=False)
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         """See the class; the convolution comes first, as it is the same for one channel of weights."""

@@ -42,10 +42,8 @@ def measure_size(network: nn.Layer, size: tuple[int, int]) -> NetworkSize:
         counts[0] += weights * (math.prod(inputs[0].shape[2:]) if is_transposed else pixels)
         counts[1] += weights * pixels
 
-    kinds = (nn.Conv2D, nn.Conv2DTranspose)
-    hooks = [
-        layer.register_forward_post_hook(count) for layer in network.sublayers() if isinstance(layer, kinds)
-    ]
+    weighted = [layer for layer in network.sublayers() if getattr(layer, "weight", None) is not None]
+    hooks = [layer.register_forward_post_hook(count) for layer in weighted if layer.weight.ndim == 4]
     network.eval()
     width, height = size
     try:

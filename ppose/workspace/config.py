@@ -83,7 +83,7 @@ def _list_distill_loss(root: Cell) -> None:
 
 
 class _Files:
-    """Reads a config with its `_BASE_` files, each file only once; ``own_keys`` are those of the first file."""
+    """Reads a config with its `_BASE_` files, each only once; ``own_keys`` are those of the first one."""
 
     def __init__(self) -> None:
         self.own_keys: list[str] = []

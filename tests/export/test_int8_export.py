@@ -16,6 +16,7 @@ from ppose.export.export import Options, export_model
 from ppose.inference.model_folder import read_model_folder
 from ppose.inference.predictor import Predictor
 from ppose.inference.runtimes import open_runtime
+from ppose.inference.runtimes.openvino_runtime import OpenVinoRuntime
 from ppose.processor import check_bf16
 from ppose.quantization.calibrate import PTQ, quantize_network
 from ppose.quantization.qat import clipping_alphas
@@ -77,7 +78,7 @@ def test_an_export_is_int8_in_every_runtime(tmp_path, caplog):
 
 def test_full_range_that_is_off_where_it_saturates_is_told_the_way_out(tmp_path, monkeypatch):
     monkeypatch.setattr("ppose.inference.model_folder.saturates_int8", lambda: True)
-    distances = iter([0.5, 0.1])
+    distances = iter([0.5, 0.1])  # of the first runtime
     monkeypatch.setattr("ppose.export.export._distance", lambda heatmaps, expected: next(distances))
     image = paddle.to_tensor(np.random.default_rng(1).normal(size=(2, 3, 64, 64)).astype(np.float32))
     task, _ = _make_task(tmp_path, "lite_8")
@@ -86,6 +87,20 @@ def test_full_range_that_is_off_where_it_saturates_is_told_the_way_out(tmp_path,
         ExportError, match=r"off by 5\.0e-01 .*nothing was written: .* without VNNI .*; export with PTQ"
     ):
         export_model(task, "small", tmp_path / "exported", Options(format="onnx"), trained=network)
+
+
+def test_a_runtime_that_computes_eight_bits_wrong_is_an_error(tmp_path, monkeypatch):
+    """As OpenVINO did with a quantized convolution that several operators take."""
+    run = OpenVinoRuntime.__call__
+    monkeypatch.setattr(OpenVinoRuntime, "__call__", lambda self, *inputs: 0.3 * run(self, *inputs))
+    image = paddle.to_tensor(np.random.default_rng(1).normal(size=(2, 3, 64, 64)).astype(np.float32))
+    task, _ = _make_task(tmp_path, "lite_8")
+    network = quantize_network(load_trained(task), [image], PTQ())
+    with pytest.raises(
+        ExportError, match=r"off by 7\.0e-01 of the trained network's in openvino, .* nothing"
+    ):
+        export_model(task, "small", tmp_path / "exported", Options(format="onnx"), trained=network)
+    assert not (tmp_path / "exported").exists()
 
 
 def test_a_network_trained_for_eight_bits_is_exported_in_them(tmp_path):
