@@ -37,14 +37,15 @@ def take_faces(content: Any, where: str) -> dict[str, Any]:
 
 def _take(content: Any, parts: Sequence[str], where: str) -> dict[str, Any]:
     taken: list[dict[str, Any]] = []
-    for person in _annotations(content, where):
+    people = _annotations(content, where)
+    for number, person in enumerate(people):
         for part in parts:
             keypoints = _get_list(person, f"{part}_kpts", where)
             if not _get(person, f"{part}_valid", where) or not any(map(_is_above_zero, keypoints)):
                 continue
             taken.append(
                 {
-                    "id": len(taken) + 1,
+                    "id": f"{person.get('id', number)} {part}",  # named so in messages
                     "image_id": _get(person, "image_id", where),
                     "category_id": 1,
                     "bbox": _get_list(person, f"{part}_box", where)[:4],
@@ -52,6 +53,8 @@ def _take(content: Any, parts: Sequence[str], where: str) -> dict[str, Any]:
                     "iscrowd": person.get("iscrowd", 0),
                 }
             )
+    if people and not taken:
+        raise DataError(f"{where}: none of its {len(people)} annotations has a valid {' or '.join(parts)}")
     return {**content, "annotations": taken, "categories": _CATEGORIES}
 
 

@@ -58,7 +58,7 @@ def test_boxes_below_a_pixel_are_left_out(read, caplog):
         ([{"image": ["photo.jpg"], "bbox": [1, 2, 3, 4]}], "expected a JSON list"),
         ([{"image_id": True, "bbox": [1, 2, 3, 4]}], "expected a JSON list"),
         ([{"image_id": "x", "bbox": [1, 2, 3, 4]}], "none of its boxes"),
-        ({"shapes": []}, "not a COCO annotation file"),
+        ({"shapes": []}, r"not a COCO annotation file: .* \(`ppose convert` reads other formats\)"),
         ({"images": IMAGES, "annotations": 5}, "none of its boxes"),
         (
             {"images": IMAGES, "annotations": [{"image_id": [7], "bbox": [1, 2, 3, 4]}]},

@@ -19,9 +19,12 @@ def make(**changes):
 
 def test_parts_without_a_keypoint_are_left_out():
     (hand,) = take_hands(make(), "file")["annotations"]
-    assert (hand["image_id"], hand["bbox"], len(hand["keypoints"])) == (1, [1, 2, 3, 4], 63)
-    assert take_faces(make(), "file")["annotations"] == []
-    assert take_hands(make(lefthand_valid=False), "file")["annotations"] == []
+    assert (hand["id"], hand["image_id"], hand["bbox"]) == ("7 lefthand", 1, [1, 2, 3, 4])
+    assert len(hand["keypoints"]) == 63
+    with pytest.raises(DataError, match="none of its 1 annotations has a valid face"):
+        take_faces(make(), "file")
+    with pytest.raises(DataError, match="none of its 1 annotations has a valid lefthand or righthand"):
+        take_hands(make(lefthand_valid=False), "file")
 
 
 @pytest.mark.parametrize(

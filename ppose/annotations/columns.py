@@ -187,8 +187,10 @@ class PersonColumns:
         for index, pose in enumerate(entry.get("pose") for entry in self._entries):
             if isinstance(pose, Mapping) and "quaternion" in pose and "translation" in pose:
                 problem = f"{self._entry(index)}: pose is {pose!r}, expected a quaternion of 4 numbers and a "
-                problem += "translation of 3"
+                problem += "translation of 3, neither all 0"
                 poses[index] = read_plain_row([pose["quaternion"], pose["translation"]], 7, problem)
+                if not poses[index, :4].any() or not poses[index, 4:].any():
+                    raise DataError(problem)
         return poses
 
     def _read_areas(self, boxes: np.ndarray) -> np.ndarray:

@@ -120,7 +120,10 @@ def read_images(content: Any, where: str) -> tuple[Images, list[str]]:
     """The images of a file's content, and notes to report; DataError if one id stands for two files."""
     entries = content.get("images") if isinstance(content, Mapping) else None
     if not isinstance(entries, list):
-        raise DataError(f"{where}: not a COCO annotation file: it has no list 'images'")
+        raise DataError(
+            f"{where}: not a COCO annotation file: it has no list 'images' (`ppose convert` reads "
+            "other formats)"
+        )
     for index, entry in enumerate(entries):
         if not isinstance(entry, Mapping):
             raise DataError(f"{where}: images[{index}]: got {entry!r}, expected an object in braces")

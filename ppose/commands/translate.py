@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -56,6 +57,11 @@ def write_config(file: str, output: Path | None) -> None:
     with temporary_folder(tempfile.gettempdir(), "ppose-") as folder:
         trial = folder / output.name
         trial.write_text(text, encoding="utf-8")
-        load_config(trial)
+        try:
+            load_config(trial)
+        except ConfigError as error:  # in lines of the trial, which the user never sees
+            raise ConfigError(
+                re.sub(rf"{re.escape(str(trial))}(:\d+)?", lambda _: file, str(error))
+            ) from None
     write_bytes(output, text.encode())
     print(f"{output}: train with python tools/train.py -c {output}")

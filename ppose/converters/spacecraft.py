@@ -72,7 +72,7 @@ def convert_spacecraft(
         images.append(
             {
                 "license": license_,
-                "file_name": path.name,
+                "file_name": label["filename"],
                 "coco_url": "",
                 "height": height,
                 "width": width,

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ppose.errors import ConfigError
+from ppose.errors import ConfigError, DataError
 from ppose.files import write_json
 from ppose.keypoints import KeypointSet
 from ppose.metrics.in_order import Found
@@ -23,6 +23,8 @@ _GROUPS = {
     "Knee": (1, 4),
     "Ankle": (0, 5),
 }
+# A person is another if most keypoints are further away than so many heads; few may have been corrected.
+_SAME, _CORRECTED = 0.5, 0.1
 _NOT_IN_MEAN = (6, 7)  # pelvis and thorax
 # The official code prints "Mean@0.1" from the eleventh of its thresholds after 0, which is 0.11.
 _MEANS = {"PCKh@0.5": 0.5, "PCKh@0.1": 0.1, "PCKh@0.1 as the official code prints it": 0.11}
@@ -62,9 +64,22 @@ class KeyPointTopDownMPIIEval:
         if annotations.head_boxes is None or truth_file is not None:
             file = find_truth_file(annotations.where) if truth_file is None else truth_file
             self._truth, self._visible, self._head_boxes = read_truth(file, len(annotations.image_files))
+            self._check_order(annotations, file)
         else:
             self._truth, self._visible = annotations.keypoints, annotations.visible
             self._head_boxes = annotations.head_boxes
+
+    def _check_order(self, people: MpiiPeople, file: str | Path) -> None:
+        """Raise DataError if the people's keypoints are not those of ``file``, up to a few corrections."""
+        labelled = people.visible & self._visible
+        off = head_distances(people.keypoints, self._truth, self._head_boxes)
+        is_far = (labelled & (off > _SAME)).sum(axis=1) * 2 > labelled.sum(axis=1)
+        if is_far.mean() > _CORRECTED:
+            first = int(np.flatnonzero(is_far)[0])
+            raise DataError(
+                f"{file}: {is_far.sum()} of {len(is_far)} people are not those of {people.where}, such as "
+                f"number {first}, {people.image_files[first]}: expected the same people in the same order"
+            )
 
     def reset(self) -> None:
         """Forget all people."""

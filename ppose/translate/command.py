@@ -1,19 +1,25 @@
 """Translates a command of another pose code to ours."""
 
-import argparse
 import json
 import re
 import shlex
-from collections.abc import Callable, Iterable, Sequence
-from itertools import pairwise
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from ppose import options
 from ppose.errors import ConfigError
+from ppose.translate.gpus import apply_visible, choose_gpus
 from ppose.translate.kinds import check_value
 from ppose.translate.known import find_experiment, name_experiment
-from ppose.translate.settings import KEYS, STRUCTURE, check_setting, read_gpus, read_value, to_our_value
-from ppose.translate.shell import read_call, split_line
+from ppose.translate.settings import (
+    KEYS,
+    OF_BOXES,
+    STRUCTURE,
+    check_setting,
+    read_gpus,
+    read_value,
+    to_our_value,
+)
+from ppose.translate.shell import ShellCall, has_flag, read_call, split_line, value_of
 
 _TENSORFLOW, _ATTENTION = "tf_hrnet_w32_256x192_coco", "attention_pose_resnet_50_256x192_coco"
 # Settings of these codes that our configs lack: the channels of ResNet's weights, and boxes for tests.
@@ -43,14 +49,24 @@ _COMMANDS = {
     "sed": "there is nothing to change in other packages",
 }
 _PLOTTED = "hrnet_w32_256x192"  # a config for COCO's people, whose results their script draws
-_OWN = re.compile(r"(tools/(train|eval|infer|export_model)|deploy/infer|dataset/download_coco)\.py$")
-# Their flags without a value, and flags with a value that ppose does not need.
+_PLOTTED_FILE = "data/coco/annotations/person_keypoints_val2017.json"  # its default
+_OWN = re.compile(
+    r"(tools/(train|eval|infer|export_model)|deploy/infer|dataset/(download_coco|converters/\w+))\.py$"
+)
+_OF_EXPERIMENTS = re.compile(r"(^|/)(tools|pose_estimation)/\w+\.py$|valid\.py$")
+# Their flags without a value, flags for our keys, and flags with a value that ppose does not need.
 _NO_FLIP_TEST = "--no-flip-test"  # not one of theirs: stands for the absence of --flip-test
 _SWITCHES = (
     _NO_FLIP_TEST,
     *("--post-process", "--shift-heatmap", "--flip-test", "--use-detect-bbox", "--continue"),
 )
-_WITHOUT_EFFECT = ("--frequent", "--workers", "--modelDir", "--logDir", "--dataDir", "--prevModelDir")
+_OF_KEYS = {
+    "--coco-bbox-file": "EvalDataset.bbox_file",
+    "--frequent": "log_iter",
+    "--modelDir": "save_dir",
+    "--workers": "worker_num",
+}
+_WITHOUT_EFFECT = ("--logDir", "--prevModelDir")
 # Settings beside KEYS: flags of eval.py, keys, and settings without effect or read elsewhere.
 _EVAL_FLAGS = {"TEST.OKS_THRE": "--oks_thre", "TEST.IN_VIS_THRE": "--in_vis_thre"}
 _SCHEDULE = "LearningRate.schedulers.PiecewiseDecay"
@@ -72,7 +88,7 @@ def translate_command(text: str) -> str:
     if call is None or "sed" in call.before:
         return _translate_other(text, words)
     arguments = list(call.arguments)
-    if _OWN.search(call.script) and not _has(arguments, "--cfg"):
+    if _OWN.search(call.script) and not has_flag(arguments, "--cfg") and not _lacks_config(call):
         return shlex.join([*call.variables, *call.interpreter, call.script, *arguments])
     if call.name in _CONVERTERS:
         ours, more = _CONVERTERS[call.name]
@@ -82,12 +98,13 @@ def translate_command(text: str) -> str:
     if call.name not in ("train.py", "test.py", "valid.py"):
         reason = _NONE.get(call.name, "train.py, test.py, valid.py and the converters have one")
         raise ConfigError(f"{call.script}: no counterpart; {reason}")
+    if _OF_EXPERIMENTS.search(call.script) and not has_flag(arguments, "--cfg"):
+        raise ConfigError(f"{call.script}: expected --cfg and an experiment file (.yaml)")
     config = _guess_config([*call.before, call.script], arguments)
-    if call.name == "valid.py" and config.startswith("configs/") and not _has(arguments, "--flip-test"):
+    if call.name == "valid.py" and config.startswith("configs/") and not has_flag(arguments, "--flip-test"):
         arguments.append(_NO_FLIP_TEST)
     command = "train" if call.name == "train.py" else "eval"
-    line = _Call(command, config, arguments, call.processes).translate()
-    return " ".join([*map(shlex.quote, call.variables), line])
+    return _Call(command, config, arguments, call).translate()
 
 
 def _translate_other(text: str, words: list[str]) -> str:
@@ -102,29 +119,32 @@ def _translate_other(text: str, words: list[str]) -> str:
 
 def _translate_plot(arguments: Sequence[str]) -> str:
     """Translate plot_coco.py: pictures of a results file."""
-    results, folder = (_value_of(arguments, flag) for flag in ("--prediction", "--save-path"))
-    line = ["python", "tools/visualize_coco.py", results or "RESULTS", "--dataset", f"configs/{_PLOTTED}.yml"]
+    flags = dict.fromkeys(("--prediction", "--save-path", "--gt-anno", "--image-path", "--style"), "")
+    for word in arguments:
+        if word.startswith("-") and word.partition("=")[0] not in flags:
+            raise ConfigError(f"{word}: no flag of plot_coco.py")
+    results, folder, truth, images, _ = (value_of(arguments, flag) for flag in flags)
+    dataset = truth or (_PLOTTED_FILE if images else f"configs/{_PLOTTED}.yml")
+    line = ["python", "tools/visualize_coco.py", results or "RESULTS", "--dataset", dataset]
+    line += ["--image_dir", images] if images else []
     return shlex.join(line + (["--output_dir", folder] if folder else []))
 
 
-def _value_of(arguments: Sequence[str], flag: str) -> str:
-    """A flag's value, after it or after its =; '' if there is none."""
-    for word, after in pairwise([*arguments, ""]):
-        if word == flag or word.startswith(f"{flag}="):
-            return word.partition("=")[2] or after
-    return ""
-
-
-def _has(arguments: Iterable[str], flag: str) -> bool:
-    return any(word == flag or word.startswith(f"{flag}=") for word in arguments)
+def _lacks_config(call: ShellCall) -> bool:
+    """Whether it is a tools/train.py without the config that ours needs."""
+    return call.name == "train.py" and not any(
+        re.match(r"-c|--conf", word) and not word.startswith("-cfg") for word in call.arguments
+    )
 
 
 class _Call:
     """One call of their train.py, test.py or valid.py."""
 
-    def __init__(self, command: str, config: str, arguments: list[str], processes: int) -> None:
+    def __init__(self, command: str, config: str, arguments: list[str], call: ShellCall) -> None:
         self._command, self._config, self._arguments = command, config, list(arguments)
-        self._gpus: list[int] = list(range(processes)) if processes > 1 else []
+        self._gpus: list[int] = list(range(call.processes)) if call.processes > 1 else []
+        self._variables = call.variables
+        self._is_of_mpii = "mpii" in re.split(r"[/\\]", value_of(arguments, "--cfg"))
         self._options: list[str] = []
         self._overrides: list[str] = []
         if re.fullmatch(_OF_BGR, config):
@@ -141,6 +161,9 @@ class _Call:
                 self._read_setting(word)
         if self._command == "eval":
             self._add_detections()
+        if self._gpus:
+            sees_all = self._config in (f"configs/{_TENSORFLOW}.yml", f"configs/{_ATTENTION}.yml")
+            self._gpus, self._variables = apply_visible(self._gpus, self._variables, sees_all=sees_all)
         return self._join()
 
     def _add_detections(self) -> None:
@@ -166,24 +189,28 @@ class _Call:
             "--test_epoch": lambda epoch: self._options.extend(["--test_epoch", epoch]),
             "--test_model": lambda file: self._options.extend(["--test_model", file]),
             "--model-file": lambda file: self._options.extend(["--model-file", file]),
-            "--coco-bbox-file": lambda file: self._overrides.append(f"EvalDataset.bbox_file={file}"),
         }
         if flag in readers:
             readers[flag](value or "")
+        elif flag in _OF_KEYS:
+            self._overrides.append(f"{_OF_KEYS[flag]}={value}")
+        elif flag == "--dataDir" and value:
+            raise ConfigError(f"--dataDir: no counterpart; add '{value}' to DATASET.ROOT instead")
         elif flag == _NO_FLIP_TEST:
             self._overrides.append(f"{_network_of(self._config)}.flip=false")
         elif flag == "--shift-heatmap":
             self._overrides.append(f"{_network_of(self._config)}.shift_heatmap=true")
         elif flag in ("--flip-test", "--use-detect-bbox", "--continue"):
             self._options.append(flag)
-        elif flag not in (*_WITHOUT_EFFECT, "--post-process"):  # we also decode with a quarter pixel
+        elif flag not in (
+            *_WITHOUT_EFFECT,
+            "--dataDir",
+            "--post-process",
+        ):  # we also decode with a quarter pixel
             raise ConfigError(f"{flag}: no flag of these codes")
 
     def _read_gpus(self, text: str) -> None:
-        try:
-            self._gpus = options.read_gpus(text)
-        except argparse.ArgumentTypeError as error:
-            raise ConfigError(f"--gpu: {error}") from None
+        self._gpus = choose_gpus(text)
 
     def _read_setting(self, setting: str) -> None:
         """Read a setting of the experiment file and its value, as in TEST.USE_GT_BBOX False."""
@@ -192,12 +219,11 @@ class _Call:
             raise ConfigError(f"{setting}: expected a value after it")
         text = self._arguments.pop(0)
         value = read_value(text)
-        if value is not None:
-            check_value(setting, value)
+        check_value(setting, value)
         if setting == "GPUS":
             self._gpus = read_gpus(text)
-        elif setting == "TEST.MODEL_FILE" and not text:  # the run's final model, also our default
-            return
+        elif (self._is_of_mpii and setting in OF_BOXES) or (setting == "TEST.MODEL_FILE" and not text):
+            return  # their code for MPII has no detections; no file is the run's final model, as here
         elif self._command == "eval" and (flags := _to_eval_flags(setting, text, value)):
             self._options += flags
         elif setting in _COMMAND_KEYS:
@@ -224,6 +250,7 @@ class _Call:
         elif self._gpus:
             line += ["--gpu", str(self._gpus[0])]
         line += self._options
+        line = [*self._variables, *line]
         return shlex.join(line + (["-o", *self._overrides] if self._overrides else []))
 
 
@@ -236,24 +263,24 @@ def _to_eval_flags(setting: str, text: str, value: Any) -> list[str]:
     if setting in _EVAL_FLAGS:
         return [_EVAL_FLAGS[setting], text]
     flags = {("TEST.USE_GT_BBOX", False): "--use-detect-bbox", ("TEST.FLIP_TEST", True): "--flip-test"}
-    return [flags[setting, value]] if (setting, value) in flags else []
+    return [flags[setting, value]] if isinstance(value, bool) and (setting, value) in flags else []
 
 
 def _guess_config(before: list[str], arguments: list[str]) -> str:
     """Our config: that of the experiment file; without one, guessed from flags and folders."""
-    if _has(arguments, "--cfg"):
-        path = _value_of(arguments, "--cfg")
+    if has_flag(arguments, "--cfg"):
+        path = value_of(arguments, "--cfg")
         if not path.endswith((".yaml", ".yml")):
             raise ConfigError(f"--cfg: got '{path}', expected an experiment file (.yaml)")
         known = find_experiment(path)
         return f"configs/{known}.yml" if known else f"{name_experiment(path)}.yml"
-    gpus = _value_of(arguments, "--gpu")
+    gpus = value_of(arguments, "--gpu")
     folders = {part for word in before for part in re.split(r"[/;\s]", word)}
     is_attention = (
         bool(folders & {"main", "With_Attention"})
         or "-" in gpus
-        or _has(arguments, "--continue")
-        or _has(arguments, "--test_epoch")
+        or has_flag(arguments, "--continue")
+        or has_flag(arguments, "--test_epoch")
     )
     return f"configs/{_ATTENTION if is_attention else _TENSORFLOW}.yml"
 
@@ -261,7 +288,6 @@ def _guess_config(before: list[str], arguments: list[str]) -> str:
 def _network_of(config: str) -> str:
     """The name of the block of a config's architecture."""
     name = config.rpartition("/")[2]
-    for start, network in (("hsr", "HSRNet"), ("pose_resnet", "PoseResNet"), ("attention", "PoseResNet")):
-        if name.startswith(start):
-            return network
-    return "TopDownHRNet" if "res" not in name else "PoseResNet"
+    if name.startswith("hsr"):
+        return "HSRNet"
+    return "PoseResNet" if re.search(r"(^|_)(attention|res(net)?_?\d)", name) else "TopDownHRNet"

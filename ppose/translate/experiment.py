@@ -9,7 +9,7 @@ import yaml
 from ppose.errors import ConfigError
 from ppose.translate.kinds import check_value
 from ppose.translate.networks import read_network
-from ppose.translate.settings import KEYS, check_setting, flatten, read_gpus, to_our_value
+from ppose.translate.settings import KEYS, OF_BOXES, check_setting, flatten, read_gpus, to_our_value
 
 # Defaults of the published code (lib/config/default.py, lib/core/config.py).
 _DEFAULTS: dict[str, Any] = {
@@ -18,9 +18,13 @@ _DEFAULTS: dict[str, Any] = {
     "DATASET.PROB_HALF_BODY": 0,
     "DATASET.ROT_FACTOR": 30,
     "DATASET.SCALE_FACTOR": 0.25,
+    "DATASET.TEST_SET": "valid",
+    "DATASET.TRAIN_SET": "train",
     "LOSS.USE_TARGET_WEIGHT": True,
     "MODEL.INIT_WEIGHTS": True,
     "TEST.FLIP_TEST": False,
+    "TEST.IN_VIS_THRE": 0.0,
+    "TEST.OKS_THRE": 0.5,
     "TEST.USE_GT_BBOX": False,
     "TRAIN.END_EPOCH": 140,
     "TRAIN.LR": 0.001,
@@ -29,8 +33,13 @@ _DEFAULTS: dict[str, Any] = {
 }
 # The older of the two has these settings under other keys, and one different default.
 _OLDER = ("MODEL.EXTRA.HEATMAP_SIZE", "MODEL.EXTRA.SIGMA", "TRAIN.BATCH_SIZE", "TEST.BATCH_SIZE")
-_OLDER_DEFAULTS = {"TRAIN.BATCH_SIZE": 32, "TEST.SHIFT_HEATMAP": True}
-_NEWER_DEFAULTS = {"TRAIN.BATCH_SIZE_PER_GPU": 32, "TEST.SHIFT_HEATMAP": False}
+_OLDER_DEFAULTS = {"TEST.IMAGE_THRE": 0.0, "TEST.SHIFT_HEATMAP": True, "TRAIN.BATCH_SIZE": 32}
+_NEWER_DEFAULTS = {
+    "MODEL.HEATMAP_SIZE": [64, 64],
+    "TEST.IMAGE_THRE": 0.1,
+    "TEST.SHIFT_HEATMAP": False,
+    "TRAIN.BATCH_SIZE_PER_GPU": 32,
+}
 _PEOPLE = 17  # keypoints of COCO's people
 _REQUIRED = ("MODEL.NAME", "MODEL.NUM_JOINTS", "MODEL.IMAGE_SIZE", "DATASET.DATASET")
 _SPACECRAFT = {11: "tango11", 12: "envisat12", 16: "envisat16"}
@@ -79,16 +88,13 @@ def _read(file: Path) -> dict[str, Any]:
 def _read_data(flat: Mapping[str, Any], network: str) -> tuple[list[str], dict[str, Any]]:
     """The file of defaults for a kind of data, if any, and the paths of the datasets."""
     kind, count = flat["DATASET.DATASET"], flat["MODEL.NUM_JOINTS"]
-    sets = {"TrainDataset": flat.get("DATASET.TRAIN_SET"), "EvalDataset": flat.get("DATASET.TEST_SET")}
+    sets = {"TrainDataset": flat["DATASET.TRAIN_SET"], "EvalDataset": flat["DATASET.TEST_SET"]}
     if kind == "mpii":
         return ["_base_/mpii.yml"], {
             key: {"image_dir": "images", "anno_path": f"annot/{part}.json"} for key, part in sets.items()
         }
     if kind == "coco" and count == _PEOPLE:
-        names = {key: _coco_annotations(str(part)) for key, part in sets.items()}
-        return [], {
-            key: {"image_dir": f"images/{part}", "anno_path": names[key]} for key, part in sets.items()
-        }
+        return [], {key: _coco_paths(part) for key, part in sets.items()}
     if kind not in ("coco", "envisat_coco", "envisat_coco_envisat") or count not in _SPACECRAFT:
         raise ConfigError(
             f"DATASET.DATASET is {kind} with {count} keypoints, expected coco with {_PEOPLE}, mpii with 16, "
@@ -100,19 +106,21 @@ def _read_data(flat: Mapping[str, Any], network: str) -> tuple[list[str], dict[s
     return ["_base_/spacecraft.yml"], blocks
 
 
-def _coco_annotations(part: str) -> str:
-    return f"annotations/{'image_info' if 'test' in part else 'person_keypoints'}_{part}.json"
+def _coco_paths(part: str) -> dict[str, str]:
+    """Images and annotations of a part of COCO; test-dev2017 is a list of images of test2017."""
+    if "test" in part:
+        return {"image_dir": "images/test2017", "anno_path": f"annotations/image_info_{part}.json"}
+    return {"image_dir": f"images/{part}", "anno_path": f"annotations/person_keypoints_{part}.json"}
 
 
 def _read_keys(flat: Mapping[str, Any], network: str) -> dict[str, Any]:
     """The settings that correspond to one key of ours each; empty texts are skipped."""
     cfg: dict[str, Any] = {}
     loss = "KeyPointOHKMMSELoss" if flat.get("LOSS.USE_OHKM") else "KeyPointMSELoss"
-    has_boxes = flat["DATASET.DATASET"] != "mpii"
+    has_boxes = flat["DATASET.DATASET"] == "coco"  # the others' code has no detections
     for setting, value in flat.items():
         key = KEYS.get(setting)
-        is_of_boxes = setting in ("TEST.USE_GT_BBOX", "TEST.COCO_BBOX_FILE", "TEST.IMAGE_THRE")
-        if key is None or value in ("", None) or (is_of_boxes and not has_boxes):
+        if key is None or value in ("", None) or (setting in OF_BOXES and not has_boxes):
             continue
         if setting == "MODEL.PRETRAINED" and not flat["MODEL.INIT_WEIGHTS"]:
             value = None

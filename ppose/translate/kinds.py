@@ -20,7 +20,7 @@ def _is_list_of_whole(value: Any) -> bool:
 
 
 _KINDS: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
-    ("a text", lambda value: isinstance(value, str),
+    ("a text", lambda value: isinstance(value, str | None),
      "OUTPUT_DIR DATASET.ROOT DATASET.DATASET DATASET.TRAIN_SET DATASET.TEST_SET MODEL.NAME MODEL.PRETRAINED "
      "TEST.COCO_BBOX_FILE TEST.MODEL_FILE TRAIN.OPTIMIZER"),
     ("a number", _is_number,
@@ -39,10 +39,17 @@ _KINDS: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
      "TRAIN.LR_STEP MODEL.EXTRA.NUM_DECONV_FILTERS MODEL.EXTRA.NUM_DECONV_KERNELS"),
 )  # fmt: skip
 _EXPECTED = {setting: (words, test) for words, test, settings in _KINDS for setting in settings.split()}
+# Values without a counterpart, and why, or what to do.
+_UNSUPPORTED = {
+    ("DATASET.DATA_FORMAT", "zip"): "unpack the images; files only",
+    ("TEST.POST_PROCESS", False): "we always move keypoints a quarter pixel to the second highest",
+}
 
 
 def check_value(setting: str, value: Any) -> None:
-    """Raise ConfigError if a value has the wrong kind for its setting."""
+    """Raise ConfigError if a value has the wrong kind for its setting, or no counterpart."""
+    if isinstance(value, str | bool) and (setting, value) in _UNSUPPORTED:
+        raise ConfigError(f"{setting}: got {value}; {_UNSUPPORTED[setting, value]}")
     words, test = _EXPECTED.get(setting, ("", lambda _: True))
     if not test(value):
         raise ConfigError(f"{setting}: got {value!r:.60}, expected {words}")

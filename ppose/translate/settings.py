@@ -46,6 +46,7 @@ KEYS = {
     "TEST.IMAGE_THRE": "EvalDataset.image_thre",
     "TEST.MODEL_FILE": "weights",
 }
+OF_BOXES = ("TEST.USE_GT_BBOX", "TEST.COCO_BBOX_FILE", "TEST.IMAGE_THRE")  # for COCO only
 # The other settings, which this package reads as a whole: the network, the schedule, the loss.
 STRUCTURE = (
     "GPUS", "DATASET.DATASET", "DATASET.TRAIN_SET", "DATASET.TEST_SET", "DATASET.DATA_FORMAT",
@@ -124,5 +125,7 @@ def read_value(text: str) -> Any:
 
 def read_gpus(value: Any) -> list[int]:
     """Parse GPUS as these files write them: (0,1,2,3), '0,1' or 0."""
-    parts = str(value).strip("()[] ").split(",")
-    return [int(part) for part in parts if part.strip().isdecimal()]
+    parts = [part.strip() for part in str(value).strip("()[] ").split(",") if part.strip()]
+    if not all(part.isdecimal() for part in parts):
+        raise ConfigError(f"GPUS: got {value!r:.60}, expected GPUs such as (0,1)")
+    return [int(part) for part in parts]

@@ -2,7 +2,9 @@
 
 import re
 import shlex
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from ppose.errors import ConfigError
 
@@ -12,8 +14,9 @@ _REWRITES = (
     (r"\\\s*(\n|$)", " "),  # a continued line
     (r"(?m)(^|(?<=\s))#.*$", ""),
     (r"(?<=\s)\d(?=>)", ""),  # as in 2>&1
-    (r"(?<=[\w.])\\(?=[\w.])", "/"),
+    (r"(?<=[\w.:])\\(?=[\w.])", "/"),
 )
+_MODULE = re.compile(r"(\w+\.)*(train|test|valid)")  # run with -m
 _PROCESSES = re.compile(r"--?(nproc_per_node|nproc-per-node|num_processes)(=(.*))?$")
 
 
@@ -67,10 +70,37 @@ def split_line(text: str) -> list[str]:
 
 
 def read_call(words: list[str]) -> ShellCall | None:
-    """The first call of a script among the words; None if there is none."""
+    """The one call of a script among the words; None if there is none, ConfigError for several."""
+    words = _name_modules(words)
     start = next((i for i, word in enumerate(words) if word.endswith(".py")), None)
     if start is None:
         return None
     arguments = words[start + 1 :]
     end = next((i for i, word in enumerate(arguments) if _ENDS.match(word)), len(arguments))
+    others = [word for word in arguments[end:] if word.endswith(".py")]
+    if others:
+        raise ConfigError(f"{words[start]} and {others[0]}: translate one command at a time")
     return ShellCall(tuple(words[:start]), words[start], tuple(arguments[:end]))
+
+
+def _name_modules(words: list[str]) -> list[str]:
+    """The words with ``-m tools.train`` as the script tools/train.py."""
+    for i, word in enumerate(words):
+        if word == "-m" and _MODULE.fullmatch(" ".join(words[i + 1 : i + 2])):
+            return [*words[:i], f"{words[i + 1].replace('.', '/')}.py", *words[i + 2 :]]
+    return words
+
+
+def value_of(arguments: Sequence[str], flag: str) -> str:
+    """A flag's last value, after it or after its =; '' if there is none."""
+    values = [
+        word.partition("=")[2] or after
+        for word, after in pairwise([*arguments, ""])
+        if word == flag or word.startswith(f"{flag}=")
+    ]
+    return values[-1] if values else ""
+
+
+def has_flag(arguments: Iterable[str], flag: str) -> bool:
+    """Whether a flag is among the arguments, with or without a =value."""
+    return any(word == flag or word.startswith(f"{flag}=") for word in arguments)

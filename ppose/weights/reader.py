@@ -68,6 +68,8 @@ def read_weights(path: str | Path) -> dict[str, np.ndarray]:
 
 def _read(content: bytes) -> dict[str, np.ndarray]:
     if content[:4] == b"PK\x03\x04":
+        if content[30 : 30 + int.from_bytes(content[26:28], "little")].endswith(b".npy"):
+            raise CheckpointError(f"is no weights file: it looks like {_NUMPY}")
         return _read_torch_zip(content)
     if content[:1] == b"\x80" and content[1:2] <= b"\x05":
         return _read_pickle(content)
@@ -87,6 +89,7 @@ def _check_range(arrays: Mapping[str, np.ndarray]) -> None:
                     )
 
 
+_NUMPY = "arrays of numpy, such as a run's training state (.npz); give the run's .pdparams file"
 _TABLE_END = bytes.fromhex("57fb808b247547db")  # of LevelDB's tables: a `.ckpt`, or its `.index`
 
 
@@ -106,6 +109,8 @@ def _describe(head: bytes, tail: bytes) -> str:
         return "a checkpoint of TensorFlow, which is not supported"
     if head.startswith(bytes(16)):
         return "parameters of an exported graph (.pdiparams), which have no names; give the .pdparams file"
+    if head.startswith(b"\x93NUMPY"):
+        return _NUMPY
     if all(byte in b"\t\n\r" or byte >= 0x20 for byte in head):
         return f"a text file that starts with '{show_text(head.decode('utf-8', 'replace'), 40)}'"
     return f"an unknown format that starts with the bytes {head[:8].hex(' ')}"

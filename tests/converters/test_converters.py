@@ -101,6 +101,19 @@ def test_other_spacecraft(labels):
     assert tango["annotations"][0]["num_keypoints"] == 11
 
 
+def test_spacecraft_in_folders_keep_them(labels):
+    content = json.loads(labels.read_text())
+    folder = labels.parent / "images" / "0-999"
+    folder.mkdir()
+    for label in content[:1]:
+        (folder.parent / label["filename"]).rename(folder / label["filename"])
+        label["filename"] = f"0-999/{label['filename']}"
+    labels.write_text(json.dumps(content))
+    images = convert_spacecraft(labels, "envisat16", None, None)["images"]
+    assert images[0]["file_name"] == "0-999/frame0.jpg"
+    assert images[0]["id"] == 0
+
+
 def test_mpiis_file_can_be_trained_on(release, tmp_path):
     (tmp_path / "coco.json").write_text(json.dumps(convert_mpii(release, "train", None)))
     folder = str(release.parent.parent)

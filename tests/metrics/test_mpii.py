@@ -40,7 +40,7 @@ def test_the_published_predictions(reference):
     file = folder / "detections_our_format.mat"
     expected = json.loads((folder / "pckh.json").read_bytes())["groups"]
     found = np.moveaxis(loadmat(file)["pos_pred_src"], 2, 0) - 1.0
-    people = make_people(len(found))
+    people = make_people(len(found), np.moveaxis(loadmat(file)["pos_gt_src"], 2, 0))
     metric = KeyPointTopDownMPIIEval(people, MPII16, truth_file=str(file))
     feed(metric, found[:1000], people.image_ids[:1000])
     feed(metric, found[1000:], people.image_ids[1000:])
@@ -106,3 +106,13 @@ def test_missing_head_boxes_are_reported(tmp_path):
         KeyPointTopDownMPIIEval(make_people(2), MPII16, truth_file=str(tmp_path / "none.mat"))
     with pytest.raises(DataError, match="no annotations"):
         KeyPointTopDownMPIIEval(None, MPII16).compute()
+
+
+def test_other_people_in_the_truth_file_are_said(reference):
+    file = str(reference / "reference" / "evaluators" / "mpii" / "detections_our_format.mat")
+    keypoints = np.moveaxis(loadmat(file)["pos_gt_src"], 2, 0)
+    corrected = keypoints.copy()
+    corrected[:200] += 500
+    KeyPointTopDownMPIIEval(make_people(len(keypoints), corrected), MPII16, truth_file=file)
+    with pytest.raises(DataError, match=r"of 2958 people are not those of mpii_val\.json, such as number 0"):
+        KeyPointTopDownMPIIEval(make_people(len(keypoints), keypoints[::-1]), MPII16, truth_file=file)

@@ -77,7 +77,8 @@ def test_missing_poses_and_models_are_reported(folder, tmp_path):
         evaluate(tmp_path, model=str(folder / "model.json"))
     with pytest.raises(DataError, match="3D model not found"):
         evaluate(folder, model="none.json")
-    content["annotations"][1]["pose"] = {"quaternion": [1, 0, 0], "translation": [0, 0, 3]}
-    (tmp_path / "annotations.json").write_text(json.dumps(content))
-    with pytest.raises(DataError, match=r"annotation 2: pose is .*expected a quaternion"):
-        evaluate(tmp_path)
+    for quaternion, translation in (([1, 0, 0], [0, 0, 3]), ([0] * 4, [0, 0, 3]), ([1, 0, 0, 0], [0] * 3)):
+        content["annotations"][1]["pose"] = {"quaternion": quaternion, "translation": translation}
+        (tmp_path / "annotations.json").write_text(json.dumps(content))
+        with pytest.raises(DataError, match=r"annotation 2: pose is .*expected a quaternion"):
+            evaluate(tmp_path)

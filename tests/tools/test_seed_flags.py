@@ -95,6 +95,10 @@ def test_translate_writes_a_config_that_loads(run_tool, tmp_path):
     assert_one_line(run_tool(*run), "ours.yml already exists")
     assert (tmp_path / "ours.yml").read_bytes() == before
     assert_one_line(run_tool("tools/translate.py", tmp_path / "none.yaml"), "none.yaml", "cannot be read")
+    experiment["MODEL"]["EXTRA"]["NUM_LAYERS"] = 77
+    (tmp_path / "x.yaml").write_text(yaml.safe_dump(experiment))
+    refused = run_tool(*run[:3], tmp_path / "other.yml")
+    assert_one_line(refused, f"{tmp_path / 'x.yaml'}: PoseResNet.depth: got 77, expected one of")
     done = run_tool("tools/translate.py", "python test.py --gpu 0 --test_model a.pth")
     assert done.stdout == (
         "python tools/eval.py -c configs/tf_hrnet_w32_256x192_coco.yml --gpu 0 --test_model a.pth "

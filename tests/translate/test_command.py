@@ -46,7 +46,7 @@ COMMANDS = {
     ),
     f"python pose_estimation/valid.py --cfg={HSR} --use-detect-bbox --coco-bbox-file b.json --workers 4": (
         "python tools/eval.py -c configs/hsrnet_59_256x192_coco.yml --use-detect-bbox "
-        "-o EvalDataset.bbox_file=b.json HSRNet.flip=false"
+        "-o EvalDataset.bbox_file=b.json worker_num=4 HSRNet.flip=false"
     ),
     f"python pose_estimation/valid.py --flip-test --cfg {HSR.replace('59', '161')}": (
         "python tools/eval.py -c configs/hsrnet_161_256x192_coco.yml --flip-test --use-detect-bbox"
@@ -74,6 +74,9 @@ COMMANDS = {
         "'LearningRate.schedulers.PiecewiseDecay.milestones=[170, 200]' pretrain_weights=null"
     ),
     "python tools\\train.py --cfg experiments\\my\\own.yaml | tee log": "python tools/train.py -c my_own.yml",
+    "python tools\\train.py --cfg my/own.yaml MODEL.PRETRAINED C:\\a.pth": (
+        "python tools/train.py -c my_own.yml -o pretrain_weights=C:/a.pth"
+    ),
     "python visualization/plot_coco.py --prediction a.json --save-path b": (
         "python tools/visualize_coco.py a.json --dataset configs/hrnet_w32_256x192.yml --output_dir b"
     ),
@@ -107,6 +110,28 @@ COMMANDS = {
     ),
     "python dataset/download_coco.py": "python dataset/download_coco.py",
     "cd main && pip install -r requirement.txt": "pip install -r requirements.txt",
+    "python dataset/converters/mpii2coco.py --input a --output b": (
+        "python dataset/converters/mpii2coco.py --input a --output b"
+    ),
+    # what is rare
+    f"CUDA_VISIBLE_DEVICES=2,5 python -m pose_estimation.train --cfg x.yaml --cfg {HSR} --gpus 0,1": (
+        f"{LAUNCH} 2,5 tools/train.py -c configs/hsrnet_59_256x192_coco.yml"
+    ),
+    "CUDA_VISIBLE_DEVICES=3 python tools/test.py --cfg my/w32_highres.yaml --modelDir out GPUS '(0,)' "
+    "TEST.FLIP_TEST False": (
+        "python tools/eval.py -c my_w32_highres.yml --gpu 3 -o save_dir=out TopDownHRNet.flip=false"
+    ),
+    "python tools/test.py --cfg experiments/mpii/hrnet/w32_256x256_adam_lr1e-3.yaml TEST.USE_GT_BBOX False "
+    "TEST.IMAGE_THRE 0.1 MODEL.IMAGE_SIZE 256,256": (
+        "python tools/eval.py -c configs/hrnet_w32_256x256_mpii.yml -o 'trainsize=[256, 256]'"
+    ),
+    "CUDA_VISIBLE_DEVICES=3 python train.py --gpu 0": (
+        "python tools/train.py -c configs/tf_hrnet_w32_256x192_coco.yml --gpu 0"
+    ),
+    "python visualization/plot_coco.py --prediction=a.json --image-path c --style x": (
+        "python tools/visualize_coco.py a.json --dataset data/coco/annotations/person_keypoints_val2017.json "
+        "--image_dir c"
+    ),
     # converters
     "python tool/posetrack2coco.py": (
         "python dataset/converters/posetrack2coco.py --input FILE_OR_DIR --output FILE"
@@ -195,7 +220,23 @@ def test_experiments_have_the_names_of_our_configs():
         ("python tools/train.py --cfg a.yaml TRAIN.LR fast", "TRAIN.LR: got 'fast', expected a number"),
         ("python tools/train.py --cfg", "--cfg: got '', expected an experiment file"),
         ("python train.py --gpu", "--gpu: expected a value"),
+        ("python tools/train.py --cfg a.yaml TRAIN.LR null", "TRAIN.LR: got None, expected a number"),
         ("python train.py --fast 1", "--fast: no flag of these codes"),
+        ("python visualization/plot_coco.py --fast 1", "--fast: no flag of plot_coco.py"),
+        ("python tools/test.py", "tools/test.py: expected --cfg and an experiment file"),
+        ("python tools/train.py a.yaml", "tools/train.py: expected --cfg and an experiment file"),
+        ("python pose_estimation/valid.py --flip-test", "valid.py: expected --cfg"),
+        ("python train.py && python test.py", "train.py and test.py: translate one command at a time"),
+        ("python tools/train.py --cfg a.yaml GPUS 0-3", "GPUS: got '0-3', expected GPUs such as"),
+        ("python tools/train.py --cfg a.yaml --dataDir d", "add 'd' to DATASET.ROOT instead"),
+        (
+            "python tools/test.py --cfg a.yaml TEST.POST_PROCESS False",
+            "TEST.POST_PROCESS: got False; we always",
+        ),
+        (
+            "CUDA_VISIBLE_DEVICES=3 python tools/train.py --cfg a.yaml --gpus 1",
+            "CUDA_VISIBLE_DEVICES=3: has no GPU number 1",
+        ),
     ],
 )
 def test_what_is_none_is_one_line(theirs, message):

@@ -90,6 +90,13 @@ def test_hrnet_on_coco(translate):
     assert cfg["KeyPointTopDownCOCOEval"] == {"visible_threshold": 0.2, "oks_threshold": 0.9}
 
 
+def test_parts_of_coco(translate):
+    cfg = translate({"DATASET": {"TRAIN_SET": None, "TEST_SET": "test-dev2017"}})
+    assert cfg["TrainDataset"]["anno_path"] == "annotations/person_keypoints_train.json"  # its default
+    assert cfg["EvalDataset"]["anno_path"] == "annotations/image_info_test-dev2017.json"
+    assert cfg["EvalDataset"]["image_dir"] == "images/test2017"
+
+
 def test_hsrnet_whose_channels_are_bgr_without_a_word(translate):
     """Older files have SIGMA and HEATMAP_SIZE in EXTRA, BATCH_SIZE for a GPU and no COLOR_RGB."""
     extra = {"NUM_LAYERS": 110, "SIGMA": 3, "HEATMAP_SIZE": [72, 96], "NUM_DECONV_LAYERS": 2, "STAGE2": None}
@@ -106,17 +113,31 @@ def test_hsrnet_whose_channels_are_bgr_without_a_word(translate):
 
 @pytest.mark.parametrize("is_older", [False, True])
 def test_what_a_file_leaves_out_is_as_in_its_code(translate, is_older):
-    nothing = dict.fromkeys(("SHIFT_HEATMAP", "FLIP_TEST", "USE_GT_BBOX", "BATCH_SIZE_PER_GPU"))
+    nothing = dict.fromkeys(
+        (
+            "SHIFT_HEATMAP",
+            "FLIP_TEST",
+            "USE_GT_BBOX",
+            "BATCH_SIZE_PER_GPU",
+            "IMAGE_THRE",
+            "IN_VIS_THRE",
+            "OKS_THRE",
+        )
+    )
     changes = {
         "DATASET": {"ROT_FACTOR": None, "SCALE_FACTOR": None},
         "TRAIN": {"LR": "1e-3", "LR_STEP": None, "END_EPOCH": None, "BATCH_SIZE_PER_GPU": None},
         "TEST": {**nothing, "BATCH_SIZE": 8} if is_older else nothing,
+        "MODEL": {} if is_older else {"IMAGE_SIZE": [256, 256], "HEATMAP_SIZE": None},
     }
     cfg = translate(changes)
     task = Task(cfg)
     assert task.shifts_heatmap == is_older
     assert not task.test.flip
     assert not cfg["EvalDataset"]["use_gt_bbox"]
+    assert is_older or task.codec.heatmap_size == (64, 64)
+    assert cfg["EvalDataset"]["image_thre"] == (0 if is_older else 0.1)
+    assert cfg["KeyPointTopDownCOCOEval"] == {"visible_threshold": 0, "oks_threshold": 0.5}
     assert (task.settings.epoch, task.settings.base_batch_size) == (140, 128)
     assert cfg["LearningRate"]["base_lr"] == 0.001
     augment = cfg["TrainReader"]["sample_transforms"][0]["RandomFlipHalfBodyTransform"]
@@ -140,6 +161,7 @@ def test_spacecraft_are_not_mirrored_whatever_the_file_says(translate):
     data = {"DATASET": "envisat_coco", "FLIP": True, "TRAIN_SET": "train", "TEST_SET": "val"}
     cfg = translate({"DATASET": data, "MODEL": {"NUM_JOINTS": 16}, "TEST": {"FLIP_TEST": True}})
     assert not Task(cfg).pose_spec().flip_test
+    assert "bbox_file" not in cfg["EvalDataset"]  # their code for it reads annotated boxes only
     assert cfg["TrainReader"]["sample_transforms"][0]["RandomFlipHalfBodyTransform"]["prob_flip"] == 0
 
 
@@ -153,6 +175,9 @@ def test_spacecraft_are_not_mirrored_whatever_the_file_says(translate):
         ({"TRAIN": {"LRR": 1}}, "TRAIN.LRR: no setting of an experiment file; did you mean 'TRAIN.LR'"),
         ({"MODEL": None}, "no experiment file: expected DATASET, MODEL"),
         ({"TRAIN": {"LR": "fast"}}, "TRAIN.LR: got 'fast', expected a number"),
+        ({"DATASET": {"DATA_FORMAT": "zip"}}, "DATASET.DATA_FORMAT: got zip; unpack the images"),
+        ({"TEST": {"POST_PROCESS": False}}, "TEST.POST_PROCESS: got False; we always"),
+        ({"GPUS": "0-3"}, "GPUS: got '0-3', expected GPUs such as"),
         ({"MODEL": {"STYLE": "caffe"}}, "MODEL.STYLE: got caffe, our networks have pytorch"),
         ({"MODEL": {"EXTRA": {"FINAL_CONV_KERNEL": 3}}}, "FINAL_CONV_KERNEL: got 3, our networks have 1"),
         ({"MODEL": {"EXTRA": {"STAGE2": {"NUM_BLOCKS": None}}}}, "STAGE2.NUM_BLOCKS missing"),

@@ -178,6 +178,7 @@ def test_real_tinypose_weights(reference):
         (bytes(40) + bytes.fromhex("57fb808b247547db"), "a checkpoint of TensorFlow"),
         (bytes(300), "pdiparams"),
         (gzip.compress(b"x", mtime=0), "gzip"),
+        (b"\x93NUMPY\x01\x00", "arrays of numpy"),
         (pickle.dumps([1, 2]), "no state dict but a list"),
         (pickle.dumps({"epoch": 1, "lr": 0.5}), "no arrays; its keys are 'epoch', 'lr'"),
         (pickle.dumps({}), "no arrays; its keys are none"),
@@ -192,6 +193,7 @@ def test_tar_and_other_zip_archives(tmp_path):
     cases = [
         ("photo.jpg", zipfile.ZIP_STORED, "not one of torch.save"),
         ("m/data.pkl", zipfile.ZIP_DEFLATED, "compressed"),
+        ("conv1.weight.npy", zipfile.ZIP_DEFLATED, "training state (.npz); give the run's .pdparams file"),
     ]
     for name, compression, words in cases:
         buffer = io.BytesIO()
