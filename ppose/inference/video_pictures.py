@@ -14,10 +14,15 @@ _HDR = (ColorTrc.SMPTE2084, ColorTrc.ARIB_STD_B67)  # PQ and HLG
 
 
 class ToImage:
-    """Converts pictures to (H, W, 3) uint8, RGB, upright; threads may share it."""
+    """Converts pictures to (H, W, 3) uint8, RGB, upright; threads may share it.
+
+    A display matrix is read once for each rotation: a picture whose side data is read belongs to a cycle of
+    references (PyAV 18), and keeps its memory until Python's garbage collection.
+    """
 
     def __init__(self) -> None:
         self._to_standard_range = _StandardRange()
+        self._matrices: dict[int, list[int] | None] = {}  # by rotation in degrees
 
     def __call__(self, picture: Any) -> np.ndarray:
         """The image of a picture."""
@@ -25,7 +30,9 @@ class ToImage:
             image = self._to_standard_range(picture)
         else:
             image = picture.to_ndarray(format="rgb24", threads=1)
-        return turn_upright(image, _matrix_of(picture))
+        if picture.rotation not in self._matrices:
+            self._matrices[picture.rotation] = _matrix_of(picture)
+        return turn_upright(image, self._matrices[picture.rotation])
 
 
 class _StandardRange:

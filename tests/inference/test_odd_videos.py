@@ -1,5 +1,6 @@
 """Videos as cameras, editors and broadcasters make them: mirrored, with covers, gaps and changing sizes."""
 
+import gc
 import itertools
 import json
 import struct
@@ -77,6 +78,22 @@ def test_mirrored_videos_are_shown_as_players_do(tmp_path, turn):
     expected = np.zeros((64, 48) if a == 0 else (48, 64))
     expected[down - down.min(), right - right.min()] = image[..., 0]
     np.testing.assert_allclose(read_clip(tmp_path / "a.mp4")[0][1][..., 0].astype(int), expected, atol=8)
+
+
+def test_frames_are_freed_as_they_are_read(tmp_path):
+    """Without help of the garbage collection, which sees few small objects in a video of many large frames."""
+    write_clip(tmp_path / "in.mp4", levels(60))
+    frames = VideoFile(tmp_path / "in.mp4")
+    gc.collect()
+    gc.disable()
+    try:
+        images = [frame.read() for frame in frames]
+        kept = sum(isinstance(each, av.VideoFrame) for each in gc.get_objects())
+    finally:
+        gc.enable()
+        frames.close()
+    assert len(images) == 60
+    assert kept < 10
 
 
 def test_a_cover_is_no_video(tmp_path):
