@@ -81,18 +81,18 @@ def test_mirrored_videos_are_shown_as_players_do(tmp_path, turn):
 
 
 def test_frames_are_freed_as_they_are_read(tmp_path):
-    """Without help of the garbage collection, which sees few small objects in a video of many large frames."""
+    """Without Python's garbage collection, which sees few objects, although frames are large."""
     write_clip(tmp_path / "in.mp4", levels(60))
     frames = VideoFile(tmp_path / "in.mp4")
     gc.collect()
     gc.disable()
     try:
-        images = [frame.read() for frame in frames]
+        count = sum(frame.read() is not None for frame in frames)
         kept = sum(isinstance(each, av.VideoFrame) for each in gc.get_objects())
     finally:
         gc.enable()
         frames.close()
-    assert len(images) == 60
+    assert count == 60
     assert kept < 10
 
 
