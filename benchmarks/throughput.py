@@ -17,19 +17,19 @@ and ranges: tinypose 391 and 247 people/s, 1.58 (1.53 to 1.61), 4.9 and 6.2 core
 99 and 62, 1.61 (1.57 to 1.64), 19.6 and 30.0; HRNet-W32, 30 images, 13.4 and 13.7, 0.98, 140 and 142: its
 time is arithmetic, and at the end one stream waits for the other.
 
+Two cores of an Intel Xeon (AVX512, VNNI, BF16, AMX), all 126 images (2026-11-27): tinypose 327 and 161
+people/s, 2.06 (1.67 to 2.19), Lite-HRNet-30 72 and 37, 1.96 (1.66 to 2.10), HRNet-W32 20.7 and 16.8, 1.23
+(1.19 to 1.24). 0.82 and 0.84 of the bound for tinypose and Lite-HRNet-30: their batches of 8 and 4 take 0.33
+and 0.4 core-ms more than the fastest, of 2 to 4. The command for one image took 0.82 s.
+
 Parts of tinypose's 4.7, alone: network 3.2, decoding images 0.55, cropping 0.25, drawing 0.20, encoding 0.25;
-outside the bound, writing 0.15, keypoints 0.04, the pipeline 0.03. Encoding took 0.45 while OpenCV copied
-reversed channels with the GIL held. Batches in two streams, core-ms per person: tinypose's network alone
-3.24, 3.25, 3.09, 3.20 for sizes 2, 4, 8, 16, its folder 5.11, 4.87 for 4, 8; Lite-HRNet-30's 18.5, 22.0,
-HRNet-W32's 142, 155 (35 people padded to 36, 40).
+outside the bound, writing 0.15, keypoints 0.04, the pipeline 0.03. Batches in two streams, core-ms per
+person: tinypose's network alone 3.24, 3.25, 3.09, 3.20 for sizes 2, 4, 8, 16, its folder 5.11, 4.87 for 4, 8;
+Lite-HRNet-30's 18.5, 22.0, HRNet-W32's 142, 155 (35 people padded to 36, 40).
 
 Two threads that synchronize after every operator spin for half of Lite-HRNet's time. Callers wait in threads
 for their requests, without AsyncInferQueue, so that reading, drawing and the network share as many threads as
-cores. Loading tinypose from the cache takes 0.3 s of processor time, reading and compiling 1.1. For a frame
-of 1280x720, x264's veryfast took 10.7 ms, superfast 7.7, ultrafast 5.5 with files of 2.5 times the size, and
-OpenCV's mp4v 5.9. With subpixel motion search (subme=1), ultrafast's files are 1.4 times as large as
-superfast's at the same PSNR of 35.1 dB (zooming photos with noise: 5.0 ms against 9.2); CABAC cost 1.6 ms and
-saved a tenth of the size.
+cores. Loading tinypose from the cache takes 0.3 s of processor time, reading and compiling 1.1.
 """
 
 import argparse
