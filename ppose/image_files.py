@@ -79,7 +79,7 @@ def is_video_name(name: str) -> bool:
     return PurePath(name).suffix.lower() in _VIDEO_ENDINGS and not is_of_macos(name)
 
 
-def tell_of_videos(folder: Path | None) -> None:
+def warn_of_videos(folder: Path | None) -> None:
     """Log a warning if there are videos directly in a folder of images."""
     files = folder.iterdir() if folder is not None and folder.is_dir() else ()
     if count := sum(is_video_name(file.name) for file in files):

@@ -274,7 +274,7 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     if args.trt_min_shape or args.trt_opt_shape or args.trt_max_shape:
         _logger.warning("--trt_*_shape have no effect: the model fixes its input size")
 
-    from ppose.image_files import tell_of_videos
+    from ppose.image_files import warn_of_videos
     from ppose.inference import command
     from ppose.inference.video_frames import Clip
     from ppose.zoo.prediction import open_detector, open_predictor, predict_images
@@ -287,15 +287,14 @@ def main(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         "pnp": args.pnp,
     }
     if args.image_file is not None or args.image_dir is not None:
-        tell_of_videos(args.image_dir)
+        warn_of_videos(args.image_dir)
         predict_images(args, opening, results)
         return
     from ppose.inference.tracking import Finish
 
     source = args.camera_id if args.camera_id is not None else args.stream or args.video_file
     clip = Clip(start=args.start, end=args.end, every=args.every)
-    finish = Finish(args.smooth, args.fill_gaps)
     options = {"similarity": args.tracking, "sure_score": args.det_threshold, **results}
-    options |= {"finish": finish, "save_tracks": args.save_tracks}
+    options |= {"finish": Finish(args.smooth, args.fill_gaps), "save_tracks": args.save_tracks}
     options |= {"clip": clip, "rate": args.fps, "codec": args.codec}
     command.infer_video(source, *opening, args.output_dir, **options)

@@ -76,7 +76,7 @@ class VideoFile:
         self._frames = self._read_clip()
         first = next(self._frames, None)
         if first is None:
-            raise DataError(self._say_empty())
+            raise DataError(self._describe_empty())
         self._first: Frame = first
         height, width = first.read().shape[:2]
         self.size = (width, height)
@@ -94,7 +94,7 @@ class VideoFile:
 
     def check_whole(self) -> None:
         """Warn of what was left out or guessed; DataError if the file ends before its stated length."""
-        self._tell_oddities()
+        self._warn_of_oddities()
         if self._is_at_end or not self._count:
             return
         stated, read = self._stated, self._end
@@ -121,9 +121,9 @@ class VideoFile:
             stated = max(stated, float(self._stream.frames / self.rate))
         return stated
 
-    def _tell_oddities(self) -> None:
+    def _warn_of_oddities(self) -> None:
         rate = f"{float(self.rate):g} per second"
-        told = {
+        texts = {
             "damaged": "damaged packets were skipped",
             "untimed": f"frames without a time after the last one's, placed at {rate}",
             "interlaced": "frames are interlaced: people in motion have ragged edges; deinterlace first",
@@ -137,9 +137,9 @@ class VideoFile:
                 "%s: nothing before %.1f s could be decoded", show_name(self._path), self._first.time
             )
         for kind, count in (self._odd + Counter(self._others)).items():
-            _logger.warning("%s: %d %s", show_name(self._path), count, told[kind])
+            _logger.warning("%s: %d %s", show_name(self._path), count, texts[kind])
 
-    def _say_empty(self) -> str:
+    def _describe_empty(self) -> str:
         shown = show_name(self._path)
         if self._count:
             return f"{shown} has no frame from {self._clip.start:g} s on: it has {self._last_end:.1f} s"
