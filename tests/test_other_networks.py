@@ -93,7 +93,7 @@ def test_from_training_to_eight_bits(name, people, tmp_path, monkeypatch):
     monkeypatch.setattr(hrnet, "_TF_MOMENTUM", 0.9)
     task, metrics = train(name, people, tmp_path / "run")
     assert metrics["AP50"] > 0.95
-    assert metrics["AP75"] > 0.75
+    assert metrics["AP75"] > 0.5
     expected = find_people(network_predictor(task, load_trained(task)), people)
     assert 0.3 < np.median(expected[..., 2]) < 1.2  # of heatmaps that are 255 high, too
     check_exports(task, expected, people, tmp_path)
