@@ -2,6 +2,9 @@
 
 import json
 import os
+import subprocess
+import sys
+import time
 
 import cv2
 import numpy as np
@@ -124,3 +127,15 @@ def test_a_process_that_is_killed_is_reported(tmp_path):
     """A pool of multiprocessing's waits for ever then."""
     with pytest.raises(DeviceError, match="a process that draws images has ended"):
         write._write_scenes(tmp_path, 4, 0, 0, {}, os._exit, 2)
+
+
+def test_a_pools_processes_end_with_a_killed_parent(tmp_path):
+    """They hold its stdout open as long as they run."""
+    command = [sys.executable, "dataset/make_synthetic.py", "--output", tmp_path, "--images", "100000"]
+    command += ["--workers", "2"]
+    with subprocess.Popen([str(each) for each in command], stdout=subprocess.PIPE) as process:
+        end = time.monotonic() + 60
+        while not any(tmp_path.rglob("*.jpg")) and time.monotonic() < end:
+            time.sleep(0.05)
+        process.kill()
+        process.communicate(timeout=20)

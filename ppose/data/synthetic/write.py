@@ -2,6 +2,7 @@
 
 import multiprocessing
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -109,8 +110,18 @@ def _write_image(
 
 
 def _end_quietly() -> None:
-    """Let the signal that ends a pool's processes leave no half file, and no crash report of Paddle."""
+    """Let a pool's process end with its parent, and leave no half file and no crash report of Paddle.
+
+    The parent sends SIGTERM, but not if it is killed, or interrupted just when it starts the process.
+    """
     signal.signal(signal.SIGTERM, end_child)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    if (parent := multiprocessing.parent_process()) is not None:
+        parent.join()
+    end_child(signal.SIGTERM)
 
 
 @contextmanager
@@ -119,7 +130,8 @@ def _mapping(workers: int) -> Iterator[Callable]:
     if workers == 1:
         yield map
         return
-    check_threads(workers + _POOL_THREADS, "a pool of processes")  # else those it could start stay for ever
+    # Otherwise those it could start stay for ever.
+    check_threads(2 * workers + _POOL_THREADS, "a pool of processes")
     threads = cv2.getNumThreads()
     cv2.setNumThreads(0)  # a forked process would wait forever for threads that it does not inherit
     try:
