@@ -157,25 +157,28 @@ def _write_checked(
     quantizations = _take_int8(graph.network, options)
     plain = replace(model, spec=replace(model.spec, decode_in_graph=False))
     operators = _write_files(graph, plain, quantizations, options, folder)
-    exported = _open(plain, folder, options)
-    hint = _SATURATES if model.saturates and options.format == "onnx" else ""
-    difference, rounding = _compare(expected, exported, hint)
+    exported = _open(plain, folder, _first_runtime(options))
+    opened = [exported]
     if model.is_int8 and options.format == "onnx" and is_installed("openvino"):
-        _compare(expected, _open(plain, folder, options, "openvino"), hint)
+        opened.append(_open(plain, folder, "openvino"))
+    hint = _SATURATES if model.saturates and options.format == "onnx" else ""
+    difference, rounding = _compare(expected, opened, hint)
     if decoding is None:
         return operators, (difference, rounding, None)
     operators = _write_files(graph.with_decoding(decoding), model, quantizations, options, folder)
-    off = compare_decoding(_open(model, folder, options), exported)
+    off = compare_decoding(_open(model, folder, _first_runtime(options)), exported)
     return operators, (difference, rounding, off)
 
 
-def _open(
-    model: ModelFolder, folder: Path, options: Options, runtime: RuntimeName | None = None
-) -> Predictor:
-    """Open the files just written to a folder, by default in the first runtime that checks them."""
+def _first_runtime(options: Options) -> RuntimeName:
+    """The runtime that checks every export of this format."""
+    return "onnxruntime" if options.format == "onnx" else "paddle"
+
+
+def _open(model: ModelFolder, folder: Path, runtime: RuntimeName) -> Predictor:
+    """Open the files just written to a folder."""
     written = replace(model, path=folder, files={file.name: file_digest(file) for file in folder.iterdir()})
-    first: RuntimeName = "onnxruntime" if options.format == "onnx" else "paddle"
-    return Predictor(model.spec, open_runtime(written, runtime or first))
+    return Predictor(model.spec, open_runtime(written, runtime))
 
 
 def _load(task: Task) -> nn.Layer:
@@ -253,26 +256,33 @@ def _describe(task: Task, name: str, folder: Path, options: Options) -> tuple[Mo
     return model, normalizations[0]
 
 
-def _compare(predictors: Sequence[Predictor], exported: Predictor, hint: str) -> tuple[float, float | None]:
+def _compare(
+    predictors: Sequence[Predictor], opened: Sequence[Predictor], hint: str
+) -> tuple[float, float | None]:
     """||exported - trained|| / ||trained|| of heatmaps of noise; for int8, the same of the unrounded network.
 
     predictors[0] runs the trained network; for int8 models predictors[1] runs it without rounding of inputs.
-    Raises ExportError if the export's difference is too large; ``hint`` ends its message.
+    ``opened`` is the export in each runtime that checks it; the difference is that of the first. Raises
+    ExportError if any difference is too large; ``hint`` ends its message.
     """
-    images = make_noise(exported.spec)
-    found = [
-        predictor.find_heatmaps(cut_out_all(predictor.spec, images)) for predictor in (exported, *predictors)
-    ]
-    heatmaps, expected, *unrounded = found
-    difference = _distance(heatmaps, expected)
+    images = make_noise(opened[0].spec)
+    expected, *unrounded = (_find_heatmaps(predictor, images) for predictor in predictors)
     rounding = _distance(unrounded[0], expected) if unrounded else None
     tolerance = TOLERANCE if rounding is None else max(INT8_TOLERANCE, _INDEPENDENT * rounding)
-    if not difference <= tolerance:
-        raise ExportError(
-            f"the exported heatmaps are off by {difference:.1e} of the trained network's in "
-            f"{exported.runtime_name}, expected at most {tolerance:.1e}; nothing was written{hint}"
-        )
-    return difference, rounding
+    differences = []
+    for exported in opened:
+        difference = _distance(_find_heatmaps(exported, images), expected)
+        if not difference <= tolerance:
+            raise ExportError(
+                f"the exported heatmaps are off by {difference:.1e} of the trained network's in "
+                f"{exported.runtime_name}, expected at most {tolerance:.1e}; nothing was written{hint}"
+            )
+        differences.append(difference)
+    return differences[0], rounding
+
+
+def _find_heatmaps(predictor: Predictor, images: np.ndarray) -> np.ndarray:
+    return predictor.find_heatmaps(cut_out_all(predictor.spec, images))
 
 
 def _distance(heatmaps: np.ndarray, expected: np.ndarray) -> float:

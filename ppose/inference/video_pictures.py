@@ -30,9 +30,10 @@ class ToImage:
             image = self._to_standard_range(picture)
         else:
             image = picture.to_ndarray(format="rgb24", threads=1)
-        if picture.rotation not in self._matrices:
-            self._matrices[picture.rotation] = _matrix_of(picture)
-        return turn_upright(image, self._matrices[picture.rotation])
+        rotation = picture.rotation
+        if rotation not in self._matrices:
+            self._matrices[rotation] = _matrix_of(picture)
+        return turn_upright(image, self._matrices[rotation])
 
 
 class _StandardRange:
